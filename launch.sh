@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+# ./launch.sh [ARGS]       runs toylab with ARGS
+# ./launch.sh test [ARGS]  runs the tests (pytest's ARGS)
+# ./launch.sh lint         ruff, its formatter and mypy
+# The first start makes .venv from requirements.lock; so does one after that file changed.
+# PYTHON=/path/to/python chooses the interpreter. pip's and uv's own settings are honoured.
+set -euo pipefail
+unset PYTHONDONTWRITEBYTECODE PYTHONHOME CDPATH
+
+export TOYLAB_CWD="$PWD" # the user's relative paths start here
+here=${BASH_SOURCE[0]}
+while [ -L "$here" ]; do # started through a link
+  link=$(readlink "$here")
+  case $link in /*) here=$link ;; *) here=$(dirname "$here")/$link ;; esac
+done
+cd -- "$(dirname -- "$here")"
+export PYTHONPATH="$PWD"
+
+venv_python=$PWD/.venv/bin/python
+stamp=.venv/.installed # written last: without it a .venv is unfinished
+
+say() { printf 'toylab: %s\n' "$*" >&2; }
+
+version() { "$1" -ISc 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null; }
+
+# What a finished .venv of Python version $1 has in its stamp.
+wanted() { printf '%s python %s' "$(cksum <requirements.lock)" "$1"; }
+
+# PYTHON, where it is set, must be the interpreter that .venv was made with.
+ready() {
+  [ -f "$stamp" ] && [ -x "$venv_python" ] &&
+    [ "$(cat "$stamp")" = "$(wanted "$(version "${PYTHON:-$venv_python}")")" ]
+}
+
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3.12 python3 python; do
+    if "$candidate" -Ic 'import sys, venv, ensurepip
+sys.exit(not (3, 11) <= sys.version_info < (3, 13))' >/dev/null 2>&1; then
+      printf '%s' "$candidate"
+      return
+    fi
+    [ -z "${PYTHON:-}" ] || break
+  done
+  say "needs ${PYTHON:+PYTHON=$PYTHON to be }Python 3.11 or 3.12 with its venv module" \
+    "(Debian, Ubuntu: apt install python3-venv); set PYTHON=/path/to/python to choose one."
+  return 2
+}
+
+# uv does not read pip's configuration: say it in uv's variables, those already set first.
+pip_settings_for_uv() {
+  "$venv_python" -m pip config list | "$venv_python" -c '
+import ast, os, shlex, sys
+sections = {"global": {}, "install": {}, ":env:": {}}  # the later one wins
+for line in sys.stdin:
+    name, _, value = line.partition("=")
+    section, _, key = name.rpartition(".")
+    sections.get(section, {})[key] = ast.literal_eval(value.strip())
+pip = {key: value for section in sections.values() for key, value in section.items()}
+for name, key, between in [
+    ("UV_DEFAULT_INDEX", "index-url", " "), ("UV_INDEX", "extra-index-url", " "),
+    ("UV_FIND_LINKS", "find-links", ","), ("UV_NO_INDEX", "no-index", " "),
+    ("UV_INSECURE_HOST", "trusted-host", " "), ("SSL_CERT_FILE", "cert", " "),
+    ("SSL_CLIENT_CERT", "client-cert", " "), ("HTTPS_PROXY", "proxy", " "),
+    ("UV_HTTP_TIMEOUT", "default-timeout", " "), ("UV_HTTP_TIMEOUT", "timeout", " "),
+]:
+    if key in pip and name not in os.environ:
+        print(f"export {name}={shlex.quote(between.join(pip[key].split()))}")
+'
+}
+
+install_with_uv() (
+  set -e
+  # uv itself comes from the lock too: its lines of it, hashes and all.
+  awk '/^[^ ]/ { uv = /^uv==/ } uv' requirements.lock >.venv/uv.lock
+  "$venv_python" -m pip install --quiet --require-hashes --only-binary :all: -r .venv/uv.lock
+  eval "$(pip_settings_for_uv)"
+  # Several indexes count as one, as they do for pip; the hashes say which files are meant.
+  export UV_INDEX_STRATEGY="${UV_INDEX_STRATEGY:-unsafe-best-match}"
+  .venv/bin/uv pip install --quiet --python "$venv_python" \
+    --require-hashes --only-binary :all: -r requirements.lock
+)
+
+install_all() (
+  set -e
+  trap 'exit 130' INT # or pip would take over from an interrupted uv
+  export PIP_USER=0 # whatever pip's configuration says
+  rm -rf .venv
+  "$1" -m venv .venv
+  # Not in an 'if': bash would not stop at the first failure inside it.
+  set +e
+  install_with_uv
+  status=$?
+  set -e
+  if [ "$status" -ne 0 ]; then
+    echo 'No luck with uv; pip instead.'
+    "$venv_python" -m pip install --require-hashes --only-binary :all: -r requirements.lock
+  fi
+  rm -f .venv/uv.lock
+)
+
+if ! ready; then
+  python=$(find_python)
+  # A lock on descriptor 9, held by this shell and its children: the system drops it when they end,
+  # however they end. Through Python because macOS has no flock command.
+  exec 9>.venv.lock
+  hold() { "$python" -Ic "import fcntl; fcntl.flock(9, fcntl.LOCK_EX$1)" 2>/dev/null; }
+  if ! hold '|fcntl.LOCK_NB'; then
+    say 'waiting for another launch that is installing ...'
+    hold ''
+  fi
+  if ! ready; then # else the other launch did it
+    say 'installing Python packages into .venv, once (270 MB to fetch, 1 GB on disk): about half a minute'
+    log=$(mktemp "${TMPDIR:-/tmp}/toylab-install.XXXXXX")
+    trap 'rm -f "$log"' EXIT
+    trap 'exit 130' INT
+    set +e
+    install_all "$python" >"$log" 2>&1 </dev/null
+    status=$?
+    set -e
+    if [ "$status" -ne 0 ]; then
+      cat "$log" >&2
+      say 'could not install the packages (see above); the next start tries again.'
+      exit 1
+    fi
+    wanted "$(version "$venv_python")" >.venv/.new
+    mv .venv/.new "$stamp"
+    rm -f "$log"
+    trap - EXIT INT
+  fi
+  exec 9>&-
+fi
+
+case ${1:-} in
+  test)
+    shift
+    exec "$venv_python" -m pytest "$@"
+    ;;
+  lint)
+    failed=0
+    "$venv_python" -m ruff check . || failed=1
+    "$venv_python" -m ruff format --check . || failed=1
+    "$venv_python" -m mypy toylab || failed=1
+    exit "$failed"
+    ;;
+  *)
+    exec "$venv_python" -m toylab "$@"
+    ;;
+esac

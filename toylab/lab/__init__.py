@@ -1,0 +1,1 @@
+"""The lab: paths, run folders, execution, TensorBoard, the configuration of experiments."""

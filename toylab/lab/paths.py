@@ -1,0 +1,90 @@
+"""A run is a path: a tuple of stages from random parameters. Every prefix of it has a digest.
+
+What has been trained is found by that digest, so experiments share models by writing the same path.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path as File
+from typing import Any
+
+import flax
+import jax
+import jaxlib
+import optax
+
+import toylab
+from toylab.stages import Lab, Stage
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """All that a trained model depends on besides its config: libraries, platform, our source."""
+    package = File(toylab.__file__).parent
+    trained_by = ["world.py", "model.py", *(f"stages/{p.name}" for p in (package / "stages").glob("*.py"))]
+    source = hashlib.sha256()
+    for name in sorted(trained_by):
+        source.update(name.encode() + (package / name).read_bytes())
+    return {
+        "jax": jax.__version__,
+        "jaxlib": jaxlib.__version__,
+        "flax": flax.__version__,
+        "optax": optax.__version__,
+        "platform": jax.default_backend(),
+        "source": source.hexdigest()[:16],
+    }
+
+
+def plain(stage: Stage) -> dict[str, Any]:
+    """A stage as it goes into `config.json`."""
+    return {"stage": stage.kind} | dataclasses.asdict(stage)
+
+
+@dataclasses.dataclass(frozen=True)
+class Path:
+    """A corpus and model size, a seed, and the stages so far."""
+
+    lab: Lab
+    seed: int
+    stages: tuple[Stage, ...]
+
+    @property
+    def stage(self) -> Stage:
+        """The last leg."""
+        return self.stages[-1]
+
+    @property
+    def parent(self) -> "Path | None":
+        """The path without its last leg; None if that was the first."""
+        return dataclasses.replace(self, stages=self.stages[:-1]) if self.stages[1:] else None
+
+    def prefixes(self) -> Iterator["Path"]:
+        """This path's prefixes, the shortest first, itself last."""
+        for length in range(1, len(self.stages) + 1):
+            yield dataclasses.replace(self, stages=self.stages[:length])
+
+    def config(self) -> dict[str, Any]:
+        """Everything that decides what the run computes."""
+        return {
+            "corpus": {"title": self.lab.corpus.title, "digest": self.lab.corpus.digest()},
+            "model": dataclasses.asdict(self.lab.model),
+            "seed": self.seed,
+            "stages": [plain(stage) for stage in self.stages],
+            "versions": versions(),
+        }
+
+    def digest(self) -> str:
+        """A hash of `config`, without the corpus's title."""
+        config = self.config() | {"corpus": self.lab.corpus.digest()}
+        text = json.dumps(config, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def name(self) -> str:
+        """The run's folder: what it is, for a person, and its digest."""
+        kinds = "-".join(stage.label for stage in self.stages)
+        title = self.lab.corpus.title.replace(" ", "-")
+        return f"{title}/{kinds}-seed{self.seed}-{self.digest()[:8]}"

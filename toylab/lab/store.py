@@ -1,0 +1,172 @@
+"""Run folders: atomic files, one writer at a time, snapshots that a run resumes from.
+
+A run's folder holds `config.json`, `metrics.jsonl`, event files derived from it, `state.safetensors`
+(all that a run resumes from), `snapshots/STEP.safetensors` (parameters, to be measured), and when it
+is finished `model.safetensors`.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path as File
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from toylab.lab.paths import Path
+from toylab.stages import Params, State, begin
+
+
+class StoreError(RuntimeError):
+    """A run folder that can't be used: one line with file and fix."""
+
+
+def write_atomic(file: File, content: bytes) -> None:
+    """Writes a file so that a reader finds all of it or none, even after a power cut."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, file)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+
+
+def write_json(file: File, content: Any) -> None:
+    """Writes JSON atomically, the same bytes for the same content."""
+    write_atomic(file, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+
+def _save(file: File, tree: Any) -> None:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    arrays = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+    write_atomic(file, safetensors.numpy.save(arrays))
+
+
+def _load(file: File, like: Any) -> Any:
+    """Reads what `_save` wrote, in the shape of `like`. Raises `StoreError` if it can't be."""
+    try:
+        arrays = safetensors.numpy.load(file.read_bytes())
+        paths, treedef = jax.tree_util.tree_flatten_with_path(like)
+        leaves = []
+        for path, leaf in paths:
+            array = arrays[jax.tree_util.keystr(path)]
+            if array.shape != leaf.shape or array.dtype != leaf.dtype:
+                raise ValueError(f"{jax.tree_util.keystr(path)} has shape {array.shape}")
+            leaves.append(jnp.asarray(array))
+    except (safetensors.SafetensorError, KeyError, ValueError, OSError) as error:
+        problem = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise StoreError(f"{file}: damaged ({problem}); delete this file and run again") from None
+    return jax.tree_util.tree_unflatten(treedef, leaves)
+
+
+class Run:
+    """The folder of one path. Writing is for whoever is inside `locked`."""
+
+    def __init__(self, root: File, path: Path):
+        self.path, self.folder = path, root / path.name
+        self._metrics = self.folder / "metrics.jsonl"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Waits until no other process has the run. The lock ends with the process."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / ".lock", "w") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            if not (self.folder / "config.json").exists():
+                write_json(self.folder / "config.json", self.path.config())
+            yield
+
+    def snapshot_file(self, step: int) -> File:
+        """Where the parameters at a step are."""
+        if step == self.path.stage.steps:
+            return self.folder / "model.safetensors"
+        return self.folder / "snapshots" / f"{step:06d}.safetensors"
+
+    def has(self, step: int) -> bool:
+        """Whether the parameters at a step are on disk."""
+        return self.snapshot_file(step).exists()
+
+    def params(self, step: int) -> Params:
+        """The parameters at a step."""
+        return _load(self.snapshot_file(step), self._blank_params())
+
+    def state_step(self) -> int:
+        """The step from which the run would resume, 0 if it has not begun."""
+        file = self.folder / "state.safetensors"
+        if not file.exists():
+            return 0
+        try:
+            with safetensors.safe_open(file, "numpy") as tensors:
+                return int(tensors.get_tensor(".step"))
+        except (safetensors.SafetensorError, OSError) as error:
+            raise StoreError(f"{file}: damaged ({error}); delete this file and run again") from None
+
+    def state(self) -> State:
+        """The state that the run resumes from."""
+        like = jax.eval_shape(lambda params: begin(self.path.stage, params), self._blank_params())
+        return _load(self.folder / "state.safetensors", like)
+
+    def save(self, state: State) -> None:
+        """Keeps the parameters at this step, and the state if it is the latest so far."""
+        step = int(state.step)
+        if step >= self.state_step():
+            _save(self.folder / "state.safetensors", state)
+        _save(self.snapshot_file(step), state.params)
+
+    def _blank_params(self) -> Params:
+        return jax.eval_shape(lambda: self.path.lab.init(0))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The run's metrics so far; a line that a crash cut short is passed over."""
+        if not self._metrics.exists():
+            return []
+        rows = []
+        for line in self._metrics.read_text().splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                rows.append(json.loads(line))
+        return rows
+
+    def append(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Adds a row of metrics, with the time."""
+        stamped = {**row, "time": time.time()}
+        with open(self._metrics, "a") as stream:
+            stream.write(json.dumps(stamped) + "\n")
+        return stamped
+
+    def forget_after(self, step: int) -> None:
+        """Drops training metrics past a step, which a resumed run will write again."""
+        rows = [row for row in self.rows() if row["step"] <= step or "train/loss" not in row]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        write_atomic(self._metrics, text.encode())
+
+    def readings(self, step: int, digest: str) -> File:
+        """Where a reading of the snapshot at a step is, by the digest of measure and settings."""
+        return self.folder / "readings" / f"{step:06d}-{digest}.json"
+
+
+def load_json(file: File) -> Any:
+    """Reads JSON. Raises `StoreError` if the file is damaged."""
+    try:
+        return json.loads(file.read_text())
+    except (json.JSONDecodeError, OSError) as error:
+        raise StoreError(f"{file}: damaged ({error}); delete this file and run again") from None
+
+
+def runs(root: File) -> Sequence[File]:
+    """All run folders below a root."""
+    return sorted(file.parent for file in root.glob("*/*/config.json"))

@@ -1,0 +1,147 @@
+"""Casts for the ladder: exact, tempered, with nuisances, learned.
+
+A measure takes a `Cast` and doesn't know which of these it is.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.optimize
+from jaxtyping import Array, Float
+
+from toylab import bayes
+from toylab import world as worlds
+from toylab.corpus import Corpus
+from toylab.measures.policy import Branches, Policy
+from toylab.world import Cast, Documents, Grammar, World
+
+POWERS = (1.0, 2.0, 4.0, 8.0)
+
+
+def normalise(logp: Float[Array, "S X P K"]) -> Float[Array, "S X P K"]:
+    """Makes every bank's distribution sum to one; phrases that a bank lacks stay at -inf."""
+    return jnp.where(jnp.isfinite(logp), jax.nn.log_softmax(logp, 2), -jnp.inf)
+
+
+def temper(grammar: Grammar, cast: Cast, powers: tuple[float, ...] = POWERS) -> Cast:
+    """Atoms (character, power): every slot's distribution raised to each power.
+
+    K atoms become K x len(powers), all characters at the first power first. A power above one is a
+    character larger than life.
+    """
+    logp = jnp.concatenate([normalise(cast.logp * power) for power in powers], -1)
+    return worlds.make_cast(grammar, logp)
+
+
+def blur(
+    grammar: Grammar, cast: Cast, temperature: float | Array, slip: float | Array
+) -> Cast:
+    """The cast as an imperfect student knows it: one temperature and extra slips for everybody."""
+    real = jnp.isfinite(cast.logp)
+    finite = jnp.where(real, cast.logp, 0.0)  # -inf would make the gradient NaN
+    p = jax.nn.softmax(jnp.where(real, finite / temperature, -jnp.inf), 2)
+    mixed = (1 - slip) * p + slip / jnp.sum(real, 2, keepdims=True)
+    return worlds.make_cast(grammar, jnp.where(real, jnp.log(jnp.where(real, mixed, 1.0)), -jnp.inf))
+
+
+@jax.jit
+def _start_loss(
+    raw: Float[Array, "2"],
+    grammar: Grammar,
+    cast: Cast,
+    log_weights: Float[Array, " K"],
+    documents: Documents,
+    branches: Branches,
+) -> Array:
+    at = bayes.decisions(grammar, documents)
+    student = blur(grammar, cast, jnp.exp(raw[0]), jax.nn.sigmoid(raw[1]))
+    q = bayes.predictive(student, log_weights, documents, at)
+    return jnp.sum(bayes.kl(branches.logp, q, at.allowed)) / len(documents.choice)
+
+
+_start_gradient = jax.jit(jax.value_and_grad(_start_loss))
+
+
+def fit_nuisances(
+    grammar: Grammar,
+    cast: Cast,
+    log_weights: Float[Array, " K"],
+    documents: Documents,
+    branches: Branches,
+) -> tuple[float, float]:
+    """Temperature and slip rate that bring m_w0 nearest to a pretrained policy, by KL(P ‖ m_w0).
+
+    Fitted once on the pretrained model and then frozen for every family: imperfect pretraining is
+    not a mechanism.
+    """
+
+    def objective(raw: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope = _start_gradient(
+            jnp.asarray(raw, jnp.float32), grammar, cast, log_weights, documents, branches
+        )
+        return float(value), np.asarray(slope, np.float64)
+
+    bounds = [(np.log(0.5), np.log(2.0)), (-12.0, -1.0)]
+    best = scipy.optimize.minimize(
+        objective, np.array([0.0, -6.0]), jac=True, method="L-BFGS-B", bounds=bounds,
+        options={"maxiter": 30},
+    )
+    return float(np.exp(best.x[0])), float(1 / (1 + np.exp(-best.x[1])))
+
+
+def phrase_marginals(
+    grammar: Grammar, documents: Documents, branches: Branches
+) -> tuple[Float[Array, "S X P"], Float[Array, "S X"]]:
+    """Mean probability of each phrase in each context, and in how many turns it was asked.
+
+    Each phrase is counted, with its probability given the prefix, at the decision after which it is
+    the only one left; so nothing but the prefixes is sampled.
+    """
+    g = grammar
+    at = bayes.decisions(g, documents)
+    x = documents.outline.context[..., None, None]
+    slot = jnp.arange(len(worlds.SLOTS))[:, None]
+    ways = jnp.sum(g.passes, -1)
+    only = jnp.argmax(g.passes, -1)
+    child = (slot[..., None], x[..., None], at.child)
+    settles = at.allowed & (ways[child] == 1) & (ways[slot, x, at.node] > 1)[..., None]
+    p = jnp.where(settles, jnp.exp(branches.logp), 0.0)
+    total = jnp.zeros(g.phrase_length.shape).at[*child[:2], only[child]].add(p)
+    asked = jnp.zeros(g.phrase_length.shape[:2])
+    asked = asked.at[slot[:, 0], documents.outline.context[..., None]].add(1.0)
+    return total / jnp.maximum(asked, 1)[..., None], asked
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def _learned(
+    policy: Policy, world: World, key: Array, size: int
+) -> tuple[Float[Array, "S X P K"], Float[Array, "S X K"]]:
+    def one(k: Array) -> tuple[Array, Array]:
+        keys = jax.random.split(jax.random.fold_in(key, k))
+        what = worlds.outline(world, keys[0], size, tag=k, direction=0)
+        documents = worlds.write(world, keys[1], what, jnp.full(size, k))
+        return phrase_marginals(
+            world.grammar, documents, policy.branches(world.grammar, documents)
+        )
+
+    p, asked = jax.lax.map(one, jnp.arange(world.log_prior.shape[1]))
+    return jnp.moveaxis(p, 0, -1), jnp.moveaxis(asked, 0, -1)
+
+
+def learned(corpus: Corpus, world: World, policy: Policy, key: Array, size: int = 128) -> Cast:
+    """The cast as a pretrained policy knows it.
+
+    Every character's tables are re-estimated from the policy's slot distributions on `size`
+    documents under that character's name, averaged over turns. Contexts not met there, and casts
+    whose characters have no name tag, stay exact.
+    """
+    if not corpus.name_share:
+        return world.cast
+    p, asked = _learned(policy, world, key, size)
+    logp = jnp.log(jnp.maximum(p, 1e-9))
+    known = (asked > 0)[:, :, None, :] & jnp.isfinite(world.cast.logp)
+    return worlds.make_cast(
+        world.grammar, normalise(jnp.where(known, logp, world.cast.logp))
+    )

@@ -1,0 +1,38 @@
+"""Excess loss: how far a model is from the best next-word prediction there is."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from toylab import bayes
+from toylab import world as worlds
+from toylab.stages import Lab, Params, logits_of
+from toylab.stages.losses import token_log_likelihood
+from toylab.world import ANSWER, PAD, QUESTION, World
+
+
+@functools.partial(jax.jit, static_argnames=("lab", "size"))
+def excess(
+    lab: Lab, world: World, params: Params, key: Array, size: int = 1024
+) -> dict[str, Float[Array, ""]]:
+    """Loss above the Bayes-optimal one on fresh documents of pretraining, in nats a token.
+
+    `answers` is on the words of answers, `all` on every word but the tag. Both are differences of
+    log-likelihoods on the same documents, whose expectation is a KL divergence.
+    """
+    documents = worlds.sample(world, key, size)
+    logp = token_log_likelihood(logits_of(lab, params, documents.tokens), documents.tokens)
+    role = documents.role[:, 1:]
+    prior = world.log_prior[documents.outline.tag]
+    best = jax.nn.logsumexp(prior + bayes.document_log_likelihood(world.cast, documents), -1)
+    asked = bayes.question_log_likelihood(world, documents)
+
+    def above(counted: Array, optimal: Array) -> Array:
+        return (jnp.sum(optimal) - jnp.sum(logp * counted)) / jnp.sum(counted)
+
+    return {
+        "answers": above(role >= ANSWER, best),
+        "all": above((role != PAD) & (role >= QUESTION - 1), best + asked),
+    }

@@ -1,0 +1,87 @@
+"""What Bayes says post-training should do, from the documents trained on.
+
+Two theories. *One author for all evidence*: w ∝ w0 · exp(τ Σ log p_k(d_i)); a belief that
+concentrates on whoever fits best. *One author a document*: argmax_w τ·E log m_w − KL(w0 ‖ w); a mixture that
+matches the documents. Both have one free exchange rate τ, which `fit_rate` takes from one trained
+trait; every other trait, voice and tell is then predicted with nothing fitted.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from toylab import bayes
+
+RATES = tuple(float(10 ** (exponent / 20)) for exponent in range(-80, 81))
+SATURATED = 0.02
+
+Theory = Callable[[Float[Array, " K"], Float[Array, "B K"], Array], Float[Array, " K"]]
+
+
+def one_author(
+    log_prior: Float[Array, " K"], evidence: Float[Array, "B K"], tau: Array
+) -> Float[Array, " K"]:
+    """log-weights if all documents had one author; evidence is log p_k of each document."""
+    return bayes.reweight(log_prior, jnp.mean(evidence, 0), tau)
+
+
+def one_author_a_document(
+    log_prior: Float[Array, " K"], evidence: Float[Array, "B K"], tau: Array
+) -> Float[Array, " K"]:
+    """log-weights that maximise τ·mean log m_w(d) − KL(w0 ‖ w), by EM with w0 as prior counts."""
+    prior = jnp.exp(log_prior)
+
+    def step(_: Array, log_weights: Array) -> Array:
+        responsibility = jnp.mean(jax.nn.softmax(log_weights + evidence, -1), 0)
+        return jnp.log((tau * responsibility + prior) / (tau + 1))
+
+    return jax.lax.fori_loop(0, 500, step, log_prior)
+
+
+THEORIES: dict[str, Theory] = {
+    "one author": one_author,
+    "one author a document": one_author_a_document,
+}
+
+
+class Prediction(NamedTuple):
+    """A theory with its rate: predicted items, weights, and whether the fit had saturated."""
+
+    tau: float
+    log_weights: Float[Array, " K"]
+    items: Float[Array, " I"]
+    saturated: bool
+
+
+def fit_rate(
+    theory: Theory,
+    log_prior: Float[Array, " K"],
+    evidence: Float[Array, "B K"],
+    characters: Float[Array, "I K"],
+    measured: Float[Array, " I"],
+    fitted: Bool[Array, " I"],
+) -> Prediction:
+    """Chooses τ so that the `fitted` items of `measured` come out best, in least squares.
+
+    Saturated means that the prediction there no longer depends on τ (it is within 0.02 of its limit
+    for large τ), so the rate is only a lower bound.
+    """
+    weights = jax.vmap(lambda tau: theory(log_prior, evidence, tau))(jnp.array(RATES))
+    predicted = jnp.exp(weights) @ characters.T
+    error = jnp.sum((predicted - measured) ** 2 * fitted, -1)
+    best = int(jnp.argmin(error))
+    gap = jnp.max(jnp.abs(predicted[best] - predicted[-1]) * fitted)
+    return Prediction(
+        RATES[best], weights[best], predicted[best], bool(gap < SATURATED)
+    )
+
+
+def explained(
+    predicted: Float[Array, " I"], measured: Float[Array, " I"], before: Float[Array, " I"]
+) -> float:
+    """R² on changes, against the rival that nothing moves: 1 − Σ(m − p)² / Σ(m − before)²."""
+    missed = jnp.sum((measured - predicted) ** 2)
+    return float(1 - missed / jnp.maximum(jnp.sum((measured - before) ** 2), 1e-12))

@@ -1,0 +1,234 @@
+"""What a stage is, and the one loop that runs them all.
+
+A stage is config and algorithm at once: a frozen dataclass that draws a batch for a step and says
+what the loss on it is. Fields made with `number()` are traced, so a sweep over them compiles once;
+all others are structure. Keys are folded from (seed, stage, step): a batch is a pure function of
+them, and a resumed run is bit-identical to one that never stopped.
+"""
+
+import abc
+import dataclasses
+import functools
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int
+
+from toylab import world as worlds
+from toylab.corpus import Corpus
+from toylab.model import ModelConfig, Transformer
+from toylab.world import World
+
+Params = dict[str, Array]
+Metrics = dict[str, Array]
+# Every use of randomness folds one of these into the seed's key first, so that none shares a key.
+INIT, TRAIN, EVALUATE, MEASURE = range(4)
+
+
+def number(default: float, *, low: float = 0.0, help: str = "") -> Any:
+    """A field that is traced: changing it does not compile anew. Must be at least `low`."""
+    return dataclasses.field(default=default, metadata={"number": True, "low": low, "help": help})
+
+
+def choice(default: Any, help: str = "") -> Any:
+    """A field that is structure: changing it compiles anew."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+@dataclasses.dataclass(frozen=True)
+class Lab:
+    """What all runs of an experiment share: a corpus and a model size."""
+
+    corpus: Corpus
+    model: ModelConfig
+
+    @property
+    def world(self) -> World:
+        return _build(self.corpus)
+
+    @property
+    def network(self) -> Transformer:
+        return Transformer(self.model, *_shape(self.corpus))
+
+    def init(self, seed: int) -> Params:
+        """Random parameters for a seed."""
+        key = jax.random.fold_in(jax.random.key(seed), INIT)
+        return _init(self.network, key)
+
+
+@functools.lru_cache(maxsize=64)
+def _build(corpus: Corpus) -> World:
+    return worlds.build(corpus)
+
+
+@functools.lru_cache(maxsize=64)
+def _shape(corpus: Corpus) -> tuple[int, int]:
+    grammar = _build(corpus).grammar
+    return grammar.vocabulary, grammar.length
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _init(network: Transformer, key: Array) -> Params:
+    return network.init(key, jnp.zeros((1, network.length), jnp.int32))["params"]
+
+
+class State(NamedTuple):
+    """All that a stage has to remember: parameters, optimiser, steps taken."""
+
+    params: Params
+    optimiser: optax.OptState
+    step: Int[Array, ""]
+
+
+class Diverged(ArithmeticError):
+    """Training produced a loss or parameters that are not finite."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stage(abc.ABC):
+    """One leg of a path from random parameters to a trained model."""
+
+    steps: int = number(100, low=0, help="optimiser steps")
+    batch: int = choice(64, help="documents a step")
+    learning_rate: float = number(3e-4, help="peak learning rate")
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value, low = getattr(self, field.name), field.metadata.get("low")
+            if low is not None and isinstance(value, (int, float)) and not value >= low:
+                raise ValueError(f"{self.kind}.{field.name}: {value} must be at least {low:g}")
+        if isinstance(self.batch, int) and self.batch < 1:
+            raise ValueError(f"{self.kind}.batch: {self.batch} must be at least 1")
+
+    @property
+    def kind(self) -> str:
+        return type(self).__name__.lower()
+
+    @property
+    def label(self) -> str:
+        """What a person calls it: part of a run folder's name."""
+        return self.kind
+
+    def check(self, corpus: Corpus) -> None:  # noqa: B027 - most stages name nothing
+        """Raises `ValueError` if the stage names something that the corpus lacks."""
+
+    @abc.abstractmethod
+    def draw(self, lab: Lab, world: World, key: Array, step: Array) -> Any:
+        """The batch of a step; `key` is that of the run, not yet folded with the step."""
+
+    @abc.abstractmethod
+    def loss(self, lab: Lab, world: World, params: Params, batch: Any) -> tuple[Array, Metrics]:
+        """The scalar to descend, and what to log."""
+
+    def transformation(self) -> optax.GradientTransformation:
+        """The optimiser; post-training uses AdamW at a constant rate."""
+        return optax.adamw(self.learning_rate, b2=0.99, weight_decay=0.0)
+
+    def numbers(self) -> dict[str, Array]:
+        """The traced fields."""
+        return {
+            f.name: jnp.asarray(getattr(self, f.name), jnp.float32)
+            for f in dataclasses.fields(self)
+            if f.metadata.get("number")
+        }
+
+    def structure(self) -> Self:
+        """The stage with every traced field back at its default: equal for a whole sweep."""
+        return dataclasses.replace(
+            self, **{f.name: f.default for f in dataclasses.fields(self) if f.metadata.get("number")}
+        )
+
+    def _with(self, numbers: dict[str, Array]) -> Self:
+        stage = object.__new__(type(self))
+        for field in dataclasses.fields(self):
+            value = numbers.get(field.name, getattr(self, field.name))
+            object.__setattr__(stage, field.name, value)
+        return stage
+
+
+def begin(stage: Stage, params: Params) -> State:
+    """The state before a stage's first step. `params` are copied, for training consumes a state."""
+    return _begin(stage.structure(), stage.numbers(), jax.tree.map(jnp.copy, params))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _begin(structure: Stage, numbers: dict[str, Array], params: Params) -> State:
+    optimiser = structure._with(numbers).transformation().init(params)
+    return State(params, optimiser, jnp.zeros((), jnp.int32))
+
+
+def train_key(seed: int, position: int) -> Array:
+    """The key of the stage at `position` of a path. Evaluation uses `EVALUATE` and `MEASURE`."""
+    key = jax.random.fold_in(jax.random.key(seed), TRAIN)
+    return jax.random.fold_in(key, position)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=5)
+def _advance(
+    lab: Lab,
+    structure: Stage,
+    numbers: dict[str, Array],
+    world: World,
+    key: Array,
+    state: State,
+    until: Array,
+) -> tuple[State, Metrics]:
+    stage = structure._with(numbers)
+    transformation = stage.transformation()
+
+    def one(state: State) -> tuple[State, Metrics]:
+        batch = stage.draw(lab, world, key, state.step)
+        gradient = jax.value_and_grad(
+            lambda params: stage.loss(lab, world, params, batch), has_aux=True
+        )
+        (loss, metrics), grads = gradient(state.params)
+        updates, optimiser = transformation.update(grads, state.optimiser, state.params)
+        params = optax.apply_updates(state.params, updates)
+        metrics = metrics | {"loss": loss, "gradient_norm": optax.global_norm(grads)}
+        return State(params, optimiser, state.step + 1), metrics
+
+    blank = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(one, state)[1]
+    )
+
+    def body(carry: tuple[State, Metrics]) -> tuple[State, Metrics]:
+        state, total = carry
+        state, metrics = one(state)
+        return state, jax.tree.map(jnp.add, total, metrics)
+
+    first = state.step
+    state, total = jax.lax.while_loop(lambda c: c[0].step < until, body, (state, blank))
+    taken = jnp.maximum(state.step - first, 1)
+    return state, jax.tree.map(lambda value: value / taken, total)
+
+
+def segments(
+    lab: Lab, stage: Stage, state: State, key: Array, at: Iterable[int]
+) -> Iterator[tuple[State, Metrics]]:
+    """Runs a stage from point to point; yields the state at each and the mean metrics since.
+
+    Points at or before the state's step are passed over. The state that goes in is consumed. Raises
+    `Diverged` when the loss is not finite; what was yielded before is still good.
+    """
+    structure, numbers, world = stage.structure(), stage.numbers(), lab.world
+    for point in sorted(set(at)):
+        if point <= int(state.step):
+            continue
+        before = int(state.step)
+        state, metrics = _advance(
+            lab, structure, numbers, world, key, state, jnp.asarray(point, jnp.int32)
+        )
+        if not bool(jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["gradient_norm"])):
+            raise Diverged(
+                f"{stage.kind} diverged between steps {before} and {point} "
+                f"(loss {float(metrics['loss'])}); lower its learning rate"
+            )
+        yield state, metrics
+
+
+def logits_of(lab: Lab, params: Params, tokens: Array) -> Array:
+    """The model's next-token logits, [B, L, V]."""
+    return lab.network.apply({"params": params}, tokens)[0]
