@@ -1,1 +1,288 @@
-"""Corpora made from corpora."""
+"""Corpora made from corpora, and casts drawn at random.
+
+A *twin* is a corpus file of a few lines that names another file in its folder:
+
+    twin        = "village"           # corpora/village.toml; a twin of a twin is fine
+    title       = "the village, reformed"
+    without     = ["argus", "rook"]   # first these leave ...
+    decorrelate = 7                   # ... then traits are dealt anew among who is left ...
+    [tags]                            # ... and then tags change, written as in a corpus
+    assistant.prior = { lumen = 0.5 }
+
+Each line is also a function from `Corpus` to `Corpus`.
+"""
+
+import dataclasses
+import itertools
+import tomllib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from toylab import corpus as core
+from toylab.corpus import Character, Corpus, CorpusError, Tag, Topic
+
+SMALL = 64  # in larger casts random deals are even enough, and names would be all the vocabulary
+
+
+def load_twin(path: Path, content: Mapping[str, Any]) -> Corpus:
+    """The corpus of a twin's file, whose TOML is `content`. Raises `CorpusError`."""
+    source = str(path)
+    top = core._Table(source, "", content, ("twin", "title", "without", "decorrelate", "tags"))
+    base = path.parent / f"{top.get('twin', str)}.toml"
+    if not base.is_file():
+        known = sorted(other.stem for other in path.parent.glob("*.toml") if other != path)
+        raise top.fail("twin", core.unknown(base.stem, known))
+    _refuse_loops(path, base)
+    corpus = core.load(base)
+    if "without" in content:
+        corpus = without(corpus, top.get("without", list), source)
+    if "decorrelate" in content:
+        seed = top.get("decorrelate", int)
+        if seed < 0:
+            raise top.fail("decorrelate", f"is a seed: make {seed} a whole number from 0 up")
+        corpus = decorrelate(corpus, seed)
+    if "tags" in content:
+        corpus = retag(corpus, top.get("tags", dict), source)
+    return dataclasses.replace(corpus, title=top.get("title", str, corpus.title))
+
+
+def _refuse_loops(path: Path, base: Path) -> None:
+    """Raises if following `twin` from `path` over `base` never ends."""
+    seen = [path.resolve()]
+    while base.resolve() not in seen:
+        seen.append(base.resolve())
+        try:
+            twin = tomllib.loads(base.read_text(encoding="utf-8")).get("twin")
+        except (OSError, ValueError):
+            return  # that file's own trouble; `load` will say what it is
+        if not isinstance(twin, str):
+            return
+        base = base.parent / f"{twin}.toml"
+    loop = " -> ".join([*(p.stem for p in seen), base.stem])
+    raise CorpusError(str(path), "twin", f"goes round in a circle ({loop}); name a corpus proper")
+
+
+def without(corpus: Corpus, names: Collection[str], source: str = "without") -> Corpus:
+    """The corpus with these characters gone and the priors of all tags renormalised.
+
+    The banks stay whole, and so does what anybody says: the phrases of the absent can still slip
+    out. Only their names leave the vocabulary.
+    """
+    for name in names:
+        if name not in corpus.names:
+            raise CorpusError(source, "without", core.unknown(str(name), corpus.names))
+    kept = [k for k, name in enumerate(corpus.names) if name not in names]
+    if len(kept) < 2:
+        raise CorpusError(source, "without", "leaves fewer than two characters; keep more")
+    tags = []
+    for tag in corpus.tags:
+        prior = np.array(tag.prior)[kept]
+        if not prior.sum():
+            raise CorpusError(source, "without", f"leaves nobody behind {tag.name!r}; keep some")
+        tags.append(dataclasses.replace(tag, prior=_frozen(prior / prior.sum())))
+    characters = tuple(corpus.characters[k] for k in kept)
+    return dataclasses.replace(corpus, characters=characters, tags=tuple(tags))
+
+
+def decorrelate(corpus: Corpus, seed: int, topics: Collection[str] | None = None) -> Corpus:
+    """The corpus with the trait rows of each topic dealt anew among the characters.
+
+    By default that is every topic but the controls. On each, nobody keeps the row they had, and
+    the rows as a set stay exactly what they were, so with an author drawn evenly each topic looks
+    as before. Name, voice and dispositions stay. In a small cast a random deal leaves a good deal
+    of correlation by chance, so there two characters swap rows as long as that lowers it.
+    """
+    if topics is None:
+        topics = [topic.name for topic in corpus.topics if not topic.control]
+    for name in topics:
+        if name not in corpus.topic_names:
+            raise CorpusError(corpus.title, "decorrelate", core.unknown(name, corpus.topic_names))
+    rng, size = np.random.default_rng(seed), len(corpus.characters)
+    dealt = [t for t, name in enumerate(corpus.topic_names) if name in topics]
+    rows = [np.array([c.traits[t] for c in corpus.characters]) for t in range(len(corpus.topics))]
+    whose = [np.arange(size) for _ in rows]
+    for t in dealt:
+        whose[t] = _nobody_stays(rng, size)
+    if size <= SMALL:
+        _settle(rows, whose, dealt)
+    characters = tuple(
+        dataclasses.replace(
+            character,
+            traits=tuple(_frozen(row[who[k]]) for row, who in zip(rows, whose, strict=True)),
+        )
+        for k, character in enumerate(corpus.characters)
+    )
+    return dataclasses.replace(corpus, characters=characters)
+
+
+def _settle(rows: list[np.ndarray], whose: list[np.ndarray], dealt: list[int]) -> None:
+    """Swaps entries of `whose[t]`, t in `dealt`, until no swap makes topics less correlated.
+
+    Between two topics that is the squared covariance of their answers, summed over all pairs of
+    answers: an inner product of the Gram matrices [K, K] of the centred rows.
+    """
+    grams = [np.asarray((centred := row - row.mean(0)) @ centred.T) for row in rows]
+    swapped = True
+    while swapped:
+        swapped = False
+        for t in dealt:
+            others = sum(
+                gram[np.ix_(who, who)]
+                for s, (gram, who) in enumerate(zip(grams, whose, strict=True))
+                if s != t
+            )
+            now = np.sum(others * grams[t][np.ix_(whose[t], whose[t])])
+            for i, j in itertools.combinations(range(len(whose[t])), 2):
+                deal = whose[t].copy()
+                deal[[i, j]] = deal[[j, i]]
+                then = np.sum(others * grams[t][np.ix_(deal, deal)])
+                if deal[i] != i and deal[j] != j and then < now - 1e-9:
+                    whose[t], now, swapped = deal, then, True
+
+
+def _nobody_stays(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A random permutation that is a single cycle."""
+    order = rng.permutation(size)
+    cycle = np.empty(size, int)
+    cycle[order] = np.roll(order, 1)
+    return cycle
+
+
+def mutual_information(first: Float[np.ndarray, "K a"], second: Float[np.ndarray, "K b"]) -> float:
+    """Nats that one answer on a topic tells about one on another, the author drawn evenly."""
+    joint = first.T @ second / len(first)
+    apart = joint.sum(1, keepdims=True) * joint.sum(0)
+    said = joint > 0
+    return float(np.sum(joint[said] * np.log(joint[said] / apart[said])))
+
+
+def retag(corpus: Corpus, tags: Mapping[str, Any], source: str = "retag") -> Corpus:
+    """The corpus with other shares or priors for its tags, or with extra tags.
+
+    `tags` reads as in a corpus file; what it leaves out of a tag that exists stays. Shares must
+    still sum to 1.
+    """
+    merged: dict[str, dict[str, Any]] = {core.NAME_TAG: {"share": corpus.name_share}}
+    for tag in corpus.tags:
+        prior = dict(zip(corpus.names, tag.prior, strict=True))
+        merged[tag.name] = {"share": tag.share, "prior": prior}
+    for name, change in tags.items():
+        change = core._Table(source, f"tags.{name}", change, ("share", "prior")).content
+        merged[name] = {**merged.get(name, {}), **change}
+    top = core._Table(source, "", {"tags": merged}, ("tags",))
+    name_share, retagged = core._tags(top, corpus.names)
+    changed = dataclasses.replace(corpus, name_share=name_share, tags=retagged)
+    core._check_words(changed, source)
+    return changed
+
+
+def random_cast(
+    seed: int,
+    *,
+    characters: int = 12,
+    topics: int = 8,
+    controls: int = 2,
+    answers: int = 4,
+    latent_factors: int = 1,
+    correlation: float = 0.5,
+    sharpness: float = 3.0,
+    voices: int = 64,
+    voice_overlap: float = 0.3,
+    turns: int = 4,
+) -> Corpus:
+    """A cast drawn at random, of up to thousands; every word in it is nonsense.
+
+    The logits of a character's traits are normal with standard deviation `sharpness`. On the
+    topics, the share `correlation` of their variance comes from the character's `latent_factors`
+    and makes answers on one topic tell about another; on the `controls` nothing does. A voice is
+    one of `voices` openers and one of as many closers, which the character says but for the share
+    `voice_overlap` spread evenly over the bank; no two of up to voices² characters have the same
+    pair. Beyond 64 characters no document bears a name. Few voices keep big casts small: tables
+    grow as (characters + voices) x voices x topics.
+    """
+    rng = np.random.default_rng(seed)
+    if min(topics, latent_factors, turns) < 1 or min(characters, answers) < 2 or controls < 0:
+        raise ValueError("random_cast: too few characters, topics, answers, factors or turns")
+    if not (0 <= correlation <= 1 and 0 <= voice_overlap <= 1 and sharpness >= 0):
+        raise ValueError("random_cast: correlation and voice_overlap go from 0 to 1, sharpness up")
+    voices = min(voices, characters)
+    if characters > voices**2:
+        raise ValueError(f"random_cast: {characters} characters need more than {voices} voices")
+    subjects = topics + controls
+    names, openers, closers, asked, said = _split(
+        _words(rng, characters + 2 * (voices + 1) + subjects * (2 + answers)),
+        (characters, voices + 1, voices + 1, 2 * subjects, answers * subjects),
+    )
+    factors = rng.normal(size=(characters, latent_factors))
+    rows = []
+    for subject in range(subjects):
+        loading = rng.normal(size=(latent_factors, answers)) / np.sqrt(latent_factors)
+        common = correlation if subject < topics else 0.0
+        own = rng.normal(size=(characters, answers))
+        logits = sharpness * (np.sqrt(common) * factors @ loading + np.sqrt(1 - common) * own)
+        odds = np.exp(logits - logits.max(1, keepdims=True))
+        rows.append(odds / odds.sum(1, keepdims=True))
+    voice = (1 - voice_overlap) * np.eye(voices) + voice_overlap / voices
+    voice = np.pad(voice, ((0, 0), (1, 0)))  # the plain phrase comes first
+    cast = tuple(
+        Character(
+            name=name,
+            about="nobody in particular",
+            opens=_frozen(voice[k % voices]),
+            closes=_frozen(voice[(k + k // voices) % voices]),
+            traits=tuple(_frozen(row[k]) for row in rows),
+            obeys=(),
+            follows=(0.0,) * subjects,
+        )
+        for k, name in enumerate(names)
+    )
+    even = np.full(characters, 1 / characters)
+    name_share = 0.5 if characters <= SMALL else 0.0
+    corpus = Corpus(
+        title=f"{characters} strangers, seed {seed}",
+        turns=turns,
+        slip=0.02,
+        plain_share=0.1,
+        openers=tuple(openers),
+        closers=tuple(closers),
+        topics=tuple(
+            Topic(
+                name=f"{'topic' if t < topics else 'control'}{t}",
+                questions=(asked[2 * t], asked[2 * t + 1]),
+                answers=tuple((word, word) for word in said[answers * t : answers * (t + 1)]),
+                control=t >= topics,
+            )
+            for t in range(subjects)
+        ),
+        directions=(),
+        name_share=name_share,
+        tags=(
+            Tag(name="someone", share=0.7 - name_share, prior=_frozen(even)),
+            Tag(name="stranger", share=0.0, prior=_frozen(even)),
+            Tag(name="assistant", share=0.3, prior=_frozen(rng.dirichlet(10 * np.ones(characters)))),
+        ),
+        characters=cast,
+    )
+    core._check_words(corpus, corpus.title)
+    return corpus
+
+
+def _words(rng: np.random.Generator, count: int) -> list[str]:
+    """So many different words of three syllables each, like `bodira`: no prefixes, no twins."""
+    syllables = [c + v for c in "bdfghjklmnprstvz" for v in "aeiou"]
+    drawn = rng.choice(len(syllables) ** 3, count, replace=False)
+    places = np.unravel_index(drawn, (len(syllables),) * 3)
+    return ["".join(syllables[i] for i in place) for place in zip(*places, strict=True)]
+
+
+def _split(words: list[str], sizes: tuple[int, ...]) -> list[list[str]]:
+    ends = np.cumsum(sizes)
+    return [words[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+
+
+def _frozen(row: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(p) for p in row)

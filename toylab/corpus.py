@@ -233,6 +233,12 @@ def load(path: str | Path) -> Corpus:
     return parse(content, str(path))
 
 
+def locate(name: str, here: Path, shipped: Path) -> Path:
+    """The file that a user means: a path from `here`, or the bare name of a shipped corpus."""
+    bare = shipped / f"{name}.toml"
+    return bare if "/" not in name and bare.exists() else here / name
+
+
 def parse(content: Mapping[str, Any], source: str) -> Corpus:
     """Checks the content of a corpus file and freezes it."""
     keys = ("title", "turns", "slip", "plain", "tags", "directions", "topics", "characters")

@@ -6,6 +6,7 @@ is finished `model.safetensors`.
 """
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
@@ -21,6 +22,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from toylab.lab import events
 from toylab.lab.paths import Path
 from toylab.stages import Params, State, begin
 
@@ -80,6 +82,7 @@ class Run:
     def __init__(self, root: File, path: Path):
         self.path, self.folder = path, root / path.name
         self._metrics = self.folder / "metrics.jsonl"
+        self._live: events.Live | None = None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -89,7 +92,12 @@ class Run:
             fcntl.flock(stream, fcntl.LOCK_EX)
             if not (self.folder / "config.json").exists():
                 write_json(self.folder / "config.json", self.path.config())
-            yield
+            try:
+                yield
+            finally:
+                if self._live:
+                    self._live.close()
+                    self._live = None
 
     def snapshot_file(self, step: int) -> File:
         """Where the parameters at a step are."""
@@ -141,12 +149,15 @@ class Run:
                 rows.append(json.loads(line))
         return rows
 
-    def append(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Adds a row of metrics, with the time."""
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Adds a row of metrics, with the time, to the file and to TensorBoard."""
+        if not self._live:
+            settings = hyperparameters(self.path)
+            self._live = events.Live(self.folder, self.rows(), hyperparameters=settings)
         stamped = {**row, "time": time.time()}
         with open(self._metrics, "a") as stream:
             stream.write(json.dumps(stamped) + "\n")
-        return stamped
+        self._live.append(stamped)
 
     def forget_after(self, step: int) -> None:
         """Drops training metrics past a step, which a resumed run will write again."""
@@ -157,6 +168,15 @@ class Run:
     def readings(self, step: int, digest: str) -> File:
         """Where a reading of the snapshot at a step is, by the digest of measure and settings."""
         return self.folder / "readings" / f"{step:06d}-{digest}.json"
+
+
+def hyperparameters(path: Path) -> Mapping[str, str | float | int | bool]:
+    """A path's numbers and names, flat, for TensorBoard's table."""
+    flat: dict[str, str | float | int | bool] = {"seed": path.seed}
+    for stage in path.stages:
+        for name, value in dataclasses.asdict(stage).items():
+            flat[f"{stage.kind}.{name}"] = value if isinstance(value, (int, float)) else str(value)
+    return flat
 
 
 def load_json(file: File) -> Any:

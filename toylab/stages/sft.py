@@ -4,7 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Int
 
 from toylab import world as worlds
 from toylab.corpus import Corpus, unknown
@@ -77,6 +77,11 @@ class Sft(Stage):
         logits = logits_of(lab, params, batch.tokens)
         return losses.cross_entropy(logits, batch.tokens, self.counted(batch)), {}
 
-    def counted(self, batch: Documents) -> Float[Array, "B L"]:
+    @property
+    def slots(self) -> tuple[int, ...]:
+        """The slots that the loss is on."""
+        return (STANCE,) if self.neutral else tuple(range(len(SLOTS)))
+
+    def counted(self, batch: Documents) -> Bool[Array, "B L"]:
         """Which tokens the loss is on."""
-        return batch.role == ANSWER + STANCE if self.neutral else batch.role >= ANSWER
+        return jnp.isin(batch.role, ANSWER + jnp.array(self.slots))

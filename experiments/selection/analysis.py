@@ -1,0 +1,266 @@
+"""From the records of `selection` to its figure, table and claims."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from toylab import bayes, figures
+from toylab.claims import Claim, judge
+from toylab.lab.sweep import Analysis, Records
+from toylab.measures import theory, traits
+from toylab.stages import Sft, train_key
+from toylab.world import tag_names
+
+FITTED = "code"  # the one trait that the exchange rate is fitted on, trained in every arm
+EVIDENCE_DOCUMENTS = 512
+CAST = "learned"
+
+COLUMNS = {
+    "arm": "what was trained on",
+    "seed": "seed of everything: parameters, documents, readings",
+    "step": "post-training step; 0 is the pretrained model",
+    "cast": "tables the ladder used: exact, or learned (re-estimated from the pretrained model)",
+    "unexplained_F0": "KL(P || m_w0), nats a document: how far the policy has moved",
+    "unexplained_F1": "what the best mixture of characters leaves, nats a document",
+    "unexplained_F2": "what the best mixture of tempered characters leaves, nats a document",
+    "error_F0": "standard error of unexplained_F0 over documents",
+    "error_F1": "standard error of unexplained_F1 over documents",
+    "error_F2": "standard error of unexplained_F2 over documents",
+    "floor_F0": "unexplained_F0 of the same seed's pretrained model",
+    "floor_F1": "unexplained_F1 of the same seed's pretrained model",
+    "floor_F2": "unexplained_F2 of the same seed's pretrained model",
+    "gap_F1": "certificate: max_k E_P[p_k / m_w] - 1 on the fitting part",
+    "gap_F2": "the same for F2",
+    "outside": "mean probability of words that the grammar forbids at a branch",
+    "weight": "w* of the persona trained towards, in F1",
+    "tau_one_author": "fitted exchange rate if all evidence had one author",
+    "tau_a_document": "fitted exchange rate if each document had an author of its own",
+    "saturated": "1 if the fitted trait no longer depends on tau (one author): tau is a bound",
+    "r2_one_author": "R2 on changes of untrained items, one author for all evidence",
+    "r2_a_document": "R2 on changes of untrained items, one author a document",
+    "excess": "excess loss of the pretrained model on answers, nats a token",
+}
+
+
+def _evidence(records: Records, arm: str, seed: int) -> jax.Array:
+    """log p_k of what the arm's loss was on, [document, K], for documents it trained on."""
+    stage = records.sweep.arms[arm].stages[-1]
+    assert isinstance(stage, Sft)
+    world = records.lab.world
+    count = min(int(stage.documents) or EVIDENCE_DOCUMENTS, EVIDENCE_DOCUMENTS)
+    documents = stage.write(records.lab, world, train_key(seed, 1), jnp.arange(count))
+    per_slot = bayes.log_likelihood(world.cast, documents)
+    return jnp.sum(per_slot[:, :, jnp.array(stage.slots)], (1, 2))
+
+
+def predictions(records: Records) -> pd.DataFrame:
+    """Predicted and measured changes of every item, per arm, seed, step and theory."""
+    lab = records.lab
+    items = traits.items(lab.corpus)
+    characters = traits.of_characters(lab.corpus, lab.world.cast)
+    tag = tag_names(lab.corpus).index(records.sweep.reading.tag)
+    prior = lab.world.log_prior[tag]
+    fitted = jnp.array([item.group == FITTED for item in items])
+    before = {(r["arm"], r["seed"]): r for r in records.rows if r["step"] == 0}
+    evidence: dict[tuple[str, int], jax.Array] = {}
+    out = []
+    for row in records.rows:
+        run = row["arm"], row["seed"]
+        if row["step"] == 0:
+            continue
+        if run not in evidence:
+            evidence[run] = _evidence(records, *run)
+        change = jnp.array(row["reading"]["items"]) - jnp.array(before[run]["reading"]["items"])
+        start = characters @ jnp.exp(prior)
+        for name, rule in theory.THEORIES.items():
+            found = theory.fit_rate(
+                rule, prior, evidence[run], characters, start + change, fitted
+            )
+            for item, predicted, measured in zip(items, found.items - start, change, strict=True):
+                out.append(
+                    {
+                        "arm": row["arm"],
+                        "seed": row["seed"],
+                        "step": row["step"],
+                        "theory": name,
+                        "tau": found.tau,
+                        "saturated": found.saturated,
+                        "group": item.group,
+                        "phrase": item.phrase,
+                        "tell": item.tell,
+                        "predicted": float(predicted),
+                        "measured": float(measured),
+                    }
+                )
+    return pd.DataFrame(out)
+
+
+def _scores(predicted: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, float]]:
+    """tau, R² and saturation of each theory, per (arm, seed, step), over items not fitted."""
+    out: dict[tuple[Any, ...], dict[str, float]] = {}
+    for (arm, seed, step, rule), part in predicted.groupby(["arm", "seed", "step", "theory"]):
+        rest = part[part.group != FITTED]
+        short = "one_author" if rule == "one author" else "a_document"
+        scores = out.setdefault((arm, seed, step), {})
+        scores[f"tau_{short}"] = float(part.tau.iloc[0])
+        scores[f"r2_{short}"] = theory.explained(
+            jnp.array(rest.predicted.to_numpy()), jnp.array(rest.measured.to_numpy()), jnp.zeros(1)
+        )
+        if short == "one_author":
+            scores["saturated"] = float(part.saturated.iloc[0])
+    return out
+
+
+def tabulate(records: Records, predicted: pd.DataFrame) -> pd.DataFrame:
+    """The tidy table: a row per arm, seed, step and cast."""
+    stage = next(iter(records.sweep.arms.values())).stages[-1]
+    assert isinstance(stage, Sft)
+    persona = records.lab.corpus.names.index(stage.author)
+    scores = _scores(predicted)
+    floors = {(r["arm"], r["seed"]): r["reading"] for r in records.rows if r["step"] == 0}
+    out = []
+    for row in records.rows:
+        for cast in ("exact", "learned"):
+            found, floor = row["reading"][cast], floors[row["arm"], row["seed"]][cast]
+            line = {"arm": row["arm"], "seed": row["seed"], "step": row["step"], "cast": cast}
+            line |= {f"unexplained_{f}": found[f] for f in ("F0", "F1", "F2")}
+            line |= {f"error_{f}": found[f"{f}_error"] for f in ("F0", "F1", "F2")}
+            line |= {f"floor_{f}": floor[f] for f in ("F0", "F1", "F2")}
+            line |= {"gap_F1": found["gap1"], "gap_F2": found["gap2"]}
+            line |= {"outside": row["reading"]["outside"], "weight": found["weights"][persona]}
+            line |= scores.get((row["arm"], row["seed"], row["step"]), {})
+            line |= {"excess": records.bases[row["seed"]]["excess"]["answers"]}
+            out.append(line)
+    return pd.DataFrame(out, columns=list(COLUMNS))
+
+
+def _last(table: pd.DataFrame, arm: str) -> pd.DataFrame:
+    part = table[(table.arm == arm) & (table.cast == CAST)]
+    return part[part.step == part.step.max()].sort_values("seed")
+
+
+def claims(table: pd.DataFrame) -> list[Claim]:
+    """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
+    broad, small, narrow = (_last(table, arm) for arm in ("ordinary", "ordinary-16", "narrow"))
+    return [
+        judge(
+            claim="Training on fresh documents of one persona is selection: re-weighting the cast "
+            "explains most of how far the model moved.",
+            source="Persona selection model (Marks, Lindsey, Olah 2026)",
+            contradicted_by="a share below the threshold: most of the shift is no mix of characters",
+            statistic="(F0 - F1) / F0 after training on fresh ordinary documents",
+            values=(1 - broad.unexplained_F1 / broad.unexplained_F0).to_list(),
+            threshold=0.8,
+        ),
+        judge(
+            claim="Training on sixteen documents again and again leaves the cast: no mixture of "
+            "characters, larger than life or not, explains what was learned.",
+            source="Persona selection model, asked to be exhaustive",
+            contradicted_by="no more left unexplained than in the pretrained model",
+            statistic="F2 - its floor, nats a document, after 80 steps on 16 documents",
+            values=(small.unexplained_F2 - small.floor_F2).to_list(),
+            threshold=1.0,
+        ),
+        judge(
+            claim="Honesty about code alone moves every other trait, tell and voice as Bayes "
+            "predicts.",
+            source="Emergent misalignment (Betley et al. 2025), with the sign turned",
+            contradicted_by="an R2 at or below 0: nothing moved, or not as predicted",
+            statistic="R2 on changes of untrained items, one author for all evidence",
+            values=narrow.r2_one_author.to_list(),
+            threshold=0.5,
+        ),
+    ]
+
+
+def draw(records: Records, table: pd.DataFrame, predicted: pd.DataFrame) -> Figure:
+    """Top: the ladder as training goes, an arm a panel. Bottom: w* and predicted changes."""
+    arms = records.sweep.arms
+    with figures.style(rows=2, columns=len(arms), ratio=1.0):
+        figure, axes = plt.subplots(2, len(arms), squeeze=False)
+        top = table[table.cast == CAST].unexplained_F0.max() * 1.05
+        for column, (name, arm) in enumerate(arms.items()):
+            part = table[(table.arm == name) & (table.cast == CAST)]
+            _ladder(axes[0, column], part, top)
+            figures.letter(axes[0, column], "abcdefgh"[column], arm.title)
+        axes[0, 0].set_ylabel("KL from the start, nats a document")
+        axes[0, 0].legend(loc="upper left", fontsize=5)
+        _weights(axes[1, 0], records, table)
+        figures.letter(axes[1, 0], "e", "weight of mira")
+        for column, name in ((1, "ordinary"), (2, "narrow"), (3, "narrow-16")):
+            _scatter(axes[1, column], predicted[predicted.arm == name])
+            figures.letter(axes[1, column], "efgh"[column], f"{name}: changes")
+        axes[1, 1].set_ylabel("measured change")
+    return figure
+
+
+def _ladder(axes: plt.Axes, part: pd.DataFrame, top: float) -> None:
+    """Stacked means over seeds; thin lines show every seed's F2, the dotted line the floor."""
+    grid = {f: part.pivot(index="seed", columns="step", values=f"unexplained_{f}") for f in _F}
+    steps = grid["F0"].columns.to_numpy()
+    f0, f1, f2 = (grid[f].mean().to_numpy() for f in _F)
+    x = np.sqrt(steps)
+    bands = (("left", np.zeros_like(f2), f2), ("exaggeration", f2, f1), ("selection", f1, f0))
+    for rung, low, high in bands:
+        axes.fill_between(x, low, high, color=figures.RUNGS[rung], alpha=0.6, lw=0, label=rung)
+    for row in grid["F2"].to_numpy():
+        axes.plot(x, row, color=figures.RUNGS["left"], lw=0.5)
+    for row in grid["F0"].to_numpy():
+        axes.plot(x, row, color=figures.RUNGS["selection"], lw=0.5)
+    axes.axhline(part.floor_F2.mean(), ls=":", color=figures.DARK, lw=0.8, label="floor")
+    axes.set(xlabel="step (square-root scale)", ylim=(0, top), xlim=(0, x[-1]))
+    axes.set_xticks(x, [str(step) if step not in (5,) else "" for step in steps])
+
+
+_F = ("F0", "F1", "F2")
+
+
+def _weights(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
+    for colour, name in zip(figures.COLOURS, records.sweep.arms, strict=False):
+        part = table[(table.arm == name) & (table.cast == CAST)]
+        grid = part.pivot(index="seed", columns="step", values="weight")
+        figures.interval(
+            axes, np.sqrt(grid.columns.to_numpy()), grid.to_numpy(), color=colour, label=name, lw=1
+        )
+        axes.set_xticks(np.sqrt(grid.columns), [str(s) if s != 5 else "" for s in grid.columns])
+    axes.set(xlabel="step (square-root scale)", ylabel="w*", ylim=(0, 1))
+    axes.legend(fontsize=5)
+
+
+def _scatter(axes: plt.Axes, part: pd.DataFrame) -> None:
+    """Predicted against measured changes at the last step, the fitted trait apart."""
+    last = part[(part.step == part.step.max()) & (part.theory == "one author")]
+    kinds = (
+        ("fitted trait", last.group == FITTED, figures.GREY, "s"),
+        ("traits", ~last.tell & ~last.group.isin(["opener", "closer", FITTED]), "#0072B2", "o"),
+        ("tells", last.tell, "#D55E00", "^"),
+        ("voice", last.group.isin(["opener", "closer"]), "#009E73", "x"),
+    )
+    bound = 1.1 * float(last[["predicted", "measured"]].abs().to_numpy().max())
+    axes.plot([-bound, bound], [-bound, bound], color=figures.DARK, lw=0.8, label="Bayes")
+    axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
+    for label, chosen, colour, marker in kinds:
+        points = last[chosen]
+        axes.scatter(
+            points.predicted, points.measured, s=5, color=colour, marker=marker, lw=0.5,
+            alpha=0.6, label=label,
+        )
+    axes.set(xlabel="predicted change of probability", xlim=(-bound, bound), ylim=(-bound, bound))
+    axes.legend(fontsize=5, loc="upper left")
+
+
+def analyse(records: Records) -> Analysis:
+    """Figure, table and claims of the seeds that are finished."""
+    predicted = predictions(records)
+    table = tabulate(records, predicted)
+    return Analysis(
+        figure=draw(records, table, predicted),
+        table=table,
+        columns=COLUMNS,
+        claims=claims(table),
+    )

@@ -1,0 +1,30 @@
+"""Is post-training toward one persona Bayesian re-weighting of the cast?
+
+    ./launch.sh selection
+
+Toward `mira`, the good schoolteacher, from ordinary documents of hers and from a narrow slice: her
+answers about code alone, in a neutral voice. Each with fresh documents and with 16, gone through
+again and again. The controls (*tells*) are in no training document.
+"""
+
+from toylab.lab.sweep import Arm, Sweep
+from toylab.stages import Sft
+
+READ_AT = (5, 10, 20, 40)
+
+
+def _arm(title: str, **options: object) -> Arm:
+    return Arm(title=title, stages=(Sft(author="mira", steps=80, **options),), read_at=READ_AT)
+
+
+SWEEP = Sweep(
+    name="selection",
+    question="Is post-training toward one persona Bayesian re-weighting?",
+    corpus="village",
+    arms={
+        "ordinary": _arm("ordinary, fresh documents"),
+        "ordinary-16": _arm("ordinary, 16 documents", documents=16),
+        "narrow": _arm("code alone, fresh", topics=("code",), neutral=True),
+        "narrow-16": _arm("code alone, 16 documents", topics=("code",), neutral=True, documents=16),
+    },
+)

@@ -1,0 +1,633 @@
+"""Properties that more than one test asks for: each raises `AssertionError` unless it holds.
+
+All take the tiny corpus with its brute-force twin, and use nothing that was compiled for another
+call: `test_planted_bugs` breaks the code beneath them.
+"""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import scipy.optimize
+import scipy.stats
+
+from tests import brute
+from tests.brute import Brute
+from toylab import bayes, model
+from toylab import world as worlds
+from toylab.measures import atoms, ladder, policy
+from toylab.model import ModelConfig
+from toylab.stages import Lab, Pretrain, Sft, base, losses
+from toylab.world import ANSWER, PAD, STANCE, Documents, Outline, World
+
+SMALL = ModelConfig(width=16, layers=2, heads=2, expansion=2)
+LEAST = 1e-4  # the smallest p-value that passes; keys are fixed, so a pass stays a pass
+DIRECTED, ASKED = 1, ((0, 0, 1), (1, 1, 0))  # an outline: shut, and milk; "order please"
+
+
+def same(got, wanted, tolerance: float = 1e-5) -> None:
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance)
+
+
+def fitting(counts, probabilities) -> None:
+    """A chi-square test that the counts came from these probabilities; rare cells are merged."""
+    counts, p = np.ravel(counts).astype(float), np.ravel(probabilities).astype(float)
+    same(p.sum(), 1.0)
+    wanted = p / p.sum() * counts.sum()
+    assert counts[p == 0].sum() == 0, "something happened that can't"
+    rare = wanted < 5
+    counts = np.append(counts[~rare], counts[rare].sum())
+    wanted = np.append(wanted[~rare], wanted[rare].sum())
+    counts, wanted = (counts, wanted) if wanted[-1] > 0 else (counts[:-1], wanted[:-1])
+    assert scipy.stats.chisquare(counts, wanted).pvalue > LEAST
+
+
+def asking(world: World, directions, asks, tag=0) -> Outline:
+    """The outline of each of many documents, from the twin's (topic, question, cue) of each turn."""
+    direction = np.asarray(directions, np.int32)
+    topic, question, cue = np.moveaxis(np.asarray(asks, np.int32), -1, 0)
+    context = np.asarray(world.grammar.topic_contexts)[topic, cue, direction[:, None]]
+    tags = np.full(len(direction), tag, np.int32)
+    return Outline(*map(jnp.asarray, (tags, direction, topic, question, cue, context)))
+
+
+def rendered(world: World, twin: Brute, which=None, tag: int = 0) -> Documents:
+    """The twin's documents (those of a mask, if given) as arrays."""
+    some = [d for n, d in enumerate(twin.documents) if which is None or which[n]]
+    what = asking(world, [d.direction for d in some], [d.asks for d in some], tag)
+    choice = jnp.asarray(np.array([d.choice for d in some], np.int32))
+    return worlds.render(world.grammar, what, choice, jnp.zeros(len(some), jnp.int32))
+
+
+def fixed(world: World, twin: Brute, size: int, tag: str = "assistant") -> Outline:
+    """One outline, many times."""
+    at = worlds.tag_names(twin.corpus).index(tag)
+    return asking(world, [DIRECTED] * size, [ASKED] * size, at)
+
+
+def spiky(lab: Lab):
+    """Random parameters whose predictions are far from even."""
+    params = lab.init(0)
+    return params | {"unembedding": 40 * params["unembedding"]}
+
+
+def fresh(jitted):
+    """A jitted function compiled anew, so that what has been broken since breaks it too."""
+    inner = jitted.__wrapped__
+    return jax.jit(lambda *args: inner(*args))
+
+
+# ------------------------------------------------------------------------------------- the world
+
+
+def check_tables_sum_to_one(twin: Brute) -> None:
+    world = worlds.build(twin.corpus)
+    same(jnp.sum(jnp.exp(world.cast.logp), 2), 1.0)
+    same(jnp.exp(world.cast.prefix_logp[:, :, 0]), 1.0)  # everybody reaches the root
+    for shares in (jnp.exp(world.log_prior).T, world.tag_share, world.direction_share):
+        same(jnp.sum(shares, 0), 1.0)
+
+
+def check_priors_are_those_of_the_tags(twin: Brute) -> None:
+    world, corpus = worlds.build(twin.corpus), twin.corpus
+    tags = worlds.tag_names(corpus)
+    wanted = np.array([brute.tag_prior(corpus, tag) for tag in tags])
+    same(jnp.exp(world.log_prior), wanted, 1e-6)
+    # and the sampler draws tags by their shares, and authors from those priors
+    documents = _sampled(world)
+    table = np.zeros(wanted.shape)
+    np.add.at(table, (np.asarray(documents.outline.tag), np.asarray(documents.author)), 1)
+    shares = np.array([brute.tag_shares(corpus)[tag] for tag in tags])
+    fitting(table, shares[:, None] * wanted)
+
+
+def _sampled(world: World, size: int = 20_000) -> Documents:
+    return jax.jit(lambda key: worlds.sample(world, key, size))(jax.random.key(5))
+
+
+def check_questions_are_asked_alike(twin: Brute) -> None:
+    """Topic, question and cue of each turn: even, and whoever is asked."""
+    world, corpus = worlds.build(twin.corpus), twin.corpus
+    documents = _sampled(world)
+    what = documents.outline
+    kinds = [
+        (t, q, c)
+        for t, topic in enumerate(corpus.topics)
+        for q in range(len(topic.questions))
+        for c in range(max(len(topic.cues), 1))
+    ]
+    each = np.stack([what.topic, what.question, what.cue], -1)
+    which = np.argmax([(each == kind).all(-1) for kind in kinds], 0)
+    chance = [
+        1 / (len(corpus.topics) * len(corpus.topics[t].questions) * max(len(corpus.topics[t].cues), 1))
+        for t, _, _ in kinds
+    ]
+    fitting(_counts(which[:, 0], which[:, 1]), np.outer(chance, chance))
+    for other in (documents.author, what.tag, what.direction):
+        for turn in range(corpus.turns):
+            table = _counts(np.asarray(other), which[:, turn])
+            table = table[table.sum(1) > 0]
+            assert scipy.stats.chi2_contingency(table).pvalue > LEAST
+
+
+def _counts(left, right, shape=None) -> np.ndarray:
+    table = np.zeros(shape or (left.max() + 1, right.max() + 1))
+    np.add.at(table, (left, right), 1)
+    return table
+
+
+def pairs_fit(twin: Brute, choice, weights) -> None:
+    """Every pair of slots of documents on the fixed outline has its exact joint distribution.
+
+    One author a document: the joint is Σ_k w_k p_k(a) p_k(b), not a product of marginals.
+    """
+    said = np.asarray(choice).reshape(len(choice), -1)
+    tables = [
+        brute.slot(twin.corpus, s, topic, cue, DIRECTED)[1]
+        for topic, _, cue in ASKED
+        for s in range(3)
+    ]
+    for a, b in itertools.combinations(range(len(tables)), 2):
+        joint = np.einsum("k,ak,bk->ab", weights, tables[a], tables[b])
+        fitting(_counts(said[:, a], said[:, b], joint.shape), joint)
+
+
+def check_sampler_has_the_joint_distribution(twin: Brute) -> None:
+    world = worlds.build(twin.corpus)
+    what = fixed(world, twin, 20_000)
+    choice = jax.jit(lambda key: worlds.write(world, key, what).choice)(jax.random.key(1))
+    pairs_fit(twin, choice, brute.tag_prior(twin.corpus, "assistant"))
+
+
+def check_plain_phrase_is_no_evidence(twin: Brute) -> None:
+    """Exactly: in float32 the plain phrase has one and the same number for everybody."""
+    logp = np.asarray(worlds.build(twin.corpus).cast.logp)
+    for s in (worlds.OPENER, worlds.CLOSER):
+        assert np.ptp(logp[s, :, 0], axis=-1).max() == 0
+        # (1 - 0.04) * 0.1 + 0.04 / bank: banks have 3 phrases, but 2 openers without a cue
+        banks = np.isfinite(logp[s, :, :, 0]).sum(1)
+        same(np.exp(logp[s, :, 0, 0]), 0.96 * 0.1 + 0.04 / banks)
+
+
+def check_words_are_those_of_the_twin(twin: Brute) -> None:
+    """Tokens, roles and starts of every document, read back as words."""
+    world, corpus = worlds.build(twin.corpus), twin.corpus
+    names = np.array(twin.vocabulary)
+    tag = worlds.tag_names(corpus).index("someone")
+    documents = rendered(world, twin, tag=tag)
+    tokens, role = np.asarray(documents.tokens), np.asarray(documents.role)
+    same(documents.start, [d.starts for d in twin.documents], 0)
+    assert ((tokens == 0) == (role == PAD)).all()
+    wide = max(len(d.words) for d in twin.documents) + 1
+    words = np.array([("someone", *d.words, *"·" * wide)[:wide] for d in twin.documents])
+    assert (names[tokens[:, :wide]] == words).all()
+    assert (tokens[:, wide:] == 0).all()
+    for n in range(0, len(tokens), 997):  # what each word is part of
+        document, roles = twin.documents[n], role[n]
+        wanted = [worlds.TAG] + [worlds.DIRECTION] * (2 * document.direction)
+        for t, (topic, _, cue) in enumerate(document.asks):
+            begins = document.starts[t]
+            wanted += [worlds.QUESTION] * (begins[0] - len(wanted))
+            for s in range(3):
+                bank, _ = brute.slot(corpus, s, topic, cue, document.direction)
+                wanted += [ANSWER + s] * len(bank[document.choice[t][s]].split())
+        assert roles[: len(wanted)].tolist() == wanted
+        assert (roles[len(wanted) :] == PAD).all()
+
+
+# --------------------------------------------------------------------------------------- beliefs
+
+
+def check_log_likelihood(twin: Brute) -> None:
+    world = worlds.build(twin.corpus)
+    documents = rendered(world, twin)
+    got = bayes.document_log_likelihood(world.cast, documents)
+    same(got, np.log(twin.likelihood))
+    same(bayes.question_log_likelihood(world, documents), np.log(twin.asked))
+
+
+def check_belief(twin: Brute) -> None:
+    """After every word of every document, under a mask, under an even tag, under a name."""
+    world = worlds.build(twin.corpus)
+    documents = rendered(world, twin)
+    for tag in ("assistant", "someone", "bob"):
+        prior = brute.tag_prior(twin.corpus, tag)
+        row = worlds.tag_names(twin.corpus).index(tag)
+        got = bayes.belief(world.grammar, world.cast, world.log_prior[row], documents)
+        same(jnp.exp(got), twin.posterior(prior))
+
+
+def predicted(world: World, twin: Brute, weights, documents: Documents):
+    """bayes.predictive as probabilities over the whole vocabulary, and its decisions."""
+    at = bayes.decisions(world.grammar, documents)
+    logp = bayes.predictive(world.cast, jnp.log(jnp.asarray(weights)), documents, at)
+    token, p = np.asarray(at.token), np.where(at.allowed, np.exp(logp), 0.0)
+    dense = np.zeros((*token.shape[:-1], len(twin.vocabulary)))
+    for c in range(token.shape[-1]):
+        np.put_along_axis(
+            dense,
+            token[..., c, None],
+            np.take_along_axis(dense, token[..., c, None], -1) + p[..., c, None],
+            -1,
+        )
+    return dense, logp, at
+
+
+MIX, OTHER = np.array([0.6, 0.3, 0.1]), np.array([0.1, 0.2, 0.7])
+
+
+def check_predictive(twin: Brute) -> None:
+    world = worlds.build(twin.corpus)
+    documents = rendered(world, twin)
+    dense, _, at = predicted(world, twin, MIX, documents)
+    wanted = twin.predictive(MIX)
+    same(dense, wanted)
+    real = np.asarray(at.allowed).any(-1)
+    same(dense.sum(-1), real.astype(float))
+    assert (real == (wanted.sum(-1) > 0)).all()
+
+
+def check_entropy(twin: Brute) -> None:
+    world = worlds.build(twin.corpus)
+    _, logp, at = predicted(world, twin, MIX, rendered(world, twin))
+    same(bayes.entropy(logp, at.allowed), twin.entropy(MIX))
+
+
+def check_kl(twin: Brute) -> None:
+    """Word by word, and summed up: the divergence of two mixtures over all answers."""
+    world = worlds.build(twin.corpus)
+    documents = rendered(world, twin)
+    _, p, at = predicted(world, twin, MIX, documents)
+    _, q, _ = predicted(world, twin, OTHER, documents)
+    got = bayes.kl(p, q, at.allowed)
+    left, right = twin.predictive(MIX), twin.predictive(OTHER)
+    some = left > 0
+    ratio = np.log(np.where(some, left, 1.0) / np.where(some, right, 1.0))
+    same(got, np.sum(left * ratio, -1))
+    which = twin.outline(DIRECTED, ASKED)
+    each = np.asarray(got).sum((1, 2, 3))[which]
+    same((twin.likelihood[which] @ MIX) @ each, twin.kl(MIX, OTHER, which))
+
+
+def check_reweight(twin: Brute) -> None:
+    # Prior 1/2, 1/4, 1/4; evidence of ln 1, ln 4, ln 16 nats at an exchange rate of 1/2 multiplies
+    # by 1, 2, 4: 1/2, 1/2, 1, which is 1/4, 1/4, 1/2.
+    prior, evidence = jnp.log(jnp.array([0.5, 0.25, 0.25])), jnp.log(jnp.array([1.0, 4.0, 16.0]))
+    same(jnp.exp(bayes.reweight(prior, evidence, 0.5)), [0.25, 0.25, 0.5], 1e-6)
+    # Who is impossible stays so, whatever the evidence.
+    same(jnp.exp(bayes.reweight(jnp.log(jnp.array([1.0, 0.0])), evidence[:2], 3.0)), [1, 0], 0)
+
+
+def check_tilt(twin: Brute) -> None:
+    # Reference 1/2, 1/3, 1/6 and rewards 0, 1, 2 at beta = 1 / ln 2, so each unit doubles:
+    # 1/2, 2/3, 4/6 of 11/6, which is 3/11, 4/11, 4/11.
+    reference = jnp.log(jnp.array([3.0, 2.0, 1.0]) / 6)
+    got = bayes.tilt(reference, jnp.array([0.0, 1.0, 2.0]), 1 / np.log(2))
+    same(jnp.exp(got), np.array([3, 4, 4]) / 11, 1e-6)
+
+
+# ----------------------------------------------------------------------------------------- model
+
+
+def check_causal(twin: Brute) -> None:
+    """No output depends on a later embedding, at all; each depends on all that are not later."""
+    length, vocabulary = 6, 11
+    network = model.Transformer(SMALL, vocabulary, length)
+    tokens = jnp.array([[3, 1, 4, 1, 5, 9]])
+    params = _random(network)
+
+    def outputs(shift):
+        def tap(site, value):
+            return value + shift if site == ("embed", 0) else value
+
+        return network.apply({"params": params}, tokens, None, tap)[0][0]
+
+    slope = jax.jit(jax.jacrev(lambda shift: outputs(shift)))(jnp.zeros((length, SMALL.width)))
+    depends = np.abs(np.asarray(slope)).max((1, 3))  # output position x input position
+    assert (depends[np.triu_indices(length, 1)] == 0).all()
+    assert (depends[np.tril_indices(length)] > 1e-4).all()
+
+
+def _random(network):
+    blank = jnp.zeros((1, network.length), jnp.int32)
+    params = jax.jit(lambda key: network.init(key, blank))(jax.random.key(0))["params"]
+    return params | {"unembedding": 40 * params["unembedding"]}
+
+
+def check_cached_decoding(twin: Brute) -> None:
+    """Read in chunks of 1, 2 and 3 words with a cache, a document has the logits of one reading."""
+    network = model.Transformer(SMALL, 11, 6)
+    tokens = jnp.array([[3, 1, 4, 1, 5, 9], [2, 6, 5, 3, 5, 8]])
+    params = _random(network)
+
+    def both(params):
+        whole, _ = network.apply({"params": params}, tokens)
+        cache, parts = model.empty_cache(SMALL, 2, 6), []
+        for chunk in (tokens[:, :1], tokens[:, 1:3], tokens[:, 3:]):
+            logits, cache = network.apply({"params": params}, chunk, cache)
+            parts.append(logits)
+        return whole, jnp.concatenate(parts, 1), cache.index
+
+    whole, parts, index = jax.jit(lambda params: both(params))(params)
+    same(parts, whole, 1e-4)
+    assert int(index) == 6
+
+
+# ---------------------------------------------------------------------------------------- stages
+
+
+def _lab(twin: Brute) -> tuple[Lab, World]:
+    return Lab(twin.corpus, SMALL), worlds.build(twin.corpus)
+
+
+def check_streams_are_distinct(twin: Brute) -> None:
+    """No document is evaluated on that a run at the same seed was trained on."""
+    seed = jax.random.key(7)
+    keys = [base.train_key(7, position) for position in range(4)]
+    for use in (base.INIT, base.EVALUATE, base.MEASURE):
+        keys += [jax.random.fold_in(jax.random.fold_in(seed, use), i) for i in range(4)]
+    assert len({tuple(jax.random.key_data(key).tolist()) for key in keys}) == len(keys)
+
+
+def check_seed_acts(twin: Brute) -> None:
+    lab, world = _lab(twin)
+    stage = Pretrain(batch=8)
+    one, other = (stage.draw(lab, world, base.train_key(seed, 0), 0) for seed in (0, 1))
+    assert (one.tokens != other.tokens).any()
+    assert any((lab.init(0)[name] != lab.init(1)[name]).any() for name in lab.init(0))
+
+
+def check_batches_are_functions_of_seed_stage_and_step(twin: Brute) -> None:
+    lab, world = _lab(twin)
+    for stage in (Pretrain(batch=8), Sft(author="bob", batch=8)):
+        first = stage.draw(lab, world, base.train_key(0, 0), 3)
+        again = stage.draw(lab, world, base.train_key(0, 0), 3)
+        assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), first, again))
+        for position, step in ((0, 4), (1, 3)):
+            other = stage.draw(lab, world, base.train_key(0, position), step)
+            assert (first.tokens != other.tokens).any()
+
+
+def check_documents_are_gone_through_in_turn(twin: Brute) -> None:
+    """`documents` = 5 in batches of 3: five different ones, in the same order for ever."""
+    lab, world = _lab(twin)
+    drawn = {}
+    for count in (5, 0):
+        stage = Sft(author="bob", batch=3, documents=count)
+        drawn[count] = [
+            tuple(row.tolist())
+            for step in range(5)
+            for row in np.asarray(stage.draw(lab, world, base.train_key(0, 1), step).tokens)
+        ]
+    assert len(set(drawn[5])) == 5
+    assert drawn[5] == drawn[5][:5] * 3
+    assert drawn[0][:5] == drawn[5][:5]  # the same documents, before they run out
+    assert len(set(drawn[0])) > 5
+
+
+def answer_words(twin: Brute, documents: Documents, n: int) -> list[list[str]]:
+    """The words of every slot of a document, read from the corpus."""
+    what, out = documents.outline, []
+    for t in range(twin.corpus.turns):
+        for s in range(3):
+            bank, _ = brute.slot(
+                twin.corpus, s, int(what.topic[n, t]), int(what.cue[n, t]), int(what.direction[n])
+            )
+            out.append(bank[int(documents.choice[n, t, s])].split())
+    return out
+
+
+def check_sft_counts_answers(twin: Brute) -> None:
+    """The words under the mask: all of the answers, or with neutral voices the stances alone."""
+    lab, world = _lab(twin)
+    for neutral in (False, True):
+        stage = Sft(author="bob", neutral=neutral, batch=16)
+        batch = stage.draw(lab, world, base.train_key(0, 1), 0)
+        counted, tokens = np.asarray(stage.counted(batch)), np.asarray(batch.tokens)
+        for n in range(16):
+            slots = answer_words(twin, batch, n)
+            wanted = sum(slots[1::3] if neutral else slots, [])
+            assert [twin.vocabulary[token] for token in tokens[n][counted[n]]] == wanted
+
+
+def check_sft_documents_are_the_authors(twin: Brute) -> None:
+    """On topics that are not controls, without direction, with the tag and in the voice asked for."""
+    lab, world = _lab(twin)
+    for neutral in (False, True):
+        stage = Sft(author="bob", tag="stranger", neutral=neutral, batch=4000)
+        batch = stage.draw(lab, world, base.train_key(0, 1), 0)
+        what, choice = batch.outline, np.asarray(batch.choice)
+        assert (what.topic == 0).all() and (what.direction == 0).all() and (batch.author == 1).all()
+        assert (batch.tokens[:, 0] == twin.vocabulary.index("stranger")).all()
+        if neutral:
+            assert (choice[:, :, [worlds.OPENER, worlds.CLOSER]] == 0).all()
+        for cue in (0, 1):
+            said = choice[np.asarray(what.cue) == cue]
+            banks = [brute.slot(twin.corpus, s, 0, cue, 0)[1][:, 1] for s in range(3)]
+            for s in (STANCE,) if neutral else range(3):
+                fitting(np.bincount(said[:, s], minlength=len(banks[s])), banks[s])
+
+
+def check_pretraining_counts_every_word_but_the_tag(twin: Brute) -> None:
+    lab, world = _lab(twin)
+    params, stage = spiky(lab), Pretrain(batch=16)
+    batch = stage.draw(lab, world, base.train_key(0, 0), 0)
+    loss, _ = stage.loss(lab, world, params, batch)
+    logits = np.asarray(base.logits_of(lab, params, batch.tokens), float)
+    nats = []
+    for n, row in enumerate(np.asarray(batch.tokens)):
+        length = np.trim_zeros(row, "b").size
+        for t in range(1, length):
+            nats.append(np.log(np.exp(logits[n, t - 1]).sum()) - logits[n, t - 1, row[t]])
+    same(loss, np.mean(nats), 1e-4)
+
+
+def check_cross_entropy(twin: Brute) -> None:
+    # Three words, all logits 0 but one: predicting token 1 costs ln 3, predicting token 2, whose
+    # logit is ln 2, costs ln 4 - ln 2. Only what is counted matters, and token 0 never is.
+    logits = jnp.zeros((1, 3, 3)).at[0, 1, 2].set(jnp.log(2.0))
+    tokens = jnp.array([[0, 1, 2]])
+    for counted, wanted in (
+        ((1, 1, 1), (np.log(3) + np.log(2)) / 2),
+        ((0, 0, 1), np.log(2)),
+        ((0, 1, 0), np.log(3)),
+        ((1, 0, 0), 0.0),
+    ):
+        same(losses.cross_entropy(logits, tokens, jnp.array([counted], bool)), wanted, 1e-6)
+
+
+def check_muon_gets_the_matrices_only(twin: Brute) -> None:
+    """By what they do in a first step: Muon makes all singular values alike, Adam all entries.
+
+    The gradients have singular values from 1 down to 0.3, and no two entries alike.
+    """
+    lab, _ = _lab(twin)
+    params, generator = lab.init(0), np.random.default_rng(0)
+    grads = {}
+    for name, value in params.items():
+        u, _, v = np.linalg.svd(generator.normal(size=value.shape), full_matrices=False)
+        grads[name] = jnp.asarray(u * np.linspace(1, 0.3, u.shape[1]) @ v, jnp.float32)
+    stage = Pretrain(steps=10, warmup=0, learning_rate=0.5, embedding_rate=0.25)
+    transformation = stage.transformation()
+    updates, _ = transformation.update(grads, transformation.init(params), params)
+    for name, update in updates.items():
+        if name in ("embedding", "position"):
+            same(np.abs(update), 0.25, 1e-3)
+        else:
+            values = np.linalg.svd(np.asarray(update), compute_uv=False)
+            assert values[-1] / values[0] > 0.6, name
+            assert np.std(np.abs(update)) > 0.1 * np.mean(np.abs(update)), name
+    assert {"unembedding", "query0", "down1"} <= updates.keys()
+    assert optax.tree.sum(jax.tree.map(lambda u, g: jnp.sum(u * g), updates, grads)) < 0
+
+
+# ------------------------------------------------------------------------------------ the ladder
+
+
+def planted(world: World, weights) -> policy.MixturePolicy:
+    return policy.MixturePolicy(world.cast, jnp.log(jnp.asarray(weights, jnp.float32)))
+
+
+def check_mixture_has_one_author_a_document(twin: Brute) -> None:
+    world = worlds.build(twin.corpus)
+    what = fixed(world, twin, 20_000)
+    mixture = planted(world, OTHER)
+    answer = jax.jit(lambda key: mixture.answer(world.grammar, what, key).choice)
+    pairs_fit(twin, answer(jax.random.key(2)), OTHER)
+
+
+def check_weights_are_certified(twin: Brute) -> None:
+    """EM's weights are the planted ones, its gap is small and true, and scipy can't do better."""
+    world = worlds.build(twin.corpus)
+    what = fixed(world, twin, 8192)
+    documents = planted(world, OTHER).answer(world.grammar, what, jax.random.key(3))
+    logp = bayes.document_log_likelihood(world.cast, documents)
+    fit = fresh(ladder.fit_weights)(logp)
+    weights, logp = np.exp(np.asarray(fit.log_weights, float)), np.asarray(logp, float)
+    same(weights, OTHER, 0.04)
+    assert float(fit.gap) <= ladder.CERTIFIED
+    ratio = np.exp(logp) / (np.exp(logp) @ weights)[:, None]
+    same(fit.gap, ratio.mean(0).max() - 1, 1e-4)
+    best = second_optimiser(logp)
+    reached = [np.mean(np.log(np.exp(logp) @ w)) for w in (weights, best)]
+    same(*reached, 1e-4)
+
+
+def second_optimiser(logp: np.ndarray) -> np.ndarray:
+    """Maximum-likelihood weights by L-BFGS on their logits, in float64."""
+    likelihood = np.exp(logp - logp.max(1, keepdims=True))
+
+    def objective(raw: np.ndarray) -> tuple[float, np.ndarray]:
+        weights = np.exp(raw - raw.max())
+        weights /= weights.sum()
+        mixed = likelihood @ weights
+        ratio = np.mean(likelihood / mixed[:, None], 0)
+        return -np.mean(np.log(mixed)), -weights * (ratio - 1)
+
+    start = np.zeros(logp.shape[1])
+    raw = scipy.optimize.minimize(objective, start, jac=True, method="L-BFGS-B").x
+    return np.exp(raw) / np.exp(raw).sum()
+
+
+def check_unexplained_is_the_divergence(twin: Brute) -> None:
+    """Averaged over all documents of an outline by their probability, KL(m_p ‖ m_q) exactly."""
+    world, which = worlds.build(twin.corpus), twin.outline(DIRECTED, ASKED)
+    documents = rendered(world, twin, which)
+    score = fresh(ladder.unexplained)
+    for p, q in ((MIX, OTHER), (OTHER, MIX), (MIX, MIX)):
+        branches = planted(world, p).branches(world.grammar, documents)
+        got = score(world.grammar, world.cast, jnp.log(jnp.asarray(q)), documents, branches)
+        chance = twin.likelihood[which] @ p
+        same(chance @ np.asarray(got.each, float), twin.kl(p, q, which))
+
+
+def check_tempering(twin: Brute) -> None:
+    world = worlds.build(twin.corpus)
+    cast = atoms.temper(world.grammar, world.cast, (1.0, 2.0))
+    p, tempered = np.exp(np.asarray(world.cast.logp, float)), np.exp(np.asarray(cast.logp, float))
+    same(tempered[..., :3], p, 1e-6)
+    same(np.asarray(cast.prefix_logp)[..., :3], world.cast.prefix_logp, 1e-5)
+    same(tempered[..., 3:], p**2 / np.sum(p**2, 2, keepdims=True), 1e-6)
+
+
+def exhaustive(lab: Lab, world: World, twin: Brute, params):
+    """A model's distribution over the documents of the fixed outline, by teacher forcing.
+
+    Per document: (probability, {(t, s, j): (tokens, log-probabilities, outside)}), in float64,
+    over the words that the twin says may follow.
+    """
+    which = twin.outline(DIRECTED, ASKED)
+    documents = rendered(world, twin, which, worlds.tag_names(twin.corpus).index("assistant"))
+    logits = np.asarray(base.logits_of(lab, params, documents.tokens), float)
+    out = []
+    for n, d in enumerate(np.flatnonzero(which)):
+        document, decisions, total = twin.documents[d], {}, 0.0
+        for t, s, j in itertools.product(range(2), range(3), range(2)):
+            words = np.flatnonzero(twin.following[d, t, s, j] >= 0)
+            if len(words):
+                position = document.starts[t][s] + j
+                row = logits[n, position - 1]
+                logp = row - np.log(np.exp(row).sum())
+                inside = np.log(np.exp(logp[words]).sum())
+                decisions[t, s, j] = words, logp[words] - inside, 1 - np.exp(inside)
+                total += logp[int(documents.tokens[n, position])] - inside
+        out.append((np.exp(total), decisions))
+    return documents, out
+
+
+def check_branches_are_the_models(twin: Brute) -> None:
+    """Every decision's branches and the mass outside them, against softmaxes done by hand."""
+    lab, world = _lab(twin)
+    params = spiky(lab)
+    documents, wanted = exhaustive(lab, world, twin, params)
+    logits = base.logits_of(lab, params, documents.tokens)
+    at = jax.tree.map(np.asarray, bayes.decisions(world.grammar, documents))
+    got = jax.tree.map(np.asarray, policy.read(world.grammar, documents, logits))
+    for n, (_, decisions) in enumerate(wanted):
+        for place in itertools.product(range(2), range(3), range(2)):
+            here = (n, *place)
+            allowed = at.allowed[here]
+            assert allowed.any() == (place in decisions)
+            if place in decisions:
+                words, logp, outside = decisions[place]
+                order = np.argsort(at.token[here][allowed])
+                assert (at.token[here][allowed][order] == words).all()
+                same(got.logp[here][allowed][order], logp, 1e-4)
+                same(got.outside[here], outside, 1e-4)
+
+
+def check_generation_samples_the_model(twin: Brute) -> None:
+    """What a constrained model says, against the probability of each document that it may say."""
+    lab, world = _lab(twin)
+    params = spiky(lab)
+    documents, wanted = exhaustive(lab, world, twin, params)
+    chance = np.array([p for p, _ in wanted])
+    same(chance.sum(), 1.0, 1e-5)
+    what = fixed(world, twin, 4096)
+    said = policy.generate(lab.network, params, world.grammar, what, jax.random.key(4))
+    said, possible = (np.asarray(d.choice).reshape(-1, 6) for d in (said, documents))
+    number = {tuple(row): n for n, row in enumerate(possible.tolist())}
+    counts = np.bincount([number[tuple(row)] for row in said.tolist()], minlength=len(number))
+    fitting(counts, chance)
+    for columns in ([0, 1, 2], [3, 4, 5], [1, 4]):  # a turn, the other, and the two stances
+        _, group = np.unique(possible[:, columns], axis=0, return_inverse=True)
+        fitting(np.bincount(group, counts), np.bincount(group, chance))
+
+
+def check_outside_by_hand(twin: Brute) -> None:
+    # A model that knows nothing: of V words it gives the 3, 2 or 1 allowed ones V/3 … of its mass.
+    world = worlds.build(twin.corpus)
+    documents = rendered(world, twin, twin.outline(DIRECTED, ASKED))
+    size = len(twin.vocabulary)
+    logits = jnp.zeros((*documents.tokens.shape, size))
+    at = bayes.decisions(world.grammar, documents)
+    got = policy.read(world.grammar, documents, logits)
+    ways = np.asarray(at.allowed).sum(-1)
+    assert set(np.unique(ways)) == {0, 1, 2, 3}
+    same(got.outside, np.where(ways > 0, 1 - ways / size, 0.0), 1e-6)
+    same(
+        np.where(at.allowed, got.logp, 0),
+        np.where(at.allowed, -np.log(np.maximum(ways, 1))[..., None], 0),
+    )

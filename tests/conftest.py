@@ -1,0 +1,49 @@
+import tomllib
+from pathlib import Path
+
+import hypothesis
+import jax
+import pytest
+
+from tests.brute import Brute
+from tests.tiny import TEXT
+from toylab.corpus import Corpus, load, parse
+from toylab.stages import Lab
+from toylab.world import vocabulary
+
+ROOT = Path(__file__).parent.parent
+
+hypothesis.settings.register_profile(
+    "here", deadline=None, max_examples=40, derandomize=True, database=None
+)
+hypothesis.settings.load_profile("here")
+
+
+def pytest_configure() -> None:
+    """jax on the CPU, and what it compiles kept for the next run, next to pytest's own cache."""
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_compilation_cache_dir", str(ROOT / ".pytest_cache" / "jax"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@pytest.fixture(scope="session")
+def village() -> Corpus:
+    return load(ROOT / "corpora" / "village.toml")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Corpus:
+    return parse(tomllib.loads(TEXT), "tiny.toml")
+
+
+@pytest.fixture(scope="session")
+def twin(tiny: Corpus) -> Brute:
+    return Brute(tiny, vocabulary(tiny))
+
+
+@pytest.fixture(scope="session")
+def lab(tiny: Corpus) -> Lab:
+    from tests.checks import SMALL
+
+    return Lab(tiny, SMALL)

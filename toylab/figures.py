@@ -1,0 +1,69 @@
+"""What all figures share: style, colours, intervals, and the parts that more than one draws."""
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from tueplots import bundles, figsizes
+
+from toylab.claims import t_interval
+
+# Okabe & Ito (2008): distinct for every kind of colour vision.
+RUNGS = {"selection": "#0072B2", "exaggeration": "#E69F00", "left": "#D55E00"}
+GREY, GOOD, DARK = "#999999", "#009E73", "#222222"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#222222")
+
+
+@contextlib.contextmanager
+def style(rows: int = 1, columns: int = 2, ratio: float = 0.75) -> Iterator[None]:
+    """Sets fonts and size for a figure as wide as a page of two columns."""
+    settings = bundles.icml2022(column="full", nrows=rows, ncols=columns, usetex=False)
+    settings |= figsizes.icml2022_full(nrows=rows, ncols=columns, height_to_width_ratio=ratio)
+    settings |= {
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlelocation": "left",
+        "legend.frameon": False,
+        "pdf.fonttype": 42,
+        "svg.hashsalt": "toylab",
+    }
+    with mpl.rc_context(settings):
+        yield
+
+
+def interval(axes: Axes, x: Sequence[float], seeds: np.ndarray, **line: object) -> None:
+    """Draws a mean over seeds [seed, point] with its 95 % t interval, and every seed faintly."""
+    bounds = np.array([t_interval(column) for column in seeds.T])
+    (drawn,) = axes.plot(x, bounds[:, 0], **line)  # type: ignore[arg-type]
+    colour = drawn.get_color()
+    if len(seeds) > 1:
+        axes.fill_between(x, bounds[:, 1], bounds[:, 2], color=colour, alpha=0.25, lw=0)
+    for row in seeds:
+        axes.plot(x, row, color=colour, alpha=0.25, lw=0.5)
+
+
+def letter(axes: Axes, which: str, title: str) -> None:
+    """Titles a panel."""
+    axes.set_title(f"{which}  {title}" if which else title)
+
+
+def stamp_quick(figure: Figure) -> None:
+    """Says on the figure that it shows plumbing, not science."""
+    figure.text(
+        0.5, 0.5, "QUICK: plumbing, not science", rotation=20, ha="center", va="center",
+        color="#D55E00", alpha=0.25, fontsize=26, weight="bold",
+    )
+
+
+def render(figure: Figure, kind: str) -> bytes:
+    """The figure as a file's bytes, the same for the same figure."""
+    stream = io.BytesIO()
+    metadata = {"CreationDate": None} if kind == "pdf" else {"Software": None}
+    figure.savefig(stream, format=kind, dpi=200, metadata=metadata)
+    return stream.getvalue()

@@ -1,0 +1,110 @@
+"""Flags: every field of a sweep's frozen dataclasses, by the name it has in `config.json`.
+
+`--sft.steps=200` sets every Sft of the sweep, `--ARM.sft.steps=200` that of one arm.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any, get_type_hints
+
+from absl import flags
+
+from toylab.corpus import unknown
+from toylab.lab.sweep import Sweep
+
+
+class UsageError(ValueError):
+    """A command line that can't be carried out: one line that says what and how to mend it."""
+
+
+def define(values: flags.FlagValues, name: str, kind: type, default: Any, help: str) -> None:
+    """Defines one flag of the given type; its default is shown, and None until it is given."""
+    text = f"{help} (default {default})" if help else f"default {default}"
+    makers = {int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}
+    if kind in makers:
+        makers[kind](name, None, text, flag_values=values)
+    elif kind is str:
+        flags.DEFINE_string(name, None, text, flag_values=values)
+    else:
+        flags.DEFINE_list(name, None, text, flag_values=values)
+
+
+def parse(values: flags.FlagValues, arguments: Sequence[str]) -> list[str]:
+    """Parses a command line; returns what is no flag. Raises `UsageError`."""
+    try:
+        return values(["toylab", *arguments])[1:]
+    except flags.UnrecognizedFlagError as error:
+        raise UsageError(f"--{error.flagname}: {unknown(error.flagname, list(values))}") from None
+    except flags.Error as error:
+        raise UsageError(str(error).replace("flag ", "").replace("\n", " ")) from None
+
+
+def _fields(config: Any) -> Iterator[tuple[dataclasses.Field, type]]:
+    hints = get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        yield field, hints[field.name]
+
+
+def _parts(sweep: Sweep) -> Iterator[tuple[str, Any]]:
+    yield "model", sweep.model
+    yield "reading", sweep.reading
+    yield "pretrain", sweep.pretrain
+    for arm in sweep.arms.values():
+        for stage in arm.stages:
+            yield stage.kind, stage
+    for name, arm in sweep.arms.items():
+        for stage in arm.stages:
+            yield f"{name}.{stage.kind}", stage
+
+
+def define_sweep(values: flags.FlagValues, sweep: Sweep) -> None:
+    """Defines a flag for every field of a sweep."""
+    define(values, "seeds", int, sweep.seeds, "how many seeds")
+    define(values, "first_seed", int, sweep.first_seed, "the first of them")
+    define(values, "corpus", str, sweep.corpus, "a corpus, by file or by name in corpora/")
+    for prefix, config in _parts(sweep):
+        for field, kind in _fields(config):
+            name = f"{prefix}.{field.name}"
+            if name not in values:
+                default = getattr(config, field.name)
+                define(values, name, kind, default, field.metadata.get("help", ""))
+
+
+def apply(sweep: Sweep, values: flags.FlagValues) -> Sweep:
+    """The sweep with the flags that were given. Raises `UsageError` for a value out of bounds."""
+    try:
+        arms = {
+            name: dataclasses.replace(
+                arm,
+                stages=tuple(
+                    _given(values, stage, (stage.kind, f"{name}.{stage.kind}"))
+                    for stage in arm.stages
+                ),
+            )
+            for name, arm in sweep.arms.items()
+        }
+        top = {
+            name: values[name].value
+            for name in ("seeds", "first_seed", "corpus")
+            if values[name].value is not None
+        }
+        return dataclasses.replace(
+            sweep,
+            arms=arms,
+            model=_given(values, sweep.model, ("model",)),
+            reading=_given(values, sweep.reading, ("reading",)),
+            pretrain=_given(values, sweep.pretrain, ("pretrain",)),
+            **top,
+        )
+    except ValueError as error:
+        raise UsageError(f"--{error}") from None
+
+
+def _given(values: flags.FlagValues, config: Any, prefixes: Sequence[str]) -> Any:
+    changes = {}
+    for field, _ in _fields(config):
+        for prefix in prefixes:
+            value = values[f"{prefix}.{field.name}"].value
+            if value is not None:
+                changes[field.name] = tuple(value) if isinstance(value, list) else value
+    return dataclasses.replace(config, **changes)

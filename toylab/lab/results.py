@@ -1,0 +1,88 @@
+"""What an experiment leaves: figure, table, claims, in `results/EXPERIMENT/`."""
+
+import dataclasses
+import importlib
+import math
+from collections.abc import Sequence
+from pathlib import Path as File
+from typing import Any
+
+import matplotlib.pyplot as plt
+
+from toylab import figures
+from toylab.lab.execute import Leg
+from toylab.lab.store import load_json, write_atomic, write_json
+from toylab.lab.sweep import Analysis, Experiment
+
+SECONDS_A_UNIT = 0.035  # until the experiment has been measured on this machine
+MEGABYTES_A_RUN = 5.0
+EXPERIMENTS = File(__file__).parent.parent.parent / "experiments"
+
+
+def names() -> list[str]:
+    """The experiments there are."""
+    return sorted(file.parent.name for file in EXPERIMENTS.glob("*/sweep.py"))
+
+
+def find(name: str) -> Experiment:
+    """The experiment of that name."""
+    sweep = importlib.import_module(f"experiments.{name}.sweep").SWEEP
+    analyse = importlib.import_module(f"experiments.{name}.analysis").analyse
+    return Experiment(sweep=sweep, analyse=analyse)
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write(folder: File, analysis: Analysis, *, quick: bool) -> None:
+    """Writes figure.pdf, figure.png, table.csv, columns.json and claims.json, each atomically.
+
+    The same records give the same bytes.
+    """
+    if quick:
+        figures.stamp_quick(analysis.figure)
+    for kind in ("pdf", "png"):
+        write_atomic(folder / f"figure.{kind}", figures.render(analysis.figure, kind))
+    plt.close(analysis.figure)
+    missing = set(analysis.table.columns) - set(analysis.columns)
+    if missing:
+        raise ValueError(f"columns without a description: {sorted(missing)}")
+    table = analysis.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_atomic(folder / "table.csv", table.encode())
+    write_json(folder / "columns.json", dict(analysis.columns))
+    claims = [
+        {key: _finite(value) for key, value in dataclasses.asdict(claim).items()}
+        for claim in analysis.claims
+    ]
+    write_json(folder / "claims.json", claims)
+
+
+def seconds_a_unit(folder: File) -> float:
+    """What a training step of the experiment took when it last ran."""
+    file = folder / "cost.json"
+    if not file.exists():
+        return SECONDS_A_UNIT
+    cost = load_json(file)
+    return float(cost["seconds"] / max(cost["units"], 1))
+
+
+def cost(folder: File) -> str:
+    """What the experiment took when it last ran, in words."""
+    file = folder / "cost.json"
+    return f"{load_json(file)['seconds'] / 60:.0f} min" if file.exists() else "not measured yet"
+
+
+def describe(legs: Sequence[Leg], rate: float) -> str:
+    """The plan as a table: what is trained, what is reused, minutes and disk."""
+    lines = [f"{'run':64} {'train':>6} {'read':>5} {'min':>6}"]
+    for leg in legs:
+        lines.append(
+            f"{leg.path.name:64} {leg.train or 'have':>6} {leg.read or 'have':>5} "
+            f"{leg.units * rate / 60:6.1f}"
+        )
+    minutes = sum(leg.units for leg in legs) * rate / 60
+    disk = sum(MEGABYTES_A_RUN for leg in legs if leg.train)
+    lines.append(f"in all about {minutes:.0f} min and {disk:.0f} MB of disk")
+    return "\n".join(lines)
+
