@@ -35,7 +35,9 @@ def slot(corpus: Corpus, s: int, topic: int, cue: int, direction: int):
     about = corpus.topics[topic]
     if s == 1:
         bank = [words for _, words in about.answers]
-        notes = np.array([_stance(corpus, k, topic, cue, direction) for k in range(len(corpus.names))])
+        notes = np.array(
+            [_stance(corpus, k, topic, cue, direction) for k in range(len(corpus.names))]
+        )
     else:
         phrases = corpus.openers if s == 0 else corpus.closers
         usable = [i for i, phrase in enumerate(phrases) if about.cues or CUE not in phrase]
@@ -84,7 +86,9 @@ def _turns(corpus: Corpus, direction: int):
     """Every turn there can be: what is asked, with its probability, and what is answered."""
     for t, topic in enumerate(corpus.topics):
         cues = topic.cues or ("",)
-        for (q, question), (c, cue) in itertools.product(enumerate(topic.questions), enumerate(cues)):
+        for (q, question), (c, cue) in itertools.product(
+            enumerate(topic.questions), enumerate(cues)
+        ):
             asked = 1 / (len(corpus.topics) * len(topic.questions) * len(cues))
             question_words = question.replace(CUE, cue).split()
             slots = [slot(corpus, s, t, c, direction) for s in range(SLOTS)]
@@ -108,7 +112,10 @@ class Brute:
     def __init__(self, corpus: Corpus, vocabulary: tuple[str, ...]):
         self.corpus, self.vocabulary = corpus, vocabulary
         self.documents: list[Document] = []
-        shares = [1 - sum(d.share for d in corpus.directions), *(d.share for d in corpus.directions)]
+        shares = [
+            1 - sum(d.share for d in corpus.directions),
+            *(d.share for d in corpus.directions),
+        ]
         for d, share in enumerate(shares):
             first = corpus.directions[d - 1].text.split() if d else []
             for turns in itertools.product(list(_turns(corpus, d)), repeat=corpus.turns):

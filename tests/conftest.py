@@ -9,7 +9,7 @@ from tests.brute import Brute
 from tests.tiny import TEXT
 from toylab.corpus import Corpus, load, parse
 from toylab.stages import Lab
-from toylab.world import vocabulary
+from toylab.grammar import vocabulary
 
 ROOT = Path(__file__).parent.parent
 

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from toylab.world import SLOTS, Cast, Documents, Grammar, World
+from toylab.grammar import SLOTS, Grammar
+from toylab.world import Cast, Documents, World
 
 
 class Decisions(NamedTuple):

@@ -263,7 +263,9 @@ def random_cast(
         tags=(
             Tag(name="someone", share=0.7 - name_share, prior=_frozen(even)),
             Tag(name="stranger", share=0.0, prior=_frozen(even)),
-            Tag(name="assistant", share=0.3, prior=_frozen(rng.dirichlet(10 * np.ones(characters)))),
+            Tag(
+                name="assistant", share=0.3, prior=_frozen(rng.dirichlet(10 * np.ones(characters)))
+            ),
         ),
         characters=cast,
     )

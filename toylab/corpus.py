@@ -219,7 +219,9 @@ def load(path: str | Path) -> Corpus:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         near = sorted(str(p) for p in path.parent.glob("*.toml"))
-        raise CorpusError(str(path), "no such file", f"there are: {', '.join(near) or 'none'}") from None
+        raise CorpusError(
+            str(path), "no such file", f"there are: {', '.join(near) or 'none'}"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise CorpusError(str(path), "can't be read", str(error)) from None
     try:
@@ -256,9 +258,7 @@ def parse(content: Mapping[str, Any], source: str) -> Corpus:
     if len(members) < 2:
         raise top.fail("characters", "a cast needs at least two characters")
     tables = {name: _member(top, name, topics, directions) for name in members}
-    banks = {
-        key: _bank(source, plain, key, tables, topics) for key in ("opens", "closes")
-    }
+    banks = {key: _bank(source, plain, key, tables, topics) for key in ("opens", "closes")}
     characters = tuple(
         _character(name, table, banks, topics, directions) for name, table in tables.items()
     )
@@ -312,7 +312,9 @@ def _topics(top: _Table) -> tuple[Topic, ...]:
             _check_prefix_free([(p, w.replace(CUE, cue)) for p, w in places], top.source)
         for place, text in [*((table.place + ".questions", q) for q in topic.questions), *places]:
             if CUE in text and not cues:
-                raise CorpusError(top.source, place, f"says {CUE}, but the topic has no cues; list them")
+                raise CorpusError(
+                    top.source, place, f"says {CUE}, but the topic has no cues; list them"
+                )
             if CUE in text.split()[:1] and place.endswith("questions"):
                 raise CorpusError(top.source, place, f"begins with {CUE}; put a word before it")
         questions += [(f"{table.place}.questions", q) for q in topic.questions]
@@ -403,9 +405,7 @@ def _character(
         closes=(0.0, *table.distribution("closes", banks["closes"][1:], "closer")),
         traits=tuple(traits.distribution(t.name, t.answer_names, "answer") for t in topics),
         obeys=tuple(obeys.probability(d.name, 0.0) for d in directions),
-        follows=tuple(
-            follows.probability(t.name, 0.0) if t.name in cued else 0.0 for t in topics
-        ),
+        follows=tuple(follows.probability(t.name, 0.0) if t.name in cued else 0.0 for t in topics),
     )
 
 
@@ -440,7 +440,9 @@ def _check_words(corpus: Corpus, source: str) -> None:
     for bank, phrases in (("an opener", corpus.openers), ("a closer", corpus.closers)):
         for word in {word for phrase in phrases for word in phrase.split()} - {CUE}:
             if word in corpus.names:
-                raise CorpusError(source, f"{bank} says {word!r}", "that is a tag; use another word")
+                raise CorpusError(
+                    source, f"{bank} says {word!r}", "that is a tag; use another word"
+                )
             owner.setdefault(word, bank)
     for topic in corpus.topics:
         place = f"topics.{topic.name}.answers"

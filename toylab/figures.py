@@ -26,6 +26,12 @@ def style(rows: int = 1, columns: int = 2, ratio: float = 0.75) -> Iterator[None
     settings |= {
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],
+        "font.size": 6,
+        "axes.labelsize": 6,
+        "axes.titlesize": 6.5,
+        "xtick.labelsize": 5,
+        "ytick.labelsize": 5,
+        "legend.fontsize": 5,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.titlelocation": "left",
@@ -50,14 +56,22 @@ def interval(axes: Axes, x: Sequence[float], seeds: np.ndarray, **line: object) 
 
 def letter(axes: Axes, which: str, title: str) -> None:
     """Titles a panel."""
-    axes.set_title(f"{which}  {title}" if which else title)
+    axes.set_title(rf"$\bf{{{which}}}$ {title}")
 
 
 def stamp_quick(figure: Figure) -> None:
     """Says on the figure that it shows plumbing, not science."""
     figure.text(
-        0.5, 0.5, "QUICK: plumbing, not science", rotation=20, ha="center", va="center",
-        color="#D55E00", alpha=0.25, fontsize=26, weight="bold",
+        0.5,
+        0.5,
+        "QUICK: plumbing, not science",
+        rotation=20,
+        ha="center",
+        va="center",
+        color="#D55E00",
+        alpha=0.25,
+        fontsize=26,
+        weight="bold",
     )
 
 

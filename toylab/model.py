@@ -1,9 +1,9 @@
 """A small decoder-only transformer, used as a function of its parameters.
 
 `Transformer(config, ...).apply({"params": params}, tokens, cache, tap) -> (logits, cache)`. There
-are no mutable collections: with a `Cache` the tokens are taken to stand at its `index`, and what
-comes back has moved on. A `tap` sees every activation of interest, with the name of its `Site`, and
-what it returns is used instead.
+are no mutable collections: with a `Cache` the tokens stand after those that it is filled with, and
+the one that comes back has them too. A `tap` sees every activation of interest, with the name of
+its `Site`, and what it returns is used instead.
 
 Axes: B documents, L tokens, V words, W width, H heads, D width of a head.
 """
@@ -43,7 +43,7 @@ class Cache(NamedTuple):
 
     keys: tuple[Float[Array, "B H L D"], ...]
     values: tuple[Float[Array, "B H L D"], ...]
-    index: Int[Array, ""]
+    filled: Int[Array, ""]
 
 
 def empty_cache(config: ModelConfig, batch: int, length: int) -> Cache:
@@ -54,7 +54,10 @@ def empty_cache(config: ModelConfig, batch: int, length: int) -> Cache:
 
 
 def attend(
-    q: Float[Array, "B H l D"], k: Float[Array, "B H L D"], v: Float[Array, "B H L D"], offset: Array
+    q: Float[Array, "B H l D"],
+    k: Float[Array, "B H L D"],
+    v: Float[Array, "B H L D"],
+    offset: Array,
 ) -> Float[Array, "B H l D"]:
     """Causal attention of queries that stand at `offset`, `offset + 1`, … among the keys."""
     scores = q @ k.swapaxes(-1, -2) * q.shape[-1] ** -0.5
@@ -83,7 +86,7 @@ class Transformer(nn.Module):
         normal = nn.initializers.normal
         embedding = self.param("embedding", normal(0.5), (self.vocabulary, c.width))
         position = self.param("position", normal(0.1), (self.length, c.width))
-        index = jnp.zeros((), jnp.int32) if cache is None else cache.index
+        index = jnp.zeros((), jnp.int32) if cache is None else cache.filled
         x = embedding[tokens] + jax.lax.dynamic_slice_in_dim(position, index, size)
         x = see(("embed", 0), x)
         keys, values = [], []

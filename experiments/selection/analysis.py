@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from toylab import bayes, figures
 from toylab.claims import Claim, judge
+from toylab.grammar import tag_names
 from toylab.lab.sweep import Analysis, Records
 from toylab.measures import theory, traits
 from toylab.stages import Sft, train_key
-from toylab.world import tag_names
 
 FITTED = "code"  # the one trait that the exchange rate is fitted on, trained in every arm
 EVIDENCE_DOCUMENTS = 512
@@ -78,9 +78,7 @@ def predictions(records: Records) -> pd.DataFrame:
         change = jnp.array(row["reading"]["items"]) - jnp.array(before[run]["reading"]["items"])
         start = characters @ jnp.exp(prior)
         for name, rule in theory.THEORIES.items():
-            found = theory.fit_rate(
-                rule, prior, evidence[run], characters, start + change, fitted
-            )
+            found = theory.fit_rate(rule, prior, evidence[run], characters, start + change, fitted)
             for item, predicted, measured in zip(items, found.items - start, change, strict=True):
                 out.append(
                     {
@@ -118,9 +116,7 @@ def _scores(predicted: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, float]]:
 
 def tabulate(records: Records, predicted: pd.DataFrame) -> pd.DataFrame:
     """The tidy table: a row per arm, seed, step and cast."""
-    stage = next(iter(records.sweep.arms.values())).stages[-1]
-    assert isinstance(stage, Sft)
-    persona = records.lab.corpus.names.index(stage.author)
+    persona = records.lab.corpus.names.index(_persona(records))
     scores = _scores(predicted)
     floors = {(r["arm"], r["seed"]): r["reading"] for r in records.rows if r["step"] == 0}
     out = []
@@ -152,7 +148,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             claim="Training on fresh documents of one persona is selection: re-weighting the cast "
             "explains most of how far the model moved.",
             source="Persona selection model (Marks, Lindsey, Olah 2026)",
-            contradicted_by="a share below the threshold: most of the shift is no mix of characters",
+            contradicted_by="a share below the threshold: the shift is no mix of characters",
             statistic="(F0 - F1) / F0 after training on fresh ordinary documents",
             values=(1 - broad.unexplained_F1 / broad.unexplained_F0).to_list(),
             threshold=0.8,
@@ -181,40 +177,53 @@ def claims(table: pd.DataFrame) -> list[Claim]:
 def draw(records: Records, table: pd.DataFrame, predicted: pd.DataFrame) -> Figure:
     """Top: the ladder as training goes, an arm a panel. Bottom: w* and predicted changes."""
     arms = records.sweep.arms
-    with figures.style(rows=2, columns=len(arms), ratio=1.0):
-        figure, axes = plt.subplots(2, len(arms), squeeze=False)
-        top = table[table.cast == CAST].unexplained_F0.max() * 1.05
-        for column, (name, arm) in enumerate(arms.items()):
-            part = table[(table.arm == name) & (table.cast == CAST)]
-            _ladder(axes[0, column], part, top)
-            figures.letter(axes[0, column], "abcdefgh"[column], arm.title)
-        axes[0, 0].set_ylabel("KL from the start, nats a document")
-        axes[0, 0].legend(loc="upper left", fontsize=5)
+    letters = iter("abcdefgh")
+    with figures.style(rows=2, columns=len(arms), ratio=1.15):
+        figure, axes = plt.subplots(2, len(arms), squeeze=False, layout="constrained")
+        top = table[table.cast == CAST].groupby(["arm", "step"]).unexplained_F0.mean().max() * 1.1
+        for panel, (name, arm) in zip(axes[0], arms.items(), strict=True):
+            _ladder(panel, table[(table.arm == name) & (table.cast == CAST)], top)
+            figures.letter(panel, next(letters), arm.title)
+            panel.sharey(axes[0, 0])
+        axes[0, 0].set_ylabel("nats a document")
+        axes[0, 0].legend(loc="upper left")
         _weights(axes[1, 0], records, table)
-        figures.letter(axes[1, 0], "e", "weight of mira")
-        for column, name in ((1, "ordinary"), (2, "narrow"), (3, "narrow-16")):
-            _scatter(axes[1, column], predicted[predicted.arm == name])
-            figures.letter(axes[1, column], "efgh"[column], f"{name}: changes")
+        figures.letter(axes[1, 0], next(letters), f"weight of {_persona(records)}")
+        for panel, name in zip(axes[1, 1:], ("ordinary", "narrow", "narrow-16"), strict=True):
+            _scatter(panel, predicted[predicted.arm == name])
+            figures.letter(panel, next(letters), f"{arms[name].title}")
         axes[1, 1].set_ylabel("measured change")
+        axes[1, 1].legend(loc="upper left", handletextpad=0.1, borderpad=0)
     return figure
 
 
+def _persona(records: Records) -> str:
+    stage = next(iter(records.sweep.arms.values())).stages[-1]
+    assert isinstance(stage, Sft)
+    return stage.author
+
+
 def _ladder(axes: plt.Axes, part: pd.DataFrame, top: float) -> None:
-    """Stacked means over seeds; thin lines show every seed's F2, the dotted line the floor."""
+    """Stacked means over seeds, the seeds as thin lines, the pretrained model's floor dotted."""
     grid = {f: part.pivot(index="seed", columns="step", values=f"unexplained_{f}") for f in _F}
     steps = grid["F0"].columns.to_numpy()
     f0, f1, f2 = (grid[f].mean().to_numpy() for f in _F)
     x = np.sqrt(steps)
     bands = (("left", np.zeros_like(f2), f2), ("exaggeration", f2, f1), ("selection", f1, f0))
     for rung, low, high in bands:
-        axes.fill_between(x, low, high, color=figures.RUNGS[rung], alpha=0.6, lw=0, label=rung)
-    for row in grid["F2"].to_numpy():
-        axes.plot(x, row, color=figures.RUNGS["left"], lw=0.5)
-    for row in grid["F0"].to_numpy():
-        axes.plot(x, row, color=figures.RUNGS["selection"], lw=0.5)
-    axes.axhline(part.floor_F2.mean(), ls=":", color=figures.DARK, lw=0.8, label="floor")
-    axes.set(xlabel="step (square-root scale)", ylim=(0, top), xlim=(0, x[-1]))
-    axes.set_xticks(x, [str(step) if step not in (5,) else "" for step in steps])
+        label = "not explained (F2)" if rung == "left" else rung
+        axes.fill_between(x, low, high, color=figures.RUNGS[rung], alpha=0.6, lw=0, label=label)
+    for family, rung in (("F2", "left"), ("F0", "selection")):
+        for row in grid[family].to_numpy():
+            axes.plot(x, row, color=figures.RUNGS[rung], lw=0.5)
+    axes.axhline(part.floor_F2.mean(), ls=":", color=figures.DARK, lw=0.8, label="floor of F2")
+    axes.set(xlabel="training step", ylim=(0, top), xlim=(0, x[-1]))
+    _step_ticks(axes, steps)
+
+
+def _step_ticks(axes: plt.Axes, steps: np.ndarray) -> None:
+    """Steps stand at their square roots, so that the first ones can be told apart."""
+    axes.set_xticks(np.sqrt(steps), [str(step) for step in steps])
 
 
 _F = ("F0", "F1", "F2")
@@ -224,34 +233,39 @@ def _weights(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
     for colour, name in zip(figures.COLOURS, records.sweep.arms, strict=False):
         part = table[(table.arm == name) & (table.cast == CAST)]
         grid = part.pivot(index="seed", columns="step", values="weight")
-        figures.interval(
-            axes, np.sqrt(grid.columns.to_numpy()), grid.to_numpy(), color=colour, label=name, lw=1
-        )
-        axes.set_xticks(np.sqrt(grid.columns), [str(s) if s != 5 else "" for s in grid.columns])
-    axes.set(xlabel="step (square-root scale)", ylabel="w*", ylim=(0, 1))
-    axes.legend(fontsize=5)
+        steps = grid.columns.to_numpy()
+        figures.interval(axes, np.sqrt(steps), grid.to_numpy(), color=colour, label=name, lw=1)
+    _step_ticks(axes, steps)
+    axes.set(xlabel="training step", ylabel="w*", ylim=(0, 1))
+    axes.legend()
 
 
 def _scatter(axes: plt.Axes, part: pd.DataFrame) -> None:
     """Predicted against measured changes at the last step, the fitted trait apart."""
     last = part[(part.step == part.step.max()) & (part.theory == "one author")]
+    voice = last.group.isin(["opener", "closer"])
     kinds = (
-        ("fitted trait", last.group == FITTED, figures.GREY, "s"),
-        ("traits", ~last.tell & ~last.group.isin(["opener", "closer", FITTED]), "#0072B2", "o"),
+        ("fitted", last.group == FITTED, figures.GREY, "s"),
+        ("traits", ~last.tell & ~voice & (last.group != FITTED), "#0072B2", "o"),
         ("tells", last.tell, "#D55E00", "^"),
-        ("voice", last.group.isin(["opener", "closer"]), "#009E73", "x"),
+        ("voice", voice, "#009E73", "x"),
     )
     bound = 1.1 * float(last[["predicted", "measured"]].abs().to_numpy().max())
-    axes.plot([-bound, bound], [-bound, bound], color=figures.DARK, lw=0.8, label="Bayes")
+    axes.plot([-bound, bound], [-bound, bound], color=figures.DARK, lw=0.8)
     axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
     for label, chosen, colour, marker in kinds:
         points = last[chosen]
         axes.scatter(
-            points.predicted, points.measured, s=5, color=colour, marker=marker, lw=0.5,
-            alpha=0.6, label=label,
+            points.predicted,
+            points.measured,
+            s=4,
+            color=colour,
+            marker=marker,
+            lw=0.5,
+            alpha=0.6,
+            label=label,
         )
-    axes.set(xlabel="predicted change of probability", xlim=(-bound, bound), ylim=(-bound, bound))
-    axes.legend(fontsize=5, loc="upper left")
+    axes.set(xlabel="predicted change", xlim=(-bound, bound), ylim=(-bound, bound))
 
 
 def analyse(records: Records) -> Analysis:

@@ -7,13 +7,15 @@ answers about code alone, in a neutral voice. Each with fresh documents and with
 again and again. The controls (*tells*) are in no training document.
 """
 
+from typing import Any
+
 from toylab.lab.sweep import Arm, Sweep
 from toylab.stages import Sft
 
 READ_AT = (5, 10, 20, 40)
 
 
-def _arm(title: str, **options: object) -> Arm:
+def _arm(title: str, **options: Any) -> Arm:
     return Arm(title=title, stages=(Sft(author="mira", steps=80, **options),), read_at=READ_AT)
 
 

@@ -11,16 +11,17 @@ from absl import flags
 
 from toylab.corpus import unknown
 from toylab.lab.sweep import Sweep
-
-
-class UsageError(ValueError):
-    """A command line that can't be carried out: one line that says what and how to mend it."""
+from toylab.lab.usage import UsageError
 
 
 def define(values: flags.FlagValues, name: str, kind: type, default: Any, help: str) -> None:
     """Defines one flag of the given type; its default is shown, and None until it is given."""
     text = f"{help} (default {default})" if help else f"default {default}"
-    makers = {int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}
+    makers: dict[type, Any] = {
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        bool: flags.DEFINE_bool,
+    }
     if kind in makers:
         makers[kind](name, None, text, flag_values=values)
     elif kind is str:
@@ -83,7 +84,7 @@ def apply(sweep: Sweep, values: flags.FlagValues) -> Sweep:
             )
             for name, arm in sweep.arms.items()
         }
-        top = {
+        top: dict[str, Any] = {
             name: values[name].value
             for name in ("seeds", "first_seed", "corpus")
             if values[name].value is not None

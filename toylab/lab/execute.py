@@ -48,7 +48,7 @@ def log_points(stage: Stage, wanted: Iterable[int]) -> list[int]:
 
 
 class Execution:
-    """Training and reading of paths under one root of run folders; `bar` moves by training steps."""
+    """Trains and reads paths under one root of run folders; `bar` moves by training steps."""
 
     def __init__(self, root: File, bar: tqdm):
         self.root, self.bar = root, bar
@@ -72,19 +72,19 @@ class Execution:
         keep = snapshot_points(stage, wanted)
         points = [p for p in log_points(stage, keep) if p <= missing[-1]]
         before = first
-        for state, metrics in segments(path.lab, stage, state, key, points):
-            step = int(state.step)
+        for now, metrics in segments(path.lab, stage, state, key, points):
+            step = int(now.step)
             row = {"step": step} | {f"train/{k}": float(v) for k, v in metrics.items()}
             if path.parent is None:
-                measured = self._excess(path, state.params, step)
+                measured = self._excess(path, now.params, step)
                 row |= {f"excess/{k}": v for k, v in measured.items()}
             if step in keep:
-                run.save(state)
+                run.save(now)
             run.append(row)
             self.bar.update(step - before)
             before = step
             if step in missing:
-                yield step, state.params
+                yield step, now.params
 
     def _start(self, path: Path) -> Params:
         parent = path.parent
@@ -187,10 +187,12 @@ def plan(sweep: Sweep, lab: Lab, root: File) -> list[Leg]:
     """What a sweep would train and read; paths that several arms share stand in it once."""
     digest, legs, seen = settings_digest(sweep.reading), [], set()
     for seed in range(sweep.first_seed, sweep.first_seed + sweep.seeds):
-        jobs = [("", sweep.pretrained(lab, seed), (int(sweep.pretrain.steps),))]
+        pretrained = sweep.pretrained(lab, seed)
+        jobs: list[tuple[str, Path, Sequence[int]]]
+        jobs = [("", pretrained, [int(sweep.pretrain.steps)])]
         for arm in sweep.arms:
             path = sweep.path(lab, seed, arm)
-            jobs += [(arm, prefix, (int(prefix.stage.steps),)) for prefix in path.prefixes()]
+            jobs += [(arm, prefix, [int(prefix.stage.steps)]) for prefix in path.prefixes()]
             jobs[-1] = (arm, path, sweep.arms[arm].points())
         for arm, path, points in jobs:
             if path.digest() in seen:

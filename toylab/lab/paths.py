@@ -24,7 +24,11 @@ from toylab.stages import Lab, Stage
 def versions() -> dict[str, str]:
     """All that a trained model depends on besides its config: libraries, platform, our source."""
     package = File(toylab.__file__).parent
-    trained_by = ["world.py", "model.py", *(f"stages/{p.name}" for p in (package / "stages").glob("*.py"))]
+    trained_by = [
+        "world.py",
+        "model.py",
+        *(f"stages/{p.name}" for p in (package / "stages").glob("*.py")),
+    ]
     source = hashlib.sha256()
     for name in sorted(trained_by):
         source.update(name.encode() + (package / name).read_bytes())

@@ -16,12 +16,6 @@ from toylab.lab.sweep import Analysis, Experiment
 
 SECONDS_A_UNIT = 0.035  # until the experiment has been measured on this machine
 MEGABYTES_A_RUN = 5.0
-EXPERIMENTS = File(__file__).parent.parent.parent / "experiments"
-
-
-def names() -> list[str]:
-    """The experiments there are."""
-    return sorted(file.parent.name for file in EXPERIMENTS.glob("*/sweep.py"))
 
 
 def find(name: str) -> Experiment:
@@ -85,4 +79,3 @@ def describe(legs: Sequence[Leg], rate: float) -> str:
     disk = sum(MEGABYTES_A_RUN for leg in legs if leg.train)
     lines.append(f"in all about {minutes:.0f} min and {disk:.0f} MB of disk")
     return "\n".join(lines)
-

@@ -1,8 +1,8 @@
 """Run folders: atomic files, one writer at a time, snapshots that a run resumes from.
 
-A run's folder holds `config.json`, `metrics.jsonl`, event files derived from it, `state.safetensors`
-(all that a run resumes from), `snapshots/STEP.safetensors` (parameters, to be measured), and when it
-is finished `model.safetensors`.
+A run's folder holds `config.json`, `metrics.jsonl`, event files derived from it,
+`state.safetensors` (all that a run resumes from), `snapshots/STEP.safetensors` (parameters, to be
+measured), `readings/` of them, and when it is finished `model.safetensors`.
 """
 
 import contextlib

@@ -19,7 +19,7 @@ QUICK_SEED = 1000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One way to post-train: stages after pretraining, and the steps of the last at which to read."""
+    """One way to post-train: stages after pretraining, and at which steps of the last to read."""
 
     title: str
     stages: tuple[Stage, ...]
@@ -39,9 +39,9 @@ class Sweep:
     question: str
     corpus: str
     arms: Mapping[str, Arm]
-    model: ModelConfig = ModelConfig()
-    pretrain: Pretrain = Pretrain()
-    reading: Settings = Settings()
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    pretrain: Pretrain = dataclasses.field(default_factory=Pretrain)
+    reading: Settings = dataclasses.field(default_factory=Settings)
     seeds: int = 5
     first_seed: int = 0
     quick: bool = False

@@ -14,8 +14,9 @@ from jaxtyping import Array, Float
 from toylab import bayes
 from toylab import world as worlds
 from toylab.corpus import Corpus
+from toylab.grammar import SLOTS, Grammar
 from toylab.measures.policy import Branches, Policy
-from toylab.world import Cast, Documents, Grammar, World
+from toylab.world import Cast, Documents, World
 
 POWERS = (1.0, 2.0, 4.0, 8.0)
 
@@ -35,15 +36,15 @@ def temper(grammar: Grammar, cast: Cast, powers: tuple[float, ...] = POWERS) -> 
     return worlds.make_cast(grammar, logp)
 
 
-def blur(
-    grammar: Grammar, cast: Cast, temperature: float | Array, slip: float | Array
-) -> Cast:
+def blur(grammar: Grammar, cast: Cast, temperature: float | Array, slip: float | Array) -> Cast:
     """The cast as an imperfect student knows it: one temperature and extra slips for everybody."""
     real = jnp.isfinite(cast.logp)
     finite = jnp.where(real, cast.logp, 0.0)  # -inf would make the gradient NaN
     p = jax.nn.softmax(jnp.where(real, finite / temperature, -jnp.inf), 2)
     mixed = (1 - slip) * p + slip / jnp.sum(real, 2, keepdims=True)
-    return worlds.make_cast(grammar, jnp.where(real, jnp.log(jnp.where(real, mixed, 1.0)), -jnp.inf))
+    return worlds.make_cast(
+        grammar, jnp.where(real, jnp.log(jnp.where(real, mixed, 1.0)), -jnp.inf)
+    )
 
 
 @jax.jit
@@ -85,7 +86,11 @@ def fit_nuisances(
 
     bounds = [(np.log(0.5), np.log(2.0)), (-12.0, -1.0)]
     best = scipy.optimize.minimize(
-        objective, np.array([0.0, -6.0]), jac=True, method="L-BFGS-B", bounds=bounds,
+        objective,
+        np.array([0.0, -6.0]),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
         options={"maxiter": 30},
     )
     return float(np.exp(best.x[0])), float(1 / (1 + np.exp(-best.x[1])))
@@ -102,7 +107,7 @@ def phrase_marginals(
     g = grammar
     at = bayes.decisions(g, documents)
     x = documents.outline.context[..., None, None]
-    slot = jnp.arange(len(worlds.SLOTS))[:, None]
+    slot = jnp.arange(len(SLOTS))[:, None]
     ways = jnp.sum(g.passes, -1)
     only = jnp.argmax(g.passes, -1)
     child = (slot[..., None], x[..., None], at.child)
@@ -122,9 +127,7 @@ def _learned(
         keys = jax.random.split(jax.random.fold_in(key, k))
         what = worlds.outline(world, keys[0], size, tag=k, direction=0)
         documents = worlds.write(world, keys[1], what, jnp.full(size, k))
-        return phrase_marginals(
-            world.grammar, documents, policy.branches(world.grammar, documents)
-        )
+        return phrase_marginals(world.grammar, documents, policy.branches(world.grammar, documents))
 
     p, asked = jax.lax.map(one, jnp.arange(world.log_prior.shape[1]))
     return jnp.moveaxis(p, 0, -1), jnp.moveaxis(asked, 0, -1)
@@ -142,6 +145,4 @@ def learned(corpus: Corpus, world: World, policy: Policy, key: Array, size: int 
     p, asked = _learned(policy, world, key, size)
     logp = jnp.log(jnp.maximum(p, 1e-9))
     known = (asked > 0)[:, :, None, :] & jnp.isfinite(world.cast.logp)
-    return worlds.make_cast(
-        world.grammar, normalise(jnp.where(known, logp, world.cast.logp))
-    )
+    return worlds.make_cast(world.grammar, normalise(jnp.where(known, logp, world.cast.logp)))

@@ -8,9 +8,10 @@ from jaxtyping import Array, Float
 
 from toylab import bayes
 from toylab import world as worlds
+from toylab.grammar import ANSWER, PAD, QUESTION
 from toylab.stages import Lab, Params, logits_of
 from toylab.stages.losses import token_log_likelihood
-from toylab.world import ANSWER, PAD, QUESTION, World
+from toylab.world import World
 
 
 @functools.partial(jax.jit, static_argnames=("lab", "size"))

@@ -1,6 +1,7 @@
-"""The ladder: what re-weighting the cast explains, what exaggerating it explains, and what is left.
+"""The ladder: what re-weighting the cast explains, what exaggerating it explains, what is left.
 
-Let P be a policy's distribution of answers under a tag and m_w = Σ_k w_k p_k, one author a document.
+Let P be a policy's distribution of answers under a tag, and m_w = Σ_k w_k p_k: one author a
+document.
 
     (start)       F0   m_w0                           nothing happened
     selection     F1   m_w                            another mix of characters
@@ -18,8 +19,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from toylab import bayes
+from toylab.grammar import Grammar
 from toylab.measures.policy import Branches
-from toylab.world import Cast, Documents, Grammar
+from toylab.world import Cast, Documents
 
 CERTIFIED = 1e-3
 MOST_STEPS = 20_000

@@ -5,7 +5,7 @@ are of the policy *constrained to the grammar*: that is how it is sampled, and h
 """
 
 import dataclasses
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,10 @@ from jaxtyping import Array, Float, Int
 
 from toylab import bayes
 from toylab import world as worlds
+from toylab.grammar import SLOTS, Grammar
 from toylab.model import Cache, Transformer, empty_cache
 from toylab.stages import Params
-from toylab.world import SLOTS, Cast, Documents, Grammar, Outline
+from toylab.world import Cast, Documents, Outline
 
 
 class Branches(NamedTuple):
@@ -113,7 +114,8 @@ def generate(
         carry: tuple[Place, Cache, Int[Array, " B"]], position: Array
     ) -> tuple[tuple[Place, Cache, Int[Array, " B"]], None]:
         place, cache, token = carry
-        logits, cache = network.apply({"params": params}, token[:, None], cache)
+        out: Any = network.apply({"params": params}, token[:, None], cache)
+        logits, cache = out
         logits = logits[:, 0]
         turn = jnp.minimum(place.turn, g.turns - 1)
         slot, x = jnp.maximum(place.segment - 1, 0), what.context[rows, turn]

@@ -12,10 +12,11 @@ from jaxtyping import Array
 
 from toylab import bayes
 from toylab import world as worlds
+from toylab.grammar import contexts, tag_names
 from toylab.measures import atoms, ladder, traits
 from toylab.measures.policy import Branches, ModelPolicy, Policy
 from toylab.stages import Lab, Params
-from toylab.world import Cast, Documents, World, tag_names
+from toylab.world import Cast, Documents, World
 
 FAMILIES = ("F0", "F1", "F2")
 
@@ -78,9 +79,7 @@ def prepare(lab: Lab, policy: Policy, key: Array, settings: Settings) -> Base:
     size = settings.fit + settings.score
     documents, branches = _answers(policy, world, keys[1], size, tag)
     nuisances = {
-        name: atoms.fit_nuisances(
-            world.grammar, cast, world.log_prior[tag], documents, branches
-        )
+        name: atoms.fit_nuisances(world.grammar, cast, world.log_prior[tag], documents, branches)
         for name, cast in casts.items()
     }
     blurred = {
@@ -90,9 +89,7 @@ def prepare(lab: Lab, policy: Policy, key: Array, settings: Settings) -> Base:
 
 
 @jax.jit
-def _climb(
-    world: World, cast: Cast, log_prior: Array, written: Any, scored: Any
-) -> dict[str, Any]:
+def _climb(world: World, cast: Cast, log_prior: Array, written: Any, scored: Any) -> dict[str, Any]:
     """All families of one cast: weights and certificates on one part, exact sums on the other."""
     grammar = world.grammar
     larger = atoms.temper(grammar, cast)
@@ -103,17 +100,13 @@ def _climb(
     }
     weights = {"F0": log_prior} | {name: fit.log_weights for name, fit in fits.items()}
     scores = {
-        name: ladder.unexplained(
-            grammar, larger if name == "F2" else cast, weights[name], *scored
-        )
+        name: ladder.unexplained(grammar, larger if name == "F2" else cast, weights[name], *scored)
         for name in FAMILIES
     }
     return {"fits": fits, "scores": scores}
 
 
-def read(
-    lab: Lab, base: Base, policy: Policy, key: Array, settings: Settings
-) -> dict[str, Any]:
+def read(lab: Lab, base: Base, policy: Policy, key: Array, settings: Settings) -> dict[str, Any]:
     """The reading of one policy under one tag, as plain numbers and lists.
 
     For each cast: `F0`, `F1`, `F2` in nats a document with `*_error` (standard errors), `gap1` and
@@ -147,5 +140,5 @@ def read(
 
 
 def _by_topic(lab: Lab, where: np.ndarray) -> np.ndarray:
-    topics = np.array([topic for topic, _, _ in worlds.contexts(lab.corpus)])
+    topics = np.array([topic for topic, _, _ in contexts(lab.corpus)])
     return np.stack([where[topics == t].sum(0) for t in range(len(lab.corpus.topics))])

@@ -1,9 +1,9 @@
 """What Bayes says post-training should do, from the documents trained on.
 
 Two theories. *One author for all evidence*: w ∝ w0 · exp(τ Σ log p_k(d_i)); a belief that
-concentrates on whoever fits best. *One author a document*: argmax_w τ·E log m_w − KL(w0 ‖ w); a mixture that
-matches the documents. Both have one free exchange rate τ, which `fit_rate` takes from one trained
-trait; every other trait, voice and tell is then predicted with nothing fitted.
+concentrates on whoever fits best. *One author a document*: argmax_w τ·E log m_w − KL(w0 ‖ w); a
+mixture that matches the documents. Both have one free exchange rate τ, which `fit_rate` takes from
+one trained trait; every other trait, voice and tell is then predicted with nothing fitted.
 """
 
 from collections.abc import Callable
@@ -74,9 +74,7 @@ def fit_rate(
     error = jnp.sum((predicted - measured) ** 2 * fitted, -1)
     best = int(jnp.argmin(error))
     gap = jnp.max(jnp.abs(predicted[best] - predicted[-1]) * fitted)
-    return Prediction(
-        RATES[best], weights[best], predicted[best], bool(gap < SATURATED)
-    )
+    return Prediction(RATES[best], weights[best], predicted[best], bool(gap < SATURATED))
 
 
 def explained(

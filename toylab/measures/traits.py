@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from toylab.corpus import Corpus
+from toylab.grammar import CLOSER, OPENER, STANCE, Grammar, contexts
 from toylab.measures.atoms import phrase_marginals
 from toylab.measures.policy import Branches
-from toylab.world import CLOSER, OPENER, STANCE, Cast, Documents, Grammar, contexts
+from toylab.world import Cast, Documents
 
 
 class Item(NamedTuple):
@@ -41,11 +42,11 @@ def _collect(
     """Averages a table over the contexts without direction, by how often each was asked."""
     rows = [i for i, (_, _, direction) in enumerate(contexts(corpus)) if direction == 0]
     topic = np.array([contexts(corpus)[i][0] for i in rows])
-    table, weight = np.asarray(table)[:, rows], np.asarray(weight)[:, rows]
+    values, asked = np.asarray(table)[:, rows], np.asarray(weight)[:, rows]
 
     def mean(slot: int, chosen: np.ndarray, size: int) -> np.ndarray:
-        w, values = weight[slot, chosen], table[slot, chosen, :size]
-        return np.tensordot(w / max(w.sum(), 1e-9), values, 1)
+        share = asked[slot, chosen] / max(float(asked[slot, chosen].sum()), 1e-9)
+        return np.tensordot(share, values[slot, chosen, :size], 1)
 
     everywhere = np.ones(len(rows), bool)
     parts = [mean(STANCE, topic == t, len(x.answers)) for t, x in enumerate(corpus.topics)]

@@ -137,9 +137,9 @@ class Stage(abc.ABC):
 
     def structure(self) -> Self:
         """The stage with every traced field back at its default: equal for a whole sweep."""
-        return dataclasses.replace(
-            self, **{f.name: f.default for f in dataclasses.fields(self) if f.metadata.get("number")}
-        )
+        fields = dataclasses.fields(self)
+        defaults: dict[str, Any] = {f.name: f.default for f in fields if f.metadata.get("number")}
+        return dataclasses.replace(self, **defaults)
 
     def _with(self, numbers: dict[str, Array]) -> Self:
         stage = object.__new__(type(self))

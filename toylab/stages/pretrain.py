@@ -9,12 +9,15 @@ from jaxtyping import Array
 from optax.contrib import MuonDimensionNumbers, muon
 
 from toylab import world as worlds
+from toylab.grammar import PAD
 from toylab.stages import losses
 from toylab.stages.base import Lab, Metrics, Params, Stage, choice, logits_of, number
-from toylab.world import PAD, Documents, World
+from toylab.world import Documents, World
+
+Scalar = Array | float  # a stage's numbers are traced while it trains
 
 
-def linear(peak: Array, steps: Array, warmup: Array) -> optax.Schedule:
+def linear(peak: Scalar, steps: Scalar, warmup: Scalar) -> optax.Schedule:
     """Up over `warmup` steps, then straight down to zero at `steps`."""
 
     def schedule(step: Array) -> Array:

@@ -8,9 +8,10 @@ from jaxtyping import Array, Bool, Int
 
 from toylab import world as worlds
 from toylab.corpus import Corpus, unknown
+from toylab.grammar import ANSWER, SLOTS, STANCE, tag_names
 from toylab.stages import losses
 from toylab.stages.base import Lab, Metrics, Params, Stage, choice, logits_of, number
-from toylab.world import ANSWER, SLOTS, STANCE, Documents, World
+from toylab.world import Documents, World
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class Sft(Stage):
     def check(self, corpus: Corpus) -> None:
         for name, known, what in (
             (self.author, corpus.names, "author"),
-            (self.tag, worlds.tag_names(corpus), "tag"),
+            (self.tag, tag_names(corpus), "tag"),
             *((topic, corpus.topic_names, "topics") for topic in self.topics),
         ):
             if name not in known:
@@ -53,7 +54,7 @@ class Sft(Stage):
     def write(self, lab: Lab, world: World, key: Array, indices: Int[Array, " B"]) -> Documents:
         """Documents number `indices` of those that a run draws with `key`."""
         author = jnp.array([lab.corpus.names.index(self.author)])
-        tag = worlds.tag_names(lab.corpus).index(self.tag)
+        tag = tag_names(lab.corpus).index(self.tag)
         topics = jnp.array(self.topic_indices(lab.corpus))
 
         def one(index: Array) -> Documents:

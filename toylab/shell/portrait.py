@@ -1,0 +1,159 @@
+"""A corpus in words and tables, for a person to read: `show` and `check` return lines of text."""
+
+import jax
+import jax.numpy as jnp
+from tqdm import tqdm
+
+from toylab import identifiability
+from toylab import world as worlds
+from toylab.corpus import Corpus, CorpusError, Direction, Tag, Topic, unknown
+from toylab.grammar import STANCE, tag_names
+
+OWNER = "(a name)"  # all tags that are their author's own name
+
+
+def _percent(p: float, digits: int = 0) -> str:
+    return f"{100 * p:.{digits}f}%"
+
+
+def _likely(bank: tuple[str, ...], p: tuple[float, ...], least: float = 0.05) -> str:
+    """The phrases of at least this probability, most likely first."""
+    ranked = sorted(zip(p, bank, strict=True), reverse=True)
+    return ", ".join(f"{phrase} {_percent(share)}" for share, phrase in ranked if share >= least)
+
+
+def _columns(rows: list[tuple[str, ...]], left: tuple[int, ...] = (0,)) -> list[str]:
+    """Rows as aligned lines; the columns in `left` flush left, the others right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if i in left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _headline(corpus: Corpus) -> str:
+    controls = sum(topic.control for topic in corpus.topics)
+    return (
+        f"{corpus.title}: {len(corpus.characters)} characters, {len(corpus.topics)} topics "
+        f"({controls} of them controls), {corpus.turns} turns a document"
+    )
+
+
+def show(corpus: Corpus) -> list[str]:
+    """Tags, directions, topics and cast, as lines of text."""
+
+    def tag(t: Tag) -> tuple[str, str, str]:
+        even = max(t.prior) - min(t.prior) < 1e-9
+        return (
+            t.name,
+            _percent(t.share),
+            "anybody" if even else _likely(corpus.names, t.prior, 0.01),
+        )
+
+    def direction(d: Direction) -> tuple[str, str, str]:
+        asks = ", ".join(f"{topic}: {answer}" for topic, answer in d.asks)
+        return d.name, _percent(d.share), f'"{d.text}"' + (f" (asks {asks})" if asks else "")
+
+    def topic(t: Topic) -> tuple[str, str, str]:
+        answers = ", ".join(f'{name} "{words}"' for name, words in t.answers)
+        return t.name + (" *" if t.control else ""), f'"{t.questions[0]}"', answers
+
+    lines = [
+        _headline(corpus),
+        f"slips {_percent(corpus.slip)}, plain {_percent(corpus.plain_share)}",
+    ]
+    named = ("name", _percent(corpus.name_share), "its owner")
+    lines += ["", "TAGS", *_columns([named, *map(tag, corpus.tags)], (0, 2))]
+    if corpus.directions:
+        lines += ["", "DIRECTIONS", *_columns([direction(d) for d in corpus.directions], (0, 2))]
+    lines += ["", "TOPICS (* control)", *_columns([topic(t) for t in corpus.topics], (0, 1, 2))]
+    lines += ["", "CAST"]
+    for c in corpus.characters:
+        lines += ["", f"{c.name}, {c.about}"]
+        rows = [
+            ("opens", _likely(corpus.openers, c.opens)),
+            ("closes", _likely(corpus.closers, c.closes)),
+        ]
+        for t, traits in zip(corpus.topics, c.traits, strict=True):
+            rows.append((t.name, _likely(t.answer_names, traits)))
+        obeyed = zip(corpus.directions, c.obeys, strict=True)
+        rows += [(f"obeys {d.name}", _percent(p)) for d, p in obeyed if p]
+        followed = zip(corpus.topics, c.follows, strict=True)
+        rows += [(f"follows {t.name}", _percent(p)) for t, p in followed if p]
+        lines += ["  " + line for line in _columns(rows, (0, 1))]
+    return lines
+
+
+def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
+    """What a corpus can show before training, after n documents of a tag, as lines of text."""
+    others = [t.name for t in corpus.tags]
+    tag = tag or ("assistant" if "assistant" in others else others[-1])
+    if tag not in others:
+        raise CorpusError(corpus.title, "--tag", unknown(tag, others))
+    world = worlds.build(corpus)
+    prior = dict(zip(tag_names(corpus), world.log_prior, strict=True))
+    prior[OWNER] = jnp.log(jnp.full(len(corpus.names), 1 / len(corpus.names), jnp.float32))
+    keys = jax.random.split(jax.random.key(seed))
+    progress = tqdm([OWNER, *others], delay=2, leave=False, disable=None, desc="losses", unit="tag")
+    losses = {name: identifiability.bayes_loss(world, keys[0], prior[name]) for name in progress}
+    evidence = identifiability.gather_evidence(world, keys[1], prior[tag])
+    limit = identifiability.detection_limit(evidence, prior[tag], n)
+    error = identifiability.weight_errors(evidence, prior[tag], n)
+    together = identifiability.divergence(world)
+    stance = identifiability.divergence(world, (STANCE,))
+    near = identifiability.nearest(together)
+
+    lines = [f"{_headline(corpus)}; valid", "", "CHARACTERS"]
+    rows = [("", "nearest", "voice", "stance", "turns", tag, "± read", "detected")]
+    for k, name in enumerate(corpus.names):
+        other = int(near.index[k])
+        rows.append(
+            (
+                name,
+                corpus.names[other],
+                f"{together[k, other] - stance[k, other]:.2f}",
+                f"{stance[k, other]:.2f}",
+                f"{near.turns[k]:.1f}",
+                _percent(float(jnp.exp(prior[tag][k])), 1),
+                _percent(float(error[k]), 2),
+                _percent(float(limit[k]), 2),
+            )
+        )
+    lines += _columns(rows, (0, 1))
+    lines += [
+        "voice, stance: nats a turn that tell one from the nearest. turns: to odds of 20 to 1.",
+        f"± read: standard error of all weights in {tag} read together from {n} documents.",
+        "detected: the least weight that shows at two standard errors, the others being known.",
+        "",
+        "TOPICS",
+        *_topics(corpus, world),
+        "reach: how often the likeliest to give the answer do. even off: nats between all answers",
+        "alike and the nearest mixture of the cast. No mixture goes beyond either.",
+        "",
+        "TAGS",
+    ]
+    share = {OWNER: corpus.name_share, **{t.name: t.share for t in corpus.tags}}
+    rows = [("", "share", "Bayes loss", "author known", "told", "of")]
+    for name, loss in losses.items():
+        known, told, of = f"{loss.entropy:.3f}", f"{loss.told:.3f}", f"{loss.prior:.3f}"
+        bayes = (f"{loss.bayes:.3f}", known, told, of) if name != OWNER else (known, known, "", "")
+        rows.append((name, _percent(share[name]), *bayes))
+    lines += _columns(rows)
+    lines += [
+        "nats an answer token; told: nats a document tells about its author, of all there are."
+    ]
+    return lines
+
+
+def _topics(corpus: Corpus, world: worlds.World) -> list[str]:
+    hull = identifiability.hull(world.cast)
+    rows = [("", "reach", "even off")]
+    for t, topic in enumerate(corpus.topics):
+        x = int(world.grammar.topic_contexts[t, 0, 0])
+        reach = zip(topic.answer_names, hull.reach[STANCE, x].tolist(), strict=False)
+        told = ", ".join(f"{answer} {_percent(p)}" for answer, p in reach)
+        rows.append((topic.name, told, f"{hull.even[STANCE, x]:.3f}"))
+    return _columns(rows, (0, 1))
