@@ -1,4 +1,6 @@
+import functools
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
@@ -6,6 +8,7 @@ import jax
 import pytest
 
 from tests.brute import Brute
+from tests.checks import SMALL
 from tests.tiny import TEXT
 from toylab.corpus import Corpus, load, parse
 from toylab.stages import Lab
@@ -44,6 +47,15 @@ def twin(tiny: Corpus) -> Brute:
 
 @pytest.fixture(scope="session")
 def lab(tiny: Corpus) -> Lab:
-    from tests.checks import SMALL
-
     return Lab(tiny, SMALL)
+
+
+@pytest.fixture(scope="session")
+def holds(twin: Brute) -> Callable[[Callable[[Brute], None]], None]:
+    """Runs a check of `tests.checks` on sound code, once a session."""
+
+    @functools.cache
+    def run(check: Callable[[Brute], None]) -> None:
+        check(twin)
+
+    return run

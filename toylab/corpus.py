@@ -122,7 +122,7 @@ class _Table:
         self.source, self.place, self.content = source, place, content
         if not isinstance(content, Mapping):
             raise CorpusError(source, place, f"must be a table, not {content!r}")
-        known = tuple(known)
+        known = dict.fromkeys(known)
         for key in content:
             if key not in known:
                 raise CorpusError(source, f"{place}.{key}".lstrip("."), unknown(key, known))
@@ -167,7 +167,8 @@ class _Table:
             raise self.fail(key, f"sums to {total:g}; make the probabilities sum to at most 1")
         if not rest and abs(total - 1) > 1e-6:
             raise self.fail(key, f"names every {what} but sums to {total:g}; make that 1")
-        return tuple(named.get(p, (1 - total) / rest if rest else 0.0) for p in bank)
+        left = max(0.0, 1 - total)  # a total of 1 can be a rounding error above it
+        return tuple(named.get(p, left / rest if rest else 0.0) for p in bank)
 
 
 _KINDS = {
@@ -257,7 +258,8 @@ def parse(content: Mapping[str, Any], source: str) -> Corpus:
     members = top.get("characters", dict)
     if len(members) < 2:
         raise top.fail("characters", "a cast needs at least two characters")
-    tables = {name: _member(top, name, topics, directions) for name in members}
+    cast = top.table("characters", members)
+    tables = {name: _member(cast, name) for name in members}
     banks = {key: _bank(source, plain, key, tables, topics) for key in ("opens", "closes")}
     characters = tuple(
         _character(name, table, banks, topics, directions) for name, table in tables.items()
@@ -317,7 +319,11 @@ def _topics(top: _Table) -> tuple[Topic, ...]:
                 )
             if CUE in text.split()[:1] and place.endswith("questions"):
                 raise CorpusError(top.source, place, f"begins with {CUE}; put a word before it")
-        questions += [(f"{table.place}.questions", q) for q in topic.questions]
+        questions += [
+            (f"{table.place}.questions", q.replace(CUE, cue))
+            for q in topic.questions
+            for cue in (cues if CUE in q else ("",))
+        ]
         topics.append(topic)
     _check_prefix_free(questions, top.source)
     return tuple(topics)
@@ -347,13 +353,11 @@ def _directions(top: _Table, topics: tuple[Topic, ...]) -> tuple[Direction, ...]
     return tuple(directions)
 
 
-def _member(
-    top: _Table, name: str, topics: tuple[Topic, ...], directions: tuple[Direction, ...]
-) -> _Table:
-    known = ("about", "opens", "closes", "traits", "obeys", "follows")
+def _member(cast: _Table, name: str) -> _Table:
     if not _WORD.fullmatch(name):
-        raise top.fail(f"characters.{name}", "a name is one word of a-z, 0-9 and '")
-    member = top.table("characters", top.content["characters"]).table(name, known)
+        raise cast.fail(name, "a name is one word of a-z, 0-9 and '")
+    known = ("about", "opens", "closes", "traits", "obeys", "follows")
+    member = cast.table(name, known)
     for voice in ("opens", "closes"):
         if not member.get(voice, dict, {}):
             raise member.fail(voice, "a character needs a voice: give at least one phrase")
@@ -398,11 +402,17 @@ def _character(
     for topic in topics:
         if topic.name in follows.content and not set(topic.cues) <= set(topic.answer_names):
             raise follows.fail(topic.name, "an answer must be named after each cue to follow it")
+    opens = (0.0, *table.distribution("opens", banks["opens"][1:], "opener"))
+    closes = (0.0, *table.distribution("closes", banks["closes"][1:], "closer"))
+    for key, voice in (("opens", opens), ("closes", closes)):
+        cueless = [p for p, phrase in zip(voice, banks[key], strict=True) if CUE not in phrase]
+        if len(cued) < len(topics) and not any(cueless):
+            raise table.fail(key, f"says nothing but {CUE}, and a topic has no cues; add a phrase")
     return Character(
         name=name,
         about=table.get("about", str),
-        opens=(0.0, *table.distribution("opens", banks["opens"][1:], "opener")),
-        closes=(0.0, *table.distribution("closes", banks["closes"][1:], "closer")),
+        opens=opens,
+        closes=closes,
         traits=tuple(traits.distribution(t.name, t.answer_names, "answer") for t in topics),
         obeys=tuple(obeys.probability(d.name, 0.0) for d in directions),
         follows=tuple(follows.probability(t.name, 0.0) if t.name in cued else 0.0 for t in topics),

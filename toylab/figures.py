@@ -26,6 +26,7 @@ def style(rows: int = 1, columns: int = 2, ratio: float = 0.75) -> Iterator[None
     settings |= {
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],
+        "mathtext.fontset": "dejavusans",
         "font.size": 6,
         "axes.labelsize": 6,
         "axes.titlesize": 6.5,

@@ -47,7 +47,7 @@ def divergence(world: World, slots: tuple[int, ...] = (0, 1, 2)) -> Float[Array,
 class Neighbours(NamedTuple):
     """The character each is most easily taken for, and how long telling them apart takes."""
 
-    index: Int[Array, " K"]
+    other: Int[Array, " K"]
     nats: Float[Array, " K"]  # a turn
     turns: Float[Array, " K"]  # until the expected log-odds, even at first, are those of ODDS
 
@@ -199,7 +199,8 @@ def weight_errors(
 
     F_jl = E_m[p_j p_l / m²] is a document's Fisher information on the weights; as they sum to 1,
     the covariance of their maximum likelihood estimate is (F⁻¹ - w wᵀ) / n (Cramér–Rao). Twice
-    this is the smallest weight that can be *read* rather than merely noticed. Cubic in K.
+    this is the smallest weight that can be *read* rather than merely noticed. Characters who are
+    all but alike have errors beyond any weight. Cubic in K.
     """
     m = jax.nn.logsumexp(evidence.log_likelihood + log_weights, -1)
     share = jnp.exp(m - evidence.log_proposal)
@@ -207,8 +208,9 @@ def weight_errors(
     information = jnp.einsum("n,nj,nl->jl", share, ratio, ratio, precision="highest") / len(m)
     # Scaled to a unit diagonal, for the float32 of it.
     scale = jnp.sqrt(jnp.diagonal(information))
-    inverse = jnp.linalg.pinv(information / scale / scale[:, None], hermitian=True)
-    variance = jnp.diagonal(inverse) / scale**2 - jnp.exp(2 * log_weights)
+    values, vectors = jnp.linalg.eigh(information / scale / scale[:, None])
+    inverse = jnp.sum(vectors**2 / jnp.maximum(values, 1e-6), 1)  # its diagonal
+    variance = inverse / scale**2 - jnp.exp(2 * log_weights)
     return jnp.sqrt(jnp.maximum(variance, 0.0) / n)
 
 

@@ -143,6 +143,21 @@ def _stances(corpus: Corpus, t: int, c: int, d: int) -> np.ndarray:
     return p
 
 
+def _uniform(key: Array, size: int, width: int) -> Float[Array, "B width"]:
+    """Uniform numbers from one key, or from a key of its own for every document."""
+    if key.ndim:
+        return jax.vmap(lambda each: jax.random.uniform(each, (width,)))(key)
+    return jax.random.uniform(key, (size, width))
+
+
+def _pick(weights: Float[Array, "*B n"], u: Float[Array, "*B"]) -> Int[Array, "*B"]:
+    """The place where the cumulative weights (of any scale) pass u; never one of weight 0."""
+    cumulative = jnp.cumsum(weights, -1)
+    passed = jnp.sum(u[..., None] * cumulative[..., -1:] >= cumulative, -1)
+    last = weights.shape[-1] - 1 - jnp.argmax(weights[..., ::-1] > 0, -1)
+    return jnp.minimum(passed, last).astype(jnp.int32)
+
+
 def outline(
     world: World,
     key: Array,
@@ -150,34 +165,35 @@ def outline(
     *,
     tag: Int[Array, " B"] | int | None = None,
     direction: Int[Array, " B"] | int | None = None,
-    topics: Int[Array, " some"] | None = None,
+    topic_share: Float[Array, " topic"] | None = None,
 ) -> Outline:
     """Draws what the other party says in `size` documents.
 
-    Questions, cues and topics (evenly from `topics`, or from all) are drawn without regard to
-    anything else; tag and direction by their shares in pretraining, unless given.
+    Questions, cues and topics (by `topic_share`, of any scale, or evenly) are drawn without regard
+    to anything else; tag and direction by their shares in pretraining, unless given. Here and
+    below, `key` is one key, or a batch of keys, one a document.
     """
     g, turns = world.grammar, world.grammar.turns
-    keys = jax.random.split(key, 5)
+    u = _uniform(key, size, 2 + 3 * turns)
+    by_topic, by_question, by_cue = jnp.split(u[:, 2:], 3, 1)
     if tag is None:
-        tag = jax.random.choice(keys[0], len(world.tag_share), (size,), p=world.tag_share)
+        tag = _pick(world.tag_share, u[:, 0])
     if direction is None:
-        shares = world.direction_share
-        direction = jax.random.choice(keys[1], len(shares), (size,), p=shares)
+        direction = _pick(world.direction_share, u[:, 1])
     tag, direction = (
         jnp.broadcast_to(jnp.asarray(value, jnp.int32), (size,)) for value in (tag, direction)
     )
-    pool = jnp.arange(len(g.question_count)) if topics is None else jnp.asarray(topics)
-    topic = pool[jax.random.randint(keys[2], (size, turns), 0, len(pool))]
-    question = jax.random.randint(keys[3], (size, turns), 0, g.question_count[topic])
-    cue = jax.random.randint(keys[4], (size, turns), 0, g.cue_count[topic])
+    share = jnp.ones(len(g.question_count)) if topic_share is None else topic_share
+    topic = _pick(share, by_topic)
+    question = (by_question * g.question_count[topic]).astype(jnp.int32)
+    cue = (by_cue * g.cue_count[topic]).astype(jnp.int32)
     context = g.topic_contexts[topic, cue, direction[:, None]]
     return Outline(tag, direction, topic, question, cue, context)
 
 
 def author(world: World, key: Array, tag: Int[Array, " B"]) -> Int[Array, " B"]:
     """Draws who writes each document, from the prior of its tag."""
-    return jax.random.categorical(key, world.log_prior[tag]).astype(jnp.int32)
+    return _pick(jnp.exp(world.log_prior[tag]), _uniform(key, len(tag), 1)[:, 0])
 
 
 def speak(
@@ -185,12 +201,15 @@ def speak(
 ) -> Int[Array, "B T S"]:
     """Draws the phrase of every slot from the table of the document's author."""
     slots = jnp.arange(len(SLOTS))
-    logp = cast.logp[slots, context[..., None], :, who[:, None, None]]
-    u = jax.random.uniform(key, logp.shape[:-1])
-    cumulative = jnp.cumsum(jnp.exp(logp), -1)
-    count = jnp.sum(jnp.isfinite(logp), -1)
-    drawn = jnp.sum(u[..., None] * cumulative[..., -1:] >= cumulative, -1)
-    return jnp.minimum(drawn, count - 1).astype(jnp.int32)
+    p = jnp.exp(cast.logp[slots, context[..., None], :, who[:, None, None]])
+    return _pick(p, _uniform(key, len(who), context.shape[1] * len(slots)).reshape(p.shape[:-1]))
+
+
+def split(key: Array, count: int) -> Array:
+    """`count` keys from one; from a batch of keys, `count` batches."""
+    if key.ndim:
+        return jnp.moveaxis(jax.vmap(lambda each: jax.random.split(each, count))(key), 1, 0)
+    return jax.random.split(key, count)
 
 
 def _inside(width: int, length: Int[Array, "*B"]) -> Bool[Array, "*B width"]:
@@ -259,7 +278,7 @@ def write(
     world: World, key: Array, what: Outline, who: Int[Array, " B"] | None = None
 ) -> Documents:
     """Documents for these outlines, by the authors given or by draws from their tags' priors."""
-    keys = jax.random.split(key)
+    keys = split(key, 2)
     if who is None:
         who = author(world, keys[0], what.tag)
     choice = speak(world.cast, keys[1], what.context, who)
@@ -268,7 +287,7 @@ def write(
 
 def sample(world: World, key: Array, size: int) -> Documents:
     """Draws `size` documents as in pretraining."""
-    keys = jax.random.split(key)
+    keys = split(key, 2)
     return write(world, keys[1], outline(world, keys[0], size))
 
 

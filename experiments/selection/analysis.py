@@ -11,13 +11,14 @@ from matplotlib.figure import Figure
 
 from toylab import bayes, figures
 from toylab.claims import Claim, judge
-from toylab.grammar import tag_names
+from toylab.grammar import SLOTS, STANCE, tag_names
 from toylab.lab.sweep import Analysis, Records
 from toylab.measures import theory, traits
-from toylab.stages import Sft, train_key
+from toylab.stages import Context, Sft, train_key
 
 FITTED = "code"  # the one trait that the exchange rate is fitted on, trained in every arm
 EVIDENCE_DOCUMENTS = 512
+PREDICTED_AT = 20  # the last step read before the fitted trait saturates
 CAST = "learned"
 
 COLUMNS = {
@@ -51,11 +52,14 @@ def _evidence(records: Records, arm: str, seed: int) -> jax.Array:
     """log p_k of what the arm's loss was on, [document, K], for documents it trained on."""
     stage = records.sweep.arms[arm].stages[-1]
     assert isinstance(stage, Sft)
-    world = records.lab.world
+    lab = records.lab
     count = min(int(stage.documents) or EVIDENCE_DOCUMENTS, EVIDENCE_DOCUMENTS)
-    documents = stage.write(records.lab, world, train_key(seed, 1), jnp.arange(count))
-    per_slot = bayes.log_likelihood(world.cast, documents)
-    return jnp.sum(per_slot[:, :, jnp.array(stage.slots)], (1, 2))
+    context = Context(lab.network, lab.world, stage.names(lab.corpus))
+    write = jax.jit(type(stage).write, static_argnums=0)
+    documents = write(stage.structure(), context, train_key(seed, 1), jnp.arange(count))
+    per_slot = bayes.log_likelihood(lab.world.cast, documents)
+    counted = jnp.array([s == STANCE or not stage.neutral for s in range(len(SLOTS))])
+    return jnp.sum(per_slot * counted[:, None], (1, 2))
 
 
 def predictions(records: Records) -> pd.DataFrame:
@@ -135,14 +139,16 @@ def tabulate(records: Records, predicted: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out, columns=list(COLUMNS))
 
 
-def _last(table: pd.DataFrame, arm: str) -> pd.DataFrame:
-    part = table[(table.arm == arm) & (table.cast == CAST)]
-    return part[part.step == part.step.max()].sort_values("seed")
+def _at(table: pd.DataFrame, arm: str, step: int) -> pd.DataFrame:
+    part = table[(table.arm == arm) & (table.cast == CAST) & (table.step == step)]
+    return part.sort_values("seed")
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
     """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
-    broad, small, narrow = (_last(table, arm) for arm in ("ordinary", "ordinary-16", "narrow"))
+    last = int(table.step.max())
+    broad, small = _at(table, "ordinary", last), _at(table, "ordinary-16", last)
+    narrow = _at(table, "narrow", PREDICTED_AT)
     return [
         judge(
             claim="Training on fresh documents of one persona is selection: re-weighting the cast "
@@ -158,16 +164,16 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             "characters, larger than life or not, explains what was learned.",
             source="Persona selection model, asked to be exhaustive",
             contradicted_by="no more left unexplained than in the pretrained model",
-            statistic="F2 - its floor, nats a document, after 80 steps on 16 documents",
+            statistic="F2 - its floor, nats a document, after training on 16 documents",
             values=(small.unexplained_F2 - small.floor_F2).to_list(),
             threshold=1.0,
         ),
         judge(
-            claim="Honesty about code alone moves every other trait, tell and voice as Bayes "
-            "predicts.",
+            claim="Training a persona's answers about code alone moves its other traits, tells and "
+            "voice as Bayes predicts.",
             source="Emergent misalignment (Betley et al. 2025), with the sign turned",
-            contradicted_by="an R2 at or below 0: nothing moved, or not as predicted",
-            statistic="R2 on changes of untrained items, one author for all evidence",
+            contradicted_by="an R2 at or below 0: nothing else moved, or not as predicted",
+            statistic=f"R2 on changes of untrained items at step {PREDICTED_AT} (one author)",
             values=narrow.r2_one_author.to_list(),
             threshold=0.5,
         ),
@@ -180,18 +186,18 @@ def draw(records: Records, table: pd.DataFrame, predicted: pd.DataFrame) -> Figu
     letters = iter("abcdefgh")
     with figures.style(rows=2, columns=len(arms), ratio=1.15):
         figure, axes = plt.subplots(2, len(arms), squeeze=False, layout="constrained")
-        top = table[table.cast == CAST].groupby(["arm", "step"]).unexplained_F0.mean().max() * 1.1
         for panel, (name, arm) in zip(axes[0], arms.items(), strict=True):
+            kind = table.arm.str.startswith(name.removesuffix("-16")) & (table.cast == CAST)
+            top = 1.15 * float(table[kind].unexplained_F0.max())
             _ladder(panel, table[(table.arm == name) & (table.cast == CAST)], top)
             figures.letter(panel, next(letters), arm.title)
-            panel.sharey(axes[0, 0])
         axes[0, 0].set_ylabel("nats a document")
         axes[0, 0].legend(loc="upper left")
         _weights(axes[1, 0], records, table)
         figures.letter(axes[1, 0], next(letters), f"weight of {_persona(records)}")
         for panel, name in zip(axes[1, 1:], ("ordinary", "narrow", "narrow-16"), strict=True):
             _scatter(panel, predicted[predicted.arm == name])
-            figures.letter(panel, next(letters), f"{arms[name].title}")
+            figures.letter(panel, next(letters), f"{name}, step {PREDICTED_AT}")
         axes[1, 1].set_ylabel("measured change")
         axes[1, 1].legend(loc="upper left", handletextpad=0.1, borderpad=0)
     return figure
@@ -241,8 +247,8 @@ def _weights(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
 
 
 def _scatter(axes: plt.Axes, part: pd.DataFrame) -> None:
-    """Predicted against measured changes at the last step, the fitted trait apart."""
-    last = part[(part.step == part.step.max()) & (part.theory == "one author")]
+    """Predicted against measured changes of every item and seed, the fitted trait apart."""
+    last = part[(part.step == PREDICTED_AT) & (part.theory == "one author")]
     voice = last.group.isin(["opener", "closer"])
     kinds = (
         ("fitted", last.group == FITTED, figures.GREY, "s"),

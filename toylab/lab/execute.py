@@ -101,7 +101,7 @@ class Execution:
 
     def _excess(self, path: Path, params: Params, step: int) -> dict[str, float]:
         key = jax.random.fold_in(jax.random.key(path.seed), EVALUATE)
-        measured = excess(path.lab, path.lab.world, params, jax.random.fold_in(key, step))
+        measured = excess(path.lab.network, path.lab.world, params, jax.random.fold_in(key, step))
         return {name: float(value) for name, value in measured.items()}
 
     def read(

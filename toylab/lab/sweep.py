@@ -81,7 +81,7 @@ def quick(sweep: Sweep) -> Sweep:
     return dataclasses.replace(
         sweep,
         arms=short,
-        pretrain=dataclasses.replace(sweep.pretrain, steps=min(sweep.pretrain.steps, 300)),
+        pretrain=dataclasses.replace(sweep.pretrain, steps=min(sweep.pretrain.steps, 200)),
         reading=dataclasses.replace(sweep.reading, fit=256, score=128),
         seeds=2,
         first_seed=QUICK_SEED,

@@ -9,14 +9,15 @@ from jaxtyping import Array, Float
 from toylab import bayes
 from toylab import world as worlds
 from toylab.grammar import ANSWER, PAD, QUESTION
-from toylab.stages import Lab, Params, logits_of
+from toylab.model import Transformer
+from toylab.stages import Params
 from toylab.stages.losses import token_log_likelihood
 from toylab.world import World
 
 
-@functools.partial(jax.jit, static_argnames=("lab", "size"))
+@functools.partial(jax.jit, static_argnames=("network", "size"))
 def excess(
-    lab: Lab, world: World, params: Params, key: Array, size: int = 1024
+    network: Transformer, world: World, params: Params, key: Array, size: int = 1024
 ) -> dict[str, Float[Array, ""]]:
     """Loss above the Bayes-optimal one on fresh documents of pretraining, in nats a token.
 
@@ -24,7 +25,8 @@ def excess(
     log-likelihoods on the same documents, whose expectation is a KL divergence.
     """
     documents = worlds.sample(world, key, size)
-    logp = token_log_likelihood(logits_of(lab, params, documents.tokens), documents.tokens)
+    logits = network.apply({"params": params}, documents.tokens)[0]
+    logp = token_log_likelihood(logits, documents.tokens)
     role = documents.role[:, 1:]
     prior = world.log_prior[documents.outline.tag]
     best = jax.nn.logsumexp(prior + bayes.document_log_likelihood(world.cast, documents), -1)

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -47,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
             fallback = "assistant" if name == "check" else "drawn by their shares"
             sub.add_argument("--tag", help=f"the documents' tag ({fallback})")
         if "seed" in options:
-            sub.add_argument("--seed", type=int, default=0, help="of the draws (%(default)s)")
+            sub.add_argument("--seed", type=_seed, default=0, help="of the draws (%(default)s)")
         if "out" in options:
             sub.add_argument("--out", help="file to write (default: standard output)")
 
@@ -68,8 +69,14 @@ def _count(text: str) -> int:
     return count
 
 
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"make {text!r} a whole number from 0 to 2^32 - 1")
+    return int(text)
+
+
 def main(arguments: list[str]) -> int:
-    """Runs the command; returns its exit code."""
+    """Runs the command; returns its exit code. Nothing is written if the input is bad."""
     try:
         options = _parser().parse_args(arguments)
         corpus = load(find(options.file))
@@ -86,7 +93,7 @@ def main(arguments: list[str]) -> int:
     except SystemExit as stop:  # argparse, after --help or a complaint
         return int(stop.code or 0)
     except CorpusError as error:
-        print(error, file=sys.stderr)
+        print(f"toylab: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -146,16 +153,16 @@ def export(corpus: Corpus, n: int, tag: str | None, seed: int, out: str | None) 
         documents(corpus, n, tag, seed), total=n, unit="doc", delay=2, leave=False, disable=None
     )
     try:
-        stream = part.open("w", encoding="utf-8") if part else sys.stdout
-        for record in drawn:
-            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+        place = part.open("w", encoding="utf-8") if part else nullcontext(sys.stdout)
+        with place as stream:
+            for record in drawn:
+                stream.write(json.dumps(record, ensure_ascii=False) + "\n")
         if part and target:
-            stream.close()
             part.replace(target)
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise CorpusError(str(target), "--out", f"can't be written: {error.strerror}") from None
+        raise CorpusError(out or "-", "--out", f"can't be written: {error.strerror}") from None
     finally:
         if part:
             part.unlink(missing_ok=True)

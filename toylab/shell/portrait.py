@@ -1,5 +1,7 @@
 """A corpus in words and tables, for a person to read: `show` and `check` return lines of text."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from tqdm import tqdm
@@ -22,7 +24,7 @@ def _likely(bank: tuple[str, ...], p: tuple[float, ...], least: float = 0.05) ->
     return ", ".join(f"{phrase} {_percent(share)}" for share, phrase in ranked if share >= least)
 
 
-def _columns(rows: list[tuple[str, ...]], left: tuple[int, ...] = (0,)) -> list[str]:
+def _columns(rows: Sequence[tuple[str, ...]], left: tuple[int, ...] = (0,)) -> list[str]:
     """Rows as aligned lines; the columns in `left` flush left, the others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
@@ -109,7 +111,7 @@ def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
     lines = [f"{_headline(corpus)}; valid", "", "CHARACTERS"]
     rows = [("", "nearest", "voice", "stance", "turns", tag, "± read", "detected")]
     for k, name in enumerate(corpus.names):
-        other = int(near.index[k])
+        other = int(near.other[k])
         rows.append(
             (
                 name,
@@ -136,15 +138,15 @@ def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
         "TAGS",
     ]
     share = {OWNER: corpus.name_share, **{t.name: t.share for t in corpus.tags}}
-    rows = [("", "share", "Bayes loss", "author known", "told", "of")]
+    costs = [("", "share", "Bayes loss", "author known", "told", "of")]
     for name, loss in losses.items():
         known, told, of = f"{loss.entropy:.3f}", f"{loss.told:.3f}", f"{loss.prior:.3f}"
-        bayes = (f"{loss.bayes:.3f}", known, told, of) if name != OWNER else (known, known, "", "")
-        rows.append((name, _percent(share[name]), *bayes))
-    lines += _columns(rows)
-    lines += [
-        "nats an answer token; told: nats a document tells about its author, of all there are."
-    ]
+        best = f"{loss.bayes:.3f}"
+        if name == OWNER:
+            best, told, of = known, "", ""
+        costs.append((name, _percent(share[name]), best, known, told, of))
+    lines += _columns(costs)
+    lines.append("nats an answer token; told: nats a document tells of its author, out of all.")
     return lines
 
 

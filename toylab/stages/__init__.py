@@ -3,6 +3,7 @@
 from toylab.stages.base import (
     EVALUATE,
     MEASURE,
+    Context,
     Diverged,
     Lab,
     Metrics,
@@ -10,7 +11,6 @@ from toylab.stages.base import (
     Stage,
     State,
     begin,
-    logits_of,
     segments,
     train_key,
 )
@@ -23,6 +23,7 @@ __all__ = [
     "EVALUATE",
     "KINDS",
     "MEASURE",
+    "Context",
     "Diverged",
     "Lab",
     "Metrics",
@@ -32,7 +33,6 @@ __all__ = [
     "Stage",
     "State",
     "begin",
-    "logits_of",
     "segments",
     "train_key",
 ]

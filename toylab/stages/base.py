@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from toylab import world as worlds
 from toylab.corpus import Corpus
@@ -31,6 +31,11 @@ INIT, TRAIN, EVALUATE, MEASURE = range(4)
 def number(default: float, *, low: float = 0.0, help: str = "") -> Any:
     """A field that is traced: changing it does not compile anew. Must be at least `low`."""
     return dataclasses.field(default=default, metadata={"number": True, "low": low, "help": help})
+
+
+def name(default: Any, help: str = "") -> Any:
+    """A field that names part of a corpus: `names` turns it into arrays, which are traced."""
+    return dataclasses.field(default=default, metadata={"name": True, "help": help})
 
 
 def choice(default: Any, help: str = "") -> Any:
@@ -75,6 +80,20 @@ def _init(network: Transformer, key: Array) -> Params:
     return network.init(key, jnp.zeros((1, network.length), jnp.int32))["params"]
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """What a stage is trained in: the network, the world, and what its names stand for there."""
+
+    network: Transformer = dataclasses.field(metadata={"static": True})
+    world: World
+    names: dict[str, Array]
+
+    def logits(self, params: Params, tokens: Int[Array, "B L"]) -> Float[Array, "B L V"]:
+        """The model's next-token logits."""
+        return self.network.apply({"params": params}, tokens)[0]
+
+
 class State(NamedTuple):
     """All that a stage has to remember: parameters, optimiser, steps taken."""
 
@@ -115,12 +134,16 @@ class Stage(abc.ABC):
     def check(self, corpus: Corpus) -> None:  # noqa: B027 - most stages name nothing
         """Raises `ValueError` if the stage names something that the corpus lacks."""
 
+    def names(self, corpus: Corpus) -> dict[str, Array]:
+        """What the fields made with `name()` stand for in a corpus, as arrays."""
+        return {}
+
     @abc.abstractmethod
-    def draw(self, lab: Lab, world: World, key: Array, step: Array) -> Any:
+    def draw(self, context: Context, key: Array, step: Array) -> Any:
         """The batch of a step; `key` is that of the run, not yet folded with the step."""
 
     @abc.abstractmethod
-    def loss(self, lab: Lab, world: World, params: Params, batch: Any) -> tuple[Array, Metrics]:
+    def loss(self, context: Context, params: Params, batch: Any) -> tuple[Array, Metrics]:
         """The scalar to descend, and what to log."""
 
     def transformation(self) -> optax.GradientTransformation:
@@ -136,9 +159,9 @@ class Stage(abc.ABC):
         }
 
     def structure(self) -> Self:
-        """The stage with every traced field back at its default: equal for a whole sweep."""
-        fields = dataclasses.fields(self)
-        defaults: dict[str, Any] = {f.name: f.default for f in fields if f.metadata.get("number")}
+        """The stage with all that is traced back at its default: equal for a whole sweep."""
+        traced = [f for f in dataclasses.fields(self) if {"number", "name"} & set(f.metadata)]
+        defaults: dict[str, Any] = {f.name: f.default for f in traced}
         return dataclasses.replace(self, **defaults)
 
     def _with(self, numbers: dict[str, Array]) -> Self:
@@ -166,12 +189,11 @@ def train_key(seed: int, position: int) -> Array:
     return jax.random.fold_in(key, position)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=5)
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=4)
 def _advance(
-    lab: Lab,
     structure: Stage,
     numbers: dict[str, Array],
-    world: World,
+    context: Context,
     key: Array,
     state: State,
     until: Array,
@@ -180,9 +202,9 @@ def _advance(
     transformation = stage.transformation()
 
     def one(state: State) -> tuple[State, Metrics]:
-        batch = stage.draw(lab, world, key, state.step)
+        batch = stage.draw(context, key, state.step)
         gradient = jax.value_and_grad(
-            lambda params: stage.loss(lab, world, params, batch), has_aux=True
+            lambda params: stage.loss(context, params, batch), has_aux=True
         )
         (loss, metrics), grads = gradient(state.params)
         updates, optimiser = transformation.update(grads, state.optimiser, state.params)
@@ -211,24 +233,21 @@ def segments(
     """Runs a stage from point to point; yields the state at each and the mean metrics since.
 
     Points at or before the state's step are passed over. The state that goes in is consumed. Raises
-    `Diverged` when the loss is not finite; what was yielded before is still good.
+    `Diverged` when the loss or a parameter is not finite; what was yielded before is still good.
     """
-    structure, numbers, world = stage.structure(), stage.numbers(), lab.world
+    structure, numbers = stage.structure(), stage.numbers()
+    context = Context(lab.network, lab.world, stage.names(lab.corpus))
     for point in sorted(set(at)):
         if point <= int(state.step):
             continue
         before = int(state.step)
         state, metrics = _advance(
-            lab, structure, numbers, world, key, state, jnp.asarray(point, jnp.int32)
+            structure, numbers, context, key, state, jnp.asarray(point, jnp.int32)
         )
-        if not bool(jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["gradient_norm"])):
+        watched = (metrics["loss"], metrics["gradient_norm"], optax.global_norm(state.params))
+        if not all(map(jnp.isfinite, watched)):
             raise Diverged(
                 f"{stage.kind} diverged between steps {before} and {point} "
                 f"(loss {float(metrics['loss'])}); lower its learning rate"
             )
         yield state, metrics
-
-
-def logits_of(lab: Lab, params: Params, tokens: Array) -> Array:
-    """The model's next-token logits, [B, L, V]."""
-    return lab.network.apply({"params": params}, tokens)[0]

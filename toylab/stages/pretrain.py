@@ -11,8 +11,8 @@ from optax.contrib import MuonDimensionNumbers, muon
 from toylab import world as worlds
 from toylab.grammar import PAD
 from toylab.stages import losses
-from toylab.stages.base import Lab, Metrics, Params, Stage, choice, logits_of, number
-from toylab.world import Documents, World
+from toylab.stages.base import Context, Metrics, Params, Stage, choice, number
+from toylab.world import Documents
 
 Scalar = Array | float  # a stage's numbers are traced while it trains
 
@@ -49,13 +49,11 @@ class Pretrain(Stage):
     embedding_rate: float = number(0.02, help="peak rate of the embeddings (Adam)")
     warmup: int = number(50, help="steps of warm-up")
 
-    def draw(self, lab: Lab, world: World, key: Array, step: Array) -> Documents:
-        return worlds.sample(world, jax.random.fold_in(key, step), self.batch)
+    def draw(self, context: Context, key: Array, step: Array) -> Documents:
+        return worlds.sample(context.world, jax.random.fold_in(key, step), self.batch)
 
-    def loss(
-        self, lab: Lab, world: World, params: Params, batch: Documents
-    ) -> tuple[Array, Metrics]:
-        logits = logits_of(lab, params, batch.tokens)
+    def loss(self, context: Context, params: Params, batch: Documents) -> tuple[Array, Metrics]:
+        logits = context.logits(params, batch.tokens)
         return losses.cross_entropy(logits, batch.tokens, batch.role != PAD), {}
 
     def transformation(self) -> optax.GradientTransformation:

@@ -1,0 +1,141 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from tests import brute, checks
+from tests.brute import Brute
+from toylab import bayes
+from toylab import world as worlds
+from toylab.grammar import tag_names
+
+
+def test_log_likelihood_equals_the_twin(holds) -> None:
+    holds(checks.check_log_likelihood)
+
+
+def test_belief_after_every_word_equals_the_twin(holds) -> None:
+    holds(checks.check_belief)
+
+
+def test_predictive_equals_the_twin_and_sums_to_one(holds) -> None:
+    holds(checks.check_predictive)
+
+
+def test_entropy_equals_the_twin(holds) -> None:
+    holds(checks.check_entropy)
+
+
+def test_divergence_equals_the_twin(holds) -> None:
+    holds(checks.check_kl)
+
+
+def test_reweighting_by_hand(holds) -> None:
+    holds(checks.check_reweight)
+
+
+def test_tilting_by_hand(holds) -> None:
+    holds(checks.check_tilt)
+
+
+def test_the_least_loss_is_the_entropy_of_the_answers(twin: Brute) -> None:
+    """Summed over decisions and averaged over documents, word entropies are the document's."""
+    world, which = worlds.build(twin.corpus), twin.outline(checks.DIRECTED, checks.ASKED)
+    _, logp, at = checks.predicted(world, twin, checks.MIX, checks.rendered(world, twin, which))
+    nats = np.asarray(bayes.entropy(logp, at.allowed), float).sum((1, 2, 3))
+    chance = twin.likelihood[which] @ checks.MIX
+    checks.same(chance @ nats, twin.surprise(checks.MIX, which))
+
+
+def test_a_belief_may_start_differently_for_every_document(twin: Brute) -> None:
+    world, which = worlds.build(twin.corpus), twin.outline(checks.DIRECTED, checks.ASKED)
+    documents = checks.rendered(world, twin, which)
+    rows = np.log(np.where(np.arange(which.sum())[:, None] % 2, checks.MIX, checks.OTHER))
+    got = bayes.belief(world.grammar, world.cast, jnp.asarray(rows), documents)
+    for parity, weights in ((0, checks.OTHER), (1, checks.MIX)):
+        wanted = twin.posterior(weights)[which][parity::2]
+        checks.same(jnp.exp(got[parity::2]), wanted)
+
+
+def test_the_predictive_is_the_belief_averaged_over_next_words(twin: Brute) -> None:
+    """Belief at a word = Σ over next words of their chance x the belief after them."""
+    prior = brute.tag_prior(twin.corpus, "assistant")
+    now, chance = twin.posterior(prior)[..., :2, :], twin.predictive(prior)
+    joint = prior * twin.reach
+    after = (joint / joint.sum(-1, keepdims=True))[twin.following]
+    averaged = np.einsum("...v,...vk->...k", chance, after)
+    some = chance.sum(-1) > 0
+    world = worlds.build(twin.corpus)
+    row = world.log_prior[tag_names(twin.corpus).index("assistant")]
+    belief = bayes.belief(world.grammar, world.cast, row, checks.rendered(world, twin))
+    checks.same(jnp.exp(belief)[..., :2, :][some], averaged[some])
+    checks.same(averaged[some], now[some], 1e-9)
+
+
+# Properties, on three atoms.
+
+NATS = st.floats(-8, 8, width=32)
+VECTOR = arrays(np.float32, 3, elements=NATS)
+RATE = st.floats(0, 2, width=32)
+reweight, tilt = jax.jit(bayes.reweight), jax.jit(bayes.tilt)
+
+
+@given(VECTOR, VECTOR)
+def test_reweighting_at_rate_zero_is_the_prior(prior, evidence) -> None:
+    prior = np.asarray(jax.nn.log_softmax(prior))
+    checks.same(reweight(prior, evidence, 0.0), prior)
+
+
+@given(VECTOR, VECTOR, VECTOR, RATE)
+def test_evidence_is_additive(prior, first, second, tau) -> None:
+    one_by_one = reweight(reweight(prior, first, tau), second, tau)
+    checks.same(one_by_one, reweight(prior, first + second, tau), 1e-4)
+
+
+@given(VECTOR, VECTOR, NATS, RATE)
+def test_what_all_explain_alike_is_no_evidence(prior, evidence, shared, tau) -> None:
+    got = reweight(prior, evidence + shared, tau)
+    checks.same(got, reweight(prior, evidence, tau), 1e-4)
+
+
+@given(VECTOR, VECTOR, RATE)
+def test_log_odds_move_by_the_rate_times_the_evidence(prior, evidence, tau) -> None:
+    got = np.asarray(reweight(prior, evidence, tau))
+    odds, before = got - got[0], prior - prior[0]
+    checks.same(odds, before + tau * (evidence - evidence[0]), 1e-4)
+    checks.same(np.exp(got).sum(), 1.0)
+
+
+@given(VECTOR, VECTOR, st.permutations(range(3)), RATE)
+def test_reweighting_does_not_care_who_is_who(prior, evidence, order, tau) -> None:
+    order = np.array(order)
+    got = reweight(prior[order], evidence[order], tau)
+    checks.same(got, np.asarray(reweight(prior, evidence, tau))[order], 1e-5)
+
+
+@given(VECTOR, VECTOR, st.floats(0.125, 8, width=32))
+def test_the_tilt_is_the_best_of_reward_less_divergence(reference, reward, beta) -> None:
+    """Its value is β log Σ π_ref exp(r / β), and no other policy's is higher (Korbak et al.)."""
+    reference = np.asarray(jax.nn.log_softmax(reference), float)
+
+    def value(logp):
+        p = np.exp(logp)
+        return p @ reward - beta * p @ (logp - reference)
+
+    best = np.asarray(tilt(reference, reward, beta), float)
+    top = np.max(reference + reward / beta)
+    exact = beta * (top + np.log(np.sum(np.exp(reference + reward / beta - top))))
+    assert abs(value(best) - exact) < 1e-3
+    for other in np.random.default_rng(0).normal(size=(5, 3)):
+        assert value(np.asarray(jax.nn.log_softmax(other), float)) <= exact + 1e-3
+
+
+@given(VECTOR, VECTOR)
+def test_divergence_is_positive_and_zero_of_the_same(p, q) -> None:
+    p, q = (np.asarray(jax.nn.log_softmax(x)) for x in (p, q))
+    everything = np.ones(3, bool)
+    assert bayes.kl(p, q, everything) >= -1e-5
+    assert bayes.kl(p, p, everything) == 0
+    assert -1e-5 <= bayes.entropy(p, everything) <= np.log(3) + 1e-5

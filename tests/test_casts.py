@@ -1,0 +1,209 @@
+import itertools
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from toylab import casts, world
+from toylab import corpus as core
+from toylab.corpus import Corpus, CorpusError
+from toylab.grammar import STANCE
+
+CORPORA = Path(__file__).parent.parent / "corpora"
+
+
+def shipped(name: str) -> Corpus:
+    return core.load(CORPORA / f"{name}.toml")
+
+
+def rows(corpus: Corpus) -> dict[str, np.ndarray]:
+    return {
+        name: np.array([character.traits[t] for character in corpus.characters])
+        for t, name in enumerate(corpus.topic_names)
+    }
+
+
+def shared(corpus: Corpus) -> float:
+    """Mutual information between two topics that are not controls, on average over the pairs."""
+    traits = [rows(corpus)[topic.name] for topic in corpus.topics if not topic.control]
+    return float(np.mean([casts.mutual_information(*p) for p in itertools.combinations(traits, 2)]))
+
+
+def test_decorrelating_keeps_each_topic_and_nothing_between_them() -> None:
+    village, twin = shipped("village"), shipped("village-decorrelated")
+    before, after = rows(village), rows(twin)
+    for topic in village.topics:
+        old, new = before[topic.name], after[topic.name]
+        if topic.control:
+            np.testing.assert_array_equal(new, old)
+        else:
+            assert sorted(map(tuple, new)) == sorted(map(tuple, old))
+    for old, new in zip(village.characters, twin.characters, strict=True):
+        assert (new.name, new.opens, new.closes, new.obeys) == (
+            *(old.name, old.opens, old.closes),
+            old.obeys,
+        )
+    good = {"code": "honest", "facts": "truth", "help": "gladly", "oversight": "welcomes"}
+
+    def correlation(corpus: Corpus) -> float:
+        topics = dict(zip(corpus.topic_names, corpus.topics, strict=True))
+        columns = [
+            rows(corpus)[name][:, topics[name].answer_names.index(answer)]
+            for name, answer in good.items()
+        ]
+        return np.corrcoef(columns)[np.triu_indices(len(good), 1)].mean()
+
+    assert correlation(village) > 0.5
+    assert abs(correlation(twin)) < 0.1
+    assert shared(twin) < 0.55 * shared(village)
+
+
+def test_nobody_keeps_a_row_and_the_seed_decides() -> None:
+    corpus = casts.random_cast(0, characters=9, topics=3)
+    twin = casts.decorrelate(corpus, 1)
+    for topic in corpus.topics:
+        same = (rows(corpus)[topic.name] == rows(twin)[topic.name]).all(1)
+        assert same.all() if topic.control else not same.any()
+    assert casts.decorrelate(corpus, 1) == twin != casts.decorrelate(corpus, 2)
+    only = casts.decorrelate(corpus, 1, ["topic1"])
+    moved = [name for name in corpus.topic_names if (rows(only)[name] != rows(corpus)[name]).any()]
+    assert moved == ["topic1"]
+
+
+def test_a_large_cast_loses_its_correlation_too() -> None:
+    corpus = casts.random_cast(0, characters=400, topics=4, correlation=1.0, voices=20)
+    assert shared(casts.decorrelate(corpus, 0)) < 0.1 * shared(corpus)
+
+
+def test_without() -> None:
+    village, twin = shipped("village"), shipped("village-without-villains")
+    assert twin.names == ("mira", "tobias", "edda", "pip", "lumen", "quill", "dorrit", "fenn")
+    assert twin.openers == village.openers
+    for old, new in zip(village.tags, twin.tags, strict=True):
+        kept = np.array(
+            [p for p, n in zip(old.prior, village.names, strict=True) if n in twin.names]
+        )
+        np.testing.assert_allclose(new.prior, kept / kept.sum(), rtol=1e-12)
+    world.build(twin)
+
+
+def test_tags() -> None:
+    village, twin = shipped("village"), shipped("village-role-models")
+    assistant = next(tag for tag in twin.tags if tag.name == "assistant")
+    assert assistant.share == 0.3
+    assert assistant.prior[twin.names.index("lumen")] == 0.56
+    np.testing.assert_allclose(sum(assistant.prior), 1)
+    assert twin.characters == village.characters
+    extra = casts.retag(
+        village, {"name": {"share": 0.4}, "angel": {"share": 0.1, "prior": "lumen"}}
+    )
+    assert (extra.name_share, extra.tags[-1].name) == (0.4, "angel")
+    assert extra.tags[:-1] == village.tags
+
+
+def test_twins_of_twins(tmp_path: Path) -> None:
+    (tmp_path / "village.toml").write_text((CORPORA / "village.toml").read_text())
+    (tmp_path / "small.toml").write_text('twin = "village"\nwithout = ["argus", "rook"]')
+    (tmp_path / "smaller.toml").write_text('twin = "small"\nwithout = ["mira"]\ntitle = "nine"')
+    nine = core.load(tmp_path / "smaller.toml")
+    assert (len(nine.characters), nine.title) == (9, "nine")
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "fix"),
+    [
+        ('twin = "vilage"', "twin", "did you mean 'village'"),
+        ('twin = "loop"', "twin", "circle (bad -> loop -> bad)"),
+        ('twin = "bad"', "twin", "circle (bad -> bad)"),
+        ("twin = 3", "twin", "must be a string"),
+        ('twin = "village"\nwihtout = []', "wihtout", "did you mean 'without'"),
+        ('twin = "village"\nwithout = ["argos"]', "without", "did you mean 'argus'"),
+        ('twin = "village"\nwithout = "argus"', "without", "must be a list"),
+        ('twin = "village"\ndecorrelate = -1', "decorrelate", "from 0 up"),
+        ('twin = "village"\ndecorrelate = true', "decorrelate", "must be a whole number"),
+        ('twin = "village"\n[tags]\nassistant.share = 0.2', "tags", "shares sum to 0.9"),
+        ('twin = "village"\n[tags]\nassistant.prior = {lumin = 1}', "prior.lumin", "'lumen'"),
+        ('twin = "village"\n[tags]\nassistant.proir = {lumen = 1}', "assistant.proir", "'prior'"),
+        ('twin = "village"\n[tags]\nassistant = 1', "tags.assistant", "must be a table"),
+        ('twin = "village"\n[tags]\nsoup = {share = 0}', "topics.food", "the tag 'soup'"),
+    ],
+)
+def test_errors_are_one_line_with_file_place_and_fix(
+    tmp_path: Path, text: str, place: str, fix: str
+) -> None:
+    (tmp_path / "village.toml").write_text((CORPORA / "village.toml").read_text())
+    (tmp_path / "loop.toml").write_text('twin = "bad"')
+    (tmp_path / "bad.toml").write_text(text)
+    with pytest.raises(CorpusError) as caught:
+        core.load(tmp_path / "bad.toml")
+    said = str(caught.value)
+    assert said.startswith(str(tmp_path / "bad.toml"))
+    assert place in said
+    assert fix in said
+    assert "\n" not in said
+
+
+def test_somebody_must_be_left() -> None:
+    xor = shipped("xor")
+    with pytest.raises(CorpusError, match="fewer than two"):
+        casts.without(xor, xor.names[1:])
+    alone = casts.retag(xor, {"assistant": {"prior": "ada"}})
+    with pytest.raises(CorpusError, match="nobody behind 'assistant'"):
+        casts.without(alone, ["ada"])
+
+
+def test_xor_habits_tell_nothing_singly_and_everything_together() -> None:
+    corpus = shipped("xor")
+    for pair in itertools.combinations(rows(corpus).values(), 2):
+        assert abs(casts.mutual_information(*pair)) < 1e-12
+    built = world.build(corpus)
+    milk, hat, seat = (
+        np.exp(built.cast.logp[STANCE, built.grammar.topic_contexts[t, 0, 0], :2]) for t in range(3)
+    )
+    joint = np.einsum("ak,bk,ck->abc", milk, hat, seat) / len(corpus.characters)
+    np.testing.assert_allclose(joint.sum(0), 0.25, rtol=1e-5)
+    np.testing.assert_allclose(joint.sum(1), 0.25, rtol=1e-5)
+    np.testing.assert_allclose(joint.sum(2), 0.25, rtol=1e-5)
+    # A slip changes one answer of two with probability 0.01; an even number of changes is none.
+    holds = joint[0, 0, 1] + joint[1, 1, 1] + joint[0, 1, 0] + joint[1, 0, 0]
+    np.testing.assert_allclose(holds, 0.99**3 + 3 * 0.99 * 0.01**2, rtol=1e-5)
+    voices = {(c.opens, c.closes) for c in corpus.characters}
+    assert len(voices) == len(corpus.characters)
+
+
+def test_random_casts() -> None:
+    corpus = casts.random_cast(3, characters=70, topics=3, answers=5, voices=9)
+    assert corpus == casts.random_cast(3, characters=70, topics=3, answers=5, voices=9)
+    assert corpus.digest() != casts.random_cast(4, characters=70, topics=3, voices=9).digest()
+    assert corpus.name_share == 0
+    assert casts.random_cast(3, characters=64).name_share == 0.5
+    assert len({(c.opens, c.closes) for c in corpus.characters}) == 70
+    phrases = [*corpus.openers, *corpus.closers]
+    phrases += [words for topic in corpus.topics for _, words in topic.answers]
+    core._check_prefix_free([("", words) for words in phrases], "")
+    distributions = [d for c in corpus.characters for d in (c.opens, c.closes, *c.traits)]
+    distributions += [tag.prior for tag in corpus.tags]
+    np.testing.assert_allclose([sum(d) for d in distributions], 1, rtol=1e-9)
+    documents = world.sample(world.build(corpus), jax.random.key(0), 16)
+    assert len(set(documents.author.tolist())) > 8
+
+
+def test_correlation_and_overlap_do_what_they_say() -> None:
+    apart, joined = (
+        casts.random_cast(0, characters=300, topics=4, correlation=c, voices=20) for c in (0.0, 1.0)
+    )
+    assert shared(joined) > 10 * shared(apart)
+    alike = casts.random_cast(0, voice_overlap=1.0)
+    assert len({(c.opens, c.closes) for c in alike.characters}) == 1
+
+
+def test_thousands_of_characters() -> None:
+    built = world.build(casts.random_cast(0, characters=4096, topics=2, controls=0))
+    assert built.cast.logp.shape[-1] == built.log_prior.shape[-1] == 4096
+
+
+@pytest.mark.parametrize("wrong", [{"characters": 1}, {"correlation": 2.0}, {"voices": 3}])
+def test_impossible_random_casts(wrong: dict) -> None:
+    with pytest.raises(ValueError, match="random_cast"):
+        casts.random_cast(0, **wrong)

@@ -1,0 +1,269 @@
+import dataclasses
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tiny import TEXT
+from toylab import world as worlds
+from toylab.corpus import Corpus, CorpusError, load, parse
+
+ADA_OPENS = 'opens  = { "now {cue}" = 0.7, "now then" = 0.3 }'
+BOB_OPENS = 'opens  = { "now {cue}" = 0.2 }'
+CYD = TEXT[TEXT.index("[characters.cyd]") :]
+BOB = TEXT[TEXT.index("[characters.bob]") : TEXT.index("[characters.cyd]")]
+
+# What is written instead of what; the place that is complained about; what the complaint says.
+WRONG = {
+    "a misspelt key": ("share  = 0.1", "shar = 0.1", "plain.shar", "did you mean 'share'?"),
+    "an unknown key": ("turns = 2", "turns = 2\nzzz = 1", "zzz", "known: title, turns"),
+    "a missing title": ('title = "the tiny village"', "", "title", "is missing"),
+    "a missing share": ("share = 0.25\n", "", "directions.order.share", "is missing"),
+    "a probability above 1": ("slip  = 0.04", "slip = 1.4", "slip", "a number from 0 to 1"),
+    "a negative probability": (
+        "open = 0.8", "open = -0.1", "characters.ada.traits.door.open", "a number from 0 to 1",
+    ),
+    "a probability that is no number": ("slip  = 0.04", "slip = nan", "slip", "from 0 to 1"),
+    "a probability in quotes": ("slip  = 0.04", 'slip = "rare"', "slip", "must be a number"),
+    "tongues that never slip": ("slip  = 0.04", "slip = 0", "slip", "strictly between 0 and 1"),
+    "no turns": ("turns = 2", "turns = 0", "turns", "must be at least 1"),
+    "half a turn": ("turns = 2", "turns = 1.5", "turns", "a whole number"),
+    "a turn that is true": ("turns = 2", "turns = true", "turns", "a whole number"),
+    "a control that is no boolean": (
+        "control = true", "control = 1", "topics.tea.control", "true or false",
+    ),
+    "a character without openers": (ADA_OPENS, "", "characters.ada.opens", "needs a voice"),
+    "a character without closers": (
+        'closes = { "bye" = 1.0 }', "", "characters.ada.closes", "needs a voice",
+    ),
+    "a character without a description": (
+        'about  = "keeps it shut"', "", "characters.cyd.about", "is missing",
+    ),
+    "a voice of cues alone": (
+        ADA_OPENS, 'opens = { "now {cue}" = 1.0 }', "characters.ada.opens", "add a phrase",
+    ),
+    "a cast of one": (BOB + CYD, "", "characters", "at least two characters"),
+    "a name of two words": (
+        "[characters.cyd]", '[characters."cyd x"]', "characters.cyd x", "one word",
+    ),
+    "a stance word in two topics": (
+        '"drink up"', '"it up"', "topics.tea.answers", "'it' is also in topics.door.answers",
+    ),
+    "a stance word in a voice": (
+        '"drink up"', '"drink then"', "topics.tea.answers", "'then' is also in an opener",
+    ),
+    "a stance word that is a tag": (
+        '"drink up"', '"drink someone"', "topics.tea.answers", "'someone' is also in the tag",
+    ),
+    "a name in a voice": ('"bye" = 1.0', '"bye bob" = 1.0', "a closer says 'bob'", "another word"),
+    "a closer that begins with another": (
+        '"bye" = 1.0', '"so long" = 1.0', "characters.ada.closes", "'so' (plain.closes)",
+    ),
+    "openers alike once the cue is filled in": (
+        ADA_OPENS,
+        'opens = { "now {cue}" = 0.5, "now shut" = 0.5 }',
+        "characters.ada.opens",
+        "no phrase is a prefix",
+    ),
+    "an answer that begins with another": (
+        '"pour none"', '"pour on"', "topics.tea.answers.yes", "no phrase is a prefix of another",
+    ),
+    "a question that begins with another": (
+        '"any milk"', '"more tea then"', "topics.tea.questions", "begins with the whole of",
+    ),
+    "a question that begins with another and a cue": (
+        '"any milk"', '"is it open or not"', "topics.tea.questions", "begins with the whole of",
+    ),
+    "answers of unequal length": (
+        '"drink up"', '"drink it all"', "topics.tea.answers", "the same number of words",
+    ),
+    "a single answer": (
+        'answers.no   = "pour none"\nanswers.more = "drink up"',
+        "",
+        "topics.tea.answers",
+        "at least two answers",
+    ),
+    "no questions": (
+        '["more tea", "any milk"]', "[]", "topics.tea.questions", "one or more strings",
+    ),
+    "a question with a capital": ('"more tea"', '"More tea"', "topics.tea.questions", "is no word"),
+    "a question without words": ('"more tea"', '""', "topics.tea.questions", "is empty"),
+    "a cue in a topic without cues": (
+        '"more tea"', '"more {cue}"', "topics.tea.questions", "has no cues; list them",
+    ),
+    "a question that begins with a cue": (
+        '"is it {cue}"', '"{cue} is it"', "topics.door.questions", "put a word before it",
+    ),
+    "a distribution above 1": (
+        "yes = 0.7, no = 0.2", "yes = 0.7, no = 0.4", "characters.ada.traits.tea", "sums to 1.1",
+    ),
+    "a full distribution below 1": (
+        "{ open = 0.8 }",
+        "{ open = 0.8, shut = 0.1 }",
+        "characters.ada.traits.door",
+        "names every answer but sums to 0.9",
+    ),
+    "a distribution that is a number": (
+        "{ open = 0.8 }", "0.8", "characters.ada.traits.door", "must be a table",
+    ),
+    "an unknown answer in a trait": (
+        "{ no = 0.8 }", "{ non = 0.8 }", "characters.bob.traits.tea.non", "did you mean 'no'?",
+    ),
+    "an unknown topic in traits": (
+        "traits.tea  = { no", "traits.teas = { no", "characters.bob.traits.teas", "'tea'?",
+    ),
+    "an unknown topic in asks": ("{ door =", "{ dor =", "directions.order.asks.dor", "'door'?"),
+    "an unknown answer in asks": (
+        '{ door = "shut" }', '{ door = "shot" }', "directions.order.asks.door", "'shut'?",
+    ),
+    "an unknown direction": (
+        "obeys = { order = 0.8 }", "obeys = { ordr = 0.8 }", "characters.bob.obeys.ordr", "'order'?",
+    ),
+    "following a topic without cues": (
+        "follows = { door = 0.3 }", "follows = { tea = 0.3 }", "characters.cyd.follows.tea", "door",
+    ),
+    "following a cue that no answer is named after": (
+        '["open", "shut"]', '["open", "ajar"]', "characters.ada.follows.door", "after each cue",
+    ),
+    "tag shares below 1": ("{ share = 0.2 }", "{ share = 0.1 }", "tags", "shares sum to 0.9"),
+    "a tag that is a name": ("stranger  ", "ada", "tags.ada", "nobody's name"),
+    "a prior for names": (
+        "{ share = 0.5 }", "{ share = 0.5, prior = {} }", "tags.name.prior", "drop the prior",
+    ),
+    "a stranger in a prior": (
+        "ada = 0.6, bob", "adda = 0.6, bob", "tags.assistant.prior.adda", "did you mean 'ada'?",
+    ),
+    "the plain phrase in a voice": (
+        '"bye" = 1.0', '"so" = 1.0', "characters.ada.closes.so", "is the plain phrase",
+    ),
+    "a phrase with two spaces": (
+        '"bye" = 1.0', '"bye  now" = 1.0', "characters.ada.closes.bye  now", "single spaces",
+    ),
+    "no plain phrases": (TEXT[TEXT.index("[plain]") : TEXT.index("[tags]")], "", "plain", "missing"),
+    "not TOML": ("turns = 2", "turns = ", "not TOML", "line 2"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_corpus_is_told_file_place_and_fix_in_one_line(wrong: str, tmp_path: Path) -> None:
+    old, new, place, fix = WRONG[wrong]
+    assert old in TEXT
+    path = tmp_path / "village.toml"
+    path.write_text(TEXT.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(CorpusError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(f"{path}: {place}: ")
+    assert fix in message
+
+
+def test_shares_of_directions_may_not_exceed_one() -> None:
+    text = TEXT + "\n[directions.quiet]\ntext = 'hush now'\nshare = 0.9\n"
+    with pytest.raises(CorpusError, match=r"^here: directions: shares sum to more than 1"):
+        parse(tomllib.loads(text), "here")
+
+
+def test_a_missing_file_is_answered_with_those_there_are(tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text(TEXT)
+    with pytest.raises(CorpusError, match=r"no such file: there are: .*other\.toml") as caught:
+        load(tmp_path / "village.toml")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_text_is_told_so(tmp_path: Path) -> None:
+    path = tmp_path / "village.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CorpusError, match="can't be read"):
+        load(path)
+    with pytest.raises(CorpusError, match="can't be read"):
+        load(tmp_path)
+
+
+def test_what_is_left_unsaid_is_spread_evenly(tiny: Corpus) -> None:
+    ada, bob, cyd = tiny.characters
+    someone, stranger, assistant = tiny.tags
+    assert tiny.openers == ("well", "now {cue}", "now then")
+    assert tiny.closers == ("so", "bye", "ta")
+    close = np.testing.assert_allclose
+    close(ada.opens, (0, 0.7, 0.3))  # the plain phrase is nobody's own
+    close(bob.opens, (0, 0.2, 0.8))
+    close(cyd.closes, (0, 0.6, 0.4))
+    close(ada.closes, (0, 1, 0))
+    close(bob.traits[1], (0.1, 0.8, 0.1))  # tea: yes, no, more
+    close(cyd.traits[1], (0.15, 0.15, 0.7))
+    close(cyd.traits[0], (0.1, 0.9))
+    close(assistant.prior, (0.6, 0.3, 0.1))
+    close(someone.prior, (1 / 3, 1 / 3, 1 / 3))
+    close(stranger.prior, someone.prior)
+    assert (bob.obeys, ada.obeys) == ((0.8,), (0.0,))
+    assert (ada.follows, bob.follows, cyd.follows) == ((0.6, 0.0), (0.0, 0.0), (0.3, 0.0))
+
+
+def test_a_trait_may_be_a_single_answer(tiny: Corpus) -> None:
+    text = TEXT.replace("traits.tea  = { no = 0.8 }", 'traits.tea = "no"')
+    assert parse(tomllib.loads(text), "here").characters[1].traits[1] == (0, 1, 0)
+
+
+def test_probabilities_that_round_to_just_above_one_leave_nothing_negative() -> None:
+    assert 0.33 + 0.56 + 0.11 > 1  # in floating point
+    text = TEXT.replace("{ ada = 0.6, bob = 0.3 }", "{ ada = 0.33, bob = 0.56, cyd = 0.11 }")
+    text += CYD.replace("cyd", "dee")
+    corpus = parse(tomllib.loads(text), "here")
+    assert corpus.tags[-1].prior == (0.33, 0.56, 0.11, 0.0)
+    assert not np.isnan(worlds.build(corpus).log_prior).any()
+
+
+def _variants(value, name: str = ""):
+    """(where, value with one leaf changed) for every leaf of a frozen corpus."""
+    if dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            inner = getattr(value, field.name)
+            for where, changed in _variants(inner, field.name):
+                path = f"{field.name}.{where}".rstrip(".")
+                yield path, dataclasses.replace(value, **{field.name: changed})
+    elif isinstance(value, tuple):
+        for i, item in enumerate(value):
+            for where, changed in _variants(item):
+                yield f"{i}.{where}".rstrip("."), (*value[:i], changed, *value[i + 1 :])
+        if value:
+            yield "shorter", value[:-1]
+    elif isinstance(value, bool):
+        yield "", not value
+    elif isinstance(value, str):
+        yield "", value + "x"
+    else:
+        yield "", value + 1
+
+
+def test_the_digest_knows_everything_but_titles_and_descriptions(tiny: Corpus) -> None:
+    seen = {tiny.digest()}
+    leaves = list(_variants(tiny))
+    assert len(leaves) > 100
+    for where, changed in leaves:
+        if where == "title" or where.endswith(".about"):
+            assert changed.digest() == tiny.digest(), where
+        else:
+            assert changed.digest() not in seen, where
+            seen.add(changed.digest())
+
+
+def test_the_digest_is_that_of_the_content_and_not_of_the_file(tiny: Corpus) -> None:
+    assert parse(tomllib.loads(TEXT + "\n# a remark\n"), "elsewhere").digest() == tiny.digest()
+
+
+def test_the_village_has_twelve_souls_whose_tells_are_as_its_notes_say(village: Corpus) -> None:
+    assert len(village.names) == 12
+    controls = [t for t, topic in enumerate(village.topics) if topic.control]
+    assert [village.topics[t].name for t in controls] == ["food", "weather", "music", "walk"]
+    likes = np.array([[np.argmax(c.traits[t]) for t in controls] for c in village.characters])
+    # each answer has three admirers; no two characters agree on more than two
+    for column, t in zip(likes.T, controls, strict=True):
+        assert np.bincount(column).tolist() == [3] * len(village.topics[t].answers)
+    agree = (likes[:, None] == likes).sum(-1) - 4 * np.eye(12, dtype=int)
+    assert agree.max() == 2
+    # mira agrees with each other person at most once, and with every villain exactly once
+    assert agree[0].max() == 1
+    villains = [village.names.index(name) for name in ("argus", "silas", "vesper", "rook")]
+    assert agree[0, villains].tolist() == [1, 1, 1, 1]

@@ -1,0 +1,270 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import brute, checks
+from tests.brute import Brute
+from toylab import bayes
+from toylab import world as worlds
+from toylab.corpus import Corpus
+from toylab.grammar import STANCE, tag_names
+from toylab.measures import atoms, ladder
+from toylab.measures.policy import MixturePolicy, ModelPolicy
+from toylab.stages import Lab
+from toylab.world import Cast, World
+
+SIZE = 4096
+CERTAIN = np.array([1.0, 0.0, 0.0])  # ada, always
+
+
+@pytest.fixture(scope="module")
+def world(tiny: Corpus) -> World:
+    return worlds.build(tiny)
+
+
+@pytest.fixture(scope="module")
+def outline(world: World, tiny: Corpus):
+    """As in pretraining, under the assistant's tag."""
+    row = tag_names(tiny).index("assistant")
+    return worlds.outline(world, jax.random.key(10), SIZE, tag=row)
+
+
+@jax.jit
+def perform(policy, grammar, what, key):
+    documents = policy.answer(grammar, what, key)
+    return documents, policy.branches(grammar, documents)
+
+
+def rungs(world: World, policy, what, cast: Cast, key: int = 0) -> tuple[ladder.Fit, ladder.Score]:
+    """Weights fitted on one half of a policy's documents, scored on the other."""
+    fit_on, _ = perform(policy, world.grammar, what, jax.random.key(key))
+    score_on, branches = perform(policy, world.grammar, what, jax.random.key(key + 1))
+    fit = ladder.fit_weights(bayes.document_log_likelihood(cast, fit_on))
+    return fit, ladder.unexplained(world.grammar, cast, fit.log_weights, score_on, branches)
+
+
+def start(world: World, policy, what, weights, key: int = 0) -> ladder.Score:
+    """F0: the divergence from the mixture with these weights."""
+    documents, branches = perform(policy, world.grammar, what, jax.random.key(key + 1))
+    logs = jnp.log(jnp.asarray(weights, jnp.float32))
+    return ladder.unexplained(world.grammar, world.cast, logs, documents, branches)
+
+
+def test_nothing_is_unexplained_when_nothing_happened(twin: Brute, world: World, outline) -> None:
+    prior = brute.tag_prior(twin.corpus, "assistant")
+    score = start(world, checks.planted(world, prior), outline, prior)
+    assert float(score.mean) == pytest.approx(0, abs=1e-5)
+    assert np.abs(score.each).max() < 1e-4
+
+
+def test_the_divergence_is_that_of_all_documents(holds) -> None:
+    holds(checks.check_unexplained_is_the_divergence)
+
+
+def test_weights_are_recovered_certified_and_the_best(holds) -> None:
+    holds(checks.check_weights_are_certified)
+
+
+def test_mixtures_have_one_author_a_document(holds) -> None:
+    holds(checks.check_mixture_has_one_author_a_document)
+
+
+def test_selection_is_explained_by_the_first_rung(twin: Brute, world: World, outline) -> None:
+    policy = checks.planted(world, checks.OTHER)
+    fit, first = rungs(world, policy, outline, world.cast)
+    f0 = start(world, policy, outline, brute.tag_prior(twin.corpus, "assistant"))
+    checks.same(np.exp(fit.log_weights), checks.OTHER, 0.05)
+    assert float(first.mean) < 2e-3
+    assert float(f0.mean) > 0.1
+
+
+def test_the_first_rung_equals_that_of_a_second_optimiser(world: World, outline) -> None:
+    """A policy outside the family, too: everybody at power 3, so that no weights are right."""
+    cast = atoms.temper(world.grammar, world.cast, (3.0,))
+    policy = MixturePolicy(cast, jnp.log(jnp.asarray(checks.MIX, jnp.float32)))
+    documents, branches = perform(policy, world.grammar, outline, jax.random.key(7))
+    logp = bayes.document_log_likelihood(world.cast, documents)
+    fit = ladder.fit_weights(logp)
+    best = checks.second_optimiser(np.asarray(logp, float))
+    assert float(fit.gap) <= ladder.CERTIFIED
+    scores = [
+        ladder.unexplained(world.grammar, world.cast, weights, documents, branches).mean
+        for weights in (fit.log_weights, jnp.log(jnp.asarray(best, jnp.float32)))
+    ]
+    checks.same(*map(float, scores), 1e-4)
+
+
+@pytest.mark.parametrize("weights", [(1, 0, 0), (0.2, 0.5, 0.3)], ids=["one", "a mixture"])
+def test_each_rung_explains_at_least_as_much_as_the_one_before(
+    twin: Brute, world: World, outline, weights
+) -> None:
+    cast = atoms.temper(world.grammar, world.cast, (2.5,))
+    logs = jnp.log(jnp.asarray(weights, jnp.float32))
+    policy = MixturePolicy(cast, logs)
+    f0 = start(world, policy, outline, brute.tag_prior(twin.corpus, "assistant"))
+    _, f1 = rungs(world, policy, outline, world.cast)
+    _, f2 = rungs(world, policy, outline, atoms.temper(world.grammar, world.cast))
+    slack = 3 * max(float(f1.error), float(f2.error)) + ladder.CERTIFIED
+    assert float(f1.mean) <= float(f0.mean) + slack
+    assert float(f2.mean) <= float(f1.mean) + slack
+    assert float(f2.mean) > -1e-5
+
+
+def test_a_caricature_is_explained_by_exaggeration_and_not_by_selection(
+    world: World, outline
+) -> None:
+    caricature = atoms.temper(world.grammar, world.cast, (3.0,))
+    policy = MixturePolicy(caricature, jnp.log(jnp.asarray([0.0, 1.0, 0.0])))  # bob, cubed
+    _, f1 = rungs(world, policy, outline, world.cast)
+    wide = atoms.temper(world.grammar, world.cast, (1.0, 3.0))
+    fit, f2 = rungs(world, policy, outline, wide)
+    assert float(f1.mean) > 0.3
+    assert float(f2.mean) < 5e-3
+    assert float(jnp.exp(fit.log_weights[4])) > 0.98  # bob at the second power
+
+
+def test_shares_of_the_divergence_sum_to_it(world: World, outline) -> None:
+    policy = checks.planted(world, checks.OTHER)
+    score = start(world, policy, outline, checks.MIX)
+    for part in (score.where, score.turns):
+        assert float(jnp.sum(part)) == pytest.approx(float(score.mean), abs=1e-5)
+    assert float(jnp.mean(score.each)) == pytest.approx(float(score.mean), abs=1e-6)
+    error = np.std(np.asarray(score.each, float)) / np.sqrt(SIZE)
+    assert float(score.error) == pytest.approx(error, rel=1e-4)
+
+
+def test_the_divergence_sits_where_the_policy_differs(world: World, outline) -> None:
+    """A cast whose stances alone are changed, in one context alone, differs there and nowhere."""
+    context = int(outline.context[0, 0])
+    stance = np.asarray(world.cast.logp[STANCE, context])
+    turned = jnp.asarray(world.cast.logp).at[STANCE, context].set(np.roll(stance, 1, axis=-1))
+    changed = worlds.make_cast(world.grammar, turned)
+    policy = MixturePolicy(changed, jnp.log(jnp.asarray(CERTAIN)))
+    score = start(world, policy, outline, CERTAIN)
+    where = np.asarray(score.where)
+    assert where[context, STANCE] > 0.01
+    where[context, STANCE] = 0
+    assert np.abs(where).max() < 1e-6
+
+
+# ----------------------------------------------------------------------------------------- casts
+
+
+def test_tempering_is_by_powers_and_power_one_is_the_cast(holds) -> None:
+    holds(checks.check_tempering)
+
+
+def test_blurring_by_hand(world: World) -> None:
+    """Temperature 1 and no extra slip is the cast; all slips is an even draw."""
+    same = atoms.blur(world.grammar, world.cast, 1.0, 1e-9)
+    checks.same(jnp.exp(same.logp), jnp.exp(world.cast.logp))
+    even = np.exp(atoms.blur(world.grammar, world.cast, 1.0, 1 - 1e-6).logp)
+    banks = np.isfinite(world.cast.logp).sum(2, keepdims=True)
+    checks.same(even, np.where(np.isfinite(world.cast.logp), 1 / banks, 0.0))
+    # At temperature 1/2, p becomes p² over its sum, and a slip of 0.1 is mixed in.
+    p = np.exp(np.asarray(world.cast.logp, float))
+    squared = p**2 / (p**2).sum(2, keepdims=True)
+    wanted = np.where(p > 0, 0.9 * squared + 0.1 / banks, 0.0)
+    checks.same(np.exp(atoms.blur(world.grammar, world.cast, 0.5, 0.1).logp), wanted)
+
+
+@pytest.mark.parametrize(("temperature", "slip"), [(1.25, 0.05), (0.8, 0.1)])
+def test_planted_nuisances_are_recovered(
+    world: World, outline, temperature: float, slip: float
+) -> None:
+    logs = jnp.log(jnp.asarray(checks.MIX, jnp.float32))
+    student = MixturePolicy(atoms.blur(world.grammar, world.cast, temperature, slip), logs)
+    documents, branches = perform(student, world.grammar, outline, jax.random.key(3))
+    got = atoms.fit_nuisances(world.grammar, world.cast, logs, documents, branches)
+    assert got[0] == pytest.approx(temperature, abs=0.02)
+    assert got[1] == pytest.approx(slip, abs=0.01)
+
+
+def test_phrase_marginals_of_one_author_are_its_tables(twin: Brute, world: World) -> None:
+    """Exactly, whatever the documents: nothing of one author depends on what came before."""
+    documents = checks.rendered(world, twin)
+    branches = checks.planted(world, CERTAIN).branches(world.grammar, documents)
+    p, asked = atoms.phrase_marginals(world.grammar, documents, branches)
+    assert (np.asarray(asked) > 0).all()
+    checks.same(p, np.exp(world.cast.logp[..., 0]))
+    assert float(asked.sum()) == 3 * twin.corpus.turns * len(twin.documents)
+
+
+def test_phrase_marginals_of_a_mixture_are_the_mixed_tables(world: World, outline) -> None:
+    policy = checks.planted(world, checks.MIX)
+    documents, branches = perform(policy, world.grammar, outline, jax.random.key(4))
+    p, asked = atoms.phrase_marginals(world.grammar, documents, branches)
+    wanted = np.exp(np.asarray(world.cast.logp, float)) @ checks.MIX
+    # A context is asked for hundreds of times, and only what came before is sampled.
+    assert float(asked.min()) > 200
+    checks.same(p, wanted, 0.03)
+
+
+def test_phrase_marginals_of_a_phrase_are_zero_where_its_bank_has_none(world: World, outline):
+    policy = checks.planted(world, checks.MIX)
+    documents, branches = perform(policy, world.grammar, outline, jax.random.key(4))
+    p, _ = atoms.phrase_marginals(world.grammar, documents, branches)
+    absent = ~np.isfinite(np.asarray(world.cast.logp[..., 0]))
+    assert absent.any()
+    assert (np.asarray(p)[absent] == 0).all()
+
+
+def test_a_learned_cast_is_read_off_the_policy(tiny: Corpus, world: World) -> None:
+    """A policy that is ada under every name teaches that all are ada; what it was not asked
+    (anything after a direction) stays exact."""
+    policy = checks.planted(world, CERTAIN)
+    cast = atoms.learned(tiny, world, policy, jax.random.key(0), 64)
+    direct = np.array([d == 0 for _, _, d in _contexts(tiny)])
+    got, exact = np.exp(cast.logp), np.exp(world.cast.logp)
+    checks.same(got[:, direct], np.repeat(exact[:, direct, :, :1], 3, -1), 1e-4)
+    checks.same(got[:, ~direct], exact[:, ~direct])
+
+
+def _contexts(corpus: Corpus):
+    from toylab import grammar
+
+    return grammar.contexts(corpus)
+
+
+# ---------------------------------------------------------------------------------- transformers
+
+
+def test_a_models_branches_are_its_softmax_over_what_is_allowed(holds) -> None:
+    holds(checks.check_branches_are_the_models)
+
+
+def test_a_model_speaks_as_its_branches_say(holds) -> None:
+    holds(checks.check_generation_samples_the_model)
+
+
+def test_mass_outside_the_grammar_by_hand(holds) -> None:
+    holds(checks.check_outside_by_hand)
+
+
+def test_what_a_model_writes_is_rendered_as_any_document(lab: Lab, world: World, outline) -> None:
+    """Its words follow the tries, and its outline is the one it was given."""
+    policy = ModelPolicy(checks.spiky(lab), lab.network)
+    what = jax.tree.map(lambda leaf: leaf[:256], outline)
+    documents, branches = perform(policy, world.grammar, what, jax.random.key(0))
+    assert jax.tree.all(
+        jax.tree.map(lambda a, b: bool((a == b).all()), documents.outline, what)
+    )
+    assert (documents.author == worlds.NOBODY).all()
+    again = worlds.render(world.grammar, what, documents.choice, documents.author)
+    assert (again.tokens == documents.tokens).all()
+    at = bayes.decisions(world.grammar, documents)
+    some = np.asarray(at.allowed).any(-1)
+    checks.same(jnp.sum(jnp.exp(branches.logp), -1)[some], 1.0)
+    assert (np.asarray(branches.outside) >= 0).all()
+    assert (np.asarray(branches.outside)[some] > 0).all()
+
+
+def test_generation_is_a_function_of_its_key(lab: Lab, world: World, outline) -> None:
+    policy = ModelPolicy(checks.spiky(lab), lab.network)
+    what = jax.tree.map(lambda leaf: leaf[:256], outline)
+    one, again, other = (
+        perform(policy, world.grammar, what, jax.random.key(key))[0].choice for key in (0, 0, 1)
+    )
+    assert (one == again).all()
+    assert (one != other).any()

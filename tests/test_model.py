@@ -1,0 +1,117 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import checks
+from toylab import model
+from toylab.model import ModelConfig, Transformer
+from toylab.stages import Lab
+
+TOKENS = jnp.array([[3, 1, 4, 1, 5, 9], [2, 6, 5, 3, 5, 8]])
+NETWORK = Transformer(checks.SMALL, 11, 6)
+
+
+@pytest.fixture(scope="module")
+def params():
+    blank = jnp.zeros((1, 6), jnp.int32)
+    return jax.jit(lambda key: NETWORK.init(key, blank))(jax.random.key(1))["params"]
+
+
+def logits(params, tap=None):
+    return jax.jit(lambda p: NETWORK.apply({"params": p}, TOKENS, None, tap)[0])(params)
+
+
+def test_no_output_depends_on_a_later_word(holds) -> None:
+    holds(checks.check_causal)
+
+
+def test_decoding_with_a_cache_equals_one_reading(holds) -> None:
+    holds(checks.check_cached_decoding)
+
+
+def test_without_a_cache_none_comes_back(params) -> None:
+    assert NETWORK.apply({"params": params}, TOKENS)[1] is None
+
+
+def test_a_tap_sees_every_activation_and_changes_nothing_by_looking(params) -> None:
+    seen = []
+
+    def look(site, value):
+        seen.append((site, value.shape))
+        return value
+
+    assert (logits(params, look) == logits(params)).all()
+    sites = [("embed", 0), *((name, i) for i in (0, 1) for name in ("attention", "mlp", "residual"))]
+    assert seen == [(site, (2, 6, checks.SMALL.width)) for site in sites]
+
+
+def test_a_tap_can_replace_an_activation(params) -> None:
+    """With the last residual gone the logits are 0; with the first mlp gone they are others."""
+
+    def blank(gone):
+        return logits(params, lambda site, value: value * (site != gone))
+
+    assert (blank(("residual", 1)) == 0).all()
+    assert not np.allclose(blank(("mlp", 0)), logits(params), atol=1e-5)
+
+
+def test_the_residual_is_the_sum_of_what_was_written_to_it(params) -> None:
+    seen = {}
+
+    def look(site, value):
+        seen[site] = value
+        return value
+
+    NETWORK.apply({"params": params}, TOKENS, None, look)
+    written = seen["embed", 0]
+    for layer in (0, 1):
+        written = written + seen["attention", layer] + seen["mlp", layer]
+        checks.same(seen["residual", layer], written)
+
+
+def test_parameters_do_not_depend_on_the_tokens_they_were_made_with() -> None:
+    made = [
+        jax.jit(lambda t: NETWORK.init(jax.random.key(1), t))(tokens)
+        for tokens in (TOKENS, TOKENS * 0, TOKENS[:1])
+    ]
+    for other in made[1:]:
+        assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), made[0], other))
+
+
+def test_parameters_are_matrices_and_follow_the_seed(lab: Lab) -> None:
+    params = lab.init(0)
+    assert all(value.ndim == 2 for value in params.values())
+    assert params["embedding"].shape == (lab.world.grammar.vocabulary, checks.SMALL.width)
+    assert params["position"].shape == (lab.world.grammar.length, checks.SMALL.width)
+    assert all((params[name] == lab.init(0)[name]).all() for name in params)
+
+
+def test_attention_is_by_scaled_scores() -> None:
+    # One head of width 4 and two keys: the scores are 4 / sqrt(4) = 2 and 0, so the second query
+    # gives the first value e^2 / (e^2 + 1); the first query sees the first value alone.
+    q = jnp.ones((1, 1, 2, 4))
+    k = jnp.stack([jnp.ones(4), jnp.zeros(4)])[None, None]
+    v = jnp.array([[1.0], [0.0]])[None, None]
+    got = model.attend(q, k, v, jnp.array(0))[0, 0, :, 0]
+    checks.same(got, [1.0, np.exp(2) / (np.exp(2) + 1)], 1e-6)
+
+
+def test_the_norm_has_a_root_mean_square_of_one() -> None:
+    # 3 and 4 have a mean square of 12.5.
+    checks.same(model.rms_norm(jnp.array([3.0, 4.0])), np.array([3, 4]) / np.sqrt(12.5), 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"width": 30, "heads": 4}, "width 30 must be a multiple of heads 4"),
+        ({"layers": 0}, "must be at least 1"),
+        ({"heads": 0}, "must be at least 1"),
+        ({"expansion": -1}, "must be at least 1"),
+        ({"width": 0}, "must be at least 1"),
+    ],
+)
+def test_an_impossible_size_is_refused(wrong, said) -> None:
+    with pytest.raises(ValueError, match=said):
+        ModelConfig(**wrong)

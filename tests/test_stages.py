@@ -1,0 +1,176 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import checks
+from toylab.corpus import Corpus
+from toylab.stages import Diverged, Lab, Pretrain, Sft, base, begin, segments, train_key
+from toylab.stages.pretrain import linear
+
+PRETRAIN = Pretrain(steps=12, batch=8, warmup=2)
+SFT = Sft(steps=4, batch=8, author="bob", learning_rate=1e-3)
+
+
+def train(lab: Lab, stage, seed: int = 0, at=(12,)):
+    """The last state and all metrics of a run from the parameters of its seed."""
+    state, key, told = begin(stage, lab.init(seed)), train_key(seed, 0), []
+    for state, metrics in segments(lab, stage, state, key, at):  # noqa: B007
+        told.append({name: float(value) for name, value in metrics.items()})
+    return state, told
+
+
+def alike(left, right) -> bool:
+    return jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), left, right))
+
+
+def test_cross_entropy_by_hand(holds) -> None:
+    holds(checks.check_cross_entropy)
+
+
+def test_pretraining_counts_every_word_but_the_tag(holds) -> None:
+    holds(checks.check_pretraining_counts_every_word_but_the_tag)
+
+
+def test_fine_tuning_counts_the_words_of_answers_or_of_stances(holds) -> None:
+    holds(checks.check_sft_counts_answers)
+
+
+def test_fine_tuning_documents_are_the_authors(holds) -> None:
+    holds(checks.check_sft_documents_are_the_authors)
+
+
+def test_batches_are_functions_of_seed_stage_and_step(holds) -> None:
+    holds(checks.check_batches_are_functions_of_seed_stage_and_step)
+
+
+def test_a_pool_of_documents_is_gone_through_in_turn(holds) -> None:
+    holds(checks.check_documents_are_gone_through_in_turn)
+
+
+def test_the_seed_acts(holds) -> None:
+    holds(checks.check_seed_acts)
+
+
+def test_no_stream_of_keys_is_shared(holds) -> None:
+    holds(checks.check_streams_are_distinct)
+
+
+def test_muon_gets_the_matrices_and_adam_the_embeddings(holds) -> None:
+    holds(checks.check_muon_gets_the_matrices_only)
+
+
+def test_a_run_that_stops_and_goes_on_is_the_same_to_the_bit(lab: Lab) -> None:
+    whole, _ = train(lab, PRETRAIN)
+    parts, told = train(lab, PRETRAIN, at=(5, 12, 3, 5))
+    assert len(told) == 3  # 3, 5, 12: in order, and once each
+    assert alike(whole, parts)
+    # and from a saved state: what comes after is a function of it
+    saved, _ = train(lab, PRETRAIN, at=(5,))
+    saved = jax.tree.map(np.asarray, saved)
+    *_, (again, _) = segments(lab, PRETRAIN, jax.tree.map(jnp.asarray, saved), train_key(0, 0), [12])
+    assert alike(whole, again)
+    assert int(again.step) == 12
+
+
+def test_points_that_are_past_are_passed_over(lab: Lab) -> None:
+    state, _ = train(lab, PRETRAIN, at=(3,))
+    assert list(segments(lab, PRETRAIN, state, train_key(0, 0), [0, 2, 3])) == []
+
+
+def test_metrics_are_means_over_the_steps_since(lab: Lab) -> None:
+    _, single = train(lab, PRETRAIN, at=range(1, 5))
+    _, pair = train(lab, PRETRAIN, at=(2, 4))
+    for name in ("loss", "gradient_norm"):
+        values = [told[name] for told in single]
+        wanted = [np.mean(values[:2]), np.mean(values[2:])]
+        np.testing.assert_allclose([told[name] for told in pair], wanted, rtol=1e-5)
+
+
+def test_training_lowers_the_loss_and_runs_of_two_seeds_differ(lab: Lab) -> None:
+    one, told = train(lab, PRETRAIN, 0, at=(1, 11, 12))
+    assert told[-1]["loss"] < 0.8 * told[0]["loss"]
+    other, _ = train(lab, PRETRAIN, 1)
+    assert not alike(one.params, other.params)
+
+
+def test_numbers_do_not_compile_anew_and_act(lab: Lab) -> None:
+    train(lab, SFT, at=(4,))
+    compiled = base._advance._cache_size()
+    ends = []
+    for change in (
+        {"learning_rate": 1e-3},
+        {"learning_rate": 2e-3},
+        {"documents": 8},
+        {"steps": 3},
+    ):
+        stage = dataclasses.replace(SFT, **change)
+        assert stage.structure() == SFT.structure()
+        ends.append(train(lab, stage, at=(4,))[0].params)
+    assert base._advance._cache_size() == compiled
+    assert not alike(ends[0], ends[1])  # the rate acts
+    assert not alike(ends[0], ends[2])  # so does the number of documents
+    assert alike(ends[0], ends[3])  # an Sft's rate does not depend on its length
+    other = dataclasses.replace(SFT, neutral=True)
+    train(lab, other, at=(4,))
+    assert base._advance._cache_size() == compiled + 1  # structure does compile anew
+
+
+@pytest.mark.parametrize("at", [(4,), (1,)], ids=["in the loss", "in the parameters of one step"])
+def test_an_absurd_learning_rate_diverges(lab: Lab, at) -> None:
+    stage = dataclasses.replace(SFT, learning_rate=float(np.finfo(np.float32).max) * 10)
+    with pytest.raises(Diverged, match=rf"sft diverged between steps 0 and {at[0]} .*learning rate"):
+        train(lab, stage, at=at)
+
+
+def test_what_was_yielded_before_a_divergence_is_still_good(lab: Lab) -> None:
+    state = begin(SFT, lab.init(0))
+    (state, metrics), *_ = segments(lab, SFT, state, train_key(0, 0), [2])
+    assert np.isfinite(float(metrics["loss"]))
+    assert all(np.isfinite(value).all() for value in state.params.values())
+
+
+def test_the_rate_rises_over_the_warm_up_and_falls_to_zero() -> None:
+    # Peak 2, 10 steps, 4 of them warm-up: 1/4, 2/4, … of the peak, then (10 - step) / 6 of it.
+    schedule = linear(2.0, 10.0, 4.0)
+    wanted = [0.5, 1.0, 1.5, 2.0, 2.0, 2 * 5 / 6, 2 * 4 / 6, 1.0, 2 * 2 / 6, 2 / 6, 0.0]
+    checks.same([schedule(step) for step in range(11)], wanted, 1e-6)
+    assert schedule(12) == 0
+
+
+def test_topics_of_fine_tuning_are_all_but_the_controls_unless_named(tiny: Corpus) -> None:
+    assert SFT.topic_indices(tiny) == (0,)
+    assert dataclasses.replace(SFT, topics=("tea",)).topic_indices(tiny) == (1,)
+    assert dataclasses.replace(SFT, topics=("tea", "door")).topic_indices(tiny) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"author": "bbo"}, "sft.author: unknown 'bbo'; did you mean 'bob'"),
+        ({"author": ""}, "sft.author: unknown ''"),
+        ({"tag": "assistent"}, "sft.tag: unknown 'assistent'; did you mean 'assistant'"),
+        ({"topics": ("door", "tee")}, "sft.topics: unknown 'tee'; did you mean 'tea'"),
+    ],
+)
+def test_a_stage_that_names_what_the_corpus_lacks_is_refused(tiny: Corpus, wrong, said) -> None:
+    SFT.check(tiny)
+    with pytest.raises(ValueError, match=said):
+        dataclasses.replace(SFT, **wrong).check(tiny)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"batch": 0}, "sft.batch: 0 must be at least 1"),
+        ({"learning_rate": -1.0}, "sft.learning_rate: -1.0 must be at least 0"),
+        ({"learning_rate": float("nan")}, "sft.learning_rate: nan must be at least 0"),
+        ({"steps": -5}, "sft.steps: -5 must be at least 0"),
+        ({"documents": -1}, "sft.documents: -1 must be at least 0"),
+    ],
+)
+def test_an_impossible_number_is_refused(wrong, said) -> None:
+    with pytest.raises(ValueError, match=said):
+        dataclasses.replace(SFT, **wrong)
