@@ -25,6 +25,7 @@ def versions() -> dict[str, str]:
     """All that a trained model depends on besides its config: libraries, platform, our source."""
     package = File(toylab.__file__).parent
     trained_by = [
+        "grammar.py",
         "world.py",
         "model.py",
         *(f"stages/{p.name}" for p in (package / "stages").glob("*.py")),
