@@ -1,7 +1,6 @@
 """Trains what a sweep asks for and is not on disk yet, and reads every snapshot it watches."""
 
 import dataclasses
-import functools
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ import jax
 from tqdm import tqdm
 
 import toylab
-from toylab.lab.paths import Path
+from toylab.lab.paths import Path, source_digest
 from toylab.lab.store import Run, load_json, write_json
 from toylab.lab.sweep import Records, Sweep
 from toylab.measures import atoms, reading
@@ -23,16 +22,6 @@ LOG_EVERY = 50
 SNAPSHOT_EVERY = 400
 # What a reading and a model's base cost, in training steps of the default batch (benchmarks/).
 READING_STEPS, BASE_STEPS = 30, 120
-
-
-@functools.cache
-def _measure_version() -> str:
-    """A hash of the source that readings depend on besides the model's own."""
-    package = File(toylab.__file__).parent
-    source = hashlib.sha256()
-    for file in sorted([package / "bayes.py", *(package / "measures").glob("*.py")]):
-        source.update(file.read_bytes())
-    return source.hexdigest()[:16]
 
 
 def snapshot_points(stage: Stage, wanted: Sequence[int]) -> set[int]:
@@ -145,7 +134,10 @@ def measure_key(seed: int, step: int) -> jax.Array:
 
 def settings_digest(settings: reading.Settings) -> str:
     """What a reading's file is found by: its settings, and the source that computes it."""
-    text = json.dumps(dataclasses.asdict(settings), sort_keys=True) + _measure_version()
+    package = File(toylab.__file__).parent
+    files = [package / "bayes.py", *(package / "measures").glob("*.py")]
+    source = source_digest(tuple(sorted(map(str, files))))
+    text = json.dumps(dataclasses.asdict(settings), sort_keys=True) + source
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

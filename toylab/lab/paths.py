@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path as File
 from typing import Any
@@ -16,31 +17,37 @@ import jax
 import jaxlib
 import optax
 
-import toylab
-from toylab.stages import Lab, Stage
+from toylab import grammar, model, world
+from toylab.stages import Lab, Stage, base, losses
 
 
-@functools.cache
-def versions() -> dict[str, str]:
+def versions(stages: tuple[Stage, ...]) -> dict[str, str]:
     """All that a trained model depends on besides its config: libraries, platform, our source."""
-    package = File(toylab.__file__).parent
-    trained_by = [
-        "grammar.py",
-        "world.py",
-        "model.py",
-        *(f"stages/{p.name}" for p in (package / "stages").glob("*.py")),
+    modules = [
+        grammar,
+        world,
+        model,
+        base,
+        losses,
+        *(sys.modules[type(s).__module__] for s in stages),
     ]
-    source = hashlib.sha256()
-    for name in sorted(trained_by):
-        source.update(name.encode() + (package / name).read_bytes())
     return {
         "jax": jax.__version__,
         "jaxlib": jaxlib.__version__,
         "flax": flax.__version__,
         "optax": optax.__version__,
         "platform": jax.default_backend(),
-        "source": source.hexdigest()[:16],
+        "source": source_digest(tuple(sorted({str(module.__file__) for module in modules}))),
     }
+
+
+@functools.cache
+def source_digest(files: tuple[str, ...]) -> str:
+    """A hash of source files, whose results are stale when they change."""
+    source = hashlib.sha256()
+    for file in files:
+        source.update(File(file).name.encode() + File(file).read_bytes())
+    return source.hexdigest()[:16]
 
 
 def plain(stage: Stage) -> dict[str, Any]:
@@ -78,7 +85,7 @@ class Path:
             "model": dataclasses.asdict(self.lab.model),
             "seed": self.seed,
             "stages": [plain(stage) for stage in self.stages],
-            "versions": versions(),
+            "versions": versions(self.stages),
         }
 
     def digest(self) -> str:
