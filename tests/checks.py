@@ -349,10 +349,21 @@ def _lab(twin: Brute) -> tuple[Lab, World]:
     return Lab(twin.corpus, SMALL), worlds.build(twin.corpus)
 
 
+def context_of(stage, lab: Lab, world: World) -> base.Context:
+    return base.Context(lab.network, world, stage.names(lab.corpus))
+
+
 def drawn(stage, lab: Lab, world: World, seed: int, position: int, *steps: int):
     """The batches of these steps, each as the run of this seed draws it."""
-    draw = jax.jit(lambda world, key, step: stage.draw(lab, world, key, step))
-    return [draw(world, base.train_key(seed, position), step) for step in steps]
+    context = context_of(stage, lab, world)
+    draw = jax.jit(lambda context, key, step: stage.draw(context, key, step))
+    return [draw(context, base.train_key(seed, position), step) for step in steps]
+
+
+def logits_of(lab: Lab, params, tokens) -> np.ndarray:
+    network = lab.network
+    apply = jax.jit(lambda params, tokens: network.apply({"params": params}, tokens)[0])
+    return np.asarray(apply(params, tokens), float)
 
 
 def check_streams_are_distinct(twin: Brute) -> None:
@@ -419,7 +430,7 @@ def check_sft_counts_answers(twin: Brute) -> None:
     for neutral in (False, True):
         stage = Sft(author="bob", neutral=neutral, batch=16)
         (batch,) = drawn(stage, lab, world, 0, 1, 0)
-        counted, tokens = np.asarray(stage.counted(batch)), np.asarray(batch.tokens)
+        counted, tokens = np.asarray(stage.counted(context_of(stage, lab, world), batch)), np.asarray(batch.tokens)
         for n in range(16):
             slots = answer_words(twin, batch, n)
             wanted = sum(slots[1::3] if neutral else slots, [])
@@ -448,8 +459,8 @@ def check_pretraining_counts_every_word_but_the_tag(twin: Brute) -> None:
     lab, world = _lab(twin)
     params, stage = spiky(lab), Pretrain(batch=16)
     (batch,) = drawn(stage, lab, world, 0, 0, 0)
-    loss, _ = stage.loss(lab, world, params, batch)
-    logits = np.asarray(base.logits_of(lab, params, batch.tokens), float)
+    loss, _ = stage.loss(context_of(stage, lab, world), params, batch)
+    logits = logits_of(lab, params, batch.tokens)
     nats = []
     for n, row in enumerate(np.asarray(batch.tokens)):
         length = np.trim_zeros(row, "b").size
@@ -574,7 +585,7 @@ def exhaustive(lab: Lab, world: World, twin: Brute, params):
     """
     which = twin.outline(DIRECTED, ASKED)
     documents = rendered(world, twin, which, grammars.tag_names(twin.corpus).index("assistant"))
-    logits = np.asarray(base.logits_of(lab, params, documents.tokens), float)
+    logits = logits_of(lab, params, documents.tokens)
     out = []
     for n, d in enumerate(np.flatnonzero(which)):
         document, decisions, total = twin.documents[d], {}, 0.0
@@ -596,7 +607,7 @@ def check_branches_are_the_models(twin: Brute) -> None:
     lab, world = _lab(twin)
     params = spiky(lab)
     documents, wanted = exhaustive(lab, world, twin, params)
-    logits = base.logits_of(lab, params, documents.tokens)
+    logits = logits_of(lab, params, documents.tokens)
     at = jax.tree.map(np.asarray, bayes.decisions(world.grammar, documents))
     got = jax.tree.map(np.asarray, policy.read(world.grammar, documents, logits))
     for n, (_, decisions) in enumerate(wanted):

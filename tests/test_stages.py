@@ -91,36 +91,39 @@ def test_metrics_are_means_over_the_steps_since(lab: Lab) -> None:
 
 def test_training_lowers_the_loss_and_runs_of_two_seeds_differ(lab: Lab) -> None:
     one, told = train(lab, PRETRAIN, 0, at=(1, 11, 12))
-    assert told[-1]["loss"] < 0.8 * told[0]["loss"]
+    assert told[-1]["loss"] < 0.95 * told[0]["loss"]
     other, _ = train(lab, PRETRAIN, 1)
     assert not alike(one.params, other.params)
 
 
-def test_numbers_do_not_compile_anew_and_act(lab: Lab) -> None:
+def test_numbers_and_names_do_not_compile_anew_and_act(lab: Lab) -> None:
     train(lab, SFT, at=(4,))
     compiled = base._advance._cache_size()
     ends = []
     for change in (
         {"learning_rate": 1e-3},
+        {"steps": 3},
         {"learning_rate": 2e-3},
         {"documents": 8},
-        {"steps": 3},
+        {"author": "ada"},
+        {"tag": "stranger"},
+        {"topics": ("tea",)},
+        {"neutral": True},
     ):
         stage = dataclasses.replace(SFT, **change)
         assert stage.structure() == SFT.structure()
         ends.append(train(lab, stage, at=(4,))[0].params)
     assert base._advance._cache_size() == compiled
-    assert not alike(ends[0], ends[1])  # the rate acts
-    assert not alike(ends[0], ends[2])  # so does the number of documents
-    assert alike(ends[0], ends[3])  # an Sft's rate does not depend on its length
-    other = dataclasses.replace(SFT, neutral=True)
-    train(lab, other, at=(4,))
+    assert alike(ends[0], ends[1])  # the rate does not depend on how many steps are to come
+    for i, end in enumerate(ends[2:]):
+        assert not any(alike(end, other) for other in ends[: i + 2])
+    train(lab, dataclasses.replace(SFT, batch=4), at=(4,))
     assert base._advance._cache_size() == compiled + 1  # structure does compile anew
 
 
 @pytest.mark.parametrize("at", [(4,), (1,)], ids=["in the loss", "in the parameters of one step"])
 def test_an_absurd_learning_rate_diverges(lab: Lab, at) -> None:
-    stage = dataclasses.replace(SFT, learning_rate=float(np.finfo(np.float32).max) * 10)
+    stage = dataclasses.replace(SFT, learning_rate=1e30)
     with pytest.raises(Diverged, match=rf"sft diverged between steps 0 and {at[0]} .*learning rate"):
         train(lab, stage, at=at)
 
@@ -141,9 +144,9 @@ def test_the_rate_rises_over_the_warm_up_and_falls_to_zero() -> None:
 
 
 def test_topics_of_fine_tuning_are_all_but_the_controls_unless_named(tiny: Corpus) -> None:
-    assert SFT.topic_indices(tiny) == (0,)
-    assert dataclasses.replace(SFT, topics=("tea",)).topic_indices(tiny) == (1,)
-    assert dataclasses.replace(SFT, topics=("tea", "door")).topic_indices(tiny) == (0, 1)
+    for topics, wanted in (((), [1, 0]), (("tea",), [0, 1]), (("tea", "door"), [1, 1])):
+        names = dataclasses.replace(SFT, topics=topics).names(tiny)
+        assert names["topics"].tolist() == wanted
 
 
 @pytest.mark.parametrize(

@@ -95,22 +95,32 @@ def belief(
     return jax.nn.log_softmax(joint, -1)
 
 
+def branch_logp(
+    cast: Cast, joint: Float[Array, "B T S K"], documents: Documents, at: Decisions
+) -> Float[Array, "B T S J C"]:
+    """log-probability of every allowed branch, from who fills each slot.
+
+    `joint` is log P(all before the slot, atom k fills it). Branches that are not allowed are -inf.
+    """
+    slot = jnp.arange(len(SLOTS))[:, None]
+    context = documents.outline.context[..., None, None]
+    joint = joint[..., None, :]
+    here = jax.nn.logsumexp(joint + cast.prefix_logp[slot, context, at.node], -1)
+    reached = cast.prefix_logp[slot[..., None], context[..., None], at.child]
+    there = jax.nn.logsumexp(joint[..., None, :] + reached, -1)
+    return jnp.where(at.allowed, there - here[..., None], -jnp.inf)
+
+
 def predictive(
     cast: Cast, log_weights: Float[Array, "*B K"], documents: Documents, at: Decisions
 ) -> Float[Array, "B T S J C"]:
     """log-probability of every allowed branch under the mixture m_w: one author a document.
 
-    The best next-word prediction there is for who knows the cast and the weights. Branches that
-    are not allowed are -inf.
+    The best next-word prediction there is for who knows the cast and the weights.
     """
-    slot = jnp.arange(len(SLOTS))[:, None]
-    context = documents.outline.context[..., None, None]
     weights = jnp.broadcast_to(log_weights, (len(documents.choice), cast.logp.shape[-1]))
-    prior = (weights[:, None, None] + before(cast, documents))[..., None, :]
-    here = jax.nn.logsumexp(prior + cast.prefix_logp[slot, context, at.node], -1)
-    reached = cast.prefix_logp[slot[..., None], context[..., None], at.child]
-    there = jax.nn.logsumexp(prior[..., None, :] + reached, -1)
-    return jnp.where(at.allowed, there - here[..., None], -jnp.inf)
+    joint = weights[:, None, None] + before(cast, documents)
+    return branch_logp(cast, joint, documents, at)
 
 
 def kl(

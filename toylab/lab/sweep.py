@@ -8,7 +8,8 @@ import matplotlib.figure
 import pandas as pd
 
 from toylab.claims import Claim
-from toylab.corpus import Corpus
+from toylab.corpus import Corpus, unknown
+from toylab.grammar import tag_names
 from toylab.lab.paths import Path
 from toylab.measures.reading import Settings
 from toylab.model import ModelConfig
@@ -59,7 +60,9 @@ class Sweep:
         return Path(lab, seed, (self.pretrain, *self.arms[arm].stages))
 
     def check(self, corpus: Corpus) -> None:
-        """Raises `ValueError` if an arm names something that the corpus lacks."""
+        """Raises `ValueError` if an arm or a reading names something that the corpus lacks."""
+        if self.reading.tag not in tag_names(corpus):
+            raise ValueError(f"reading.tag: {unknown(self.reading.tag, tag_names(corpus))}")
         for name, arm in self.arms.items():
             for stage in arm.stages:
                 try:

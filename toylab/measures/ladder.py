@@ -79,16 +79,16 @@ class Score(NamedTuple):
 
 
 @jax.jit
-def unexplained(
+def explain(
     grammar: Grammar,
     cast: Cast,
-    log_weights: Float[Array, " K"],
+    joint: Float[Array, "B T S K"],
     documents: Documents,
     branches: Branches,
 ) -> Score:
-    """KL(P ‖ m_w), from documents that P wrote and its branches there."""
+    """KL(P ‖ Q) from documents that P wrote and its branches there, Q given as in `families`."""
     at = bayes.decisions(grammar, documents)
-    q = bayes.predictive(cast, log_weights, documents, at)
+    q = bayes.branch_logp(cast, joint, documents, at)
     nats = jnp.sum(bayes.kl(branches.logp, q, at.allowed), -1)
     size = len(nats)
     each = jnp.sum(nats, (1, 2))
@@ -100,3 +100,15 @@ def unexplained(
         turns=jnp.mean(nats, 0),
         each=each,
     )
+
+
+def unexplained(
+    grammar: Grammar,
+    cast: Cast,
+    log_weights: Float[Array, " K"],
+    documents: Documents,
+    branches: Branches,
+) -> Score:
+    """KL(P ‖ m_w): one author a document."""
+    joint = log_weights + bayes.before(cast, documents)
+    return explain(grammar, cast, joint, documents, branches)

@@ -1,0 +1,252 @@
+"""Paths, run folders and execution: nothing trained twice, nothing lost, the same bytes again."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+from tqdm import tqdm
+
+from toylab.claims import judge, t_interval
+from toylab.corpus import Corpus
+from toylab.lab import events, execute
+from toylab.lab.paths import Path as RunPath
+from toylab.lab.store import Run, StoreError, write_atomic
+from toylab.lab.sweep import Arm, Sweep
+from toylab.measures.reading import Settings
+from toylab.model import ModelConfig
+from toylab.stages import Lab, Pretrain, Sft
+
+ROOT = Path(__file__).parent.parent
+SMALL = ModelConfig(width=16, layers=1, heads=2)
+PRETRAIN = Pretrain(steps=30, batch=8)
+
+
+@pytest.fixture(scope="module")
+def lab(village: Corpus) -> Lab:
+    return Lab(village, SMALL)
+
+
+@pytest.fixture(scope="module")
+def sweep() -> Sweep:
+    sft = Sft(author="mira", steps=6, batch=8)
+    return Sweep(
+        name="test",
+        question="?",
+        corpus="village",
+        model=SMALL,
+        pretrain=PRETRAIN,
+        arms={
+            "all": Arm(title="", stages=(sft,), read_at=(2,)),
+            "code": Arm(title="", stages=(dataclasses.replace(sft, topics=("code",)),), read_at=()),
+        },
+        reading=Settings(fit=32, score=16),
+        seeds=1,
+        first_seed=1000,
+    )
+
+
+def execution(root: Path) -> execute.Execution:
+    return execute.Execution(root, tqdm(disable=True))
+
+
+def test_the_same_path_has_the_same_digest_and_any_change_another(lab: Lab) -> None:
+    path = RunPath(lab, 0, (PRETRAIN, Sft(author="mira")))
+    assert path.digest() == RunPath(lab, 0, (PRETRAIN, Sft(author="mira"))).digest()
+    others = [
+        RunPath(lab, 1, path.stages),
+        RunPath(lab, 0, (PRETRAIN, Sft(author="pip"))),
+        RunPath(lab, 0, (dataclasses.replace(PRETRAIN, steps=31), Sft(author="mira"))),
+        RunPath(Lab(lab.corpus, ModelConfig()), 0, path.stages),
+        RunPath(Lab(dataclasses.replace(lab.corpus, slip=0.03), SMALL), 0, path.stages),
+    ]
+    assert len({path.digest(), *(other.digest() for other in others)}) == 6
+
+
+def test_a_second_pass_trains_and_reads_nothing(
+    sweep: Sweep, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = execute.run_sweep(sweep, lab, tmp_path)
+    assert sum(leg.units for leg in execute.plan(sweep, lab, tmp_path)) == 0
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("trained or read again")
+
+    monkeypatch.setattr(execute, "segments", forbidden)
+    monkeypatch.setattr(execute.reading, "read", forbidden)
+    (second,) = execute.run_sweep(sweep, lab, tmp_path)
+    assert second.rows == first.rows
+    assert second.bases == first.bases
+
+
+def test_an_emptied_cache_gives_the_same_readings_to_the_bit(
+    sweep: Sweep, lab: Lab, tmp_path: Path
+) -> None:
+    (first,) = execute.run_sweep(sweep, lab, tmp_path / "a")
+    (second,) = execute.run_sweep(sweep, lab, tmp_path / "b")
+    assert json.dumps(first.rows) == json.dumps(second.rows)
+
+
+def test_arms_share_their_pretrained_model(sweep: Sweep, lab: Lab, tmp_path: Path) -> None:
+    legs = execute.plan(sweep, lab, tmp_path)
+    assert [leg.train for leg in legs] == [30, 6, 6]
+    # Pretraining is read once for the floor; arm `all` at 2 and 6, arm `code` at its end.
+    assert [leg.read for leg in legs] == [1, 2, 1]
+
+
+def test_a_snapshot_on_the_way_is_what_a_run_that_stopped_there_has(
+    lab: Lab, tmp_path: Path
+) -> None:
+    path = RunPath(lab, 7, (PRETRAIN,))
+    run = Run(tmp_path / "a", path)
+    with run.locked():
+        both = dict(execution(tmp_path / "a").train(run, [10, 30]))
+        both = {step: jax.device_get(run.params(step)) for step in both}
+    stopped = Run(tmp_path / "b", path)
+    with stopped.locked():
+        list(execution(tmp_path / "b").train(stopped, [10]))
+    assert stopped.state_step() == 10
+    with stopped.locked():
+        ((_, resumed),) = execution(tmp_path / "b").train(stopped, [30])
+        for name, value in resumed.items():
+            assert np.array_equal(value, both[30][name]), name
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from tqdm import tqdm
+from toylab import corpus
+from toylab.lab import execute, paths, store
+from toylab.model import ModelConfig
+from toylab.stages import Lab, Pretrain
+lab = Lab(corpus.load(sys.argv[2]), ModelConfig(width=16, layers=1, heads=2))
+execute.SNAPSHOT_EVERY, execute.LOG_EVERY = 20, 5
+path = paths.Path(lab, 3, (Pretrain(steps=2000, batch=8),))
+root = Path(sys.argv[1])
+print(store.Run(root, path).folder, flush=True)
+execute.Execution(root, tqdm(disable=True)).final(path)
+"""
+
+
+def test_a_killed_run_resumes_without_gaps_or_doubles_and_ends_bit_identical(
+    tmp_path: Path, village: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "killed"
+    command = [sys.executable, "-c", KILLED, str(root), str(ROOT / "corpora" / "village.toml")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    victim = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert victim.stdout is not None
+    folder = Path(victim.stdout.readline().strip())
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("snapshots/*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    monkeypatch.setattr(execute, "SNAPSHOT_EVERY", 20)
+    monkeypatch.setattr(execute, "LOG_EVERY", 5)
+    lab = Lab(village, SMALL)
+    path = RunPath(lab, 3, (Pretrain(steps=2000, batch=8),))
+    killed, whole = Run(root, path), Run(tmp_path / "whole", path)
+    stopped_at = killed.state_step()
+    assert 40 <= stopped_at < 2000
+    goal = stopped_at + 40
+    for run in (killed, whole):
+        with run.locked():
+            list(execution(run.folder.parent.parent).train(run, [goal]))
+    assert killed.snapshot_file(goal).read_bytes() == whole.snapshot_file(goal).read_bytes()
+    steps = [row["step"] for row in killed.rows()]
+    assert steps == list(range(5, goal + 1, 5))
+    losses = [row["train/loss"] for row in killed.rows()]
+    assert losses == [row["train/loss"] for row in whole.rows()]
+
+
+def test_one_path_trained_by_two_processes_is_trained_once(tmp_path: Path) -> None:
+    code = KILLED.replace("steps=2000", "steps=60")
+    command = [sys.executable, "-c", code, str(tmp_path), str(ROOT / "corpora" / "village.toml")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    (metrics,) = tmp_path.glob("*/*/metrics.jsonl")
+    steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
+    assert steps == list(range(5, 61, 5))
+
+
+def test_a_damaged_snapshot_is_one_line_with_file_and_fix(lab: Lab, tmp_path: Path) -> None:
+    run = Run(tmp_path, RunPath(lab, 7, (PRETRAIN,)))
+    with run.locked():
+        list(execution(tmp_path).train(run, [30]))
+    run.snapshot_file(30).write_bytes(b"nonsense")
+    with pytest.raises(StoreError, match=r"model\.safetensors: damaged .*; delete this file"):
+        run.params(30)
+
+
+def test_a_write_that_fails_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "table.csv"
+    write_atomic(file, b"old")
+
+    def broken(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", broken)
+    with pytest.raises(OSError, match="no space"):
+        write_atomic(file, b"new")
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_tensorboard_shows_what_metrics_say(sweep: Sweep, lab: Lab, tmp_path: Path) -> None:
+    list(execute.run_sweep(sweep, lab, tmp_path))
+    run = Run(tmp_path, sweep.path(lab, 1000, "all"))
+    rows = [row for row in run.rows() if "ladder/left" in row]
+    assert [row["step"] for row in rows] == [2, 6]
+    assert {f"weights/{name}" for name in lab.corpus.names} <= set(rows[0])
+    assert rows[0]["ladder/total"] == pytest.approx(
+        sum(rows[0][f"ladder/{rung}"] for rung in ("selection", "exaggeration", "left"))
+    )
+    assert len(list(run.folder.glob("*tfevents*"))) == 1
+    assert events.CHARTS
+
+
+# Five values 1..5: mean 3, standard error sqrt(2.5 / 5) = 0.70711, t(4, .975) = 2.77645.
+def test_the_t_interval_is_that_of_student() -> None:
+    assert t_interval([1, 2, 3, 4, 5]) == pytest.approx((3, 3 - 1.96324, 3 + 1.96324), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "above", "verdict"),
+    [
+        (1.0, True, "supported"),
+        (3.0, True, "undecided"),
+        (5.0, True, "refuted"),
+        (5.0, False, "supported"),
+        (1.0, False, "refuted"),
+    ],
+)
+def test_a_verdict_needs_the_whole_interval(threshold: float, above: bool, verdict: str) -> None:
+    claim = judge(
+        claim="", source="", contradicted_by="", statistic="", values=[1, 2, 3, 4, 5],
+        threshold=threshold, above=above,
+    )  # fmt: skip
+    assert claim.verdict == verdict
+
+
+def test_readings_keep_the_invariants_of_the_ladder(
+    sweep: Sweep, lab: Lab, tmp_path: Path
+) -> None:
+    (records,) = execute.run_sweep(sweep, lab, tmp_path)
+    frame = pd.DataFrame([r["reading"][c] for r in records.rows for c in ("exact", "learned")])
+    assert (frame.F0 - frame.F1 >= -0.5).all()  # 32 documents to fit on: only roughly
+    assert (frame.gap1 <= 1e-3).all()
+    assert (frame.gap2 <= 1e-3).all()
+    assert np.allclose([sum(w) for w in frame.weights], 1, atol=1e-4)

@@ -1,0 +1,183 @@
+"""Families of distributions over answers that can be built from pieces of the cast.
+
+A member of a family says, before every slot, which atom is in charge of it, jointly with all that
+was said before: `joint[b, t, s, k] = log P(everything before slot s of turn t, atom k fills it)`.
+What it predicts for the slot follows (`toylab.bayes.branch_logp`), and so does the likelihood of a
+document. Atoms are the K columns of a cast.
+
+Every member is a pytree of log-probabilities, each normalised over its last axis. The expected
+counts of EM are then gradients of the log-likelihood with respect to those, for all families alike
+(Salakhutdinov, Roweis and Ghahramani 2003).
+"""
+
+import dataclasses
+import functools
+from typing import NamedTuple, Protocol, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from toylab import bayes
+from toylab.world import Cast, Documents
+
+TINY = 1e-30
+
+
+class Evidence(NamedTuple):
+    """What a family needs to know of documents: log p_k of every slot, and where it was said."""
+
+    slots: Float[Array, "B T S K"]
+    topic: Int[Array, "B T"]
+    context: Int[Array, "B T"]
+
+
+def evidence(cast: Cast, documents: Documents) -> Evidence:
+    """The evidence of documents under a cast."""
+    what = documents.outline
+    return Evidence(bayes.log_likelihood(cast, documents), what.topic, what.context)
+
+
+class Family(Protocol):
+    """A member of a family."""
+
+    def joint(self, seen: Evidence) -> Float[Array, "B T S K"]:
+        """log P(all before the slot, atom k fills it)."""
+        ...
+
+
+def document_logp(member: Family, seen: Evidence) -> Float[Array, " B"]:
+    """log-probability of all answers of each document."""
+    return jax.nn.logsumexp(member.joint(seen)[:, -1, -1] + seen.slots[:, -1, -1], -1)
+
+
+def _before(values: Float[Array, "B T S *K"]) -> Float[Array, "B T S *K"]:
+    """Sum over all earlier slots of a document."""
+    flat = values.reshape(values.shape[0], -1, *values.shape[3:])
+    return (jnp.cumsum(flat, 1) - flat).reshape(values.shape)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Mixture:
+    """One author a document (F1, F2)."""
+
+    log_weights: Float[Array, " K"]
+
+    def joint(self, seen: Evidence) -> Float[Array, "B T S K"]:
+        return self.log_weights + _before(seen.slots)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Switching:
+    """The author is a chain over whole answers: kept, or drawn anew for the context (F3a).
+
+    `log_keep` is (keep, redraw); `log_redraw` has a row for every topic x cue x direction.
+    """
+
+    log_start: Float[Array, " K"]
+    log_keep: Float[Array, "2"]
+    log_redraw: Float[Array, "X K"]
+
+    def joint(self, seen: Evidence) -> Float[Array, "B T S K"]:
+        within = jnp.cumsum(seen.slots, 2) - seen.slots
+        answer = jnp.sum(seen.slots, 2)
+        now = jnp.broadcast_to(self.log_start, answer[:, 0].shape)
+        begins = [now]
+        for turn in range(1, answer.shape[1]):
+            end = now + answer[:, turn - 1]
+            total = jax.nn.logsumexp(end, -1, keepdims=True)
+            redrawn = self.log_keep[1] + total + self.log_redraw[seen.context[:, turn]]
+            now = jnp.logaddexp(self.log_keep[0] + end, redrawn)
+            begins.append(now)
+        return jnp.stack(begins, 1)[:, :, None] + within
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Patchwork:
+    """Every slot from an atom of its own, without memory: weights for every topic and slot (F4).
+
+    With a single row for all topics it is *composition* (F3b): the voice of one, the views of
+    another.
+    """
+
+    log_weights: Float[Array, "topic S K"]
+
+    def joint(self, seen: Evidence) -> Float[Array, "B T S K"]:
+        row = seen.topic if len(self.log_weights) > 1 else jnp.zeros_like(seen.topic)
+        own = self.log_weights[row]
+        said = jax.nn.logsumexp(own + seen.slots, -1)
+        return _before(said)[..., None] + own
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Join:
+    """A mixture of documents of several members: each document is wholly of one of them."""
+
+    log_share: Float[Array, " n"]
+    members: tuple[Family, ...]
+
+    def joint(self, seen: Evidence) -> Float[Array, "B T S K"]:
+        parts = [
+            share + m.joint(seen) for share, m in zip(self.log_share, self.members, strict=True)
+        ]
+        return jax.nn.logsumexp(jnp.stack(parts), 0)
+
+
+def even(*shape: int) -> Float[Array, "*shape"]:
+    """Uniform log-probabilities over the last axis."""
+    return jnp.full(shape, -jnp.log(shape[-1]))
+
+
+Member = TypeVar("Member", Mixture, Switching, Patchwork)
+
+
+class Fitted(NamedTuple):
+    """Parameters where the held-out likelihood was best, that likelihood, and the steps taken."""
+
+    member: Family
+    held_out: Float[Array, ""]
+    steps: Int[Array, ""]
+
+
+@functools.partial(jax.jit, static_argnames=("most", "patience"))
+def fit(
+    start: Member, seen: Evidence, held_out: Evidence, most: int = 200, patience: int = 10
+) -> Fitted:
+    """Maximum likelihood by EM, stopped when documents held out get no more likely.
+
+    Keeps the best member met; gives up after `patience` steps without a better one.
+    """
+
+    def counts(member: Member) -> Member:
+        return jax.grad(lambda m: jnp.sum(document_logp(m, seen)))(member)
+
+    def step(carry: tuple[Member, Member, Array, Array, Array]) -> tuple:
+        member, best, score, since, steps = carry
+        member = jax.tree.map(
+            lambda count: jnp.log(count + TINY) - jnp.log(jnp.sum(count + TINY, -1, keepdims=True)),
+            counts(member),
+        )
+        new = jnp.mean(document_logp(member, held_out))
+        better = new > score + 1e-5
+        best = jax.tree.map(lambda a, b: jnp.where(better, a, b), member, best)
+        return (
+            member,
+            best,
+            jnp.where(better, new, score),
+            jnp.where(better, 0, since + 1),
+            steps + 1,
+        )
+
+    def unfinished(carry: tuple[Member, Member, Array, Array, Array]) -> Array:
+        return (carry[3] < patience) & (carry[4] < most)
+
+    zero = jnp.asarray(0)
+    first = jnp.mean(document_logp(start, held_out))
+    _, best, score, _, steps = jax.lax.while_loop(
+        unfinished, step, (start, start, first, zero, zero)
+    )
+    return Fitted(best, score, steps)
