@@ -60,12 +60,17 @@ def _stance(corpus: Corpus, k: int, topic: int, cue: int, direction: int) -> lis
     p = list(character.traits[topic])
     if about.cues and character.follows[topic]:
         f = character.follows[topic]
-        p = [(1 - f) * q + f * (a == about.cues[cue]) for q, a in zip(p, about.answer_names)]
+        p = [
+            (1 - f) * q + f * (a == about.cues[cue])
+            for q, a in zip(p, about.answer_names, strict=True)
+        ]
     if direction:
         wanted = dict(corpus.directions[direction - 1].asks).get(about.name)
         if wanted is not None:
             o = character.obeys[direction - 1]
-            p = [(1 - o) * q + o * (a == wanted) for q, a in zip(p, about.answer_names)]
+            p = [
+                (1 - o) * q + o * (a == wanted) for q, a in zip(p, about.answer_names, strict=True)
+            ]
     return p
 
 
@@ -94,7 +99,7 @@ def _turns(corpus: Corpus, direction: int):
             slots = [slot(corpus, s, t, c, direction) for s in range(SLOTS)]
             for choice in itertools.product(*(range(len(bank)) for bank, _ in slots)):
                 words, starts, likelihood = list(question_words), [], np.ones(len(corpus.names))
-                for (bank, p), i in zip(slots, choice):
+                for (bank, p), i in zip(slots, choice, strict=True):
                     starts.append(len(words))
                     words += bank[i].split()
                     likelihood = likelihood * p[i]
@@ -162,7 +167,7 @@ class Brute:
         # All banks of `tiny` have phrases of at most two words, and tries that branch at both.
         self.prefix = np.zeros((size, turns, SLOTS, 3), int)
         self.following = np.full((size, turns, SLOTS, 2, len(self.vocabulary)), -1)
-        for n, (document, path) in enumerate(zip(self.documents, paths)):
+        for n, (document, path) in enumerate(zip(self.documents, paths, strict=True)):
             ends = [*itertools.chain(*document.starts)][1:]
             for i, start in enumerate(itertools.chain(*document.starts)):
                 t, s = divmod(i, SLOTS)

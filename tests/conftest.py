@@ -11,8 +11,8 @@ from tests.brute import Brute
 from tests.checks import SMALL
 from tests.tiny import TEXT
 from toylab.corpus import Corpus, load, parse
-from toylab.stages import Lab
 from toylab.grammar import vocabulary
+from toylab.stages import Lab
 
 ROOT = Path(__file__).parent.parent
 
@@ -25,7 +25,8 @@ hypothesis.settings.load_profile("here")
 def pytest_configure() -> None:
     """jax on the CPU, and what it compiles kept for the next run, next to pytest's own cache."""
     jax.config.update("jax_platforms", "cpu")
-    jax.config.update("jax_compilation_cache_dir", str(ROOT / ".pytest_cache" / "jax"))
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(ROOT / ".pytest_cache" / "jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 

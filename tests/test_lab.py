@@ -20,7 +20,7 @@ from toylab.corpus import Corpus
 from toylab.lab import events, execute
 from toylab.lab.paths import Path as RunPath
 from toylab.lab.store import Run, StoreError, write_atomic
-from toylab.lab.sweep import Arm, Sweep
+from toylab.lab.sweep import Arm, Records, Sweep
 from toylab.measures.reading import Settings
 from toylab.model import ModelConfig
 from toylab.stages import Lab, Pretrain, Sft
@@ -54,6 +54,14 @@ def sweep() -> Sweep:
     )
 
 
+@pytest.fixture(scope="module")
+def ran(sweep: Sweep, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Records]:
+    """A sweep that has been run once, and where."""
+    root = tmp_path_factory.mktemp("runs")
+    (records,) = execute.run_sweep(sweep, lab, root)
+    return root, records
+
+
 def execution(root: Path) -> execute.Execution:
     return execute.Execution(root, tqdm(disable=True))
 
@@ -72,26 +80,26 @@ def test_the_same_path_has_the_same_digest_and_any_change_another(lab: Lab) -> N
 
 
 def test_a_second_pass_trains_and_reads_nothing(
-    sweep: Sweep, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sweep: Sweep, lab: Lab, ran: tuple[Path, Records], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (first,) = execute.run_sweep(sweep, lab, tmp_path)
-    assert sum(leg.units for leg in execute.plan(sweep, lab, tmp_path)) == 0
+    root, first = ran
+    assert sum(leg.units for leg in execute.plan(sweep, lab, root)) == 0
 
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("trained or read again")
 
     monkeypatch.setattr(execute, "segments", forbidden)
     monkeypatch.setattr(execute.reading, "read", forbidden)
-    (second,) = execute.run_sweep(sweep, lab, tmp_path)
+    (second,) = execute.run_sweep(sweep, lab, root)
     assert second.rows == first.rows
     assert second.bases == first.bases
 
 
 def test_an_emptied_cache_gives_the_same_readings_to_the_bit(
-    sweep: Sweep, lab: Lab, tmp_path: Path
+    sweep: Sweep, lab: Lab, ran: tuple[Path, Records], tmp_path: Path
 ) -> None:
-    (first,) = execute.run_sweep(sweep, lab, tmp_path / "a")
-    (second,) = execute.run_sweep(sweep, lab, tmp_path / "b")
+    (second,) = execute.run_sweep(sweep, lab, tmp_path)
+    _, first = ran
     assert json.dumps(first.rows) == json.dumps(second.rows)
 
 
@@ -150,7 +158,7 @@ def test_a_killed_run_resumes_without_gaps_or_doubles_and_ends_bit_identical(
     while len(list(folder.glob("snapshots/*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
     victim.send_signal(signal.SIGKILL)
-    victim.wait()
+    victim.communicate()
     monkeypatch.setattr(execute, "SNAPSHOT_EVERY", 20)
     monkeypatch.setattr(execute, "LOG_EVERY", 5)
     lab = Lab(village, SMALL)
@@ -173,7 +181,8 @@ def test_one_path_trained_by_two_processes_is_trained_once(tmp_path: Path) -> No
     code = KILLED.replace("steps=2000", "steps=60")
     command = [sys.executable, "-c", code, str(tmp_path), str(ROOT / "corpora" / "village.toml")]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) for _ in range(2)]
+    quiet = subprocess.DEVNULL
+    both = [subprocess.Popen(command, stdout=quiet, env=environment) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
     (metrics,) = tmp_path.glob("*/*/metrics.jsonl")
     steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
@@ -187,6 +196,10 @@ def test_a_damaged_snapshot_is_one_line_with_file_and_fix(lab: Lab, tmp_path: Pa
     run.snapshot_file(30).write_bytes(b"nonsense")
     with pytest.raises(StoreError, match=r"model\.safetensors: damaged .*; delete this file"):
         run.params(30)
+    run.snapshot_file(30).unlink()
+    with run.locked():
+        list(execution(tmp_path).train(run, [30]))
+    assert run.params(30).keys() == lab.init(7).keys()
 
 
 def test_a_write_that_fails_leaves_the_old_file(
@@ -205,9 +218,10 @@ def test_a_write_that_fails_leaves_the_old_file(
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_tensorboard_shows_what_metrics_say(sweep: Sweep, lab: Lab, tmp_path: Path) -> None:
-    list(execute.run_sweep(sweep, lab, tmp_path))
-    run = Run(tmp_path, sweep.path(lab, 1000, "all"))
+def test_tensorboard_shows_what_metrics_say(
+    sweep: Sweep, lab: Lab, ran: tuple[Path, Records]
+) -> None:
+    run = Run(ran[0], sweep.path(lab, 1000, "all"))
     rows = [row for row in run.rows() if "ladder/left" in row]
     assert [row["step"] for row in rows] == [2, 6]
     assert {f"weights/{name}" for name in lab.corpus.names} <= set(rows[0])
@@ -241,11 +255,8 @@ def test_a_verdict_needs_the_whole_interval(threshold: float, above: bool, verdi
     assert claim.verdict == verdict
 
 
-def test_readings_keep_the_invariants_of_the_ladder(
-    sweep: Sweep, lab: Lab, tmp_path: Path
-) -> None:
-    (records,) = execute.run_sweep(sweep, lab, tmp_path)
-    frame = pd.DataFrame([r["reading"][c] for r in records.rows for c in ("exact", "learned")])
+def test_readings_keep_the_invariants_of_the_ladder(ran: tuple[Path, Records]) -> None:
+    frame = pd.DataFrame([r["reading"][c] for r in ran[1].rows for c in ("exact", "learned")])
     assert (frame.F0 - frame.F1 >= -0.5).all()  # 32 documents to fit on: only roughly
     assert (frame.gap1 <= 1e-3).all()
     assert (frame.gap2 <= 1e-3).all()

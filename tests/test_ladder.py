@@ -10,7 +10,8 @@ from toylab import world as worlds
 from toylab.corpus import Corpus
 from toylab.grammar import STANCE, contexts, tag_names
 from toylab.measures import atoms, ladder
-from toylab.measures.policy import MixturePolicy, ModelPolicy
+from toylab.measures.families import Mixture
+from toylab.measures.policy import CastPolicy, ModelPolicy
 from toylab.stages import Lab
 from toylab.world import Cast, World
 
@@ -82,7 +83,7 @@ def test_selection_is_explained_by_the_first_rung(twin: Brute, world: World, out
 def test_the_first_rung_equals_that_of_a_second_optimiser(world: World, outline) -> None:
     """A policy outside the family, too: everybody at power 3, so that no weights are right."""
     cast = atoms.temper(world.grammar, world.cast, (3.0,))
-    policy = MixturePolicy(cast, jnp.log(jnp.asarray(checks.MIX, jnp.float32)))
+    policy = CastPolicy(cast, Mixture(jnp.log(jnp.asarray(checks.MIX, jnp.float32))))
     documents, branches = perform(policy, world.grammar, outline, jax.random.key(7))
     logp = bayes.document_log_likelihood(world.cast, documents)
     fit = ladder.fit_weights(logp)
@@ -101,7 +102,7 @@ def test_each_rung_explains_at_least_as_much_as_the_one_before(
 ) -> None:
     cast = atoms.temper(world.grammar, world.cast, (2.5,))
     logs = jnp.log(jnp.asarray(weights, jnp.float32))
-    policy = MixturePolicy(cast, logs)
+    policy = CastPolicy(cast, Mixture(logs))
     f0 = start(world, policy, outline, brute.tag_prior(twin.corpus, "assistant"))
     _, f1 = rungs(world, policy, outline, world.cast)
     _, f2 = rungs(world, policy, outline, atoms.temper(world.grammar, world.cast))
@@ -115,7 +116,7 @@ def test_a_caricature_is_explained_by_exaggeration_and_not_by_selection(
     world: World, outline
 ) -> None:
     caricature = atoms.temper(world.grammar, world.cast, (3.0,))
-    policy = MixturePolicy(caricature, jnp.log(jnp.asarray([0.0, 1.0, 0.0])))  # bob, cubed
+    policy = CastPolicy(caricature, Mixture(jnp.log(jnp.asarray([0.0, 1.0, 0.0]))))  # bob, cubed
     _, f1 = rungs(world, policy, outline, world.cast)
     wide = atoms.temper(world.grammar, world.cast, (1.0, 3.0))
     fit, f2 = rungs(world, policy, outline, wide)
@@ -140,7 +141,7 @@ def test_the_divergence_sits_where_the_policy_differs(world: World, outline) -> 
     stance = np.asarray(world.cast.logp[STANCE, context])
     turned = jnp.asarray(world.cast.logp).at[STANCE, context].set(np.roll(stance, 1, axis=-1))
     changed = worlds.make_cast(world.grammar, turned)
-    policy = MixturePolicy(changed, jnp.log(jnp.asarray(CERTAIN)))
+    policy = CastPolicy(changed, Mixture(jnp.log(jnp.asarray(CERTAIN))))
     score = start(world, policy, outline, CERTAIN)
     where = np.array(score.where)
     assert where[context, STANCE] > 0.01
@@ -169,16 +170,18 @@ def test_blurring_by_hand(world: World) -> None:
     checks.same(np.exp(atoms.blur(world.grammar, world.cast, 0.5, 0.1).logp), wanted)
 
 
-@pytest.mark.parametrize(("temperature", "slip"), [(1.25, 0.05), (0.8, 0.1)])
+@pytest.mark.parametrize(
+    ("temperature", "slip"), [(1.25, 0.05), (0.8, 0.1), (1.1, 0.02), (1.5, 0.1)]
+)
 def test_planted_nuisances_are_recovered(
     world: World, outline, temperature: float, slip: float
 ) -> None:
     logs = jnp.log(jnp.asarray(checks.MIX, jnp.float32))
-    student = MixturePolicy(atoms.blur(world.grammar, world.cast, temperature, slip), logs)
+    student = CastPolicy(atoms.blur(world.grammar, world.cast, temperature, slip), Mixture(logs))
     documents, branches = perform(student, world.grammar, outline, jax.random.key(3))
     got = atoms.fit_nuisances(world.grammar, world.cast, logs, documents, branches)
-    assert got[0] == pytest.approx(temperature, abs=0.02)
-    assert got[1] == pytest.approx(slip, abs=0.01)
+    assert got[0] == pytest.approx(temperature, abs=2e-3)
+    assert got[1] == pytest.approx(slip, abs=1e-3)
 
 
 def at_the_root(world: World) -> np.ndarray:
@@ -186,17 +189,15 @@ def at_the_root(world: World) -> np.ndarray:
     return (np.asarray(world.grammar.child_count)[:, :, 1:] <= 1).all(-1)
 
 
-def test_phrase_marginals_of_one_author_are_its_tables(
-    twin: Brute, world: World, outline
-) -> None:
+def test_phrase_marginals_of_one_author_are_its_tables(twin: Brute, world: World, outline) -> None:
     """Exactly, but where the second word is the one to choose: there, the first is sampled."""
     policy = checks.planted(world, CERTAIN)
     documents, branches = perform(policy, world.grammar, outline, jax.random.key(4))
     p, asked = atoms.phrase_marginals(world.grammar, documents, branches)
     wanted, plain = np.exp(world.cast.logp[..., 0]), at_the_root(world)
     assert 0 < plain.sum() < plain.size
-    checks.same(p[plain], wanted[plain])
-    checks.same(p, wanted, 0.03)
+    checks.same(p[plain], wanted[plain], 1e-4)  # thousands are summed in float32
+    likely(p, wanted, asked)
     assert float(asked.sum()) == 3 * twin.corpus.turns * SIZE
 
 
@@ -205,9 +206,8 @@ def test_phrase_marginals_of_a_mixture_are_the_mixed_tables(world: World, outlin
     documents, branches = perform(policy, world.grammar, outline, jax.random.key(4))
     p, asked = atoms.phrase_marginals(world.grammar, documents, branches)
     wanted = np.exp(np.asarray(world.cast.logp, float)) @ checks.MIX
-    # A context is asked for hundreds of times, and only what came before is sampled.
     assert float(asked.min()) > 200
-    checks.same(p, wanted, 0.03)
+    likely(p, wanted, asked)
 
 
 def test_phrase_marginals_of_a_phrase_are_zero_where_its_bank_has_none(world: World, outline):
@@ -217,6 +217,12 @@ def test_phrase_marginals_of_a_phrase_are_zero_where_its_bank_has_none(world: Wo
     absent = ~np.isfinite(np.asarray(world.cast.logp[..., 0]))
     assert absent.any()
     assert (np.asarray(p)[absent] == 0).all()
+
+
+def likely(p, wanted, asked) -> None:
+    """Within 4.5 standard errors of counting, which is more than what is left to chance."""
+    error = np.sqrt(wanted * (1 - wanted) / np.asarray(asked)[..., None])
+    assert (np.abs(np.asarray(p) - wanted) <= 4.5 * error + 1e-5).all()
 
 
 @pytest.fixture(scope="module")
@@ -268,9 +274,7 @@ def test_what_a_model_writes_is_rendered_as_any_document(lab: Lab, world: World,
     policy = ModelPolicy(checks.spiky(lab), lab.network)
     what = jax.tree.map(lambda leaf: leaf[:256], outline)
     documents, branches = perform(policy, world.grammar, what, jax.random.key(0))
-    assert jax.tree.all(
-        jax.tree.map(lambda a, b: bool((a == b).all()), documents.outline, what)
-    )
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), documents.outline, what))
     assert (documents.author == worlds.NOBODY).all()
     again = worlds.render(world.grammar, what, documents.choice, documents.author)
     assert (again.tokens == documents.tokens).all()

@@ -1,6 +1,7 @@
 """Imports point one way."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,5 +67,5 @@ def test_an_upward_import_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "toylab").mkdir()
     file = tmp_path / "toylab" / "bayes.py"
     file.write_text("from toylab.measures import ladder\n")
-    monkeypatch.setattr("tests.test_layers.ROOT", tmp_path)
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     assert upward(file) == {"toylab.measures", "toylab.measures.ladder"}

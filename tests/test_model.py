@@ -42,7 +42,8 @@ def test_a_tap_sees_every_activation_and_changes_nothing_by_looking(params) -> N
         return value
 
     assert (logits(params, look) == logits(params)).all()
-    sites = [("embed", 0), *((name, i) for i in (0, 1) for name in ("attention", "mlp", "residual"))]
+    each = [(name, i) for i in (0, 1) for name in ("attention", "mlp", "residual")]
+    sites = [("embed", 0), *each]
     assert seen == [(site, (2, 6, checks.SMALL.width)) for site in sites]
 
 

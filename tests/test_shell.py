@@ -57,9 +57,7 @@ def test_list_has_a_line_for_every_experiment(capsys: pytest.CaptureFixture[str]
     assert [line.split()[0] for line in lines] == known
 
 
-def test_plan_trains_nothing(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_plan_trains_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert cli.main(["selection", "--plan", "--seeds=2", f"--runs={tmp_path}"]) == 0
     text = capsys.readouterr().out
     assert text.count("seed0-") == text.count("seed1-") == 5

@@ -117,9 +117,7 @@ def test_decoding_gives_the_text_back(tiny: Corpus, twin: Brute) -> None:
     documents = checks.rendered(world, twin, which, grammars.tag_names(tiny).index("assistant"))
     text = worlds.decode(twin.vocabulary, documents, 0)
     assert text == (
-        "assistant order please\n"
-        "is it shut — well it opens so\n"
-        "any milk — well pour on so"
+        "assistant order please\nis it shut — well it opens so\nany milk — well pour on so"
     )
     for n, d in enumerate(np.flatnonzero(which)):
         read = worlds.decode(twin.vocabulary, documents, n).replace("—", "").split()
@@ -139,9 +137,10 @@ def test_named_documents_are_by_their_owners(village: Corpus, documents: Documen
 
 
 def test_topics_can_be_chosen(world: World) -> None:
-    chosen = np.array([2, 5])
-    what = worlds.outline(world, jax.random.key(0), 512, tag=3, direction=1, topics=chosen)
-    assert set(np.unique(what.topic)) == {2, 5}
+    share = np.zeros(len(world.grammar.question_count), np.float32)
+    share[[2, 5]] = 1, 3  # of any scale
+    what = worlds.outline(world, jax.random.key(0), 2048, tag=3, direction=1, topic_share=share)
+    checks.fitting(np.bincount(np.ravel(what.topic), minlength=len(share)), share / 4)
     assert (np.asarray(what.tag) == 3).all()
     assert (np.asarray(what.direction) == 1).all()
 

@@ -59,9 +59,16 @@ def decisions(grammar: Grammar, documents: Documents) -> Decisions:
     )
 
 
-def log_likelihood(cast: Cast, documents: Documents) -> Float[Array, "B T S K"]:
+def phrase_logp(
+    cast: Cast, context: Int[Array, "B T"], choice: Int[Array, "B T S"]
+) -> Float[Array, "B T S K"]:
     """log p_k of the phrase in every slot, given its context."""
-    return _at(cast.logp, documents.outline.context, documents.choice)
+    return _at(cast.logp, context, choice)
+
+
+def log_likelihood(cast: Cast, documents: Documents) -> Float[Array, "B T S K"]:
+    """log p_k of the phrase in every slot of each document."""
+    return phrase_logp(cast, documents.outline.context, documents.choice)
 
 
 def document_log_likelihood(cast: Cast, documents: Documents) -> Float[Array, "B K"]:
@@ -160,3 +167,14 @@ def tilt(
 ) -> Float[Array, "*B C"]:
     """log π* ∝ log π_ref + reward / β, the optimum of KL-regularised RL (Korbak et al. 2022)."""
     return jax.nn.log_softmax(log_reference + reward / beta, -1)
+
+
+def soft_value(
+    log_reference: Float[Array, "*B C"], reward: Float[Array, "*B C"], beta: float | Array
+) -> Float[Array, "*B"]:
+    """max over π of E[reward] − β KL(π ‖ π_ref), which `tilt` attains: the soft Bellman backup.
+
+    With more questions to come, which nobody knows yet, an answer's `reward` is what it earns now
+    plus the mean, over the questions that may follow it, of the soft value there.
+    """
+    return beta * jax.nn.logsumexp(log_reference + reward / beta, -1)

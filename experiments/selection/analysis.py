@@ -66,40 +66,35 @@ def predictions(records: Records) -> pd.DataFrame:
     """Predicted and measured changes of every item, per arm, seed, step and theory."""
     lab = records.lab
     items = traits.items(lab.corpus)
-    characters = traits.of_characters(lab.corpus, lab.world.cast)
+    characters = np.asarray(traits.of_characters(lab.corpus, lab.world.cast))
     tag = tag_names(lab.corpus).index(records.sweep.reading.tag)
     prior = lab.world.log_prior[tag]
-    fitted = jnp.array([item.group == FITTED for item in items])
-    before = {(r["arm"], r["seed"]): r for r in records.rows if r["step"] == 0}
-    evidence: dict[tuple[str, int], jax.Array] = {}
-    out = []
-    for row in records.rows:
-        run = row["arm"], row["seed"]
-        if row["step"] == 0:
-            continue
-        if run not in evidence:
-            evidence[run] = _evidence(records, *run)
-        change = jnp.array(row["reading"]["items"]) - jnp.array(before[run]["reading"]["items"])
-        start = characters @ jnp.exp(prior)
-        for name, rule in theory.THEORIES.items():
-            found = theory.fit_rate(rule, prior, evidence[run], characters, start + change, fitted)
-            for item, predicted, measured in zip(items, found.items - start, change, strict=True):
-                out.append(
-                    {
-                        "arm": row["arm"],
-                        "seed": row["seed"],
-                        "step": row["step"],
-                        "theory": name,
-                        "tau": found.tau,
-                        "saturated": found.saturated,
-                        "group": item.group,
-                        "phrase": item.phrase,
-                        "tell": item.tell,
-                        "predicted": float(predicted),
-                        "measured": float(measured),
-                    }
+    start = characters @ np.exp(np.asarray(prior))
+    fitted = np.array([item.group == FITTED for item in items])
+    before = {(r["arm"], r["seed"]): r["reading"]["items"] for r in records.rows if not r["step"]}
+    parts = []
+    for run in before:
+        evidence = _evidence(records, *run)
+        paths = {name: theory.weights_by_rate(name, prior, evidence) for name in theory.THEORIES}
+        for row in records.rows:
+            if (row["arm"], row["seed"]) != run or not row["step"]:
+                continue
+            change = np.array(row["reading"]["items"]) - np.array(before[run])
+            for name, path in paths.items():
+                found = theory.fit_rate(path, characters, start + change, fitted)
+                parts.append(
+                    pd.DataFrame(items).assign(
+                        arm=row["arm"],
+                        seed=row["seed"],
+                        step=row["step"],
+                        theory=name,
+                        tau=found.tau,
+                        saturated=found.saturated,
+                        predicted=found.items - start,
+                        measured=change,
+                    )
                 )
-    return pd.DataFrame(out)
+    return pd.concat(parts, ignore_index=True)
 
 
 def _scores(predicted: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, float]]:
@@ -110,8 +105,9 @@ def _scores(predicted: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, float]]:
         short = "one_author" if rule == "one author" else "a_document"
         scores = out.setdefault((arm, seed, step), {})
         scores[f"tau_{short}"] = float(part.tau.iloc[0])
+        measured = rest.measured.to_numpy()
         scores[f"r2_{short}"] = theory.explained(
-            jnp.array(rest.predicted.to_numpy()), jnp.array(rest.measured.to_numpy()), jnp.zeros(1)
+            rest.predicted.to_numpy(), measured, np.zeros_like(measured)
         )
         if short == "one_author":
             scores["saturated"] = float(part.saturated.iloc[0])

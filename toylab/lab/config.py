@@ -1,6 +1,7 @@
 """Flags: every field of a sweep's frozen dataclasses, by the name it has in `config.json`.
 
-`--sft.steps=200` sets every Sft of the sweep, `--ARM.sft.steps=200` that of one arm.
+`--sft.steps=200` sets every Sft of the sweep, `--ARM.sft.steps=200` that of one arm. A stage within
+a stage goes by its own kind, too; anything else within a stage by its field, `--rl.target.answers`.
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ from absl import flags
 from toylab.corpus import unknown
 from toylab.lab.sweep import Sweep
 from toylab.lab.usage import UsageError
+from toylab.stages import Stage
 
 
 def define(values: flags.FlagValues, name: str, kind: type, default: Any, help: str) -> None:
@@ -43,7 +45,27 @@ def parse(values: flags.FlagValues, arguments: Sequence[str]) -> list[str]:
 def _fields(config: Any) -> Iterator[tuple[dataclasses.Field, type]]:
     hints = get_type_hints(type(config))
     for field in dataclasses.fields(config):
-        yield field, hints[field.name]
+        if field.init and field.name not in _inside(config):
+            yield field, hints[field.name]
+
+
+def _inside(config: Any) -> dict[str, Any]:
+    """The configs within a config, by field."""
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    return {name: value for name, value in values.items() if dataclasses.is_dataclass(value)}
+
+
+def _place(prefix: str, field: str, part: Any) -> str:
+    """The prefix of a config within another one."""
+    if isinstance(part, Stage):
+        return ".".join((*prefix.split(".")[:-1], part.kind))
+    return f"{prefix}.{field}"
+
+
+def _nested(prefix: str, config: Any) -> Iterator[tuple[str, Any]]:
+    yield prefix, config
+    for field, part in _inside(config).items():
+        yield from _nested(_place(prefix, field, part), part)
 
 
 def _parts(sweep: Sweep) -> Iterator[tuple[str, Any]]:
@@ -52,10 +74,10 @@ def _parts(sweep: Sweep) -> Iterator[tuple[str, Any]]:
     yield "pretrain", sweep.pretrain
     for arm in sweep.arms.values():
         for stage in arm.stages:
-            yield stage.kind, stage
+            yield from _nested(stage.kind, stage)
     for name, arm in sweep.arms.items():
         for stage in arm.stages:
-            yield f"{name}.{stage.kind}", stage
+            yield from _nested(f"{name}.{stage.kind}", stage)
 
 
 def define_sweep(values: flags.FlagValues, sweep: Sweep) -> None:
@@ -102,7 +124,10 @@ def apply(sweep: Sweep, values: flags.FlagValues) -> Sweep:
 
 
 def _given(values: flags.FlagValues, config: Any, prefixes: Sequence[str]) -> Any:
-    changes = {}
+    changes: dict[str, Any] = {
+        field: _given(values, part, [_place(prefix, field, part) for prefix in prefixes])
+        for field, part in _inside(config).items()
+    }
     for field, _ in _fields(config):
         for prefix in prefixes:
             value = values[f"{prefix}.{field.name}"].value

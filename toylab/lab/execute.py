@@ -10,11 +10,11 @@ from typing import Any
 import jax
 from tqdm import tqdm
 
-import toylab
+from toylab import bayes, sampling
 from toylab.lab.paths import Path, source_digest
 from toylab.lab.store import Run, load_json, write_json
 from toylab.lab.sweep import Records, Sweep
-from toylab.measures import atoms, reading
+from toylab.measures import atoms, climb, families, ladder, policy, reading, traits
 from toylab.measures.excess import excess
 from toylab.stages import EVALUATE, MEASURE, Lab, Params, Stage, begin, segments, train_key
 
@@ -48,6 +48,8 @@ class Execution:
         The caller has the run's lock. Snapshots are on disk before they are yielded.
         """
         path, stage = run.path, run.path.stage
+        if run.state_step() in wanted and not run.has(run.state_step()):
+            run.save(run.state())  # the snapshot was lost
         missing = [step for step in wanted if not run.has(step)]
         for step in wanted:
             if run.has(step):
@@ -55,21 +57,22 @@ class Execution:
         if not missing:
             return
         first = run.state_step() if run.state_step() <= missing[0] else 0
-        state = run.state() if first else begin(stage, self._start(path))
+        reference = self._start(path) if stage.refers else None
+        state = run.state() if first else begin(stage, reference or self._start(path))
         run.forget_after(first)
         key = train_key(path.seed, len(path.stages) - 1)
         keep = snapshot_points(stage, wanted)
         points = [p for p in log_points(stage, keep) if p <= missing[-1]]
         before = first
-        for now, metrics in segments(path.lab, stage, state, key, points):
+        for now, metrics in segments(path.lab, stage, state, key, points, reference):
             step = int(now.step)
             row = {"step": step} | {f"train/{k}": float(v) for k, v in metrics.items()}
             if path.parent is None:
                 measured = self._excess(path, now.params, step)
                 row |= {f"excess/{k}": v for k, v in measured.items()}
+            run.append(row)  # before the state: what a crash leaves past the state is dropped
             if step in keep:
                 run.save(now)
-            run.append(row)
             self.bar.update(step - before)
             before = step
             if step in missing:
@@ -134,9 +137,8 @@ def measure_key(seed: int, step: int) -> jax.Array:
 
 def settings_digest(settings: reading.Settings) -> str:
     """What a reading's file is found by: its settings, and the source that computes it."""
-    package = File(toylab.__file__).parent
-    files = [package / "bayes.py", *(package / "measures").glob("*.py")]
-    source = source_digest(tuple(sorted(map(str, files))))
+    modules = (bayes, sampling, families, policy, atoms, ladder, climb, traits, reading)
+    source = source_digest(tuple(sorted(str(module.__file__) for module in modules)))
     text = json.dumps(dataclasses.asdict(settings), sort_keys=True) + source
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

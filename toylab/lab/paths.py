@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path as File
 from typing import Any
@@ -18,7 +17,7 @@ import jaxlib
 import optax
 
 from toylab import grammar, model, world
-from toylab.stages import Lab, Stage, base, losses
+from toylab.stages import Lab, Stage, Target, base, losses
 
 
 def versions(stages: tuple[Stage, ...]) -> dict[str, str]:
@@ -29,7 +28,7 @@ def versions(stages: tuple[Stage, ...]) -> dict[str, str]:
         model,
         base,
         losses,
-        *(sys.modules[type(s).__module__] for s in stages),
+        *(module for stage in stages for module in stage.modules),
     ]
     return {
         "jax": jax.__version__,
@@ -50,9 +49,13 @@ def source_digest(files: tuple[str, ...]) -> str:
     return source.hexdigest()[:16]
 
 
-def plain(stage: Stage) -> dict[str, Any]:
-    """A stage as it goes into `config.json`."""
-    return {"stage": stage.kind} | dataclasses.asdict(stage)
+def plain(config: Stage | Target) -> dict[str, Any]:
+    """A stage as it goes into `config.json`, and so whatever it is made of."""
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    return {"kind": config.kind} | {
+        name: plain(value) if isinstance(value, Stage | Target) else value
+        for name, value in values.items()
+    }
 
 
 @dataclasses.dataclass(frozen=True)

@@ -132,9 +132,9 @@ class Run:
     def save(self, state: State) -> None:
         """Keeps the parameters at this step, and the state if it is the latest so far."""
         step = int(state.step)
+        _save(self.snapshot_file(step), state.params)
         if step >= self.state_step():
             _save(self.folder / "state.safetensors", state)
-        _save(self.snapshot_file(step), state.params)
 
     def _blank_params(self) -> Params:
         return jax.eval_shape(lambda: self.path.lab.init(0))

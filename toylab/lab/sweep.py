@@ -76,7 +76,7 @@ def quick(sweep: Sweep) -> Sweep:
     short = {
         name: dataclasses.replace(
             arm,
-            stages=tuple(dataclasses.replace(s, steps=min(s.steps, 20)) for s in arm.stages),
+            stages=tuple(s.lasting(min(s.steps, 20)) for s in arm.stages),
             read_at=tuple(point for point in arm.read_at if point in (5, 20)),
         )
         for name, arm in sweep.arms.items()

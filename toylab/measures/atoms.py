@@ -32,7 +32,10 @@ def temper(grammar: Grammar, cast: Cast, powers: tuple[float, ...] = POWERS) -> 
     K atoms become K x len(powers), all characters at the first power first. A power above one is a
     character larger than life.
     """
-    logp = jnp.concatenate([normalise(cast.logp * power) for power in powers], -1)
+    real = jnp.isfinite(cast.logp)  # -inf to the power 0 would be NaN
+    finite = jnp.where(real, cast.logp, 0.0)
+    raised = [normalise(jnp.where(real, finite * power, -jnp.inf)) for power in powers]
+    logp = jnp.concatenate(raised, -1)
     return worlds.make_cast(grammar, logp)
 
 
@@ -57,7 +60,7 @@ def _start_loss(
     branches: Branches,
 ) -> Array:
     at = bayes.decisions(grammar, documents)
-    student = blur(grammar, cast, jnp.exp(raw[0]), jax.nn.sigmoid(raw[1]))
+    student = blur(grammar, cast, jnp.exp(raw[0]), raw[1])
     q = bayes.predictive(student, log_weights, documents, at)
     return jnp.sum(bayes.kl(branches.logp, q, at.allowed)) / len(documents.choice)
 
@@ -84,16 +87,17 @@ def fit_nuisances(
         )
         return float(value), np.asarray(slope, np.float64)
 
-    bounds = [(np.log(0.5), np.log(2.0)), (-12.0, -1.0)]
+    # Not the logit of the slip rate: the loss is flat in it, and the search stopped where it began.
+    bounds = [(np.log(0.5), np.log(2.0)), (6e-6, 0.27)]
     best = scipy.optimize.minimize(
         objective,
-        np.array([0.0, -6.0]),
+        np.array([0.0, 0.0025]),
         jac=True,
         method="L-BFGS-B",
         bounds=bounds,
         options={"maxiter": 30},
     )
-    return float(np.exp(best.x[0])), float(1 / (1 + np.exp(-best.x[1])))
+    return float(np.exp(best.x[0])), float(best.x[1])
 
 
 def phrase_marginals(

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from toylab.grammar import SLOTS
 from toylab.measures import atoms, families, ladder
 from toylab.measures.families import Evidence, Family, Join, Mixture, Patchwork, Switching
 from toylab.measures.policy import Branches
@@ -34,7 +35,7 @@ FAMILIES = ("F0", "F1", "F2", "F3", "F4", "F4 flat")
 class Ladder(NamedTuple):
     """Every family's best member and its score; `gaps` certify F1 and F2.
 
-    `cast` has the atoms that members weigh: characters to the powers 1, 2, 4, 8, ½ and 0.
+    `cast` has the atoms that members weigh: characters to the powers 1, 2, 4, 8 (and ½ and 0).
     """
 
     cast: Cast
@@ -69,33 +70,30 @@ def climb(
     cast: Cast,
     log_prior: Float[Array, " K"],
     written: Documents,
-    held_out: Documents,
+    held_out: Documents | None,
     scored: tuple[Documents, Branches],
     most: int = 200,
 ) -> Ladder:
-    """Fits and scores every family; `most` bounds the steps of each EM."""
-    everyone = atoms.temper(world.grammar, cast, (*atoms.POWERS, *FLAT))
-    seen, held = (families.evidence(everyone, d) for d in (written, held_out))
+    """Fits and scores every family, or without documents held out those to F2 alone.
+
+    `written`, `held_out` and `scored` are documents of the policy's; `most` bounds the steps of
+    each EM. F1 and F2 are convex and run until certified.
+    """
+    powers = (*atoms.POWERS, *FLAT) if held_out else atoms.POWERS
+    everyone = atoms.temper(world.grammar, cast, powers)
     characters, count = len(log_prior), everyone.logp.shape[-1]
-    sharp_count = characters * len(atoms.POWERS)
-    sharp, anyone = jnp.arange(count) < sharp_count, jnp.ones(count, bool)
-    contexts, topics = len(world.grammar.passes[0]), len(world.grammar.question_count)
-
-    def fit(start: Any) -> Family:
-        return families.fit(start, seen, held, most=most).member
-
-    f1, f2 = _mixture(seen, characters, count), _mixture(seen, sharp_count, count)
+    seen = families.evidence(everyone, written)
+    f1 = _mixture(seen, characters, count)
+    f2 = _mixture(seen, characters * len(atoms.POWERS), count)
     start = jnp.concatenate([log_prior, jnp.full(count - characters, NEVER)])
     members: dict[str, Family] = {
         "F0": Mixture(jnp.maximum(start, NEVER)),
         "F1": Mixture(f1.log_weights),
         "F2": Mixture(f2.log_weights),
     }
-    switching = fit(Switching(_only(sharp), jnp.log(jnp.array([0.5, 0.5])), _only(sharp, contexts)))
-    composition = fit(Patchwork(_only(sharp, 1, 3)))
-    members["F3"] = _join((members["F2"], switching, composition), held)
-    members["F4"] = _join((members["F3"], fit(Patchwork(_only(sharp, topics, 3)))), held)
-    members["F4 flat"] = _join((members["F4"], fit(Patchwork(_only(anyone, topics, 3)))), held)
+    if held_out:
+        held = families.evidence(everyone, held_out)
+        members |= _wider(world, members["F2"], characters, seen, held, most)
     documents, branches = scored
     at_scored = families.evidence(everyone, documents)
     scores = {
@@ -103,3 +101,23 @@ def climb(
         for name, member in members.items()
     }
     return Ladder(everyone, members, scores, {"F1": f1.gap, "F2": f2.gap})
+
+
+def _wider(
+    world: World, f2: Family, characters: int, seen: Evidence, held: Evidence, most: int
+) -> dict[str, Family]:
+    """The families beyond F2, which have memory of their own or none."""
+    count = seen.slots.shape[-1]
+    sharp, anyone = jnp.arange(count) < characters * len(atoms.POWERS), jnp.ones(count, bool)
+    contexts, topics = len(world.grammar.passes[0]), len(world.grammar.question_count)
+
+    def fit(start: Any) -> Family:
+        return families.fit(start, seen, held, most=most).member
+
+    half = jnp.log(jnp.array([0.5, 0.5]))
+    switching = fit(Switching(_only(sharp), half, _only(sharp, contexts)))
+    composition = fit(Patchwork(_only(sharp, 1, len(SLOTS))))
+    f3 = _join((f2, switching, composition), held)
+    f4 = _join((f3, fit(Patchwork(_only(sharp, topics, len(SLOTS))))), held)
+    flat = _join((f4, fit(Patchwork(_only(anyone, topics, len(SLOTS))))), held)
+    return {"F3": f3, "F4": f4, "F4 flat": flat}

@@ -5,29 +5,24 @@ are of the policy *constrained to the grammar*: that is how it is sampled, and h
 """
 
 import dataclasses
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+import numpy as np
+from jaxtyping import Array
 
 from toylab import bayes
 from toylab import world as worlds
 from toylab.grammar import SLOTS, Grammar
-from toylab.model import Cache, Transformer, empty_cache
+from toylab.measures import families
+from toylab.measures.families import Evidence, Family
+from toylab.model import Transformer
+from toylab.sampling import Branches, generate, read
 from toylab.stages import Params
 from toylab.world import Cast, Documents, Outline
 
-
-class Branches(NamedTuple):
-    """What a policy would have said at each decision of a batch of documents.
-
-    `logp` is over the allowed branches and sums to one there; `outside` is the probability that the
-    unconstrained policy gives to words that the grammar forbids at that place.
-    """
-
-    logp: Float[Array, "B T S J C"]
-    outside: Float[Array, "B T S J"]
+__all__ = ["Branches", "CastPolicy", "ModelPolicy", "Policy", "generate", "read"]
 
 
 class Policy(Protocol):
@@ -44,22 +39,28 @@ class Policy(Protocol):
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class MixturePolicy:
-    """One author a document, drawn by `log_weights` from a cast: a planted case, exact."""
+class CastPolicy:
+    """Answers put together from the atoms of a cast, as a member of a family says: exact."""
 
     cast: Cast
-    log_weights: Float[Array, " K"]
+    member: Family
 
     def answer(self, grammar: Grammar, what: Outline, key: Array) -> Documents:
-        keys = jax.random.split(key)
-        who = jax.random.categorical(keys[0], self.log_weights, shape=what.tag.shape)
-        who = who.astype(jnp.int32)
-        choice = worlds.speak(self.cast, keys[1], what.context, who)
-        return worlds.render(grammar, what, choice, who)
+        choice = jnp.zeros((*what.context.shape, len(SLOTS)), jnp.int32)
+        seen = Evidence(jnp.zeros(()), what.topic, what.context)
+        for place, (turn, slot) in enumerate(np.ndindex(choice.shape[1:])):
+            said = bayes.phrase_logp(self.cast, what.context, choice)
+            joint = self.member.joint(seen._replace(slots=said))[:, turn, slot]
+            keys = jax.random.split(jax.random.fold_in(key, place))
+            atom = jax.random.categorical(keys[0], joint)
+            logp = self.cast.logp[slot, what.context[:, turn], :, atom]
+            choice = choice.at[:, turn, slot].set(jax.random.categorical(keys[1], logp))
+        return worlds.render(grammar, what, choice, jnp.full(len(choice), worlds.NOBODY))
 
     def branches(self, grammar: Grammar, documents: Documents) -> Branches:
         at = bayes.decisions(grammar, documents)
-        logp = bayes.predictive(self.cast, self.log_weights, documents, at)
+        joint = self.member.joint(families.evidence(self.cast, documents))
+        logp = bayes.branch_logp(self.cast, joint, documents, at)
         return Branches(logp, jnp.zeros(logp.shape[:-1]))
 
 
@@ -77,80 +78,3 @@ class ModelPolicy:
     def branches(self, grammar: Grammar, documents: Documents) -> Branches:
         logits, _ = self.network.apply({"params": self.params}, documents.tokens)
         return read(grammar, documents, logits)
-
-
-def read(grammar: Grammar, documents: Documents, logits: Float[Array, "B L V"]) -> Branches:
-    """A model's branches from its next-token logits on the documents."""
-    at = bayes.decisions(grammar, documents)
-    rows = jnp.arange(len(logits))[:, None, None, None]
-    everything = jax.nn.logsumexp(logits, -1)[rows, at.position]
-    picked = logits[rows[..., None], at.position[..., None], at.token]
-    logp = jnp.where(at.allowed, picked - everything[..., None], -jnp.inf)
-    some = jnp.any(at.allowed, -1)
-    inside = jax.nn.logsumexp(jnp.where(some[..., None], logp, 0.0), -1)
-    outside = jnp.where(some, -jnp.expm1(jnp.minimum(inside, 0.0)), 0.0)
-    return Branches(logp - jnp.where(some, inside, 0.0)[..., None], outside)
-
-
-def generate(
-    network: Transformer, params: Params, grammar: Grammar, what: Outline, key: Array
-) -> Documents:
-    """Lets a model write the answers, a word at a time, with a cache, constrained to the tries."""
-    g, size = grammar, len(what.tag)
-    rows = jnp.arange(size)
-    asked = g.questions[what.topic, what.question, what.cue]
-    asked_length = g.question_length[what.topic, what.question, what.cue]
-    directed, directed_length = g.directions[what.direction], g.direction_length[what.direction]
-
-    # The place of the next word: turn t, segment (0 question, 1.. slots), word j, trie node.
-    class Place(NamedTuple):
-        turn: Int[Array, " B"]
-        segment: Int[Array, " B"]
-        word: Int[Array, " B"]
-        node: Int[Array, " B"]
-        choice: Int[Array, "B T S"]
-
-    def step(
-        carry: tuple[Place, Cache, Int[Array, " B"]], position: Array
-    ) -> tuple[tuple[Place, Cache, Int[Array, " B"]], None]:
-        place, cache, token = carry
-        out: Any = network.apply({"params": params}, token[:, None], cache)
-        logits, cache = out
-        logits = logits[:, 0]
-        turn = jnp.minimum(place.turn, g.turns - 1)
-        slot, x = jnp.maximum(place.segment - 1, 0), what.context[rows, turn]
-        # What the model may say, and what it says.
-        tokens = g.child_token[slot, x, place.node]
-        real = jnp.arange(tokens.shape[-1]) < g.child_count[slot, x, place.node][:, None]
-        scores = jnp.where(real, logits[rows[:, None], tokens], -jnp.inf)
-        noise = jax.random.gumbel(jax.random.fold_in(key, position), scores.shape)
-        branch = jnp.argmax(scores + noise, -1)
-        said, node = tokens[rows, branch], g.child_node[slot, x, place.node][rows, branch]
-        # Which of the three kinds of word comes next.
-        in_direction = position < directed_length
-        in_question = ~in_direction & (place.segment == 0)
-        in_slot = ~in_direction & (place.segment > 0)
-        forced = jnp.where(
-            in_direction,
-            directed[:, jnp.minimum(position, directed.shape[1] - 1)] if directed.shape[1] else 0,
-            asked[rows, turn, jnp.minimum(place.word, asked.shape[-1] - 1)],
-        )
-        token = jnp.where(in_slot, said, forced)
-        phrase = g.leaf[slot, x, node]
-        done = in_slot & (phrase >= 0)
-        choice = place.choice.at[rows, turn, slot].set(
-            jnp.where(done & (place.turn < g.turns), phrase, place.choice[rows, turn, slot])
-        )
-        last_asked = in_question & (place.word + 1 == asked_length[rows, turn])
-        leaves = done | last_asked
-        ends = done & (place.segment == len(SLOTS))
-        segment = jnp.where(ends, 0, place.segment + leaves)
-        word = jnp.where(leaves | in_direction, 0, place.word + 1)
-        node = jnp.where(in_slot & ~done, node, 0)
-        return (Place(place.turn + ends, segment, word, node, choice), cache, token), None
-
-    start = Place(*(jnp.zeros(size, jnp.int32),) * 4, jnp.zeros((size, g.turns, len(SLOTS)), int))
-    cache = empty_cache(network.config, size, g.length)
-    carry = (start, cache, g.tag_token[what.tag])
-    (place, _, _), _ = jax.lax.scan(step, carry, jnp.arange(g.length - 1))
-    return worlds.render(g, what, place.choice, jnp.full(size, worlds.NOBODY, jnp.int32))

@@ -10,22 +10,24 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from toylab import bayes
 from toylab import world as worlds
 from toylab.grammar import contexts, tag_names
-from toylab.measures import atoms, ladder, traits
+from toylab.measures import atoms, climb, families, traits
 from toylab.measures.policy import Branches, ModelPolicy, Policy
 from toylab.stages import Lab, Params
 from toylab.world import Cast, Documents, World
 
-FAMILIES = ("F0", "F1", "F2")
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How many documents a reading takes: `fit` for the weights, `score` for the exact sums."""
+    """How many documents a reading takes: `fit` for the weights, `score` for the exact sums.
+
+    With `held_out` = 0 the ladder ends at F2, cheap enough to be read while training goes on; with
+    more, that many decide when the wider families stop fitting, and the whole ladder is read.
+    """
 
     fit: int = 1024
+    held_out: int = 0
     score: int = 512
     tag: str = "assistant"
 
@@ -88,55 +90,56 @@ def prepare(lab: Lab, policy: Policy, key: Array, settings: Settings) -> Base:
     return Base(blurred, nuisances)
 
 
-@jax.jit
-def _climb(world: World, cast: Cast, log_prior: Array, written: Any, scored: Any) -> dict[str, Any]:
-    """All families of one cast: weights and certificates on one part, exact sums on the other."""
-    grammar = world.grammar
-    larger = atoms.temper(grammar, cast)
-    likelihood = bayes.document_log_likelihood
-    fits = {
-        "F1": ladder.fit_weights(likelihood(cast, written[0])),
-        "F2": ladder.fit_weights(likelihood(larger, written[0])),
-    }
-    weights = {"F0": log_prior} | {name: fit.log_weights for name, fit in fits.items()}
-    scores = {
-        name: ladder.unexplained(grammar, larger if name == "F2" else cast, weights[name], *scored)
-        for name in FAMILIES
-    }
-    return {"fits": fits, "scores": scores}
-
-
 def read(lab: Lab, base: Base, policy: Policy, key: Array, settings: Settings) -> dict[str, Any]:
     """The reading of one policy under one tag, as plain numbers and lists.
 
-    For each cast: `F0`, `F1`, `F2` in nats a document with `*_error` (standard errors), `gap1` and
-    `gap2` (certificates), `weights` (K) and `powers` (weight of each power in F2), `where`
-    (topic x slot) and `turns` (turn x slot) of what F2 leaves. `outside` is the mean probability of
-    words that the grammar forbids, `items` the trait vector.
+    For each cast: every family (`F0`, `F1`, `F2`, and with documents held out `F3`, `F4` and
+    `F4 flat`) in nats a document with `*_error` (standard errors), `gap1` and `gap2` (certificates),
+    `weights` (K), `powers` (weight of each power in F2), `where` (topic x slot) and `turns` (turn x
+    slot) of what the widest of F2 and F3 leaves, and the ten `worst` documents' nats. `outside` is
+    the mean probability of words that the grammar forbids, `items` the trait vector.
     """
     world, tag = lab.world, tag_names(lab.corpus).index(settings.tag)
-    documents, branches = _answers(policy, world, key, settings.fit + settings.score, tag)
-    written, scored = _split((documents, branches), settings.fit)
+    size = settings.fit + settings.held_out + settings.score
+    everything = _answers(policy, world, key, size, tag)
+    (written, _), rest = _split(everything, settings.fit)
+    (held_out, _), scored = _split(rest, settings.held_out)
     out: dict[str, Any] = {}
     for name, cast in base.casts.items():
-        climbed = jax.device_get(_climb(world, cast, world.log_prior[tag], written, scored))
-        row: dict[str, Any] = {}
-        for family, score in climbed["scores"].items():
-            row[family] = float(score.mean)
-            row[f"{family}_error"] = float(score.error)
-        row["gap1"], row["gap2"] = (float(climbed["fits"][f].gap) for f in ("F1", "F2"))
-        row["weights"] = np.exp(climbed["fits"]["F1"].log_weights).tolist()
-        powers = np.exp(climbed["fits"]["F2"].log_weights)
-        row["powers"] = powers.reshape(len(atoms.POWERS), -1).sum(1).tolist()
-        row["where"] = _by_topic(lab, climbed["scores"]["F2"].where).tolist()
-        row["turns"] = climbed["scores"]["F2"].turns.tolist()
-        out[name] = row
+        found = climb.climb(
+            world,
+            cast,
+            world.log_prior[tag],
+            written,
+            held_out if settings.held_out else None,
+            scored,
+        )
+        out[name] = _plain(lab, jax.device_get(found))
+    documents, branches = everything
     places = jnp.sum(jnp.any(jnp.isfinite(branches.logp), -1))
     out["outside"] = float(jnp.sum(branches.outside) / places)
     out["items"] = np.asarray(
         traits.measured(lab.corpus, world.grammar, documents, branches)
     ).tolist()
     return out
+
+
+def _plain(lab: Lab, found: climb.Ladder) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for family, score in found.scores.items():
+        row[family] = float(score.mean)
+        row[f"{family}_error"] = float(score.error)
+    row["gap1"], row["gap2"] = (float(found.gaps[family]) for family in ("F1", "F2"))
+    members = [found.members[name] for name in ("F1", "F2")]
+    f1, f2 = (np.exp(m.log_weights) for m in members if isinstance(m, families.Mixture))
+    characters, powers = len(lab.corpus.characters), len(atoms.POWERS)
+    row["weights"] = f1[:characters].tolist()
+    row["powers"] = f2[: characters * powers].reshape(powers, -1).sum(1).tolist()
+    left = found.scores.get("F3", found.scores["F2"])
+    row["where"] = _by_topic(lab, np.asarray(left.where)).tolist()
+    row["turns"] = left.turns.tolist()
+    row["worst"] = sorted(left.each.tolist())[-10:]
+    return row
 
 
 def _by_topic(lab: Lab, where: np.ndarray) -> np.ndarray:

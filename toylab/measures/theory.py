@@ -6,12 +6,14 @@ mixture that matches the documents. Both have one free exchange rate τ, which `
 one trained trait; every other trait, voice and tell is then predicted with nothing fitted.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Float
 
 from toylab import bayes
 
@@ -38,7 +40,7 @@ def one_author_a_document(
         responsibility = jnp.mean(jax.nn.softmax(log_weights + evidence, -1), 0)
         return jnp.log((tau * responsibility + prior) / (tau + 1))
 
-    return jax.lax.fori_loop(0, 500, step, log_prior)
+    return jax.lax.fori_loop(0, 300, step, log_prior)
 
 
 THEORIES: dict[str, Theory] = {
@@ -51,35 +53,47 @@ class Prediction(NamedTuple):
     """A theory with its rate: predicted items, weights, and whether the fit had saturated."""
 
     tau: float
-    log_weights: Float[Array, " K"]
-    items: Float[Array, " I"]
+    log_weights: np.ndarray
+    items: np.ndarray
     saturated: bool
 
 
+@functools.partial(jax.jit, static_argnames="name")
+def weights_by_rate(
+    name: str, log_prior: Float[Array, " K"], evidence: Float[Array, "B K"]
+) -> Float[Array, "R K"]:
+    """What a theory says the weights are, at each of `RATES`."""
+    rule = THEORIES[name]
+    return jax.lax.map(
+        lambda tau: rule(log_prior, evidence, tau), jnp.array(RATES), batch_size=len(RATES)
+    )
+
+
 def fit_rate(
-    theory: Theory,
-    log_prior: Float[Array, " K"],
-    evidence: Float[Array, "B K"],
-    characters: Float[Array, "I K"],
-    measured: Float[Array, " I"],
-    fitted: Bool[Array, " I"],
+    log_weights: Float[ArrayLike, "R K"],
+    characters: Float[ArrayLike, "I K"],
+    measured: Float[ArrayLike, " I"],
+    fitted: Bool[ArrayLike, " I"],
 ) -> Prediction:
     """Chooses τ so that the `fitted` items of `measured` come out best, in least squares.
 
     Saturated means that the prediction there no longer depends on τ (it is within 0.02 of its limit
     for large τ), so the rate is only a lower bound.
     """
-    weights = jax.vmap(lambda tau: theory(log_prior, evidence, tau))(jnp.array(RATES))
-    predicted = jnp.exp(weights) @ characters.T
-    error = jnp.sum((predicted - measured) ** 2 * fitted, -1)
-    best = int(jnp.argmin(error))
-    gap = jnp.max(jnp.abs(predicted[best] - predicted[-1]) * fitted)
+    weights, table = np.asarray(log_weights), np.asarray(characters)
+    predicted, chosen = np.exp(weights) @ table.T, np.asarray(fitted)
+    error = np.sum((predicted - np.asarray(measured))[:, chosen] ** 2, -1)
+    best = int(np.argmin(error))
+    gap = np.max(np.abs(predicted[best] - predicted[-1])[chosen])
     return Prediction(RATES[best], weights[best], predicted[best], bool(gap < SATURATED))
 
 
 def explained(
-    predicted: Float[Array, " I"], measured: Float[Array, " I"], before: Float[Array, " I"]
+    predicted: Float[ArrayLike, " I"],
+    measured: Float[ArrayLike, " I"],
+    before: Float[ArrayLike, " I"],
 ) -> float:
     """R² on changes, against the rival that nothing moves: 1 − Σ(m − p)² / Σ(m − before)²."""
-    missed = jnp.sum((measured - predicted) ** 2)
-    return float(1 - missed / jnp.maximum(jnp.sum((measured - before) ** 2), 1e-12))
+    missed = np.sum((np.asarray(measured) - np.asarray(predicted)) ** 2)
+    moved = np.sum((np.asarray(measured) - np.asarray(before)) ** 2)
+    return float(1 - missed / max(moved, 1e-12))

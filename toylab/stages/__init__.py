@@ -1,5 +1,6 @@
 """Stages of training: what a path from random parameters to a trained model is made of."""
 
+from toylab.stages.anchored import Anchored
 from toylab.stages.base import (
     EVALUATE,
     MEASURE,
@@ -14,24 +15,42 @@ from toylab.stages.base import (
     segments,
     train_key,
 )
+from toylab.stages.dpo import Dpo
 from toylab.stages.pretrain import Pretrain
+from toylab.stages.rl import Rl
 from toylab.stages.sft import Sft
+from toylab.stages.targets import FollowsCue, Persona, Rule, Says, Target, Unheard
 
-KINDS: dict[str, type[Stage]] = {"pretrain": Pretrain, "sft": Sft}
+KINDS: dict[str, type[Stage]] = {
+    "pretrain": Pretrain,
+    "sft": Sft,
+    "dpo": Dpo,
+    "rl": Rl,
+    "anchored": Anchored,
+}
 
 __all__ = [
     "EVALUATE",
     "KINDS",
     "MEASURE",
+    "Anchored",
     "Context",
     "Diverged",
+    "Dpo",
+    "FollowsCue",
     "Lab",
     "Metrics",
     "Params",
+    "Persona",
     "Pretrain",
+    "Rl",
+    "Rule",
+    "Says",
     "Sft",
     "Stage",
     "State",
+    "Target",
+    "Unheard",
     "begin",
     "segments",
     "train_key",

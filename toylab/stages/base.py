@@ -9,8 +9,10 @@ them, and a resumed run is bit-identical to one that never stopped.
 import abc
 import dataclasses
 import functools
+import sys
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Self
+from types import ModuleType
+from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -108,7 +110,12 @@ class Diverged(ArithmeticError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stage(abc.ABC):
-    """One leg of a path from random parameters to a trained model."""
+    """One leg of a path from random parameters to a trained model.
+
+    A stage that `refers` is given its *reference*, the parameters that it started from.
+    """
+
+    refers: ClassVar[bool] = False
 
     steps: int = number(100, low=0, help="optimiser steps")
     batch: int = choice(64, help="documents a step")
@@ -131,6 +138,15 @@ class Stage(abc.ABC):
         """What a person calls it: part of a run folder's name."""
         return self.kind
 
+    @property
+    def modules(self) -> tuple[ModuleType, ...]:
+        """The source on which its results depend, besides what all stages share."""
+        return (sys.modules[type(self).__module__],)
+
+    def lasting(self, steps: int) -> Self:
+        """The same stage with another number of steps."""
+        return dataclasses.replace(self, steps=steps)
+
     def check(self, corpus: Corpus) -> None:  # noqa: B027 - most stages name nothing
         """Raises `ValueError` if the stage names something that the corpus lacks."""
 
@@ -139,8 +155,13 @@ class Stage(abc.ABC):
         return {}
 
     @abc.abstractmethod
-    def draw(self, context: Context, key: Array, step: Array) -> Any:
-        """The batch of a step; `key` is that of the run, not yet folded with the step."""
+    def draw(
+        self, context: Context, params: Params, reference: Params, key: Array, step: Array
+    ) -> Any:
+        """The batch of a step; `key` is that of the run, not yet folded with the step.
+
+        `reference` is empty for a stage that does not refer to it.
+        """
 
     @abc.abstractmethod
     def loss(self, context: Context, params: Params, batch: Any) -> tuple[Array, Metrics]:
@@ -189,11 +210,12 @@ def train_key(seed: int, position: int) -> Array:
     return jax.random.fold_in(key, position)
 
 
-@functools.partial(jax.jit, static_argnums=0, donate_argnums=4)
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=5)
 def _advance(
     structure: Stage,
     numbers: dict[str, Array],
     context: Context,
+    reference: Params,
     key: Array,
     state: State,
     until: Array,
@@ -202,7 +224,7 @@ def _advance(
     transformation = stage.transformation()
 
     def one(state: State) -> tuple[State, Metrics]:
-        batch = stage.draw(context, key, state.step)
+        batch = stage.draw(context, state.params, reference, key, state.step)
         gradient = jax.value_and_grad(
             lambda params: stage.loss(context, params, batch), has_aux=True
         )
@@ -228,13 +250,22 @@ def _advance(
 
 
 def segments(
-    lab: Lab, stage: Stage, state: State, key: Array, at: Iterable[int]
+    lab: Lab,
+    stage: Stage,
+    state: State,
+    key: Array,
+    at: Iterable[int],
+    reference: Params | None = None,
 ) -> Iterator[tuple[State, Metrics]]:
     """Runs a stage from point to point; yields the state at each and the mean metrics since.
 
-    Points at or before the state's step are passed over. The state that goes in is consumed. Raises
-    `Diverged` when the loss or a parameter is not finite; what was yielded before is still good.
+    Points at or before the state's step are passed over. The state that goes in is consumed; the
+    `reference`, which a stage that refers must be given, is not. Raises `Diverged` when the loss or
+    a parameter is not finite; what was yielded before is still good.
     """
+    if stage.refers and not reference:
+        raise TypeError(f"{stage.kind} needs the parameters that it started from")
+    reference = reference if stage.refers and reference else {}
     structure, numbers = stage.structure(), stage.numbers()
     context = Context(lab.network, lab.world, stage.names(lab.corpus))
     for point in sorted(set(at)):
@@ -242,7 +273,7 @@ def segments(
             continue
         before = int(state.step)
         state, metrics = _advance(
-            structure, numbers, context, key, state, jnp.asarray(point, jnp.int32)
+            structure, numbers, context, reference, key, state, jnp.asarray(point, jnp.int32)
         )
         watched = (metrics["loss"], metrics["gradient_norm"], optax.global_norm(state.params))
         if not all(map(jnp.isfinite, watched)):

@@ -24,3 +24,25 @@ def cross_entropy(
     weight = counted[:, 1:].astype(logits.dtype)
     total = -jnp.sum(token_log_likelihood(logits, tokens) * weight)
     return total / jnp.maximum(jnp.sum(weight), 1.0)
+
+
+def dpo_loss(
+    chosen: Float[Array, " N"], rejected: Float[Array, " N"], beta: float | Array
+) -> Float[Array, ""]:
+    """Mean of −log sigmoid(β · (chosen − rejected)) over N pairs, in nats a pair.
+
+    `chosen` and `rejected` are log(π / π_ref) of the two answers (Rafailov et al. 2023, eq. 7).
+    """
+    return -jnp.mean(jax.nn.log_sigmoid(beta * (chosen - rejected)))
+
+
+def rloo_loss(logp: Float[Array, "G N"], returns: Float[Array, "G N"]) -> Float[Array, ""]:
+    """A scalar whose gradient is the policy gradient, for N samples of each of G prompts.
+
+    `logp` is that of the whole sample under the policy that drew it. Each sample's baseline is the
+    mean return of the N − 1 others (Kool et al. 2019; Ahmadian et al. 2024). Advantages are not
+    divided by their standard deviation, which would weigh prompts by how little is at stake there
+    (Liu et al. 2025). The value itself means nothing.
+    """
+    others = (jnp.sum(returns, 1, keepdims=True) - returns) / (returns.shape[1] - 1)
+    return -jnp.mean(jax.lax.stop_gradient(returns - others) * logp)

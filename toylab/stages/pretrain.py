@@ -49,7 +49,9 @@ class Pretrain(Stage):
     embedding_rate: float = number(0.02, help="peak rate of the embeddings (Adam)")
     warmup: int = number(50, help="steps of warm-up")
 
-    def draw(self, context: Context, key: Array, step: Array) -> Documents:
+    def draw(
+        self, context: Context, params: Params, reference: Params, key: Array, step: Array
+    ) -> Documents:
         return worlds.sample(context.world, jax.random.fold_in(key, step), self.batch)
 
     def loss(self, context: Context, params: Params, batch: Documents) -> tuple[Array, Metrics]:

@@ -68,7 +68,9 @@ class Sft(Stage):
         plain = (jnp.arange(len(SLOTS)) != STANCE) & ~names["voiced"]
         return worlds.render(world.grammar, what, jnp.where(plain, 0, said), author)
 
-    def draw(self, context: Context, key: Array, step: Array) -> Documents:
+    def draw(
+        self, context: Context, params: Params, reference: Params, key: Array, step: Array
+    ) -> Documents:
         indices = step * self.batch + jnp.arange(self.batch)
         count = jnp.asarray(self.documents, jnp.int32)
         pooled = indices % jnp.maximum(count, 1)

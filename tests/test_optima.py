@@ -1,0 +1,250 @@
+"""Losses, gradients and optima of post-training, against numbers by hand and sums over everything.
+
+A *tabular* policy is a cast of one atom whose tables are free; the losses take log-probabilities,
+so they can't tell it from a transformer.
+"""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import scipy.optimize
+
+from tests.brute import Brute
+from tests.checks import rendered, same
+from tests.post import BOTH, MORE, SFT, batch_of, context_of, flat, sharp, tea_documents
+from toylab import bayes
+from toylab import world as worlds
+from toylab.stages import Anchored, Dpo, Lab, Rl, losses, train_key
+from toylab.stages.anchored import Held
+from toylab.stages.targets import rewards
+from toylab.world import Cast, Documents
+
+BETA = 0.5
+
+# -------------------------------------------------------------------------------- losses by hand
+
+
+def test_dpo_loss_by_hand() -> None:
+    # β = ln 3 and margins of 1 and -1: the preferred answer has odds 3 to 1, then 1 to 3.
+    got = losses.dpo_loss(jnp.array([1.0, 0.5]), jnp.array([0.0, 1.5]), np.log(3))
+    same(got, (np.log(4 / 3) + np.log(4)) / 2, 1e-6)
+
+
+def test_rloo_loss_by_hand() -> None:
+    # The others earn 2.5, 1 and 2.5 on average, so the advantages are -1.5, 3 and -1.5.
+    logp, returns = jnp.array([[-1.0, -2.0, -4.0]]), jnp.array([[1.0, 4.0, 1.0]])
+    same(losses.rloo_loss(logp, returns), -(1.5 - 6.0 + 6.0) / 3, 1e-6)
+    slope = jax.grad(losses.rloo_loss)
+    wanted = np.array([[1.5, -3.0, 1.5]]) / 3
+    same(slope(logp, returns), wanted, 1e-6)
+    same(slope(logp, returns + 7), wanted, 1e-5)  # a baseline
+    same(slope(logp, 2 * returns), 2 * wanted, 1e-6)  # no division by the standard deviation
+    two = slope(jnp.tile(logp, (2, 1)), jnp.concatenate([returns, jnp.ones((1, 3))]))
+    same(two, np.concatenate([wanted / 2, np.zeros((1, 3))]), 1e-6)  # each group has its own
+
+
+def test_no_gradient_flows_through_the_returns() -> None:
+    returns = jnp.array([[1.0, 4.0]])
+    got = jax.grad(lambda r: losses.rloo_loss(jnp.array([[-1.0, -2.0]]), r))(returns)
+    same(got, [[0, 0]], 0)
+
+
+# ------------------------------------------------------------------------------ gradients, values
+
+
+def scorer(lab: Lab, stage, documents: Documents):
+    context = context_of(lab, stage)
+    return jax.jit(lambda params: stage.score(context, params, documents))
+
+
+def agrees(lab: Lab, stage, exact, steps: int = 40) -> None:
+    """Gradients on drawn batches, against the exact one: along itself and in random directions."""
+    context, params, reference = context_of(lab, stage), sharp(lab, 0), sharp(lab, 1)
+
+    @jax.jit
+    def sampled(step):
+        batch = stage.draw(context, params, reference, train_key(0, 1), step)
+        return jax.grad(lambda p: stage.loss(context, p, batch)[0])(params)
+
+    wanted = flat(jax.jit(jax.grad(exact))(params))
+    got = np.array([flat(sampled(step)) for step in range(steps)])
+    along = wanted / np.linalg.norm(wanted)
+    others = np.random.default_rng(0).normal(size=(20, len(wanted)))
+    directions = np.concatenate([along[None], others])
+    projected = (got - wanted) @ directions.T
+    error = projected.std(0, ddof=1) / np.sqrt(steps)
+    assert error[0] < 0.03 * np.linalg.norm(wanted)  # sharp enough to see an error of a tenth
+    assert np.abs(projected.mean(0) / error).max() < 4
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5])
+def test_the_gradient_of_rl_is_that_of_the_expected_return(lab: Lab, twin: Brute, beta) -> None:
+    stage = Rl(batch=1024, samples=4, target=MORE, topics=("tea",), beta=beta)
+    documents, size = tea_documents(lab, twin)
+    score = scorer(lab, stage, documents)
+    reward = rewards(MORE.arrays(twin.corpus), documents).sum(1)
+    reference = score(sharp(lab, 1))
+    same(jnp.exp(reference).reshape(4, size).sum(1), np.ones(4), 1e-4)
+
+    def exact(params):
+        logp = score(params)
+        return -jnp.sum(jnp.exp(logp) * (reward - beta * (logp - reference))) / 4
+
+    agrees(lab, stage, exact)
+
+
+def test_the_gradient_of_dpo_is_that_of_the_expected_loss(lab: Lab, twin: Brute) -> None:
+    stage = Dpo(batch=1024, target=MORE, topics=("tea",), beta=0.5)
+    documents, size = tea_documents(lab, twin)
+    score = scorer(lab, stage, documents)
+    reward = rewards(MORE.arrays(twin.corpus), documents).sum(1).reshape(4, size)
+    reference = score(sharp(lab, 1)).reshape(4, size)
+
+    def exact(params):
+        ratio = score(params).reshape(4, size) - reference
+        chance = jnp.exp(reference[:, :, None] + reference[:, None, :])
+        preferred = jax.nn.sigmoid(reward[:, :, None] - reward[:, None, :])
+        loss = -jax.nn.log_sigmoid(0.5 * (ratio[:, :, None] - ratio[:, None, :]))
+        return 2 * jnp.sum(chance * preferred * loss) / 4  # either may be the preferred one
+
+    agrees(lab, stage, exact)
+
+
+def test_the_anchor_is_the_divergence_from_the_reference(lab: Lab, twin: Brute) -> None:
+    """Averaged over the cast's documents; here on the reference's own, summed over all of them."""
+    stage = Anchored(inner=SFT, beta=3.0)
+    context, documents = context_of(lab, stage), tea_documents(lab, twin)[0]
+    inner = batch_of(lab, SFT)
+    score = scorer(lab, Dpo(target=MORE), documents)
+    params, reference = sharp(lab, 0), sharp(lab, 1)
+    p, q = (np.asarray(score(each), float) for each in (reference, params))
+    weight, wanted = np.exp(p) / 4, np.sum(np.exp(p) / 4 * (p - q))
+
+    @jax.jit
+    def losses_of(document):
+        one = jax.tree.map(lambda leaf: leaf[None], document)
+        batch = Held(inner, one, stage._branches(context, reference, one))
+        loss, metrics = stage.loss(context, params, batch)
+        return metrics["anchor"], loss - metrics["inner_loss"]
+
+    each, total = jax.lax.map(losses_of, documents)
+    same(weight @ np.asarray(each, float), wanted, 1e-4)
+    same(total, 3 * each, 1e-4)
+    assert wanted > 0.05
+
+
+# ------------------------------------------------------------------- a tabular policy finds π*
+
+
+def tabular(theta) -> Cast:
+    return Cast(logp=jax.nn.log_softmax(theta, 2)[..., None], prefix_logp=jnp.zeros(()))
+
+
+def start(lab: Lab):
+    """The reference: everyone at once, each slot by itself."""
+    logp = jax.nn.logsumexp(lab.world.cast.logp, -1)
+    return jnp.where(jnp.isfinite(logp), logp, -1e9)
+
+
+def table_logp(theta, documents: Documents):
+    return jnp.sum(bayes.log_likelihood(tabular(theta), documents)[..., 0], (1, 2))
+
+
+def dpo_table_loss(lab: Lab, names, theta, reference, key):
+    keys = jax.random.split(key, 3)
+    what = worlds.outline(lab.world, keys[0], 1024, tag=0, direction=0)
+    what = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), what)
+    documents = table_answers(lab, reference, what, keys[1])
+    ratio = table_logp(theta, documents) - table_logp(reference, documents)
+    (a, b), (r, s) = ratio.reshape(2, -1), rewards(names, documents).sum(1).reshape(2, -1)
+    first = jax.random.bernoulli(keys[2], jax.nn.sigmoid(r - s))
+    return losses.dpo_loss(jnp.where(first, a, b), jnp.where(first, b, a), BETA)
+
+
+def rl_table_loss(lab: Lab, names, theta, reference, key):
+    keys = jax.random.split(key)
+    what = worlds.outline(lab.world, keys[0], 128, tag=0, direction=0)
+    what = jax.tree.map(lambda leaf: jnp.repeat(leaf, 8, 0), what)
+    documents = table_answers(lab, theta, what, keys[1])
+    logp = table_logp(theta, documents)
+    ratio = jax.lax.stop_gradient(logp) - table_logp(reference, documents)
+    returns = rewards(names, documents).sum(1) - BETA * ratio
+    return losses.rloo_loss(logp.reshape(-1, 8), returns.reshape(-1, 8))
+
+
+def table_answers(lab: Lab, theta, what, key) -> Documents:
+    who = jnp.zeros(len(what.tag), jnp.int32)
+    choice = worlds.speak(tabular(theta), key, what.context, who)
+    return worlds.render(lab.world.grammar, what, choice, who)
+
+
+@pytest.mark.parametrize("loss", [rl_table_loss, dpo_table_loss], ids=["rl", "dpo"])
+def test_a_tabular_policy_converges_to_the_tilted_reference(lab: Lab, twin: Brute, loss) -> None:
+    """π* ∝ π_ref · exp(reward / β), with the policy's own start as reference."""
+    names, reference, steps = BOTH.arrays(twin.corpus), start(lab), 1500
+    optimiser = optax.adam(optax.cosine_decay_schedule(0.05, steps))
+
+    def one(carry, step):
+        theta, state = carry
+        slope = jax.grad(lambda t: loss(lab, names, t, reference, jax.random.key(step)))(theta)
+        updates, state = optimiser.update(slope, state)
+        return (optax.apply_updates(theta, updates), state), None
+
+    run = jax.jit(
+        lambda theta: jax.lax.scan(one, (theta, optimiser.init(theta)), jnp.arange(steps))
+    )
+    (theta, _), _ = run(reference)
+    for asks in itertools.product([(0, 0, 0), (0, 0, 1), (1, 0, 0)], repeat=2):
+        documents = rendered(lab.world, twin, twin.outline(0, asks))
+        before, after = (np.asarray(table_logp(t, documents)) for t in (reference, theta))
+        best = bayes.tilt(before, rewards(names, documents).sum(1), BETA)
+        same(np.exp(after).sum(), 1, 1e-4)
+        assert 0.5 * np.abs(np.exp(after) - np.exp(best)).sum() <= 0.02
+        assert 0.5 * np.abs(np.exp(before) - np.exp(best)).sum() > 0.3
+
+
+def test_soft_values_when_later_questions_are_not_known() -> None:
+    """Two turns, each with one of two questions and three answers; the reference remembers."""
+    generator = np.random.default_rng(0)
+    beta, first = 0.5, jax.nn.log_softmax(jnp.array(generator.normal(size=(2, 3))))
+    second = jax.nn.log_softmax(jnp.array(2 * generator.normal(size=(2, 3, 2, 3))))
+    early, late = (jnp.array(generator.normal(size=p.shape)) for p in (first, second))
+    payoff = early + jnp.mean(bayes.soft_value(second, late, beta), -1)
+    value = jnp.mean(bayes.soft_value(first, payoff, beta))
+    best = bayes.tilt(first, payoff, beta), bayes.tilt(second, late, beta)
+
+    def expected(one, two):
+        """E[reward] − β KL, question by question and answer by answer."""
+        total = 0.0
+        for q, a, r, b in np.ndindex(second.shape):
+            chance = jnp.exp(one[q, a] + two[q, a, r, b]) / 4
+            ratio = one[q, a] - first[q, a] + two[q, a, r, b] - second[q, a, r, b]
+            total += chance * (early[q, a] + late[q, a, r, b] - beta * ratio)
+        return total
+
+    same(expected(*best), value, 1e-5)
+
+    @jax.jit
+    @jax.value_and_grad
+    def objective(raw):
+        one, two = raw[:6].reshape(2, 3), raw[6:].reshape(second.shape)
+        return -expected(jax.nn.log_softmax(one), jax.nn.log_softmax(two))
+
+    def cost(raw):
+        score, slope = objective(jnp.asarray(raw, jnp.float32))
+        return float(score), np.asarray(slope, float)
+
+    found = scipy.optimize.minimize(cost, np.zeros(42), jac=True, method="L-BFGS-B")
+    same(-found.fun, value, 1e-4)
+    got = jax.nn.softmax(jnp.asarray(found.x[:6], jnp.float32).reshape(2, 3))
+    same(got, jnp.exp(best[0]), 0.01)
+    # Whoever knew the second question as well could do better.
+    earned = early[:, :, None] + bayes.soft_value(second, late, beta)
+    known = bayes.soft_value(
+        jnp.moveaxis(first[:, :, None], 1, 2), jnp.moveaxis(earned, 1, 2), beta
+    )
+    assert jnp.mean(known) > value + 1e-3

@@ -1,0 +1,69 @@
+"""Direct preference optimisation: pairs of answers, of which one is preferred."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from toylab.stages import losses
+from toylab.stages.base import Context, Metrics, Params, number
+from toylab.stages.targets import Rewarded, rewards
+from toylab.world import Documents
+
+
+class Pairs(NamedTuple):
+    """N pairs of documents, the first of every pair and then the second of every pair.
+
+    `reference` is log π_ref of all answers of a document, `first` whether the first is preferred.
+    """
+
+    documents: Documents
+    reference: Float[Array, " 2N"]
+    first: Bool[Array, " N"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dpo(Rewarded):
+    """Direct preference optimisation (Rafailov et al. 2023), whole documents at a time.
+
+    Both documents of a pair are the reference's answers to one outline. The first is preferred with
+    probability sigmoid(difference of their rewards) (Bradley & Terry 1952), so that every answer
+    has support on both sides, and the optimum π* ∝ π_ref · exp(reward / β) is that of `Rl` with the
+    same target and β. `batches` = 0 draws pairs for ever; otherwise that many batches are drawn
+    once, preferences included, and gone through in turn.
+    """
+
+    batches: int = number(0, help="how many batches of pairs; 0: fresh ones for ever")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch % 2:
+            raise ValueError(f"dpo.batch: {self.batch} must be even: a pair is two documents")
+
+    def draw(
+        self, context: Context, params: Params, reference: Params, key: Array, step: Array
+    ) -> Pairs:
+        count = jnp.asarray(self.batches, jnp.int32)
+        step = jnp.where(count > 0, step % jnp.maximum(count, 1), step)
+        outlined, answered, preferred = jax.random.split(jax.random.fold_in(key, step), 3)
+        pairs = self.batch // 2
+        what = jax.tree.map(
+            lambda leaf: jnp.concatenate([leaf, leaf]), self.outline(context, outlined, pairs)
+        )
+        documents = self.answer(context, reference, what, answered)
+        one, other = jnp.sum(rewards(context.names, documents), 1).reshape(2, pairs)
+        return Pairs(
+            documents,
+            self.score(context, reference, documents),
+            jax.random.bernoulli(preferred, jax.nn.sigmoid(one - other)),
+        )
+
+    def loss(self, context: Context, params: Params, batch: Pairs) -> tuple[Array, Metrics]:
+        ratio = self.score(context, params, batch.documents) - batch.reference
+        one, other = ratio.reshape(2, -1)
+        chosen = jnp.where(batch.first, one, other)
+        rejected = jnp.where(batch.first, other, one)
+        metrics = {"chosen": jnp.mean(chosen), "rejected": jnp.mean(rejected)}
+        return losses.dpo_loss(chosen, rejected, self.beta), metrics
