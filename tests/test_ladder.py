@@ -244,11 +244,6 @@ def test_a_learned_cast_is_read_off_the_policy(world: World, learned) -> None:
     checks.same(got.sum(2), 1.0)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="`learned` takes the prefixes of the named author and not of the policy, so that "
-    "phrases which share a first word come out wrong; no corpus of ours has any",
-)
 def test_a_learned_cast_is_right_where_phrases_share_a_first_word(learned) -> None:
     got, wanted, _ = learned
     checks.same(got, wanted, 0.03)

@@ -1,8 +1,8 @@
-"""Planted cases: policies put together in known ways, so that what the ladder should say is known."""
+"""Planted cases: policies put together in known ways, so that it is known what to read."""
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -150,7 +150,7 @@ def unsaid_stance(corpus: Corpus, world: World, _: np.random.Generator) -> CastP
     for x, (topic, _, _) in enumerate(contexts(corpus)):
         if corpus.topics[topic].name in STRANGE_TOPICS:
             count = len(corpus.topics[topic].answers)
-            said = likeliest[x, :count].argmin()
+            said = int(likeliest[x, :count].argmin())
             logp[STANCE, x, :count] = np.log(0.1 / (count - 1))
             logp[STANCE, x, said] = np.log(0.9)
     return CastPolicy(
@@ -169,7 +169,6 @@ class Echo:
     log_weights: Float[Array, " K"]
     after_plain: Float[Array, " K"]
     after_other: Float[Array, " K"]
-    plain: Float[Array, ""]
 
     def joint(self, seen: Evidence) -> Float[Array, "B T S K"]:
         base = Mixture(self.log_weights).joint(seen)
@@ -182,7 +181,7 @@ class Echo:
 def by_history(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
     """Who closes a turn depends on whether its opener was the plain one: no piece does that."""
     hero, other = jnp.array(_one(corpus, HERO)), jnp.array(_one(corpus, OTHER))
-    return CastPolicy(world.cast, Echo(_prior(corpus, world), hero, other, jnp.zeros(())))
+    return CastPolicy(world.cast, Echo(_prior(corpus, world), hero, other))
 
 
 PLANTS: dict[str, Plant] = {
@@ -213,7 +212,7 @@ class Imitate(Stage):
     def label(self) -> str:
         return f"imitate-{self.plant.replace(' ', '-')}"
 
-    def names(self, corpus: Corpus) -> dict[str, Array]:
+    def names(self, corpus: Corpus) -> dict[str, Any]:
         policy = PLANTS[self.plant].make(corpus, worlds.build(corpus), np.random.default_rng(0))
         return {"tag": jnp.array(tag_names(corpus).index("assistant")), "policy": policy}
 

@@ -123,18 +123,45 @@ def phrase_marginals(
     return total / jnp.maximum(asked, 1)[..., None], asked
 
 
+def phrase_tables(
+    grammar: Grammar, documents: Documents, branches: Branches
+) -> tuple[Float[Array, "S X P"], Float[Array, "S X N"]]:
+    """log-probability of each phrase from a policy's mean branches at every node, and node visits.
+
+    Unlike `phrase_marginals` this is a conditional at every branch of the trie, so it does not
+    matter whether the prefixes are the policy's own. Nodes never visited count as even.
+    """
+    g, at = grammar, bayes.decisions(grammar, documents)
+    slot = jnp.arange(len(SLOTS))[:, None]
+    place = (slot, documents.outline.context[..., None, None], at.node)
+    said = jnp.any(at.allowed, -1)
+    visits = jnp.zeros(g.leaf.shape).at[place].add(said)
+    p = jnp.where(at.allowed, jnp.exp(branches.logp), 0.0)
+    total = jnp.zeros(g.child_token.shape).at[place].add(p)
+    real = jnp.arange(total.shape[-1]) < g.child_count[..., None]
+    even = real / jnp.maximum(g.child_count, 1)[..., None]
+    mean = jnp.where(visits[..., None] > 0, total / jnp.maximum(visits, 1)[..., None], even)
+    # Down the trie: the probability of the child that each phrase takes at each of its nodes.
+    here, there = g.walk[..., : g.depth], g.walk[..., 1 : g.depth + 1]
+    index = (jnp.arange(len(SLOTS))[:, None, None, None], jnp.arange(here.shape[1])[:, None, None])
+    takes = (g.child_node[*index, here] == there[..., None]) & real[*index, here]
+    taken = jnp.sum(jnp.where(takes, mean[*index, here], 0.0), -1)
+    inside = jnp.arange(g.depth) < g.phrase_length[..., None]
+    return jnp.sum(jnp.where(inside, jnp.log(jnp.maximum(taken, 1e-9)), 0.0), -1), visits
+
+
 @functools.partial(jax.jit, static_argnames="size")
 def _learned(
     policy: Policy, world: World, key: Array, size: int
-) -> tuple[Float[Array, "S X P K"], Float[Array, "S X K"]]:
+) -> tuple[Float[Array, "S X P K"], Float[Array, "S X N K"]]:
     def one(k: Array) -> tuple[Array, Array]:
         keys = jax.random.split(jax.random.fold_in(key, k))
         what = worlds.outline(world, keys[0], size, tag=k, direction=0)
         documents = worlds.write(world, keys[1], what, jnp.full(size, k))
-        return phrase_marginals(world.grammar, documents, policy.branches(world.grammar, documents))
+        return phrase_tables(world.grammar, documents, policy.branches(world.grammar, documents))
 
-    p, asked = jax.lax.map(one, jnp.arange(world.log_prior.shape[1]))
-    return jnp.moveaxis(p, 0, -1), jnp.moveaxis(asked, 0, -1)
+    logp, visits = jax.lax.map(one, jnp.arange(world.log_prior.shape[1]))
+    return jnp.moveaxis(logp, 0, -1), jnp.moveaxis(visits, 0, -1)
 
 
 def learned(corpus: Corpus, world: World, policy: Policy, key: Array, size: int = 128) -> Cast:
@@ -146,7 +173,6 @@ def learned(corpus: Corpus, world: World, policy: Policy, key: Array, size: int 
     """
     if not corpus.name_share:
         return world.cast
-    p, asked = _learned(policy, world, key, size)
-    logp = jnp.log(jnp.maximum(p, 1e-9))
-    known = (asked > 0)[:, :, None, :] & jnp.isfinite(world.cast.logp)
+    logp, visits = _learned(policy, world, key, size)
+    known = (visits[:, :, 0] > 0)[:, :, None, :] & jnp.isfinite(world.cast.logp)
     return worlds.make_cast(world.grammar, normalise(jnp.where(known, logp, world.cast.logp)))

@@ -94,7 +94,7 @@ def read(lab: Lab, base: Base, policy: Policy, key: Array, settings: Settings) -
     """The reading of one policy under one tag, as plain numbers and lists.
 
     For each cast: every family (`F0`, `F1`, `F2`, and with documents held out `F3`, `F4` and
-    `F4 flat`) in nats a document with `*_error` (standard errors), `gap1` and `gap2` (certificates),
+    `F4 flat`) in nats a document with `*_error` (standard errors), `gap1`, `gap2` (certificates),
     `weights` (K), `powers` (weight of each power in F2), `where` (topic x slot) and `turns` (turn x
     slot) of what the widest of F2 and F3 leaves, and the ten `worst` documents' nats. `outside` is
     the mean probability of words that the grammar forbids, `items` the trait vector.

@@ -89,7 +89,7 @@ class Context:
 
     network: Transformer = dataclasses.field(metadata={"static": True})
     world: World
-    names: dict[str, Array]
+    names: dict[str, Any]
 
     def logits(self, params: Params, tokens: Int[Array, "B L"]) -> Float[Array, "B L V"]:
         """The model's next-token logits."""
@@ -150,8 +150,8 @@ class Stage(abc.ABC):
     def check(self, corpus: Corpus) -> None:  # noqa: B027 - most stages name nothing
         """Raises `ValueError` if the stage names something that the corpus lacks."""
 
-    def names(self, corpus: Corpus) -> dict[str, Array]:
-        """What the fields made with `name()` stand for in a corpus, as arrays."""
+    def names(self, corpus: Corpus) -> dict[str, Any]:
+        """What the fields made with `name()` stand for in a corpus, as pytrees of arrays."""
         return {}
 
     @abc.abstractmethod
