@@ -13,7 +13,13 @@ from tueplots import bundles, figsizes
 from toylab.claims import t_interval
 
 # Okabe & Ito (2008): distinct for every kind of colour vision.
-RUNGS = {"selection": "#0072B2", "exaggeration": "#E69F00", "left": "#D55E00"}
+RUNGS = {
+    "selection": "#0072B2",
+    "exaggeration": "#E69F00",
+    "recombination": "#009E73",
+    "patchwork": "#CC79A7",
+    "left": "#D55E00",
+}
 GREY, GOOD, DARK = "#999999", "#009E73", "#222222"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#222222")
 

@@ -143,8 +143,9 @@ def nowhere(corpus: Corpus, world: World, rng: np.random.Generator) -> CastPolic
     return CastPolicy(_with_atom(world, logp), _newcomer(corpus))
 
 
-def unsaid_stance(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
+def unsaid_stance(corpus: Corpus, world: World, rng: np.random.Generator) -> CastPolicy:
     """On four topics it says what nobody favours; a mixture of characters otherwise."""
+    del rng
     logp = np.array(world.cast.logp)
     likeliest = logp[STANCE].max(-1)
     for x, (topic, _, _) in enumerate(contexts(corpus)):

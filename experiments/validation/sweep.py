@@ -1,0 +1,29 @@
+"""Does the ladder read what was planted?
+
+    ./launch.sh validation
+
+Policies put together in known ways (`plants.py`), first as exact distributions, then learned by
+fine-tuning a pretrained model on documents that they write.
+"""
+
+from experiments.validation.plants import Imitate
+from toylab.lab.sweep import Arm, Sweep
+from toylab.measures.reading import Settings
+
+TRAINED = ("nothing", "other weights", "router", "composition", "unsaid stance", "by history")
+
+SWEEP = Sweep(
+    name="validation",
+    question="Does the ladder read what was planted?",
+    corpus="village",
+    arms={
+        plant.replace(" ", "-"): Arm(
+            title=plant,
+            stages=(Imitate(plant=plant, steps=300, learning_rate=1e-3),),
+            read_at=(),
+        )
+        for plant in TRAINED
+    },
+    reading=Settings(fit=4096, held_out=2048, score=1024),
+    seeds=3,
+)
