@@ -85,7 +85,9 @@ def quick(sweep: Sweep) -> Sweep:
         sweep,
         arms=short,
         pretrain=dataclasses.replace(sweep.pretrain, steps=min(sweep.pretrain.steps, 200)),
-        reading=dataclasses.replace(sweep.reading, fit=256, score=128),
+        reading=dataclasses.replace(
+            sweep.reading, fit=256, held_out=min(sweep.reading.held_out, 128), score=128
+        ),
         seeds=2,
         first_seed=QUICK_SEED,
         quick=True,
