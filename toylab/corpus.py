@@ -115,6 +115,24 @@ class Corpus:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def thaw(content: Mapping[str, Any]) -> Corpus:
+    """The corpus that `dataclasses.asdict` made this of, also by way of JSON."""
+
+    def frozen(value: Any) -> Any:
+        return tuple(map(frozen, value)) if isinstance(value, (list, tuple)) else value
+
+    parts = {"topics": Topic, "directions": Direction, "tags": Tag, "characters": Character}
+    fields: dict[str, Any] = {
+        name: tuple(
+            parts[name](**{key: frozen(value) for key, value in part.items()}) for part in value
+        )
+        if name in parts
+        else frozen(value)
+        for name, value in content.items()
+    }
+    return Corpus(**fields)
+
+
 class _Table:
     """A TOML table that knows where it stands, so that every complaint can say so."""
 

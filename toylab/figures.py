@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tueplots import bundles, figsizes
@@ -59,6 +60,27 @@ def interval(axes: Axes, x: Sequence[float], seeds: np.ndarray, **line: object) 
         axes.fill_between(x, bounds[:, 1], bounds[:, 2], color=colour, alpha=0.25, lw=0)
     for row in seeds:
         axes.plot(x, row, color=colour, alpha=0.25, lw=0.5)
+
+
+BANDS = (
+    ("selection", "F0", "F1"),
+    ("exaggeration", "F1", "F2"),
+    ("recombination", "F2", "F3"),
+    ("patchwork", "F3", "F4"),
+    ("left", "F4", None),
+)
+
+
+def rungs(axes: Axes, table: pd.DataFrame) -> None:
+    """The rungs of the whole ladder as stacked bars, one for each row of a table of families."""
+    x = np.arange(len(table))
+    for rung, high, low in reversed(BANDS):
+        base = table[low].to_numpy() if low else np.zeros(len(table))
+        height = np.maximum(table[high].to_numpy() - base, 0)
+        label = "not explained (F4)" if rung == "left" else rung
+        axes.bar(x, height, bottom=base, color=RUNGS[rung], width=0.7, label=label)
+    axes.plot(x, table["F4 flat"], "_", color=DARK, ms=7, label="lower end")
+    axes.set_xticks(x, [str(label) for label in table.index])
 
 
 def letter(axes: Axes, which: str, title: str) -> None:

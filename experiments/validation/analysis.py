@@ -27,13 +27,6 @@ from toylab.world import Documents, World
 CAST = "learned"
 DRAWS = 3  # independent samples of every exact plant
 FAMILIES = ("F0", "F1", "F2", "F3", "F4", "F4 flat")
-BANDS = (
-    ("selection", "F0", "F1"),
-    ("exaggeration", "F1", "F2"),
-    ("recombination", "F2", "F3"),
-    ("patchwork", "F3", "F4"),
-    ("left", "F4", None),
-)
 
 COLUMNS = {
     "plant": "what was planted",
@@ -168,12 +161,7 @@ def _bars(axes: plt.Axes, table: pd.DataFrame, kind: str) -> None:
     part = table[table.kind == kind]
     names = list(dict.fromkeys(part.plant))
     mean = part.groupby("plant")[list(FAMILIES)].mean().loc[names]
-    x = np.arange(len(names))
-    for rung, high, low in reversed(BANDS):
-        base = mean[low].to_numpy() if low else np.zeros(len(names))
-        height = np.maximum(mean[high].to_numpy() - base, 0)
-        label = "not explained (F4)" if rung == "left" else rung
-        axes.bar(x, height, bottom=base, color=figures.RUNGS[rung], width=0.7, label=label)
+    figures.rungs(axes, mean)
     for i, name in enumerate(names):
         seeds = part[part.plant == name]
         middle, lowest, highest = t_interval(seeds["F4 flat"].to_list())
@@ -182,7 +170,7 @@ def _bars(axes: plt.Axes, table: pd.DataFrame, kind: str) -> None:
     if kind == "trained":
         floor = table[table.kind == "pretrained"]["F4 flat"].mean()
         axes.axhline(floor, ls=":", color=figures.DARK, lw=0.8, label="floor")
-    axes.set_xticks(x, names, rotation=40, ha="right")
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
     axes.axhline(0, color=figures.DARK, lw=0.5)
 
 

@@ -1,6 +1,6 @@
 """Run folders: atomic files, one writer at a time, snapshots that a run resumes from.
 
-A run's folder holds `config.json`, `metrics.jsonl`, event files derived from it,
+A run's folder holds `config.json`, `corpus.json`, `metrics.jsonl`, event files derived from it,
 `state.safetensors` (all that a run resumes from), `snapshots/STEP.safetensors` (parameters, to be
 measured), `readings/` of them, and when it is finished `model.safetensors`.
 """
@@ -22,9 +22,11 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from toylab.corpus import thaw
 from toylab.lab import events
 from toylab.lab.paths import Path
-from toylab.stages import Params, State, begin
+from toylab.model import ModelConfig
+from toylab.stages import Lab, Params, State, begin
 
 
 class StoreError(RuntimeError):
@@ -91,6 +93,7 @@ class Run:
         with open(self.folder / ".lock", "w") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             if not (self.folder / "config.json").exists():
+                write_json(self.folder / "corpus.json", dataclasses.asdict(self.path.lab.corpus))
                 write_json(self.folder / "config.json", self.path.config())
             try:
                 yield
@@ -168,6 +171,17 @@ class Run:
     def readings(self, step: int, digest: str) -> File:
         """Where a reading of the snapshot at a step is, by the digest of measure and settings."""
         return self.folder / "readings" / f"{step:06d}-{digest}.json"
+
+
+def lab_of(folder: File) -> Lab:
+    """The corpus and model size of a run, from its folder."""
+    config = load_json(folder / "config.json")
+    return Lab(thaw(load_json(folder / "corpus.json")), ModelConfig(**config["model"]))
+
+
+def final_params(folder: File, lab: Lab) -> Params:
+    """The parameters at the end of a finished run, from its folder."""
+    return _load(folder / "model.safetensors", jax.eval_shape(lambda: lab.init(0)))
 
 
 def hyperparameters(path: Path) -> Mapping[str, str | float | int | bool]:

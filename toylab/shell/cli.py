@@ -15,6 +15,8 @@ USAGE = """toylab: persona selection against new-goal formation, measured
   ./launch.sh EXPERIMENT [FLAGS]    trains what is missing, measures it, leaves figure and claims
   ./launch.sh EXPERIMENT --help     every flag of an experiment
   ./launch.sh list                  the experiments, a line each, with measured cost
+  ./launch.sh run --corpus=FILE --stages=pretrain,sft:mira,rl:code=cheats    a path of one's own
+  ./launch.sh measure RUN           puts any finished run on the whole ladder
   ./launch.sh corpus check|show|sample|export FILE
   ./launch.sh tensorboard           watches the runs in a browser
   ./launch.sh test                  the tests
@@ -22,7 +24,7 @@ USAGE = """toylab: persona selection against new-goal formation, measured
   --quick   a minute on two scratch seeds: checks plumbing, not science
   --plan    says what would be trained, what is reused, minutes and disk; trains nothing
 """
-COMMANDS = ("list", "corpus", "tensorboard", "help")
+COMMANDS = ("list", "run", "measure", "corpus", "tensorboard", "help")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,6 +48,10 @@ def _dispatch(arguments: list[str]) -> int:
     if command == "tensorboard":
         options = ["--logdir", str(ROOT / "runs"), "--samples_per_plugin", "scalars=5000,text=5000"]
         os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", *options, *rest])
+    if command in ("run", "measure"):
+        from toylab.shell import own
+
+        return getattr(own, command)(rest)
     if command == "corpus":
         from toylab.shell import corpus
 

@@ -22,7 +22,11 @@ INTERRUPTED = 130
 
 def main(name: str, arguments: Sequence[str]) -> int:
     """Runs `./launch.sh NAME ARGUMENTS`. Raises `UsageError` or `CorpusError` on bad input."""
-    experiment = results.find(name)
+    return start(results.find(name), arguments)
+
+
+def start(experiment: Experiment, arguments: Sequence[str]) -> int:
+    """Runs an experiment with the flags that were given."""
     shortened = "--quick" in arguments
     sweep = quick(experiment.sweep) if shortened else experiment.sweep
     values = _flags(sweep)
@@ -35,7 +39,7 @@ def main(name: str, arguments: Sequence[str]) -> int:
     sweep = config.apply(sweep, values)
     runs = user_path(values.runs) if values.runs else ROOT / "runs"
     out = ROOT / "runs" / "quick" if shortened else ROOT / "results"
-    out = (user_path(values.results) if values.results else out) / name
+    out = (user_path(values.results) if values.results else out) / sweep.name
     lab = Lab(
         corpora.load(corpora.locate(sweep.corpus, user_path(""), ROOT / "corpora")), sweep.model
     )
