@@ -205,7 +205,8 @@ def unknown(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     if near:
         return f"unknown {name!r}; did you mean {near[0]!r}?"
-    return f"unknown {name!r}; known: {', '.join(known) or 'none'}"
+    more = f" and {len(known) - 16} more" if len(known) > 16 else ""
+    return f"unknown {name!r}; known: {', '.join(known[:16]) or 'none'}{more}"
 
 
 def _words(fail: Any, key: str, text: str) -> str:
@@ -237,9 +238,9 @@ def load(path: str | Path) -> Corpus:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        near = sorted(str(p) for p in path.parent.glob("*.toml"))
+        near = sorted(p.name for p in path.parent.glob("*.toml") if p.name != "pyproject.toml")
         raise CorpusError(
-            str(path), "no such file", f"there are: {', '.join(near) or 'none'}"
+            str(path), "no such file", f"{path.parent} has {', '.join(near) or 'no corpus'}"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise CorpusError(str(path), "can't be read", str(error)) from None
@@ -257,7 +258,8 @@ def load(path: str | Path) -> Corpus:
 def locate(name: str, here: Path, shipped: Path) -> Path:
     """The file that a user means: a path from `here`, or the bare name of a shipped corpus."""
     bare = shipped / f"{name}.toml"
-    return bare if "/" not in name and bare.exists() else here / name
+    own = here / name
+    return own if "/" in name or name.endswith(".toml") or own.is_file() else bare
 
 
 def parse(content: Mapping[str, Any], source: str) -> Corpus:

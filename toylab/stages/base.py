@@ -68,7 +68,8 @@ class Lab:
 
 @functools.lru_cache(maxsize=64)
 def _build(corpus: Corpus) -> World:
-    return worlds.build(corpus)
+    with jax.ensure_compile_time_eval():  # arrays, not tracers, wherever it is first asked for
+        return worlds.build(corpus)
 
 
 @functools.lru_cache(maxsize=64)
