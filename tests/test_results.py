@@ -1,0 +1,52 @@
+"""The results that ship with the repository are whole, and their figures are in the README."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHIPPED = sorted(path.parent for path in (ROOT / "results").glob("*/claims.json"))
+
+
+@pytest.fixture(scope="module")
+def checker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("check", ROOT / ".ci" / "check_results.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
+def test_shipped_results_pass_their_check(folder: Path, checker: ModuleType) -> None:
+    checker.check(folder, quick=False)
+    for name in ("figure.pdf", "figure.png", "cost.json"):
+        assert (folder / name).stat().st_size > 0
+    assert f"results/{folder.name}/figure.png" in (ROOT / "README.md").read_text()
+
+
+def test_the_checker_can_fail(tmp_path: Path, checker: ModuleType) -> None:
+    source = ROOT / "results" / "selection"
+    for name in ("columns.json", "claims.json"):
+        (tmp_path / name).write_bytes((source / name).read_bytes())
+    table = pd.read_csv(source / "table.csv")
+    broken = {
+        "F0 - F1": table.assign(unexplained_F1=table.unexplained_F0 + 0.1),
+        "certificate": table.assign(gap_F2=0.01),
+        "excess": table.assign(excess=0.05),
+        "outside": table.assign(outside=0.1),
+    }
+    for said, wrong in broken.items():
+        wrong.to_csv(tmp_path / "table.csv", index=False)
+        with pytest.raises(AssertionError, match=said):
+            checker.check(tmp_path, quick=False)
+    claims = json.loads((source / "claims.json").read_text())
+    (tmp_path / "claims.json").write_text(json.dumps([claims[0] | {"verdict": "proven"}]))
+    table.to_csv(tmp_path / "table.csv", index=False)
+    with pytest.raises(AssertionError, match="proven"):
+        checker.check(tmp_path, quick=False)
