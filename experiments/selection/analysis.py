@@ -239,7 +239,7 @@ def _weights(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
         figures.interval(axes, np.sqrt(steps), grid.to_numpy(), color=colour, label=name, lw=1)
     _step_ticks(axes, steps)
     axes.set(xlabel="training step", ylabel="w*", ylim=(0, 1))
-    axes.legend()
+    axes.legend(loc="lower right", bbox_to_anchor=(1.05, 0.17))
 
 
 def _scatter(axes: plt.Axes, part: pd.DataFrame) -> None:
