@@ -165,7 +165,7 @@ def test_a_killed_run_resumes_without_gaps_or_doubles_and_ends_bit_identical(
     path = RunPath(lab, 3, (Pretrain(steps=2000, batch=8),))
     killed, whole = Run(root, path), Run(tmp_path / "whole", path)
     stopped_at = killed.state_step()
-    assert 40 <= stopped_at < 2000
+    assert 20 <= stopped_at < 2000  # the snapshot is on disk before the state
     goal = stopped_at + 40
     for run in (killed, whole):
         with run.locked():

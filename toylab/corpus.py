@@ -238,10 +238,11 @@ def load(path: str | Path) -> Corpus:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        near = sorted(p.name for p in path.parent.glob("*.toml") if p.name != "pyproject.toml")
-        raise CorpusError(
-            str(path), "no such file", f"{path.parent} has {', '.join(near) or 'no corpus'}"
-        ) from None
+        there = sorted(p.name for p in path.parent.glob("*.toml") if p.name != "pyproject.toml")
+        near = difflib.get_close_matches(path.name, there, n=1)
+        fix = f"did you mean {near[0].removesuffix('.toml')!r} ({near[0]})?" if near else ""
+        listed = f"there are: {', '.join(there) or 'none'}"
+        raise CorpusError(str(path), "no such file", fix or listed) from None
     except (OSError, UnicodeDecodeError) as error:
         raise CorpusError(str(path), "can't be read", str(error)) from None
     try:
