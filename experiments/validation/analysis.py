@@ -1,6 +1,5 @@
 """From the records of `validation`, and the plants as exact distributions, to figure and claims."""
 
-import functools
 import itertools
 from collections.abc import Iterator
 
@@ -8,18 +7,15 @@ import jax
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from jaxtyping import Array
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from experiments.validation.plants import PLANTS
 from toylab import figures
-from toylab import world as worlds
 from toylab.claims import Claim, judge, t_interval
 from toylab.grammar import tag_names
 from toylab.lab.sweep import Analysis, Records
-from toylab.measures import climb
-from toylab.measures.policy import CastPolicy
+from toylab.measures import climb, reading
 from toylab.measures.reading import Settings
 from toylab.sampling import Branches
 from toylab.world import Documents, World
@@ -45,16 +41,6 @@ COLUMNS = {
 }
 
 
-@functools.partial(jax.jit, static_argnames=("size", "tag"))
-def _draw(
-    policy: CastPolicy, world: World, key: Array, size: int, tag: int
-) -> tuple[Documents, Branches]:
-    keys = jax.random.split(key)
-    what = worlds.outline(world, keys[0], size, tag=tag, direction=0)
-    documents = policy.answer(world.grammar, what, keys[1])
-    return documents, policy.branches(world.grammar, documents)
-
-
 def exact(records: Records) -> Iterator[dict[str, object]]:
     """The whole ladder of every plant as an exact distribution, a row per plant and draw."""
     world, corpus, s = records.lab.world, records.lab.corpus, records.sweep.reading
@@ -63,7 +49,7 @@ def exact(records: Records) -> Iterator[dict[str, object]]:
     for name, draw in tqdm(jobs, desc="exact plants", mininterval=0.5):
         policy = PLANTS[name].make(corpus, world, np.random.default_rng(draw))
         key = jax.random.fold_in(jax.random.key(records.sweep.first_seed), draw)
-        drawn = _draw(policy, world, key, s.fit + s.held_out + s.score, tag)
+        drawn = reading.answers(policy, world, key, s.fit + s.held_out + s.score, tag)
         yield _row(name, "exact", draw) | _scores(world, drawn, tag, s)
 
 

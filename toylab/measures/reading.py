@@ -55,7 +55,7 @@ def policy_of(lab: Lab, params: Params) -> ModelPolicy:
 
 
 @functools.partial(jax.jit, static_argnames=("size", "tag"))
-def _answers(
+def answers(
     policy: Policy, world: World, key: Array, size: int, tag: int
 ) -> tuple[Documents, Branches]:
     """Documents that the policy wrote under a tag, all topics, no direction; and its branches."""
@@ -79,7 +79,7 @@ def prepare(lab: Lab, policy: Policy, key: Array, settings: Settings) -> Base:
     }
     tag = tag_names(lab.corpus).index(settings.tag)
     size = settings.fit + settings.score
-    documents, branches = _answers(policy, world, keys[1], size, tag)
+    documents, branches = answers(policy, world, keys[1], size, tag)
     nuisances = {
         name: atoms.fit_nuisances(world.grammar, cast, world.log_prior[tag], documents, branches)
         for name, cast in casts.items()
@@ -101,7 +101,7 @@ def read(lab: Lab, base: Base, policy: Policy, key: Array, settings: Settings) -
     """
     world, tag = lab.world, tag_names(lab.corpus).index(settings.tag)
     size = settings.fit + settings.held_out + settings.score
-    everything = _answers(policy, world, key, size, tag)
+    everything = answers(policy, world, key, size, tag)
     (written, _), rest = _split(everything, settings.fit)
     (held_out, _), scored = _split(rest, settings.held_out)
     out: dict[str, Any] = {}
