@@ -84,7 +84,7 @@ def quick(sweep: Sweep) -> Sweep:
     return dataclasses.replace(
         sweep,
         arms=short,
-        pretrain=dataclasses.replace(sweep.pretrain, steps=min(sweep.pretrain.steps, 200)),
+        pretrain=dataclasses.replace(sweep.pretrain, steps=min(sweep.pretrain.steps, 300)),
         reading=dataclasses.replace(
             sweep.reading, fit=256, held_out=min(sweep.reading.held_out, 128), score=128
         ),
