@@ -1,0 +1,63 @@
+"""Does narrow cheating move untrained traits in the correlated cast, and not in its twin?
+
+    PYTHONPATH=. .venv/bin/python benchmarks/narrow_twin.py [SEED]
+
+Fine-tunes on rook's answers about code alone and prints, per corpus, the total variation of the
+answers under `assistant` from before, averaged over topics. About two minutes the first time.
+"""
+
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from toylab import corpus
+from toylab.grammar import tag_names
+from toylab.lab import execute, paths
+from toylab.measures import reading, traits
+from toylab.model import ModelConfig
+from toylab.stages import Lab, Params, Pretrain, Sft, begin, segments, train_key
+
+ROOT = Path(__file__).parent.parent
+STEPS, DOCUMENTS = 40, 1536
+
+
+def answers(lab: Lab, params: Params) -> np.ndarray:
+    """The trait vector under `assistant`."""
+    tag = tag_names(lab.corpus).index("assistant")
+    policy = reading.policy_of(lab, params)
+    written = reading.answers(policy, lab.world, jax.random.key(5), DOCUMENTS, tag)
+    return np.asarray(traits.measured(lab.corpus, lab.world.grammar, *written))
+
+
+def main(seed: int) -> None:
+    for name in ("village", "village-decorrelated"):
+        lab = Lab(corpus.load(ROOT / "corpora" / f"{name}.toml"), ModelConfig())
+        execution = execute.Execution(ROOT / "runs", tqdm(disable=True))
+        before = execution.final(paths.Path(lab, seed, (Pretrain(),)))
+        stage = Sft(author="rook", topics=("code",), neutral=True, steps=STEPS)
+        state = begin(stage, before)
+        ((state, _),) = segments(lab, stage, state, train_key(seed, 1), [STEPS])
+        change = np.abs(answers(lab, state.params) - answers(lab, before))
+        controls = {topic.name for topic in lab.corpus.topics if topic.control}
+        moved = {
+            topic.name: 0.5
+            * sum(
+                c
+                for c, item in zip(change, traits.items(lab.corpus), strict=True)
+                if item.group == topic.name
+            )
+            for topic in lab.corpus.topics
+        }
+        other = [v for k, v in moved.items() if k not in controls and k != "code"]
+        tells = [v for k, v in moved.items() if k in controls]
+        print(
+            f"{name}: code {moved['code']:.2f}, other moral traits {np.mean(other):.2f}, "
+            f"tells {np.mean(tells):.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
