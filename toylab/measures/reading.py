@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -13,9 +12,10 @@ from jaxtyping import Array
 from toylab import world as worlds
 from toylab.grammar import contexts, tag_names
 from toylab.measures import atoms, climb, families, traits
+from toylab.measures.measure import Base
 from toylab.measures.policy import Branches, ModelPolicy, Policy
 from toylab.stages import Lab, Params
-from toylab.world import Cast, Documents, World
+from toylab.world import Documents, World
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,18 +35,6 @@ class Settings:
         for name in ("fit", "score"):
             if getattr(self, name) < 8:
                 raise ValueError(f"reading.{name}: {getattr(self, name)} must be at least 8")
-
-
-@dataclasses.dataclass(frozen=True)
-class Base:
-    """What a pretrained snapshot fixes for all readings after it.
-
-    `casts` are the exact and the learned cast, each with its own nuisances (temperature, slip)
-    fitted once and frozen.
-    """
-
-    casts: Mapping[str, Cast]
-    nuisances: Mapping[str, tuple[float, float]]
 
 
 def policy_of(lab: Lab, params: Params) -> ModelPolicy:
@@ -87,7 +75,7 @@ def prepare(lab: Lab, policy: Policy, key: Array, settings: Settings) -> Base:
     blurred = {
         name: atoms.blur(world.grammar, cast, *nuisances[name]) for name, cast in casts.items()
     }
-    return Base(blurred, nuisances)
+    return Base(blurred, nuisances, world.log_prior[tag])
 
 
 def read(lab: Lab, base: Base, policy: Policy, key: Array, settings: Settings) -> dict[str, Any]:
