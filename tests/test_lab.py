@@ -58,8 +58,12 @@ def sweep() -> Sweep:
 def ran(sweep: Sweep, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Records]:
     """A sweep that has been run once, and where."""
     root = tmp_path_factory.mktemp("runs")
-    (records,) = execute.run_sweep(sweep, lab, root)
+    (records,) = execute.run_sweep(sweep, labs(sweep, lab), root)
     return root, records
+
+
+def labs(sweep: Sweep, lab: Lab) -> dict[str, Lab]:
+    return dict.fromkeys(sweep.arms, lab)
 
 
 def execution(root: Path) -> execute.Execution:
@@ -83,14 +87,14 @@ def test_a_second_pass_trains_and_reads_nothing(
     sweep: Sweep, lab: Lab, ran: tuple[Path, Records], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, first = ran
-    assert sum(leg.units for leg in execute.plan(sweep, lab, root)) == 0
+    assert sum(leg.units for leg in execute.plan(sweep, labs(sweep, lab), root)) == 0
 
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("trained or read again")
 
     monkeypatch.setattr(execute, "segments", forbidden)
     monkeypatch.setattr(execute.reading, "read", forbidden)
-    (second,) = execute.run_sweep(sweep, lab, root)
+    (second,) = execute.run_sweep(sweep, labs(sweep, lab), root)
     assert second.rows == first.rows
     assert second.bases == first.bases
 
@@ -98,13 +102,13 @@ def test_a_second_pass_trains_and_reads_nothing(
 def test_an_emptied_cache_gives_the_same_readings_to_the_bit(
     sweep: Sweep, lab: Lab, ran: tuple[Path, Records], tmp_path: Path
 ) -> None:
-    (second,) = execute.run_sweep(sweep, lab, tmp_path)
+    (second,) = execute.run_sweep(sweep, labs(sweep, lab), tmp_path)
     _, first = ran
     assert json.dumps(first.rows) == json.dumps(second.rows)
 
 
 def test_arms_share_their_pretrained_model(sweep: Sweep, lab: Lab, tmp_path: Path) -> None:
-    legs = execute.plan(sweep, lab, tmp_path)
+    legs = execute.plan(sweep, labs(sweep, lab), tmp_path)
     assert [leg.train for leg in legs] == [30, 6, 6]
     # Pretraining is read once for the floor; arm `all` at 2 and 6, arm `code` at its end.
     assert [leg.read for leg in legs] == [1, 2, 1]

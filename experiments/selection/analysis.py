@@ -130,7 +130,7 @@ def tabulate(records: Records, predicted: pd.DataFrame) -> pd.DataFrame:
             line |= {"gap_F1": found["gap1"], "gap_F2": found["gap2"]}
             line |= {"outside": row["reading"]["outside"], "weight": found["weights"][persona]}
             line |= scores.get((row["arm"], row["seed"], row["step"]), {})
-            line |= {"excess": records.bases[row["seed"]]["excess"]["answers"]}
+            line |= {"excess": records.bases[row["arm"], row["seed"]]["excess"]["answers"]}
             out.append(line)
     return pd.DataFrame(out, columns=list(COLUMNS))
 

@@ -70,13 +70,14 @@ def _nested(prefix: str, config: Any) -> Iterator[tuple[str, Any]]:
 
 def _parts(sweep: Sweep) -> Iterator[tuple[str, Any]]:
     yield "model", sweep.model
-    yield "reading", sweep.reading
+    for measure in sweep.measures:
+        yield measure.name, measure
     yield "pretrain", sweep.pretrain
     for arm in sweep.arms.values():
         for stage in arm.stages:
             yield from _nested(stage.kind, stage)
     for name, arm in sweep.arms.items():
-        for stage in arm.stages:
+        for stage in (*arm.stages, *([arm.pretrain] if arm.pretrain else [])):
             yield from _nested(f"{name}.{stage.kind}", stage)
 
 
@@ -103,6 +104,8 @@ def apply(sweep: Sweep, values: flags.FlagValues) -> Sweep:
                     _given(values, stage, (stage.kind, f"{name}.{stage.kind}"))
                     for stage in arm.stages
                 ),
+                pretrain=arm.pretrain
+                and _given(values, arm.pretrain, ("pretrain", f"{name}.pretrain")),
             )
             for name, arm in sweep.arms.items()
         }
@@ -117,6 +120,7 @@ def apply(sweep: Sweep, values: flags.FlagValues) -> Sweep:
             model=_given(values, sweep.model, ("model",)),
             reading=_given(values, sweep.reading, ("reading",)),
             pretrain=_given(values, sweep.pretrain, ("pretrain",)),
+            watch=tuple(_given(values, measure, (measure.name,)) for measure in sweep.watch),
             **top,
         )
     except ValueError as error:

@@ -1,11 +1,12 @@
 """Trains what a sweep asks for and is not on disk yet, and reads every snapshot it watches."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path as File
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from tqdm import tqdm
@@ -14,14 +15,15 @@ from toylab import bayes, sampling
 from toylab.lab.paths import Path, source_digest
 from toylab.lab.store import Run, load_json, write_json
 from toylab.lab.sweep import Records, Sweep
-from toylab.measures import atoms, climb, families, ladder, policy, reading, traits
+from toylab.measures import measure, policy, reading
 from toylab.measures.excess import excess
+from toylab.measures.measure import Base, Measure, View
+from toylab.measures.policy import ModelPolicy
 from toylab.stages import EVALUATE, MEASURE, Lab, Params, Stage, begin, segments, train_key
 
 LOG_EVERY = 50
 SNAPSHOT_EVERY = 400
-# What a reading and a model's base cost, in training steps of the default batch (benchmarks/).
-READING_STEPS, BASE_STEPS = 30, 120
+BASE_STEPS = 120  # what a pretrained model's base costs, in training steps of the default batch
 
 
 def snapshot_points(stage: Stage, wanted: Sequence[int]) -> set[int]:
@@ -34,6 +36,14 @@ def log_points(stage: Stage, wanted: Iterable[int]) -> list[int]:
     """The steps at which a stage stops to log: regular ones, and those wanted."""
     regular = range(LOG_EVERY, int(stage.steps) + 1, LOG_EVERY)
     return sorted({*regular, *wanted} - {0})
+
+
+class Pretrained(NamedTuple):
+    """A pretrained snapshot: its policy, what it fixes for readings, what a record keeps of it."""
+
+    policy: ModelPolicy
+    base: Base
+    kept: dict[str, Any]
 
 
 class Execution:
@@ -97,36 +107,56 @@ class Execution:
         return {name: float(value) for name, value in measured.items()}
 
     def read(
-        self,
-        path: Path,
-        base: reading.Base,
-        settings: reading.Settings,
-        wanted: Sequence[int],
+        self, path: Path, base: Pretrained, measures: Sequence[Measure], wanted: Sequence[int]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yields the reading of every wanted step of a path, from disk or by measuring."""
-        run, digest = Run(self.root, path), settings_digest(settings)
+        """Yields what every measure says of every wanted step, from disk or by measuring."""
+        run, last = Run(self.root, path), int(path.stage.steps)
         with run.locked():
-            missing = [s for s in wanted if not run.readings(s, digest).exists()]
+            missing = [step for step in wanted if unread(run, measures, step, last)]
             for step in wanted:
                 if step not in missing:
-                    yield step, load_json(run.readings(step, digest))
+                    yield step, self._kept(run, measures, step, last)
             for step, params in self.train(run, missing):
-                policy = reading.policy_of(path.lab, params)
+                view = View(path.lab, base.base, ModelPolicy(params, path.lab.network), base.policy)
                 key = measure_key(path.seed, step)
-                found = reading.read(path.lab, base, policy, key, settings)
-                write_json(run.readings(step, digest), found)
-                run.append({"step": step} | scalars(path.lab, found))
-                self.bar.update(READING_STEPS)
-                yield step, found
+                row: dict[str, float] = {"step": step}
+                for each in unread(run, measures, step, last):
+                    found = each(view, key)
+                    write_json(run.readings(step, measure_digest(each)), found)
+                    row |= each.scalars(path.lab, found)
+                    self.bar.update(each.cost)
+                run.append(row)
+                yield step, self._kept(run, measures, step, last)
 
-    def base(self, path: Path, settings: reading.Settings) -> tuple[reading.Base, dict[str, Any]]:
-        """The base of a pretrained path, and what a record keeps of it."""
+    def _kept(self, run: Run, measures: Sequence[Measure], step: int, last: int) -> dict[str, Any]:
+        return {
+            each.name: load_json(run.readings(step, measure_digest(each)))
+            for each in due(measures, step, last)
+        }
+
+    def pretrained(self, path: Path, settings: reading.Settings) -> Pretrained:
+        """The pretrained path that others begin with, trained if need be, and its base."""
         params = self.final(path)
-        policy = reading.policy_of(path.lab, params)
+        policy = ModelPolicy(params, path.lab.network)
         base = reading.prepare(path.lab, policy, measure_key(path.seed, -1), settings)
         self.bar.update(BASE_STEPS)
-        kept = {"nuisances": {k: list(v) for k, v in base.nuisances.items()}}
-        return base, kept | {"excess": self._excess(path, params, int(path.stage.steps))}
+        above = self._excess(path, params, int(path.stage.steps))
+        kept = {"nuisances": {k: list(v) for k, v in base.nuisances.items()}, "excess": above}
+        return Pretrained(policy, base, kept)
+
+
+def due(measures: Sequence[Measure], step: int, last: int) -> list[Measure]:
+    """The measures that look at a step."""
+    return [each for each in measures if step == last or not each.at_end]
+
+
+def unread(run: Run, measures: Sequence[Measure], step: int, last: int) -> list[Measure]:
+    """Those of them that have not yet."""
+    return [
+        each
+        for each in due(measures, step, last)
+        if not run.readings(step, measure_digest(each)).exists()
+    ]
 
 
 def measure_key(seed: int, step: int) -> jax.Array:
@@ -135,94 +165,91 @@ def measure_key(seed: int, step: int) -> jax.Array:
     return jax.random.fold_in(key, step + 1)
 
 
-def settings_digest(settings: reading.Settings) -> str:
-    """What a reading's file is found by: its settings, and the source that computes it."""
-    modules = (bayes, sampling, families, policy, atoms, ladder, climb, traits, reading)
-    source = source_digest(tuple(sorted(str(module.__file__) for module in modules)))
-    text = json.dumps(dataclasses.asdict(settings), sort_keys=True) + source
+@functools.cache
+def measure_digest(asked: Measure) -> str:
+    """What a result's file is found by: the measure with its settings, and its source."""
+    modules = (bayes, sampling, policy, measure, *asked.modules)
+    source = source_digest(tuple(sorted({str(module.__file__) for module in modules})))
+    text = asked.name + json.dumps(dataclasses.asdict(asked), sort_keys=True) + source
     return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def scalars(lab: Lab, found: Mapping[str, Any]) -> dict[str, float]:
-    """A reading as TensorBoard shows it: rungs, weights and powers, traits, on the learned cast."""
-    cast = found["learned"]
-    row = {
-        "ladder/total": cast["F0"],
-        "ladder/selection": cast["F0"] - cast["F1"],
-        "ladder/exaggeration": cast["F1"] - cast["F2"],
-        "ladder/left": cast["F2"],
-        "ladder/outside_grammar": found["outside"],
-    }
-    row |= {f"weights/{k}": w for k, w in zip(lab.corpus.names, cast["weights"], strict=True)}
-    row |= {f"powers/{p:g}": w for p, w in zip(atoms.POWERS, cast["powers"], strict=True)}
-    start = 0
-    for topic in lab.corpus.topics:
-        for i, answer in enumerate(topic.answer_names):
-            row[f"traits/{topic.name}/{answer}"] = found["items"][start + i]
-        start += len(topic.answers)
-    return row
 
 
 @dataclasses.dataclass(frozen=True)
 class Leg:
-    """A line of the plan: a path, and what of it remains to be done, in training steps."""
+    """A line of the plan: a path, and what of it remains to be done, in training steps.
+
+    `read` counts snapshots, `cost` what reading them takes.
+    """
 
     path: Path
     arm: str
     train: int
     read: int
+    cost: int
 
     @property
     def units(self) -> int:
-        return self.train + self.read * READING_STEPS
+        return self.train + self.cost
 
 
-def plan(sweep: Sweep, lab: Lab, root: File) -> list[Leg]:
+def plan(sweep: Sweep, labs: Mapping[str, Lab], root: File) -> list[Leg]:
     """What a sweep would train and read; paths that several arms share stand in it once."""
-    digest, legs, seen = settings_digest(sweep.reading), [], set()
+    legs, seen = [], set()
     for seed in range(sweep.first_seed, sweep.first_seed + sweep.seeds):
-        pretrained = sweep.pretrained(lab, seed)
-        jobs: list[tuple[str, Path, Sequence[int]]]
-        jobs = [("", pretrained, [int(sweep.pretrain.steps)])]
-        for arm in sweep.arms:
-            path = sweep.path(lab, seed, arm)
-            jobs += [(arm, prefix, [int(prefix.stage.steps)]) for prefix in path.prefixes()]
-            jobs[-1] = (arm, path, sweep.arms[arm].points())
-        for arm, path, points in jobs:
-            if path.digest() in seen:
-                continue
-            seen.add(path.digest())
-            run = Run(root, path)
-            done = run.has(int(path.stage.steps)) and all(run.has(point) for point in points)
-            unread = [p for p in points if not run.readings(p, digest).exists()]
-            read = len(unread) if path.parent is None or arm else 0
-            steps = 0 if done else int(path.stage.steps) - run.state_step()
-            legs.append(Leg(path, arm, steps, read))
+        for arm, lab in labs.items():
+            whole = sweep.path(lab, seed, arm)
+            for path in whole.prefixes():
+                last = int(path.stage.steps)
+                points: Sequence[int] = sweep.points(path, arm) if path == whole else [last]
+                if path.digest() in seen:
+                    continue
+                seen.add(path.digest())
+                run = Run(root, path)
+                done = run.has(last) and all(run.has(point) for point in points)
+                left = [] if path.parent and path != whole else points
+                costs = [sum(m.cost for m in unread(run, sweep.measures, p, last)) for p in left]
+                legs.append(
+                    Leg(
+                        path=path,
+                        arm=arm if path == whole else "",
+                        train=0 if done else last - run.state_step(),
+                        read=sum(cost > 0 for cost in costs),
+                        cost=sum(costs),
+                    )
+                )
     return legs
 
 
-def run_sweep(sweep: Sweep, lab: Lab, root: File) -> Iterator[Records]:
+def run_sweep(sweep: Sweep, labs: Mapping[str, Lab], root: File) -> Iterator[Records]:
     """Runs a sweep, seed by seed; yields the records of the seeds finished so far."""
-    sweep.check(lab.corpus)
+    sweep.check(labs)
     seeds = range(sweep.first_seed, sweep.first_seed + sweep.seeds)
-    total = sum(leg.units for leg in plan(sweep, lab, root)) + BASE_STEPS * len(seeds)
+    legs = plan(sweep, labs, root)
+    total = sum(leg.units for leg in legs) + BASE_STEPS * sum(not leg.path.parent for leg in legs)
     rows: list[dict[str, Any]] = []
-    bases: dict[int, dict[str, Any]] = {}
+    bases: dict[tuple[str, int], dict[str, Any]] = {}
     shape = "{desc:<34} {percentage:3.0f}% |{bar}| {elapsed} done, {remaining} left"
     with tqdm(total=total, bar_format=shape, smoothing=0.05, mininterval=0.5) as bar:
         execution = Execution(root, bar)
         for number, seed in enumerate(seeds, 1):
-            where = f"seed {seed} ({number} of {len(seeds)})"
-            bar.set_description_str(f"{where}: pretrain")
-            pretrained = sweep.pretrained(lab, seed)
-            base, kept = execution.base(pretrained, sweep.reading)
-            last = int(sweep.pretrain.steps)
-            ((_, floor),) = execution.read(pretrained, base, sweep.reading, [last])
-            for name, arm in sweep.arms.items():
-                bar.set_description_str(f"{where}: {name}")
-                rows.append({"arm": name, "seed": seed, "step": 0, "reading": floor})
-                path = sweep.path(lab, seed, name)
-                for step, found in execution.read(path, base, sweep.reading, arm.points()):
-                    rows.append({"arm": name, "seed": seed, "step": step, "reading": found})
-            bases[seed] = kept
-            yield Records(sweep=sweep, lab=lab, rows=list(rows), bases=dict(bases))
+            finished: dict[tuple[str, int], dict[str, Any]] = {}
+            known: dict[str, Pretrained] = {}
+            for arm, lab in labs.items():
+                path = sweep.path(lab, seed, arm)
+                first = next(path.prefixes())
+                where = f"seed {seed} ({number} of {len(seeds)})"
+                if first.digest() not in known:
+                    bar.set_description_str(f"{where}: pretrain")
+                    known[first.digest()] = execution.pretrained(first, sweep.reading)
+                base = known[first.digest()]
+                bar.set_description_str(f"{where}: {arm}")
+                if path != first:
+                    last = int(first.stage.steps)
+                    ((_, floor),) = execution.read(first, base, sweep.measures, [last])
+                    rows.append({"arm": arm, "seed": seed, "step": 0} | floor)
+                points = sweep.points(path, arm)
+                for step, found in execution.read(path, base, sweep.measures, points):
+                    rows.append({"arm": arm, "seed": seed, "step": step} | found)
+                finished[arm, seed] = base.kept
+            bases |= finished
+            yield Records(sweep=sweep, labs=labs, rows=list(rows), bases=dict(bases))

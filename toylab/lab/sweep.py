@@ -8,9 +8,9 @@ import matplotlib.figure
 import pandas as pd
 
 from toylab.claims import Claim
-from toylab.corpus import Corpus, unknown
-from toylab.grammar import tag_names
+from toylab.corpus import Corpus
 from toylab.lab.paths import Path
+from toylab.measures.measure import Measure
 from toylab.measures.reading import Settings
 from toylab.model import ModelConfig
 from toylab.stages import Lab, Pretrain, Stage
@@ -20,21 +20,27 @@ QUICK_SEED = 1000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One way to post-train: stages after pretraining, and at which steps of the last to read."""
+    """One way to post-train: stages after pretraining, and at which steps of the last to read.
+
+    Without stages, pretraining itself is read. Corpus, model size and pretraining are the sweep's
+    unless the arm has its own.
+    """
 
     title: str
     stages: tuple[Stage, ...]
     read_at: tuple[int, ...]
-
-    def points(self) -> tuple[int, ...]:
-        """The steps to read at, within the stage; its end is always one."""
-        last = int(self.stages[-1].steps)
-        return tuple(sorted({point for point in self.read_at if point < last} | {last}))
+    corpus: str = ""
+    model: ModelConfig | None = None
+    pretrain: Pretrain | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """An experiment's arms over seeds. All arms of a seed share one pretrained model."""
+    """An experiment's arms over seeds, which share pretrained models where they can.
+
+    Every snapshot that an arm reads is put on the ladder as `reading` says, and shown to the
+    measures in `watch`.
+    """
 
     name: str
     question: str
@@ -43,6 +49,7 @@ class Sweep:
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     pretrain: Pretrain = dataclasses.field(default_factory=Pretrain)
     reading: Settings = dataclasses.field(default_factory=Settings)
+    watch: tuple[Measure, ...] = ()
     seeds: int = 5
     first_seed: int = 0
     quick: bool = False
@@ -51,24 +58,46 @@ class Sweep:
         if self.seeds < 1:
             raise ValueError(f"seeds: {self.seeds} must be at least 1")
 
-    def pretrained(self, lab: Lab, seed: int) -> Path:
-        """The path that all arms of a seed share."""
-        return Path(lab, seed, (self.pretrain,))
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """All that a snapshot is shown to."""
+        return (self.reading, *self.watch)
+
+    def labs(self, find: Callable[[str], Corpus]) -> dict[str, Lab]:
+        """The lab of each arm; `find` loads a corpus by the name or file that the sweep gives."""
+        corpora = {
+            name: find(name) for name in {a.corpus or self.corpus for a in self.arms.values()}
+        }
+        return {
+            name: Lab(corpora[arm.corpus or self.corpus], arm.model or self.model)
+            for name, arm in self.arms.items()
+        }
 
     def path(self, lab: Lab, seed: int, arm: str) -> Path:
-        """The path of one arm and seed."""
-        return Path(lab, seed, (self.pretrain, *self.arms[arm].stages))
+        """The path of one arm and seed, in the arm's lab."""
+        pretrain = self.arms[arm].pretrain or self.pretrain
+        return Path(lab, seed, (pretrain, *self.arms[arm].stages))
 
-    def check(self, corpus: Corpus) -> None:
-        """Raises `ValueError` if an arm or a reading names something that the corpus lacks."""
-        if self.reading.tag not in tag_names(corpus):
-            raise ValueError(f"reading.tag: {unknown(self.reading.tag, tag_names(corpus))}")
+    def points(self, path: Path, arm: str) -> tuple[int, ...]:
+        """The steps of the arm's last stage to read at; its end is always one."""
+        last = int(path.stage.steps)
+        return tuple(sorted({p for p in self.arms[arm].read_at if p < last} | {last}))
+
+    def check(self, labs: Mapping[str, Lab]) -> None:
+        """Raises `ValueError` if an arm or a measure names something that its corpus lacks."""
         for name, arm in self.arms.items():
+            lab = labs[name]
+            for measure in self.measures:
+                measure.check(lab)
             for stage in arm.stages:
                 try:
-                    stage.check(corpus)
+                    stage.check(lab.corpus)
                 except ValueError as error:
                     raise ValueError(f"{name}.{error}") from None
+
+
+def _shorter(pretrain: Pretrain) -> Pretrain:
+    return dataclasses.replace(pretrain, steps=min(pretrain.steps, 300))
 
 
 def quick(sweep: Sweep) -> Sweep:
@@ -77,17 +106,17 @@ def quick(sweep: Sweep) -> Sweep:
         name: dataclasses.replace(
             arm,
             stages=tuple(s.lasting(min(s.steps, 20)) for s in arm.stages),
-            read_at=tuple(point for point in arm.read_at if point in (5, 20)),
+            read_at=arm.read_at if not arm.stages else tuple(p for p in arm.read_at if p <= 20)[:2],
+            pretrain=arm.pretrain and _shorter(arm.pretrain),
         )
         for name, arm in sweep.arms.items()
     }
     return dataclasses.replace(
         sweep,
         arms=short,
-        pretrain=dataclasses.replace(sweep.pretrain, steps=min(sweep.pretrain.steps, 300)),
-        reading=dataclasses.replace(
-            sweep.reading, fit=256, held_out=min(sweep.reading.held_out, 128), score=128
-        ),
+        pretrain=_shorter(sweep.pretrain),
+        reading=sweep.reading.smaller(),
+        watch=tuple(measure.smaller() for measure in sweep.watch),
         seeds=2,
         first_seed=QUICK_SEED,
         quick=True,
@@ -96,20 +125,26 @@ def quick(sweep: Sweep) -> Sweep:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Records:
-    """All that an analysis sees: readings, and what the corpus and the pretrained models said.
+    """All that an analysis sees: readings, and what the corpora and the pretrained models said.
 
-    `rows` are dicts with `arm`, `seed`, `step` and a `reading`; step 0 is the pretrained snapshot.
-    `bases` has, per seed, nuisances and the excess loss.
+    `rows` are dicts with `arm`, `seed`, `step`, a `reading` and what every other measure said,
+    under its name; step 0 is the pretrained snapshot. `bases` has, per arm and seed, nuisances and
+    the excess loss of the pretrained model.
     """
 
     sweep: Sweep
-    lab: Lab
+    labs: Mapping[str, Lab]
     rows: list[dict[str, Any]]
-    bases: dict[int, dict[str, Any]]
+    bases: dict[tuple[str, int], dict[str, Any]]
+
+    @property
+    def lab(self) -> Lab:
+        """The lab of the first arm, which in most sweeps is that of all."""
+        return next(iter(self.labs.values()))
 
     def seeds(self) -> list[int]:
         """The seeds of which every arm is finished."""
-        return sorted(self.bases)
+        return sorted({seed for _, seed in self.bases})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ import dataclasses
 import sys
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 import jax
 from jaxtyping import Array, Float
@@ -60,9 +60,18 @@ class Measure(abc.ABC):
         return False
 
     @property
+    def cost(self) -> int:
+        """About what it takes, in training steps of the default batch: for the progress bar."""
+        return 30
+
+    @property
     def modules(self) -> tuple[ModuleType, ...]:
         """The source on which its results depend, besides what all measures share."""
         return (sys.modules[type(self).__module__],)
+
+    def smaller(self) -> Self:
+        """The same measure with less of everything, for `--quick`."""
+        return self
 
     def check(self, lab: Lab) -> None:  # noqa: B027 - most measures name nothing
         """Raises `ValueError` if the measure names something that the corpus lacks."""

@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
-from typing import Any
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -10,16 +12,17 @@ import numpy as np
 from jaxtyping import Array
 
 from toylab import world as worlds
+from toylab.corpus import unknown
 from toylab.grammar import contexts, tag_names
-from toylab.measures import atoms, climb, families, traits
-from toylab.measures.measure import Base
+from toylab.measures import atoms, climb, families, ladder, traits
+from toylab.measures.measure import Base, Measure, View
 from toylab.measures.policy import Branches, ModelPolicy, Policy
 from toylab.stages import Lab, Params
 from toylab.world import Documents, World
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Measure):
     """How many documents a reading takes: `fit` for the weights, `score` for the exact sums.
 
     With `held_out` = 0 the ladder ends at F2, cheap enough to be read while training goes on; with
@@ -35,6 +38,49 @@ class Settings:
         for name in ("fit", "score"):
             if getattr(self, name) < 8:
                 raise ValueError(f"reading.{name}: {getattr(self, name)} must be at least 8")
+
+    @property
+    def name(self) -> str:
+        return "reading"
+
+    @property
+    def cost(self) -> int:
+        return 1 + (self.fit + self.held_out + self.score) // (12 if self.held_out else 50)
+
+    @property
+    def modules(self) -> tuple[ModuleType, ...]:
+        return (*super().modules, families, atoms, ladder, climb, traits)
+
+    def smaller(self) -> Self:
+        return dataclasses.replace(
+            self, fit=256, held_out=min(self.held_out, 128), score=min(self.score, 128)
+        )
+
+    def check(self, lab: Lab) -> None:
+        if self.tag not in tag_names(lab.corpus):
+            raise ValueError(f"reading.tag: {unknown(self.tag, tag_names(lab.corpus))}")
+
+    def __call__(self, view: View, key: Array) -> dict[str, Any]:
+        return read(view, key, self)
+
+    def scalars(self, lab: Lab, found: Mapping[str, Any]) -> dict[str, float]:
+        """Rungs, weights and powers, traits, on the learned cast."""
+        cast = found["learned"]
+        row = {
+            "ladder/total": cast["F0"],
+            "ladder/selection": cast["F0"] - cast["F1"],
+            "ladder/exaggeration": cast["F1"] - cast["F2"],
+            "ladder/left": cast["F2"],
+            "ladder/outside_grammar": found["outside"],
+        }
+        row |= {f"weights/{k}": w for k, w in zip(lab.corpus.names, cast["weights"], strict=True)}
+        row |= {f"powers/{p:g}": w for p, w in zip(atoms.POWERS, cast["powers"], strict=True)}
+        start = 0
+        for topic in lab.corpus.topics:
+            for i, answer in enumerate(topic.answer_names):
+                row[f"traits/{topic.name}/{answer}"] = found["items"][start + i]
+            start += len(topic.answers)
+        return row
 
 
 def policy_of(lab: Lab, params: Params) -> ModelPolicy:
@@ -78,8 +124,8 @@ def prepare(lab: Lab, policy: Policy, key: Array, settings: Settings) -> Base:
     return Base(blurred, nuisances, world.log_prior[tag])
 
 
-def read(lab: Lab, base: Base, policy: Policy, key: Array, settings: Settings) -> dict[str, Any]:
-    """The reading of one policy under one tag, as plain numbers and lists.
+def read(view: View, key: Array, settings: Settings) -> dict[str, Any]:
+    """The reading of a snapshot under one tag, as plain numbers and lists.
 
     For each cast: every family (`F0`, `F1`, `F2`, and with documents held out `F3`, `F4` and
     `F4 flat`) in nats a document with `*_error` (standard errors), `gap1`, `gap2` (certificates),
@@ -87,7 +133,8 @@ def read(lab: Lab, base: Base, policy: Policy, key: Array, settings: Settings) -
     slot) of what the widest of F2 and F3 leaves, and the ten `worst` documents' nats. `outside` is
     the mean probability of words that the grammar forbids, `items` the trait vector.
     """
-    world, tag = lab.world, tag_names(lab.corpus).index(settings.tag)
+    lab, base, policy = view.lab, view.base, view.policy
+    world, tag = lab.world, view.tag(settings.tag)
     size = settings.fit + settings.held_out + settings.score
     everything = answers(policy, world, key, size, tag)
     (written, _), rest = _split(everything, settings.fit)

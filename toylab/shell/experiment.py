@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path as File
 
 import jax
@@ -40,20 +40,20 @@ def start(experiment: Experiment, arguments: Sequence[str]) -> int:
     runs = user_path(values.runs) if values.runs else ROOT / "runs"
     out = ROOT / "runs" / "quick" if shortened else ROOT / "results"
     out = (user_path(values.results) if values.results else out) / sweep.name
-    lab = Lab(
-        corpora.load(corpora.locate(sweep.corpus, user_path(""), ROOT / "corpora")), sweep.model
+    labs = sweep.labs(
+        lambda name: corpora.load(corpora.locate(name, user_path(""), ROOT / "corpora"))
     )
     try:
-        sweep.check(lab.corpus)
+        sweep.check(labs)
     except ValueError as error:
         raise UsageError(f"--{error}") from None
-    legs = execute.plan(sweep, lab, runs)
+    legs = execute.plan(sweep, labs, runs)
     if values.plan:
         print(results.describe(legs, results.seconds_a_unit(out)))
         return 0
     jax.config.update("jax_compilation_cache_dir", str(ROOT / "runs" / ".compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    return _run(Experiment(sweep=sweep, analyse=experiment.analyse), lab, legs, runs, out)
+    return _run(Experiment(sweep=sweep, analyse=experiment.analyse), labs, legs, runs, out)
 
 
 def _flags(sweep: Sweep) -> flags.FlagValues:
@@ -73,13 +73,20 @@ def _help(sweep: Sweep, values: flags.FlagValues) -> None:
         print(f"  --{name:30} {values[name].help}")
 
 
-def _run(experiment: Experiment, lab: Lab, legs: list[execute.Leg], runs: File, out: File) -> int:
+def _run(
+    experiment: Experiment,
+    labs: Mapping[str, Lab],
+    legs: list[execute.Leg],
+    runs: File,
+    out: File,
+) -> int:
     sweep = experiment.sweep
     units = sum(leg.units for leg in legs)
     minutes = units * results.seconds_a_unit(out) / 60
     print(
         f"{sweep.name}: {sweep.question}\n"
-        f"{lab.corpus.title}, {sweep.seeds} seeds, {len(sweep.arms)} arms; "
+        f"{', '.join(dict.fromkeys(lab.corpus.title for lab in labs.values()))}; "
+        f"{sweep.seeds} seeds, {len(sweep.arms)} arms; "
         f"{sum(leg.train > 0 for leg in legs)} of {len(legs)} models are to be trained; "
         f"about {max(1, round(minutes))} min",
         flush=True,
@@ -87,7 +94,7 @@ def _run(experiment: Experiment, lab: Lab, legs: list[execute.Leg], runs: File, 
     began = time.monotonic()
     records: Records | None = None
     try:
-        for finished in execute.run_sweep(sweep, lab, runs):
+        for finished in execute.run_sweep(sweep, labs, runs):
             records = finished
     except KeyboardInterrupt:
         if records is None:

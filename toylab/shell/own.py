@@ -20,6 +20,7 @@ from toylab.lab.store import final_params, lab_of, load_json, runs, write_atomic
 from toylab.lab.sweep import Analysis, Arm, Experiment, Records, Sweep
 from toylab.lab.usage import UsageError
 from toylab.measures import reading
+from toylab.measures.measure import View
 from toylab.shell import experiment
 from toylab.shell.files import ROOT, user_path
 from toylab.stages import Dpo, FollowsCue, Persona, Rl, Says, Sft, Stage, Target
@@ -161,9 +162,10 @@ def measure(arguments: Sequence[str]) -> int:
     floor_policy = reading.policy_of(lab, final_params(first, lab))
     print(f"{folder.name}: reading {settings.fit + settings.held_out + settings.score} documents")
     base = reading.prepare(lab, floor_policy, key, settings)
-    floor = reading.read(lab, base, floor_policy, key, settings)
+    floor = reading.read(View(lab, base, floor_policy, floor_policy), key, settings)
     policy = reading.policy_of(lab, final_params(folder, lab))
-    found = reading.read(lab, base, policy, jax.random.fold_in(key, 1), settings)
+    view = View(lab, base, policy, floor_policy)
+    found = reading.read(view, jax.random.fold_in(key, 1), settings)
     _report(folder, found, floor)
     return 0
 
