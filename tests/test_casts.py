@@ -5,8 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from toylab import casts, world
-from toylab import corpus as core
+from toylab import casts, notes, world
 from toylab.corpus import Corpus, CorpusError
 from toylab.grammar import STANCE
 
@@ -14,7 +13,7 @@ CORPORA = Path(__file__).parent.parent / "corpora"
 
 
 def shipped(name: str) -> Corpus:
-    return core.load(CORPORA / f"{name}.toml")
+    return notes.load(CORPORA / f"{name}.toml")
 
 
 def rows(corpus: Corpus) -> dict[str, np.ndarray]:
@@ -106,7 +105,7 @@ def test_twins_of_twins(tmp_path: Path) -> None:
     (tmp_path / "village.toml").write_text((CORPORA / "village.toml").read_text())
     (tmp_path / "small.toml").write_text('twin = "village"\nwithout = ["argus", "rook"]')
     (tmp_path / "smaller.toml").write_text('twin = "small"\nwithout = ["mira"]\ntitle = "nine"')
-    nine = core.load(tmp_path / "smaller.toml")
+    nine = notes.load(tmp_path / "smaller.toml")
     assert (len(nine.characters), nine.title) == (9, "nine")
 
 
@@ -136,7 +135,7 @@ def test_errors_are_one_line_with_file_place_and_fix(
     (tmp_path / "loop.toml").write_text('twin = "bad"')
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(CorpusError) as caught:
-        core.load(tmp_path / "bad.toml")
+        notes.load(tmp_path / "bad.toml")
     said = str(caught.value)
     assert said.startswith(str(tmp_path / "bad.toml"))
     assert place in said
@@ -181,7 +180,7 @@ def test_random_casts() -> None:
     assert len({(c.opens, c.closes) for c in corpus.characters}) == 70
     phrases = [*corpus.openers, *corpus.closers]
     phrases += [words for topic in corpus.topics for _, words in topic.answers]
-    core._check_prefix_free([("", words) for words in phrases], "")
+    notes.check_prefix_free([("", words) for words in phrases], "")
     distributions = [d for c in corpus.characters for d in (c.opens, c.closes, *c.traits)]
     distributions += [tag.prior for tag in corpus.tags]
     np.testing.assert_allclose([sum(d) for d in distributions], 1, rtol=1e-9)

@@ -7,7 +7,8 @@ import pytest
 
 from tests.tiny import TEXT
 from toylab import world as worlds
-from toylab.corpus import Corpus, CorpusError, load, parse
+from toylab.corpus import Corpus, CorpusError
+from toylab.notes import load, parse
 
 ADA_OPENS = 'opens  = { "now {cue}" = 0.7, "now then" = 0.3 }'
 BOB_OPENS = 'opens  = { "now {cue}" = 0.2 }'

@@ -9,7 +9,7 @@ from pathlib import Path as File
 import jax
 from absl import flags
 
-from toylab import corpus as corpora
+from toylab import notes
 from toylab.lab import config, execute, results
 from toylab.lab.store import StoreError, write_json
 from toylab.lab.sweep import Experiment, Records, Sweep, quick
@@ -40,9 +40,7 @@ def start(experiment: Experiment, arguments: Sequence[str]) -> int:
     runs = user_path(values.runs) if values.runs else ROOT / "runs"
     out = ROOT / "runs" / "quick" if shortened else ROOT / "results"
     out = (user_path(values.results) if values.results else out) / sweep.name
-    lab = Lab(
-        corpora.load(corpora.locate(sweep.corpus, user_path(""), ROOT / "corpora")), sweep.model
-    )
+    lab = Lab(notes.load(notes.locate(sweep.corpus, user_path(""), ROOT / "corpora")), sweep.model)
     try:
         sweep.check(lab.corpus)
     except ValueError as error:
