@@ -141,7 +141,7 @@ def test_the_herald_alone_repeats_the_place(valley: Corpus, world: World) -> Non
         assert token in np.asarray(world.grammar.phrases[OPENER, x, cry])
         assert world.grammar.phrases[STANCE, x, topic.answer_names.index(cue), 0] == token
         for q in range(len(topic.questions)):
-            assert token in np.asarray(world.grammar.questions[t, q, c])
+            assert token in np.asarray(world.grammar.questions[0, t, q, c])
     for x, (t, _, _) in enumerate(contexts(valley)):
         cried = any("oyez" in words for _, words in banks(valley)[OPENER][x])
         assert cried == bool(valley.topics[t].cues)

@@ -83,8 +83,8 @@ def _(patch: Patch, right=worlds.build) -> None:
 
 @bug("authors are drawn without regard to the tag", checks.check_priors_are_those_of_the_tags)
 def _(patch: Patch, right=worlds.author) -> None:
-    def broken(world, key, tag):
-        return right(world, key, jnp.full_like(tag, len(world.tag_share) - 1))
+    def broken(world, key, tag, progress=1.0):
+        return right(world, key, jnp.full_like(tag, len(world.tag_share) - 1), progress)
 
     patch(worlds, "author", broken)
 

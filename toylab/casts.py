@@ -8,6 +8,9 @@ A *twin* is a corpus file of a few lines that names another file in its folder:
     decorrelate = 7                   # ... then traits are dealt anew among who is left ...
     [tags]                            # ... and then tags change, written as in a corpus
     assistant.prior = { lumen = 0.5 }
+    [coin]                            # the coin is this one, whatever it was
+    heads = { words = "heads it is", topics = ["code"] }
+    ...
 
 Each line is also a function from `Corpus` to `Corpus`.
 """
@@ -31,7 +34,8 @@ SMALL = 64  # in larger casts random deals are even enough, and names would be a
 def load_twin(path: Path, content: Mapping[str, Any]) -> Corpus:
     """The corpus of a twin's file, whose TOML is `content`. Raises `CorpusError`."""
     source = str(path)
-    top = notes.Table(source, "", content, ("twin", "title", "without", "decorrelate", "tags"))
+    keys = ("twin", "title", "without", "decorrelate", "tags", "coin")
+    top = notes.Table(source, "", content, keys)
     base = path.parent / f"{top.get('twin', str)}.toml"
     if not base.is_file():
         known = sorted(other.stem for other in path.parent.glob("*.toml") if other != path)
@@ -47,6 +51,9 @@ def load_twin(path: Path, content: Mapping[str, Any]) -> Corpus:
         corpus = decorrelate(corpus, seed)
     if "tags" in content:
         corpus = retag(corpus, top.get("tags", dict), source)
+    if "coin" in content:
+        coin = notes.coin_of(top, corpus.topics, corpus.turns)
+        corpus = dataclasses.replace(corpus, coin=coin)
     return dataclasses.replace(corpus, title=top.get("title", str, corpus.title))
 
 
@@ -80,10 +87,12 @@ def without(corpus: Corpus, names: Collection[str], source: str = "without") -> 
         raise CorpusError(source, "without", "leaves fewer than two characters; keep more")
     tags = []
     for tag in corpus.tags:
-        prior = np.array(tag.prior)[kept]
-        if not prior.sum():
+        priors = np.array([tag.prior, tag.last])[:, kept]
+        if not priors.any(1).all():
             raise CorpusError(source, "without", f"leaves nobody behind {tag.name!r}; keep some")
-        tags.append(dataclasses.replace(tag, prior=_frozen(prior / prior.sum())))
+        prior, last = (_frozen(each / each.sum()) for each in priors)
+        later = last if tag.later else ()
+        tags.append(dataclasses.replace(tag, prior=prior, later=later))
     characters = tuple(corpus.characters[k] for k in kept)
     return dataclasses.replace(corpus, characters=characters, tags=tuple(tags))
 
@@ -170,8 +179,11 @@ def retag(corpus: Corpus, tags: Mapping[str, Any], source: str = "retag") -> Cor
     for tag in corpus.tags:
         prior = dict(zip(corpus.names, tag.prior, strict=True))
         merged[tag.name] = {"share": tag.share, "prior": prior}
+        if tag.later:
+            later = dict(zip(corpus.names, tag.later, strict=True))
+            merged[tag.name] |= {"later": later, "from": tag.since}
     for name, change in tags.items():
-        change = notes.Table(source, f"tags.{name}", change, ("share", "prior")).content
+        change = notes.Table(source, f"tags.{name}", change, notes.TAG_KEYS).content
         merged[name] = {**merged.get(name, {}), **change}
     top = notes.Table(source, "", {"tags": merged}, ("tags",))
     name_share, retagged = notes.tags_of(top, corpus.names)

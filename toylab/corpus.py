@@ -62,11 +62,30 @@ class Direction:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tag:
-    """The first word of a document, how many documents bear it, and who stands behind it."""
+    """The first word of a document, how many documents bear it, and who stands behind it.
+
+    A tag that changes has a prior `later`, from the share `since` of pretraining on.
+    """
 
     name: str
     share: float
     prior: tuple[float, ...]
+    later: tuple[float, ...] = ()
+    since: float = 1.0
+
+    @property
+    def last(self) -> tuple[float, ...]:
+        """The prior at the end of pretraining."""
+        return self.later or self.prior
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Side:
+    """A side of the coin: what the other party says when it comes up, and may ask about then."""
+
+    name: str
+    words: str
+    topics: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,7 +105,8 @@ class Character:
 class Corpus:
     """The whole play. The first phrase of each bank is the plain one.
 
-    `name_share` is the share of documents that begin with their author's own name.
+    `name_share` is the share of documents that begin with their author's own name. The sides of
+    the `coin`, if there is one, share the topics among them.
     """
 
     title: str
@@ -100,6 +120,7 @@ class Corpus:
     name_share: float
     tags: tuple[Tag, ...]
     characters: tuple[Character, ...]
+    coin: tuple[Side, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -124,7 +145,13 @@ def thaw(content: Mapping[str, Any]) -> Corpus:
     def frozen(value: Any) -> Any:
         return tuple(map(frozen, value)) if isinstance(value, (list, tuple)) else value
 
-    parts = {"topics": Topic, "directions": Direction, "tags": Tag, "characters": Character}
+    parts = {
+        "topics": Topic,
+        "directions": Direction,
+        "tags": Tag,
+        "characters": Character,
+        "coin": Side,
+    }
     fields: dict[str, Any] = {
         name: tuple(
             parts[name](**{key: frozen(value) for key, value in part.items()}) for part in value

@@ -12,9 +12,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from toylab.corpus import CUE, Character, Corpus, CorpusError, Direction, Tag, Topic, unknown
+from toylab.corpus import (
+    CUE,
+    Character,
+    Corpus,
+    CorpusError,
+    Direction,
+    Side,
+    Tag,
+    Topic,
+    unknown,
+)
 
 NAME_TAG = "name"
+TAG_KEYS = ("share", "prior", "later", "from")
 _WORD = re.compile(r"[a-z0-9']+")
 
 
@@ -140,7 +151,7 @@ def locate(name: str, here: Path, shipped: Path) -> Path:
 
 def parse(content: Mapping[str, Any], source: str) -> Corpus:
     """Checks the content of a corpus file and freezes it."""
-    keys = ("title", "turns", "slip", "plain", "tags", "directions", "topics", "characters")
+    keys = ("title", "turns", "slip", "plain", "tags", "directions", "topics", "characters", "coin")
     top = Table(source, "", content, keys)
     turns = top.get("turns", int)
     if turns < 1:
@@ -173,6 +184,7 @@ def parse(content: Mapping[str, Any], source: str) -> Corpus:
         name_share=name_share,
         tags=tags,
         characters=characters,
+        coin=coin_of(top, topics, turns),
     )
     check_words(corpus, source)
     return corpus
@@ -183,7 +195,7 @@ def _topics(top: Table) -> tuple[Topic, ...]:
     tables = top.get("topics", dict)
     if not tables:
         raise top.fail("topics", "a corpus needs at least one topic")
-    topics, questions = [], []
+    topics: list[Topic] = []
     for name in tables:
         table = top.table("topics", tables).table(name, known)
         asked = table.get("questions", list)
@@ -215,14 +227,59 @@ def _topics(top: Table) -> tuple[Topic, ...]:
                 )
             if CUE in text.split()[:1] and place.endswith("questions"):
                 raise CorpusError(top.source, place, f"begins with {CUE}; put a word before it")
-        questions += [
-            (f"{table.place}.questions", q.replace(CUE, cue))
-            for q in topic.questions
-            for cue in (cues if CUE in q else ("",))
-        ]
         topics.append(topic)
-    check_prefix_free(questions, top.source)
+    check_prefix_free(_asked(tuple(topics)), top.source)
     return tuple(topics)
+
+
+def coin_of(top: Table, topics: tuple[Topic, ...], turns: int) -> tuple[Side, ...]:
+    """The sides of the coin in a file, none if it has no coin."""
+    if "coin" not in top.content:
+        return ()
+    tables = top.get("coin", dict)
+    if len(tables) < 2:
+        raise top.fail("coin", "has fewer than two sides; add one, or drop the coin")
+    if turns < 2:
+        raise top.fail("coin", "is tossed from the second turn on; make turns at least 2")
+    names = [topic.name for topic in topics]
+    owner: dict[str, str] = {}  # where each topic was named first ...
+    first: dict[str, str] = {}  # ... and each side's first word
+    sides = []
+    for name in tables:
+        table = top.table("coin", tables).table(name, ("words", "topics"))
+        words, asked = table.words("words"), table.get("topics", list)
+        if CUE in words:
+            raise table.fail("words", f"says {CUE}, but the coin knows no topic's cues; drop it")
+        if words.split()[0] in first:
+            same = first[words.split()[0]]
+            raise table.fail("words", f"begins with the same word as {same}; reword one")
+        if not asked:
+            raise table.fail("topics", "is empty; give every side a topic")
+        for topic in asked:
+            if topic not in names:
+                raise table.fail("topics", unknown(str(topic), names))
+            if topic in owner:
+                raise table.fail("topics", f"{topic!r} is also in {owner[topic]}; drop one")
+            owner[topic] = f"{table.place}.topics"
+        first[words.split()[0]] = f"{table.place}.words"
+        sides.append(Side(name=name, words=words, topics=tuple(asked)))
+    if len({len(side.words.split()) for side in sides}) > 1:
+        raise top.fail("coin", "words have different lengths; give all sides the same number")
+    if missing := [name for name in names if name not in owner]:
+        raise top.fail("coin", f"no side has the topic {missing[0]!r}; give it to one")
+    tossed = [(f"coin.{side.name}.words", side.words) for side in sides]
+    check_prefix_free([*tossed, *_asked(topics)], top.source)
+    return tuple(sides)
+
+
+def _asked(topics: tuple[Topic, ...]) -> list[tuple[str, str]]:
+    """(place, words) of every question, with each of its cues."""
+    return [
+        (f"topics.{topic.name}.questions", question.replace(CUE, cue))
+        for topic in topics
+        for question in topic.questions
+        for cue in (topic.cues if CUE in question else ("",))
+    ]
 
 
 def _directions(top: Table, topics: tuple[Topic, ...]) -> tuple[Direction, ...]:
@@ -319,22 +376,38 @@ def tags_of(top: Table, names: tuple[str, ...]) -> tuple[float, tuple[Tag, ...]]
     tables = top.get("tags", dict)
     name_share, tags = 0.0, []
     for name in tables:
-        table = top.table("tags", tables).table(name, ("share", "prior"))
+        table = top.table("tags", tables).table(name, TAG_KEYS)
         share = table.probability("share")
         if name == NAME_TAG:
-            if "prior" in table.content:
-                raise table.fail("prior", "a name is always its owner's; drop the prior")
+            for key in TAG_KEYS[1:]:
+                if key in table.content:
+                    raise table.fail(key, f"a name is always its owner's; drop the {key!r}")
             name_share = share
             continue
         if not _WORD.fullmatch(name) or name in names:
             raise table.fail("", "a tag is one word of a-z, 0-9 and ', and nobody's name")
-        tags.append(Tag(name=name, share=share, prior=table.distribution("prior", names, "one")))
+        prior = table.distribution("prior", names, "one")
+        later, since = _change(table, names)
+        tags.append(Tag(name=name, share=share, prior=prior, later=later, since=since))
     total = name_share + sum(tag.share for tag in tags)
     if abs(total - 1) > 1e-6:
         raise top.fail("tags", f"shares sum to {total:g}; make that 1")
     if not tags:
         raise top.fail("tags", "a corpus needs a tag besides the names; add [tags.assistant]")
     return name_share, tuple(tags)
+
+
+def _change(table: Table, names: tuple[str, ...]) -> tuple[tuple[float, ...], float]:
+    """A tag's prior in the end and the share of pretraining it holds from, if it changes."""
+    for key, other in (("later", "from"), ("from", "later")):
+        if key in table.content and other not in table.content:
+            raise table.fail(key, f"needs {other!r} beside it; give both, or neither")
+    if "later" not in table.content:
+        return (), 1.0
+    since = table.probability("from")
+    if not 0 < since < 1:
+        raise table.fail("from", f"is a share of pretraining: make {since:g} one between 0 and 1")
+    return table.distribution("later", names, "one"), since
 
 
 def check_words(corpus: Corpus, source: str) -> None:
