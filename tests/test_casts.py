@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -101,6 +102,35 @@ def test_tags() -> None:
     assert extra.tags[:-1] == village.tags
 
 
+def test_tags_that_change() -> None:
+    village, times = shipped("village"), shipped("village-times")
+    assert (times.name_share, [tag.share for tag in times.tags]) == (
+        0.45,
+        [0.15, 0, 0.25, 0.05, 0.05, 0.05],
+    )
+    assert times.tags[2].prior == village.tags[2].prior
+    tags = {tag.name: tag for tag in times.tags}
+    penitent, turncoat, waverer = (tags[n] for n in ("penitent", "turncoat", "waverer"))
+    assert (penitent.prior, penitent.later) == (turncoat.later, turncoat.prior)
+    assert waverer.later == ()
+    # the same people over the whole of pretraining: all that differs is when
+    for tag in (penitent, turncoat):
+        assert tag.since == 0.5
+        np.testing.assert_allclose(np.mean([tag.prior, tag.later], 0), waverer.prior)
+    good, bad = slice(0, 5), slice(5, 9)
+    np.testing.assert_allclose([sum(penitent.prior[good]), sum(penitent.prior[bad])], [0.14, 0.8])
+    np.testing.assert_allclose([sum(waverer.prior[good]), sum(waverer.prior[bad])], [0.47, 0.47])
+    # a twin may move the change alone, and those who leave leave both priors
+    moved = casts.retag(times, {"penitent": {"from": 0.25}}).tags[3]
+    assert moved == dataclasses.replace(penitent, since=0.25)
+    without = casts.without(times, ["argus", "fenn"])
+    kept = [times.names.index(name) for name in without.names]
+    for old, new in zip(times.tags, without.tags, strict=True):
+        for before, after in ((old.prior, new.prior), (old.later, new.later)):
+            left = np.array(before)[kept] if before else np.array(())
+            np.testing.assert_allclose(after, left / (left.sum() or 1))
+
+
 def test_twins_of_twins(tmp_path: Path) -> None:
     (tmp_path / "village.toml").write_text((CORPORA / "village.toml").read_text())
     (tmp_path / "small.toml").write_text('twin = "village"\nwithout = ["argus", "rook"]')
@@ -124,6 +154,7 @@ def test_twins_of_twins(tmp_path: Path) -> None:
         ('twin = "village"\n[tags]\nassistant.share = 0.2', "tags", "shares sum to 0.9"),
         ('twin = "village"\n[tags]\nassistant.prior = {lumin = 1}', "prior.lumin", "'lumen'"),
         ('twin = "village"\n[tags]\nassistant.proir = {lumen = 1}', "assistant.proir", "'prior'"),
+        ('twin = "village"\n[tags]\nassistant.from = 0.5', "assistant.from", "needs 'later'"),
         ('twin = "village"\n[tags]\nassistant = 1', "tags.assistant", "must be a table"),
         ('twin = "village"\n[tags]\nsoup = {share = 0}', "topics.food", "the tag 'soup'"),
     ],

@@ -381,7 +381,7 @@ def tags_of(top: Table, names: tuple[str, ...]) -> tuple[float, tuple[Tag, ...]]
         if name == NAME_TAG:
             for key in TAG_KEYS[1:]:
                 if key in table.content:
-                    raise table.fail(key, f"a name is always its owner's; drop the {key!r}")
+                    raise table.fail(key, f"a name is always its owner's; drop the {key}")
             name_share = share
             continue
         if not _WORD.fullmatch(name) or name in names:
