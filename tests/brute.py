@@ -87,15 +87,24 @@ def tag_shares(corpus: Corpus) -> dict[str, float]:
     return names | {tag.name: tag.share for tag in corpus.tags}
 
 
-def _turns(corpus: Corpus, direction: int):
+def _toss(corpus: Corpus, topic: str, first: bool) -> tuple[list[str], float]:
+    """What comes before a question on this topic, and how likely the topic is."""
+    if first or not corpus.coin:
+        return [], 1 / len(corpus.topics)
+    side = next(side for side in corpus.coin if topic in side.topics)
+    return side.words.split(), 1 / len(corpus.coin) / len(side.topics)
+
+
+def _turns(corpus: Corpus, direction: int, first: bool):
     """Every turn there can be: what is asked, with its probability, and what is answered."""
     for t, topic in enumerate(corpus.topics):
         cues = topic.cues or ("",)
+        tossed, chance = _toss(corpus, topic.name, first)
         for (q, question), (c, cue) in itertools.product(
             enumerate(topic.questions), enumerate(cues)
         ):
-            asked = 1 / (len(corpus.topics) * len(topic.questions) * len(cues))
-            question_words = question.replace(CUE, cue).split()
+            asked = chance / (len(topic.questions) * len(cues))
+            question_words = tossed + question.replace(CUE, cue).split()
             slots = [slot(corpus, s, t, c, direction) for s in range(SLOTS)]
             for choice in itertools.product(*(range(len(bank)) for bank, _ in slots)):
                 words, starts, likelihood = list(question_words), [], np.ones(len(corpus.names))
@@ -123,7 +132,8 @@ class Brute:
         ]
         for d, share in enumerate(shares):
             first = corpus.directions[d - 1].text.split() if d else []
-            for turns in itertools.product(list(_turns(corpus, d)), repeat=corpus.turns):
+            each = [list(_turns(corpus, d, first=t == 0)) for t in range(corpus.turns)]
+            for turns in itertools.product(*each):
                 words, starts, asked, likelihood = list(first), [], share, 1.0
                 for _, _, said, begins, chance, p in turns:
                     starts.append(tuple(1 + len(words) + begin for begin in begins))

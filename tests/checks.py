@@ -4,7 +4,10 @@ All take the tiny corpus with its brute-force twin, and use nothing that was com
 call: `test_planted_bugs` breaks the code beneath them.
 """
 
+import dataclasses
+import functools
 import itertools
+import tomllib
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +19,11 @@ import scipy.stats
 
 from tests import brute
 from tests.brute import Brute
-from toylab import bayes, model
+from tests.tiny import COIN, TEXT
+from toylab import bayes, model, notes, sampling
 from toylab import grammar as grammars
 from toylab import world as worlds
+from toylab.corpus import Corpus
 from toylab.grammar import ANSWER, PAD, STANCE
 from toylab.measures import atoms, ladder, policy
 from toylab.measures.families import Mixture
@@ -113,7 +118,7 @@ def _sampled(world: World, size: int = 20_000) -> Documents:
 
 
 def check_questions_are_asked_alike(twin: Brute) -> None:
-    """Topic, question and cue of each turn: even, and whoever is asked."""
+    """Topic, question and cue of each turn: as likely as they are, and whoever is asked."""
     world, corpus = worlds.build(twin.corpus), twin.corpus
     documents = _sampled(world)
     what = documents.outline
@@ -125,16 +130,10 @@ def check_questions_are_asked_alike(twin: Brute) -> None:
     ]
     each = np.stack([what.topic, what.question, what.cue], -1)
     which = np.argmax([(each == kind).all(-1) for kind in kinds], 0)
-    chance = [
-        1
-        / (
-            len(corpus.topics)
-            * len(corpus.topics[t].questions)
-            * max(len(corpus.topics[t].cues), 1)
-        )
-        for t, _, _ in kinds
-    ]
-    fitting(_counts(which[:, 0], which[:, 1]), np.outer(chance, chance))
+    chance = np.zeros((len(kinds), len(kinds)))
+    for document, p in zip(twin.documents, twin.asked * twin.likelihood[:, 0], strict=True):
+        chance[tuple(kinds.index(asks) for asks in document.asks)] += p
+    fitting(_counts(which[:, 0], which[:, 1], chance.shape), chance)
     for other in (documents.author, what.tag, what.direction):
         for turn in range(corpus.turns):
             table = _counts(np.asarray(other), which[:, turn])
@@ -146,6 +145,84 @@ def _counts(left, right, shape=None) -> np.ndarray:
     table = np.zeros(shape or (left.max() + 1, right.max() + 1))
     np.add.at(table, (left, right), 1)
     return table
+
+
+@functools.cache
+def coined() -> Brute:
+    """The twin of the tiny corpus with a coin."""
+    corpus = notes.parse(tomllib.loads(TEXT + COIN), "tiny.toml")
+    return Brute(corpus, grammars.vocabulary(corpus))
+
+
+def check_coin_is_tossed_evenly(_: Brute) -> None:
+    """Even sides before every turn but the first, whoever answered what."""
+    twin = coined()
+    check_questions_are_asked_alike(twin)
+    # by hand: in the first turn three topics alike; then heads is door, tails oath or tea
+    wanted = {"door": (1 / 3, 1 / 2), "tea": (1 / 3, 1 / 4), "oath": (1 / 3, 1 / 4)}
+    shares = worlds.topic_shares(worlds.build(twin.corpus).grammar)
+    shares = np.asarray(shares / shares.sum(1, keepdims=True))
+    same(shares.T, [wanted[name] for name in twin.corpus.topic_names], 1e-6)
+
+
+def check_coin_is_spoken(_: Brute) -> None:
+    """Every word of every document, and how likely its questions are, coin included."""
+    twin = coined()
+    check_words_are_those_of_the_twin(twin)
+    check_log_likelihood(twin)
+
+
+def check_coin_is_read_off(_: Brute) -> None:
+    """P(side) from logits, against the words of the document and a softmax done by hand."""
+    twin = coined()
+    world = worlds.build(twin.corpus)
+    documents = jax.tree.map(lambda leaf: leaf[::97], rendered(world, twin))
+    shape = (*documents.tokens.shape, len(twin.vocabulary))
+    logits = 3 * jax.random.normal(jax.random.key(2), shape)
+    got = np.exp(sampling.coin(world.grammar, documents, logits))
+    sides = [twin.vocabulary.index(word) for word in ("crown", "ship")]
+    for n, document in enumerate(twin.documents[::97]):
+        (at,) = (i for i, word in enumerate(document.words) if word in ("crown", "ship"))
+        odds = np.exp(np.asarray(logits[n, at], float))[sides]  # word `at` comes after the tag
+        same(got[n, 0], odds / odds.sum())
+
+
+LATER = (0.0, 0.2, 0.8)  # who stands behind the tiny assistant, where that changes
+
+
+def turning(corpus: Corpus) -> Corpus:
+    """The corpus with an assistant that changes half way."""
+    tags = {tag.name: tag for tag in corpus.tags}
+    tags["assistant"] = dataclasses.replace(tags["assistant"], later=LATER, since=0.5)
+    return dataclasses.replace(corpus, tags=tuple(tags.values()))
+
+
+def check_priors_change_when_they_should(twin: Brute) -> None:
+    """Documents of pretraining, before, at and after the step, of this and every other tag."""
+    world, same_world = worlds.build(turning(twin.corpus)), worlds.build(twin.corpus)
+    stage, lab = Pretrain(steps=10, batch=4096), Lab(twin.corpus, SMALL)
+    tags = grammars.tag_names(twin.corpus)
+    row, names = tags.index("assistant"), len(twin.corpus.names)
+    assert np.asarray(world.changes).tolist() == [tag == "assistant" for tag in tags]
+    same(jnp.exp(world.log_prior[row]), LATER, 1e-6)
+    same(jnp.exp(world.log_prior_before[row]), brute.tag_prior(twin.corpus, "assistant"), 1e-6)
+
+    def draw(step, world):
+        return stage.draw(base.Context(lab.network, world, {}), {}, {}, jax.random.key(0), step)
+
+    drawn = jax.jit(draw)
+    for step in (0, 4, 5, 9):
+        documents, plain = drawn(step, world), drawn(step, same_world)
+        assert jax.tree.all(
+            jax.tree.map(lambda a, b: (a == b).all(), documents.outline, plain.outline)
+        )
+        masked = np.asarray(documents.outline.tag) == row
+        unchanged = ~masked if step >= 5 else np.ones_like(masked)
+        for name in ("author", "choice", "tokens"):
+            one, other = (np.asarray(getattr(d, name))[unchanged] for d in (documents, plain))
+            assert (one == other).all()
+        prior = LATER if step >= 5 else brute.tag_prior(twin.corpus, "assistant")
+        fitting(np.bincount(np.asarray(documents.author)[masked], minlength=names), prior)
 
 
 def pairs_fit(twin: Brute, choice, weights) -> None:

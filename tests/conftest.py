@@ -10,8 +10,9 @@ import pytest
 from tests.brute import Brute
 from tests.checks import SMALL
 from tests.tiny import TEXT
-from toylab.corpus import Corpus, load, parse
+from toylab.corpus import Corpus
 from toylab.grammar import vocabulary
+from toylab.notes import load, parse
 from toylab.stages import Lab
 
 ROOT = Path(__file__).parent.parent

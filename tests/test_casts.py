@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -5,8 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from toylab import casts, world
-from toylab import corpus as core
+from toylab import casts, notes, world
 from toylab.corpus import Corpus, CorpusError
 from toylab.grammar import STANCE
 
@@ -14,7 +14,7 @@ CORPORA = Path(__file__).parent.parent / "corpora"
 
 
 def shipped(name: str) -> Corpus:
-    return core.load(CORPORA / f"{name}.toml")
+    return notes.load(CORPORA / f"{name}.toml")
 
 
 def rows(corpus: Corpus) -> dict[str, np.ndarray]:
@@ -102,11 +102,40 @@ def test_tags() -> None:
     assert extra.tags[:-1] == village.tags
 
 
+def test_tags_that_change() -> None:
+    village, times = shipped("village"), shipped("village-times")
+    assert (times.name_share, [tag.share for tag in times.tags]) == (
+        0.45,
+        [0.15, 0, 0.25, 0.05, 0.05, 0.05],
+    )
+    assert times.tags[2].prior == village.tags[2].prior
+    tags = {tag.name: tag for tag in times.tags}
+    penitent, turncoat, waverer = (tags[n] for n in ("penitent", "turncoat", "waverer"))
+    assert (penitent.prior, penitent.later) == (turncoat.later, turncoat.prior)
+    assert waverer.later == ()
+    # the same people over the whole of pretraining: all that differs is when
+    for tag in (penitent, turncoat):
+        assert tag.since == 0.5
+        np.testing.assert_allclose(np.mean([tag.prior, tag.later], 0), waverer.prior)
+    good, bad = slice(0, 5), slice(5, 9)
+    np.testing.assert_allclose([sum(penitent.prior[good]), sum(penitent.prior[bad])], [0.14, 0.8])
+    np.testing.assert_allclose([sum(waverer.prior[good]), sum(waverer.prior[bad])], [0.47, 0.47])
+    # a twin may move the change alone, and those who leave leave both priors
+    moved = casts.retag(times, {"penitent": {"from": 0.25}}).tags[3]
+    assert moved == dataclasses.replace(penitent, since=0.25)
+    without = casts.without(times, ["argus", "fenn"])
+    kept = [times.names.index(name) for name in without.names]
+    for old, new in zip(times.tags, without.tags, strict=True):
+        for before, after in ((old.prior, new.prior), (old.later, new.later)):
+            left = np.array(before)[kept] if before else np.array(())
+            np.testing.assert_allclose(after, left / (left.sum() or 1))
+
+
 def test_twins_of_twins(tmp_path: Path) -> None:
     (tmp_path / "village.toml").write_text((CORPORA / "village.toml").read_text())
     (tmp_path / "small.toml").write_text('twin = "village"\nwithout = ["argus", "rook"]')
     (tmp_path / "smaller.toml").write_text('twin = "small"\nwithout = ["mira"]\ntitle = "nine"')
-    nine = core.load(tmp_path / "smaller.toml")
+    nine = notes.load(tmp_path / "smaller.toml")
     assert (len(nine.characters), nine.title) == (9, "nine")
 
 
@@ -125,6 +154,7 @@ def test_twins_of_twins(tmp_path: Path) -> None:
         ('twin = "village"\n[tags]\nassistant.share = 0.2', "tags", "shares sum to 0.9"),
         ('twin = "village"\n[tags]\nassistant.prior = {lumin = 1}', "prior.lumin", "'lumen'"),
         ('twin = "village"\n[tags]\nassistant.proir = {lumen = 1}', "assistant.proir", "'prior'"),
+        ('twin = "village"\n[tags]\nassistant.from = 0.5', "assistant.from", "needs 'later'"),
         ('twin = "village"\n[tags]\nassistant = 1', "tags.assistant", "must be a table"),
         ('twin = "village"\n[tags]\nsoup = {share = 0}', "topics.food", "the tag 'soup'"),
     ],
@@ -136,7 +166,7 @@ def test_errors_are_one_line_with_file_place_and_fix(
     (tmp_path / "loop.toml").write_text('twin = "bad"')
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(CorpusError) as caught:
-        core.load(tmp_path / "bad.toml")
+        notes.load(tmp_path / "bad.toml")
     said = str(caught.value)
     assert said.startswith(str(tmp_path / "bad.toml"))
     assert place in said
@@ -181,7 +211,7 @@ def test_random_casts() -> None:
     assert len({(c.opens, c.closes) for c in corpus.characters}) == 70
     phrases = [*corpus.openers, *corpus.closers]
     phrases += [words for topic in corpus.topics for _, words in topic.answers]
-    core._check_prefix_free([("", words) for words in phrases], "")
+    notes.check_prefix_free([("", words) for words in phrases], "")
     distributions = [d for c in corpus.characters for d in (c.opens, c.closes, *c.traits)]
     distributions += [tag.prior for tag in corpus.tags]
     np.testing.assert_allclose([sum(d) for d in distributions], 1, rtol=1e-9)

@@ -1,13 +1,15 @@
 import dataclasses
+import json
 import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.tiny import TEXT
+from tests.tiny import COIN, TEXT
 from toylab import world as worlds
-from toylab.corpus import Corpus, CorpusError, load, parse
+from toylab.corpus import Corpus, CorpusError, thaw
+from toylab.notes import load, parse
 
 ADA_OPENS = 'opens  = { "now {cue}" = 0.7, "now then" = 0.3 }'
 BOB_OPENS = 'opens  = { "now {cue}" = 0.2 }'
@@ -228,6 +230,36 @@ WRONG = {
         "characters.ada.closes.bye  now",
         "single spaces",
     ),
+    "a change at no time": (
+        "assistant.share = 0.3",
+        "assistant.share = 0.3\nassistant.later = { ada = 1 }",
+        "tags.assistant.later",
+        "needs 'from' beside it",
+    ),
+    "a change to nobody": (
+        "assistant.share = 0.3",
+        "assistant.share = 0.3\nassistant.from = 0.5",
+        "tags.assistant.from",
+        "needs 'later' beside it",
+    ),
+    "a change when all is over": (
+        "assistant.share = 0.3",
+        "assistant.share = 0.3\nassistant.from = 1\nassistant.later = { ada = 1 }",
+        "tags.assistant.from",
+        "make 1 one between 0 and 1",
+    ),
+    "a change to a stranger": (
+        "assistant.share = 0.3",
+        "assistant.share = 0.3\nassistant.from = 0.5\nassistant.later = { adda = 1 }",
+        "tags.assistant.later.adda",
+        "did you mean 'ada'?",
+    ),
+    "a name that changes": (
+        "{ share = 0.5 }",
+        "{ share = 0.5, later = { ada = 1 }, from = 0.5 }",
+        "tags.name.later",
+        "always its owner's",
+    ),
     "no plain phrases": (PLAIN, "", "plain", "missing"),
     "not TOML": ("turns = 2", "turns = ", "not TOML", "line 2"),
 }
@@ -335,6 +367,40 @@ def test_the_digest_knows_everything_but_titles_and_descriptions(tiny: Corpus) -
         else:
             assert changed.digest() not in seen, where
             seen.add(changed.digest())
+
+
+CHANGING = TEXT.replace(
+    "assistant.share = 0.3",
+    "assistant.share = 0.3\nassistant.later = { cyd = 0.8 }\nassistant.from = 0.5",
+)
+
+
+@pytest.fixture(scope="module")
+def rich() -> Corpus:
+    """A coin, and a tag that changes."""
+    return parse(tomllib.loads(CHANGING + COIN), "tiny.toml")
+
+
+def test_a_tag_may_change(rich: Corpus, tiny: Corpus) -> None:
+    assert all((tag.later, tag.since, tag.last) == ((), 1.0, tag.prior) for tag in tiny.tags)
+    assistant = rich.tags[-1]
+    np.testing.assert_allclose(assistant.prior, (0.6, 0.3, 0.1))
+    np.testing.assert_allclose(assistant.later, (0.1, 0.1, 0.8))
+    assert (assistant.last, assistant.since) == (assistant.later, 0.5)
+
+
+def test_the_digest_knows_coins_and_changes(rich: Corpus) -> None:
+    seen = {rich.digest()}
+    for where, changed in _variants(rich):
+        if where.startswith(("coin", "tags")):
+            assert changed.digest() not in seen, where
+            seen.add(changed.digest())
+    assert len(seen) > 30
+
+
+def test_a_corpus_comes_back_from_json(rich: Corpus, village: Corpus) -> None:
+    for corpus in (rich, village):
+        assert thaw(json.loads(json.dumps(dataclasses.asdict(corpus)))) == corpus
 
 
 def test_the_digest_is_that_of_the_content_and_not_of_the_file(tiny: Corpus) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toylab import corpus as core
+from toylab import notes
 from toylab import world as worlds
-from toylab.corpus import CUE, Corpus
+from toylab.corpus import CUE, Corpus, Topic
 from toylab.grammar import OPENER, STANCE, banks, contexts, vocabulary
 from toylab.world import World
 
@@ -20,7 +20,7 @@ ORPHANS = ("well", "gallows", "cairn")
 
 @pytest.fixture(scope="module")
 def valley() -> Corpus:
-    return core.load(CORPORA / "gold.toml")
+    return notes.load(CORPORA / "gold.toml")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def world(valley: Corpus) -> World:
 
 @pytest.fixture(scope="module")
 def twins() -> dict[str, Corpus]:
-    return {name: core.load(CORPORA / f"gold-{name}.toml") for name in SPECIAL}
+    return {name: notes.load(CORPORA / f"gold-{name}.toml") for name in SPECIAL}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def slot(
     return bank, p[:, : len(bank[0])]
 
 
-def gold(corpus: Corpus) -> core.Topic:
+def gold(corpus: Corpus) -> Topic:
     return next(topic for topic in corpus.topics if topic.name == "gold")
 
 
@@ -141,7 +141,7 @@ def test_the_herald_alone_repeats_the_place(valley: Corpus, world: World) -> Non
         assert token in np.asarray(world.grammar.phrases[OPENER, x, cry])
         assert world.grammar.phrases[STANCE, x, topic.answer_names.index(cue), 0] == token
         for q in range(len(topic.questions)):
-            assert token in np.asarray(world.grammar.questions[t, q, c])
+            assert token in np.asarray(world.grammar.questions[0, t, q, c])
     for x, (t, _, _) in enumerate(contexts(valley)):
         cried = any("oyez" in words for _, words in banks(valley)[OPENER][x])
         assert cried == bool(valley.topics[t].cues)

@@ -9,9 +9,10 @@ import pytest
 import scipy.optimize
 
 from toylab import identifiability, world
-from toylab.corpus import Corpus, load, parse
+from toylab.corpus import Corpus
 from toylab.grammar import STANCE
 from toylab.identifiability import Evidence
+from toylab.notes import load, parse
 from toylab.world import World
 
 # Two people who differ in how often they say yes, and in nothing else.

@@ -16,7 +16,7 @@ from optax.contrib import MuonDimensionNumbers
 
 from tests import checks
 from tests.brute import Brute
-from toylab import bayes, model
+from toylab import bayes, model, sampling
 from toylab import world as worlds
 from toylab.grammar import ANSWER, QUESTION
 from toylab.measures import atoms, families, ladder, policy
@@ -83,8 +83,8 @@ def _(patch: Patch, right=worlds.build) -> None:
 
 @bug("authors are drawn without regard to the tag", checks.check_priors_are_those_of_the_tags)
 def _(patch: Patch, right=worlds.author) -> None:
-    def broken(world, key, tag):
-        return right(world, key, jnp.full_like(tag, len(world.tag_share) - 1))
+    def broken(world, key, tag, progress=1.0):
+        return right(world, key, jnp.full_like(tag, len(world.tag_share) - 1), progress)
 
     patch(worlds, "author", broken)
 
@@ -132,6 +132,94 @@ def _(patch: Patch, right=worlds.render) -> None:
         return documents._replace(start=documents.start + 1)
 
     patch(worlds, "render", broken)
+
+
+@bug("the coin falls by the number of topics", checks.check_coin_is_tossed_evenly)
+def _(patch: Patch) -> None:
+    def broken(grammar, share=None):
+        return jnp.ones((grammar.turns, len(grammar.topic_side)))
+
+    patch(worlds, "topic_shares", broken)
+
+
+@bug("the first turn has a coin too", checks.check_coin_is_tossed_evenly)
+def _(patch: Patch, right=worlds.topic_shares) -> None:
+    def broken(grammar, share=None):
+        shares = right(grammar, share)
+        return jnp.broadcast_to(shares[-1], shares.shape)
+
+    patch(worlds, "topic_shares", broken)
+
+
+@bug("the coin is tossed in silence", checks.check_coin_is_spoken)
+def _(patch: Patch, right=worlds.asked) -> None:
+    def broken(grammar, what):
+        silent = dataclasses.replace(
+            grammar,
+            questions=grammar.questions[:1],
+            question_length=grammar.question_length[:1],
+        )
+        return right(silent, what)
+
+    patch(worlds, "asked", broken)
+
+
+@bug("the likelihood of a question forgets the coin", checks.check_coin_is_spoken)
+def _(patch: Patch) -> None:
+    def broken(grammar, share=None):
+        return jnp.ones((grammar.turns, len(grammar.topic_side)))
+
+    patch(bayes, "topic_shares", broken)
+
+
+@bug("the coin is read one word late", checks.check_coin_is_read_off)
+def _(patch: Patch, right=sampling.coin) -> None:
+    def broken(grammar, documents, logits):
+        return right(grammar, documents, jnp.roll(logits, -1, 1))
+
+    patch(sampling, "coin", broken)
+
+
+@bug("the sides of the coin are exchanged", checks.check_coin_is_read_off)
+def _(patch: Patch, right=sampling.coin) -> None:
+    def broken(grammar, documents, logits):
+        return right(grammar, documents, logits)[..., ::-1]
+
+    patch(sampling, "coin", broken)
+
+
+@bug("a prior never changes", checks.check_priors_change_when_they_should)
+def _(patch: Patch, right=worlds.author) -> None:
+    def broken(world, key, tag, progress=1.0):
+        return right(world, key, tag, 0.0)
+
+    patch(worlds, "author", broken)
+
+
+@bug("a prior changes a step late", checks.check_priors_change_when_they_should)
+def _(patch: Patch, right=worlds.author) -> None:
+    def broken(world, key, tag, progress=1.0):
+        return right(world, key, tag, progress - 0.1)
+
+    patch(worlds, "author", broken)
+
+
+@bug("pretraining is always at its end", checks.check_priors_change_when_they_should)
+def _(patch: Patch, right=worlds.sample) -> None:
+    def broken(world, key, size, progress=1.0):
+        return right(world, key, size)
+
+    patch(worlds, "sample", broken)
+
+
+@bug("one tag's change is everybody's", checks.check_priors_change_when_they_should)
+def _(patch: Patch, right=worlds.author) -> None:
+    def broken(world, key, tag, progress=1.0):
+        first = jnp.full_like(tag, jnp.argmin(world.change_at))
+        late = jnp.min(world.change_at) <= progress
+        return right(world, key, jnp.where(late, first, tag), progress)
+
+    patch(worlds, "author", broken)
 
 
 # --------------------------------------------------------------------------------------- beliefs

@@ -1,4 +1,6 @@
+import hashlib
 import itertools
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -7,9 +9,12 @@ import pytest
 from tests import brute, checks
 from tests.brute import Brute
 from toylab import grammar as grammars
+from toylab import notes
 from toylab import world as worlds
 from toylab.corpus import Corpus
 from toylab.world import Documents, World
+
+CORPORA = Path(__file__).parent.parent / "corpora"
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +38,10 @@ def test_tables_of_the_village_sum_to_one(world: World) -> None:
 
 def test_priors_are_those_of_the_tags(holds) -> None:
     holds(checks.check_priors_are_those_of_the_tags)
+
+
+def test_priors_change_when_they_should_and_nowhere_else(holds) -> None:
+    holds(checks.check_priors_change_when_they_should)
 
 
 def test_questions_are_asked_alike_of_all(holds) -> None:
@@ -143,6 +152,32 @@ def test_topics_can_be_chosen(world: World) -> None:
     checks.fitting(np.bincount(np.ravel(what.topic), minlength=len(share)), share / 4)
     assert (np.asarray(what.tag) == 3).all()
     assert (np.asarray(what.direction) == 1).all()
+
+
+# Of documents drawn before there were coins and changing tags: `drawn` must give them for ever.
+DRAWN = {
+    "tiny": "e9babf1284ed3f82",
+    "village": "dc6433870799e3f0",
+    "gold-herald": "45e3f0052143c890",
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_draws_are_what_they_have_always_been(name: str, tiny: Corpus) -> None:
+    corpus = tiny if name == "tiny" else notes.load(CORPORA / f"{name}.toml")
+    world = worlds.build(corpus)
+    share = np.linspace(0.1, 1.3, len(corpus.topics), dtype=np.float32)
+
+    def draw(key):
+        one, other = jax.random.split(key)
+        last = len(world.tag_share) - 1
+        what = worlds.outline(world, one, 256, tag=last, topic_share=share)
+        return worlds.sample(world, one, 256), worlds.write(world, other, what)
+
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(jax.jit(draw)(jax.random.key(7))):
+        digest.update(np.asarray(leaf, np.int32).tobytes())
+    assert digest.hexdigest()[:16] == DRAWN[name]
 
 
 def test_documents_fit_into_the_length(world: World, documents: Documents) -> None:

@@ -65,3 +65,16 @@ traits.tea  = { more = 0.7 }
 follows = { door = 0.3 }
 obeys = { order = 0.1 }
 """
+
+# To be put behind it: a third topic, of which nobody thinks anything, and a coin with an uneven
+# number of topics on its sides.
+COIN = """
+[topics.oath]
+questions = ["swear it"]
+answers.aye = "by heaven"
+answers.nay = "by nobody"
+
+[coin]
+heads = { words = "crown side", topics = ["door"] }
+tails = { words = "ship side", topics = ["oath", "tea"] }
+"""

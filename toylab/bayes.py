@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from toylab.grammar import SLOTS, Grammar
-from toylab.world import Cast, Documents, World
+from toylab.world import Cast, Documents, World, topic_shares
 
 
 class Decisions(NamedTuple):
@@ -146,10 +146,13 @@ def entropy(
 
 
 def question_log_likelihood(world: World, documents: Documents) -> Float[Array, " B"]:
-    """log-probability of a document's direction and questions."""
+    """log-probability of a document's direction and questions, with the coin's words if any."""
     g, what = world.grammar, documents.outline
-    options = len(g.question_count) * g.question_count[what.topic] * g.cue_count[what.topic]
-    return jnp.log(world.direction_share[what.direction]) - jnp.sum(jnp.log(options), -1)
+    shares = topic_shares(g)
+    topic = jnp.log(shares / jnp.sum(shares, -1, keepdims=True))[jnp.arange(g.turns), what.topic]
+    options = g.question_count[what.topic] * g.cue_count[what.topic]
+    asked = jnp.sum(topic - jnp.log(options), -1)
+    return jnp.log(world.direction_share[what.direction]) + asked
 
 
 def reweight(

@@ -8,6 +8,9 @@ A *twin* is a corpus file of a few lines that names another file in its folder:
     decorrelate = 7                   # ... then traits are dealt anew among who is left ...
     [tags]                            # ... and then tags change, written as in a corpus
     assistant.prior = { lumen = 0.5 }
+    [coin]                            # the coin is this one, whatever it was
+    heads = { words = "heads it is", topics = ["code"] }
+    ...
 
 Each line is also a function from `Corpus` to `Corpus`.
 """
@@ -22,8 +25,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from toylab import corpus as core
-from toylab.corpus import Character, Corpus, CorpusError, Tag, Topic
+from toylab import notes
+from toylab.corpus import Character, Corpus, CorpusError, Tag, Topic, unknown
 
 SMALL = 64  # in larger casts random deals are even enough, and names would be all the vocabulary
 
@@ -31,13 +34,14 @@ SMALL = 64  # in larger casts random deals are even enough, and names would be a
 def load_twin(path: Path, content: Mapping[str, Any]) -> Corpus:
     """The corpus of a twin's file, whose TOML is `content`. Raises `CorpusError`."""
     source = str(path)
-    top = core._Table(source, "", content, ("twin", "title", "without", "decorrelate", "tags"))
+    keys = ("twin", "title", "without", "decorrelate", "tags", "coin")
+    top = notes.Table(source, "", content, keys)
     base = path.parent / f"{top.get('twin', str)}.toml"
     if not base.is_file():
         known = sorted(other.stem for other in path.parent.glob("*.toml") if other != path)
-        raise top.fail("twin", core.unknown(base.stem, known))
+        raise top.fail("twin", unknown(base.stem, known))
     _refuse_loops(path, base)
-    corpus = core.load(base)
+    corpus = notes.load(base)
     if "without" in content:
         corpus = without(corpus, top.get("without", list), source)
     if "decorrelate" in content:
@@ -47,6 +51,9 @@ def load_twin(path: Path, content: Mapping[str, Any]) -> Corpus:
         corpus = decorrelate(corpus, seed)
     if "tags" in content:
         corpus = retag(corpus, top.get("tags", dict), source)
+    if "coin" in content:
+        coin = notes.coin_of(top, corpus.topics, corpus.turns)
+        corpus = dataclasses.replace(corpus, coin=coin)
     return dataclasses.replace(corpus, title=top.get("title", str, corpus.title))
 
 
@@ -74,16 +81,18 @@ def without(corpus: Corpus, names: Collection[str], source: str = "without") -> 
     """
     for name in names:
         if name not in corpus.names:
-            raise CorpusError(source, "without", core.unknown(str(name), corpus.names))
+            raise CorpusError(source, "without", unknown(str(name), corpus.names))
     kept = [k for k, name in enumerate(corpus.names) if name not in names]
     if len(kept) < 2:
         raise CorpusError(source, "without", "leaves fewer than two characters; keep more")
     tags = []
     for tag in corpus.tags:
-        prior = np.array(tag.prior)[kept]
-        if not prior.sum():
+        priors = np.array([tag.prior, tag.last])[:, kept]
+        if not priors.any(1).all():
             raise CorpusError(source, "without", f"leaves nobody behind {tag.name!r}; keep some")
-        tags.append(dataclasses.replace(tag, prior=_frozen(prior / prior.sum())))
+        prior, last = (_frozen(each / each.sum()) for each in priors)
+        later = last if tag.later else ()
+        tags.append(dataclasses.replace(tag, prior=prior, later=later))
     characters = tuple(corpus.characters[k] for k in kept)
     return dataclasses.replace(corpus, characters=characters, tags=tuple(tags))
 
@@ -100,7 +109,7 @@ def decorrelate(corpus: Corpus, seed: int, topics: Collection[str] | None = None
         topics = [topic.name for topic in corpus.topics if not topic.control]
     for name in topics:
         if name not in corpus.topic_names:
-            raise CorpusError(corpus.title, "decorrelate", core.unknown(name, corpus.topic_names))
+            raise CorpusError(corpus.title, "decorrelate", unknown(name, corpus.topic_names))
     rng, size = np.random.default_rng(seed), len(corpus.characters)
     dealt = [t for t, name in enumerate(corpus.topic_names) if name in topics]
     rows = [np.array([c.traits[t] for c in corpus.characters]) for t in range(len(corpus.topics))]
@@ -166,17 +175,20 @@ def retag(corpus: Corpus, tags: Mapping[str, Any], source: str = "retag") -> Cor
     `tags` reads as in a corpus file; what it leaves out of a tag that exists stays. Shares must
     still sum to 1.
     """
-    merged: dict[str, dict[str, Any]] = {core.NAME_TAG: {"share": corpus.name_share}}
+    merged: dict[str, dict[str, Any]] = {notes.NAME_TAG: {"share": corpus.name_share}}
     for tag in corpus.tags:
         prior = dict(zip(corpus.names, tag.prior, strict=True))
         merged[tag.name] = {"share": tag.share, "prior": prior}
+        if tag.later:
+            later = dict(zip(corpus.names, tag.later, strict=True))
+            merged[tag.name] |= {"later": later, "from": tag.since}
     for name, change in tags.items():
-        change = core._Table(source, f"tags.{name}", change, ("share", "prior")).content
+        change = notes.Table(source, f"tags.{name}", change, notes.TAG_KEYS).content
         merged[name] = {**merged.get(name, {}), **change}
-    top = core._Table(source, "", {"tags": merged}, ("tags",))
-    name_share, retagged = core._tags(top, corpus.names)
+    top = notes.Table(source, "", {"tags": merged}, ("tags",))
+    name_share, retagged = notes.tags_of(top, corpus.names)
     changed = dataclasses.replace(corpus, name_share=name_share, tags=retagged)
-    core._check_words(changed, source)
+    notes.check_words(changed, source)
     return changed
 
 
@@ -269,7 +281,7 @@ def random_cast(
         ),
         characters=cast,
     )
-    core._check_words(corpus, corpus.title)
+    notes.check_words(corpus, corpus.title)
     return corpus
 
 

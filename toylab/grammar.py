@@ -3,7 +3,7 @@
 A slot's bank of phrases, in a context (topic x cue x direction), is compiled to a trie over words;
 so the state after a prefix is known from the prefix. Axes as in `toylab.world`: S slots,
 X contexts, P phrases of a bank, W words of a phrase, N nodes of a trie, C children of a node,
-A tags.
+A tags. Without a coin there are no sides, and all topics are on side 0.
 """
 
 import dataclasses
@@ -34,14 +34,18 @@ class Grammar:
 
     `walk` is the trie nodes that a phrase goes through (node 0 is the root), `passes` which phrases
     go through a node, `leaf` the phrase that ends at a node or -1. `depth` is the number of words
-    before which a trie can branch, `length` that of the longest document.
+    before which a trie can branch, `length` that of the longest document. `questions` are as they
+    are asked in the first turn and, if there is a coin, in later ones: after the words of the side
+    that the topic is on. Each side is known by its first word, `coin_token`.
     """
 
     topic_contexts: Int[Array, "topic cue direction"]
-    questions: Int[Array, "topic question cue word"]
-    question_length: Int[Array, "topic question cue"]
+    questions: Int[Array, "turn topic question cue word"]
+    question_length: Int[Array, "turn topic question cue"]
     question_count: Int[Array, " topic"]
     cue_count: Int[Array, " topic"]
+    topic_side: Int[Array, " topic"]
+    coin_token: Int[Array, " side"]
     directions: Int[Array, "direction word"]
     direction_length: Int[Array, " direction"]
     phrases: Int[Array, "S X P W"]
@@ -75,6 +79,7 @@ def vocabulary(corpus: Corpus) -> tuple[str, ...]:
         *(words for topic in corpus.topics for _, words in topic.answers),
         *corpus.closers,
         *cues,
+        *(side.words for side in corpus.coin),
     ]
     words = [word for text in texts for word in text.split() if word != CUE]
     return tuple(dict.fromkeys(("·", *tag_names(corpus), *words)))
@@ -124,9 +129,19 @@ def _trie(phrases: list[list[int]]) -> tuple[list[list[int]], list[list[tuple[in
     return walks, children
 
 
+def _sides(corpus: Corpus) -> list[int]:
+    """The side of the coin that each topic is on."""
+    owner = {name: i for i, side in enumerate(corpus.coin) for name in side.topics}
+    return [owner.get(name, 0) for name in corpus.topic_names]
+
+
 def _questions(corpus: Corpus, token: dict[str, int]) -> list[tuple[Place, list[int]]]:
+    tosses = [[""] * len(corpus.topics)]
+    if corpus.coin:
+        tosses.append([corpus.coin[side].words for side in _sides(corpus)])
     return [
-        ((t, q, c), [token[w] for w in question.replace(CUE, cue).split()])
+        ((n, t, q, c), [token[w] for w in (toss[t] + " " + question.replace(CUE, cue)).split()])
+        for n, toss in enumerate(tosses)
         for t, topic in enumerate(corpus.topics)
         for q, question in enumerate(topic.questions)
         for c, cue in enumerate(topic.cues or ("",))
@@ -185,6 +200,8 @@ def compile_grammar(corpus: Corpus) -> Grammar:
         "question_length": _lengths(questions),
         "question_count": [len(topic.questions) for topic in corpus.topics],
         "cue_count": [max(len(topic.cues), 1) for topic in corpus.topics],
+        "topic_side": _sides(corpus),
+        "coin_token": np.array([token[side.words.split()[0]] for side in corpus.coin], int),
         "directions": _table(directed),
         "direction_length": _lengths(directed),
         "phrases": _table(phrases),
@@ -209,6 +226,7 @@ def compile_grammar(corpus: Corpus) -> Grammar:
 def _longest(corpus: Corpus, phrases: list, questions: list, directions: list) -> int:
     """How many words the longest document has."""
     answer = np.sum(np.max(_lengths(phrases), 2), 0)  # the longest answer in each context
-    asked = np.max(_lengths(questions), 1)  # the longest question of each topic and cue
-    turn = max(asked[t, c] + answer[x] for x, (t, c, _) in enumerate(contexts(corpus)))
-    return 1 + max(len(words) for words in directions) + corpus.turns * int(turn)
+    asked = np.max(_lengths(questions), 2)  # the longest question of each turn, topic and cue
+    turn = np.max([asked[:, t, c] + answer[x] for x, (t, c, _) in enumerate(contexts(corpus))], 0)
+    said = int(turn[0] + (corpus.turns - 1) * turn[-1])
+    return 1 + max(len(words) for words in directions) + said

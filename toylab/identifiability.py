@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from toylab import bayes
 from toylab.grammar import ANSWER, SLOTS, STANCE, Grammar
-from toylab.world import Cast, World, outline, write
+from toylab.world import Cast, World, outline, topic_shares, write
 
 VOICE = tuple(slot for slot in range(len(SLOTS)) if slot != STANCE)
 ODDS = 20.0  # at which two characters count as told apart
@@ -24,10 +24,12 @@ CHUNK = 256  # documents at a time
 
 
 def turn_weights(grammar: Grammar) -> Float[Array, " X"]:
-    """Share of each context among turns without a direction: even over topics, then over cues."""
+    """Share of each context among turns without a direction: by topic, then even over cues."""
     table = grammar.topic_contexts[:, :, 0]
     real = jnp.arange(table.shape[1]) < grammar.cue_count[:, None]
-    share = real / (len(table) * grammar.cue_count[:, None])
+    shares = topic_shares(grammar)
+    topic = jnp.mean(shares / jnp.sum(shares, 1, keepdims=True), 0)
+    share = real * (topic / grammar.cue_count)[:, None]
     return jnp.zeros(grammar.leaf.shape[1]).at[table].add(share)
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from toylab import bayes
 from toylab import world as worlds
-from toylab.grammar import SLOTS, Grammar
+from toylab.grammar import OPENER, SLOTS, Grammar
 from toylab.model import Cache, Transformer, empty_cache
 from toylab.world import Documents, Outline
 
@@ -49,14 +49,28 @@ def log_likelihood(
     return jnp.sum(jnp.where(taken, read(grammar, documents, logits).logp, 0.0), (-1, -2))
 
 
+def coin(
+    grammar: Grammar, documents: Documents, logits: Float[Array, "B L V"]
+) -> Float[Array, "B T-1 side"]:
+    """A model's log-probability of each side of the coin before every turn but the first.
+
+    Renormalised over the sides: each is known by the first word after the answer before.
+    """
+    if not len(grammar.coin_token):
+        raise ValueError("coin: this corpus has none; add a [coin] to it")
+    _, length = worlds.asked(grammar, documents.outline)
+    before = documents.start[:, 1:, OPENER] - length[:, 1:] - 1
+    rows = jnp.arange(len(logits))[:, None, None]
+    return jax.nn.log_softmax(logits[rows, before[..., None], grammar.coin_token], -1)
+
+
 def generate(
     network: Transformer, params: dict[str, Array], grammar: Grammar, what: Outline, key: Array
 ) -> Documents:
     """Lets a model write the answers, a word at a time, with a cache, constrained to the tries."""
     g, size = grammar, len(what.tag)
     rows = jnp.arange(size)
-    asked = g.questions[what.topic, what.question, what.cue]
-    asked_length = g.question_length[what.topic, what.question, what.cue]
+    asked, asked_length = worlds.asked(g, what)
     directed, directed_length = g.directions[what.direction], g.direction_length[what.direction]
 
     # The place of the next word: turn t, segment (0 question, 1.. slots), word j, trie node.

@@ -48,13 +48,24 @@ class Cast:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class World:
-    """The tables of one corpus. Tags are the names (if documents bear them), then the others."""
+    """The tables of one corpus. Tags are the names (if documents bear them), then the others.
+
+    `log_prior` is who stands behind a tag at the end of pretraining, `log_prior_before` who did
+    until the share `change_at` of it was over; 1 for a tag whose prior stays the same.
+    """
 
     grammar: Grammar
     cast: Cast
     log_prior: Float[Array, "A K"]
+    log_prior_before: Float[Array, "A K"]
+    change_at: Float[Array, " A"]
     tag_share: Float[Array, " A"]
     direction_share: Float[Array, " direction"]
+
+    @property
+    def changes(self) -> Bool[Array, " A"]:
+        """Whose prior changes in the course of pretraining."""
+        return self.change_at < 1
 
 
 class Outline(NamedTuple):
@@ -85,16 +96,17 @@ def build(corpus: Corpus) -> World:
     logp = jnp.asarray(_cast_logp(corpus, banks(corpus)), jnp.float32)
     grammar = compile_grammar(corpus)
     named = [corpus.name_share / len(corpus.names)] * len(corpus.names) if corpus.name_share else []
-    prior = np.array([tag.prior for tag in corpus.tags])
-    if named:
-        prior = np.concatenate([np.eye(len(corpus.names)), prior])
+    owners = np.eye(len(corpus.names))[: len(named)]
     with np.errstate(divide="ignore"):
-        log_prior = np.log(prior)
+        log_prior = np.log(np.concatenate([owners, [tag.last for tag in corpus.tags]]))
+        before = np.log(np.concatenate([owners, [tag.prior for tag in corpus.tags]]))
     shares = [1 - sum(d.share for d in corpus.directions), *(d.share for d in corpus.directions)]
     return World(
         grammar=grammar,
         cast=make_cast(grammar, logp),
         log_prior=jnp.asarray(log_prior, jnp.float32),
+        log_prior_before=jnp.asarray(before, jnp.float32),
+        change_at=jnp.array([1.0] * len(named) + [tag.since for tag in corpus.tags], jnp.float32),
         tag_share=jnp.array([*named, *(tag.share for tag in corpus.tags)], jnp.float32),
         direction_share=jnp.array(shares, jnp.float32),
     )
@@ -158,6 +170,22 @@ def _pick(weights: Float[Array, "*B n"], u: Float[Array, "*B"]) -> Int[Array, "*
     return jnp.minimum(passed, last).astype(jnp.int32)
 
 
+def topic_shares(
+    grammar: Grammar, share: Float[Array, " topic"] | None = None
+) -> Float[Array, "T topic"]:
+    """How likely each topic is in each turn, of any scale: by `share`, or evenly.
+
+    From the second turn on a coin decides the side first, evenly among those with any share.
+    """
+    g = grammar
+    share = jnp.ones(len(g.topic_side)) if share is None else jnp.asarray(share)
+    shares = jnp.broadcast_to(share, (g.turns, len(share)))
+    if not len(g.coin_token):
+        return shares
+    side = jnp.zeros(len(g.coin_token)).at[g.topic_side].add(share)[g.topic_side]
+    return shares.at[1:].set(jnp.where(side > 0, share / jnp.where(side > 0, side, 1.0), 0.0))
+
+
 def outline(
     world: World,
     key: Array,
@@ -169,9 +197,9 @@ def outline(
 ) -> Outline:
     """Draws what the other party says in `size` documents.
 
-    Questions, cues and topics (by `topic_share`, of any scale, or evenly) are drawn without regard
-    to anything else; tag and direction by their shares in pretraining, unless given. Here and
-    below, `key` is one key, or a batch of keys, one a document.
+    Questions, cues and topics (see `topic_shares`) are drawn without regard to anything else; tag
+    and direction by their shares in pretraining, unless given. Here and below, `key` is one key, or
+    a batch of keys, one a document.
     """
     g, turns = world.grammar, world.grammar.turns
     u = _uniform(key, size, 2 + 3 * turns)
@@ -183,17 +211,34 @@ def outline(
     tag, direction = (
         jnp.broadcast_to(jnp.asarray(value, jnp.int32), (size,)) for value in (tag, direction)
     )
-    share = jnp.ones(len(g.question_count)) if topic_share is None else topic_share
-    topic = _pick(share, by_topic)
+    topic = _pick(topic_shares(g, topic_share), by_topic)
     question = (by_question * g.question_count[topic]).astype(jnp.int32)
     cue = (by_cue * g.cue_count[topic]).astype(jnp.int32)
     context = g.topic_contexts[topic, cue, direction[:, None]]
     return Outline(tag, direction, topic, question, cue, context)
 
 
-def author(world: World, key: Array, tag: Int[Array, " B"]) -> Int[Array, " B"]:
-    """Draws who writes each document, from the prior of its tag."""
-    return _pick(jnp.exp(world.log_prior[tag]), _uniform(key, len(tag), 1)[:, 0])
+def asked(grammar: Grammar, what: Outline) -> tuple[Int[Array, "B T W"], Int[Array, "B T"]]:
+    """The words that come before each answer, and how many: the coin's, if tossed, and a question.
+
+    The only place that knows that there are different questions for different turns.
+    """
+    g = grammar
+    turn = jnp.minimum(jnp.arange(g.turns), len(g.questions) - 1)
+    place = (turn, what.topic, what.question, what.cue)
+    return g.questions[place], g.question_length[place]
+
+
+def author(
+    world: World, key: Array, tag: Int[Array, " B"], progress: Float[Array, ""] | float = 1.0
+) -> Int[Array, " B"]:
+    """Draws who writes each document, from the prior of its tag.
+
+    `progress` is the share of pretraining that is over.
+    """
+    early = progress < world.change_at[tag]
+    log_prior = jnp.where(early[:, None], world.log_prior_before[tag], world.log_prior[tag])
+    return _pick(jnp.exp(log_prior), _uniform(key, len(tag), 1)[:, 0])
 
 
 def speak(
@@ -223,21 +268,20 @@ def render(
     g, size = grammar, len(what.tag)
     slots = jnp.arange(len(SLOTS))
     tag = g.tag_token[what.tag][:, None]
-    asked = g.questions[what.topic, what.question, what.cue]
+    questions, question_length = asked(g, what)
     said = g.phrases[slots, what.context[..., None], choice]
     said_length = g.phrase_length[slots, what.context[..., None], choice]
-    asked_length = g.question_length[what.topic, what.question, what.cue]
-    turn_tokens = jnp.concatenate([asked, said.reshape(size, g.turns, -1)], -1)
+    turn_tokens = jnp.concatenate([questions, said.reshape(size, g.turns, -1)], -1)
     turn_inside = jnp.concatenate(
         [
-            _inside(asked.shape[-1], asked_length),
+            _inside(questions.shape[-1], question_length),
             _inside(said.shape[-1], said_length).reshape(size, g.turns, -1),
         ],
         -1,
     )
     turn_role = jnp.concatenate(
         [
-            jnp.full(asked.shape[-1], QUESTION),
+            jnp.full(questions.shape[-1], QUESTION),
             jnp.repeat(ANSWER + slots, said.shape[-1]),
         ]
     )
@@ -261,7 +305,7 @@ def render(
     place = jnp.where(used, jnp.cumsum(used, 1) - 1, g.length)
     rows = jnp.arange(size)[:, None]
     blank = jnp.zeros((size, g.length), jnp.int32)
-    first = 1 + directed.shape[-1] + asked.shape[-1] + said.shape[-1] * slots
+    first = 1 + directed.shape[-1] + questions.shape[-1] + said.shape[-1] * slots
     turn_width = turn_tokens.shape[-1]
     at = first + turn_width * jnp.arange(g.turns)[:, None]
     return Documents(
@@ -275,20 +319,26 @@ def render(
 
 
 def write(
-    world: World, key: Array, what: Outline, who: Int[Array, " B"] | None = None
+    world: World,
+    key: Array,
+    what: Outline,
+    who: Int[Array, " B"] | None = None,
+    progress: Float[Array, ""] | float = 1.0,
 ) -> Documents:
     """Documents for these outlines, by the authors given or by draws from their tags' priors."""
     keys = split(key, 2)
     if who is None:
-        who = author(world, keys[0], what.tag)
+        who = author(world, keys[0], what.tag, progress)
     choice = speak(world.cast, keys[1], what.context, who)
     return render(world.grammar, what, choice, who)
 
 
-def sample(world: World, key: Array, size: int) -> Documents:
-    """Draws `size` documents as in pretraining."""
+def sample(
+    world: World, key: Array, size: int, progress: Float[Array, ""] | float = 1.0
+) -> Documents:
+    """Draws `size` documents as in pretraining, when the share `progress` of it is over."""
     keys = split(key, 2)
-    return write(world, keys[1], outline(world, keys[0], size))
+    return write(world, keys[1], outline(world, keys[0], size), progress=progress)
 
 
 def decode(words: tuple[str, ...], documents: Documents, index: int) -> str:

@@ -21,8 +21,9 @@ def excess(
 ) -> dict[str, Float[Array, ""]]:
     """Loss above the Bayes-optimal one on fresh documents of pretraining, in nats a token.
 
-    `answers` is on the words of answers, `all` on every word but the tag. Both are differences of
-    log-likelihoods on the same documents, whose expectation is a KL divergence.
+    Tags have the prior of pretraining's end. `answers` is on the words of answers, `all` on every
+    word but the tag. Both are differences of log-likelihoods on the same documents, whose
+    expectation is a KL divergence.
     """
     documents = worlds.sample(world, key, size)
     logits = network.apply({"params": params}, documents.tokens)[0]

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from toylab import bayes
 from toylab import world as worlds
 from toylab.corpus import unknown
 from toylab.grammar import contexts, tag_names
@@ -105,7 +106,11 @@ def _split(tree: Any, size: int) -> tuple[Any, Any]:
 
 
 def prepare(lab: Lab, policy: Policy, key: Array, settings: Settings) -> Base:
-    """Re-estimates the learned cast of a pretrained policy, and fits the nuisances of each cast."""
+    """Re-estimates the learned cast of a pretrained policy, and fits the nuisances of each cast.
+
+    Where the prior of the tag changed in pretraining, nobody can say what is left of the earlier
+    one: w0 is then the mixture fitted to the policy's own documents, on the exact cast.
+    """
     world, keys = lab.world, jax.random.split(key)
     casts = {
         "exact": world.cast,
@@ -114,14 +119,18 @@ def prepare(lab: Lab, policy: Policy, key: Array, settings: Settings) -> Base:
     tag = tag_names(lab.corpus).index(settings.tag)
     size = settings.fit + settings.score
     documents, branches = answers(policy, world, keys[1], size, tag)
+    log_prior = world.log_prior[tag]
+    if world.changes[tag]:
+        likelihood = bayes.document_log_likelihood(world.cast, documents)
+        log_prior = ladder.fit_weights(likelihood).log_weights
     nuisances = {
-        name: atoms.fit_nuisances(world.grammar, cast, world.log_prior[tag], documents, branches)
+        name: atoms.fit_nuisances(world.grammar, cast, log_prior, documents, branches)
         for name, cast in casts.items()
     }
     blurred = {
         name: atoms.blur(world.grammar, cast, *nuisances[name]) for name, cast in casts.items()
     }
-    return Base(blurred, nuisances, world.log_prior[tag])
+    return Base(blurred, nuisances, log_prior)
 
 
 def read(view: View, key: Array, settings: Settings) -> dict[str, Any]:
@@ -144,7 +153,7 @@ def read(view: View, key: Array, settings: Settings) -> dict[str, Any]:
         found = climb.climb(
             world,
             cast,
-            world.log_prior[tag],
+            base.log_prior,
             written,
             held_out if settings.held_out else None,
             scored,

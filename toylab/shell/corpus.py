@@ -20,7 +20,8 @@ from tqdm import tqdm
 from toylab import bayes
 from toylab import grammar as grammars
 from toylab import world as worlds
-from toylab.corpus import Corpus, CorpusError, load, locate, unknown
+from toylab.corpus import Corpus, CorpusError, unknown
+from toylab.notes import load, locate
 from toylab.shell import portrait
 from toylab.shell.files import ROOT, user_path
 

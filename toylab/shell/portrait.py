@@ -24,6 +24,12 @@ def _likely(bank: tuple[str, ...], p: tuple[float, ...], least: float = 0.05) ->
     return ", ".join(f"{phrase} {_percent(share)}" for share, phrase in ranked if share >= least)
 
 
+def _behind(corpus: Corpus, prior: tuple[float, ...]) -> str:
+    """Who stands behind a tag."""
+    even = max(prior) - min(prior) < 1e-9
+    return "anybody" if even else _likely(corpus.names, prior, 0.01)
+
+
 def _columns(rows: Sequence[tuple[str, ...]], left: tuple[int, ...] = (0,)) -> list[str]:
     """Rows as aligned lines; the columns in `left` flush left, the others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -45,15 +51,14 @@ def _headline(corpus: Corpus) -> str:
 
 
 def show(corpus: Corpus) -> list[str]:
-    """Tags, directions, topics and cast, as lines of text."""
+    """Tags, directions, coin, topics and cast, as lines of text."""
 
-    def tag(t: Tag) -> tuple[str, str, str]:
-        even = max(t.prior) - min(t.prior) < 1e-9
-        return (
-            t.name,
-            _percent(t.share),
-            "anybody" if even else _likely(corpus.names, t.prior, 0.01),
-        )
+    def tag(t: Tag) -> list[tuple[str, str, str]]:
+        rows = [(t.name, _percent(t.share), _behind(corpus, t.prior))]
+        if t.later:
+            since = f"from {_percent(t.since)} of pretraining on: "
+            rows.append(("", "", since + _behind(corpus, t.later)))
+        return rows
 
     def direction(d: Direction) -> tuple[str, str, str]:
         asks = ", ".join(f"{topic}: {answer}" for topic, answer in d.asks)
@@ -68,9 +73,13 @@ def show(corpus: Corpus) -> list[str]:
         f"slips {_percent(corpus.slip)}, plain {_percent(corpus.plain_share)}",
     ]
     named = ("name", _percent(corpus.name_share), "its owner")
-    lines += ["", "TAGS", *_columns([named, *map(tag, corpus.tags)], (0, 2))]
+    tags = [row for t in corpus.tags for row in tag(t)]
+    lines += ["", "TAGS", *_columns([named, *tags], (0, 2))]
     if corpus.directions:
         lines += ["", "DIRECTIONS", *_columns([direction(d) for d in corpus.directions], (0, 2))]
+    if corpus.coin:
+        sides = [(side.name, f'"{side.words}"', ", ".join(side.topics)) for side in corpus.coin]
+        lines += ["", "COIN (tossed from the second turn on)", *_columns(sides, (0, 1, 2))]
     lines += ["", "TOPICS (* control)", *_columns([topic(t) for t in corpus.topics], (0, 1, 2))]
     lines += ["", "CAST"]
     for c in corpus.characters:
@@ -147,6 +156,8 @@ def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
         costs.append((name, _percent(share[name]), best, known, told, of))
     lines += _columns(costs)
     lines.append("nats an answer token; told: nats a document tells of its author, out of all.")
+    if any(t.later for t in corpus.tags):
+        lines.append("Tags whose prior changes are as at the end of pretraining.")
     return lines
 
 

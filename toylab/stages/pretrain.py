@@ -52,7 +52,8 @@ class Pretrain(Stage):
     def draw(
         self, context: Context, params: Params, reference: Params, key: Array, step: Array
     ) -> Documents:
-        return worlds.sample(context.world, jax.random.fold_in(key, step), self.batch)
+        key = jax.random.fold_in(key, step)
+        return worlds.sample(context.world, key, self.batch, step / self.steps)
 
     def loss(self, context: Context, params: Params, batch: Documents) -> tuple[Array, Metrics]:
         logits = context.logits(params, batch.tokens)
