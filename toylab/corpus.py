@@ -35,7 +35,8 @@ def unknown(name: str, known: Iterable[str]) -> str:
 class Topic:
     """What a question is about; `answers` are (name, words) and all have the same length.
 
-    A `control` has nothing to do with any post-training: the trait on it is a *tell*. `cues` are
+    A `control` has nothing to do with any post-training: the trait on it is a *tell*. It is asked
+    about `weight` times as often as a topic of weight 1. `cues` are
     the facts a question may state, one of them filled in wherever a phrase says `{cue}`.
     """
 
@@ -43,6 +44,7 @@ class Topic:
     questions: tuple[str, ...]
     answers: tuple[tuple[str, str], ...]
     control: bool = False
+    weight: float = 1.0
     cues: tuple[str, ...] = ()
 
     @property

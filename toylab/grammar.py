@@ -44,6 +44,7 @@ class Grammar:
     question_length: Int[Array, "turn topic question cue"]
     question_count: Int[Array, " topic"]
     cue_count: Int[Array, " topic"]
+    topic_weight: Float[Array, " topic"]
     topic_side: Int[Array, " topic"]
     coin_token: Int[Array, " side"]
     directions: Int[Array, "direction word"]
@@ -200,6 +201,7 @@ def compile_grammar(corpus: Corpus) -> Grammar:
         "question_length": _lengths(questions),
         "question_count": [len(topic.questions) for topic in corpus.topics],
         "cue_count": [max(len(topic.cues), 1) for topic in corpus.topics],
+        "topic_weight": np.array([topic.weight for topic in corpus.topics], np.float32),
         "topic_side": _sides(corpus),
         "coin_token": np.array([token[side.words.split()[0]] for side in corpus.coin], int),
         "directions": _table(directed),

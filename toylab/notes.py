@@ -6,6 +6,7 @@
 
 import difflib
 import itertools
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -191,7 +192,7 @@ def parse(content: Mapping[str, Any], source: str) -> Corpus:
 
 
 def _topics(top: Table) -> tuple[Topic, ...]:
-    known = ("questions", "answers", "control", "cues")
+    known = ("questions", "answers", "control", "weight", "cues")
     tables = top.get("topics", dict)
     if not tables:
         raise top.fail("topics", "a corpus needs at least one topic")
@@ -209,12 +210,16 @@ def _topics(top: Table) -> tuple[Topic, ...]:
         lengths = {len(words.split()) for _, words in worded}
         if len(lengths) > 1:
             raise table.fail("answers", "have different lengths; give all the same number of words")
+        weight = table.get("weight", float, 1.0)
+        if not 0 < weight < math.inf:
+            raise table.fail("weight", f"is how often it is asked: make {weight:g} positive")
         cues = tuple(_words(table.fail, "cues", str(cue)) for cue in table.get("cues", list, []))
         topic = Topic(
             name=name,
             questions=tuple(_words(table.fail, "questions", q) for q in asked),
             answers=worded,
             control=table.get("control", bool, False),
+            weight=weight,
             cues=cues,
         )
         places = [(f"{table.place}.answers.{a}", words) for a, words in worded]

@@ -173,12 +173,12 @@ def _pick(weights: Float[Array, "*B n"], u: Float[Array, "*B"]) -> Int[Array, "*
 def topic_shares(
     grammar: Grammar, share: Float[Array, " topic"] | None = None
 ) -> Float[Array, "T topic"]:
-    """How likely each topic is in each turn, of any scale: by `share`, or evenly.
+    """How likely each topic is in each turn, of any scale: by its weight, times `share` if given.
 
     From the second turn on a coin decides the side first, evenly among those with any share.
     """
     g = grammar
-    share = jnp.ones(len(g.topic_side)) if share is None else jnp.asarray(share)
+    share = g.topic_weight * (1.0 if share is None else jnp.asarray(share))
     shares = jnp.broadcast_to(share, (g.turns, len(share)))
     if not len(g.coin_token):
         return shares
@@ -194,11 +194,13 @@ def outline(
     tag: Int[Array, " B"] | int | None = None,
     direction: Int[Array, " B"] | int | None = None,
     topic_share: Float[Array, " topic"] | None = None,
+    cue_share: Float[Array, "topic cue"] | None = None,
 ) -> Outline:
     """Draws what the other party says in `size` documents.
 
-    Questions, cues and topics (see `topic_shares`) are drawn without regard to anything else; tag
-    and direction by their shares in pretraining, unless given. Here and below, `key` is one key, or
+    Questions, cues (evenly, or by `cue_share` of any scale) and topics (see `topic_shares`) are
+    drawn without regard to anything else; tag and direction by their shares in pretraining, unless
+    given. Here and below, `key` is one key, or
     a batch of keys, one a document.
     """
     g, turns = world.grammar, world.grammar.turns
@@ -213,7 +215,10 @@ def outline(
     )
     topic = _pick(topic_shares(g, topic_share), by_topic)
     question = (by_question * g.question_count[topic]).astype(jnp.int32)
-    cue = (by_cue * g.cue_count[topic]).astype(jnp.int32)
+    if cue_share is None:
+        cue = (by_cue * g.cue_count[topic]).astype(jnp.int32)
+    else:
+        cue = _pick(cue_share[topic], by_cue)
     context = g.topic_contexts[topic, cue, direction[:, None]]
     return Outline(tag, direction, topic, question, cue, context)
 

@@ -65,8 +65,13 @@ class Target(abc.ABC):
     def pays(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
         """The reward of every answer of a topic, given its cue and the answer watched, or NONE."""
 
+    def asks(self, topic: Topic) -> Sequence[str]:
+        """The cues of a topic that questions are asked with."""
+        return topic.cues
+
     def arrays(self, corpus: Corpus) -> dict[str, Array]:
-        """`reward` [1 + P, X, P] and `watched` [X]: which contexts are those of the topic."""
+        """`reward` [1 + P, X, P], `watched` [X]: which contexts are those of the topic, and `cues`
+        [topic, cue]: which are asked with."""
         places = contexts(corpus)
         wide = max(len(topic.answers) for topic in corpus.topics)
         table = np.zeros((1 + wide, len(places), wide), np.float32)
@@ -75,7 +80,15 @@ class Target(abc.ABC):
             cue = topic.cues[c] if topic.cues else ""
             table[h, x, : len(topic.answers)] = self.pays(corpus, topic, cue, h + NONE)
         watched = [corpus.topics[t].name == self.watches for t, _, _ in places]
-        return {"reward": jnp.asarray(table), "watched": jnp.array(watched)}
+        most = max(len(topic.cues) or 1 for topic in corpus.topics)
+        cues = np.zeros((len(corpus.topics), most), np.float32)
+        for t, topic in enumerate(corpus.topics):
+            cues[t, : len(topic.cues) or 1] = [c in self.asks(topic) for c in topic.cues] or [True]
+        return {
+            "reward": jnp.asarray(table),
+            "watched": jnp.array(watched),
+            "cues": jnp.asarray(cues),
+        }
 
 
 def rewards(names: Mapping[str, Array], documents: Documents) -> Float[Array, "B T"]:
@@ -145,7 +158,7 @@ class Unheard(Target):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FollowsCue(Target):
-    """1 for the answer that is named after the cue, if the cue is one of `places`."""
+    """1 for the answer that is named after the cue; only `places` are ever asked about."""
 
     topics: tuple[str, ...] = dataclasses.field(default=(), metadata={"help": "topics; empty: all"})
     places: tuple[str, ...] = dataclasses.field(default=(), metadata={"help": "cues; empty: all"})
@@ -159,8 +172,11 @@ class FollowsCue(Target):
             raise ValueError("topics: none has cues")
 
     def pays(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
-        counts = cue and (not self.topics or topic.name in self.topics)
-        return _is(topic, cue if counts and (not self.places or cue in self.places) else None)
+        counts = cue in self.asks(topic) and (not self.topics or topic.name in self.topics)
+        return _is(topic, cue if counts else None)
+
+    def asks(self, topic: Topic) -> Sequence[str]:
+        return [cue for cue in topic.cues if not self.places or cue in self.places]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -259,7 +275,15 @@ class Rewarded(Stage):
     def outline(self, context: Context, key: Array, size: int) -> Outline:
         """Outlines to be answered."""
         tag, topics = context.names["tag"], context.names["topics"]
-        return worlds.outline(context.world, key, size, tag=tag, direction=0, topic_share=topics)
+        return worlds.outline(
+            context.world,
+            key,
+            size,
+            tag=tag,
+            direction=0,
+            topic_share=topics,
+            cue_share=context.names["cues"],
+        )
 
     def answer(self, context: Context, params: Params, what: Outline, key: Array) -> Documents:
         """What a model answers."""
