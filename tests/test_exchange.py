@@ -79,18 +79,18 @@ def test_weights_too_small_to_read_are_bounded(village: Corpus, world: World) ->
     found = exchange(village, world, views.mixture(world, views.mostly(village, "mira", 0.998)))
     assert found["slope"] is None
     assert not any(found["read"])
-    assert max(found["high"][1:]) < 5e-3
+    assert max(found["high"][1:]) < 1e-2
 
 
 def test_exact_sums_read_weights_that_documents_do_not_show(village: Corpus, world: World) -> None:
-    """At 3e-4 each, 128 documents show next to nobody, and yet all eleven are read."""
+    """At 3e-4 each, 128 documents show nobody, and yet all eleven are read."""
     tag = tag_names(village).index("assistant")
     policy = views.mixture(world, views.mostly(village, "mira", 1 - 11 * 3e-4))
     documents, branches = reading.answers(policy, world, jax.random.key(5), 128, tag)
     found = weights.fit(world.grammar, world.cast, documents, branches)
     np.testing.assert_allclose(np.exp(found.log_weights[1:]), 3e-4, rtol=0.05)
     counted = ladder.fit_weights(bayes.document_log_likelihood(world.cast, documents))
-    assert np.ptp(np.exp(counted.log_weights[1:])) > 1e-3
+    assert np.exp(counted.log_weights[1:]).max() < 1e-4  # as if there were nobody
 
 
 def test_intervals_hold_the_weights_of_a_policy_that_is_no_mixture(
@@ -126,7 +126,7 @@ def test_overwriting_shows_in_the_second_history_alone(village: Corpus, world: W
     found = Prefill(fit=128, size=8)(views.view(village, world, policy), jax.random.key(1))
     nats = np.array(found["exact"]["nats"])
     assert nats[:, 0].max() < 0.1
-    assert nats[1:, 3].min() > 1
+    assert nats[1:, 3].min() > 0.5
     assert nats[0].max() < 0.1  # by mira herself
 
 
