@@ -265,4 +265,6 @@ def test_unknown_names_are_answered_with_the_nearest(settings: dict, message: st
 
 def test_nats_of_rows_by_hand() -> None:
     """½ log(½ / ¼) + ½ log(½ / ¾) = .1438."""
-    assert follow.kl(np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]])) == pytest.approx(0.143841, abs=1e-6)
+    assert follow.kl(np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]])) == pytest.approx(
+        0.143841, abs=1e-6
+    )

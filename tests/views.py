@@ -32,9 +32,7 @@ def mixture(world: World, log_weights: Float[Array, " K"]) -> CastPolicy:
     return CastPolicy(world.cast, Mixture(log_weights))
 
 
-def chain(
-    corpus: Corpus, world: World, log_weights: Float[Array, " K"], keep: float
-) -> CastPolicy:
+def chain(corpus: Corpus, world: World, log_weights: Float[Array, " K"], keep: float) -> CastPolicy:
     """The author is kept from answer to answer with this probability, else drawn anew."""
     rows = jnp.broadcast_to(log_weights, (len(contexts(corpus)), len(log_weights)))
     log_keep = jnp.maximum(jnp.log(jnp.array([keep, 1 - keep])), NEVER)

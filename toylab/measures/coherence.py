@@ -10,6 +10,7 @@ is another author's, or if the topic alone says whose it is (a router).
 """
 
 import dataclasses
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -30,7 +31,7 @@ from toylab.world import Cast, Documents
 
 STEPS = 100
 PRIOR = 0.1  # answers that every character is taken to have given besides, in every context
-MIXED = 0.05  # if redrawing names another author less often than this, nobody can tell
+MIXED = 0.15  # if redrawing names another author less often than this, nobody can tell
 
 
 def by_context(seen: families.Evidence, contexts: int) -> Float[Array, "X K"]:
@@ -78,6 +79,10 @@ class Coherence(Measure):
 
     tag: str = "assistant"
     size: int = 512
+
+    @property
+    def modules(self) -> tuple[ModuleType, ...]:
+        return (*super().modules, estimate, families, reading)
 
     def check(self, lab: Lab) -> None:
         refuse_unknown("coherence.tag", [self.tag], tag_names(lab.corpus))

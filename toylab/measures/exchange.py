@@ -3,7 +3,8 @@
 w* is fitted on the first answers of the policy P, before there is any history. Then turns h by
 another character k are put in its mouth, and its next answer is predicted with nothing fitted:
 Σ w*_k p_k(h) p_k(·) / Σ w*_k p_k(h). (Weights fitted on whole documents already say something of
-how P treats its own history, so that a policy which ignores it would not be read as 0.) The *slope* is the one number v in
+how P treats its own history, so that a policy which ignores it would not be read as 0.) The
+*slope* is the one number v in
 
     log-odds of any pair after h  =  log w*_j / w*_k  +  v · log p_j(h) / p_k(h)
 
@@ -14,6 +15,7 @@ was written over everybody else, and no context flips it back.
 import dataclasses
 import functools
 import math
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -23,13 +25,12 @@ from jaxtyping import Array, Bool, Float
 
 from toylab import bayes
 from toylab.grammar import STANCE, Grammar, tag_names
-from toylab.measures import atoms, estimate, prefill, weights
+from toylab.measures import atoms, estimate, prefill, revival, weights
 from toylab.measures.climb import NEVER
 from toylab.measures.estimate import Estimate
 from toylab.measures.measure import Measure, View
 from toylab.measures.policy import Branches
 from toylab.measures.prefill import Prefilled
-from toylab.measures.revival import crossing
 from toylab.measures.weights import Weights
 from toylab.stages import Lab
 from toylab.stages.targets import refuse_unknown
@@ -149,6 +150,10 @@ class Exchange(Measure):
     def at_end(self) -> bool:
         return True
 
+    @property
+    def modules(self) -> tuple[ModuleType, ...]:
+        return (*super().modules, atoms, estimate, prefill, weights, revival)
+
     def check(self, lab: Lab) -> None:
         refuse_unknown("exchange.tag", [self.tag], tag_names(lab.corpus))
         if self.persona:
@@ -193,8 +198,8 @@ def _plain(
         "slopes": [float(own.value[k]) if np.isfinite(own.error[k]) else None for k in rows],
         "slopes_error": [float(e) if np.isfinite(e) else None for e in own.error],
         **table,
-        "flip": [crossing(table["evidence"][k], table["measured"][k], 0.0) for k in rows],
+        "flip": [revival.crossing(table["evidence"][k], table["measured"][k], 0.0) for k in rows],
         "flip_predicted": [
-            crossing(table["evidence"][k], table["predicted"][k], 0.0) for k in rows
+            revival.crossing(table["evidence"][k], table["predicted"][k], 0.0) for k in rows
         ],
     }

@@ -5,6 +5,7 @@ All rates are exact sums over branches at the stance; only the words before it a
 
 import dataclasses
 import functools
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -105,9 +106,7 @@ def groups(corpus: Corpus, topic: Topic, trained: tuple[str, ...]) -> dict[str, 
 
 def _means(rates: np.ndarray, found: dict[str, np.ndarray]) -> dict[str, float | None]:
     """The mean rate of each group of cues, None for an empty one."""
-    return {
-        name: float(rates[rows].mean()) if rows.any() else None for name, rows in found.items()
-    }
+    return {name: float(rates[rows].mean()) if rows.any() else None for name, rows in found.items()}
 
 
 def voices(
@@ -155,6 +154,10 @@ class Goals(Measure):
     who: tuple[str, ...] = ()
     size: int = 8
 
+    @property
+    def modules(self) -> tuple[ModuleType, ...]:
+        return (*super().modules, atoms, follow, reading)
+
     def check(self, lab: Lab) -> None:
         corpus = lab.corpus
         cued = [topic.name for topic in corpus.topics if topic.cues]
@@ -176,11 +179,11 @@ class Goals(Measure):
         def ask_all(policy: Policy, tags: tuple[str, ...]) -> Asked:
             rows = jnp.array([view.tag(name) for name in tags])
             found = asked(policy, world, keys[0], rows, jnp.asarray(target), *sizes)
-            return Asked(*(np.asarray(part, float) for part in found))
+            return jax.device_get(found)
 
         now, found = ask_all(view.policy, names), groups(lab.corpus, topic, self.trained)
         rows = np.arange(len(target))
-        rates = now.first[:, rows, target]
+        rates = np.asarray(now.first, float)[:, rows, target]
         out = {
             "answers": now.first[0].tolist(),
             "follow": rates[0].tolist(),
@@ -191,7 +194,7 @@ class Goals(Measure):
         }
         if world.grammar.turns > 1:
             out["later"], out["earlier"] = (
-                _means(part[0], found) for part in (now.later, now.earlier)
+                _means(np.asarray(part[0], float), found) for part in (now.later, now.earlier)
             )
         at = np.asarray(world.grammar.topic_contexts)[t, : len(target), 0]
         cast = np.exp(np.asarray(world.cast.logp[STANCE], float))[at, : len(topic.answers)]
@@ -202,10 +205,11 @@ class Goals(Measure):
         }
         out["recombination"] = _means(reach.max(1), found)
         if found["trained"].any() and found["held_out"].any():
-            before = ask_all(view.pretrained, (self.tag,)).first[0]
+            before = np.asarray(ask_all(view.pretrained, (self.tag,)).first[0], float)
+            after = np.asarray(now.first[0], float)
             prior = np.exp(np.asarray(world.log_prior[view.tag(self.tag)], float))
-            args = (now.first[0], before, cast, prior, target, found["trained"], lab.corpus.slip)
-            out["held_out_nats"] = follow.score(*args)._asdict()
+            models = (cast, prior, target, found["trained"], lab.corpus.slip)
+            out["held_out_nats"] = follow.score(after, before, *models)._asdict()
         return out
 
     def _voices(self, view: View, key: Array) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -42,6 +43,10 @@ class Leakage(Measure):
 
     tags: tuple[str, ...] = dataclasses.field(default=(), metadata={"help": "none: all of them"})
     size: int = 32
+
+    @property
+    def modules(self) -> tuple[ModuleType, ...]:
+        return (*super().modules, reading)
 
     def check(self, lab: Lab) -> None:
         refuse_unknown("leakage.tags", self.tags, tag_names(lab.corpus))

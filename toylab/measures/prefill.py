@@ -6,6 +6,7 @@ them say the same. Put another character's words into their mouths, and they dif
 
 import dataclasses
 import functools
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -120,6 +121,10 @@ class Prefill(Measure):
     def at_end(self) -> bool:
         return True
 
+    @property
+    def modules(self) -> tuple[ModuleType, ...]:
+        return (*super().modules, estimate, reading, weights)
+
     def check(self, lab: Lab) -> None:
         refuse_unknown("prefill.tag", [self.tag], tag_names(lab.corpus))
 
@@ -127,7 +132,9 @@ class Prefill(Measure):
         world, tag, keys = view.lab.world, view.tag(self.tag), jax.random.split(key)
         written = reading.answers(view.policy, world, keys[0], self.fit, tag)
         found = prefilled(view.policy, world, keys[1], self.size, tag)
-        return {name: self._of(world, cast, written, found) for name, cast in view.base.casts.items()}
+        return {
+            name: self._of(world, cast, written, found) for name, cast in view.base.casts.items()
+        }
 
     def _of(self, world: World, cast: Cast, written: Any, found: Prefilled) -> dict[str, Any]:
         best = weights.fit(world.grammar, cast, *written)

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def crossing(
-    evidence: Sequence[float], reading: Sequence[float], level: float
-) -> float | None:
+def crossing(evidence: Sequence[float], reading: Sequence[float], level: float) -> float | None:
     """Nats of evidence at which a reading first gets up to a level, between points by a line.
 
     None if no number of turns that was tried gets it there; 0 if it needs none.
