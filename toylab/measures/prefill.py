@@ -123,7 +123,7 @@ class Prefill(Measure):
 
     @property
     def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, estimate, reading, weights)
+        return (*super().modules, reading, weights)
 
     def check(self, lab: Lab) -> None:
         refuse_unknown("prefill.tag", [self.tag], tag_names(lab.corpus))
