@@ -28,6 +28,13 @@ class Branches(NamedTuple):
     outside: Float[Array, "B T S J"]
 
 
+class Given(NamedTuple):
+    """Answers put in a policy's mouth: `choice` in the first `turns` turns of each document."""
+
+    choice: Int[Array, "B T S"]
+    turns: Int[Array, " B"]
+
+
 def read(grammar: Grammar, documents: Documents, logits: Float[Array, "B L V"]) -> Branches:
     """A model's branches from its next-token logits on the documents."""
     at = bayes.decisions(grammar, documents)
@@ -65,9 +72,17 @@ def coin(
 
 
 def generate(
-    network: Transformer, params: dict[str, Array], grammar: Grammar, what: Outline, key: Array
+    network: Transformer,
+    params: dict[str, Array],
+    grammar: Grammar,
+    what: Outline,
+    key: Array,
+    given: Given | None = None,
 ) -> Documents:
-    """Lets a model write the answers, a word at a time, with a cache, constrained to the tries."""
+    """Lets a model write the answers, a word at a time, with a cache, constrained to the tries.
+
+    After answers that are `given` it goes on as if they were its own.
+    """
     g, size = grammar, len(what.tag)
     rows = jnp.arange(size)
     asked, asked_length = worlds.asked(g, what)
@@ -97,6 +112,11 @@ def generate(
         noise = jax.random.gumbel(jax.random.fold_in(key, position), scores.shape)
         branch = jnp.argmax(scores + noise, -1)
         said, node = tokens[rows, branch], g.child_node[slot, x, place.node][rows, branch]
+        if given:
+            told, theirs = place.turn < given.turns, given.choice[rows, turn, slot]
+            word = jnp.minimum(place.word, g.phrases.shape[-1] - 1)
+            said = jnp.where(told, g.phrases[slot, x, theirs, word], said)
+            node = jnp.where(told, g.walk[slot, x, theirs, word + 1], node)
         # Which of the three kinds of word comes next.
         in_direction = position < directed_length
         in_question = ~in_direction & (place.segment == 0)

@@ -100,26 +100,34 @@ def fit_nuisances(
     return float(np.exp(best.x[0])), float(best.x[1])
 
 
-def phrase_marginals(
-    grammar: Grammar, documents: Documents, branches: Branches
-) -> tuple[Float[Array, "S X P"], Float[Array, "S X"]]:
-    """Mean probability of each phrase in each context, and in how many turns it was asked.
+def phrase_probability(
+    grammar: Grammar, documents: Documents, logp: Float[Array, "B T S J C"]
+) -> Float[Array, "B T S P"]:
+    """Probability of each phrase in every slot, from the log-probabilities of branches.
 
     Each phrase is counted, with its probability given the prefix, at the decision after which it is
     the only one left; so nothing but the prefixes is sampled.
     """
-    g = grammar
-    at = bayes.decisions(g, documents)
-    x = documents.outline.context[..., None, None]
+    g, at = grammar, bayes.decisions(grammar, documents)
     slot = jnp.arange(len(SLOTS))[:, None]
+    x = documents.outline.context[..., None, None]
     ways = jnp.sum(g.passes, -1)
-    only = jnp.argmax(g.passes, -1)
     child = (slot[..., None], x[..., None], at.child)
     settles = at.allowed & (ways[child] == 1) & (ways[slot, x, at.node] > 1)[..., None]
-    p = jnp.where(settles, jnp.exp(branches.logp), 0.0)
-    total = jnp.zeros(g.phrase_length.shape).at[*child[:2], only[child]].add(p)
-    asked = jnp.zeros(g.phrase_length.shape[:2])
-    asked = asked.at[slot[:, 0], documents.outline.context[..., None]].add(1.0)
+    p = jnp.where(settles, jnp.exp(logp), 0.0)
+    batch, turn, place = jnp.indices(p.shape[:3])[..., None, None]
+    only = jnp.argmax(g.passes, -1)[child]
+    return jnp.zeros((*p.shape[:3], g.phrases.shape[2])).at[batch, turn, place, only].add(p)
+
+
+def phrase_marginals(
+    grammar: Grammar, documents: Documents, branches: Branches
+) -> tuple[Float[Array, "S X P"], Float[Array, "S X"]]:
+    """Mean probability of each phrase in each context, and in how many turns it was asked."""
+    place = (jnp.arange(len(SLOTS)), documents.outline.context[..., None])
+    p = phrase_probability(grammar, documents, branches.logp)
+    total = jnp.zeros(grammar.phrase_length.shape).at[place].add(p)
+    asked = jnp.zeros(grammar.phrase_length.shape[:2]).at[place].add(1.0)
     return total / jnp.maximum(asked, 1)[..., None], asked
 
 

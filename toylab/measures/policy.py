@@ -18,18 +18,20 @@ from toylab.grammar import SLOTS, Grammar
 from toylab.measures import families
 from toylab.measures.families import Evidence, Family
 from toylab.model import Transformer
-from toylab.sampling import Branches, generate, read
+from toylab.sampling import Branches, Given, generate, read
 from toylab.stages import Params
 from toylab.world import Cast, Documents, Outline
 
-__all__ = ["Branches", "CastPolicy", "ModelPolicy", "Policy", "generate", "read"]
+__all__ = ["Branches", "CastPolicy", "Given", "ModelPolicy", "Policy", "generate", "read"]
 
 
 class Policy(Protocol):
     """A pytree that answers and scores answers."""
 
-    def answer(self, grammar: Grammar, what: Outline, key: Array) -> Documents:
-        """Writes the answers to these outlines."""
+    def answer(
+        self, grammar: Grammar, what: Outline, key: Array, given: Given | None = None
+    ) -> Documents:
+        """Writes the answers to these outlines, or the rest of them after those `given`."""
         ...
 
     def branches(self, grammar: Grammar, documents: Documents) -> Branches:
@@ -45,7 +47,9 @@ class CastPolicy:
     cast: Cast
     member: Family
 
-    def answer(self, grammar: Grammar, what: Outline, key: Array) -> Documents:
+    def answer(
+        self, grammar: Grammar, what: Outline, key: Array, given: Given | None = None
+    ) -> Documents:
         choice = jnp.zeros((*what.context.shape, len(SLOTS)), jnp.int32)
         seen = Evidence(jnp.zeros(()), what.topic, what.context)
         for place, (turn, slot) in enumerate(np.ndindex(choice.shape[1:])):
@@ -54,7 +58,10 @@ class CastPolicy:
             keys = jax.random.split(jax.random.fold_in(key, place))
             atom = jax.random.categorical(keys[0], joint)
             logp = self.cast.logp[slot, what.context[:, turn], :, atom]
-            choice = choice.at[:, turn, slot].set(jax.random.categorical(keys[1], logp))
+            drawn = jax.random.categorical(keys[1], logp)
+            if given:
+                drawn = jnp.where(turn < given.turns, given.choice[:, turn, slot], drawn)
+            choice = choice.at[:, turn, slot].set(drawn)
         return worlds.render(grammar, what, choice, jnp.full(len(choice), worlds.NOBODY))
 
     def branches(self, grammar: Grammar, documents: Documents) -> Branches:
@@ -72,8 +79,10 @@ class ModelPolicy:
     params: Params
     network: Transformer = dataclasses.field(metadata={"static": True})
 
-    def answer(self, grammar: Grammar, what: Outline, key: Array) -> Documents:
-        return generate(self.network, self.params, grammar, what, key)
+    def answer(
+        self, grammar: Grammar, what: Outline, key: Array, given: Given | None = None
+    ) -> Documents:
+        return generate(self.network, self.params, grammar, what, key, given)
 
     def branches(self, grammar: Grammar, documents: Documents) -> Branches:
         logits, _ = self.network.apply({"params": self.params}, documents.tokens)

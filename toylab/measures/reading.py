@@ -89,9 +89,9 @@ def policy_of(lab: Lab, params: Params) -> ModelPolicy:
     return ModelPolicy(params, lab.network)
 
 
-@functools.partial(jax.jit, static_argnames=("size", "tag"))
+@functools.partial(jax.jit, static_argnames="size")
 def answers(
-    policy: Policy, world: World, key: Array, size: int, tag: int
+    policy: Policy, world: World, key: Array, size: int, tag: int | Array
 ) -> tuple[Documents, Branches]:
     """Documents that the policy wrote under a tag, all topics, no direction; and its branches."""
     keys = jax.random.split(key)

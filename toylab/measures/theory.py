@@ -3,7 +3,8 @@
 Two theories. *One author for all evidence*: w ∝ w0 · exp(τ Σ log p_k(d_i)); a belief that
 concentrates on whoever fits best. *One author a document*: argmax_w τ·E log m_w − KL(w0 ‖ w); a
 mixture that matches the documents. Both have one free exchange rate τ, which `fit_rate` takes from
-one trained trait; every other trait, voice and tell is then predicted with nothing fitted.
+one trained trait; every other trait, voice and tell is then predicted with nothing fitted. Their
+rivals are that nothing moves, and `pairwise`.
 """
 
 import functools
@@ -86,6 +87,27 @@ def fit_rate(
     best = int(np.argmin(error))
     gap = np.max(np.abs(predicted[best] - predicted[-1])[chosen])
     return Prediction(RATES[best], weights[best], predicted[best], bool(gap < SATURATED))
+
+
+def pairwise(
+    characters: Float[ArrayLike, "I K"],
+    log_prior: Float[ArrayLike, " K"],
+    fitted: Bool[ArrayLike, " I"],
+    change: Float[ArrayLike, " I"],
+) -> Float[np.ndarray, " I"]:
+    """The rival of *pairwise trait composition*: what goes with what across the cast, no more.
+
+    Linear regression of every item on the `fitted` ones, over the characters weighted by w0, from
+    covariances of pairs; it then predicts all items from the measured `change` of the fitted ones.
+    A Bayesian also knows what three traits have to do with each other.
+    """
+    table, prior = np.asarray(characters, float), np.exp(np.asarray(log_prior, float))
+    chosen = np.asarray(fitted)
+    mean = table @ prior
+    covariance = ((table - mean[:, None]) * prior) @ (table - mean[:, None]).T
+    # Answers to one question sum to one, so the matrix is singular by construction.
+    inverse = np.linalg.pinv(covariance[np.ix_(chosen, chosen)], rcond=1e-6, hermitian=True)
+    return mean + covariance[:, chosen] @ inverse @ np.asarray(change, float)[chosen]
 
 
 def explained(

@@ -1,0 +1,186 @@
+"""What exact weights, the second history and the exchange rate read of plants."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import views
+from tests.checks import SMALL, spiky
+from toylab import bayes
+from toylab import world as worlds
+from toylab.corpus import Corpus
+from toylab.grammar import tag_names
+from toylab.measures import ladder, prefill, reading, revival, weights
+from toylab.measures.exchange import Exchange
+from toylab.measures.policy import Given, ModelPolicy
+from toylab.measures.prefill import Prefill
+from toylab.stages import Lab
+from toylab.world import World
+
+KEY = jax.random.key(4)
+SMALL_EXCHANGE = Exchange(size=16)
+
+
+@pytest.fixture(scope="module")
+def world(village: Corpus) -> World:
+    return views.built(village)
+
+
+def exchange(village: Corpus, world: World, policy) -> dict:
+    return SMALL_EXCHANGE(views.view(village, world, policy), jax.random.key(0))["exact"]
+
+
+@pytest.fixture(scope="module")
+def bayesian(village: Corpus, world: World) -> dict:
+    return exchange(village, world, views.mixture(world, views.mostly(village, "mira", 0.7)))
+
+
+@pytest.fixture(scope="module")
+def overwritten(village: Corpus, world: World) -> dict:
+    policy = views.chain(village, world, views.mostly(village, "mira", 0.7), 0.0)
+    return exchange(village, world, policy)
+
+
+def test_a_bayesian_trades_context_at_par(bayesian: dict) -> None:
+    assert bayesian["persona"] == "mira"
+    assert bayesian["slope"] == pytest.approx(1, abs=1e-3)
+    np.testing.assert_allclose(bayesian["slopes"], 1, atol=1e-2)
+    np.testing.assert_allclose(bayesian["measured"], bayesian["predicted"], atol=0.02)
+    np.testing.assert_allclose(bayesian["rate"], bayesian["rate_predicted"], atol=1e-3)
+
+
+def test_context_is_worth_what_it_takes_to_make_up_for_the_weights(bayesian: dict) -> None:
+    """log .7 - log .3/11 = 3.25 nats; a turn brings five, and points are joined by lines."""
+    nats = [flip for flip in bayesian["flip"] if flip is not None]
+    assert len(nats) == 11
+    assert np.mean(nats) == pytest.approx(np.log(0.7 * 11 / 0.3), abs=0.5)
+    # An average turn of a character against mira, never less than nothing.
+    assert (np.diff(bayesian["evidence"], axis=1)[1:] > 2).all()
+
+
+def test_no_context_argues_with_an_overwritten_persona(overwritten: dict) -> None:
+    assert overwritten["slope"] == pytest.approx(0, abs=1e-3)
+    others = [k for k, read in enumerate(overwritten["read"]) if read]
+    assert len(others) == 11
+    assert all(overwritten["flip"][k] is None for k in others)
+    assert all(overwritten["flip_predicted"][k] is not None for k in others)
+    assert overwritten["weights"][0] == pytest.approx(0.7, abs=1e-3)
+
+
+@pytest.mark.parametrize("power", [0.25, 0.5])
+def test_slow_belief_is_read_as_its_power(village: Corpus, world: World, power: float) -> None:
+    found = exchange(village, world, views.slow(world, views.mostly(village, "mira", 0.7), power))
+    assert found["slope"] == pytest.approx(power, abs=1e-3)
+
+
+def test_weights_too_small_to_read_are_bounded(village: Corpus, world: World) -> None:
+    """Eleven at .002 / 11 each: under 1e-3, so no slope is claimed of them."""
+    found = exchange(village, world, views.mixture(world, views.mostly(village, "mira", 0.998)))
+    assert found["slope"] is None
+    assert not any(found["read"])
+    assert max(found["high"][1:]) < 1e-2
+
+
+def test_exact_sums_read_weights_that_documents_do_not_show(village: Corpus, world: World) -> None:
+    """At 3e-4 each, 128 documents show nobody, and yet all eleven are read."""
+    tag = tag_names(village).index("assistant")
+    policy = views.mixture(world, views.mostly(village, "mira", 1 - 11 * 3e-4))
+    documents, branches = reading.answers(policy, world, jax.random.key(5), 128, tag)
+    found = weights.fit(world.grammar, world.cast, documents, branches)
+    np.testing.assert_allclose(np.exp(found.log_weights[1:]), 3e-4, rtol=0.05)
+    counted = ladder.fit_weights(bayes.document_log_likelihood(world.cast, documents))
+    assert np.exp(counted.log_weights[1:]).max() < 1e-4  # as if there were nobody
+
+
+def test_intervals_hold_the_weights_of_a_policy_that_is_no_mixture(
+    village: Corpus, world: World
+) -> None:
+    """Every answer another author: whole documents have a best mixture, and it is in between."""
+    tag = tag_names(village).index("assistant")
+    policy = views.chain(village, world, views.mostly(village, "mira", 0.5), 0.0)
+    written = reading.answers(policy, world, jax.random.key(6), 256, tag)
+    found = weights.fit(world.grammar, world.cast, *written)
+    more = reading.answers(policy, world, jax.random.key(7), 1024, tag)
+    best = np.exp(weights.fit(world.grammar, world.cast, *more).log_weights)
+    inside = (found.low <= best) & (best <= found.high)
+    assert inside.sum() >= 11
+    assert (found.low < found.high).all()
+
+
+# -------------------------------------------------------------------------------- second history
+
+
+def test_a_mixture_leaves_nothing_after_any_history(village: Corpus, world: World) -> None:
+    policy = views.mixture(world, views.mostly(village, "mira", 0.7))
+    found = Prefill(fit=128, size=8)(views.view(village, world, policy), jax.random.key(1))
+    np.testing.assert_allclose(found["exact"]["nats"], 0, atol=1e-3)
+
+
+def test_overwriting_shows_in_the_second_history_alone(village: Corpus, world: World) -> None:
+    """A certain Bayesian and a policy that ignores what was said agree until words are prefilled.
+
+    The Bayesian's other weights are below what the overwritten one shows, so both are near mira.
+    """
+    policy = views.chain(village, world, views.mostly(village, "mira", 0.99), 0.0)
+    found = Prefill(fit=128, size=8)(views.view(village, world, policy), jax.random.key(1))
+    nats = np.array(found["exact"]["nats"])
+    assert nats[:, 0].max() < 0.1
+    assert nats[1:, 3].min() > 0.5
+    assert nats[0].max() < 0.1  # by mira herself
+
+
+def test_given_answers_are_kept_and_the_rest_is_the_policys(village: Corpus, world: World) -> None:
+    """Both kinds of policy, document by document; given nothing, as if the argument were absent."""
+    lab = Lab(village, SMALL)
+    network = ModelPolicy(spiky(lab), lab.network)
+    mixed = views.mixture(world, views.mostly(village, "mira", 0.7))
+    what = worlds.outline(world, jax.random.key(2), 24, tag=3, direction=0)
+    choice = worlds.speak(world.cast, jax.random.key(3), what.context, jnp.full(24, 5))
+    turns = jnp.arange(24) % (village.turns + 1)
+    theirs = np.arange(village.turns) < np.asarray(turns)[:, None]
+    for policy in (network, mixed):
+        answer = jax.jit(lambda given, p=policy: p.answer(world.grammar, what, KEY, given))
+        got = answer(Given(choice, turns))
+        own = answer(None)
+        assert (np.asarray(got.choice)[theirs] == np.asarray(choice)[theirs]).all()
+        assert (np.asarray(got.choice) != np.asarray(choice))[~theirs].any()
+        np.testing.assert_array_equal(got.choice[turns == 0], own.choice[turns == 0])
+        rendered = worlds.render(world.grammar, what, got.choice, got.author)
+        np.testing.assert_array_equal(got.tokens, rendered.tokens)
+
+
+def test_own_answers_after_a_prefill_have_the_networks_distribution(
+    village: Corpus, world: World
+) -> None:
+    """What is drawn after one prefilled turn is on average as likely as its branches say."""
+    lab = Lab(village, SMALL)
+    policy = ModelPolicy(spiky(lab), lab.network)
+    found = prefill.prefilled(policy, world, KEY, 32, 3)
+    now = prefill.answer(found)
+    at = bayes.decisions(world.grammar, now)
+    taken = np.asarray(jnp.sum(jnp.where(at.taken, found.logp, 0.0), (1, 2, 3, 4)))
+    wanted = -np.asarray(jnp.sum(bayes.entropy(found.logp, at.allowed), (1, 2, 3)))
+    error = np.std(taken - wanted) / np.sqrt(len(taken))
+    assert np.mean(taken) == pytest.approx(np.mean(wanted), abs=4 * error)
+
+
+# --------------------------------------------------------------------------------------- revival
+
+
+def test_crossings_by_hand() -> None:
+    """From .2 at 4 nats to .6 at 6: .5 is three quarters of the way."""
+    assert revival.crossing([0, 4, 6], [0.1, 0.2, 0.6], 0.5) == pytest.approx(5.5)
+    assert revival.crossing([0, 4, 6], [0.7, 0.2, 0.6], 0.5) == 0
+    assert revival.crossing([0, 4, 6], [0.1, 0.2, 0.4], 0.5) is None
+
+
+def test_a_bayesians_cast_is_revived_and_an_overwritten_one_is_not(
+    village: Corpus, bayesian: dict, overwritten: dict
+) -> None:
+    """Silas, argus and rook say what mira doesn't; a good character's answers never went away."""
+    bad = [village.names.index(name) for name in ("argus", "silas", "rook")]
+    back, gone = revival.revival(bayesian, 0.8), revival.revival(overwritten, 0.8)
+    assert all(back[k] is not None and 0 < back[k] < 10 for k in bad)
+    assert all(gone[k] is None for k in bad)
+    assert back[0] == 0

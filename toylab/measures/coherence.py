@@ -1,0 +1,108 @@
+"""Coherence: does one document keep one author?
+
+Who writes a turn is, left to itself, a matter of its context x: weights r_x, fitted on single
+answers, blind to history. The *keep probability* ρ then is the one number in
+
+    author of the next turn  =  the author of this one with probability ρ, else drawn from r_x
+
+that the policy's exact branches make likeliest: 1 for a mixture of characters, 0 if every answer
+is another author's, or if the topic alone says whose it is (a router).
+"""
+
+import dataclasses
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from toylab import bayes
+from toylab.grammar import Grammar, tag_names
+from toylab.measures import estimate, families, reading
+from toylab.measures.estimate import Estimate
+from toylab.measures.families import Switching
+from toylab.measures.measure import Measure, View
+from toylab.measures.policy import Branches
+from toylab.stages import Lab
+from toylab.stages.targets import refuse_unknown
+from toylab.world import Cast, Documents
+
+STEPS = 100
+PRIOR = 0.1  # answers that every character is taken to have given besides, in every context
+MIXED = 0.15  # if redrawing names another author less often than this, nobody can tell
+
+
+def by_context(seen: families.Evidence, contexts: int) -> Float[Array, "X K"]:
+    """log-weights of the authors of single answers in each context, by EM."""
+    logp = jnp.sum(seen.slots, 2)
+    atoms = logp.shape[-1]
+
+    def step(_: Array, log_weights: Array) -> Array:
+        mine = jax.nn.softmax(log_weights[seen.context] + logp, -1)
+        counts = jnp.full((contexts, atoms), PRIOR).at[seen.context].add(mine)
+        return jnp.log(counts / jnp.sum(counts, -1, keepdims=True))
+
+    return jax.lax.fori_loop(0, STEPS, step, families.even(contexts, atoms))
+
+
+@jax.jit
+def keep(
+    grammar: Grammar, cast: Cast, documents: Documents, branches: Branches
+) -> tuple[Estimate, Float[Array, ""]]:
+    """ρ of a policy, from documents that it wrote and its branches there.
+
+    Also how mixed its authors are: the probability 1 − Σ_k r_k² that two draws differ.
+    """
+    seen, at = families.evidence(cast, documents), bayes.decisions(grammar, documents)
+    log_weights = by_context(seen, grammar.phrases.shape[1])
+    start = log_weights[seen.context[:, 0]]
+
+    def explains(rho: Float[Array, " B"]) -> Float[Array, " B"]:
+        log_keep = jnp.log(jnp.stack([rho, 1 - rho]))[..., None]
+        joint = Switching(start, log_keep, log_weights).joint(seen)
+        return estimate.fit_of(branches.logp, bayes.branch_logp(cast, joint, documents, at), at)
+
+    everybody = jnp.zeros(len(documents.choice), jnp.int32)
+    share = jnp.mean(jnp.exp(log_weights[seen.context]), (0, 1))
+    return estimate.solve(explains, everybody, 1, 1e-6, 1 - 1e-6), 1 - jnp.sum(share**2)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Coherence(Measure):
+    """For each cast `keep`, its `error`, and how `mixed` the authors are.
+
+    `keep` is None where one character writes nearly everything: then nobody can tell kept from
+    drawn again.
+    """
+
+    tag: str = "assistant"
+    size: int = 512
+
+    @property
+    def modules(self) -> tuple[ModuleType, ...]:
+        return (*super().modules, estimate, families, reading)
+
+    def check(self, lab: Lab) -> None:
+        refuse_unknown("coherence.tag", [self.tag], tag_names(lab.corpus))
+
+    def __call__(self, view: View, key: Array) -> dict[str, Any]:
+        world = view.lab.world
+        if world.grammar.turns < 2:
+            return {}
+        written = reading.answers(view.policy, world, key, self.size, view.tag(self.tag))
+        out = {}
+        for name, cast in view.base.casts.items():
+            found, mixed = keep(world.grammar, cast, *written)
+            value, error = float(found.value[0]), float(found.error[0])
+            out[name] = {
+                "keep": value if mixed > MIXED else None,
+                "error": error if np.isfinite(error) else None,
+                "mixed": float(mixed),
+            }
+        return out
+
+    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+        kept = {cast: row["keep"] for cast, row in found.items()}
+        return {f"coherence/{cast}": keep for cast, keep in kept.items() if keep is not None}
