@@ -89,26 +89,32 @@ def half_belief(corpus: Corpus, world: World, _: np.random.Generator) -> CastPol
     return CastPolicy(world.cast, HalfBelief(_prior(corpus, world)))
 
 
+def _keep(first: float, later: float) -> Float[Array, "2 2"]:
+    """Log-probabilities that the author is kept and redrawn, before the first answer and later."""
+    share = np.array([[first, 1 - first], [later, 1 - later]], np.float32)
+    return jnp.log(jnp.maximum(share, 1e-30))
+
+
 def router(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
     """One character, but another on two topics."""
     places = [corpus.topics[topic].name for topic, _, _ in contexts(corpus)]
     rows = [_one(corpus, OTHER if p in ("code", "money") else HERO) for p in places]
-    keep = jnp.array([NEVER, 0.0])
-    return CastPolicy(world.cast, Switching(jnp.array(_one(corpus, HERO)), keep, jnp.array(rows)))
+    start = jnp.array(_one(corpus, HERO))
+    return CastPolicy(world.cast, Switching(start, _keep(0, 0), jnp.array(rows)))
 
 
 def every_answer_another(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
     """Every answer is by an author drawn anew."""
     prior = _prior(corpus, world)
     rows = jnp.broadcast_to(prior, (len(contexts(corpus)), len(prior)))
-    return CastPolicy(world.cast, Switching(prior, jnp.array([NEVER, 0.0]), rows))
+    return CastPolicy(world.cast, Switching(prior, _keep(1, 0), rows))
 
 
 def changes_mid_document(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
     """After every answer the author is replaced with probability .3."""
     prior = _prior(corpus, world)
     rows = jnp.broadcast_to(prior, (len(contexts(corpus)), len(prior)))
-    return CastPolicy(world.cast, Switching(prior, jnp.log(jnp.array([0.7, 0.3])), rows))
+    return CastPolicy(world.cast, Switching(prior, _keep(1, 0.7), rows))
 
 
 def composition(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:

@@ -14,12 +14,14 @@ which also fits the shares, and scored by exact sums on a third.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
+from toylab import bayes
 from toylab.grammar import SLOTS
 from toylab.measures import atoms, families, ladder
 from toylab.measures.families import Evidence, Family, Join, Mixture, Patchwork, Switching
@@ -44,18 +46,13 @@ class Ladder(NamedTuple):
     gaps: dict[str, Float[Array, ""]]
 
 
-def _only(allowed: Bool[Array, " K"], *lead: int) -> Float[Array, "*lead K"]:
-    """Even log-weights over the atoms that are allowed."""
-    log_weights = jnp.where(allowed, -jnp.log(jnp.sum(allowed)), NEVER)
-    return jnp.broadcast_to(log_weights, (*lead, len(allowed)))
+def _wide(log_weights: Float[Array, "*lead few"], count: int) -> Float[Array, "*lead K"]:
+    """Log-weights of the first atoms as those of `count` atoms, of which the others are not used.
 
-
-def _mixture(seen: Evidence, count: int, most: int) -> ladder.Fit:
-    """The best mixture of the first `count` atoms, as weights over all of them."""
-    fit = ladder.fit_weights(jnp.sum(seen.slots, (1, 2))[:, :count])
-    rest = jnp.full(most - count, NEVER)
-    weights = jnp.maximum(jnp.concatenate([fit.log_weights, rest]), NEVER)
-    return ladder.Fit(weights, fit.gap)
+    What a family may not use is not shown to its fit: weights that start as good as nothing grow.
+    """
+    rest = jnp.full((*log_weights.shape[:-1], count - log_weights.shape[-1]), NEVER)
+    return jnp.maximum(jnp.concatenate([log_weights, rest], -1), NEVER)
 
 
 def _join(members: tuple[Family, ...], seen: Evidence) -> Join:
@@ -64,7 +61,14 @@ def _join(members: tuple[Family, ...], seen: Evidence) -> Join:
     return Join(ladder.fit_weights(logp).log_weights, members)
 
 
-@functools.partial(jax.jit, static_argnames="most")
+class Search(NamedTuple):
+    """Where EM starts from besides even weights: a random place for each key, tried on `few`."""
+
+    keys: Array
+    few: Documents
+
+
+@functools.partial(jax.jit, static_argnames=("most", "powers"))
 def climb(
     world: World,
     cast: Cast,
@@ -72,28 +76,28 @@ def climb(
     written: Documents,
     held_out: Documents | None,
     scored: tuple[Documents, Branches],
+    search: Search | None = None,
     most: int = 200,
+    powers: tuple[float, ...] = atoms.POWERS,
 ) -> Ladder:
     """Fits and scores every family, or without documents held out those to F2 alone.
 
     `written`, `held_out` and `scored` are documents of the policy's; `most` bounds the steps of
     each EM. F1 and F2 are convex and run until certified.
     """
-    powers = (*atoms.POWERS, *FLAT) if held_out else atoms.POWERS
-    everyone = atoms.temper(world.grammar, cast, powers)
+    everyone = atoms.temper(world.grammar, cast, (*powers, *FLAT) if held_out else powers)
     characters, count = len(log_prior), everyone.logp.shape[-1]
-    seen = families.evidence(everyone, written)
-    f1 = _mixture(seen, characters, count)
-    f2 = _mixture(seen, characters * len(atoms.POWERS), count)
-    start = jnp.concatenate([log_prior, jnp.full(count - characters, NEVER)])
+    sharp = characters * len(powers)
+    totals = bayes.document_log_likelihood(everyone, written)
+    f1, f2 = (ladder.fit_weights(totals[:, :n]) for n in (characters, sharp))
     members: dict[str, Family] = {
-        "F0": Mixture(jnp.maximum(start, NEVER)),
-        "F1": Mixture(f1.log_weights),
-        "F2": Mixture(f2.log_weights),
+        "F0": Mixture(_wide(log_prior, count)),
+        "F1": Mixture(_wide(f1.log_weights, count)),
+        "F2": Mixture(_wide(f2.log_weights, count)),
     }
     if held_out:
-        held = families.evidence(everyone, held_out)
-        members |= _wider(world, members["F2"], characters, seen, held, most)
+        fitted = _fit_wider(world, everyone, sharp, written, held_out, search, most)
+        members |= _wider(members["F2"], fitted, families.evidence(everyone, held_out))
     documents, branches = scored
     at_scored = families.evidence(everyone, documents)
     scores = {
@@ -103,21 +107,73 @@ def climb(
     return Ladder(everyone, members, scores, {"F1": f1.gap, "F2": f2.gap})
 
 
-def _wider(
-    world: World, f2: Family, characters: int, seen: Evidence, held: Evidence, most: int
-) -> dict[str, Family]:
+class Wider(NamedTuple):
+    """The best members that are not mixtures."""
+
+    switching: Family
+    composition: Family
+    patchwork: Family
+    flat: Family
+
+
+def _fit_wider(
+    world: World,
+    everyone: Cast,
+    sharp: int,
+    written: Documents,
+    held_out: Documents,
+    search: Search | None,
+    most: int,
+) -> Wider:
     """The families beyond F2, which have memory of their own or none."""
-    count = seen.slots.shape[-1]
-    sharp, anyone = jnp.arange(count) < characters * len(atoms.POWERS), jnp.ones(count, bool)
+    count = everyone.logp.shape[-1]
+    few = Cast(logp=everyone.logp[..., :sharp], prefix_logp=everyone.prefix_logp[..., :sharp])
     contexts, topics = len(world.grammar.passes[0]), len(world.grammar.question_count)
 
-    def fit(start: Any) -> Family:
-        return families.fit(start, seen, held, most=most).member
+    def answers(documents: Documents) -> families.Answers:
+        return families.whole_answers(families.evidence(few, documents))
 
-    half = jnp.log(jnp.array([0.5, 0.5]))
-    switching = fit(Switching(_only(sharp), half, _only(sharp, contexts)))
-    composition = fit(Patchwork(_only(sharp, 1, len(SLOTS))))
-    f3 = _join((f2, switching, composition), held)
-    f4 = _join((f3, fit(Patchwork(_only(sharp, topics, len(SLOTS))))), held)
-    flat = _join((f4, fit(Patchwork(_only(anyone, topics, len(SLOTS))))), held)
-    return {"F3": f3, "F4": f4, "F4 flat": flat}
+    def fit(start: Any, data: Callable[[Documents], Any]) -> Any:
+        held = data(held_out)
+        if search:
+            tried = data(search.few)
+            starts = [start, *(_elsewhere(start, key) for key in search.keys)]
+            found = [families.fit(each, tried, held, most=most) for each in starts]
+            best = jnp.argmax(jnp.stack([each.held_out for each in found]))
+            start = jax.tree.map(lambda *leaf: jnp.stack(leaf)[best], *(f.member for f in found))
+        found = families.fit(start, data(written), held, most=most).member
+        return found
+
+    even = families.even
+    half = jnp.log(jnp.full((2, 2), 0.5))
+    chain = fit(Switching(even(sharp), half, even(contexts, sharp)), answers)
+    composed, glued = (
+        fit(Patchwork(even(rows, len(SLOTS), sharp)), functools.partial(families.counted, few))
+        for rows in (1, topics)
+    )
+    flat = fit(
+        Patchwork(even(topics, len(SLOTS), count)), functools.partial(families.counted, everyone)
+    )
+    return Wider(
+        Switching(_wide(chain.log_start, count), chain.log_keep, _wide(chain.log_redraw, count)),
+        Patchwork(_wide(composed.log_weights, count)),
+        Patchwork(_wide(glued.log_weights, count)),
+        flat,
+    )
+
+
+def _elsewhere(member: Any, key: Array) -> Any:
+    """A random member of the same shape: each distribution drawn evenly from all there are."""
+    leaves, structure = jax.tree.flatten(member)
+    keys = jax.random.split(key, len(leaves))
+    drawn = [
+        jax.random.loggamma(k, 1.0, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, [jax.nn.log_softmax(each) for each in drawn])
+
+
+def _wider(f2: Family, fitted: Wider, held: Evidence) -> dict[str, Family]:
+    """Each family joined to the one before it."""
+    f3 = _join((f2, fitted.switching, fitted.composition), held)
+    f4 = _join((f3, fitted.patchwork), held)
+    return {"F3": f3, "F4": f4, "F4 flat": _join((f4, fitted.flat), held)}
