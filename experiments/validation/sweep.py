@@ -6,7 +6,7 @@ Policies put together in known ways (`plants.py`), first as exact distributions,
 fine-tuning a pretrained model on documents that they write.
 """
 
-from experiments.validation.plants import Imitate
+from experiments.validation.imitate import Imitate
 from toylab.lab.sweep import Arm, Sweep
 from toylab.measures.reading import Settings
 

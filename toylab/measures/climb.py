@@ -8,11 +8,14 @@
     patchwork      F4   F3, or an author for every (topic, slot)
     formation           the rest, as a bracket: from F4 with flattened atoms to F3
 
+F4 with flattened atoms ("F4 flat") has all the parts above with characters to the powers ½ and 0.
+
 Each family is joined to the one before it as a mixture of documents, so it is wider by
 construction. Members are fitted by EM on one part of what the policy wrote, stopped on a second,
 which also fits the shares, and scored by exact sums on a third.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -24,7 +27,7 @@ from jaxtyping import Array, Float
 from toylab import bayes
 from toylab.grammar import SLOTS
 from toylab.measures import atoms, families, ladder
-from toylab.measures.families import Evidence, Family, Join, Mixture, Patchwork, Switching
+from toylab.measures.families import Evidence, Family, Join, Mixture, Patchwork, Switching, even
 from toylab.measures.policy import Branches
 from toylab.world import Cast, Documents, World
 
@@ -96,8 +99,13 @@ def climb(
         "F2": Mixture(_wide(f2.log_weights, count)),
     }
     if held_out:
-        fitted = _fit_wider(world, everyone, sharp, written, held_out, search, most)
-        members |= _wider(members["F2"], fitted, families.evidence(everyone, held_out))
+        fit = _Fitting(world, everyone, written, held_out, search, most)
+        topics, held = len(world.grammar.question_count), families.evidence(everyone, held_out)
+        f3 = _join((members["F2"], fit.switching(sharp), fit.patchwork(sharp, 1)), held)
+        f4 = _join((f3, fit.patchwork(sharp, topics)), held)
+        anyone = Mixture(_wide(ladder.fit_weights(totals).log_weights, count))
+        flat = (f4, anyone, fit.switching(count), fit.patchwork(count, topics))
+        members |= {"F3": f3, "F4": f4, "F4 flat": _join(flat, held)}
     documents, branches = scored
     at_scored = families.evidence(everyone, documents)
     scores = {
@@ -107,73 +115,51 @@ def climb(
     return Ladder(everyone, members, scores, {"F1": f1.gap, "F2": f2.gap})
 
 
-class Wider(NamedTuple):
-    """The best members that are not mixtures."""
+@dataclasses.dataclass(frozen=True)
+class _Fitting:
+    """Fits the parts of the wider families, with the first `allowed` atoms of a cast."""
 
-    switching: Family
-    composition: Family
-    patchwork: Family
-    flat: Family
+    world: World
+    everyone: Cast
+    written: Documents
+    held_out: Documents
+    search: Search | None
+    most: int
 
+    def switching(self, allowed: int) -> Switching:
+        """An author who is kept or redrawn after every answer."""
+        cast, count = self._first(allowed), self.everyone.logp.shape[-1]
+        contexts, half = len(self.world.grammar.passes[0]), jnp.log(jnp.full((2, 2), 0.5))
+        start = Switching(even(allowed), half, even(contexts, allowed))
+        found = self._fit(start, lambda what: families.whole_answers(families.evidence(cast, what)))
+        return Switching(
+            _wide(found.log_start, count), found.log_keep, _wide(found.log_redraw, count)
+        )
 
-def _fit_wider(
-    world: World,
-    everyone: Cast,
-    sharp: int,
-    written: Documents,
-    held_out: Documents,
-    search: Search | None,
-    most: int,
-) -> Wider:
-    """The families beyond F2, which have memory of their own or none."""
-    count = everyone.logp.shape[-1]
-    few = Cast(logp=everyone.logp[..., :sharp], prefix_logp=everyone.prefix_logp[..., :sharp])
-    contexts, topics = len(world.grammar.passes[0]), len(world.grammar.question_count)
+    def patchwork(self, allowed: int, rows: int) -> Patchwork:
+        """An author for every slot, and topic if there are `rows` for them."""
+        cast, count = self._first(allowed), self.everyone.logp.shape[-1]
+        start = Patchwork(even(rows, len(SLOTS), allowed))
+        found = self._fit(start, functools.partial(families.counted, cast))
+        return Patchwork(_wide(found.log_weights, count))
 
-    def answers(documents: Documents) -> families.Answers:
-        return families.whole_answers(families.evidence(few, documents))
+    def _first(self, allowed: int) -> Cast:
+        return jax.tree.map(lambda table: table[..., :allowed], self.everyone)
 
-    def fit(start: Any, data: Callable[[Documents], Any]) -> Any:
-        held = data(held_out)
-        if search:
-            tried = data(search.few)
-            starts = [start, *(_elsewhere(start, key) for key in search.keys)]
-            found = [families.fit(each, tried, held, most=most) for each in starts]
+    def _fit(self, start: Any, data: Callable[[Documents], Any]) -> Any:
+        held = data(self.held_out)
+        if self.search:
+            few = data(self.search.few)
+            starts = [start, *(_elsewhere(start, key) for key in self.search.keys)]
+            found = [families.fit(each, few, held, most=self.most) for each in starts]
             best = jnp.argmax(jnp.stack([each.held_out for each in found]))
             start = jax.tree.map(lambda *leaf: jnp.stack(leaf)[best], *(f.member for f in found))
-        found = families.fit(start, data(written), held, most=most).member
-        return found
-
-    even = families.even
-    half = jnp.log(jnp.full((2, 2), 0.5))
-    chain = fit(Switching(even(sharp), half, even(contexts, sharp)), answers)
-    composed, glued = (
-        fit(Patchwork(even(rows, len(SLOTS), sharp)), functools.partial(families.counted, few))
-        for rows in (1, topics)
-    )
-    flat = fit(
-        Patchwork(even(topics, len(SLOTS), count)), functools.partial(families.counted, everyone)
-    )
-    return Wider(
-        Switching(_wide(chain.log_start, count), chain.log_keep, _wide(chain.log_redraw, count)),
-        Patchwork(_wide(composed.log_weights, count)),
-        Patchwork(_wide(glued.log_weights, count)),
-        flat,
-    )
+        return families.fit(start, data(self.written), held, most=self.most).member
 
 
 def _elsewhere(member: Any, key: Array) -> Any:
     """A random member of the same shape: each distribution drawn evenly from all there are."""
     leaves, structure = jax.tree.flatten(member)
     keys = jax.random.split(key, len(leaves))
-    drawn = [
-        jax.random.loggamma(k, 1.0, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)
-    ]
+    drawn = [jax.random.loggamma(k, 1.0, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
     return jax.tree.unflatten(structure, [jax.nn.log_softmax(each) for each in drawn])
-
-
-def _wider(f2: Family, fitted: Wider, held: Evidence) -> dict[str, Family]:
-    """Each family joined to the one before it."""
-    f3 = _join((f2, fitted.switching, fitted.composition), held)
-    f4 = _join((f3, fitted.patchwork), held)
-    return {"F3": f3, "F4": f4, "F4 flat": _join((f4, fitted.flat), held)}
