@@ -86,8 +86,9 @@ def read(records: Records) -> Iterator[dict[str, Any]]:
         policy = strange.sometimes_unsaid(corpus, world, share)
         case = _case(MIXED, PLANTS["unsaid stance"], corpus, world, policy)
         for draw in range(DRAWS):
-            parts = _draw(reader, case, draw)
-            yield _line(case, "share", draw, _climb(case, *parts)) | {"share": share}
+            written, held_out, scored = _draw(reader, case, draw)
+            line = _line(case, "share", draw, _climb(case, written, held_out, scored))
+            yield line | {"share": share, "documents": sweep.reading.fit}
 
 
 def _case(
@@ -106,17 +107,19 @@ def _read(reader: Reader, case: Case) -> Iterator[dict[str, Any]]:
         yield _line(case, "exact", draw, found) | {"documents": size}
         for part in FRACTIONS:
             few = _first(written, size // part), _first(held_out, len(held_out.choice) // part)
-            line = _line(case, "size", draw, _climb(case, *few, scored))
+            line = _line(case, "size", draw, _climb(case, few[0], few[1], scored))
             yield line | {"documents": size // part}
-        small = [_first(each, len(jax.tree.leaves(each)[0]) // 4) for each in (written, held_out)]
+        small = [_first(each, len(each.choice) // 4) for each in (written, held_out)]
+        half = _first(scored, len(scored[0].choice) // 2)
         for number in range(PLACEBOS):
             key = reader.key(draw, 1 + number)
             cast = atoms.placebo(case.world.grammar, case.world.cast, key)
-            found = _climb(case, *small, _first(scored, len(scored[0].choice) // 2), cast=cast)
-            yield _line(case, "placebo", draw * PLACEBOS + number, found)
+            found = _climb(case, small[0], small[1], half, cast=cast)
+            line = _line(case, "placebo", draw * PLACEBOS + number, found)
+            yield line | {"documents": size // 4}
         if case.name in DENSER:
             found = _climb(case, written, held_out, scored, powers=DENSE)
-            yield _line(case, "ablation", draw, found)
+            yield _line(case, "ablation", draw, found) | {"documents": size}
     yield from _population(reader, case, draws)
 
 
@@ -127,7 +130,7 @@ def _population(
 
     So what it differs by is the fit's error; that of scoring is the reading's standard error.
     """
-    few, held_out, scored = draws[0]
+    few, held_out, _ = draws[0]
     more = [_draw(reader, case, DRAWS + number)[0] for number in range(MORE)]
     search = climb.Search(jax.random.split(reader.key(DRAWS, 0), STARTS - 1), few)
     everything = _join([draw[2] for draw in draws])

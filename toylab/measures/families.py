@@ -13,7 +13,7 @@ that it fits names the least that determines their likelihood: `Answers` or `Cou
 
 import dataclasses
 import functools
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -55,11 +55,11 @@ class Answers(NamedTuple):
 class Counts(NamedTuple):
     """All that a family without memory needs to know of documents.
 
-    `count` is how often each phrase is said in a document, on average; `topic` is that of each
+    `said` is how often each phrase is said in a document, on average; `topic` is that of each
     context.
     """
 
-    count: Float[Array, "S X P"]
+    said: Float[Array, "S X P"]
     logp: Float[Array, "S X P K"]
     topic: Int[Array, " X"]
 
@@ -177,7 +177,7 @@ class Patchwork:
         """Mean log-probability of a document."""
         row = seen.topic if len(self.log_weights) > 1 else jnp.zeros_like(seen.topic)
         own = jnp.moveaxis(self.log_weights[row], 0, 1)
-        return jnp.sum(seen.count * jax.nn.logsumexp(own[:, :, None] + seen.logp, -1))
+        return jnp.sum(seen.said * jax.nn.logsumexp(own[:, :, None] + seen.logp, -1))
 
 
 @jax.tree_util.register_dataclass
@@ -200,22 +200,30 @@ def even(*shape: int) -> Float[Array, "*shape"]:
     return jnp.full(shape, -jnp.log(shape[-1]))
 
 
-Member = TypeVar("Member", Switching, Patchwork)
+Data = TypeVar("Data", contravariant=True)
+
+
+class Fittable(Protocol[Data]):
+    """A member that EM can fit."""
+
+    def logp(self, seen: Data) -> Float[Array, ""]:
+        """Mean log-probability of a document."""
+        ...
 
 
 class Fitted(NamedTuple):
-    """Parameters where the held-out likelihood was best, that likelihood, and the steps taken."""
+    """The member whose held-out likelihood was best, that likelihood, and the steps taken."""
 
-    member: Family
+    member: Any
     held_out: Float[Array, ""]
     steps: Int[Array, ""]
 
 
 @functools.partial(jax.jit, static_argnames=("most", "patience"))
 def fit(
-    start: Member,
-    seen: Answers | Counts,
-    held_out: Answers | Counts,
+    start: Fittable[Data],
+    seen: Data,
+    held_out: Data,
     most: int = 200,
     patience: int = 10,
 ) -> Fitted:
@@ -224,9 +232,9 @@ def fit(
     Keeps the best member met; gives up after `patience` steps without a better one.
     """
 
-    def step(carry: tuple[Member, Member, Array, Array, Array]) -> tuple:
+    def step(carry: tuple[Any, Any, Array, Array, Array]) -> tuple:
         member, best, score, since, steps = carry
-        counts = jax.grad(type(start).logp)(member, seen)
+        counts = jax.grad(lambda m: m.logp(seen))(member)
         member = jax.tree.map(
             lambda count: jnp.log(count + TINY) - jnp.log(jnp.sum(count + TINY, -1, keepdims=True)),
             counts,
@@ -242,7 +250,7 @@ def fit(
             steps + 1,
         )
 
-    def unfinished(carry: tuple[Member, Member, Array, Array, Array]) -> Array:
+    def unfinished(carry: tuple[Any, Any, Array, Array, Array]) -> Array:
         return (carry[3] < patience) & (carry[4] < most)
 
     zero = jnp.asarray(0)
