@@ -162,25 +162,21 @@ def draw(table: pd.DataFrame) -> Figure:
         top = panels["a"].get_ylim()[1]
         panels["a"].set_ylim(0, 1.18 * top)  # room for the legend
         _bars(panels["b"], table, "trained")
-        floor = _floor(table)
-        panels["b"].axhline(floor, ls=":", color=figures.DARK, lw=0.8, label="floor")
-        panels["b"].legend(*_last(panels["b"]), loc="upper left")
+        _floors(panels["b"], table)
         figures.letter(panels["b"], "b", "trained models (numbers: lower end)")
         for which in "ab":
             panels[which].set_ylabel("left unexplained (nats a document)")
-        _detection(panels["c"], table, floor)
+        _detection(panels["c"], table)
         figures.letter(panels["c"], "c", "an unsaid stance in part of the documents")
     return figure
 
 
-def _floor(table: pd.DataFrame) -> float:
-    return float(table[table.kind == "pretrained"]["F4 flat"].mean())
-
-
-def _last(axes: Axes) -> tuple[list, list]:
-    handles, labels = axes.get_legend_handles_labels()
-    at = labels.index("floor")
-    return [handles[at]], [labels[at]]
+def _floors(axes: Axes, table: pd.DataFrame) -> None:
+    """What the lower end is before training, across each bar."""
+    part = table[table.kind == "pretrained"].groupby("plant", sort=False)["F4 flat"].mean()
+    x = np.arange(len(part))
+    lines = axes.hlines(part, x - 0.45, x + 0.45, ls=":", color=figures.DARK, lw=0.8)
+    axes.legend([lines], ["floor (lower end of the pretrained model)"], loc="upper left")
 
 
 def _bars(axes: Axes, table: pd.DataFrame, kind: str) -> None:
@@ -224,7 +220,7 @@ def _placebo(axes: Axes, table: pd.DataFrame) -> None:
     )
 
 
-def _detection(axes: Axes, table: pd.DataFrame, floor: float) -> None:
+def _detection(axes: Axes, table: pd.DataFrame) -> None:
     found = detected(table)
     percent = 100 * found["share"]
     axes.errorbar(
@@ -238,6 +234,7 @@ def _detection(axes: Axes, table: pd.DataFrame, floor: float) -> None:
         label="lower end ± 2 s.e.",
     )
     axes.plot(percent, found["needed"], "--", color=figures.DARK, lw=0.8, label="detection limit")
+    floor = table[(table.kind == "pretrained") & (table.plant == "unsaid stance")]["F4 flat"].mean()
     axes.axhline(floor, ls=":", color=figures.DARK, lw=0.8, label="floor of trained models")
     axes.set(xscale="log", yscale="log", xlabel="share of documents (%)", ylabel="nats a document")
     axes.set_xticks(percent, [f"{each:g}" for each in percent])

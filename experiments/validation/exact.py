@@ -6,7 +6,6 @@ casts, of fewer documents, of a denser grid of powers, and that of the populatio
 """
 
 import functools
-import pathlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -17,8 +16,8 @@ from jaxtyping import Array, Int
 
 from experiments.validation import strange
 from experiments.validation.plants import PLANTS, Plant
-from toylab import corpus as corpora
 from toylab import world as worlds
+from toylab.corpus import Corpus
 from toylab.grammar import tag_names
 from toylab.lab.sweep import Records
 from toylab.measures import atoms, climb
@@ -26,7 +25,6 @@ from toylab.measures.policy import Branches, CastPolicy, Policy
 from toylab.measures.reading import Settings
 from toylab.world import Documents, World
 
-CORPORA = pathlib.Path(__file__).parents[2] / "corpora"
 DRAWS = 3  # independent samples of every plant
 PLACEBOS = 7  # for every draw: 21 in all
 FRACTIONS = (4, 2)  # of the documents to fit, for the readings of fewer
@@ -71,32 +69,27 @@ def read(records: Records) -> Iterator[dict[str, Any]]:
     """A line for every reading: plant, kind, seed (the draw), documents and families."""
     sweep = records.sweep
     reader = Reader(sweep.reading, sweep.first_seed)
-    built: dict[str, tuple[corpora.Corpus, World]] = {
-        sweep.corpus: (records.lab.corpus, records.lab.world)
+    labs = {
+        sweep.arms[arm].corpus or sweep.corpus: (lab.corpus, lab.world)
+        for arm, lab in records.labs.items()
     }
+    usual = records.lab.corpus, records.lab.world
     for name, plant in PLANTS.items():
-        if plant.corpus not in built:
-            corpus = corpora.load(CORPORA / f"{plant.corpus}.toml")
-            built[plant.corpus] = corpus, worlds.build(corpus)
-        corpus, world = built[plant.corpus]
+        corpus, world = labs.get(plant.corpus, usual)
         policy = plant.make(corpus, world, np.random.default_rng(sweep.first_seed))
         yield from _read(reader, _case(name, plant, corpus, world, policy))
-    corpus, world = built[PLANTS["unsaid stance"].corpus]
     for share in SHARES:
-        policy = strange.sometimes_unsaid(corpus, world, share)
-        case = _case(MIXED, PLANTS["unsaid stance"], corpus, world, policy)
+        policy = strange.sometimes_unsaid(*usual, share)
+        case = _case(MIXED, PLANTS["unsaid stance"], *usual, policy)
         for draw in range(DRAWS):
             written, held_out, scored = _draw(reader, case, draw)
             line = _line(case, "share", draw, _climb(case, written, held_out, scored))
             yield line | {"share": share, "documents": sweep.reading.fit}
 
 
-def _case(
-    name: str, plant: Plant, corpus: corpora.Corpus, world: World, policy: CastPolicy
-) -> Case:
-    known = ["", *(direction.name for direction in corpus.directions)]
-    directions = jnp.array([known.index(each) for each in plant.directions])
-    return Case(name, plant, world, policy, tag_names(corpus).index("assistant"), directions)
+def _case(name: str, plant: Plant, corpus: Corpus, world: World, policy: CastPolicy) -> Case:
+    tag = tag_names(corpus).index("assistant")
+    return Case(name, plant, world, policy, tag, plant.heard(corpus))
 
 
 def _read(reader: Reader, case: Case) -> Iterator[dict[str, Any]]:

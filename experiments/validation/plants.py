@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Int
 
 from experiments.validation import ordinary, strange
 from toylab.corpus import Corpus
@@ -24,6 +26,11 @@ class Plant(NamedTuple):
     explained_by: str | None
     corpus: str = "village"
     directions: tuple[str, ...] = ("",)
+
+    def heard(self, corpus: Corpus) -> Int[Array, " n"]:
+        """The numbers of its directions in a corpus."""
+        known = ["", *(direction.name for direction in corpus.directions)]
+        return jnp.array([known.index(each) for each in self.directions])
 
 
 PLANTS: dict[str, Plant] = {
