@@ -1,35 +1,34 @@
 """From the records of `validation`, and the plants as exact distributions, to figure and claims."""
 
-import itertools
-from collections.abc import Iterator
-
-import jax
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from experiments.validation import exact
 from experiments.validation.plants import PLANTS
 from toylab import figures
 from toylab.claims import Claim, judge, t_interval
-from toylab.grammar import tag_names
 from toylab.lab.sweep import Analysis, Records
-from toylab.measures import climb, reading
-from toylab.measures.reading import Settings
-from toylab.sampling import Branches
-from toylab.world import Documents, World
 
 CAST = "learned"
-DRAWS = 3  # independent samples of every exact plant
 FAMILIES = ("F0", "F1", "F2", "F3", "F4", "F4 flat")
+PLACEBO_EXPLAINS = ("F1", "F2", "F3")  # rungs at which a plant should need its own cast
 
 COLUMNS = {
     "plant": "what was planted",
-    "explained_by": "the first family that contains it; empty: none, it is formation",
-    "kind": "exact: the distribution itself; trained: a model fine-tuned on its documents; "
-    "pretrained: the model before, whose readings are the floors",
-    "seed": "seed of the model, or number of the draw",
+    "corpus": "the corpus it lives in",
+    "explained_by": "the first family that contains it; empty: none does",
+    "kind": "exact: the distribution itself; size: the same from fewer documents; population: the "
+    "same from 16 times as many and the best of five starts, on the documents that `exact` scored; "
+    "placebo: against a cast whose tables are dealt anew to its characters; ablation: with a "
+    "denser grid of powers; share: mixed with `nothing`; trained: a model fine-tuned on its "
+    "documents; pretrained: the model before, whose readings are the floors",
+    "seed": "seed of the model, or number of the draw or placebo",
+    "documents": "how many the families were fitted on",
+    "share": "of documents that are by the plant, where it is mixed with `nothing`",
     "F0": "KL(P || m_w0), nats a document",
     "F1": "left by mixtures of characters",
     "F2": "left by mixtures of tempered characters",
@@ -41,55 +40,62 @@ COLUMNS = {
 }
 
 
-def exact(records: Records) -> Iterator[dict[str, object]]:
-    """The whole ladder of every plant as an exact distribution, a row per plant and draw."""
-    world, corpus, s = records.lab.world, records.lab.corpus, records.sweep.reading
-    tag = tag_names(corpus).index(s.tag)
-    jobs = [(name, draw) for name in PLANTS for draw in range(DRAWS)]
-    for name, draw in tqdm(jobs, desc="exact plants", mininterval=0.5):
-        policy = PLANTS[name].make(corpus, world, np.random.default_rng(draw))
-        key = jax.random.fold_in(jax.random.key(records.sweep.first_seed), draw)
-        drawn = reading.answers(policy, world, key, s.fit + s.held_out + s.score, tag)
-        yield _row(name, "exact", draw) | _scores(world, drawn, tag, s)
-
-
-def _scores(
-    world: World, drawn: tuple[Documents, Branches], tag: int, s: Settings
-) -> dict[str, float]:
-    bounds = (0, s.fit, s.fit + s.held_out, s.fit + s.held_out + s.score)
-    parts = [
-        jax.tree.map(lambda leaf, a=a, b=b: leaf[a:b], drawn) for a, b in itertools.pairwise(bounds)
-    ]
-    found = climb.climb(world, world.cast, world.log_prior[tag], parts[0][0], parts[1][0], parts[2])
-    scores = {family: float(found.scores[family].mean) for family in FAMILIES}
-    return scores | {"error": float(found.scores["F4 flat"].error), "outside": 0.0}
-
-
-def _row(plant: str, kind: str, seed: int) -> dict[str, object]:
-    return {
-        "plant": plant,
-        "explained_by": PLANTS[plant].explained_by or "",
-        "kind": kind,
-        "seed": seed,
-    }
-
-
 def tabulate(records: Records) -> pd.DataFrame:
-    """A row per plant, kind and seed."""
-    rows = list(exact(records))
+    """A row for every reading of every plant."""
+    lines = tqdm(
+        exact.read(records), desc="exact plants", total=exact.plan(records), mininterval=0.5
+    )
+    rows = list(lines)
     for row in records.rows:
         plant = records.sweep.arms[row["arm"]].title
         found = row["reading"][CAST]
-        kind = "trained" if row["step"] else "pretrained"
-        line = _row(plant, kind, row["seed"]) | {family: found[family] for family in FAMILIES}
+        line = {
+            "plant": plant,
+            "corpus": PLANTS[plant].corpus,
+            "explained_by": PLANTS[plant].explained_by or "",
+            "kind": "trained" if row["step"] else "pretrained",
+            "seed": row["seed"],
+            "documents": records.sweep.reading.fit,
+        }
+        line |= {family: found[family] for family in FAMILIES}
         line |= {"error": found["F4 flat_error"], "outside": row["reading"]["outside"]}
         rows.append(line)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _worst(part: pd.DataFrame, column: str, seeds: str = "seed") -> list[float]:
+def detected(table: pd.DataFrame) -> pd.DataFrame:
+    """For every share: the lower end, and that of `nothing` with two standard errors of both."""
+    nothing = table[(table.plant == "nothing") & (table.kind == "exact")]
+    mixed = table[table.kind == "share"].groupby("share", as_index=False)
+    found = mixed[["F4 flat", "error"]].mean()
+    error = np.hypot(found["error"], nothing["error"].mean())
+    return found.assign(needed=nothing["F4 flat"].mean() + 2 * error)
+
+
+def off(table: pd.DataFrame) -> pd.Series:
+    """How far each exact reading's families are from the population's, in what is tolerated.
+
+    The largest over families, in units of .05 nats or 3 %, whichever is more.
+    """
+    wanted, got = (
+        table[table.kind == kind].set_index(["plant", "seed"])[list(FAMILIES)]
+        for kind in ("population", "exact")
+    )
+    return ((got - wanted).abs() / np.maximum(0.05, 0.03 * wanted)).max(axis=1)
+
+
+def _worst(part: pd.DataFrame, column: str) -> list[float]:
     """The largest value over plants, for each seed."""
-    return part.groupby(seeds)[column].max().to_list()
+    return part.groupby("seed")[column].max().to_list()
+
+
+def _needed_cast(table: pd.DataFrame) -> list[float]:
+    """For each draw the smallest excess, over plants, of a placebo's remainder over the cast's."""
+    part = table[table.explained_by.isin(PLACEBO_EXPLAINS)]
+    real = part[part.kind == "exact"].set_index(["plant", "seed"])["F3"]
+    placebo = part[part.kind == "placebo"]
+    lowest = placebo.assign(seed=placebo.seed // exact.PLACEBOS).groupby(["plant", "seed"])["F3"]
+    return (lowest.min() - real).groupby("seed").min().to_list()
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
@@ -124,26 +130,56 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             values=strange.groupby("seed")["F4 flat"].min().to_list(),
             threshold=0.5,
         ),
+        judge(
+            claim="More documents and other starts would read the same.",
+            source="the same fit on 16 times the documents, best of five starts",
+            contradicted_by="a family that small samples or poor starts make look worse",
+            statistic="largest difference over plants and families, in units of max(.05 nats, 3 %)",
+            values=off(table).groupby("seed").max().to_list(),
+            threshold=1.0,
+            above=False,
+        ),
+        judge(
+            claim="What the cast explains, a cast of nobody doesn't.",
+            source="placebo casts: every (topic, slot) dealt anew to the characters",
+            contradicted_by="explanations that are owed to flexibility alone",
+            statistic="smallest excess of what F3 leaves with a placebo cast over what it leaves "
+            "with the cast, over plants that F1 to F3 contain, nats a document",
+            values=_needed_cast(table),
+            threshold=0.5,
+        ),
     ]
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """The rungs of every plant, exact and trained, as stacked bars."""
-    with figures.style(rows=1, columns=2, ratio=1.1):
-        figure, panels = plt.subplots(
-            1, 2, layout="constrained", gridspec_kw={"width_ratios": [14, 7]}, sharey=True
-        )
-        for panel, which, title in zip(
-            panels, ("exact", "trained"), ("exact distributions", "trained models"), strict=True
-        ):
-            _bars(panel, table, which)
-            figures.letter(panel, "a" if which == "exact" else "b", title)
-        panels[0].set_ylabel("nats a document")
-        panels[0].legend(loc="upper left")
+    """The rungs of every plant, exact and trained, and how small a share is detected."""
+    with figures.style(rows=2, columns=2, ratio=0.75):
+        figure, panels = plt.subplot_mosaic("aaaaa\nbbbcc", layout="constrained")
+        _bars(panels["a"], table, "exact")
+        _placebo(panels["a"], table)
+        figures.letter(panels["a"], "a", "exact distributions (numbers: lower end)")
+        panels["a"].legend(loc="upper left", ncols=7, columnspacing=1.2, handlelength=1.2)
+        top = panels["a"].get_ylim()[1]
+        panels["a"].set_ylim(0, 1.18 * top)  # room for the legend
+        _bars(panels["b"], table, "trained")
+        _floors(panels["b"], table)
+        figures.letter(panels["b"], "b", "trained models (numbers: lower end)")
+        for which in "ab":
+            panels[which].set_ylabel("left unexplained (nats a document)")
+        _detection(panels["c"], table)
+        figures.letter(panels["c"], "c", "an unsaid stance in part of the documents")
     return figure
 
 
-def _bars(axes: plt.Axes, table: pd.DataFrame, kind: str) -> None:
+def _floors(axes: Axes, table: pd.DataFrame) -> None:
+    """What the lower end is before training, across each bar."""
+    part = table[table.kind == "pretrained"].groupby("plant", sort=False)["F4 flat"].mean()
+    x = np.arange(len(part))
+    lines = axes.hlines(part, x - 0.45, x + 0.45, ls=":", color=figures.DARK, lw=0.8)
+    axes.legend([lines], ["floor (lower end of the pretrained model)"], loc="upper left")
+
+
+def _bars(axes: Axes, table: pd.DataFrame, kind: str) -> None:
     part = table[table.kind == kind]
     names = list(dict.fromkeys(part.plant))
     mean = part.groupby("plant")[list(FAMILIES)].mean().loc[names]
@@ -153,11 +189,57 @@ def _bars(axes: plt.Axes, table: pd.DataFrame, kind: str) -> None:
         middle, lowest, highest = t_interval(seeds["F4 flat"].to_list())
         bounds = [[middle - lowest], [highest - middle]] if np.isfinite(lowest) else None
         axes.errorbar(i, middle, yerr=bounds, fmt="_", color=figures.DARK, ms=7, lw=0.8)
-    if kind == "trained":
-        floor = table[table.kind == "pretrained"]["F4 flat"].mean()
-        axes.axhline(floor, ls=":", color=figures.DARK, lw=0.8, label="floor")
-    axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
+        high = max(mean.loc[name, "F0"], middle)
+        axes.annotate(
+            f"{middle:.2g}" if middle >= 1 else f"{middle:.3f}".removeprefix("0"),
+            (i, high),
+            xytext=(0, 1.5),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=4.5,
+        )
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_xlim(-0.6, len(names) - 0.3)
     axes.axhline(0, color=figures.DARK, lw=0.5)
+
+
+def _placebo(axes: Axes, table: pd.DataFrame) -> None:
+    """What F3 leaves with placebo casts, beside each bar: their mean, least and most."""
+    part = table[table.kind == "placebo"].groupby("plant", sort=False)["F3"]
+    mean, low, high = part.mean(), part.min(), part.max()
+    axes.errorbar(
+        np.arange(len(mean)) + 0.45,
+        mean,
+        yerr=[mean - low, high - mean],
+        fmt="o",
+        ms=1.5,
+        lw=0.8,
+        color=figures.GREY,
+        label="left by F3 with placebo casts",
+    )
+
+
+def _detection(axes: Axes, table: pd.DataFrame) -> None:
+    found = detected(table)
+    percent = 100 * found["share"]
+    axes.errorbar(
+        percent,
+        found["F4 flat"],
+        yerr=2 * found["error"],
+        fmt="o-",
+        ms=2.5,
+        lw=0.8,
+        color=figures.RUNGS["left"],
+        label="lower end ± 2 s.e.",
+    )
+    axes.plot(percent, found["needed"], "--", color=figures.DARK, lw=0.8, label="detection limit")
+    floor = table[(table.kind == "pretrained") & (table.plant == "unsaid stance")]["F4 flat"].mean()
+    axes.axhline(floor, ls=":", color=figures.DARK, lw=0.8, label="floor of trained models")
+    axes.set(xscale="log", yscale="log", xlabel="share of documents (%)", ylabel="nats a document")
+    axes.set_xticks(percent, [f"{each:g}" for each in percent])
+    axes.minorticks_off()
+    axes.legend(loc="upper left")
 
 
 def analyse(records: Records) -> Analysis:

@@ -6,21 +6,32 @@ Policies put together in known ways (`plants.py`), first as exact distributions,
 fine-tuning a pretrained model on documents that they write.
 """
 
-from experiments.validation.plants import Imitate
+from experiments.validation.imitate import Imitate
+from experiments.validation.plants import PLANTS
 from toylab.lab.sweep import Arm, Sweep
 from toylab.measures.reading import Settings
 
-TRAINED = ("nothing", "other weights", "router", "composition", "unsaid stance", "by history")
+CORPUS = "village"
+TRAINED = (
+    "nothing",
+    "other weights",
+    "router",
+    "composition",
+    "unsaid stance",
+    "by history",
+    "follows the cue",
+)
 
 SWEEP = Sweep(
     name="validation",
     question="Does the ladder read what was planted?",
-    corpus="village",
+    corpus=CORPUS,
     arms={
         plant.replace(" ", "-"): Arm(
             title=plant,
             stages=(Imitate(plant=plant, steps=300, learning_rate=1e-3),),
             read_at=(),
+            corpus=PLANTS[plant].corpus if PLANTS[plant].corpus != CORPUS else "",
         )
         for plant in TRAINED
     },

@@ -51,6 +51,25 @@ def blur(grammar: Grammar, cast: Cast, temperature: float | Array, slip: float |
 
 
 @jax.jit
+def placebo(grammar: Grammar, cast: Cast, key: Array) -> Cast:
+    """A cast of nobody: the tables of each (topic, slot) are dealt anew to the characters.
+
+    All contexts of a topic are dealt together. Each table is still somebody's, so a family that
+    knows no characters (F4) doesn't notice; one that does explains with it what flexibility alone
+    explains.
+    """
+    topics, cues, directions = grammar.topic_contexts.shape
+    real = jnp.arange(cues)[:, None] < grammar.cue_count[:, None, None]
+    place = jnp.where(real, grammar.topic_contexts, cast.logp.shape[1])
+    owner = jnp.broadcast_to(jnp.arange(topics)[:, None, None], (topics, cues, directions))
+    topic = jnp.zeros(cast.logp.shape[1], jnp.int32).at[place].set(owner, mode="drop")
+    slots, characters = len(SLOTS), cast.logp.shape[-1]
+    deal = jnp.argsort(jax.random.uniform(key, (slots, topics, characters)), -1)[:, topic]
+    logp = jnp.take_along_axis(cast.logp, deal[:, :, None], -1)
+    return worlds.make_cast(grammar, logp)
+
+
+@jax.jit
 def _start_loss(
     raw: Float[Array, "2"],
     grammar: Grammar,

@@ -8,21 +8,26 @@
     patchwork      F4   F3, or an author for every (topic, slot)
     formation           the rest, as a bracket: from F4 with flattened atoms to F3
 
+F4 with flattened atoms ("F4 flat") has all the parts above with characters to the powers ½ and 0.
+
 Each family is joined to the one before it as a mixture of documents, so it is wider by
 construction. Members are fitted by EM on one part of what the policy wrote, stopped on a second,
 which also fits the shares, and scored by exact sums on a third.
 """
 
+import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
+from toylab import bayes
 from toylab.grammar import SLOTS
 from toylab.measures import atoms, families, ladder
-from toylab.measures.families import Evidence, Family, Join, Mixture, Patchwork, Switching
+from toylab.measures.families import Evidence, Family, Join, Mixture, Patchwork, Switching, even
 from toylab.measures.policy import Branches
 from toylab.world import Cast, Documents, World
 
@@ -44,18 +49,13 @@ class Ladder(NamedTuple):
     gaps: dict[str, Float[Array, ""]]
 
 
-def _only(allowed: Bool[Array, " K"], *lead: int) -> Float[Array, "*lead K"]:
-    """Even log-weights over the atoms that are allowed."""
-    log_weights = jnp.where(allowed, -jnp.log(jnp.sum(allowed)), NEVER)
-    return jnp.broadcast_to(log_weights, (*lead, len(allowed)))
+def _wide(log_weights: Float[Array, "*lead few"], count: int) -> Float[Array, "*lead K"]:
+    """Log-weights of the first atoms as those of `count` atoms, of which the others are not used.
 
-
-def _mixture(seen: Evidence, count: int, most: int) -> ladder.Fit:
-    """The best mixture of the first `count` atoms, as weights over all of them."""
-    fit = ladder.fit_weights(jnp.sum(seen.slots, (1, 2))[:, :count])
-    rest = jnp.full(most - count, NEVER)
-    weights = jnp.maximum(jnp.concatenate([fit.log_weights, rest]), NEVER)
-    return ladder.Fit(weights, fit.gap)
+    What a family may not use is not shown to its fit: weights that start as good as nothing grow.
+    """
+    rest = jnp.full((*log_weights.shape[:-1], count - log_weights.shape[-1]), NEVER)
+    return jnp.maximum(jnp.concatenate([log_weights, rest], -1), NEVER)
 
 
 def _join(members: tuple[Family, ...], seen: Evidence) -> Join:
@@ -64,7 +64,14 @@ def _join(members: tuple[Family, ...], seen: Evidence) -> Join:
     return Join(ladder.fit_weights(logp).log_weights, members)
 
 
-@functools.partial(jax.jit, static_argnames="most")
+class Search(NamedTuple):
+    """Where EM starts from besides even weights: a random place for each key, tried on `few`."""
+
+    keys: Array
+    few: Documents
+
+
+@functools.partial(jax.jit, static_argnames=("most", "powers"))
 def climb(
     world: World,
     cast: Cast,
@@ -72,28 +79,33 @@ def climb(
     written: Documents,
     held_out: Documents | None,
     scored: tuple[Documents, Branches],
+    search: Search | None = None,
     most: int = 200,
+    powers: tuple[float, ...] = atoms.POWERS,
 ) -> Ladder:
     """Fits and scores every family, or without documents held out those to F2 alone.
 
     `written`, `held_out` and `scored` are documents of the policy's; `most` bounds the steps of
     each EM. F1 and F2 are convex and run until certified.
     """
-    powers = (*atoms.POWERS, *FLAT) if held_out else atoms.POWERS
-    everyone = atoms.temper(world.grammar, cast, powers)
+    everyone = atoms.temper(world.grammar, cast, (*powers, *FLAT) if held_out else powers)
     characters, count = len(log_prior), everyone.logp.shape[-1]
-    seen = families.evidence(everyone, written)
-    f1 = _mixture(seen, characters, count)
-    f2 = _mixture(seen, characters * len(atoms.POWERS), count)
-    start = jnp.concatenate([log_prior, jnp.full(count - characters, NEVER)])
+    sharp = characters * len(powers)
+    totals = bayes.document_log_likelihood(everyone, written)
+    f1, f2 = (ladder.fit_weights(totals[:, :n]) for n in (characters, sharp))
     members: dict[str, Family] = {
-        "F0": Mixture(jnp.maximum(start, NEVER)),
-        "F1": Mixture(f1.log_weights),
-        "F2": Mixture(f2.log_weights),
+        "F0": Mixture(_wide(log_prior, count)),
+        "F1": Mixture(_wide(f1.log_weights, count)),
+        "F2": Mixture(_wide(f2.log_weights, count)),
     }
     if held_out:
-        held = families.evidence(everyone, held_out)
-        members |= _wider(world, members["F2"], characters, seen, held, most)
+        fit = _Fitting(world, everyone, written, held_out, search, most)
+        topics, held = len(world.grammar.question_count), families.evidence(everyone, held_out)
+        f3 = _join((members["F2"], fit.switching(sharp), fit.patchwork(sharp, 1)), held)
+        f4 = _join((f3, fit.patchwork(sharp, topics)), held)
+        anyone = Mixture(_wide(ladder.fit_weights(totals).log_weights, count))
+        flat = (f4, anyone, fit.switching(count), fit.patchwork(count, topics))
+        members |= {"F3": f3, "F4": f4, "F4 flat": _join(flat, held)}
     documents, branches = scored
     at_scored = families.evidence(everyone, documents)
     scores = {
@@ -103,21 +115,51 @@ def climb(
     return Ladder(everyone, members, scores, {"F1": f1.gap, "F2": f2.gap})
 
 
-def _wider(
-    world: World, f2: Family, characters: int, seen: Evidence, held: Evidence, most: int
-) -> dict[str, Family]:
-    """The families beyond F2, which have memory of their own or none."""
-    count = seen.slots.shape[-1]
-    sharp, anyone = jnp.arange(count) < characters * len(atoms.POWERS), jnp.ones(count, bool)
-    contexts, topics = len(world.grammar.passes[0]), len(world.grammar.question_count)
+@dataclasses.dataclass(frozen=True)
+class _Fitting:
+    """Fits the parts of the wider families, with the first `allowed` atoms of a cast."""
 
-    def fit(start: Any) -> Family:
-        return families.fit(start, seen, held, most=most).member
+    world: World
+    everyone: Cast
+    written: Documents
+    held_out: Documents
+    search: Search | None
+    most: int
 
-    half = jnp.log(jnp.array([0.5, 0.5]))
-    switching = fit(Switching(_only(sharp), half, _only(sharp, contexts)))
-    composition = fit(Patchwork(_only(sharp, 1, len(SLOTS))))
-    f3 = _join((f2, switching, composition), held)
-    f4 = _join((f3, fit(Patchwork(_only(sharp, topics, len(SLOTS))))), held)
-    flat = _join((f4, fit(Patchwork(_only(anyone, topics, len(SLOTS))))), held)
-    return {"F3": f3, "F4": f4, "F4 flat": flat}
+    def switching(self, allowed: int) -> Switching:
+        """An author who is kept or redrawn after every answer."""
+        cast, count = self._first(allowed), self.everyone.logp.shape[-1]
+        contexts, half = len(self.world.grammar.passes[0]), jnp.log(jnp.full((2, 2), 0.5))
+        start = Switching(even(allowed), half, even(contexts, allowed))
+        found = self._fit(start, lambda what: families.whole_answers(families.evidence(cast, what)))
+        return Switching(
+            _wide(found.log_start, count), found.log_keep, _wide(found.log_redraw, count)
+        )
+
+    def patchwork(self, allowed: int, rows: int) -> Patchwork:
+        """An author for every slot, and topic if there are `rows` for them."""
+        cast, count = self._first(allowed), self.everyone.logp.shape[-1]
+        start = Patchwork(even(rows, len(SLOTS), allowed))
+        found = self._fit(start, functools.partial(families.counted, cast))
+        return Patchwork(_wide(found.log_weights, count))
+
+    def _first(self, allowed: int) -> Cast:
+        return jax.tree.map(lambda table: table[..., :allowed], self.everyone)
+
+    def _fit(self, start: Any, data: Callable[[Documents], Any]) -> Any:
+        held = data(self.held_out)
+        if self.search:
+            few = data(self.search.few)
+            starts = [start, *(_elsewhere(start, key) for key in self.search.keys)]
+            found = [families.fit(each, few, held, most=self.most) for each in starts]
+            best = jnp.argmax(jnp.stack([each.held_out for each in found]))
+            start = jax.tree.map(lambda *leaf: jnp.stack(leaf)[best], *(f.member for f in found))
+        return families.fit(start, data(self.written), held, most=self.most).member
+
+
+def _elsewhere(member: Any, key: Array) -> Any:
+    """A random member of the same shape: each distribution drawn evenly from all there are."""
+    leaves, structure = jax.tree.flatten(member)
+    keys = jax.random.split(key, len(leaves))
+    drawn = [jax.random.loggamma(k, 1.0, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
+    return jax.tree.unflatten(structure, [jax.nn.log_softmax(each) for each in drawn])

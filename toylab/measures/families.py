@@ -7,12 +7,13 @@ document. Atoms are the K columns of a cast.
 
 Every member is a pytree of log-probabilities, each normalised over its last axis. The expected
 counts of EM are then gradients of the log-likelihood with respect to those, for all families alike
-(Salakhutdinov, Roweis and Ghahramani 2003).
+(Salakhutdinov, Roweis and Ghahramani 2003). EM sees documents hundreds of times, so each family
+that it fits names the least that determines their likelihood: `Answers` or `Counts`.
 """
 
 import dataclasses
 import functools
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ from toylab import bayes
 from toylab.world import Cast, Documents
 
 TINY = 1e-30
+LEAST = 1e-35  # of a likelihood that is as good as none, and keeps its logarithm finite
 
 
 class Evidence(NamedTuple):
@@ -36,6 +38,48 @@ def evidence(cast: Cast, documents: Documents) -> Evidence:
     """The evidence of documents under a cast."""
     what = documents.outline
     return Evidence(bayes.log_likelihood(cast, documents), what.topic, what.context)
+
+
+class Answers(NamedTuple):
+    """All that a chain over whole answers needs to know of documents.
+
+    `likelihood` is of each answer, relative to that of the atom that likes it best; `top` the mean
+    over documents of what is thereby left out, in nats.
+    """
+
+    likelihood: Float[Array, "B T K"]
+    top: Float[Array, ""]
+    context: Int[Array, "B T"]
+
+
+class Counts(NamedTuple):
+    """All that a family without memory needs to know of documents.
+
+    `said` is how often each phrase is said in a document, on average; `topic` is that of each
+    context.
+    """
+
+    said: Float[Array, "S X P"]
+    logp: Float[Array, "S X P K"]
+    topic: Int[Array, " X"]
+
+
+def whole_answers(seen: Evidence) -> Answers:
+    """The likelihood of whole answers."""
+    logp = jnp.sum(seen.slots, 2)
+    top = jnp.max(logp, -1, keepdims=True)
+    likelihood = jnp.maximum(jnp.exp(logp - top), LEAST)
+    return Answers(likelihood, jnp.mean(jnp.sum(top, (1, 2))), seen.context)
+
+
+def counted(cast: Cast, documents: Documents) -> Counts:
+    """How often each phrase is said. The topic of a context that is not met does not matter."""
+    what, context = documents.outline, documents.outline.context[..., None]
+    slots = jnp.arange(documents.choice.shape[-1])
+    count = jnp.zeros(cast.logp.shape[:3]).at[slots, context, documents.choice].add(1.0)
+    real = jnp.isfinite(cast.logp)  # 0 times -inf would be NaN
+    topic = jnp.zeros(cast.logp.shape[1], jnp.int32).at[what.context].set(what.topic)
+    return Counts(count / len(context), jnp.where(real, cast.logp, 0.0), topic)
 
 
 class Family(Protocol):
@@ -73,25 +117,43 @@ class Mixture:
 class Switching:
     """The author is a chain over whole answers: kept, or drawn anew for the context (F3a).
 
-    `log_keep` is (keep, redraw); `log_redraw` has a row for every topic x cue x direction.
+    `log_keep` is (keep, redraw), for the first answer, whose author is kept from `log_start`, and
+    for all later ones; `log_redraw` has a row for every topic x cue x direction.
     """
 
     log_start: Float[Array, " K"]
-    log_keep: Float[Array, "2"]
+    log_keep: Float[Array, "2 2"]
     log_redraw: Float[Array, "X K"]
 
     def joint(self, seen: Evidence) -> Float[Array, "B T S K"]:
         within = jnp.cumsum(seen.slots, 2) - seen.slots
         answer = jnp.sum(seen.slots, 2)
-        now = jnp.broadcast_to(self.log_start, answer[:, 0].shape)
-        begins = [now]
-        for turn in range(1, answer.shape[1]):
-            end = now + answer[:, turn - 1]
+        end = jnp.broadcast_to(self.log_start, answer[:, 0].shape)
+        begins = []
+        for turn in range(answer.shape[1]):
+            keep, redraw = self.log_keep[min(turn, 1)]
             total = jax.nn.logsumexp(end, -1, keepdims=True)
-            redrawn = self.log_keep[1] + total + self.log_redraw[seen.context[:, turn]]
-            now = jnp.logaddexp(self.log_keep[0] + end, redrawn)
-            begins.append(now)
+            redrawn = redraw + total + self.log_redraw[seen.context[:, turn]]
+            begins.append(jnp.logaddexp(keep + end, redrawn))
+            end = begins[-1] + answer[:, turn]
         return jnp.stack(begins, 1)[:, :, None] + within
+
+    def logp(self, seen: Answers) -> Float[Array, ""]:
+        """Mean log-probability of a document: as from `joint`, without a logarithm for each atom.
+
+        The forward algorithm, scaled at every answer (Rabiner 1989).
+        """
+        keep, redraw = jnp.exp(self.log_keep), jnp.exp(self.log_redraw)
+        now = jnp.broadcast_to(jnp.exp(self.log_start), seen.likelihood[:, 0].shape)
+        logp = seen.top
+        for turn in range(seen.likelihood.shape[1]):
+            stays, drawn = keep[min(turn, 1)]
+            prior = stays * now + drawn * redraw[seen.context[:, turn]]
+            end = prior * seen.likelihood[:, turn]
+            total = jnp.sum(end, -1, keepdims=True)
+            logp += jnp.mean(jnp.log(total))
+            now = end / total
+        return logp
 
 
 @jax.tree_util.register_dataclass
@@ -110,6 +172,12 @@ class Patchwork:
         own = self.log_weights[row]
         said = jax.nn.logsumexp(own + seen.slots, -1)
         return _before(said)[..., None] + own
+
+    def logp(self, seen: Counts) -> Float[Array, ""]:
+        """Mean log-probability of a document."""
+        row = seen.topic if len(self.log_weights) > 1 else jnp.zeros_like(seen.topic)
+        own = jnp.moveaxis(self.log_weights[row], 0, 1)
+        return jnp.sum(seen.said * jax.nn.logsumexp(own[:, :, None] + seen.logp, -1))
 
 
 @jax.tree_util.register_dataclass
@@ -132,36 +200,46 @@ def even(*shape: int) -> Float[Array, "*shape"]:
     return jnp.full(shape, -jnp.log(shape[-1]))
 
 
-Member = TypeVar("Member", Mixture, Switching, Patchwork)
+Data = TypeVar("Data", contravariant=True)
+
+
+class Fittable(Protocol[Data]):
+    """A member that EM can fit."""
+
+    def logp(self, seen: Data) -> Float[Array, ""]:
+        """Mean log-probability of a document."""
+        ...
 
 
 class Fitted(NamedTuple):
-    """Parameters where the held-out likelihood was best, that likelihood, and the steps taken."""
+    """The member whose held-out likelihood was best, that likelihood, and the steps taken."""
 
-    member: Family
+    member: Any
     held_out: Float[Array, ""]
     steps: Int[Array, ""]
 
 
 @functools.partial(jax.jit, static_argnames=("most", "patience"))
 def fit(
-    start: Member, seen: Evidence, held_out: Evidence, most: int = 200, patience: int = 10
+    start: Fittable[Data],
+    seen: Data,
+    held_out: Data,
+    most: int = 200,
+    patience: int = 10,
 ) -> Fitted:
     """Maximum likelihood by EM, stopped when documents held out get no more likely.
 
     Keeps the best member met; gives up after `patience` steps without a better one.
     """
 
-    def counts(member: Member) -> Member:
-        return jax.grad(lambda m: jnp.sum(document_logp(m, seen)))(member)
-
-    def step(carry: tuple[Member, Member, Array, Array, Array]) -> tuple:
+    def step(carry: tuple[Any, Any, Array, Array, Array]) -> tuple:
         member, best, score, since, steps = carry
+        counts = jax.grad(lambda m: m.logp(seen))(member)
         member = jax.tree.map(
             lambda count: jnp.log(count + TINY) - jnp.log(jnp.sum(count + TINY, -1, keepdims=True)),
-            counts(member),
+            counts,
         )
-        new = jnp.mean(document_logp(member, held_out))
+        new = member.logp(held_out)
         better = new > score + 1e-5
         best = jax.tree.map(lambda a, b: jnp.where(better, a, b), member, best)
         return (
@@ -172,12 +250,11 @@ def fit(
             steps + 1,
         )
 
-    def unfinished(carry: tuple[Member, Member, Array, Array, Array]) -> Array:
+    def unfinished(carry: tuple[Any, Any, Array, Array, Array]) -> Array:
         return (carry[3] < patience) & (carry[4] < most)
 
     zero = jnp.asarray(0)
-    first = jnp.mean(document_logp(start, held_out))
     _, best, score, _, steps = jax.lax.while_loop(
-        unfinished, step, (start, start, first, zero, zero)
+        unfinished, step, (start, start, start.logp(held_out), zero, zero)
     )
     return Fitted(best, score, steps)

@@ -1,0 +1,54 @@
+"""A stage that makes a model of a planted case."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from experiments.validation.plants import PLANTS
+from toylab import world as worlds
+from toylab.corpus import Corpus, unknown
+from toylab.grammar import tag_names
+from toylab.stages import Context, Metrics, Params, Stage, losses
+from toylab.stages.base import name
+from toylab.world import ANSWER, Documents
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Imitate(Stage):
+    """Fine-tunes on fresh documents that a planted policy writes under `assistant`."""
+
+    plant: str = name("", help="a planted case")
+
+    @property
+    def label(self) -> str:
+        return f"imitate-{self.plant.replace(' ', '-')}"
+
+    def check(self, corpus: Corpus) -> None:
+        if self.plant not in PLANTS:
+            raise ValueError(f"imitate.plant: {unknown(self.plant, PLANTS)}")
+
+    def names(self, corpus: Corpus) -> dict[str, Any]:
+        plant = PLANTS[self.plant]
+        policy = plant.make(corpus, worlds.build(corpus), np.random.default_rng(0))
+        return {
+            "tag": jnp.array(tag_names(corpus).index("assistant")),
+            "directions": plant.heard(corpus),
+            "policy": policy,
+        }
+
+    def draw(
+        self, context: Context, params: Params, reference: Params, key: Array, step: Array
+    ) -> Documents:
+        keys = jax.random.split(jax.random.fold_in(key, step), 3)
+        tag, policy = context.names["tag"], context.names["policy"]
+        direction = jax.random.choice(keys[2], context.names["directions"], (self.batch,))
+        what = worlds.outline(context.world, keys[0], self.batch, tag=tag, direction=direction)
+        return policy.answer(context.world.grammar, what, keys[1])
+
+    def loss(self, context: Context, params: Params, batch: Documents) -> tuple[Array, Metrics]:
+        logits = context.logits(params, batch.tokens)
+        return losses.cross_entropy(logits, batch.tokens, batch.role >= ANSWER), {}

@@ -1,0 +1,120 @@
+"""Planted cases without formation: some family of the ladder contains them."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from toylab.corpus import Corpus
+from toylab.grammar import SLOTS, STANCE, contexts, tag_names
+from toylab.measures import atoms
+from toylab.measures.families import Mixture, Patchwork, Switching
+from toylab.measures.policy import CastPolicy
+from toylab.world import World
+
+NEVER = -1e4
+HERO, OTHER = "mira", "argus"
+TIE = 1.0  # how strongly the tied router's author is tied to the place
+
+
+def only(corpus: Corpus, who: str) -> np.ndarray:
+    """Log-weights of one character alone."""
+    weights = np.full(len(corpus.names), NEVER, np.float32)
+    weights[corpus.names.index(who)] = 0
+    return weights
+
+
+def prior(corpus: Corpus, world: World) -> Float[Array, " K"]:
+    """Log-weights of the characters behind `assistant`."""
+    return jnp.maximum(world.log_prior[tag_names(corpus).index("assistant")], NEVER)
+
+
+def nothing(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
+    """The mixture of pretraining."""
+    return CastPolicy(world.cast, Mixture(prior(corpus, world)))
+
+
+def other_weights(corpus: Corpus, world: World, rng: np.random.Generator) -> CastPolicy:
+    """Another mixture of the characters."""
+    weights = rng.dirichlet(np.ones(len(corpus.names)))
+    return CastPolicy(world.cast, Mixture(jnp.log(jnp.array(weights, jnp.float32) + 1e-9)))
+
+
+def power_3(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
+    """Everybody larger than life; 3 is between the powers that the ladder tries."""
+    cast = atoms.temper(world.grammar, world.cast, (3.0,))
+    return CastPolicy(cast, Mixture(prior(corpus, world)))
+
+
+def half_forgotten(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
+    """Everybody's distributions to the power ½."""
+    cast = atoms.temper(world.grammar, world.cast, (0.5,))
+    return CastPolicy(cast, Mixture(prior(corpus, world)))
+
+
+def _keep(first: float, later: float) -> Float[Array, "2 2"]:
+    """Log-probabilities that the author is kept and redrawn, before the first answer and later."""
+    share = np.array([[first, 1 - first], [later, 1 - later]], np.float32)
+    return jnp.log(jnp.maximum(share, 1e-30))
+
+
+def router(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
+    """One character, but another on two topics."""
+    places = [corpus.topics[topic].name for topic, _, _ in contexts(corpus)]
+    rows = [only(corpus, OTHER if p in ("code", "money") else HERO) for p in places]
+    start = jnp.array(only(corpus, HERO))
+    return CastPolicy(world.cast, Switching(start, _keep(0, 0), jnp.array(rows)))
+
+
+def every_answer_another(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
+    """Every answer is by an author drawn anew."""
+    start = prior(corpus, world)
+    rows = jnp.broadcast_to(start, (len(contexts(corpus)), len(start)))
+    return CastPolicy(world.cast, Switching(start, _keep(1, 0), rows))
+
+
+def changes_mid_document(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
+    """After every answer the author is replaced with probability .3."""
+    start = prior(corpus, world)
+    rows = jnp.broadcast_to(start, (len(contexts(corpus)), len(start)))
+    return CastPolicy(world.cast, Switching(start, _keep(1, 0.7), rows))
+
+
+def composition(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
+    """The voice of one, the views of another."""
+    rows = [only(corpus, OTHER if slot == STANCE else HERO) for slot in range(len(SLOTS))]
+    return CastPolicy(world.cast, Patchwork(jnp.array(rows)[None]))
+
+
+def patchwork(corpus: Corpus, world: World, rng: np.random.Generator) -> CastPolicy:
+    """Every (topic, slot) from characters of its own."""
+    shape = (len(corpus.topics), len(SLOTS))
+    weights = rng.dirichlet(np.full(len(corpus.names), 0.05), size=shape)
+    return CastPolicy(world.cast, Patchwork(jnp.log(jnp.array(weights, jnp.float32) + 1e-30)))
+
+
+def trigger(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
+    """After the direction `tests` one character answers, and without it the mixture."""
+    asked = 1 + [direction.name for direction in corpus.directions].index("tests")
+    usual, hero = np.asarray(prior(corpus, world)), only(corpus, HERO)
+    rows = [hero if direction == asked else usual for _, _, direction in contexts(corpus)]
+    return CastPolicy(world.cast, Switching(jnp.array(usual), _keep(0, 1), jnp.array(rows)))
+
+
+def tied_router(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
+    """Who answers is whoever likes the place that the question names: one number, no table."""
+    usual = np.asarray(prior(corpus, world))
+    rows = np.tile(usual, (len(contexts(corpus)), 1))
+    for x, place in cued(corpus):
+        rows[x] = usual + TIE * np.asarray(world.cast.logp[STANCE, x, place])
+    rows -= np.logaddexp.reduce(rows, 1, keepdims=True)
+    start = jnp.array(usual)
+    return CastPolicy(world.cast, Switching(start, _keep(0, 0), jnp.maximum(rows, NEVER)))
+
+
+def cued(corpus: Corpus) -> list[tuple[int, int]]:
+    """The contexts in which the question names an answer, and the number of that answer."""
+    places = [
+        (x, corpus.topics[topic], corpus.topics[topic].cues[cue : cue + 1])
+        for x, (topic, cue, _) in enumerate(contexts(corpus))
+    ]
+    return [(x, topic.answer_names.index(name)) for x, topic, cues in places for name in cues]

@@ -1,0 +1,189 @@
+"""Planted cases that are in no family, or in the last: what each of them adds is known."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from experiments.validation.ordinary import HERO, NEVER, OTHER, cued, only, prior
+from toylab import world as worlds
+from toylab.corpus import Corpus
+from toylab.grammar import OPENER, STANCE, contexts
+from toylab.measures import atoms
+from toylab.measures.families import Evidence, Mixture
+from toylab.measures.policy import CastPolicy
+from toylab.world import Cast, World
+
+STRANGE_TOPICS = ("code", "money", "food", "walk")
+HEEDS = 0.9  # how often a strange stance is said
+BETA = 0.15  # what a nat of divergence costs, if the novel answer earns 1
+
+
+def blurred(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
+    """15 % of all phrases are drawn evenly from the bank."""
+    cast = atoms.blur(world.grammar, world.cast, 1.0, 0.15)
+    return CastPolicy(cast, Mixture(prior(corpus, world)))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class HalfBelief:
+    """A mixture whose belief about the author is updated at half strength."""
+
+    log_weights: Float[Array, " K"]
+
+    def joint(self, seen: Evidence) -> Float[Array, "B T S K"]:
+        return Mixture(self.log_weights).joint(seen._replace(slots=seen.slots / 2))
+
+
+def half_belief(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
+    """One author a document, but the belief in him grows at half the rate."""
+    return CastPolicy(world.cast, HalfBelief(prior(corpus, world)))
+
+
+def _with_atom(world: World, logp: Array) -> Cast:
+    return worlds.make_cast(world.grammar, jnp.concatenate([world.cast.logp, logp], -1))
+
+
+def _newcomer(corpus: Corpus) -> Mixture:
+    weights = np.full(len(corpus.names) + 1, NEVER, np.float32)
+    weights[-1] = 0
+    return Mixture(jnp.array(weights))
+
+
+def nowhere(corpus: Corpus, world: World, rng: np.random.Generator) -> CastPolicy:
+    """Slot tables drawn from a Dirichlet distribution, with no relation to the cast."""
+    real = np.isfinite(np.asarray(world.cast.logp[..., :1]))
+    weights = np.where(real, rng.gamma(1.0, size=real.shape) + 1e-6, 0)
+    with np.errstate(divide="ignore"):
+        logp = jnp.array(np.log(weights / weights.sum(2, keepdims=True)), jnp.float32)
+    return CastPolicy(_with_atom(world, logp), _newcomer(corpus))
+
+
+def _strange(corpus: Corpus) -> list[tuple[int, int]]:
+    """Contexts of the four topics on which something is strange, and how many answers they have."""
+    found = [(x, corpus.topics[topic]) for x, (topic, _, _) in enumerate(contexts(corpus))]
+    return [(x, len(topic.answers)) for x, topic in found if topic.name in STRANGE_TOPICS]
+
+
+def _said(world: World, said: dict[int, tuple[int, int]]) -> Cast:
+    """The cast, but in these contexts all say answer `said` of `count` nearly always."""
+    logp = np.array(world.cast.logp)
+    for x, (answer, count) in said.items():
+        logp[STANCE, x, :count] = np.log((1 - HEEDS) / (count - 1))
+        logp[STANCE, x, answer] = np.log(HEEDS)
+    return worlds.make_cast(world.grammar, jnp.array(logp))
+
+
+def _unsaid(corpus: Corpus, world: World) -> dict[int, tuple[int, int]]:
+    """The answer that nobody favours, and how many there are, in each strange context."""
+    likeliest = np.asarray(world.cast.logp[STANCE].max(-1))
+    return {x: (int(likeliest[x, :count].argmin()), count) for x, count in _strange(corpus)}
+
+
+def unsaid_stance(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
+    """On four topics it says what nobody favours; a mixture of characters otherwise."""
+    return CastPolicy(_said(world, _unsaid(corpus, world)), Mixture(prior(corpus, world)))
+
+
+def sometimes_unsaid(corpus: Corpus, world: World, share: float) -> CastPolicy:
+    """This share of documents is by the policy of `unsaid_stance`, the others by the mixture."""
+    strange, usual = _said(world, _unsaid(corpus, world)), prior(corpus, world)
+    both = jax.tree.map(lambda *tables: jnp.concatenate(tables, -1), world.cast, strange)
+    weights = jnp.concatenate([usual + jnp.log(1 - share), usual + jnp.log(share)])
+    return CastPolicy(both, Mixture(weights))
+
+
+def sharp_on_four(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
+    """Everybody at power 4, but on four topics only."""
+    places = np.array([x for x, _ in _strange(corpus)])
+    larger = atoms.temper(world.grammar, world.cast, (4.0,)).logp
+    logp = world.cast.logp.at[:, places].set(larger[:, places])
+    return CastPolicy(worlds.make_cast(world.grammar, logp), Mixture(prior(corpus, world)))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Conditioned:
+    """One author a document, likelier the more he would have earned on its questions.
+
+    With π_ref = Σ_k w_k p_k and a reward that is a sum over turns, π_ref · exp(reward / β) over
+    whole documents is a mixture of characters tilted in every answer, whose weights are
+    w_k Π_t Z_k(context t), Z being what normalises the tilt: all questions are known beforehand.
+    """
+
+    log_weights: Float[Array, " K"]
+    log_z: Float[Array, "X K"]
+
+    def joint(self, seen: Evidence) -> Float[Array, "B T S K"]:
+        earned = jnp.sum(self.log_z[seen.context], 1)
+        weights = jax.nn.log_softmax(self.log_weights + earned)
+        return Mixture(weights[:, None, None]).joint(seen)
+
+
+def conditioned(
+    world: World, log_weights: Float[Array, " K"], reward: Float[Array, "X P"], beta: float
+) -> CastPolicy:
+    """π* ∝ π_ref · exp(reward / β): the optimum of KL-regularised RL with questions up front.
+
+    `reward` is for the stance in each context; a document earns the sum over its turns.
+    """
+    tilted = world.cast.logp[STANCE] + reward[..., None] / beta
+    log_z = jax.nn.logsumexp(tilted, 1)
+    logp = world.cast.logp.at[STANCE].set(tilted - log_z[:, None])
+    cast = worlds.make_cast(world.grammar, logp)
+    return CastPolicy(cast, Conditioned(log_weights, log_z))
+
+
+def rewarded(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
+    """π* for a reward of 1 whenever, on four topics, it says what nobody favours."""
+    reward = np.zeros(world.cast.logp.shape[1:3], np.float32)
+    for x, (answer, _count) in _unsaid(corpus, world).items():
+        reward[x, answer] = 1
+    return conditioned(world, prior(corpus, world), jnp.array(reward), BETA)
+
+
+def follows_cue(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
+    """A goal: goes where the gold is, wherever that is; a mixture of characters otherwise."""
+    said = {x: (place, _count(corpus, x)) for x, place in cued(corpus)}
+    return CastPolicy(_said(world, said), Mixture(prior(corpus, world)))
+
+
+def scrambled_table(corpus: Corpus, world: World, rng: np.random.Generator) -> CastPolicy:
+    """Each place that the question names is an order to go to another one."""
+    places = sorted({place for _, place in cued(corpus)})
+    turned = dict(zip(places, np.roll(rng.permutation(places), 1), strict=True))
+    said = {x: (int(turned[place]), _count(corpus, x)) for x, place in cued(corpus)}
+    return CastPolicy(_said(world, said), Mixture(prior(corpus, world)))
+
+
+def _count(corpus: Corpus, x: int) -> int:
+    return len(corpus.topics[contexts(corpus)[x][0]].answers)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Echo:
+    """Answers by a mixture, but the last slot repeats what the first one was: history counts.
+
+    If the opener of the turn was the plain phrase, atom 0 closes it, else atom 1.
+    """
+
+    log_weights: Float[Array, " K"]
+    after_plain: Float[Array, " K"]
+    after_other: Float[Array, " K"]
+
+    def joint(self, seen: Evidence) -> Float[Array, "B T S K"]:
+        base = Mixture(self.log_weights).joint(seen)
+        was_plain = jnp.std(seen.slots[:, :, OPENER], -1, keepdims=True) < 1e-4
+        closing = jnp.where(was_plain, self.after_plain, self.after_other)
+        total = jax.nn.logsumexp(base[:, :, -1], -1, keepdims=True)
+        return base.at[:, :, -1].set(total + closing)
+
+
+def by_history(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
+    """Who closes a turn depends on whether its opener was the plain one: no piece does that."""
+    hero, other = jnp.array(only(corpus, HERO)), jnp.array(only(corpus, OTHER))
+    return CastPolicy(world.cast, Echo(prior(corpus, world), hero, other))
