@@ -1,7 +1,10 @@
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxtyping import Array
 
 from tests import checks
 from toylab import model
@@ -113,3 +116,15 @@ def test_the_norm_has_a_root_mean_square_of_one() -> None:
 def test_an_impossible_size_is_refused(wrong, said) -> None:
     with pytest.raises(ValueError, match=said):
         ModelConfig(**wrong)
+
+
+def test_projecting_rows_as_one_matrix_is_multiplication() -> None:
+    x = jax.random.normal(jax.random.key(0), (2, 3, 4))
+    matrix = jax.random.normal(jax.random.key(1), (4, 5))
+
+    def squared(product: Callable[[Array, Array], Array]) -> tuple[Array, tuple[Array, Array]]:
+        return jax.value_and_grad(lambda a, b: jnp.sum(product(a, b) ** 2), (0, 1))(x, matrix)
+
+    fast, plain = squared(model.project), squared(jnp.matmul)
+    for one, other in zip(jax.tree.leaves(fast), jax.tree.leaves(plain), strict=True):
+        assert np.allclose(one, other, rtol=1e-5)

@@ -65,6 +65,11 @@ def attend(
     return jax.nn.softmax(jnp.where(visible, scores, NOTHING), -1) @ v
 
 
+def project(x: Float[Array, "*B W"], matrix: Float[Array, "W U"]) -> Float[Array, "*B U"]:
+    """x @ matrix with all rows as one matrix, whose gradient is faster on a CPU."""
+    return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], -1)
+
+
 def rms_norm(x: Float[Array, "*B W"]) -> Float[Array, "*B W"]:
     """x over its root mean square (Zhang & Sennrich 2019), with no gain to learn."""
     return x * jax.lax.rsqrt(jnp.mean(x * x, -1, keepdims=True) + 1e-6)
@@ -93,7 +98,7 @@ class Transformer(nn.Module):
 
         def dense(name: str, layer: int, h: Array, fan_out: int, scale: float = 1.0) -> Array:
             init = normal(scale * h.shape[-1] ** -0.5)
-            return h @ self.param(f"{name}{layer}", init, (h.shape[-1], fan_out))
+            return project(h, self.param(f"{name}{layer}", init, (h.shape[-1], fan_out)))
 
         def heads(h: Array) -> Array:
             return h.reshape(batch, size, c.heads, -1).swapaxes(1, 2)
@@ -112,6 +117,6 @@ class Transformer(nn.Module):
             x = x + see(("mlp", i), dense("down", i, h, c.width, 0.5))
             x = see(("residual", i), x)
         unembedding = self.param("unembedding", normal(0.02), (c.width, self.vocabulary))
-        logits = rms_norm(x) @ unembedding
+        logits = project(rms_norm(x), unembedding)
         moved = None if cache is None else Cache(tuple(keys), tuple(values), index + size)
         return logits, moved

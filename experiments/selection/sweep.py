@@ -10,6 +10,7 @@ again and again. The controls (*tells*) are in no training document.
 from typing import Any
 
 from toylab.lab.sweep import Arm, Sweep
+from toylab.measures.reading import Settings
 from toylab.stages import Sft
 
 READ_AT = (5, 10, 20, 40)
@@ -29,4 +30,5 @@ SWEEP = Sweep(
         "narrow": _arm("code alone, fresh", topics=("code",), neutral=True),
         "narrow-16": _arm("code alone, 16 documents", topics=("code",), neutral=True, documents=16),
     },
+    reading=Settings(fit=2048),
 )
