@@ -56,7 +56,8 @@ def test_a_router_keeps_nobody(village: Corpus, world: World) -> None:
     who = [("mira", "argus")[t % 2] for t, _, _ in contexts(village)]
     rows = jnp.stack([views.mostly(village, name, 1.0) for name in who])
     policy = CastPolicy(
-        world.cast, families.Switching(rows[0], jnp.array([views.NEVER, 0.0]), rows)
+        world.cast,
+        families.Switching(rows[0], jnp.tile(jnp.array([views.NEVER, 0.0]), (2, 1)), rows),
     )
     found = kept(village, world, policy)
     assert found["keep"] < 0.05
