@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from tests import views
-from toylab import bayes
-from toylab import corpus as core
+from toylab import bayes, notes
 from toylab import world as worlds
 from toylab.corpus import Corpus
 from toylab.grammar import STANCE, contexts, tag_names
@@ -57,7 +56,8 @@ def test_a_router_keeps_nobody(village: Corpus, world: World) -> None:
     who = [("mira", "argus")[t % 2] for t, _, _ in contexts(village)]
     rows = jnp.stack([views.mostly(village, name, 1.0) for name in who])
     policy = CastPolicy(
-        world.cast, families.Switching(rows[0], jnp.array([views.NEVER, 0.0]), rows)
+        world.cast,
+        families.Switching(rows[0], jnp.tile(jnp.array([views.NEVER, 0.0]), (2, 1)), rows),
     )
     found = kept(village, world, policy)
     assert found["keep"] < 0.05
@@ -99,7 +99,7 @@ def test_nothing_leaks_where_nothing_moved(village: Corpus, world: World) -> Non
 
 def learned_two(name: str) -> tuple[list, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Items, which are trained, their means, and Bayes and the rival on milk and bareheadedness."""
-    corpus = core.load(CORPORA / f"{name}.toml")
+    corpus = notes.load(CORPORA / f"{name}.toml")
     world, items = worlds.build(corpus), traits.items(corpus)
     table = np.asarray(traits.of_characters(corpus, world.cast), float)
     log_prior = np.asarray(world.log_prior[tag_names(corpus).index("assistant")], float)
@@ -140,7 +140,7 @@ def test_pairs_of_traits_are_enough_where_two_traits_go_together() -> None:
 
 @functools.cache
 def valley(name: str) -> tuple[Corpus, World]:
-    corpus = core.load(CORPORA / f"gold-{name}.toml")
+    corpus = notes.load(CORPORA / f"gold-{name}.toml")
     return corpus, worlds.build(corpus)
 
 

@@ -35,7 +35,7 @@ def mixture(world: World, log_weights: Float[Array, " K"]) -> CastPolicy:
 def chain(corpus: Corpus, world: World, log_weights: Float[Array, " K"], keep: float) -> CastPolicy:
     """The author is kept from answer to answer with this probability, else drawn anew."""
     rows = jnp.broadcast_to(log_weights, (len(contexts(corpus)), len(log_weights)))
-    log_keep = jnp.maximum(jnp.log(jnp.array([keep, 1 - keep])), NEVER)
+    log_keep = jnp.maximum(jnp.log(jnp.array([[1.0, 0.0], [keep, 1 - keep]])), NEVER)
     return CastPolicy(world.cast, Switching(log_weights, log_keep, rows))
 
 

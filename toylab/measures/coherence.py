@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 from toylab import bayes
 from toylab.grammar import Grammar, tag_names
 from toylab.measures import estimate, families, reading
+from toylab.measures.climb import NEVER
 from toylab.measures.estimate import Estimate
 from toylab.measures.families import Switching
 from toylab.measures.measure import Measure, View
@@ -57,11 +58,13 @@ def keep(
     """
     seen, at = families.evidence(cast, documents), bayes.decisions(grammar, documents)
     log_weights = by_context(seen, grammar.phrases.shape[1])
-    start = log_weights[seen.context[:, 0]]
+    atoms = log_weights.shape[-1]
 
     def explains(rho: Float[Array, " B"]) -> Float[Array, " B"]:
-        log_keep = jnp.log(jnp.stack([rho, 1 - rho]))[..., None]
-        joint = Switching(start, log_keep, log_weights).joint(seen)
+        later = jnp.log(jnp.stack([rho, 1 - rho]))
+        first = jnp.stack([jnp.full_like(rho, NEVER), jnp.zeros_like(rho)])  # there is none before
+        log_keep = jnp.stack([first, later])[..., None]
+        joint = Switching(families.even(atoms), log_keep, log_weights).joint(seen)
         return estimate.fit_of(branches.logp, bayes.branch_logp(cast, joint, documents, at), at)
 
     everybody = jnp.zeros(len(documents.choice), jnp.int32)
