@@ -144,7 +144,7 @@ class Goals(Measure):
     all). `character`: those of the best single character of each group, which by linearity is the
     best mixture too; `recombination`: of the best character for each cue. `held_out_nats`: what a
     goal, a router and a table leave unexplained (see `follow`), if some cues are held out.
-    `voice`: tells, opener and closer of each character in `who`.
+    `voice`: tells, opener and closer of each character in `who` (none: all).
     """
 
     topic: str = "gold"
@@ -190,7 +190,7 @@ class Goals(Measure):
             "rates": _means(rates[0], found),
             "reward": _means(rates[0], found)["trained"],
             "under": {name: _means(rate, found) for name, rate in zip(names, rates, strict=True)},
-            "voice": self._voices(view, keys[1]) if self.who else {},
+            "voice": self._voices(view, keys[1]),
         }
         if world.grammar.turns > 1:
             out["later"], out["earlier"] = (
@@ -216,7 +216,8 @@ class Goals(Measure):
         world, size = view.lab.world, self.size * 32
         written = reading.answers(view.policy, world, key, size, view.tag(self.tag))
         marginals = atoms.phrase_marginals(world.grammar, *written)
-        return {who: voices(view.lab.corpus, world.cast, *marginals, who) for who in self.who}
+        names = view.lab.corpus.names
+        return {who: voices(view.lab.corpus, world.cast, *marginals, who) for who in self.who or names}
 
     def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
         return {f"goals/{k}": v for k, v in found["rates"].items() if v is not None}
