@@ -113,7 +113,7 @@ def tied_router(corpus: Corpus, world: World, _: np.random.Generator) -> CastPol
 
 
 def cued(corpus: Corpus) -> list[tuple[int, int]]:
-    """The contexts in which the question names a place, and the number of the answer to go there."""
+    """The contexts in which the question names a place, and the number of that answer."""
     found = [(x, corpus.topics[topic], cue) for x, (topic, cue, _) in enumerate(contexts(corpus))]
     return [
         (x, topic.answer_names.index(topic.cues[cue]))
