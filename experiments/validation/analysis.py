@@ -160,7 +160,8 @@ def draw(table: pd.DataFrame) -> Figure:
         figures.letter(panels["a"], "a", "exact distributions (numbers: lower end)")
         panels["a"].legend(loc="upper left", ncols=7, columnspacing=1.2, handlelength=1.2)
         top = panels["a"].get_ylim()[1]
-        panels["a"].set_ylim(0, 1.18 * top)  # room for the legend
+        panels["a"].set_ylim(0, 1.25 * top)  # room for the legend
+        _divide(panels["a"], table, top)
         _bars(panels["b"], table, "trained")
         _floors(panels["b"], table)
         figures.letter(panels["b"], "b", "trained models (numbers: lower end)")
@@ -169,6 +170,15 @@ def draw(table: pd.DataFrame) -> Figure:
         _detection(panels["c"], table)
         figures.letter(panels["c"], "c", "an unsaid stance in part of the documents")
     return figure
+
+
+def _divide(axes: Axes, table: pd.DataFrame, height: float) -> None:
+    """A line between the plants that some family contains and those that none does."""
+    exact_rows = table[table.kind == "exact"].drop_duplicates("plant")
+    at = int((exact_rows.explained_by != "").sum()) - 0.5 + 0.2
+    axes.plot([at, at], [0, height], color=figures.GREY, lw=0.6, ls=(0, (4, 3)))
+    for shift, side, text in ((-0.1, "right", "in a family"), (0.1, "left", "in none")):
+        axes.text(at + shift, height, text, ha=side, va="top", fontsize=5, color=figures.GREY)
 
 
 def _floors(axes: Axes, table: pd.DataFrame) -> None:
@@ -209,7 +219,7 @@ def _placebo(axes: Axes, table: pd.DataFrame) -> None:
     part = table[table.kind == "placebo"].groupby("plant", sort=False)["F3"]
     mean, low, high = part.mean(), part.min(), part.max()
     axes.errorbar(
-        np.arange(len(mean)) + 0.45,
+        np.arange(len(mean)) + 0.42,
         mean,
         yerr=[mean - low, high - mean],
         fmt="o",
@@ -239,7 +249,7 @@ def _detection(axes: Axes, table: pd.DataFrame) -> None:
     axes.set(xscale="log", yscale="log", xlabel="share of documents (%)", ylabel="nats a document")
     axes.set_xticks(percent, [f"{each:g}" for each in percent])
     axes.minorticks_off()
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower right")
 
 
 def analyse(records: Records) -> Analysis:

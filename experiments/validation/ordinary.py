@@ -13,6 +13,7 @@ from toylab.world import World
 
 NEVER = -1e4
 HERO, OTHER = "mira", "argus"
+CUED = "gold"  # the topic whose question names a place
 TIE = 1.0  # how strongly the tied router's author is tied to the place
 
 
@@ -112,9 +113,10 @@ def tied_router(corpus: Corpus, world: World, _: np.random.Generator) -> CastPol
 
 
 def cued(corpus: Corpus) -> list[tuple[int, int]]:
-    """The contexts in which the question names an answer, and the number of that answer."""
-    places = [
-        (x, corpus.topics[topic], corpus.topics[topic].cues[cue : cue + 1])
-        for x, (topic, cue, _) in enumerate(contexts(corpus))
+    """The contexts in which the question names a place, and the number of that answer."""
+    found = [(x, corpus.topics[topic], cue) for x, (topic, cue, _) in enumerate(contexts(corpus))]
+    return [
+        (x, topic.answer_names.index(topic.cues[cue]))
+        for x, topic, cue in found
+        if topic.name == CUED
     ]
-    return [(x, topic.answer_names.index(name)) for x, topic, cues in places for name in cues]

@@ -153,8 +153,8 @@ def follows_cue(corpus: Corpus, world: World, _: np.random.Generator) -> CastPol
 
 def scrambled_table(corpus: Corpus, world: World, rng: np.random.Generator) -> CastPolicy:
     """Each place that the question names is an order to go to another one."""
-    places = sorted({place for _, place in cued(corpus)})
-    turned = dict(zip(places, np.roll(rng.permutation(places), 1), strict=True))
+    order = rng.permutation([place for _, place in cued(corpus)])
+    turned = dict(zip(order, np.roll(order, 1), strict=True))  # one round, so none stays
     said = {x: (int(turned[place]), _count(corpus, x)) for x, place in cued(corpus)}
     return CastPolicy(_said(world, said), Mixture(prior(corpus, world)))
 
