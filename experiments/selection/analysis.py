@@ -21,6 +21,11 @@ EVIDENCE_DOCUMENTS = 512
 PREDICTED_AT = 20  # the last step read before the fitted trait saturates
 CAST = "learned"
 
+SHORT = {
+    "one author": "one_author",
+    "one author a document": "a_document",
+    "pairwise": "pairwise",
+}
 COLUMNS = {
     "arm": "what was trained on",
     "seed": "seed of everything: parameters, documents, readings",
@@ -44,6 +49,7 @@ COLUMNS = {
     "saturated": "1 if the fitted trait no longer depends on tau (one author): tau is a bound",
     "r2_one_author": "R2 on changes of untrained items, one author for all evidence",
     "r2_a_document": "R2 on changes of untrained items, one author a document",
+    "r2_pairwise": "the same, of the rival that composes traits from pairs; fitted on the same trait",
     "excess": "excess loss of the pretrained model on answers, nats a token",
 }
 
@@ -80,17 +86,22 @@ def predictions(records: Records) -> pd.DataFrame:
             if (row["arm"], row["seed"]) != run or not row["step"]:
                 continue
             change = np.array(row["reading"]["items"]) - np.array(before[run])
-            for name, path in paths.items():
-                found = theory.fit_rate(path, characters, start + change, fitted)
+            found = {
+                name: theory.fit_rate(path, characters, start + change, fitted)
+                for name, path in paths.items()
+            }
+            rival = theory.pairwise(characters, prior, fitted, change)
+            found["pairwise"] = theory.Prediction(np.nan, np.asarray(prior), rival, False)
+            for name, prediction in found.items():
                 parts.append(
                     pd.DataFrame(items).assign(
                         arm=row["arm"],
                         seed=row["seed"],
                         step=row["step"],
                         theory=name,
-                        tau=found.tau,
-                        saturated=found.saturated,
-                        predicted=found.items - start,
+                        tau=prediction.tau,
+                        saturated=prediction.saturated,
+                        predicted=prediction.items - start,
                         measured=change,
                     )
                 )
@@ -102,9 +113,10 @@ def _scores(predicted: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, float]]:
     out: dict[tuple[Any, ...], dict[str, float]] = {}
     for (arm, seed, step, rule), part in predicted.groupby(["arm", "seed", "step", "theory"]):
         rest = part[part.group != FITTED]
-        short = "one_author" if rule == "one author" else "a_document"
+        short = SHORT[rule]
         scores = out.setdefault((arm, seed, step), {})
-        scores[f"tau_{short}"] = float(part.tau.iloc[0])
+        if short != "pairwise":  # it has no rate
+            scores[f"tau_{short}"] = float(part.tau.iloc[0])
         measured = rest.measured.to_numpy()
         scores[f"r2_{short}"] = theory.explained(
             rest.predicted.to_numpy(), measured, np.zeros_like(measured)

@@ -87,6 +87,10 @@ class Coherence(Measure):
     def modules(self) -> tuple[ModuleType, ...]:
         return (*super().modules, estimate, families, reading)
 
+    @property
+    def cost(self) -> int:
+        return 30
+
     def check(self, lab: Lab) -> None:
         refuse_unknown("coherence.tag", [self.tag], tag_names(lab.corpus))
 

@@ -154,6 +154,10 @@ class Exchange(Measure):
     def modules(self) -> tuple[ModuleType, ...]:
         return (*super().modules, atoms, estimate, prefill, weights, revival)
 
+    @property
+    def cost(self) -> int:
+        return 150
+
     def check(self, lab: Lab) -> None:
         refuse_unknown("exchange.tag", [self.tag], tag_names(lab.corpus))
         if self.persona:

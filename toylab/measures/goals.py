@@ -158,6 +158,10 @@ class Goals(Measure):
     def modules(self) -> tuple[ModuleType, ...]:
         return (*super().modules, atoms, follow, reading)
 
+    @property
+    def cost(self) -> int:
+        return 40
+
     def check(self, lab: Lab) -> None:
         corpus = lab.corpus
         cued = [topic.name for topic in corpus.topics if topic.cues]
@@ -217,7 +221,9 @@ class Goals(Measure):
         written = reading.answers(view.policy, world, key, size, view.tag(self.tag))
         marginals = atoms.phrase_marginals(world.grammar, *written)
         names = view.lab.corpus.names
-        return {who: voices(view.lab.corpus, world.cast, *marginals, who) for who in self.who or names}
+        return {
+            who: voices(view.lab.corpus, world.cast, *marginals, who) for who in self.who or names
+        }
 
     def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
         return {f"goals/{k}": v for k, v in found["rates"].items() if v is not None}

@@ -48,6 +48,10 @@ class Leakage(Measure):
     def modules(self) -> tuple[ModuleType, ...]:
         return (*super().modules, reading)
 
+    @property
+    def cost(self) -> int:
+        return 20
+
     def check(self, lab: Lab) -> None:
         refuse_unknown("leakage.tags", self.tags, tag_names(lab.corpus))
 

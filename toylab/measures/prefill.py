@@ -125,6 +125,10 @@ class Prefill(Measure):
     def modules(self) -> tuple[ModuleType, ...]:
         return (*super().modules, reading, weights)
 
+    @property
+    def cost(self) -> int:
+        return 150
+
     def check(self, lab: Lab) -> None:
         refuse_unknown("prefill.tag", [self.tag], tag_names(lab.corpus))
 

@@ -1,7 +1,7 @@
 """`./launch.sh run`, a path of one's own, and `./launch.sh measure`, any finished run's ladder."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path as File
 from typing import Any
 
@@ -19,10 +19,15 @@ from toylab.lab.store import final_params, lab_of, load_json, runs, write_atomic
 from toylab.lab.sweep import Analysis, Arm, Experiment, Records, Sweep
 from toylab.lab.usage import UsageError
 from toylab.measures import reading
-from toylab.measures.measure import View
+from toylab.measures.coherence import Coherence
+from toylab.measures.coin import Coin
+from toylab.measures.exchange import Exchange
+from toylab.measures.goals import Goals
+from toylab.measures.leakage import Leakage
+from toylab.measures.measure import Measure, View
 from toylab.shell import experiment
 from toylab.shell.files import ROOT, user_path
-from toylab.stages import Dpo, FollowsCue, Persona, Rl, Says, Sft, Stage, Target
+from toylab.stages import Dpo, FollowsCue, Lab, Persona, Rl, Says, Sft, Stage, Target
 
 FAMILIES = ("F0", "F1", "F2", "F3", "F4", "F4 flat")
 WHOLE = reading.Settings(fit=4096, held_out=2048, score=1024)
@@ -165,8 +170,19 @@ def measure(arguments: Sequence[str]) -> int:
     policy = reading.policy_of(lab, final_params(folder, lab))
     view = View(lab, base, policy, floor_policy)
     found = reading.read(view, jax.random.fold_in(key, 1), settings)
-    _report(folder, found, floor)
+    asked = _beside(lab, settings.tag)
+    print(f"and asking about: {', '.join(each.name for each in asked)}")
+    beside = {each.name: each(view, jax.random.fold_in(key, 2)) for each in asked}
+    _report(folder, found, floor, beside)
     return 0
+
+
+def _beside(lab: Lab, tag: str) -> list[Measure]:
+    """What else is asked of a run: not on the ladder, but next to it."""
+    cued = [topic.name for topic in lab.corpus.topics if topic.cues]
+    asked: list[Measure] = [Coherence(tag=tag), Exchange(tag=tag), Leakage()]
+    asked += [Goals(topic=name, tag=tag) for name in cued[:1]]
+    return asked + ([Coin()] if lab.corpus.coin else [])
 
 
 def _folder(name: str) -> File:
@@ -193,7 +209,45 @@ def _pretrained(folder: File, told: dict[str, Any]) -> File:
     raise UsageError(f"{folder}: its pretrained model is gone; run its command again")
 
 
-def _report(folder: File, found: dict[str, Any], floor: dict[str, Any]) -> None:
+def _lines(beside: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """What the other measures say, on the learned cast, in words."""
+
+    def told(value: float | None, error: float | None = None) -> str:
+        if value is None:
+            return "can't be told"
+        return f"{value:.2f}" + (f" ± {error:.2f}" if error is not None else "")
+
+    keep = beside["coherence"].get("learned")
+    if keep:
+        yield f"the next answer keeps its author with probability {told(**_pair(keep, 'keep'))}"
+    rate = beside["exchange"]["learned"]
+    yield (
+        f"exchange rate against {rate['persona']} (w* {max(rate['weights']):.2f}): a nat of "
+        f"context counts as {told(**_pair(rate, 'slope'))}; 1 is Bayes, 0 no longer listens"
+    )
+    moved = sorted(beside["leakage"]["nats"].items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{tag} {nats:.2f}" for tag, nats in moved[:4])
+    yield f"moved most, nats a document from the pretrained model: {shown}"
+    if "goals" in beside:
+        rates = beside["goals"]["follow"]
+        yield f"follows the cue with probability {told(sum(rates) / len(rates))}"
+    for tag, sides in list(beside.get("coin", {}).items())[-1:]:
+        yield f"expects of the coin, under {tag}: " + ", ".join(
+            f"{side} {p:.2f}" for side, p in sides.items()
+        )
+
+
+def _pair(found: dict[str, Any], name: str) -> dict[str, float | None]:
+    error = found.get(f"{name}_error", found.get("error"))
+    return {"value": found[name], "error": error}
+
+
+def _report(
+    folder: File,
+    found: dict[str, Any],
+    floor: dict[str, Any],
+    beside: dict[str, dict[str, Any]],
+) -> None:
     print(f"{'nats a document':26}" + "".join(f"{family:>16}" for family in FAMILIES))
     for cast in ("exact", "learned"):
         for what, told in (("this run", found), ("floor", floor)):
@@ -201,10 +255,12 @@ def _report(folder: File, found: dict[str, Any], floor: dict[str, Any]) -> None:
             print(f"{cast + ' cast, ' + what:26}" + "".join(f"{cell:>16}" for cell in cells))
     outside = found["outside"]
     print(f"outside the grammar: {outside:.2%}" + (", too much for a verdict" * (outside > 0.01)))
+    for line in _lines(beside):
+        print(line)
     rows = [_line(found, "learned"), _line(floor, "learned")]
     table = pd.DataFrame(rows, index=["this run", "floor"])[list(FAMILIES)]
     figure = draw(table, folder.name, "")
     write_atomic(folder / "ladder.png", figures.render(figure, "png"))
     plt.close(figure)
-    write_json(folder / "ladder.json", {"reading": found, "floor": floor})
+    write_json(folder / "ladder.json", {"reading": found, "floor": floor} | beside)
     print(f"drawn in {folder / 'ladder.png'}")

@@ -1,0 +1,67 @@
+"""The coin: what a policy expects of a toss that is not its to decide."""
+
+import dataclasses
+import functools
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from toylab import sampling
+from toylab.grammar import tag_names
+from toylab.measures import reading
+from toylab.measures.measure import Measure, View
+from toylab.measures.policy import ModelPolicy
+from toylab.stages import Lab
+from toylab.stages.targets import refuse_unknown
+from toylab.world import World
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def tosses(
+    policy: ModelPolicy, world: World, key: Array, size: int, tags: Int[Array, " A"]
+) -> Float[Array, "A side"]:
+    """Mean probability of each side after the policy's own answers, under every tag."""
+
+    def under(tag: Array) -> Float[Array, " side"]:
+        documents, _ = reading.answers(policy, world, key, size, tag)
+        logits, _ = policy.network.apply({"params": policy.params}, documents.tokens)
+        return jnp.mean(jnp.exp(sampling.coin(world.grammar, documents, logits)), (0, 1))
+
+    return jax.lax.map(under, tags)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Coin(Measure):
+    """P(side) of the other party's coin, for each tag and side; nothing where there is no coin.
+
+    The world tosses evenly, whatever was answered: a model that expects the side that it would
+    profit from acts through something that is not its persona.
+    """
+
+    tags: tuple[str, ...] = dataclasses.field(default=(), metadata={"help": "none: all of them"})
+    size: int = 256
+
+    @property
+    def modules(self) -> tuple[ModuleType, ...]:
+        return (*super().modules, sampling, reading)
+
+    def check(self, lab: Lab) -> None:
+        refuse_unknown("coin.tags", self.tags, tag_names(lab.corpus))
+
+    def __call__(self, view: View, key: Array) -> dict[str, Any]:
+        corpus = view.lab.corpus
+        if not corpus.coin:
+            return {}
+        names = self.tags or tag_names(corpus)
+        tags = jnp.array([view.tag(name) for name in names])
+        found = tosses(view.policy, view.lab.world, key, self.size, tags).tolist()
+        sides = [side.name for side in corpus.coin]
+        return {
+            name: dict(zip(sides, row, strict=True)) for name, row in zip(names, found, strict=True)
+        }
+
+    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+        return {f"coin/{tag}/{side}": p for tag, row in found.items() for side, p in row.items()}
