@@ -49,7 +49,7 @@ COLUMNS = {
     "saturated": "1 if the fitted trait no longer depends on tau (one author): tau is a bound",
     "r2_one_author": "R2 on changes of untrained items, one author for all evidence",
     "r2_a_document": "R2 on changes of untrained items, one author a document",
-    "r2_pairwise": "the same, of the rival that composes traits from pairs; fitted on the same trait",
+    "r2_pairwise": "the same, of the rival that composes traits from pairs of them",
     "excess": "excess loss of the pretrained model on answers, nats a token",
 }
 
