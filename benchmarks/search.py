@@ -21,10 +21,11 @@ from toylab.measures.excess import excess
 from toylab.model import ModelConfig
 from toylab.stages import Lab, Pretrain, base, begin, segments, train_key
 from toylab.stages.base import EVALUATE, Params, choice
-from toylab.stages.pretrain import TABLES, linear
+from toylab.stages.pretrain import linear
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = 8192
+TABLES = ("embedding", "position", "unembedding")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from toylab.corpus import Corpus
 from toylab.grammar import tag_names
 from toylab.measures import reading
 from toylab.measures.families import Mixture
+from toylab.measures.measure import View
 from toylab.measures.policy import CastPolicy
 from toylab.stages import Lab
 
@@ -35,7 +36,7 @@ def test_where_the_prior_changed_the_start_is_fitted_and_fits(tiny: Corpus) -> N
     policy = policy_of(lab, weights)
     base = reading.prepare(lab, policy, jax.random.key(0), SETTINGS)
     assert np.exp(base.log_prior) == pytest.approx(weights, abs=0.05)
-    read = reading.read(lab, base, policy, jax.random.key(1), SETTINGS)
+    read = reading.read(View(lab, base, policy, policy), jax.random.key(1), SETTINGS)
     assert read["exact"]["F0"] < 0.01
     row = tag_names(lab.corpus).index("assistant")
     told = reading.Base(base.casts, base.nuisances, lab.world.log_prior[row])
