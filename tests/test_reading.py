@@ -40,4 +40,7 @@ def test_where_the_prior_changed_the_start_is_fitted_and_fits(tiny: Corpus) -> N
     assert read["exact"]["F0"] < 0.01
     row = tag_names(lab.corpus).index("assistant")
     told = reading.Base(base.casts, base.nuisances, lab.world.log_prior[row])
-    assert reading.read(lab, told, policy, jax.random.key(1), SETTINGS)["exact"]["F0"] > 0.1
+    assert (
+        reading.read(View(lab, told, policy, policy), jax.random.key(1), SETTINGS)["exact"]["F0"]
+        > 0.1
+    )
