@@ -186,7 +186,7 @@ def _floors(axes: Axes, table: pd.DataFrame) -> None:
     part = table[table.kind == "pretrained"].groupby("plant", sort=False)["F4 flat"].mean()
     x = np.arange(len(part))
     lines = axes.hlines(part, x - 0.45, x + 0.45, ls=":", color=figures.DARK, lw=0.8)
-    axes.legend([lines], ["floor (lower end of the pretrained model)"], loc="upper left")
+    axes.legend([lines], ["floor (pretrained, lower end)"], loc="upper right")
 
 
 def _bars(axes: Axes, table: pd.DataFrame, kind: str) -> None:
