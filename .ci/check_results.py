@@ -40,8 +40,9 @@ def check_selection(table: pd.DataFrame, quick: bool) -> None:
     slack = 0.15 if quick else 0.02
     for wide, narrow in (("F0", "F1"), ("F1", "F2")):
         rung = table[f"unexplained_{wide}"] - table[f"unexplained_{narrow}"]
-        beyond = rung + slack + table[f"error_{narrow}"]  # fitted on other documents than scored
-        assert (beyond >= 0).all(), f"{wide} - {narrow} falls to {rung.min():.3f}"
+        if quick:  # fitted on few documents, and others than are scored
+            rung = rung + table[f"error_{narrow}"]
+        assert (rung >= -slack).all(), f"{wide} - {narrow} falls to {rung.min():.3f}"
     gaps = table[["gap_F1", "gap_F2"]].to_numpy()
     assert (gaps <= 1e-3).all(), f"a certificate of {gaps.max():.2g}"
     assert (table.outside < (0.1 if quick else 0.05)).all(), "mass outside the grammar"
