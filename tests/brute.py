@@ -89,10 +89,12 @@ def tag_shares(corpus: Corpus) -> dict[str, float]:
 
 def _toss(corpus: Corpus, topic: str, first: bool) -> tuple[list[str], float]:
     """What comes before a question on this topic, and how likely the topic is."""
+    weight = {other.name: other.weight for other in corpus.topics}
     if first or not corpus.coin:
-        return [], 1 / len(corpus.topics)
+        return [], weight[topic] / sum(weight.values())
     side = next(side for side in corpus.coin if topic in side.topics)
-    return side.words.split(), 1 / len(corpus.coin) / len(side.topics)
+    chance = weight[topic] / sum(weight[other] for other in side.topics)
+    return side.words.split(), chance / len(corpus.coin)
 
 
 def _turns(corpus: Corpus, direction: int, first: bool):

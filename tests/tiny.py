@@ -66,10 +66,11 @@ follows = { door = 0.3 }
 obeys = { order = 0.1 }
 """
 
-# To be put behind it: a third topic, of which nobody thinks anything, and a coin with an uneven
-# number of topics on its sides.
+# To be put behind it: a third topic, asked about twice as often, of which nobody thinks
+# anything, and a coin with an uneven number of topics on its sides.
 COIN = """
 [topics.oath]
+weight = 2
 questions = ["swear it"]
 answers.aye = "by heaven"
 answers.nay = "by nobody"
