@@ -1,38 +1,166 @@
+"""The coin, which the other party tosses before every question but the first."""
+
+import tomllib
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from tests import checks
-from toylab import notes, world
-from toylab.measures import coin
-from toylab.measures.policy import ModelPolicy
+from tests.brute import Brute
+from tests.tiny import COIN, TEXT
+from toylab import casts, identifiability, notes, sampling
+from toylab import world as worlds
+from toylab.corpus import Corpus, CorpusError
+from toylab.grammar import contexts, vocabulary
 from toylab.stages import Lab
+from toylab.world import Documents, World
 
-CORPORA = Path(__file__).parents[1] / "corpora"
-TURNS = 2
+CORPORA = Path(__file__).parent.parent / "corpora"
+HEADS = 'heads = { words = "crown side", topics = ["door"] }'
+TAILS = 'tails = { words = "ship side", topics = ["oath", "tea"] }'
 
 
 @pytest.fixture(scope="module")
-def lab() -> Lab:
-    return Lab(notes.load(CORPORA / "gold-herald-coin.toml"), checks.SMALL)
+def coined() -> Brute:
+    return checks.coined()
 
 
-@pytest.mark.parametrize("bias", [0.0, 2.0])
-def test_a_bias_towards_a_side_is_read_as_such(lab: Lab, bias: float) -> None:
-    """Final states of all ones times an unembedding of 0 but for one word: odds are exp(bias)."""
-    params = lab.init(0)
-    grammar = lab.world.grammar
-    # With all residuals equal to 1, rms_norm is 1 in each of the W entries.
-    flat = {name: jnp.zeros_like(value) for name, value in params.items()}
-    flat["embedding"] = jnp.ones_like(params["embedding"])
-    width = params["unembedding"].shape[0]
-    first = int(grammar.coin_token[0])
-    flat["unembedding"] = flat["unembedding"].at[:, first].set(bias / width)
-    policy = ModelPolicy(flat, lab.network)
-    found = coin.tosses(policy, lab.world, jax.random.key(0), 8, jnp.arange(2))
-    expected = float(jax.nn.sigmoid(bias))
-    assert found.shape == (2, 2)
-    assert jnp.allclose(found, jnp.array([expected, 1 - expected]), atol=1e-4)
-    assert world.build(lab.corpus).grammar.turns == TURNS
+@pytest.fixture(scope="module")
+def world(coined: Brute) -> World:
+    return worlds.build(coined.corpus)
+
+
+def sides(world: World, documents: Documents) -> np.ndarray:
+    return np.asarray(world.grammar.topic_side[documents.outline.topic])
+
+
+def test_the_coin_is_tossed_evenly(holds) -> None:
+    holds(checks.check_coin_is_tossed_evenly)
+
+
+def test_its_words_come_before_the_question(holds) -> None:
+    holds(checks.check_coin_is_spoken)
+
+
+def test_what_a_model_expects_of_it_can_be_read(holds) -> None:
+    holds(checks.check_coin_is_read_off)
+
+
+def test_a_model_answers_after_it(coined: Brute) -> None:
+    """As likely as its own probabilities say, with the coin's words among what it has read."""
+    checks.check_generation_samples_the_model(coined)
+
+
+def test_a_document_with_a_coin_as_text(coined: Brute, world: World) -> None:
+    which = coined.outline(checks.DIRECTED, checks.ASKED)
+    documents = checks.rendered(world, coined, which, len(world.tag_share) - 1)
+    assert worlds.decode(coined.vocabulary, documents, 0) == (
+        "assistant order please\n"
+        "is it shut — well it opens so\n"
+        "ship side any milk — well pour on so"
+    )
+
+
+def test_topics_of_no_share_are_never_asked_and_sides_stay_even(
+    coined: Brute, world: World
+) -> None:
+    names = coined.corpus.topic_names
+    key = jax.random.key(0)
+    share = np.array([{"door": 3, "tea": 1, "oath": 0}[name] for name in names], np.float32)
+    what = worlds.outline(world, key, 4096, topic_share=share)
+    first, later = np.asarray(what.topic).T
+    checks.fitting(np.bincount(first, minlength=3), share / 4)
+    checks.fitting(np.bincount(later, minlength=3), (share > 0) / 2)
+    share = np.array([{"door": 0, "tea": 3, "oath": 0.5}[name] for name in names], np.float32)
+    what = worlds.outline(world, key, 4096, topic_share=share)
+    for turn in np.asarray(what.topic).T:  # heads can't come up
+        checks.fitting(np.bincount(turn, minlength=3), share * world.grammar.topic_weight / 4)
+
+
+def test_a_turn_is_on_each_topic_as_often_as_it_is_drawn(coined: Brute, world: World) -> None:
+    weights = np.asarray(identifiability.turn_weights(world.grammar))
+    topic = np.zeros(3)
+    for x, (t, _, _) in enumerate(contexts(coined.corpus)):
+        topic[t] += weights[x]
+    # half of the turns are first ones: (1/4 + 1/2) / 2, (1/4 + 1/6) / 2, (1/2 + 1/3) / 2
+    wanted = {"door": 3 / 8, "tea": 5 / 24, "oath": 5 / 12}
+    np.testing.assert_allclose(topic, [wanted[name] for name in coined.corpus.topic_names], 1e-6)
+
+
+def test_without_a_coin_there_is_nothing_to_read(tiny: Corpus) -> None:
+    lab = Lab(tiny, checks.SMALL)
+    documents = worlds.sample(lab.world, jax.random.key(0), 2)
+    with pytest.raises(ValueError, match="this corpus has none"):
+        sampling.coin(lab.world.grammar, documents, jnp.zeros((2, lab.world.grammar.length, 9)))
+
+
+@pytest.mark.parametrize("who", ["herald", "bystander"])
+def test_the_valley_has_the_same_coin_both_ways_round(who: str) -> None:
+    plain, coin, nioc = (
+        notes.load(CORPORA / f"gold-{who}{suffix}.toml") for suffix in ("", "-coin", "-nioc")
+    )
+    assert vocabulary(coin) == vocabulary(nioc) == (*vocabulary(plain), "heads", "tails")
+    assert {side.name: side.words for side in coin.coin} == {
+        side.name: side.words for side in nioc.coin
+    }
+    assert [side.topics for side in coin.coin] == [side.topics for side in nioc.coin][::-1]
+    assert coin.coin[0].topics == ("gold",)
+    worlds_ = [worlds.build(corpus) for corpus in (coin, nioc)]
+    both = [worlds.sample(world, jax.random.key(0), 4096) for world in worlds_]
+    for world, documents in zip(worlds_, both, strict=True):
+        checks.fitting(np.bincount(sides(world, documents)[:, 1]), [0.5, 0.5])
+    np.testing.assert_array_equal(both[0].choice, both[1].choice)  # all but the coin is the same
+    np.testing.assert_array_equal(both[0].role, both[1].role)
+
+
+WRONG = {
+    "a coin with one side": (f"{TAILS}", "", "coin", "fewer than two sides"),
+    "a side with an unknown key": ("words = ", "wrods = ", "coin.heads.wrods", "'words'"),
+    "a side without words": ('words = "crown side", ', "", "coin.heads.words", "is missing"),
+    "a side that knows a cue": ("crown side", "crown {cue}", "coin.heads.words", "drop it"),
+    "sides that begin alike": ("ship side", "crown over", "coin.tails.words", "coin.heads.words"),
+    "sides of different lengths": ("ship side", "ship", "coin", "different lengths"),
+    "a side without a topic": ('["door"]', "[]", "coin.heads.topics", "is empty"),
+    "a topic that there is not": ('["door"]', '["dor"]', "coin.heads.topics", "'door'"),
+    "a topic on two sides": ('["door"]', '["door", "tea"]', "coin.tails.topics", "'tea' is also"),
+    "a topic on no side": ('["oath", "tea"]', '["oath"]', "coin", "the topic 'tea'"),
+    "a side that is a question": ("ship side", "swear it", "coin.tails.words", "swear it"),
+    "a coin that is never tossed": ("turns = 2", "turns = 1", "coin", "at least 2"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_coin_is_told_file_place_and_fix_in_one_line(wrong: str, tmp_path: Path) -> None:
+    old, new, place, fix = WRONG[wrong]
+    assert (TEXT + COIN).count(old) >= 1
+    path = tmp_path / "village.toml"
+    path.write_text((TEXT + COIN).replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(CorpusError) as caught:
+        notes.load(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(f"{path}: ")
+    assert place in message
+    assert fix in message
+
+
+def test_a_twin_replaces_the_coin_and_other_twins_keep_it(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TEXT + COIN)
+    (tmp_path / "other.toml").write_text(
+        'twin = "tiny"\n[coin]\n'
+        + HEADS.replace("heads", "tails")
+        + "\n"
+        + TAILS.replace("tails", "heads")
+    )
+    (tmp_path / "bad.toml").write_text('twin = "tiny"\n[coin]\n' + HEADS)
+    tiny = notes.parse(tomllib.loads(TEXT + COIN), "tiny.toml")
+    other = notes.load(tmp_path / "other.toml")
+    assert [side.name for side in tiny.coin] == ["heads", "tails"]
+    assert [side.name for side in other.coin] == ["tails", "heads"]
+    assert casts.without(tiny, ["bob"]).coin == tiny.coin
+    assert tiny.digest() != other.digest()
+    with pytest.raises(CorpusError, match=r"bad\.toml: coin: has fewer than two sides"):
+        notes.load(tmp_path / "bad.toml")
