@@ -83,6 +83,13 @@ def test_the_same_path_has_the_same_digest_and_any_change_another(lab: Lab) -> N
     assert len({path.digest(), *(other.digest() for other in others)}) == 6
 
 
+def test_two_measures_of_one_name_are_refused(sweep: Sweep, lab: Lab) -> None:
+    """They would stand in one place of a record; and a second tag has a start of its own."""
+    twice = dataclasses.replace(sweep, watch=(Settings(tag="someone"),))
+    with pytest.raises(ValueError, match="two measures are called 'reading'"):
+        twice.check(labs(twice, lab))
+
+
 def test_a_second_pass_trains_and_reads_nothing(
     sweep: Sweep, lab: Lab, ran: tuple[Path, Records], monkeypatch: pytest.MonkeyPatch
 ) -> None:

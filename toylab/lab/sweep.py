@@ -85,6 +85,10 @@ class Sweep:
 
     def check(self, labs: Mapping[str, Lab]) -> None:
         """Raises `ValueError` if an arm or a measure names something that its corpus lacks."""
+        names = [measure.name for measure in self.measures]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"watch: two measures are called {name!r}; watch one of them")
         for name, arm in self.arms.items():
             lab = labs[name]
             for measure in self.measures:
