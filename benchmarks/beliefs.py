@@ -1,20 +1,16 @@
 """Are exact beliefs linear in the size of the cast, in time and memory?
 
-    .venv/bin/python benchmarks/beliefs.py
+    PYTHONPATH=. .venv/bin/python benchmarks/beliefs.py
 
 For random casts of K characters: seconds (median of five) for the beliefs after every word of a
 batch of 256 documents, and megabytes of the cast's tables.
 """
 
 import statistics
-import sys
 import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from toylab import bayes, casts
 from toylab import world as worlds

@@ -1,13 +1,12 @@
 """What a reading costs, in seconds and as a share of the stage that it watches.
 
-    .venv/bin/python benchmarks/readings.py
+    PYTHONPATH=. .venv/bin/python benchmarks/readings.py
 
 Medians of five, everything compiled before, parameters random (their values change no cost): a live
 reading (F0 to F2 on both casts, with traits), the whole ladder of one cast, and default stages.
 """
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,16 +14,13 @@ from typing import Any
 
 import jax
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from toylab import notes  # noqa: E402
-from toylab.measures import climb, reading  # noqa: E402
-from toylab.measures.measure import View  # noqa: E402
-from toylab.measures.policy import ModelPolicy  # noqa: E402
-from toylab.measures.reading import Settings  # noqa: E402
-from toylab.model import ModelConfig  # noqa: E402
-from toylab.stages import Lab, Rl, Says, Sft, Stage, begin, segments, train_key  # noqa: E402
+from toylab import notes
+from toylab.measures import climb, reading
+from toylab.measures.measure import View
+from toylab.measures.policy import ModelPolicy
+from toylab.measures.reading import Settings
+from toylab.model import ModelConfig
+from toylab.stages import Lab, Rl, Says, Sft, Stage, begin, segments, train_key
 
 TIMES = 5
 READINGS = 5  # how often `selection` reads a stage
@@ -59,7 +55,7 @@ def train(lab: Lab, stage: Stage) -> Callable[[], Any]:
 
 def main() -> None:
     """Prints the table."""
-    lab = Lab(notes.load(ROOT / "corpora" / "village.toml"), ModelConfig())
+    lab = Lab(notes.load(Path("corpora/village.toml")), ModelConfig())
     key, live = jax.random.key(0), Settings()
     policy = ModelPolicy(lab.init(0), lab.network)
     base = reading.prepare(lab, policy, key, live)
