@@ -12,21 +12,27 @@ from toylab.grammar import ANSWER, PAD, QUESTION
 from toylab.model import Transformer
 from toylab.stages import Params
 from toylab.stages.losses import token_log_likelihood
-from toylab.world import World
+from toylab.world import Documents, World
 
 
 @functools.partial(jax.jit, static_argnames=("network", "size"))
 def excess(
     network: Transformer, world: World, params: Params, key: Array, size: int = 1024
 ) -> dict[str, Float[Array, ""]]:
-    """Loss above the Bayes-optimal one on fresh documents of pretraining, in nats a token.
+    """The model's excess loss on fresh documents of pretraining, as `over` has it."""
+    documents = worlds.sample(world, key, size)
+    return over(world, documents, network.apply({"params": params}, documents.tokens)[0])
+
+
+def over(
+    world: World, documents: Documents, logits: Float[Array, "B L V"]
+) -> dict[str, Float[Array, ""]]:
+    """Loss of next-token logits above the Bayes-optimal one, in nats a token.
 
     Tags have the prior of pretraining's end. `answers` is on the words of answers, `all` on every
     word but the tag. Both are differences of log-likelihoods on the same documents, whose
     expectation is a KL divergence.
     """
-    documents = worlds.sample(world, key, size)
-    logits = network.apply({"params": params}, documents.tokens)[0]
     logp = token_log_likelihood(logits, documents.tokens)
     role = documents.role[:, 1:]
     prior = world.log_prior[documents.outline.tag]

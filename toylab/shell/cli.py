@@ -18,13 +18,14 @@ USAGE = """toylab: persona selection against new-goal formation, measured
   ./launch.sh run --corpus=FILE --stages=pretrain,sft:mira,rl:code=cheats    a path of one's own
   ./launch.sh measure RUN           puts any finished run on the whole ladder
   ./launch.sh corpus check|show|sample|export FILE
+  ./launch.sh bench                 speed, as ratios measured side by side
   ./launch.sh tensorboard           watches the runs in a browser
   ./launch.sh test                  the tests
 
   --quick   a minute on two scratch seeds: checks plumbing, not science
   --plan    says what would be trained, what is reused, minutes and disk; trains nothing
 """
-COMMANDS = ("list", "run", "measure", "corpus", "tensorboard", "help")
+COMMANDS = ("list", "run", "measure", "corpus", "bench", "tensorboard", "help")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -56,6 +57,10 @@ def _dispatch(arguments: list[str]) -> int:
         from toylab.shell import corpus
 
         return corpus.main(rest)
+    if command == "bench":
+        from toylab.shell import bench
+
+        return bench.main(rest)
     known = sorted(file.parent.name for file in (ROOT / "experiments").glob("*/sweep.py"))
     if command not in (*known, *COMMANDS):
         raise UsageError(unknown(command, (*known, *COMMANDS, "test")))

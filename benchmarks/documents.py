@@ -1,0 +1,45 @@
+"""The same documents for every contender: drawn from the world, as arrays of numpy."""
+
+import functools
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from toylab import notes
+from toylab import world as worlds
+from toylab.grammar import PAD
+from toylab.model import ModelConfig
+from toylab.stages import Lab
+from toylab.world import World
+
+CORPORA = Path(__file__).parent.parent / "corpora"
+
+
+def lab(width: int = 64, layers: int = 2) -> Lab:
+    """The village, and a model of a size."""
+    return Lab(notes.load(CORPORA / "village.toml"), ModelConfig(width=width, layers=layers))
+
+
+class Batches(NamedTuple):
+    """Tokens and the tokens after them [N, B, L]; a target of -1 is padding."""
+
+    tokens: np.ndarray
+    targets: np.ndarray
+
+
+@functools.partial(jax.jit, static_argnames=("batch", "count"))
+def _draw(world: World, key: jax.Array, first: int, batch: int, count: int) -> tuple:
+    def one(step: jax.Array) -> tuple[jax.Array, jax.Array]:
+        drawn = worlds.sample(world, jax.random.fold_in(key, step), batch)
+        following = jnp.where(drawn.role != PAD, drawn.tokens, -1)[:, 1:]
+        return drawn.tokens, jnp.pad(following, ((0, 0), (0, 1)), constant_values=-1)
+
+    return jax.lax.map(one, first + jnp.arange(count))
+
+
+def batches(of: Lab, key: jax.Array, first: int, count: int, batch: int = 64) -> Batches:
+    """The batches that `Pretrain` would draw with this key at steps `first` and on."""
+    return Batches(*map(np.asarray, _draw(of.world, key, first, batch, count)))

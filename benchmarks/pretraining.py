@@ -1,0 +1,27 @@
+"""Seconds to an excess of .01 nats a token: steps needed times the time of a step, side by side.
+
+How many steps each needs is what `tuning` found.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from benchmarks import documents, steps, timing, tuning
+from benchmarks.timing import Row
+
+COUNT, ROUNDS = 100, 7
+
+
+def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
+    """Seconds of each, and how many times toylab's. Nobody who did not get there is here."""
+    count = 2 if quick else COUNT
+    needed = tuning.needed([row for row in known if row.part == "tuning"])
+    if not {"toylab", tuning.THEIRS} <= set(needed):
+        return
+    everybody = steps.contenders(documents.lab(), count)
+    ours, theirs = needed["toylab"][0], needed[tuning.THEIRS][0]
+    lengths = {"toylab": ours, "PyTorch, eager": theirs, "PyTorch, compiled": theirs}
+    taken = timing.seconds({name: everybody[name] for name in lengths}, 1 if quick else ROUNDS)
+    whole = {name: [s / count * lengths[name] for s in all_of] for name, all_of in taken.items()}
+    setting = f"excess {tuning.TARGET:g} on village"
+    yield from timing.rows("pretraining", setting, "time to excess", "s", whole)
+    yield from timing.ratios("pretraining", setting, "time to excess", whole, "toylab")

@@ -1,0 +1,136 @@
+"""Training tokens a second at three sizes, and what share of the machine's products that is.
+
+A step of toylab includes drawing its documents and Muon; the others are handed theirs, and update
+with AdamW.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import documents, flax_gpt, timing
+from benchmarks.timing import Row
+from toylab import world as worlds
+from toylab.model import ModelConfig
+from toylab.stages import Context, Lab, Pretrain, begin, segments, train_key
+
+SIZES = ((64, 2), (128, 4), (256, 4))
+BATCH, ROUNDS = 64, 7
+
+
+def _ours(lab: Lab, count: int) -> Callable[[], Any]:
+    stage = Pretrain(steps=10**6)
+    state = [begin(stage, lab.init(0))]
+
+    def work() -> Any:
+        goal = int(state[0].step) + count
+        ((state[0], _),) = segments(lab, stage, state[0], train_key(0, 0), [goal])
+        return state[0].params
+
+    return work
+
+
+def _flax(lab: Lab, drawn: documents.Batches) -> Callable[[], Any]:
+    step = flax_gpt.training(lab.model, lab.network.vocabulary, lab.network.length)
+
+    def work() -> Any:
+        for tokens, targets in zip(*drawn, strict=True):
+            params = step(tokens, targets)
+        return params
+
+    return work
+
+
+def _torch(lab: Lab, drawn: documents.Batches, *, compiled: bool) -> Callable[[], Any]:
+    import torch
+
+    from benchmarks import torch_gpt
+
+    size, network = lab.model, lab.network
+    shape = (network.vocabulary, network.length, size.width, size.layers, size.heads)
+    training = torch_gpt.Training(torch_gpt.seeded(0, *shape), 3e-3, 10**6, compiled=compiled)
+    tokens, targets = (torch.tensor(each).long() for each in drawn)
+
+    def work() -> None:
+        for each in zip(tokens, targets, strict=True):
+            training.advance(*each)
+
+    return work
+
+
+def products(config: ModelConfig, vocabulary: int, length: int) -> float:
+    """Floating-point operations of a step's matrix products, forward and back, attention too."""
+    weights = config.layers * (4 + 2 * config.expansion) * config.width**2
+    weights += config.width * vocabulary
+    attention = config.layers * 2 * length * config.width
+    return 3 * 2 * BATCH * length * (weights + attention)
+
+
+def gemm(size: int, count: int) -> Callable[[], Any]:
+    """Products of two square matrices, one after the other."""
+    matrix = jnp.full((size, size), 1 / size)
+    many = jax.jit(lambda m: jax.lax.fori_loop(0, count, lambda _, x: x @ m, m))
+    return lambda: many(matrix)
+
+
+def contenders(lab: Lab, count: int) -> dict[str, Callable[[], Any]]:
+    """Everybody's `count` steps on the same batches."""
+    drawn = documents.batches(lab, train_key(0, 0), 0, count)
+    found = {"toylab": _ours(lab, count), "plain flax": _flax(lab, drawn)}
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        return found
+    found["PyTorch, eager"] = _torch(lab, drawn, compiled=False)
+    found["PyTorch, compiled"] = _torch(lab, drawn, compiled=True)
+    return found
+
+
+def _parts(lab: Lab) -> dict[str, Callable[[], Any]]:
+    """The costliest parts of a step of toylab, each compiled by itself."""
+    stage, params = Pretrain(), lab.init(0)
+    context, key = Context(lab.network, lab.world, {}), train_key(0, 0)
+    batch = worlds.sample(lab.world, key, BATCH)
+    transformation = stage.transformation()
+    optimiser = transformation.init(params)
+    draw = jax.jit(lambda step: stage.draw(context, params, {}, key, step))
+    forward = jax.jit(lambda p: stage.loss(context, p, batch)[0])
+    gradient = jax.jit(jax.grad(lambda p: stage.loss(context, p, batch)[0]))
+    update = jax.jit(lambda p: transformation.update(p, optimiser, p))
+    step = jnp.zeros((), jnp.int32)
+    return {
+        "toylab: drawing documents": lambda: draw(step),
+        "toylab: loss": lambda: forward(params),
+        "toylab: loss and gradient": lambda: gradient(params),
+        "toylab: Muon and Adam": lambda: update(params),
+    }
+
+
+def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
+    """Tokens a second, ratios of time to toylab's, GEMM speed, parts of a step."""
+    count, rounds = (2, 1) if quick else (20, ROUNDS)
+    side, times = (256, 4) if quick else (1024, 20)
+    for width, layers in SIZES[:1] if quick else SIZES:
+        lab, setting = documents.lab(width, layers), f"width {width}, {layers} layers"
+        everybody: dict[str, Callable[[], Any]] = contenders(lab, count)
+        taken = timing.seconds(everybody | {"GEMM": gemm(side, times)}, rounds)
+        whole = taken.pop("GEMM")
+        tokens = BATCH * lab.network.length * count
+        speed = {name: [tokens / s for s in taken[name]] for name in taken}
+        yield from timing.rows("steps", setting, "training speed", "tokens/s", speed)
+        yield from timing.ratios("steps", setting, "time a step", taken, "toylab")
+        machine = np.asarray([2 * side**3 * times / s for s in whole])
+        spent = products(lab.model, lab.network.vocabulary, lab.network.length) * count
+        share = {name: list(spent / np.asarray(s) / machine) for name, s in taken.items()}
+        yield from timing.rows(
+            "steps", setting, f"matrix products of {side} x {side}", "GFLOP/s",
+            {"GEMM": list(machine / 1e9)},
+        )  # fmt: skip
+        yield from timing.rows("steps", setting, "share of GEMM speed", "fraction", share)
+        parts = timing.seconds(_parts(lab), rounds)
+        milli = {name: [1000 * s for s in all_of] for name, all_of in parts.items()}
+        milli["toylab"] = [1000 * s / count for s in taken["toylab"]]
+        yield from timing.rows("steps", setting, "time a step", "ms", milli)

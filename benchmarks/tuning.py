@@ -1,0 +1,105 @@
+"""How many steps does each contender need until the excess on answers is .01 nats a token?
+
+PyTorch's learning rate is tuned over six values at one length, then its runs are made longer at the
+best of them and at half of that, which longer runs tend to like. Nothing is timed here.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import documents
+from benchmarks.timing import Row
+from toylab import world as worlds
+from toylab.measures.excess import over
+from toylab.stages import Lab, Pretrain, begin, segments, train_key
+from toylab.stages.base import EVALUATE
+
+TARGET = 0.01  # nats a token, on answers
+SEED, HELD_OUT = 1000, 8192
+RATES = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2)
+TUNED_AT, LENGTHS = 2000, (3000, 4000, 6000, 8000, 12000)
+OURS = (800, 1000, 1200, 1400, 1600)
+CHUNK = 500  # batches drawn at a time
+THEIRS = "PyTorch, AdamW"
+
+
+def _documents(lab: Lab) -> worlds.Documents:
+    key = jax.random.fold_in(jax.random.key(SEED), EVALUATE)
+    return worlds.sample(lab.world, key, HELD_OUT)
+
+
+def ours(lab: Lab, steps: int) -> float:
+    """toylab's excess after pretraining for so many steps."""
+    stage, held_out = Pretrain(steps=steps), _documents(lab)
+    state = begin(stage, lab.init(SEED))
+    ((state, _),) = segments(lab, stage, state, train_key(SEED, 0), [steps])
+    logits = lab.network.apply({"params": state.params}, held_out.tokens)[0]
+    return float(over(lab.world, held_out, logits)["answers"])
+
+
+def theirs(lab: Lab, rate: float, steps: int) -> float:
+    """PyTorch's excess after as many steps on the same documents."""
+    import torch
+
+    from benchmarks import torch_gpt
+
+    size, network = lab.model, lab.network
+    shape = (network.vocabulary, network.length, size.width, size.layers, size.heads)
+    training = torch_gpt.Training(torch_gpt.seeded(SEED, *shape), rate, steps)
+    for first in range(0, steps, CHUNK):
+        count = min(CHUNK, steps - first)
+        drawn = documents.batches(lab, train_key(SEED, 0), first, count)
+        for tokens, targets in zip(*map(torch.tensor, drawn), strict=True):
+            training.advance(tokens.long(), targets.long())
+    held_out = _documents(lab)
+    with torch.no_grad():
+        tokens = torch.tensor(np.asarray(held_out.tokens)).long()
+        logits = torch.cat([training.model(part) for part in tokens.split(512)]).numpy()
+    return float(over(lab.world, held_out, jnp.asarray(logits))["answers"])
+
+
+def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
+    """An excess for every length and rate tried; what is `known` is not tried again."""
+    lab = documents.lab()
+    before = {(row.contender, row.setting): row for row in known}
+
+    def found(contender: str, rate: float, steps: int) -> Row:
+        setting = f"{steps} steps, rate {rate:g}"
+        if (contender, setting) in before:
+            return before[contender, setting]
+        value = ours(lab, steps) if contender == "toylab" else theirs(lab, rate, steps)
+        return Row(
+            "tuning", setting, contender, "excess on answers", "nats/token", value, value, value, 1
+        )
+
+    for steps in (10, 20) if quick else OURS:
+        row = found("toylab", Pretrain().learning_rate, steps)
+        yield row
+        if row.value <= TARGET:
+            break
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        return
+    tuned = {rate: found(THEIRS, rate, 10 if quick else TUNED_AT) for rate in RATES}
+    yield from tuned.values()
+    best = min(tuned, key=lambda rate: tuned[rate].value)
+    for steps in (20,) if quick else LENGTHS:
+        longer = [found(THEIRS, rate, steps) for rate in (best, best / 2)]
+        yield from longer
+        if min(row.value for row in longer) <= TARGET:
+            break
+
+
+def needed(tried: Sequence[Row]) -> dict[str, tuple[int, float]]:
+    """Fewest steps with which each contender got there, and its rate; absent if none did."""
+    reached: dict[str, tuple[int, float]] = {}
+    for row in tried:
+        steps, rate = (part.split() for part in row.setting.split(", "))
+        if row.value <= TARGET:
+            at = (int(steps[0]), float(rate[1]))
+            reached[row.contender] = min(reached.get(row.contender, at), at)
+    return reached

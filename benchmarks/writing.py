@@ -1,0 +1,40 @@
+"""Sampling: documents a second, toylab's constrained to the grammar, PyTorch's free to babble."""
+
+from collections.abc import Iterator, Sequence
+
+import jax
+
+from benchmarks import documents, timing
+from benchmarks.timing import Row
+from toylab import sampling
+from toylab import world as worlds
+
+DOCUMENTS, ROUNDS = 512, 7
+
+
+def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
+    """Documents a second and the ratio."""
+    lab, size = documents.lab(), 32 if quick else DOCUMENTS
+    params, key = lab.init(0), jax.random.key(0)
+    what = worlds.outline(lab.world, key, size)
+    ours = jax.jit(
+        lambda params: sampling.generate(lab.network, params, lab.world.grammar, what, key).tokens
+    )
+    everybody = {"toylab, constrained": lambda: ours(params)}
+    try:
+        import torch
+
+        from benchmarks import torch_gpt
+
+        config, network = lab.model, lab.network
+        shape = (network.vocabulary, network.length, config.width, config.layers, config.heads)
+        model = torch_gpt.seeded(0, *shape).eval()
+        first = torch.zeros(size, dtype=torch.long)
+        everybody["PyTorch, cached"] = lambda: model.generate(first)
+    except ImportError:
+        pass
+    taken = timing.seconds(everybody, 1 if quick else ROUNDS)
+    speed = {name: [size / s for s in all_of] for name, all_of in taken.items()}
+    setting = f"{size} documents of {lab.network.length} words"
+    yield from timing.rows("writing", setting, "sampling speed", "documents/s", speed)
+    yield from timing.ratios("writing", setting, "sampling time", taken, "toylab, constrained")

@@ -1,0 +1,90 @@
+"""`./launch.sh bench`: speed, as ratios measured side by side, into `results/bench`."""
+
+import importlib
+import importlib.util
+import io
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path as File
+from typing import Any
+
+import pandas as pd
+from absl import flags
+
+from toylab.corpus import unknown
+from toylab.lab import config
+from toylab.lab.store import load_json, write_atomic, write_json
+from toylab.lab.usage import UsageError
+from toylab.shell.files import ROOT, user_path
+
+PARTS = (
+    "tuning", "pretraining", "steps", "writing", "reinforcing", "starting", "beliefs", "reading",
+)  # fmt: skip
+HELP = f"""./launch.sh bench [PART …] [--quick] [--results=FOLDER]
+
+Measures the parts named, or all: {", ".join(PARTS)}.
+Leaves table.csv and machine.json; a part measured again replaces its rows, and tuning goes on where
+it was stopped. Nothing else should use the machine meanwhile. Half an hour to an hour in all.
+PyTorch, the baseline, is optional: .venv/bin/python -m pip install '.[torch]'
+  --quick   a few steps of each, to see that all runs: its numbers mean nothing
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measures, shows and keeps every row as it comes."""
+    values = flags.FlagValues()
+    config.define(values, "help", bool, False, "says this")
+    config.define(values, "quick", bool, False, "a few steps of each")
+    config.define(values, "results", str, None, "folder for the table")
+    parts = config.parse(values, arguments) or list(PARTS)
+    if values.help:
+        print(HELP, end="")
+        return 0
+    for part in parts:
+        if part not in PARTS:
+            raise UsageError(f"bench: {unknown(part, PARTS)}")
+    quick = bool(values.quick)
+    default = ROOT / "runs" / "quick" / "bench" if quick else ROOT / "results" / "bench"
+    folder = user_path(values.results) if values.results else default
+    if importlib.util.find_spec("torch") is None:
+        print(
+            "toylab: PyTorch is not installed, so its rows are missing; "
+            ".venv/bin/python -m pip install '.[torch]' adds it",
+            file=sys.stderr,
+        )
+    from benchmarks import timing
+
+    told = {"quick": quick} | timing.machine()
+    for part in sorted(parts, key=PARTS.index):
+        _measure(part, folder, quick, told)
+    print(f"kept in {folder / 'table.csv'}")
+    return 0
+
+
+def _measure(part: str, folder: File, quick: bool, told: dict[str, Any]) -> None:
+    from benchmarks.timing import Row
+
+    file, machine = folder / "table.csv", folder / "machine.json"
+    known = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=list(Row._fields))
+    rest = known[known.part != part]
+    before = [Row(*row) for row in known.itertuples(index=False)]
+    print(f"\n{part}", flush=True)
+    began, rows = time.perf_counter(), []
+    for row in importlib.import_module(f"benchmarks.{part}").rows(quick, before):
+        print(
+            f"  {row.setting:26} {row.contender:52} {row.quantity:28} {row.value:12.4g} {row.unit}"
+            + (f"  [{row.low:.4g}, {row.high:.4g}]" if row.repeats > 1 else ""),
+            flush=True,
+        )
+        rows.append(row)
+        table = pd.concat([rest, pd.DataFrame(rows, columns=list(Row._fields))])
+        table = table.sort_values("part", key=lambda c: c.map(PARTS.index), kind="stable")
+        buffer = io.StringIO()
+        table.to_csv(buffer, index=False, lineterminator="\n")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, buffer.getvalue().encode())
+    kept = load_json(machine) if machine.exists() else {}
+    seconds = round(time.perf_counter() - began)
+    if rows:
+        write_json(machine, kept | {part: told | {"seconds": seconds}})
