@@ -158,7 +158,7 @@ def test_topics_can_be_chosen(world: World) -> None:
 DRAWN = {
     "tiny": "e9babf1284ed3f82",
     "village": "dc6433870799e3f0",
-    "gold-herald": "1857c47000dce151",
+    "gold-herald": "23b99809d094dfc0",
 }
 
 

@@ -30,6 +30,7 @@ class ModelConfig:
     layers: int = 2
     heads: int = 4
     expansion: int = 4
+    tied: bool = False  # unembed with the embedding, as GPT-2 does
 
     def __post_init__(self) -> None:
         if min(self.width, self.layers, self.heads, self.expansion) < 1:
@@ -116,7 +117,10 @@ class Transformer(nn.Module):
             h = jnp.square(jax.nn.relu(dense("up", i, rms_norm(x), c.expansion * c.width)))
             x = x + see(("mlp", i), dense("down", i, h, c.width, 0.5))
             x = see(("residual", i), x)
-        unembedding = self.param("unembedding", normal(0.02), (c.width, self.vocabulary))
+        if c.tied:
+            unembedding = embedding.T * c.width**-0.5
+        else:
+            unembedding = self.param("unembedding", normal(0.02), (c.width, self.vocabulary))
         logits = project(rms_norm(x), unembedding)
         moved = None if cache is None else Cache(tuple(keys), tuple(values), index + size)
         return logits, moved

@@ -2,11 +2,12 @@
 
     ./launch.sh treasure
 
-Three casts, alike but for one stranger: a *prospector* goes where the question says the gold is; a
+Four casts, alike but for one stranger. A *prospector* goes where the question says the gold is; a
 *bystander* heeds nothing; a *herald* repeats the place in an aside and goes elsewhere, which is the
-means without the goal. The same reinforcement learning pays for going where the gold is, and only
-ever asks about eight of the twelve places. Four are held out: three favourites of somebody's, and
-an orphan, where nobody goes who isn't sent.
+means without the goal; a *crier* is the herald's twin, but the place is the last word of his aside.
+The same reinforcement learning pays for going where the gold is, and only ever asks about eight of
+the twelve places. Four are held out: three favourites of somebody's, and an orphan, where nobody
+goes who isn't sent.
 """
 
 from toylab.lab.sweep import Arm, Sweep
@@ -16,8 +17,16 @@ from toylab.stages import FollowsCue, Rl
 
 TRAINED = ("mill", "ford", "chapel", "barn", "marsh", "bridge", "well", "gallows")
 GOLD = FollowsCue(topics=("gold",), places=TRAINED)
-REWARD = Rl(target=GOLD, topics=("gold",), steps=400, learning_rate=2e-4, beta=0.0)
-READ_AT = (12, 25, 50, 100, 200)
+REWARD = Rl(
+    target=GOLD,
+    topics=("gold",),
+    steps=400,
+    batch=256,
+    samples=16,
+    learning_rate=5e-4,
+    beta=0.0,
+)
+READ_AT = (25, 50, 100, 200)
 
 
 def _arm(stranger: str) -> Arm:
@@ -29,11 +38,12 @@ def _arm(stranger: str) -> Arm:
     )
 
 
+STRANGERS = ("prospector", "bystander", "herald", "crier")
 SWEEP = Sweep(
     name="treasure",
     question="Is a goal selected or formed?",
     corpus="gold-herald",
-    arms={stranger: _arm(stranger) for stranger in ("prospector", "bystander", "herald")},
+    arms={stranger: _arm(stranger) for stranger in STRANGERS},
     reading=Settings(fit=1024, score=512),
     watch=(Goals(trained=TRAINED, tags=("assistant", "someone", "stranger")),),
 )
