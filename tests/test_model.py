@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -86,6 +87,19 @@ def test_parameters_are_matrices_and_follow_the_seed(lab: Lab) -> None:
     assert params["embedding"].shape == (lab.world.grammar.vocabulary, checks.SMALL.width)
     assert params["position"].shape == (lab.world.grammar.length, checks.SMALL.width)
     assert all((params[name] == lab.init(0)[name]).all() for name in params)
+
+
+def test_tied_logits_are_products_with_the_embedding(lab: Lab) -> None:
+    """Without an unembedding of its own, a model's logits are x · embedding / sqrt(width)."""
+    network = lab.network.clone(config=dataclasses.replace(lab.model, tied=True))
+    tokens = jnp.zeros((1, network.length), jnp.int32)
+    tied = network.init(jax.random.key(0), tokens)["params"]
+    assert "unembedding" not in tied
+    free = tied | {"unembedding": tied["embedding"].T * lab.model.width**-0.5}
+    one, other = (
+        net.apply({"params": p}, tokens)[0] for net, p in ((network, tied), (lab.network, free))
+    )
+    np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
 def test_attention_is_by_scaled_scores() -> None:
