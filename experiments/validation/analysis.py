@@ -94,7 +94,8 @@ def _needed_cast(table: pd.DataFrame) -> list[float]:
     part = table[table.explained_by.isin(PLACEBO_EXPLAINS)]
     real = part[part.kind == "exact"].set_index(["plant", "seed"])["F3"]
     placebo = part[part.kind == "placebo"]
-    lowest = placebo.assign(seed=placebo.seed // exact.PLACEBOS).groupby(["plant", "seed"])["F3"]
+    each = placebo.seed.nunique() // part[part.kind == "exact"].seed.nunique()  # of a draw
+    lowest = placebo.assign(seed=placebo.seed // each).groupby(["plant", "seed"])["F3"]
     return (lowest.min() - real).groupby("seed").min().to_list()
 
 

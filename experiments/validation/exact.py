@@ -25,14 +25,29 @@ from toylab.measures.policy import Branches, CastPolicy, Policy
 from toylab.measures.reading import Settings
 from toylab.world import Documents, World
 
-DRAWS = 3  # independent samples of every plant
-PLACEBOS = 7  # for every draw: 21 in all
 FRACTIONS = (4, 2)  # of the documents to fit, for the readings of fewer
-MORE, STARTS = 16, 5  # the population: times the documents, and starts
 SHARES = (0.01, 0.03, 0.1, 0.3)  # of documents by `unsaid stance`, to find what can be detected
 MIXED = "unsaid in part"
 DENSE = (1.0, 1.4, 2.0, 2.8, 4.0, 5.7, 8.0)
 DENSER = ("nothing", "power 3", "half forgotten", "sharp on four")  # read with DENSE, too
+
+
+class Effort(NamedTuple):
+    """How much is read: independent samples (`draws`) of every plant, placebo casts for each, and
+    for the population `more` times the documents and the best of so many `starts`."""
+
+    draws: int = 3
+    placebos: int = 7
+    more: int = 16
+    starts: int = 5
+
+
+QUICK = Effort(draws=2, placebos=1, more=2, starts=2)
+
+
+def effort(records: Records) -> Effort:
+    """All of it, or what checks plumbing."""
+    return QUICK if records.sweep.quick else Effort()
 
 
 class Case(NamedTuple):
@@ -47,10 +62,11 @@ class Case(NamedTuple):
 
 
 class Reader(NamedTuple):
-    """How the cases are read: with which settings and from which seed."""
+    """How the cases are read: with which settings, from which seed, how often."""
 
     settings: Settings
     seed: int
+    effort: Effort
 
     def key(self, *place: int) -> Array:
         key = jax.random.key(self.seed)
@@ -61,14 +77,15 @@ class Reader(NamedTuple):
 
 def plan(records: Records) -> int:
     """How many lines `read` yields."""
-    each = DRAWS * (2 + PLACEBOS + len(FRACTIONS))
-    return len(PLANTS) * each + DRAWS * (len(SHARES) + len(DENSER))
+    asked = effort(records)
+    each = 2 + asked.placebos + len(FRACTIONS)
+    return asked.draws * (len(PLANTS) * each + len(SHARES) + len(DENSER))
 
 
 def read(records: Records) -> Iterator[dict[str, Any]]:
     """A line for every reading: plant, kind, seed (the draw), documents and families."""
     sweep = records.sweep
-    reader = Reader(sweep.reading, sweep.first_seed)
+    reader = Reader(sweep.reading, sweep.first_seed, effort(records))
     labs = {
         sweep.arms[arm].corpus or sweep.corpus: (lab.corpus, lab.world)
         for arm, lab in records.labs.items()
@@ -81,7 +98,7 @@ def read(records: Records) -> Iterator[dict[str, Any]]:
     for share in SHARES:
         policy = strange.sometimes_unsaid(*usual, share)
         case = _case(MIXED, PLANTS["unsaid stance"], *usual, policy)
-        for draw in range(DRAWS):
+        for draw in range(reader.effort.draws):
             written, held_out, scored = _draw(reader, case, draw)
             line = _line(case, "share", draw, _climb(case, written, held_out, scored))
             yield line | {"share": share, "documents": sweep.reading.fit}
@@ -93,7 +110,7 @@ def _case(name: str, plant: Plant, corpus: Corpus, world: World, policy: CastPol
 
 
 def _read(reader: Reader, case: Case) -> Iterator[dict[str, Any]]:
-    draws = [_draw(reader, case, draw) for draw in range(DRAWS)]
+    draws = [_draw(reader, case, draw) for draw in range(reader.effort.draws)]
     for draw, (written, held_out, scored) in enumerate(draws):
         size = len(written.choice)
         found = _climb(case, written, held_out, scored)
@@ -104,11 +121,11 @@ def _read(reader: Reader, case: Case) -> Iterator[dict[str, Any]]:
             yield line | {"documents": size // part}
         small = [_first(each, len(each.choice) // 4) for each in (written, held_out)]
         half = _first(scored, len(scored[0].choice) // 2)
-        for number in range(PLACEBOS):
+        for number in range(reader.effort.placebos):
             key = reader.key(draw, 1 + number)
             cast = atoms.placebo(case.world.grammar, case.world.cast, key)
             found = _climb(case, small[0], small[1], half, cast=cast)
-            line = _line(case, "placebo", draw * PLACEBOS + number, found)
+            line = _line(case, "placebo", draw * reader.effort.placebos + number, found)
             yield line | {"documents": size // 4}
         if case.name in DENSER:
             found = _climb(case, written, held_out, scored, powers=DENSE)
@@ -124,17 +141,18 @@ def _population(
     So what it differs by is the fit's error; that of scoring is the reading's standard error.
     """
     few, held_out, _ = draws[0]
-    more = [_draw(reader, case, DRAWS + number)[0] for number in range(MORE)]
-    search = climb.Search(jax.random.split(reader.key(DRAWS, 0), STARTS - 1), few)
+    count, times = len(draws), reader.effort.more
+    more = [_draw(reader, case, count + number)[0] for number in range(times)]
+    search = climb.Search(jax.random.split(reader.key(count, 0), reader.effort.starts - 1), few)
     everything = _join([draw[2] for draw in draws])
     found = _climb(case, _join(more), held_out, everything, search=search, most=400)
     size = len(few.choice)
-    for draw in range(DRAWS):
+    for draw in range(count):
         row = {
-            family: float(score.each.reshape(DRAWS, -1)[draw].mean())
+            family: float(score.each.reshape(count, -1)[draw].mean())
             for family, score in found.scores.items()
         }
-        yield _label(case, "population", draw) | row | {"documents": MORE * size}
+        yield _label(case, "population", draw) | row | {"documents": times * size}
 
 
 def _join(parts: list[Any]) -> Any:
