@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from benchmarks import documents, steps, timing, tuning
 from benchmarks.timing import Row
 
-COUNT, ROUNDS = 100, 7
+COUNT, ROUNDS = 50, 5
 
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:

@@ -18,7 +18,7 @@ from toylab.model import ModelConfig
 from toylab.stages import Context, Lab, Pretrain, begin, segments, train_key
 
 SIZES = ((64, 2), (128, 4), (256, 4))
-BATCH, ROUNDS = 64, 7
+BATCH, ROUNDS = 64, 5
 
 
 def _ours(lab: Lab, count: int) -> Callable[[], Any]:
@@ -111,7 +111,7 @@ def _parts(lab: Lab) -> dict[str, Callable[[], Any]]:
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     """Tokens a second, ratios of time to toylab's, GEMM speed, parts of a step."""
-    count, rounds = (2, 1) if quick else (20, ROUNDS)
+    count, rounds = (2, 1) if quick else (10, ROUNDS)
     side, times = (256, 4) if quick else (1024, 20)
     for width, layers in SIZES[:1] if quick else SIZES:
         lab, setting = documents.lab(width, layers), f"width {width}, {layers} layers"

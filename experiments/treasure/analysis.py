@@ -176,7 +176,7 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
         axes[0, 0].set(ylabel="P(follows the cue)", ylim=(0, 1))
         axes[1, 0].set(ylabel="probability", ylim=(0, 1))
         axes[2, 0].set_ylabel("nats a document")
-        axes[0, 1].legend(loc="upper left")
+        axes[0, 1].legend(loc="center right")
         axes[2, 0].legend(loc="upper left")
     return figure
 
