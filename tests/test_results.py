@@ -50,3 +50,14 @@ def test_the_checker_can_fail(tmp_path: Path, checker: ModuleType) -> None:
     table.to_csv(tmp_path / "table.csv", index=False)
     with pytest.raises(AssertionError, match="proven"):
         checker.check(tmp_path, quick=False)
+
+
+def test_the_readme_quotes_every_claim_as_it_came_out() -> None:
+    readme = (ROOT / "README.md").read_text()
+    files = sorted((ROOT / "results").glob("*/claims.json"))
+    assert len(files) >= 3
+    for file in files:
+        for claim in json.loads(file.read_text()):
+            quoted = f"{claim['value']:.2f} [{claim['low']:.2f}, {claim['high']:.2f}]"
+            side = f"claimed {'>' if claim['above'] else '<'} {claim['threshold']:g}"
+            assert f"{quoted}, {side} | {claim['verdict']} " in readme, (file, claim["claim"])
