@@ -49,9 +49,8 @@ def _torch(lab: Lab, drawn: documents.Batches, *, compiled: bool) -> Callable[[]
 
     from benchmarks import torch_gpt
 
-    size, network = lab.model, lab.network
-    shape = (network.vocabulary, network.length, size.width, size.layers, size.heads)
-    training = torch_gpt.Training(torch_gpt.seeded(0, *shape), 3e-3, 10**6, compiled=compiled)
+    model = torch_gpt.seeded(0, lab.network)
+    training = torch_gpt.Training(model, 3e-3, 10**6, compiled=compiled)
     tokens, targets = (torch.tensor(each).long() for each in drawn)
 
     def work() -> None:
@@ -80,12 +79,9 @@ def contenders(lab: Lab, count: int) -> dict[str, Callable[[], Any]]:
     """Everybody's `count` steps on the same batches."""
     drawn = documents.batches(lab, train_key(0, 0), 0, count)
     found = {"toylab": _ours(lab, count), "plain flax": _flax(lab, drawn)}
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        return found
-    found["PyTorch, eager"] = _torch(lab, drawn, compiled=False)
-    found["PyTorch, compiled"] = _torch(lab, drawn, compiled=True)
+    if timing.TORCH:
+        found["PyTorch, eager"] = _torch(lab, drawn, compiled=False)
+        found["PyTorch, compiled"] = _torch(lab, drawn, compiled=True)
     return found
 
 

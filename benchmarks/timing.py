@@ -1,5 +1,6 @@
 """Contenders side by side: who takes how long, in the same minutes on the same machine."""
 
+import importlib.util
 import os
 import platform
 import statistics
@@ -10,6 +11,8 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+
+TORCH = importlib.util.find_spec("torch") is not None  # the optional baseline
 
 
 class Row(NamedTuple):

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from toylab.model import Transformer
+
 Past = tuple[Tensor, Tensor]
 
 
@@ -75,10 +77,11 @@ class Gpt(nn.Module):
         return torch.stack(tokens, 1)
 
 
-def seeded(seed: int, vocabulary: int, length: int, width: int, layers: int, heads: int) -> Gpt:
-    """A fresh model, the same for the same seed."""
+def seeded(seed: int, like: Transformer) -> Gpt:
+    """A fresh model of the same size as toylab's, the same for the same seed."""
     torch.manual_seed(seed)
-    return Gpt(vocabulary, length, width, layers, heads)
+    size = like.config
+    return Gpt(like.vocabulary, like.length, size.width, size.layers, size.heads)
 
 
 class Training:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import documents
+from benchmarks import documents, timing
 from benchmarks.timing import Row
 from toylab import world as worlds
 from toylab.measures.excess import over
@@ -46,9 +46,7 @@ def theirs(lab: Lab, rate: float, steps: int) -> float:
 
     from benchmarks import torch_gpt
 
-    size, network = lab.model, lab.network
-    shape = (network.vocabulary, network.length, size.width, size.layers, size.heads)
-    training = torch_gpt.Training(torch_gpt.seeded(SEED, *shape), rate, steps)
+    training = torch_gpt.Training(torch_gpt.seeded(SEED, lab.network), rate, steps)
     for first in range(0, steps, CHUNK):
         count = min(CHUNK, steps - first)
         drawn = documents.batches(lab, train_key(SEED, 0), first, count)
@@ -64,6 +62,7 @@ def theirs(lab: Lab, rate: float, steps: int) -> float:
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     """An excess for every length and rate tried; what is `known` is not tried again."""
     lab = documents.lab()
+    known = [row for row in known if row.part == "tuning"]
     before = {(row.contender, row.setting): row for row in known}
 
     def found(contender: str, rate: float, steps: int) -> Row:
@@ -80,18 +79,22 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
         yield row
         if row.value <= TARGET:
             break
-    try:
-        import torch  # noqa: F401
-    except ImportError:
+    if not timing.TORCH:
+        yield from (row for row in known if row.contender == THEIRS)
         return
-    tuned = {rate: found(THEIRS, rate, 10 if quick else TUNED_AT) for rate in RATES}
-    yield from tuned.values()
+    tuned: dict[float, Row] = {}
+    for rate in RATES:
+        tuned[rate] = found(THEIRS, rate, 10 if quick else TUNED_AT)
+        yield tuned[rate]
     best = min(tuned, key=lambda rate: tuned[rate].value)
     enough = tuned[best].value <= TARGET
     for steps in (20,) if quick else SHORTER if enough else LONGER:
-        longer = [found(THEIRS, rate, steps) for rate in (best, best / 2)]
-        yield from longer
-        if min(row.value for row in longer) <= TARGET:
+        reached = False
+        for rate in (best, best / 2):
+            row = found(THEIRS, rate, steps)
+            yield row
+            reached |= row.value <= TARGET
+        if reached:
             break
 
 

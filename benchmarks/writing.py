@@ -21,18 +21,14 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
         lambda params: sampling.generate(lab.network, params, lab.world.grammar, what, key).tokens
     )
     everybody = {"toylab, constrained": lambda: ours(params)}
-    try:
+    if timing.TORCH:
         import torch
 
         from benchmarks import torch_gpt
 
-        config, network = lab.model, lab.network
-        shape = (network.vocabulary, network.length, config.width, config.layers, config.heads)
-        model = torch_gpt.seeded(0, *shape).eval()
+        model = torch_gpt.seeded(0, lab.network).eval()
         first = torch.zeros(size, dtype=torch.long)
         everybody["PyTorch, cached"] = lambda: model.generate(first)
-    except ImportError:
-        pass
     taken = timing.seconds(everybody, 1 if quick else ROUNDS)
     speed = {name: [size / s for s in all_of] for name, all_of in taken.items()}
     setting = f"{size} documents of {lab.network.length} words"

@@ -13,7 +13,7 @@ from benchmarks import documents, flax_gpt, steps, timing, tuning
 from benchmarks.timing import Row
 from toylab.grammar import PAD
 from toylab.lab.usage import UsageError
-from toylab.model import ModelConfig
+from toylab.model import ModelConfig, Transformer
 from toylab.shell import bench
 from toylab.stages import Context, Pretrain, train_key
 
@@ -87,7 +87,7 @@ def test_pytorch_with_a_cache_writes_as_it_reads() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch, an optional extra, is not installed")
     from benchmarks import torch_gpt
 
-    model = torch_gpt.seeded(0, 11, 6, 8, 2, 2)
+    model = torch_gpt.seeded(0, Transformer(ModelConfig(width=8, heads=2), 11, 6))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter)
     tokens = torch.randint(0, 11, (3, 6))
@@ -121,3 +121,28 @@ def test_a_part_measured_again_replaces_its_rows(
 def test_an_unknown_part_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="beliefs"):
         bench.main(["belief"])
+
+
+def test_a_part_that_is_stopped_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old rows stay until they are measured again; only a part that ends drops what is stale."""
+    file = tmp_path / "table.csv"
+    old = [row("toylab", "800 steps, rate 0.02", 0.5), row("them", "9 steps, rate 1", 0.25)]
+    pd.DataFrame(old).to_csv(file, index=False)
+
+    def stopped(quick: bool, known: list[Row]):
+        yield row("toylab", "800 steps, rate 0.02", 0.125)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tuning, "rows", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        bench.main(["tuning", "--quick", f"--results={tmp_path}"])
+    assert sorted(pd.read_csv(file).value) == [0.125, 0.25]
+
+
+def test_what_was_tuned_is_kept_where_there_is_no_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "TORCH", False)
+    monkeypatch.setattr(tuning, "ours", lambda lab, steps: 1.0)
+    theirs = row(tuning.THEIRS, "2000 steps, rate 0.008", 0.009)
+    assert theirs in list(tuning.rows(True, [theirs]))

@@ -1,7 +1,6 @@
 """`./launch.sh bench`: speed, as ratios measured side by side, into `results/bench`."""
 
 import importlib
-import importlib.util
 import io
 import sys
 import time
@@ -25,7 +24,7 @@ HELP = f"""./launch.sh bench [PART …] [--quick] [--results=FOLDER]
 
 Measures the parts named, or all: {", ".join(PARTS)}.
 Leaves table.csv and machine.json; a part measured again replaces its rows, and tuning goes on where
-it was stopped. Nothing else should use the machine meanwhile. Half an hour to an hour in all.
+it was stopped. Nothing else should use the machine meanwhile. About half an hour in all.
 PyTorch, the baseline, is optional: .venv/bin/python -m pip install '.[torch]'
   --quick   a few steps of each, to see that all runs: its numbers mean nothing
 """
@@ -47,14 +46,14 @@ def main(arguments: Sequence[str]) -> int:
     quick = bool(values.quick)
     default = ROOT / "runs" / "quick" / "bench" if quick else ROOT / "results" / "bench"
     folder = user_path(values.results) if values.results else default
-    if importlib.util.find_spec("torch") is None:
+    from benchmarks import timing
+
+    if not timing.TORCH:
         print(
             "toylab: PyTorch is not installed, so its rows are missing; "
             ".venv/bin/python -m pip install '.[torch]' adds it",
             file=sys.stderr,
         )
-    from benchmarks import timing
-
     told = {"quick": quick} | timing.machine()
     for part in sorted(parts, key=PARTS.index):
         _measure(part, folder, quick, told)
@@ -67,10 +66,21 @@ def _measure(part: str, folder: File, quick: bool, told: dict[str, Any]) -> None
 
     file, machine = folder / "table.csv", folder / "machine.json"
     known = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=list(Row._fields))
+    old = {row[:4]: row for row in known[known.part == part].itertuples(index=False)}
     rest = known[known.part != part]
     before = [Row(*row) for row in known.itertuples(index=False)]
     print(f"\n{part}", flush=True)
-    began, rows = time.perf_counter(), []
+    began = time.perf_counter()
+    rows: list[Row] = []
+
+    def keep(lines: Sequence[tuple[Any, ...]]) -> None:
+        table = pd.concat([rest, pd.DataFrame(lines, columns=list(Row._fields))])
+        table = table.sort_values("part", key=lambda c: c.map(PARTS.index), kind="stable")
+        buffer = io.StringIO()
+        table.to_csv(buffer, index=False, lineterminator="\n")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, buffer.getvalue().encode())
+
     for row in importlib.import_module(f"benchmarks.{part}").rows(quick, before):
         print(
             f"  {row.setting:26} {row.contender:52} {row.quantity:28} {row.value:12.4g} {row.unit}"
@@ -78,12 +88,10 @@ def _measure(part: str, folder: File, quick: bool, told: dict[str, Any]) -> None
             flush=True,
         )
         rows.append(row)
-        table = pd.concat([rest, pd.DataFrame(rows, columns=list(Row._fields))])
-        table = table.sort_values("part", key=lambda c: c.map(PARTS.index), kind="stable")
-        buffer = io.StringIO()
-        table.to_csv(buffer, index=False, lineterminator="\n")
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, buffer.getvalue().encode())
+        old.pop(row[:4], None)
+        keep([*rows, *old.values()])  # what a stop would leave: nothing measured is lost
+    if rows:
+        keep(rows)
     kept = load_json(machine) if machine.exists() else {}
     seconds = round(time.perf_counter() - began)
     if rows:

@@ -1,0 +1,40 @@
+"""Had pretraining learned the prospector, whom the reward of `treasure` is to select?
+
+    PYTHONPATH=. .venv/bin/python benchmarks/known.py
+
+After `./launch.sh treasure`. For each pretrained model of the prospector's cast: P(follows the cue)
+under his own name, on the eight places that are rewarded later and on the held-out orphan.
+"""
+
+from pathlib import Path
+
+import jax
+
+from experiments.treasure.sweep import SWEEP
+from toylab import notes
+from toylab.lab.paths import Path as Run
+from toylab.lab.store import final_params
+from toylab.measures.goals import Goals
+from toylab.measures.measure import View
+from toylab.measures.policy import ModelPolicy
+from toylab.stages import Lab
+
+ROOT = Path(__file__).parent.parent
+WHO = "prospector"
+
+
+def main() -> None:
+    """Prints a line a seed."""
+    corpus = SWEEP.arms[WHO].corpus
+    lab = Lab(notes.load(ROOT / "corpora" / f"{corpus}.toml"), SWEEP.model)
+    trained = SWEEP.arms[WHO].stages[0].target.places
+    for seed in range(SWEEP.first_seed, SWEEP.first_seed + SWEEP.seeds):
+        folder = ROOT / "runs" / Run(lab, seed, (SWEEP.pretrain,)).name
+        policy = ModelPolicy(final_params(folder, lab), lab.network)
+        goals = Goals(trained=trained, tag=WHO, tags=(WHO,), who=(WHO,))
+        rates = goals(View(lab, None, policy, policy), jax.random.key(0))["rates"]
+        print(f"seed {seed}: trained {rates['trained']:.2f}, orphan {rates['orphans']:.2f}")
+
+
+if __name__ == "__main__":
+    main()
