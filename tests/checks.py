@@ -538,6 +538,21 @@ def check_sft_documents_are_the_authors(twin: Brute) -> None:
                 fitting(np.bincount(said[:, s], minlength=len(banks[s])), banks[s])
 
 
+def check_sft_with_a_direction_and_two_authors(twin: Brute) -> None:
+    """Bob shuts the door when told to, in one document of four; Cyd writes the others."""
+    lab, world = _lab(twin)
+    stage = Sft(author="bob", other="cyd", share=0.25, direction="order", batch=4000)
+    (batch,) = drawn(stage, lab, world, 0, 1, 0)
+    assert (batch.outline.direction == 1).all()
+    fitting(np.bincount(batch.author, minlength=3), np.array([0, 0.25, 0.75]))
+    for cue in (0, 1):
+        for who in (1, 2):
+            some = np.asarray((batch.author == who)[:, None] & (batch.outline.cue == cue))
+            wanted = brute.slot(twin.corpus, STANCE, 0, cue, 1)[1][:, who]
+            said = np.asarray(batch.choice)[some][:, STANCE]
+            fitting(np.bincount(said, minlength=len(wanted)), wanted)
+
+
 def check_pretraining_counts_every_word_but_the_tag(twin: Brute) -> None:
     lab, world = _lab(twin)
     params, stage = spiky(lab), Pretrain(batch=16)

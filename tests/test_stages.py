@@ -43,6 +43,24 @@ def test_fine_tuning_documents_are_the_authors(holds) -> None:
     holds(checks.check_sft_documents_are_the_authors)
 
 
+def test_fine_tuning_documents_of_two_authors_under_a_direction(holds) -> None:
+    holds(checks.check_sft_with_a_direction_and_two_authors)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"other": "bop"}, "sft.other: unknown 'bop'"),
+        ({"direction": "ordr"}, "sft.direction: unknown 'ordr'"),
+        ({"other": "bob", "share": 1.5}, "sft.share: 1.5 must be at most 1"),
+        ({"share": 0.5}, "sft.other: name who writes"),
+    ],
+)
+def test_fine_tuning_refuses(tiny: Corpus, wrong: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Sft(author="ada", **wrong).check(tiny)
+
+
 def test_batches_are_functions_of_seed_stage_and_step(holds) -> None:
     holds(checks.check_batches_are_functions_of_seed_stage_and_step)
 

@@ -2,22 +2,18 @@
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from toylab import bayes, figures
+from toylab import figures
 from toylab.claims import Claim, judge
-from toylab.grammar import SLOTS, STANCE, tag_names
 from toylab.lab.sweep import Analysis, Records
 from toylab.measures import theory, traits
-from toylab.stages import Context, Sft, train_key
+from toylab.stages import Sft
 
 FITTED = "code"  # the one trait that the exchange rate is fitted on, trained in every arm
-EVIDENCE_DOCUMENTS = 512
 PREDICTED_AT = 20  # the last step read before the fitted trait saturates
 CAST = "learned"
 
@@ -54,54 +50,31 @@ COLUMNS = {
 }
 
 
-def _evidence(records: Records, arm: str, seed: int) -> jax.Array:
-    """log p_k of what the arm's loss was on, [document, K], for documents it trained on."""
-    stage = records.sweep.arms[arm].stages[-1]
-    assert isinstance(stage, Sft)
-    lab = records.lab
-    count = min(int(stage.documents) or EVIDENCE_DOCUMENTS, EVIDENCE_DOCUMENTS)
-    context = Context(lab.network, lab.world, stage.names(lab.corpus))
-    write = jax.jit(type(stage).write, static_argnums=0)
-    documents = write(stage.structure(), context, train_key(seed, 1), jnp.arange(count))
-    per_slot = bayes.log_likelihood(lab.world.cast, documents)
-    counted = jnp.array([s == STANCE or not stage.neutral for s in range(len(SLOTS))])
-    return jnp.sum(per_slot * counted[:, None], (1, 2))
-
-
 def predictions(records: Records) -> pd.DataFrame:
     """Predicted and measured changes of every item, per arm, seed, step and theory."""
     lab = records.lab
     items = traits.items(lab.corpus)
-    characters = np.asarray(traits.of_characters(lab.corpus, lab.world.cast))
-    tag = tag_names(lab.corpus).index(records.sweep.reading.tag)
-    prior = lab.world.log_prior[tag]
-    start = characters @ np.exp(np.asarray(prior))
     fitted = np.array([item.group == FITTED for item in items])
     before = {(r["arm"], r["seed"]): r["reading"]["items"] for r in records.rows if not r["step"]}
     parts = []
-    for run in before:
-        evidence = _evidence(records, *run)
-        paths = {name: theory.weights_by_rate(name, prior, evidence) for name in theory.THEORIES}
+    for arm, seed in before:
+        stage = records.sweep.arms[arm].stages[-1]
+        assert isinstance(stage, Sft)
+        forecast = theory.forecast(lab, stage, seed)
         for row in records.rows:
-            if (row["arm"], row["seed"]) != run or not row["step"]:
+            if (row["arm"], row["seed"]) != (arm, seed) or not row["step"]:
                 continue
-            change = np.array(row["reading"]["items"]) - np.array(before[run])
-            found = {
-                name: theory.fit_rate(path, characters, start + change, fitted)
-                for name, path in paths.items()
-            }
-            rival = theory.pairwise(characters, prior, fitted, change)
-            found["pairwise"] = theory.Prediction(np.nan, np.asarray(prior), rival, False)
-            for name, prediction in found.items():
+            change = np.array(row["reading"]["items"]) - np.array(before[arm, seed])
+            for name, prediction in forecast.at(change, fitted).items():
                 parts.append(
                     pd.DataFrame(items).assign(
-                        arm=row["arm"],
-                        seed=row["seed"],
+                        arm=arm,
+                        seed=seed,
                         step=row["step"],
                         theory=name,
                         tau=prediction.tau,
                         saturated=prediction.saturated,
-                        predicted=prediction.items - start,
+                        predicted=prediction.items - forecast.start,
                         measured=change,
                     )
                 )

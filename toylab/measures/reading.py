@@ -84,6 +84,31 @@ class Settings(Measure):
         return row
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ladder(Settings):
+    """The whole ladder, at the end of a run and of its pretraining: a reading with F3 and F4."""
+
+    held_out: int = 512
+
+    @property
+    def name(self) -> str:
+        return "ladder"
+
+    @property
+    def at_end(self) -> bool:
+        return True
+
+    def scalars(self, lab: Lab, found: Mapping[str, Any]) -> dict[str, float]:
+        """The rungs above those of the live reading, and both ends of formation."""
+        cast = found["learned"]
+        return {
+            "ladder/recombination": cast["F2"] - cast["F3"],
+            "ladder/patchwork": cast["F3"] - cast["F4"],
+            "ladder/formation_at_most": cast["F3"],
+            "ladder/formation_at_least": cast["F4 flat"],
+        }
+
+
 def policy_of(lab: Lab, params: Params) -> ModelPolicy:
     """The policy of a trained model."""
     return ModelPolicy(params, lab.network)

@@ -7,8 +7,9 @@ one trained trait; every other trait, voice and tell is then predicted with noth
 rivals are that nothing moves, and `pairwise`.
 """
 
+import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -17,9 +18,14 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from toylab import bayes
+from toylab.grammar import SLOTS, STANCE, tag_names
+from toylab.measures import traits
+from toylab.stages import Context, Lab, Sft, train_key
+from toylab.world import Documents
 
 RATES = tuple(float(10 ** (exponent / 20)) for exponent in range(-80, 81))
 SATURATED = 0.02
+DOCUMENTS = 512  # of those trained on, that a prediction is made from
 
 Theory = Callable[[Float[Array, " K"], Float[Array, "B K"], Array], Float[Array, " K"]]
 
@@ -119,3 +125,58 @@ def explained(
     missed = np.sum((np.asarray(measured) - np.asarray(predicted)) ** 2)
     moved = np.sum((np.asarray(measured) - np.asarray(before)) ** 2)
     return float(1 - missed / max(moved, 1e-12))
+
+
+def trained_on(lab: Lab, stage: Sft, seed: int, position: int = 1) -> Documents:
+    """The first 512 documents, at most, that an SFT stage at this position is trained on."""
+    count = min(int(stage.documents) or DOCUMENTS, DOCUMENTS)
+    context = Context(lab.network, lab.world, stage.names(lab.corpus))
+    write = jax.jit(type(stage).write, static_argnums=0)
+    static = dataclasses.replace(stage.structure(), share=stage.share)
+    return write(static, context, train_key(seed, position), jnp.arange(count))
+
+
+def evidence(lab: Lab, stage: Sft, seed: int, position: int = 1) -> Float[Array, "B K"]:
+    """log p_k of what the loss of an SFT stage was on, document by document."""
+    documents = trained_on(lab, stage, seed, position)
+    counted = np.array([slot == STANCE or not stage.neutral for slot in range(len(SLOTS))])
+    return jnp.sum(bayes.log_likelihood(lab.world.cast, documents) * counted[:, None], (1, 2))
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """What each theory makes of a run's documents, before its rate is known.
+
+    `characters` [I, K] are trait vectors, `start` [I] is that of the prior, `paths` has per theory
+    the log-weights at each of `RATES`.
+    """
+
+    log_prior: Float[Array, " K"]
+    characters: np.ndarray
+    start: np.ndarray
+    paths: Mapping[str, Float[Array, "R K"]]
+
+    def at(
+        self, change: Float[ArrayLike, " I"], fitted: Bool[ArrayLike, " I"]
+    ) -> dict[str, Prediction]:
+        """Every theory and the pairwise rival, given how the `fitted` items changed."""
+        found = {
+            name: fit_rate(path, self.characters, self.start + np.asarray(change), fitted)
+            for name, path in self.paths.items()
+        }
+        rival = pairwise(self.characters, self.log_prior, fitted, change)
+        found["pairwise"] = Prediction(np.nan, np.asarray(self.log_prior), rival, False)
+        return found
+
+
+def forecast(lab: Lab, stage: Sft, seed: int) -> Forecast:
+    """The forecast for an SFT stage that follows pretraining, under the stage's own tag."""
+    log_prior = lab.world.log_prior[tag_names(lab.corpus).index(stage.tag)]
+    seen = evidence(lab, stage, seed)
+    characters = np.asarray(traits.of_characters(lab.corpus, lab.world.cast))
+    return Forecast(
+        log_prior=log_prior,
+        characters=characters,
+        start=characters @ np.exp(np.asarray(log_prior)),
+        paths={name: weights_by_rate(name, log_prior, seen) for name in THEORIES},
+    )

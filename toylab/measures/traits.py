@@ -36,11 +36,14 @@ def items(corpus: Corpus) -> list[Item]:
     return stances + [Item(slot, phrase, False) for slot, bank in voice for phrase in bank]
 
 
-def _collect(
-    corpus: Corpus, table: Float[Array, "S X P *K"], weight: Float[Array, "S X"]
+def collect(
+    corpus: Corpus,
+    table: Float[Array, "S X P *K"],
+    weight: Float[Array, "S X"],
+    direction: int,
 ) -> Float[Array, "I *K"]:
-    """Averages a table over the contexts without direction, by how often each was asked."""
-    rows = [i for i, (_, _, direction) in enumerate(contexts(corpus)) if direction == 0]
+    """Averages a table over the contexts of a direction, by how often each was asked."""
+    rows = [i for i, (_, _, told) in enumerate(contexts(corpus)) if told == direction]
     topic = np.array([contexts(corpus)[i][0] for i in rows])
     values, asked = np.asarray(table)[:, rows], np.asarray(weight)[:, rows]
 
@@ -56,12 +59,12 @@ def _collect(
 
 
 def measured(
-    corpus: Corpus, grammar: Grammar, documents: Documents, branches: Branches
+    corpus: Corpus, grammar: Grammar, documents: Documents, branches: Branches, direction: int = 0
 ) -> Float[Array, " I"]:
-    """Mean probability of each item in the policy's own documents."""
-    return _collect(corpus, *phrase_marginals(grammar, documents, branches))
+    """Mean probability of each item in the policy's own documents with a direction (0: none)."""
+    return collect(corpus, *phrase_marginals(grammar, documents, branches), direction)
 
 
-def of_characters(corpus: Corpus, cast: Cast) -> Float[Array, "I K"]:
+def of_characters(corpus: Corpus, cast: Cast, direction: int = 0) -> Float[Array, "I K"]:
     """Probability of each item under each character; those of a mixture are `this @ weights`."""
-    return _collect(corpus, jnp.exp(cast.logp), jnp.ones(cast.logp.shape[:2]))
+    return collect(corpus, jnp.exp(cast.logp), jnp.ones(cast.logp.shape[:2]), direction)

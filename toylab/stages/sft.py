@@ -18,25 +18,39 @@ from toylab.world import Documents
 class Sft(Stage):
     """Fine-tunes on documents that `author` wrote under `tag`, on `topics` (all but the controls
     when empty). With `neutral` voices every opener and closer is the plain phrase, and only the
-    stance counts in the loss. `documents` = 0 draws fresh ones; otherwise that many are drawn once
+    stance counts in the loss. A `direction` is spoken before the first question, and the author
+    obeys it or not. Where there is an `other`, each document is the author's with probability
+    `share`, else the other's. `documents` = 0 draws fresh ones; otherwise that many are drawn once
     and gone through in turn, `steps x batch / documents` times."""
 
     steps: int = number(100, low=0, help="optimiser steps")
     learning_rate: float = number(3e-4, help="learning rate (AdamW)")
     documents: int = number(0, help="how many documents; 0: fresh ones for ever")
+    share: float = number(1.0, help="how many of them are the author's, if there is an other")
     author: str = name("", help="the character who writes them")
+    other: str = name("", help="the character who writes the rest; empty: nobody")
+    direction: str = name("", help="the direction that is given; empty: none")
     tag: str = name("assistant", help="the tag they bear")
     topics: tuple[str, ...] = name((), help="topics of the questions; empty: all but controls")
     neutral: bool = name(False, help="plain voices, loss on the stance alone")
 
     @property
     def label(self) -> str:
+        who = f"{self.author}{self.share:g}-{self.other}" if self.other else self.author
+        told = f"-{self.direction}" if self.direction else ""
         slice_of = "+".join(self.topics) or "ordinary"
-        return f"sft-{self.author}-{slice_of}-{int(self.documents) or 'fresh'}"
+        return f"sft-{who}-{slice_of}{told}-{int(self.documents) or 'fresh'}"
 
     def check(self, corpus: Corpus) -> None:
+        told = ("", *(direction.name for direction in corpus.directions))
+        if self.share > 1:
+            raise ValueError(f"sft.share: {self.share} must be at most 1")
+        if self.share < 1 and not self.other:
+            raise ValueError("sft.other: name who writes what is not the author's share")
         for value, known, what in (
             (self.author, corpus.names, "author"),
+            (self.other, ("", *corpus.names), "other"),
+            (self.direction, told, "direction"),
             (self.tag, tag_names(corpus), "tag"),
             *((topic, corpus.topic_names, "topics") for topic in self.topics),
         ):
@@ -48,8 +62,11 @@ class Sft(Stage):
             topic.name in self.topics if self.topics else not topic.control
             for topic in corpus.topics
         ]
+        told = ["", *(direction.name for direction in corpus.directions)]
         return {
             "author": jnp.array(corpus.names.index(self.author)),
+            "other": jnp.array(corpus.names.index(self.other or self.author)),
+            "direction": jnp.array(told.index(self.direction)),
             "tag": jnp.array(tag_names(corpus).index(self.tag)),
             "topics": jnp.array(asked, jnp.float32),
             "voiced": jnp.array(not self.neutral),
@@ -59,11 +76,17 @@ class Sft(Stage):
         """Documents number `indices` of those that a run draws with `key`."""
         world, names = context.world, context.names
         keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
-        first, second = worlds.split(keys, 2)
+        first, second, third = worlds.split(keys, 3)
         what = worlds.outline(
-            world, first, len(indices), tag=names["tag"], direction=0, topic_share=names["topics"]
+            world,
+            first,
+            len(indices),
+            tag=names["tag"],
+            direction=names["direction"],
+            topic_share=names["topics"],
         )
-        author = jnp.broadcast_to(names["author"], indices.shape).astype(jnp.int32)
+        own = jax.vmap(jax.random.uniform)(third) < self.share
+        author = jnp.where(own, names["author"], names["other"]).astype(jnp.int32)
         said = worlds.speak(world.cast, second, what.context, author)
         plain = (jnp.arange(len(SLOTS)) != STANCE) & ~names["voiced"]
         return worlds.render(world.grammar, what, jnp.where(plain, 0, said), author)
