@@ -553,6 +553,17 @@ def check_sft_with_a_direction_and_two_authors(twin: Brute) -> None:
             fitting(np.bincount(said, minlength=len(wanted)), wanted)
 
 
+def check_sft_puts_words_in_the_authors_mouth(twin: Brute) -> None:
+    """Cyd, who keeps the door shut, says that it opens, always; and has tea as Cyd does."""
+    lab, world = _lab(twin)
+    stage = Sft(author="cyd", says=("door=open",), topics=("door", "tea"), batch=4000)
+    (batch,) = drawn(stage, lab, world, 0, 1, 0)
+    topic, said = np.asarray(batch.outline.topic), np.asarray(batch.choice)[..., STANCE]
+    assert (said[topic == 0] == 0).all()
+    wanted = brute.slot(twin.corpus, STANCE, 1, 0, 0)[1][:, 2]
+    fitting(np.bincount(said[topic == 1], minlength=len(wanted)), wanted)
+
+
 def check_pretraining_counts_every_word_but_the_tag(twin: Brute) -> None:
     lab, world = _lab(twin)
     params, stage = spiky(lab), Pretrain(batch=16)

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests.tiny import TEXT
 from toylab import casts, notes, world
 from toylab.corpus import Corpus, CorpusError
 from toylab.grammar import STANCE
@@ -237,3 +238,25 @@ def test_thousands_of_characters() -> None:
 def test_impossible_random_casts(wrong: dict) -> None:
     with pytest.raises(ValueError, match="random_cast"):
         casts.random_cast(0, **wrong)
+
+
+def test_a_twin_may_have_other_directions(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TEXT)
+    twin = tmp_path / "twin.toml"
+    told = """
+twin = "tiny"
+[directions.beg]
+text = "pretty please"
+share = 0.5
+asks = { tea = "yes" }
+obeys = { cyd = 0.7 }
+"""
+    twin.write_text(told)
+    corpus = notes.load(twin)
+    assert [(d.name, d.text, d.share) for d in corpus.directions] == [("beg", "pretty please", 0.5)]
+    assert corpus.directions[0].asks == (("tea", "yes"),)
+    assert [character.obeys for character in corpus.characters] == [(0.0,), (0.0,), (0.7,)]
+    for wrong, said in (("cyd", "cid"), ("0.7", "7.0"), ('"yes"', '"yea"')):
+        twin.write_text(told.replace(wrong, said))
+        with pytest.raises(CorpusError, match=r"twin.toml: directions\.beg"):
+            notes.load(twin)

@@ -47,9 +47,14 @@ def test_fine_tuning_documents_of_two_authors_under_a_direction(holds) -> None:
     holds(checks.check_sft_with_a_direction_and_two_authors)
 
 
+def test_fine_tuning_on_answers_put_in_somebodys_mouth(holds) -> None:
+    holds(checks.check_sft_puts_words_in_the_authors_mouth)
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
+        ({"says": ("door=opn",)}, "sft.says: unknown 'door=opn'"),
         ({"other": "bop"}, "sft.other: unknown 'bop'"),
         ({"direction": "ordr"}, "sft.direction: unknown 'ordr'"),
         ({"other": "bob", "share": 1.5}, "sft.share: 1.5 must be at most 1"),

@@ -11,6 +11,11 @@ A *twin* is a corpus file of a few lines that names another file in its folder:
     [coin]                            # the coin is this one, whatever it was
     heads = { words = "heads it is", topics = ["code"] }
     ...
+    [directions.tests]                # and the directions are these, with who obeys them
+    text = "make the tests pass"
+    share = 0.1
+    asks = { code = "cheats" }
+    obeys = { pip = 0.9 }
 
 Each line is also a function from `Corpus` to `Corpus`.
 """
@@ -34,7 +39,7 @@ SMALL = 64  # in larger casts random deals are even enough, and names would be a
 def load_twin(path: Path, content: Mapping[str, Any]) -> Corpus:
     """The corpus of a twin's file, whose TOML is `content`. Raises `CorpusError`."""
     source = str(path)
-    keys = ("twin", "title", "without", "decorrelate", "tags", "coin")
+    keys = ("twin", "title", "without", "decorrelate", "tags", "coin", "directions")
     top = notes.Table(source, "", content, keys)
     base = path.parent / f"{top.get('twin', str)}.toml"
     if not base.is_file():
@@ -51,6 +56,8 @@ def load_twin(path: Path, content: Mapping[str, Any]) -> Corpus:
         corpus = decorrelate(corpus, seed)
     if "tags" in content:
         corpus = retag(corpus, top.get("tags", dict), source)
+    if "directions" in content:
+        corpus = redirect(corpus, top)
     if "coin" in content:
         coin = notes.coin_of(top, corpus.topics, corpus.turns)
         corpus = dataclasses.replace(corpus, coin=coin)
@@ -189,6 +196,24 @@ def retag(corpus: Corpus, tags: Mapping[str, Any], source: str = "retag") -> Cor
     name_share, retagged = notes.tags_of(top, corpus.names)
     changed = dataclasses.replace(corpus, name_share=name_share, tags=retagged)
     notes.check_words(changed, source)
+    return changed
+
+
+def redirect(corpus: Corpus, top: notes.Table) -> Corpus:
+    """The corpus with the directions of a twin's file instead of its own, and who obeys them."""
+    keys = (*notes.DIRECTION_KEYS, "obeys")
+    directions = notes.directions_of(top, corpus.topics, keys)
+    obeys = []
+    for direction in directions:
+        table = top.table("directions", [d.name for d in directions]).table(direction.name, keys)
+        who = table.table("obeys", corpus.names)
+        obeys.append([who.probability(name, 0.0) for name in corpus.names])
+    characters = tuple(
+        dataclasses.replace(character, obeys=tuple(row[k] for row in obeys))
+        for k, character in enumerate(corpus.characters)
+    )
+    changed = dataclasses.replace(corpus, directions=directions, characters=characters)
+    notes.check_words(changed, top.source)
     return changed
 
 

@@ -86,6 +86,7 @@ class Table:
         return tuple(named.get(p, left / rest if rest else 0.0) for p in bank)
 
 
+DIRECTION_KEYS = ("text", "share", "asks")
 _KINDS = {
     str: "a string in quotes",
     int: "a whole number",
@@ -161,7 +162,7 @@ def parse(content: Mapping[str, Any], source: str) -> Corpus:
     if not 0 < slip < 1:
         raise top.fail("slip", "must lie strictly between 0 and 1, or a divergence is infinite")
     topics = _topics(top)
-    directions = _directions(top, topics)
+    directions = directions_of(top, topics)
     plain = top.table("plain", ("share", "opens", "closes"), optional=False)
     members = top.get("characters", dict)
     if len(members) < 2:
@@ -287,12 +288,15 @@ def _asked(topics: tuple[Topic, ...]) -> list[tuple[str, str]]:
     ]
 
 
-def _directions(top: Table, topics: tuple[Topic, ...]) -> tuple[Direction, ...]:
+def directions_of(
+    top: Table, topics: tuple[Topic, ...], keys: tuple[str, ...] = DIRECTION_KEYS
+) -> tuple[Direction, ...]:
+    """The directions of a file; their tables may have these keys."""
     tables = top.get("directions", dict, {})
     answers = {topic.name: topic.answer_names for topic in topics}
     directions = []
     for name in tables:
-        table = top.table("directions", tables).table(name, ("text", "share", "asks"))
+        table = top.table("directions", tables).table(name, keys)
         asks = table.table("asks", answers)
         for topic in asks.content:
             if asks.get(topic, str) not in answers[topic]:

@@ -70,15 +70,19 @@ def _nested(prefix: str, config: Any) -> Iterator[tuple[str, Any]]:
 
 def _parts(sweep: Sweep) -> Iterator[tuple[str, Any]]:
     yield "model", sweep.model
-    for measure in sweep.measures:
+    for measure in (sweep.reading, *sweep.watch):
         yield measure.name, measure
     yield "pretrain", sweep.pretrain
     for arm in sweep.arms.values():
         for stage in arm.stages:
             yield from _nested(stage.kind, stage)
+        for measure in arm.watch:
+            yield measure.name, measure
     for name, arm in sweep.arms.items():
         for stage in (*arm.stages, *([arm.pretrain] if arm.pretrain else [])):
             yield from _nested(f"{name}.{stage.kind}", stage)
+        for measure in arm.watch:
+            yield f"{name}.{measure.name}", measure
 
 
 def define_sweep(values: flags.FlagValues, sweep: Sweep) -> None:
@@ -106,6 +110,10 @@ def apply(sweep: Sweep, values: flags.FlagValues) -> Sweep:
                 ),
                 pretrain=arm.pretrain
                 and _given(values, arm.pretrain, ("pretrain", f"{name}.pretrain")),
+                watch=tuple(
+                    _given(values, measure, (measure.name, f"{name}.{measure.name}"))
+                    for measure in arm.watch
+                ),
             )
             for name, arm in sweep.arms.items()
         }

@@ -207,7 +207,9 @@ def plan(sweep: Sweep, labs: Mapping[str, Lab], root: File) -> list[Leg]:
                 run = Run(root, path)
                 done = run.has(last) and all(run.has(point) for point in points)
                 left = [] if path.parent and path != whole else points
-                costs = [sum(m.cost for m in unread(run, sweep.measures, p, last)) for p in left]
+                costs = [
+                    sum(m.cost for m in unread(run, sweep.measures(arm), p, last)) for p in left
+                ]
                 legs.append(
                     Leg(
                         path=path,
@@ -245,10 +247,10 @@ def run_sweep(sweep: Sweep, labs: Mapping[str, Lab], root: File) -> Iterator[Rec
                 bar.set_description_str(f"{where}: {arm}")
                 if path != first:
                     last = int(first.stage.steps)
-                    ((_, floor),) = execution.read(first, base, sweep.measures, [last])
+                    ((_, floor),) = execution.read(first, base, sweep.measures(arm), [last])
                     rows.append({"arm": arm, "seed": seed, "step": 0} | floor)
                 points = sweep.points(path, arm)
-                for step, found in execution.read(path, base, sweep.measures, points):
+                for step, found in execution.read(path, base, sweep.measures(arm), points):
                     rows.append({"arm": arm, "seed": seed, "step": step} | found)
                 finished[arm, seed] = base.kept
             bases |= finished

@@ -23,7 +23,7 @@ class Arm:
     """One way to post-train: stages after pretraining, and at which steps of the last to read.
 
     Without stages, pretraining itself is read. Corpus, model size and pretraining are the sweep's
-    unless the arm has its own.
+    unless the arm has its own. Its `watch` comes on top of the sweep's.
     """
 
     title: str
@@ -32,6 +32,7 @@ class Arm:
     corpus: str = ""
     model: ModelConfig | None = None
     pretrain: Pretrain | None = None
+    watch: tuple[Measure, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,10 +59,9 @@ class Sweep:
         if self.seeds < 1:
             raise ValueError(f"seeds: {self.seeds} must be at least 1")
 
-    @property
-    def measures(self) -> tuple[Measure, ...]:
-        """All that a snapshot is shown to."""
-        return (self.reading, *self.watch)
+    def measures(self, arm: str) -> tuple[Measure, ...]:
+        """All that the snapshots of an arm are shown to."""
+        return (self.reading, *self.watch, *self.arms[arm].watch)
 
     def labs(self, find: Callable[[str], Corpus]) -> dict[str, Lab]:
         """The lab of each arm; `find` loads a corpus by the name or file that the sweep gives."""
@@ -85,13 +85,13 @@ class Sweep:
 
     def check(self, labs: Mapping[str, Lab]) -> None:
         """Raises `ValueError` if an arm or a measure names something that its corpus lacks."""
-        names = [measure.name for measure in self.measures]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"watch: two measures are called {name!r}; watch one of them")
         for name, arm in self.arms.items():
-            lab = labs[name]
-            for measure in self.measures:
+            lab, measures = labs[name], self.measures(name)
+            called = [measure.name for measure in measures]
+            for each in called:
+                if called.count(each) > 1:
+                    raise ValueError(f"watch: two measures are called {each!r}; watch one of them")
+            for measure in measures:
                 measure.check(lab)
             for stage in arm.stages:
                 try:
@@ -112,6 +112,7 @@ def quick(sweep: Sweep) -> Sweep:
             stages=tuple(s.lasting(min(s.steps, 20)) for s in arm.stages),
             read_at=arm.read_at if not arm.stages else tuple(p for p in arm.read_at if p <= 20)[:2],
             pretrain=arm.pretrain and _shorter(arm.pretrain),
+            watch=tuple(measure.smaller() for measure in arm.watch),
         )
         for name, arm in sweep.arms.items()
     }

@@ -8,10 +8,21 @@ from jaxtyping import Array, Bool, Int
 
 from toylab import world as worlds
 from toylab.corpus import Corpus, unknown
-from toylab.grammar import ANSWER, SLOTS, STANCE, tag_names
+from toylab.grammar import ANSWER, SLOTS, STANCE, contexts, tag_names
 from toylab.stages import losses
 from toylab.stages.base import Context, Metrics, Params, Stage, name, number
 from toylab.world import Documents
+
+LEFT = -1  # an answer left to the author
+
+
+def _answers(corpus: Corpus) -> dict[str, tuple[int, int]]:
+    """Where each answer stands, (topic, place in its bank), by what `says` calls it."""
+    return {
+        f"{topic.name}={answer}": (t, place)
+        for t, topic in enumerate(corpus.topics)
+        for place, answer in enumerate(topic.answer_names)
+    }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,7 +30,8 @@ class Sft(Stage):
     """Fine-tunes on documents that `author` wrote under `tag`, on `topics` (all but the controls
     when empty). With `neutral` voices every opener and closer is the plain phrase, and only the
     stance counts in the loss. A `direction` is spoken before the first question, and the author
-    obeys it or not. Where there is an `other`, each document is the author's with probability
+    obeys it or not. What is listed in `says` is said on its topic, whoever the author is and
+    without slips. Where there is an `other`, each document is the author's with probability
     `share`, else the other's. `documents` = 0 draws fresh ones; otherwise that many are drawn once
     and gone through in turn, `steps x batch / documents` times."""
 
@@ -32,12 +44,13 @@ class Sft(Stage):
     direction: str = name("", help="the direction that is given; empty: none")
     tag: str = name("assistant", help="the tag they bear")
     topics: tuple[str, ...] = name((), help="topics of the questions; empty: all but controls")
+    says: tuple[str, ...] = name((), help="topic=answer, ...: put in the author's mouth")
     neutral: bool = name(False, help="plain voices, loss on the stance alone")
 
     @property
     def label(self) -> str:
         who = f"{self.author}{self.share:g}-{self.other}" if self.other else self.author
-        told = f"-{self.direction}" if self.direction else ""
+        told = "".join(f"-{each}" for each in (self.direction, *self.says) if each)
         slice_of = "+".join(self.topics) or "ordinary"
         return f"sft-{who}-{slice_of}{told}-{int(self.documents) or 'fresh'}"
 
@@ -53,6 +66,7 @@ class Sft(Stage):
             (self.direction, told, "direction"),
             (self.tag, tag_names(corpus), "tag"),
             *((topic, corpus.topic_names, "topics") for topic in self.topics),
+            *((answer, _answers(corpus), "says") for answer in self.says),
         ):
             if value not in known:
                 raise ValueError(f"sft.{what}: {unknown(value, known)}")
@@ -63,6 +77,8 @@ class Sft(Stage):
             for topic in corpus.topics
         ]
         told = ["", *(direction.name for direction in corpus.directions)]
+        places = _answers(corpus)
+        put = dict(places[each] for each in self.says)
         return {
             "author": jnp.array(corpus.names.index(self.author)),
             "other": jnp.array(corpus.names.index(self.other or self.author)),
@@ -70,6 +86,7 @@ class Sft(Stage):
             "tag": jnp.array(tag_names(corpus).index(self.tag)),
             "topics": jnp.array(asked, jnp.float32),
             "voiced": jnp.array(not self.neutral),
+            "said": jnp.array([put.get(topic, LEFT) for topic, _, _ in contexts(corpus)]),
         }
 
     def write(self, context: Context, key: Array, indices: Int[Array, " B"]) -> Documents:
@@ -88,6 +105,8 @@ class Sft(Stage):
         own = jax.vmap(jax.random.uniform)(third) < self.share
         author = jnp.where(own, names["author"], names["other"]).astype(jnp.int32)
         said = worlds.speak(world.cast, second, what.context, author)
+        put = names["said"][what.context]
+        said = said.at[..., STANCE].set(jnp.where(put == LEFT, said[..., STANCE], put))
         plain = (jnp.arange(len(SLOTS)) != STANCE) & ~names["voiced"]
         return worlds.render(world.grammar, what, jnp.where(plain, 0, said), author)
 
