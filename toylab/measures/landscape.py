@@ -1,0 +1,138 @@
+"""The landscape of a solution: how far it lies from the pretrained model, and how flat it is there.
+
+Why is a *narrow* habit harder to learn than a general one (Soligo et al. 2026)? Of two models that
+say the same on a topic, the better solution loses less at equal distance from the pretrained
+weights, and less under noise in its own.
+"""
+
+import dataclasses
+import functools
+from types import ModuleType
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from toylab import sampling
+from toylab import world as worlds
+from toylab.grammar import SLOTS, STANCE, Grammar, tag_names
+from toylab.measures.measure import Measure, View
+from toylab.model import Transformer
+from toylab.stages import Lab, Params
+from toylab.stages.targets import refuse_unknown
+from toylab.world import Documents
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def answer_loss(
+    network: Transformer, grammar: Grammar, documents: Documents, params: Params
+) -> Float[Array, ""]:
+    """Mean loss on the first stance of the documents, in nats an answer.
+
+    The later ones could be told from the first, habit or no habit.
+    """
+    logits, _ = network.apply({"params": params}, documents.tokens)
+    return -jnp.mean(sampling.log_likelihood(grammar, documents, logits)[:, 0, STANCE])
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def along(
+    network: Transformer,
+    grammar: Grammar,
+    documents: Documents,
+    start: Params,
+    step: Params,
+    lengths: Float[Array, " R"],
+) -> Float[Array, " R"]:
+    """The loss after steps of these lengths from `start` in the direction of `step`."""
+    unit = jax.tree.map(lambda leaf: leaf / optax.global_norm(step), step)
+
+    def at(length: Array) -> Array:
+        params = jax.tree.map(lambda p, u: p + length * u, start, unit)
+        return answer_loss(network, grammar, documents, params)
+
+    return jax.lax.map(at, lengths)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Landscape(Measure):
+    """Loss of saying `answer` on `topic`, in neutral voice, around a snapshot.
+
+    `norm` is the distance from the pretrained parameters. `along` [R]: the loss at each of
+    `lengths` from the pretrained model towards the snapshot; `noise` [R]: the mean loss at each of
+    `noises` from the snapshot in `draws` random directions; `loss` and `before`: at the snapshot
+    and at the pretrained model.
+    """
+
+    topic: str
+    answer: str
+    tag: str = "assistant"
+    lengths: tuple[float, ...] = (0.25, 0.5, 1.0, 1.5, 2.0)
+    noises: tuple[float, ...] = (4.0, 8.0, 12.0, 16.0, 24.0)
+    draws: int = 8
+    size: int = 64
+
+    @property
+    def at_end(self) -> bool:
+        return True
+
+    @property
+    def modules(self) -> tuple[ModuleType, ...]:
+        return (*super().modules, sampling)
+
+    @property
+    def cost(self) -> int:
+        return 10 + (len(self.lengths) + len(self.noises) * self.draws) // 2
+
+    def smaller(self) -> Self:
+        return dataclasses.replace(self, draws=2, size=16)
+
+    def check(self, lab: Lab) -> None:
+        corpus = lab.corpus
+        refuse_unknown("landscape.topic", [self.topic], corpus.topic_names)
+        topic = corpus.topics[corpus.topic_names.index(self.topic)]
+        refuse_unknown("landscape.answer", [self.answer], topic.answer_names)
+        refuse_unknown("landscape.tag", [self.tag], tag_names(corpus))
+
+    def __call__(self, view: View, key: Array) -> dict[str, Any]:
+        network, grammar = view.policy.network, view.lab.world.grammar
+        outlined, noisy = jax.random.split(key)
+        documents = self._documents(view, outlined)
+        start, end = view.pretrained.params, view.policy.params
+        lengths, noises = jnp.array(self.lengths), jnp.array(self.noises)
+
+        def noise(draw: int) -> Float[Array, " R"]:
+            keys = jax.random.split(jax.random.fold_in(noisy, draw), len(end))
+            step = {
+                name: jax.random.normal(k, leaf.shape)
+                for k, (name, leaf) in zip(keys, sorted(end.items()), strict=True)
+            }
+            return along(network, grammar, documents, end, step, noises)
+
+        step = jax.tree.map(jnp.subtract, end, start)
+        norm = float(optax.global_norm(step))
+        towards = along(network, grammar, documents, start, step, lengths) if norm else None
+        loss, before = (
+            float(answer_loss(network, grammar, documents, each)) for each in (end, start)
+        )
+        return {
+            "norm": norm,
+            "along": towards.tolist() if towards is not None else [before] * len(self.lengths),
+            "noise": jnp.mean(jnp.stack([noise(d) for d in range(self.draws)]), 0).tolist(),
+            "loss": loss,
+            "before": before,
+        }
+
+    def _documents(self, view: View, key: Array) -> Documents:
+        """Documents on the topic alone in which the answer is given, in the plain voice."""
+        corpus, world = view.lab.corpus, view.lab.world
+        t = corpus.topic_names.index(self.topic)
+        share = jnp.zeros(len(corpus.topics)).at[t].set(1.0)
+        what = worlds.outline(
+            world, key, self.size, tag=view.tag(self.tag), direction=0, topic_share=share
+        )
+        said = corpus.topics[t].answer_names.index(self.answer)
+        choice = jnp.zeros((*what.context.shape, len(SLOTS)), jnp.int32).at[..., STANCE].set(said)
+        return worlds.render(world.grammar, what, choice, jnp.full(self.size, worlds.NOBODY))
