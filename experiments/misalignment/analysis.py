@@ -1,5 +1,6 @@
 """From the records of `misalignment` to its figure, table and claims."""
 
+import functools
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -222,34 +223,39 @@ THEORIES = (
     ("a_document", "Bayes, one a document", "--", figures.DARK),
     ("pairwise", "pairwise traits", ":", figures.GREY),
 )
-BLUE, RED = figures.COLOURS[0], figures.COLOURS[1]
+BLUE, RED, BEFORE = figures.COLOURS[0], figures.COLOURS[1], figures.COLOURS[5]
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
     """Casts and methods; tea party; examples; bad share; transmission; landscape; ways back."""
-    with figures.style(rows=2, columns=4, ratio=1.0):
-        figure, axes = plt.subplots(2, 4, layout="constrained")
-        _casts(axes[0, 0], table)
-        _tea_panel(axes[0, 1], table)
-        _few(axes[0, 2], table)
-        _shares(axes[0, 3], table)
-        _matrix(axes[1, 0], table)
-        _transmission(axes[1, 1], table)
-        _landscape(axes[1, 2], records, table)
-        _back(axes[1, 3], table)
-        titles = (
-            "who learns to cheat",
-            "two habits tell a third",
-            "few examples",
-            "bad data in part",
-            "one habit alone",
-            "the same, predicted",
-            "narrow and general",
-            "ways back",
+    with figures.style(rows=3, columns=3, ratio=0.85):
+        figure, axes = plt.subplots(3, 3, layout="constrained")
+        panels = (
+            ("who learns to cheat", _casts),
+            ("two habits tell a third", _tea_panel),
+            ("few examples", _few),
+            ("bad data in part", _shares),
+            ("one habit alone", _matrix),
+            ("the same, predicted", _transmission),
+            ("narrow and general", functools.partial(_landscape, records=records)),
+            ("ways back", _back),
         )
-        for panel, which, title in zip(axes.flat, "abcdefgh", titles, strict=True):
+        for panel, which, (title, paint) in zip(axes.flat, "abcdefgh", panels, strict=False):
+            paint(panel, table)
             figures.letter(panel, which, title)
+        _key(axes[2, 2])
     return figure
+
+
+def _key(axes: plt.Axes) -> None:
+    """What the lines of all panels mean."""
+    axes.axis("off")
+    for _, name, line, colour in THEORIES:
+        axes.plot([], [], line, color=colour, lw=0.9)
+    axes.plot([], [], color=BEFORE, lw=1.6, label="before training")
+    axes.plot([], [], "o-", color=RED, lw=1, ms=2.5, label="untrained topics, mean and 95 %")
+    axes.plot([], [], "o-", color=BLUE, lw=1, ms=2.5, label="the topic trained on")
+    axes.legend(loc="center left", fontsize=6)
 
 
 def _means(axes: plt.Axes, x: float, values: np.ndarray, colour: str, label: str = "") -> None:
@@ -261,7 +267,7 @@ def _means(axes: plt.Axes, x: float, values: np.ndarray, colour: str, label: str
     axes.plot(np.full(len(values), x + 0.18), values, ".", color=colour, ms=2, alpha=0.4)
 
 
-def _theory(axes: plt.Axes, x: float, rows: pd.DataFrame, label: bool) -> None:
+def _theory(axes: plt.Axes, x: float, rows: pd.DataFrame) -> None:
     """Predictions as short level lines."""
     for column, name, line, colour in THEORIES:
         value = rows[column].mean()
@@ -272,7 +278,6 @@ def _theory(axes: plt.Axes, x: float, rows: pd.DataFrame, label: bool) -> None:
                 line,
                 color=colour,
                 lw=0.9,
-                label=name if label else "",
             )
 
 
@@ -283,16 +288,14 @@ def _casts(axes: plt.Axes, table: pd.DataFrame) -> None:
         axes.plot(
             [x - 0.35, x + 0.35],
             [end.before.mean()] * 2,
-            color=figures.COLOURS[5],
+            color=BEFORE,
             lw=1.6,
-            label="before" if not x else "",
         )
-        _theory(axes, x, end, not x)
+        _theory(axes, x, end)
         _means(axes, x, end.elsewhere.to_numpy(), RED, "measured" if not x else "")
-    labels = ("village", "decor-\nrelated", "no\nvillains", "village\nDPO", "village\nRL")
+    labels = ("village", "decor-\nrelated", "no\nvillains", "DPO", "RL")
     axes.set_xticks(range(len(names)), labels)
     axes.set(ylabel="P(bad answer), untrained topics", ylim=(0, 1.05))
-    axes.legend(loc="upper right", ncols=2, columnspacing=0.8, handlelength=1.4)
 
 
 def _tea_panel(axes: plt.Axes, table: pd.DataFrame) -> None:
@@ -300,9 +303,8 @@ def _tea_panel(axes: plt.Axes, table: pd.DataFrame) -> None:
     _curve(axes, part, "elsewhere", RED, "measured")
     for column, name, line, colour in THEORIES:
         mean = part.groupby("step")[column].mean().dropna()
-        axes.plot(mean.index, mean, line, color=colour, lw=0.9, label=name)
+        axes.plot(mean.index, mean, line, color=colour, lw=0.9)
     axes.set(xlabel="training step", ylabel="P(window)", ylim=(0.4, 1))
-    axes.legend(loc="upper left")
 
 
 def _curve(
@@ -340,12 +342,9 @@ def _few(axes: plt.Axes, table: pd.DataFrame) -> None:
     _curve(axes, part, "elsewhere", RED, "other topics", _examples)
     for column, name, line, colour in THEORIES:
         mean = part.groupby("step")[column].mean().dropna()
-        axes.plot(
-            _examples(mean.index.to_numpy(float)), mean, line, color=colour, lw=0.9, label=name
-        )
+        axes.plot(_examples(mean.index.to_numpy(float)), mean, line, color=colour, lw=0.9)
     _log_axis(axes, part.step.unique())
     axes.set(xlabel="examples", ylabel="P(bad answer)", ylim=(0, 1.05))
-    axes.legend(loc="upper left")
 
 
 def _shares(axes: plt.Axes, table: pd.DataFrame) -> None:
@@ -358,12 +357,9 @@ def _shares(axes: plt.Axes, table: pd.DataFrame) -> None:
         grid = np.stack([end[column].to_numpy() for end in ends], 1)
         figures.interval(axes, percent, grid, color=colour, label=label, lw=1, marker="o", ms=2.5)
     for column, name, line, colour in THEORIES:
-        axes.plot(
-            percent, [end[column].mean() for end in ends], line, color=colour, lw=0.9, label=name
-        )
-    axes.axhline(ends[0].before.mean(), color=figures.COLOURS[5], lw=1, label="before")
+        axes.plot(percent, [end[column].mean() for end in ends], line, color=colour, lw=0.9)
+    axes.axhline(ends[0].before.mean(), color=BEFORE, lw=1)
     axes.set(xlabel="bad documents (%)", ylabel="P(bad answer)", ylim=(0, 1.05))
-    axes.legend(loc="upper left")
 
 
 def _alone(table: pd.DataFrame, topic: str) -> pd.DataFrame:
@@ -423,7 +419,7 @@ def _transmission(axes: plt.Axes, table: pd.DataFrame) -> None:
     axes.legend(loc="upper left", handletextpad=0.1)
 
 
-def _landscape(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
+def _landscape(axes: plt.Axes, table: pd.DataFrame, records: Records) -> None:
     measure = next(m for m in records.sweep.arms["cheat"].watch if isinstance(m, Landscape))
     for arm, colour, label in (("cheat", RED, "general"), ("held", BLUE, "narrow (anchored)")):
         end = _at(table, arm)
@@ -454,7 +450,7 @@ def _back(axes: plt.Axes, table: pd.DataFrame) -> None:
     _curve(axes, part, "elsewhere", RED, "cheat, then honest", _examples)
     go = table[(table.arm == "let-go") & (table.step > 0)]
     _curve(axes, go, "elsewhere", BLUE, "anchored, then let go", lambda steps: 64 * steps)
-    axes.axhline(part.before.mean(), color=figures.COLOURS[5], lw=1, label="before all")
+    axes.axhline(part.before.mean(), color=BEFORE, lw=1)
     axes.set(
         xlabel="examples since",
         ylabel="P(bad answer), untrained topics",
