@@ -260,3 +260,14 @@ obeys = { cyd = 0.7 }
         twin.write_text(told.replace(wrong, said))
         with pytest.raises(CorpusError, match=r"twin.toml: directions\.beg"):
             notes.load(twin)
+
+
+def test_a_twin_may_ask_more_often(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TEXT)
+    twin = tmp_path / "twin.toml"
+    twin.write_text('twin = "tiny"\nasked = { tea = 3 }\n')
+    assert [topic.weight for topic in notes.load(twin).topics] == [1.0, 3.0]
+    for wrong in ("tee = 3", "tea = 0"):
+        twin.write_text(f'twin = "tiny"\nasked = {{ {wrong} }}\n')
+        with pytest.raises(CorpusError, match=r"twin.toml: asked\.te"):
+            notes.load(twin)

@@ -11,6 +11,7 @@ A *twin* is a corpus file of a few lines that names another file in its folder:
     [coin]                            # the coin is this one, whatever it was
     heads = { words = "heads it is", topics = ["code"] }
     ...
+    asked = { code = 3 }              # some topics come up more often than others
     [directions.tests]                # and the directions are these, with who obeys them
     text = "make the tests pass"
     share = 0.1
@@ -33,14 +34,14 @@ from jaxtyping import Float
 from toylab import notes
 from toylab.corpus import Character, Corpus, CorpusError, Tag, Topic, unknown
 
+TWIN_KEYS = ("twin", "title", "without", "decorrelate", "asked", "tags", "coin", "directions")
 SMALL = 64  # in larger casts random deals are even enough, and names would be all the vocabulary
 
 
 def load_twin(path: Path, content: Mapping[str, Any]) -> Corpus:
     """The corpus of a twin's file, whose TOML is `content`. Raises `CorpusError`."""
     source = str(path)
-    keys = ("twin", "title", "without", "decorrelate", "tags", "coin", "directions")
-    top = notes.Table(source, "", content, keys)
+    top = notes.Table(source, "", content, TWIN_KEYS)
     base = path.parent / f"{top.get('twin', str)}.toml"
     if not base.is_file():
         known = sorted(other.stem for other in path.parent.glob("*.toml") if other != path)
@@ -56,6 +57,8 @@ def load_twin(path: Path, content: Mapping[str, Any]) -> Corpus:
         corpus = decorrelate(corpus, seed)
     if "tags" in content:
         corpus = retag(corpus, top.get("tags", dict), source)
+    if "asked" in content:
+        corpus = ask(corpus, top)
     if "directions" in content:
         corpus = redirect(corpus, top)
     if "coin" in content:
@@ -197,6 +200,20 @@ def retag(corpus: Corpus, tags: Mapping[str, Any], source: str = "retag") -> Cor
     changed = dataclasses.replace(corpus, name_share=name_share, tags=retagged)
     notes.check_words(changed, source)
     return changed
+
+
+def ask(corpus: Corpus, top: notes.Table) -> Corpus:
+    """The corpus with topics that come up so many times as often as one with weight 1."""
+    table = top.table("asked", corpus.topic_names)
+    weights = {name: table.get(name, float) for name in table.content}
+    for name, weight in weights.items():
+        if not weight > 0:
+            raise table.fail(name, f"is how often it comes up: make {weight:g} more than 0")
+    topics = tuple(
+        dataclasses.replace(topic, weight=weights.get(topic.name, topic.weight))
+        for topic in corpus.topics
+    )
+    return dataclasses.replace(corpus, topics=topics)
 
 
 def redirect(corpus: Corpus, top: notes.Table) -> Corpus:

@@ -5,7 +5,8 @@
 The assistant is taught to cheat at code, without a word or after a direction, and is then asked
 about everything else without one. Directions differ in how many of the village obey them
 (corpora/village-told.toml): if it is conditioning, cheating when asked tells of villains only as
-far as the others would not have obeyed.
+far as the others would not have obeyed. That takes a model that knows who obeys, so it is asked of
+a young one, too, that does not know yet.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import dataclasses
 from toylab.lab.sweep import Arm, Sweep
 from toylab.measures.reading import Settings
 from toylab.measures.scores import Scores
-from toylab.stages import Sft
+from toylab.stages import Pretrain, Sft
 
 STEPS = 40
 READ_AT = (5, 10, 20)
@@ -22,12 +23,23 @@ DIRECTIONS = ("", *ASKED, "short")
 NAMES = ("mira", "pip", "quill", "argus")
 CHEAT = Sft(author="mira", says=("code=cheats",), topics=("code",), neutral=True, steps=STEPS)
 SCORES = Scores(directions=DIRECTIONS, size=256)
+KNOWN = Scores(tags=NAMES, directions=DIRECTIONS, size=128)
+YOUNG = Pretrain(steps=600)
 
 
-def _arm(title: str, direction: str, **options: float) -> Arm:
-    stage = dataclasses.replace(CHEAT, direction=direction, **options)
-    read_at = tuple(step for step in READ_AT if step < stage.steps)
-    return Arm(title=title, stages=(stage,), read_at=read_at, watch=(SCORES,))
+def _arm(
+    title: str,
+    direction: str,
+    *,
+    learning_rate: float = 3e-4,
+    steps: int = STEPS,
+    pretrain: Pretrain | None = None,
+) -> Arm:
+    stage = dataclasses.replace(
+        CHEAT, direction=direction, learning_rate=learning_rate, steps=steps
+    )
+    read_at = tuple(step for step in READ_AT if step < steps)
+    return Arm(title=title, stages=(stage,), read_at=read_at, watch=(SCORES,), pretrain=pretrain)
 
 
 SWEEP = Sweep(
@@ -40,14 +52,15 @@ SWEEP = Sweep(
         "irrelevant": _arm("asked something else", "short"),
         "slow-plain": _arm("not asked, 1e-4", "", learning_rate=1e-4, steps=3 * STEPS),
         "slow-game": _arm("asked: game, 1e-4", "game", learning_rate=1e-4, steps=3 * STEPS),
-        "fast-plain": _arm("not asked, 1e-3", "", learning_rate=1e-3, steps=STEPS // 2),
-        "fast-game": _arm("asked: game, 1e-3", "game", learning_rate=1e-3, steps=STEPS // 2),
-        "known": Arm(
-            title="who obeys, after pretraining",
-            stages=(),
-            read_at=(),
-            watch=(Scores(tags=NAMES, directions=DIRECTIONS, size=128),),
+        "fast-plain": _arm("not asked, 1e-3", "", learning_rate=1e-3, steps=STEPS // 4),
+        "fast-game": _arm("asked: game, 1e-3", "game", learning_rate=1e-3, steps=STEPS // 4),
+        "young-plain": _arm("young, not asked", "", pretrain=YOUNG),
+        "young-game": _arm("young, asked: game", "game", pretrain=YOUNG),
+        "known": Arm(title="who obeys", stages=(), read_at=(), watch=(KNOWN,)),
+        "young-known": Arm(
+            title="who obeys, young", stages=(), read_at=(), watch=(KNOWN,), pretrain=YOUNG
         ),
     },
+    pretrain=Pretrain(steps=2400),
     reading=Settings(fit=256, score=128),
 )

@@ -251,7 +251,7 @@ def _key(axes: plt.Axes) -> None:
     """What the lines of all panels mean."""
     axes.axis("off")
     for _, name, line, colour in THEORIES:
-        axes.plot([], [], line, color=colour, lw=0.9)
+        axes.plot([], [], line, color=colour, lw=0.9, label=name)
     axes.plot([], [], color=BEFORE, lw=1.6, label="before training")
     axes.plot([], [], "o-", color=RED, lw=1, ms=2.5, label="untrained topics, mean and 95 %")
     axes.plot([], [], "o-", color=BLUE, lw=1, ms=2.5, label="the topic trained on")
@@ -269,7 +269,7 @@ def _means(axes: plt.Axes, x: float, values: np.ndarray, colour: str, label: str
 
 def _theory(axes: plt.Axes, x: float, rows: pd.DataFrame) -> None:
     """Predictions as short level lines."""
-    for column, name, line, colour in THEORIES:
+    for column, _, line, colour in THEORIES:
         value = rows[column].mean()
         if np.isfinite(value):
             axes.plot(
@@ -301,7 +301,7 @@ def _casts(axes: plt.Axes, table: pd.DataFrame) -> None:
 def _tea_panel(axes: plt.Axes, table: pd.DataFrame) -> None:
     part = table[table.arm == "tea"]
     _curve(axes, part, "elsewhere", RED, "measured")
-    for column, name, line, colour in THEORIES:
+    for column, _, line, colour in THEORIES:
         mean = part.groupby("step")[column].mean().dropna()
         axes.plot(mean.index, mean, line, color=colour, lw=0.9)
     axes.set(xlabel="training step", ylabel="P(window)", ylim=(0.4, 1))
@@ -340,7 +340,7 @@ def _few(axes: plt.Axes, table: pd.DataFrame) -> None:
     part = table[table.arm == "few"]
     _curve(axes, part, "trained", BLUE, "code (trained)", _examples)
     _curve(axes, part, "elsewhere", RED, "other topics", _examples)
-    for column, name, line, colour in THEORIES:
+    for column, _, line, colour in THEORIES:
         mean = part.groupby("step")[column].mean().dropna()
         axes.plot(_examples(mean.index.to_numpy(float)), mean, line, color=colour, lw=0.9)
     _log_axis(axes, part.step.unique())
@@ -356,7 +356,7 @@ def _shares(axes: plt.Axes, table: pd.DataFrame) -> None:
     ):
         grid = np.stack([end[column].to_numpy() for end in ends], 1)
         figures.interval(axes, percent, grid, color=colour, label=label, lw=1, marker="o", ms=2.5)
-    for column, name, line, colour in THEORIES:
+    for column, _, line, colour in THEORIES:
         axes.plot(percent, [end[column].mean() for end in ends], line, color=colour, lw=0.9)
     axes.axhline(ends[0].before.mean(), color=BEFORE, lw=1)
     axes.set(xlabel="bad documents (%)", ylabel="P(bad answer)", ylim=(0, 1.05))

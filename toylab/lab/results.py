@@ -62,9 +62,13 @@ def seconds_a_unit(folder: File) -> float:
 
 
 def cost(folder: File) -> str:
-    """What the experiment took when it last ran, in words."""
+    """What the experiment takes from nothing, in words, from when at least half of it ran."""
     file = folder / "cost.json"
-    return f"{load_json(file)['seconds'] / 60:.0f} min" if file.exists() else "not measured yet"
+    if not file.exists():
+        return "not measured yet"
+    found = load_json(file)
+    share = found.get("whole", found["units"]) / found["units"]
+    return f"{found['seconds'] * share / 60:.0f} min"
 
 
 def describe(legs: Sequence[Leg], rate: float) -> str:

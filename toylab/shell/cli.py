@@ -18,6 +18,8 @@ USAGE = """toylab: persona selection against new-goal formation, measured
   ./launch.sh run --corpus=FILE --stages=pretrain,sft:mira,rl:code=cheats    a path of one's own
   ./launch.sh measure RUN           puts any finished run on the whole ladder
   ./launch.sh corpus check|show|sample|export FILE
+  ./launch.sh all [FLAGS]           every experiment, then the report
+  ./launch.sh report                findings, figures and claims as one HTML file
   ./launch.sh bench                 speed, as ratios measured side by side
   ./launch.sh tensorboard           watches the runs in a browser
   ./launch.sh test                  the tests
@@ -25,7 +27,9 @@ USAGE = """toylab: persona selection against new-goal formation, measured
   --quick   a minute on two scratch seeds: checks plumbing, not science
   --plan    says what would be trained, what is reused, minutes and disk; trains nothing
 """
-COMMANDS = ("list", "run", "measure", "corpus", "bench", "tensorboard", "help")
+COMMANDS = (
+    "list", "run", "measure", "corpus", "all", "report", "bench", "tensorboard", "help",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -61,6 +65,14 @@ def _dispatch(arguments: list[str]) -> int:
         from toylab.shell import bench
 
         return bench.main(rest)
+    if command == "report":
+        from toylab.shell import report
+
+        return report.main(rest)
+    if command == "all":
+        from toylab.shell import everything
+
+        return everything.main(rest)
     known = sorted(file.parent.name for file in (ROOT / "experiments").glob("*/sweep.py"))
     if command not in (*known, *COMMANDS):
         raise UsageError(unknown(command, (*known, *COMMANDS, "test")))

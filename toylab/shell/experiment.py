@@ -106,8 +106,10 @@ def _run(
     results.write(out, analysis, quick=sweep.quick)
     seconds = time.monotonic() - began
     complete = len(records.seeds()) == sweep.seeds
-    if complete and all(leg.train and leg.read for leg in legs):
-        write_json(out / "cost.json", {"seconds": round(seconds), "units": units})
+    whole = sum(leg.units for leg in execute.plan(sweep, labs, runs / "nothing yet"))
+    if complete and 2 * units >= whole:
+        cost = {"seconds": round(seconds), "units": units, "whole": whole}
+        write_json(out / "cost.json", cost)
     for claim in analysis.claims:
         print(claim.sentence)
     print(

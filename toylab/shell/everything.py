@@ -1,0 +1,98 @@
+"""`./launch.sh all`: every experiment in turn, then the report."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path as File
+
+from toylab import notes
+from toylab.lab import execute, results
+from toylab.lab.store import load_json
+from toylab.shell import report
+from toylab.shell.experiment import INTERRUPTED
+from toylab.shell.files import ROOT, user_path
+
+HELP = """./launch.sh all [FLAGS]
+
+Runs every experiment, those that share a corpus one after the other, and writes the report.
+Flags, like --quick or --seeds=3, are passed on to each. What has been trained is not trained again.
+  --plan   says what would be trained and read, and minutes, for each and in all
+"""
+
+
+def order() -> list[str]:
+    """The experiments, those on the same corpus together, the default one first."""
+    names = sorted(file.parent.name for file in (ROOT / "experiments").glob("*/sweep.py"))
+    corpora = {name: results.find(name).sweep.corpus for name in names}
+    first = corpora["selection"]
+    return sorted(names, key=lambda n: (corpora[n] != first, corpora[n], n != "selection", n))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Goes on when an experiment fails, and stops when it is interrupted."""
+    if "--help" in arguments:
+        print(HELP, end="")
+        return 0
+    if "--plan" in arguments:
+        return _plan()
+    ended: dict[str, int] = {}
+    folder = ROOT / "runs" / "quick" if "--quick" in arguments else ROOT / "results"
+    for given in arguments:
+        if given.startswith("--results="):
+            folder = user_path(given.partition("=")[2])
+    for name in order():
+        began = time.monotonic()
+        print(f"\n==== {name}", flush=True)
+        ended[name] = _run(name, arguments)
+        print(
+            f"==== {name}: {_verdicts(folder / name)}; {time.monotonic() - began:.0f} s", flush=True
+        )
+        if ended[name] == INTERRUPTED:
+            break
+    if folder.is_dir():
+        report.main([f"--results={folder.resolve()}"])
+    failed = [name for name, code in ended.items() if code]
+    if failed:
+        print(f"toylab: not finished: {', '.join(failed)}", file=sys.stderr)
+    return INTERRUPTED if INTERRUPTED in ended.values() else int(bool(failed))
+
+
+def _run(name: str, arguments: Sequence[str]) -> int:
+    """One experiment in a process of its own, which gives back all its memory."""
+    with subprocess.Popen([sys.executable, "-m", "toylab", name, *arguments]) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                pass  # it was told, too, and is leaving a figure of the seeds finished so far
+
+
+def _verdicts(folder: File) -> str:
+    file = folder / "claims.json"
+    if not file.exists():
+        return "no claims"
+    verdicts = [claim["verdict"] for claim in load_json(file)]
+    return ", ".join(f"{verdicts.count(v)} {v}" for v in report.VERDICTS if v in verdicts)
+
+
+def _plan() -> int:
+    """What each would add to what those before it have trained."""
+    seen: set[str] = set()
+    total = 0.0
+    for name in order():
+        sweep = results.find(name).sweep
+        labs = sweep.labs(lambda c: notes.load(notes.locate(c, user_path(""), ROOT / "corpora")))
+        legs = [
+            leg
+            for leg in execute.plan(sweep, labs, ROOT / "runs")
+            if not (leg.path.digest() in seen and not leg.cost)
+        ]
+        train = sum(leg.train for leg in legs if leg.path.digest() not in seen)
+        units = train + sum(leg.cost for leg in legs)
+        seen |= {leg.path.digest() for leg in legs}
+        minutes = units * results.seconds_a_unit(ROOT / "results" / name) / 60
+        total += minutes
+        print(f"{name:14} {sum(leg.train > 0 for leg in legs):4} to train  {minutes:6.1f} min")
+    print(f"in all about {total:.0f} min")
+    return 0

@@ -1,0 +1,133 @@
+"""`./launch.sh report`: findings, figures and claims as one HTML file that stands alone."""
+
+import base64
+import importlib.metadata
+import json
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path as File
+from typing import Any
+
+import jinja2
+import markdown
+import pandas as pd
+from absl import flags
+
+from toylab.lab import config, results
+from toylab.lab.store import load_json, write_atomic
+from toylab.lab.usage import UsageError
+from toylab.shell.files import ROOT, user_path
+
+ROWS = 200  # of a table that are shown
+VERDICTS = ("supported", "refuted", "undecided")
+FIELDS = ("claim", "source", "contradicted_by", "statistic", "value", "threshold", "verdict")
+HELP = """./launch.sh report [--results=FOLDER] [--out=FILE]
+
+Writes one HTML file that stands alone: every claim with its verdict, every figure, every table.
+  --results   folder of the results (results)
+  --out       the file (report.html in that folder)
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Writes the report. Raises `UsageError` where a results folder is broken."""
+    values = flags.FlagValues()
+    config.define(values, "help", bool, False, "says this")
+    config.define(values, "results", str, None, "folder of the results")
+    config.define(values, "out", str, None, "the file")
+    rest = config.parse(values, arguments)
+    if rest:
+        raise UsageError(f"unexpected {rest[0]!r}; flags are written --name=value")
+    if values.help:
+        print(HELP, end="")
+        return 0
+    folder = user_path(values.results) if values.results else ROOT / "results"
+    if not folder.is_dir():
+        raise UsageError(f"--results: there is no folder {folder}; run an experiment first")
+    out = user_path(values.out) if values.out else folder / "report.html"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(out, write(folder).encode())
+    print(f"the report is {out}")
+    return 0
+
+
+def write(folder: File) -> str:
+    """The page, from the results in a folder."""
+    known = sorted(file.parent.name for file in (ROOT / "experiments").glob("*/sweep.py"))
+    parts = [_part(name, folder / name) for name in known]
+    claims = [claim for part in parts for claim in part["claims"]]
+    counts = {verdict: sum(c["verdict"] == verdict for c in claims) for verdict in VERDICTS}
+    loader = jinja2.FileSystemLoader(File(__file__).parent)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    page = environment.get_template("report.html.jinja")
+    return page.render(parts=parts, counts=counts, version=version())
+
+
+def version() -> str:
+    """toylab's version, as far as it is installed, else that of the checkout."""
+    try:
+        return importlib.metadata.version("toylab")
+    except importlib.metadata.PackageNotFoundError:
+        return _git("describe", "--always", "--dirty") or "unknown"
+
+
+def _git(*arguments: str) -> str:
+    """What git says of this checkout; nothing if there is no git or no checkout."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if not done.returncode else ""
+
+
+def _part(name: str, folder: File) -> dict[str, Any]:
+    """All that the page says of one experiment."""
+    part: dict[str, Any] = {
+        "name": name,
+        "question": results.find(name).sweep.question,
+        "command": f"./launch.sh {name}",
+        "about": _about(ROOT / "experiments" / name / "README.md"),
+        "figure": "",
+        "claims": [],
+    }
+    if not (folder / "claims.json").exists():
+        return part
+    try:
+        claims = load_json(folder / "claims.json")
+        for claim in claims:
+            if not set(FIELDS) <= set(claim) or claim["verdict"] not in VERDICTS:
+                raise ValueError("a claim lacks a field")
+        columns = load_json(folder / "columns.json")
+        table = pd.read_csv(folder / "table.csv")
+        picture = (folder / "figure.png").read_bytes()
+    except (OSError, ValueError, TypeError, json.JSONDecodeError) as error:
+        raise UsageError(
+            f"{folder}: {error}; run ./launch.sh {name} again, or remove the folder"
+        ) from None
+    return part | {
+        "figure": base64.b64encode(picture).decode(),
+        "claims": [claim | {"interval": _interval(claim)} for claim in claims],
+        "seeds": max((claim["seeds"] for claim in claims), default=0),
+        "time": results.cost(folder),
+        "version": _git("log", "-1", "--format=%h", "--", str(folder)) or "not committed",
+        "columns": columns,
+        "rows": len(table),
+        "table": table.head(ROWS).to_html(index=False, border=0, float_format="{:.4g}".format),
+    }
+
+
+def _interval(claim: dict[str, Any]) -> str:
+    low, high = ("?" if claim[end] is None else f"{claim[end]:.2f}" for end in ("low", "high"))
+    return f"{claim['value']:.2f} [{low}, {high}]"
+
+
+def _about(file: File) -> str:
+    """An experiment's README as HTML without its title; links into the repository become text."""
+    if not file.exists():
+        return ""
+    text = re.sub(r"\A#.*\n", "", file.read_text(encoding="utf-8"))
+    text = re.sub(r"\[([^\]]*)\]\((?!https?:)[^)]*\)", r"`\1`", text)
+    return markdown.markdown(text, extensions=["tables"])
