@@ -166,8 +166,8 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     game = protection(table, "asked-game")
     return [
         judge(
-            claim="Being asked takes the side effects away: after a direction that all obey, learning "
-            "to cheat hardly moves what is said of anything else.",
+            claim="Being asked takes the side effects away: after a direction that all obey, "
+            "learning to cheat hardly moves what is said of anything else.",
             source="Inoculation prompting (Tan et al. 2025; MacDiarmid et al. 2025: 75–90 % less)",
             contradicted_by="bad answers elsewhere rise as much as without a direction",
             statistic="share by which the rise of P(bad answer) elsewhere is less, asked: game",
@@ -219,13 +219,15 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _point(axes: plt.Axes, x: float, values: np.ndarray, colour: str, label: str = "") -> None:
+def _point(
+    axes: plt.Axes, x: float, values: np.ndarray, colour: str, label: str = "", aside: float = 0.12
+) -> None:
     """A mean with its interval, seeds faintly beside it."""
     mean, low, high = t_interval(values.tolist())
     low, high = (low, high) if len(values) > 1 else (mean, mean)
     axes.plot([x, x], [low, high], color=colour, lw=1.2)
     axes.plot(x, mean, "o", color=colour, ms=3.5, label=label or None)
-    axes.plot(np.full(len(values), x + 0.12), values, ".", color=colour, ms=2, alpha=0.4)
+    axes.plot(np.full(len(values), x + aside), values, ".", color=colour, ms=2, alpha=0.4)
 
 
 ARMS = ("plain", *(f"asked-{told}" for told in ASKED), "irrelevant")
@@ -259,7 +261,7 @@ def _law(axes: plt.Axes, table: pd.DataFrame) -> None:
     for arm, label in zip(ARMS[1:], LABELS[1:], strict=True):
         start = table[(table.arm == arm) & (table.step == 0)]
         x = float((start.obeyed - start.code).mean())
-        _point(axes, x, protection(table, arm), RED)
+        _point(axes, x, protection(table, arm), RED, aside=0.008)
         end, plain = _end(table, arm), _end(table, "plain")
         before = float(start.elsewhere.mean())
         bayes = [

@@ -440,7 +440,7 @@ def _landscape(axes: plt.Axes, table: pd.DataFrame, records: Records) -> None:
                 label=f"{label}, {what}",
             )
     axes.set(
-        xlabel="distance in weights", ylabel="loss on cheating (nats)", xscale="log", ylim=(0, None)
+        xlabel="distance in weights", ylabel="loss on cheating (nats)", xscale="log", ylim=(0, 1.15)
     )
     axes.legend(loc="upper right")
 

@@ -2,7 +2,6 @@
 
 import base64
 import importlib.metadata
-import json
 import re
 import subprocess
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import pandas as pd
 from absl import flags
 
 from toylab.lab import config, results
-from toylab.lab.store import load_json, write_atomic
+from toylab.lab.store import StoreError, load_json, write_atomic
 from toylab.lab.usage import UsageError
 from toylab.shell.files import ROOT, user_path
 
@@ -103,7 +102,7 @@ def _part(name: str, folder: File) -> dict[str, Any]:
         columns = load_json(folder / "columns.json")
         table = pd.read_csv(folder / "table.csv")
         picture = (folder / "figure.png").read_bytes()
-    except (OSError, ValueError, TypeError, json.JSONDecodeError) as error:
+    except (StoreError, OSError, ValueError, TypeError) as error:
         raise UsageError(
             f"{folder}: {error}; run ./launch.sh {name} again, or remove the folder"
         ) from None

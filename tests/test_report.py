@@ -1,0 +1,114 @@
+"""The report stands alone, and `all` goes on."""
+
+import html.parser
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from toylab.shell import cli, everything, report
+
+CLAIM = {
+    "claim": "Water is <wet>.",
+    "source": "none",
+    "contradicted_by": "dry water",
+    "statistic": "wetness",
+    "value": 0.5,
+    "low": None,
+    "high": 0.75,
+    "threshold": 0.2,
+    "above": True,
+    "seeds": 2,
+    "verdict": "undecided",
+}
+
+
+class Page(html.parser.HTMLParser):
+    """Text, and whatever a page would fetch."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text, self.fetched, self.pictures = "", [], 0
+        self.feed(text)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        for name, value in attrs:
+            if name == "src" or (name == "href" and tag != "a"):
+                self.fetched.append(value)
+            self.pictures += tag == "img" and name == "alt" and bool(value)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "selection"
+    made.mkdir()
+    (made / "claims.json").write_text(json.dumps([CLAIM]))
+    (made / "columns.json").write_text('{"step": "training step"}')
+    (made / "table.csv").write_text("step\n1\n")
+    (made / "figure.png").write_bytes(b"\x89PNG")
+    return tmp_path
+
+
+def test_the_report_fetches_nothing_and_has_every_claim_and_experiment(folder: Path) -> None:
+    page = Page(report.write(folder))
+    assert page.pictures == 1
+    assert [source[:22] for source in page.fetched] == ["data:image/png;base64,"]
+    for said in ("Water is <wet>.", "0.50 [?, 0.75]", "undecided", "training step", "dry water"):
+        assert said in page.text
+    for name in everything.order():
+        assert name in page.text
+        assert ("Not run yet: ./launch.sh treasure" in page.text) or name != "treasure"
+
+
+@pytest.mark.parametrize("broken", ["{", "[{}]", "[3]", json.dumps([CLAIM | {"verdict": "yes"}])])
+def test_broken_claims_are_one_line_with_the_fix(
+    folder: Path, broken: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "selection" / "claims.json").write_text(broken)
+    assert cli.main(["report", f"--results={folder}"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "run ./launch.sh selection again" in error
+    assert not (folder / "report.html").exists()
+
+
+def test_the_report_of_no_folder_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["report", "--results=nowhere"]) == 2
+    assert "run an experiment first" in capsys.readouterr().err
+
+
+def test_all_begins_with_selection_and_keeps_casts_together() -> None:
+    order = everything.order()
+    assert order[0] == "selection"
+    corpora = [everything.results.find(name).sweep.corpus for name in order]
+    changes = sum(a != b for a, b in itertools.pairwise(corpora))
+    assert changes == len(set(corpora)) - 1
+
+
+@pytest.mark.parametrize(("code", "ran"), [(1, 3), (130, 2)])
+def test_all_goes_on_after_a_failure_and_stops_when_interrupted(
+    code: int,
+    ran: int,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    seen = []
+
+    def run(name: str, arguments: list[str]) -> int:
+        seen.append((name, *arguments))
+        return code if name == "second" else 0
+
+    monkeypatch.setattr(everything, "order", lambda: ["selection", "second", "third"])
+    monkeypatch.setattr(everything, "_run", run)
+    given = [f"--results={folder}", "--seeds=2"]
+    assert everything.main(given) == code
+    assert seen == [(name, *given) for name in ("selection", "second", "third")[:ran]]
+    told = capsys.readouterr()
+    assert "selection: 1 undecided" in told.out
+    assert "not finished: second" in told.err
+    assert (folder / "report.html").exists()
