@@ -62,7 +62,7 @@ def seconds_a_unit(folder: File) -> float:
 
 
 def cost(folder: File) -> str:
-    """What the experiment takes from nothing, in words, from when at least half of it ran."""
+    """What the experiment takes from nothing, in words, from when a quarter or more of it ran."""
     file = folder / "cost.json"
     if not file.exists():
         return "not measured yet"

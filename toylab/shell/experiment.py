@@ -107,7 +107,7 @@ def _run(
     seconds = time.monotonic() - began
     complete = len(records.seeds()) == sweep.seeds
     whole = sum(leg.units for leg in execute.plan(sweep, labs, runs / "nothing yet"))
-    if complete and 2 * units >= whole:
+    if complete and 4 * units >= whole:
         cost = {"seconds": round(seconds), "units": units, "whole": whole}
         write_json(out / "cost.json", cost)
     for claim in analysis.claims:
