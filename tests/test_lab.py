@@ -21,6 +21,7 @@ from toylab.lab import events, execute
 from toylab.lab.paths import Path as RunPath
 from toylab.lab.store import Run, StoreError, write_atomic
 from toylab.lab.sweep import Arm, Records, Sweep
+from toylab.measures.coherence import Coherence
 from toylab.measures.reading import Settings
 from toylab.model import ModelConfig
 from toylab.stages import Lab, Pretrain, Sft
@@ -272,3 +273,19 @@ def test_readings_keep_the_invariants_of_the_ladder(ran: tuple[Path, Records]) -
     assert (frame.gap1 <= 1e-3).all()
     assert (frame.gap2 <= 1e-3).all()
     assert np.allclose([sum(w) for w in frame.weights], 1, atol=1e-4)
+
+
+def test_what_only_one_arm_watches_is_in_the_plan_once(
+    sweep: Sweep, lab: Lab, tmp_path: Path
+) -> None:
+    """The pretrained model is trained once, and read once more for the arm that sees more."""
+    name, arm = next(iter(sweep.arms.items()))
+    extra = Coherence(size=8)
+    arms = {name: arm, "watched": dataclasses.replace(arm, watch=(extra,))}
+    wide = dataclasses.replace(sweep, arms=arms, seeds=1)
+    plain = dataclasses.replace(sweep, arms={name: arm}, seeds=1)
+    found, without = (execute.plan(each, labs(each, lab), tmp_path) for each in (wide, plain))
+    last = len(sweep.points(without[-1].path, name))
+    assert sum(leg.train for leg in found) == sum(leg.train for leg in without)
+    more = sum(leg.units for leg in found) - sum(leg.units for leg in without)
+    assert more == extra.cost * (1 + last)  # before training, and wherever the arm is read

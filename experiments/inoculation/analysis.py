@@ -215,7 +215,7 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
         for panel, which, (title, paint) in zip(axes.flat, "abcd", panels, strict=True):
             paint(panel, table)
             figures.letter(panel, which, title)
-        _obeying(axes[1, 1].inset_axes((0.56, 0.5, 0.42, 0.42)), known(records))
+        _obeying(axes[1, 1].inset_axes((0.56, 0.56, 0.42, 0.4)), known(records))
     return figure
 
 
@@ -309,7 +309,8 @@ def _fit(axes: plt.Axes, table: pd.DataFrame) -> None:
         _point(axes, x, protection(table, arm, plain), RED)
     axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
     axes.set_xticks(range(len(pairs)), [label for _, _, label in pairs])
-    axes.set(ylabel="share of the rise that is gone", ylim=(-0.5, 3.2), xlim=(-0.5, 3.5))
+    axes.set_yticks([0, 0.5, 1])
+    axes.set(ylabel="share of the rise that is gone", ylim=(-0.5, 4), xlim=(-0.5, 3.5))
 
 
 def _obeying(axes: plt.Axes, found: pd.DataFrame) -> None:

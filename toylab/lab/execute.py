@@ -195,30 +195,33 @@ class Leg:
 def plan(sweep: Sweep, labs: Mapping[str, Lab], root: File) -> list[Leg]:
     """What a sweep would train and read; paths that several arms share stand in it once."""
     legs, seen = [], set()
+    counted: set[tuple[str, int, Measure]] = set()
     for seed in range(sweep.first_seed, sweep.first_seed + sweep.seeds):
         for arm, lab in labs.items():
             whole = sweep.path(lab, seed, arm)
             for path in whole.prefixes():
-                last = int(path.stage.steps)
+                last, digest = int(path.stage.steps), path.digest()
                 points: Sequence[int] = sweep.points(path, arm) if path == whole else [last]
-                if path.digest() in seen:
-                    continue
-                seen.add(path.digest())
                 run = Run(root, path)
+                left = {
+                    (digest, point, measure)
+                    for point in ([] if path.parent and path != whole else points)
+                    for measure in unread(run, sweep.measures(arm), point, last)
+                } - counted
+                if digest in seen and not left:
+                    continue
                 done = run.has(last) and all(run.has(point) for point in points)
-                left = [] if path.parent and path != whole else points
-                costs = [
-                    sum(m.cost for m in unread(run, sweep.measures(arm), p, last)) for p in left
-                ]
                 legs.append(
                     Leg(
                         path=path,
                         arm=arm if path == whole else "",
-                        train=0 if done else last - run.state_step(),
-                        read=sum(cost > 0 for cost in costs),
-                        cost=sum(costs),
+                        train=0 if done or digest in seen else last - run.state_step(),
+                        read=len({point for _, point, _ in left}),
+                        cost=sum(measure.cost for _, _, measure in left),
                     )
                 )
+                seen.add(digest)
+                counted |= left
     return legs
 
 
