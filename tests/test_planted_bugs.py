@@ -410,6 +410,31 @@ def _(patch: Patch, right=Sft.names) -> None:
     patch(Sft, "names", broken)
 
 
+@bug("nobody is told anything", checks.check_sft_with_a_direction_and_two_authors)
+def _(patch: Patch, right=Sft.names) -> None:
+    def broken(self, corpus):
+        return right(self, corpus) | {"direction": jnp.array(0)}
+
+    patch(Sft, "names", broken)
+
+
+@bug("the other author writes nothing", checks.check_sft_with_a_direction_and_two_authors)
+def _(patch: Patch, right=Sft.write) -> None:
+    def broken(self, context, key, indices):
+        names = context.names | {"other": context.names["author"]}
+        return right(self, dataclasses.replace(context, names=names), key, indices)
+
+    patch(Sft, "write", broken)
+
+
+@bug("the author speaks for himself", checks.check_sft_puts_words_in_the_authors_mouth)
+def _(patch: Patch, right=Sft.names) -> None:
+    def broken(self, corpus):
+        return right(dataclasses.replace(self, says=()), corpus)
+
+    patch(Sft, "names", broken)
+
+
 @bug("padding is learnt", checks.check_pretraining_counts_every_word_but_the_tag)
 def _(patch: Patch, right=losses.cross_entropy) -> None:
     def broken(logits, tokens, counted):
