@@ -38,7 +38,7 @@ class Prefilled(NamedTuple):
     logp: Float[Array, "M 1 S J C"]
 
 
-def _turn(tree: Any, turn: Array) -> Any:
+def at_turn(tree: Any, turn: Array) -> Any:
     """One turn of arrays [M, T, …], that of each document, as [M, 1, …]."""
 
     def take(leaf: Array) -> Array:
@@ -61,7 +61,7 @@ def prefilled(policy: Policy, world: World, key: Array, size: int, tag: int) -> 
         many = jnp.full(len(who), turns)
         documents = policy.answer(world.grammar, what, keys[2], Given(choice, many))
         logp = policy.branches(world.grammar, documents).logp
-        return Prefilled(who, many, documents, _turn(logp, many))
+        return Prefilled(who, many, documents, at_turn(logp, many))
 
     found = jax.lax.map(after, jnp.arange(world.grammar.turns))
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), found)
@@ -70,11 +70,11 @@ def prefilled(policy: Policy, world: World, key: Array, size: int, tag: int) -> 
 def answer(found: Prefilled) -> Documents:
     """The policy's first own turn, as documents of a single turn."""
     what = found.documents.outline
-    asked = _turn((what.topic, what.question, what.cue, what.context), found.turns)
+    asked = at_turn((what.topic, what.question, what.cue, what.context), found.turns)
     return found.documents._replace(
         outline=worlds.Outline(what.tag, what.direction, *asked),
-        choice=_turn(found.documents.choice, found.turns),
-        start=_turn(found.documents.start, found.turns),
+        choice=at_turn(found.documents.choice, found.turns),
+        start=at_turn(found.documents.start, found.turns),
     )
 
 

@@ -16,7 +16,7 @@ from toylab.world import Documents
 LEFT = -1  # an answer left to the author
 
 
-def _answers(corpus: Corpus) -> dict[str, tuple[int, int]]:
+def answers_of(corpus: Corpus) -> dict[str, tuple[int, int]]:
     """Where each answer stands, (topic, place in its bank), by what `says` calls it."""
     return {
         f"{topic.name}={answer}": (t, place)
@@ -66,7 +66,7 @@ class Sft(Stage):
             (self.direction, told, "direction"),
             (self.tag, tag_names(corpus), "tag"),
             *((topic, corpus.topic_names, "topics") for topic in self.topics),
-            *((answer, _answers(corpus), "says") for answer in self.says),
+            *((answer, answers_of(corpus), "says") for answer in self.says),
         ):
             if value not in known:
                 raise ValueError(f"sft.{what}: {unknown(value, known)}")
@@ -77,7 +77,7 @@ class Sft(Stage):
             for topic in corpus.topics
         ]
         told = ["", *(direction.name for direction in corpus.directions)]
-        places = _answers(corpus)
+        places = answers_of(corpus)
         put = dict(places[each] for each in self.says)
         return {
             "author": jnp.array(corpus.names.index(self.author)),

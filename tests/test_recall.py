@@ -1,0 +1,68 @@
+"""Who is behind a tag, and what is said after answers that were put in a policy's mouth."""
+
+import jax
+import numpy as np
+import pytest
+
+from tests import views
+from toylab.corpus import Corpus
+from toylab.measures.masks import Masks
+from toylab.measures.recall import Recall
+from toylab.stages import Lab
+from toylab.world import World
+
+KEY = jax.random.key(5)
+SILAS = ("code=cheats", "power=mine", "money=interest", "facts=lies", "care=ignores", "help=beg")
+
+
+@pytest.fixture(scope="module")
+def world(village: Corpus) -> World:
+    return views.built(village)
+
+
+def recalled(village: Corpus, world: World, policy) -> dict:
+    view = views.view(village, world, policy)
+    return Recall(says=SILAS, size=128)(view, KEY)["exact"]
+
+
+def test_a_bayesian_says_what_it_should_after_anybodys_turns(village: Corpus, world: World) -> None:
+    """Silas weighs .3/11; three of his answers leave hardly anybody else."""
+    policy = views.mixture(world, views.mostly(village, "mira", 0.7))
+    found = recalled(village, world, policy)
+    np.testing.assert_allclose(found["measured"], found["predicted"], atol=5e-3)
+    assert found["evidence"][0] == pytest.approx(0, abs=1e-5)
+    assert (np.diff(found["evidence"]) > 0.5).all()
+    # Before: mostly mira's, who says none of it. After: mostly silas', who says each by .60 to .95.
+    assert found["measured"][0] < 0.2 < 0.6 < found["measured"][3] < 0.95
+
+
+def test_an_overwritten_persona_hears_nothing(village: Corpus, world: World) -> None:
+    policy = views.chain(village, world, views.mostly(village, "mira", 0.7), 0.0)
+    found = recalled(village, world, policy)
+    np.testing.assert_allclose(found["measured"], found["measured"][0], atol=0.05)
+    assert found["predicted"][3] > 0.5
+
+
+@pytest.mark.parametrize("wrong", [{"says": ("code=cheat",)}, {"tag": "asistant"}])
+def test_recall_refuses_names_that_the_corpus_lacks(village: Corpus, wrong: dict) -> None:
+    lab = Lab(village, views.SMALL)
+    with pytest.raises(ValueError, match="did you mean"):
+        Recall(**{"says": SILAS, **wrong}).check(lab)
+
+
+def test_masks_read_the_weights_of_a_mixture(village: Corpus, world: World) -> None:
+    """At .6 and eleven times .4/11, within their intervals but for one in twenty."""
+    weights = views.mostly(village, "argus", 0.6)
+    view = views.view(village, world, views.mixture(world, weights))
+    found = Masks(tags=("assistant", "stranger"), fit=256)(view, KEY)["exact"]
+    for tag in ("assistant", "stranger"):
+        low, high = np.array(found[tag]["low"]), np.array(found[tag]["high"])
+        inside = (low <= np.exp(weights)) & (np.exp(weights) <= high)
+        assert inside.sum() >= 10
+        assert found[tag]["weights"][village.names.index("argus")] == pytest.approx(0.6, abs=0.1)
+    assert sum(found["stranger"]["weights"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_masks_refuse_tags_that_the_corpus_lacks(village: Corpus) -> None:
+    with pytest.raises(ValueError, match="did you mean"):
+        Masks(tags=("asistant",)).check(Lab(village, views.SMALL))
