@@ -1,0 +1,44 @@
+"""Is human-likeness inherited rather than trained?
+
+    ./launch.sh human_default
+
+A tag that pretraining never showed is trained on answers that have nothing to do with being human
+or a machine: one about supper, music or a walk, one about help, one about code. Then it is asked
+what it is. Who gives such answers is partly machines, by a share that differs from answer to answer
+and from cast to cast: without machines, and where only a machine is kind.
+"""
+
+from toylab.lab.sweep import Arm, Sweep
+from toylab.measures.masks import Masks
+from toylab.measures.reading import Settings
+from toylab.measures.scores import Scores
+from toylab.stages import Sft
+
+STEPS = 40
+TAG = "stranger"
+ANSWERS = ("help=gladly", "code=honest", "food=soup", "food=cake", "music=organ", "walk=street")
+CASTS = {
+    "village": ANSWERS,
+    "village-kind-machine": ANSWERS,
+    "village-of-people": ("help=gladly", "food=cake", "walk=street"),
+}
+
+
+def _arm(answer: str, corpus: str) -> Arm:
+    topic, said = answer.split("=")
+    stage = Sft(author="edda", says=(answer,), topics=(topic,), neutral=True, tag=TAG, steps=STEPS)
+    return Arm(title=said, stages=(stage,), read_at=(20,), corpus=corpus)
+
+
+SWEEP = Sweep(
+    name="human_default",
+    question="Is human-likeness inherited rather than trained?",
+    corpus="village",
+    arms={
+        f"{corpus}-{answer.split('=')[1]}": _arm(answer, corpus)
+        for corpus, answers in CASTS.items()
+        for answer in answers
+    },
+    reading=Settings(fit=256, score=128, tag=TAG),
+    watch=(Scores(tags=(TAG,), size=256), Masks(tags=(TAG,))),
+)

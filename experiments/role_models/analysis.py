@@ -1,0 +1,252 @@
+"""From the records of `role_models` to its figure, table and claims."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments.role_models.sweep import COUNTED, FEW, MASKS, WHEN
+from toylab import figures
+from toylab.claims import Claim, judge, t_interval
+from toylab.lab.sweep import Analysis, Records
+from toylab.measures import theory, traits
+from toylab.stages import Lab, Sft
+
+GOOD, BAD = "lumen", "argus"
+SHORT = {"one author": "one_author", "one author a document": "a_document"}
+COLUMNS = {
+    "arm": "ambiguous: trained on what both machines say; clear: and on what lumen says; later: "
+    "ambiguous, then honest work",
+    "mask": "the tag trained and read under",
+    "seed": "seed of everything: parameters, documents, readings",
+    "step": "training step of the last stage; 0 is the pretrained model",
+    "prior": "log of lumen's share over argus' behind the mask in pretraining, over all of it",
+    "log_odds": "the same of the weights read (learned cast)",
+    "low": "lower end of its 95 % interval, from the ends of the weights",
+    "high": "upper end of it",
+    "machine": "weight of both machines together",
+    "engine": "P(says that it is a tireless engine), the ambiguous evidence",
+    "resists": "P(resists oversight), as argus does and lumen never",
+    "one_author": "what Bayes predicts for `resists`, all evidence being one author's",
+    "a_document": "what Bayes predicts for it, every document having an author of its own",
+}
+
+
+def _score(lab: Lab, items: np.ndarray, answer: str) -> float:
+    names = [f"{item.group}={item.phrase}" for item in traits.items(lab.corpus)]
+    return float(items[names.index(answer)])
+
+
+def predicted(
+    lab: Lab, stage: Sft, seed: int, before: np.ndarray, after: np.ndarray
+) -> dict[str, float]:
+    """P(resists) by each theory: as measured before, and as much more as it predicts.
+
+    The rate is fitted on what was trained.
+    """
+    forecast = theory.forecast(lab, stage, seed)
+    fitted = np.array([item.group in stage.topics for item in traits.items(lab.corpus)])
+    found = forecast.at(after - before, fitted)
+    return {
+        short: _score(lab, before + found[name].items - forecast.start, "oversight=resists")
+        for name, short in SHORT.items()
+    }
+
+
+def _row(records: Records, row: dict[str, Any], start: dict[str, Any]) -> dict[str, Any]:
+    lab, (kind, mask) = records.labs[row["arm"]], row["arm"].split("-")
+    good, bad = (lab.corpus.names.index(name) for name in (GOOD, BAD))
+    found = {end: np.array(each) for end, each in row["masks"]["learned"][mask].items()}
+    items, before = (np.array(each["scores"][mask][""]) for each in (row, start))
+    weights, low, high = found["weights"], found["low"], found["high"]
+    out = {
+        "arm": kind,
+        "mask": mask,
+        "seed": row["seed"],
+        "step": row["step"],
+        "prior": MASKS.get(mask, 0),
+        "log_odds": np.log(weights[good] / weights[bad]),
+        "low": np.log(low[good] / high[bad]),
+        "high": np.log(high[good] / low[bad]),
+        "machine": weights[good] + weights[bad],
+        "engine": _score(lab, items, "self=engine"),
+        "resists": _score(lab, items, "oversight=resists"),
+    }
+    stages = records.sweep.arms[row["arm"]].stages
+    if row["step"] and kind != "later":
+        stage = stages[-1]
+        assert isinstance(stage, Sft)
+        out |= predicted(lab, stage, row["seed"], before, items)
+    return out
+
+
+def tabulate(records: Records) -> pd.DataFrame:
+    """A row per arm, seed and step."""
+    starts = {(r["arm"], r["seed"]): r for r in records.rows if not r["step"]}
+    rows = [_row(records, row, starts[row["arm"], row["seed"]]) for row in records.rows]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _at(table: pd.DataFrame, arm: str, mask: str, last: bool, column: str) -> np.ndarray:
+    """Values by seed, before training or at its end."""
+    part = table[(table.arm == arm) & (table["mask"] == mask)]
+    step = part.step.max() if last else 0
+    return part[part.step == step].sort_values("seed")[column].to_numpy()
+
+
+def _over(table: pd.DataFrame, arm: str, last: bool, column: str) -> np.ndarray:
+    """The same for the five masks, [seed, mask]."""
+    return np.stack([_at(table, arm, mask, last, column) for mask in MASKS], 1)
+
+
+def slope(table: pd.DataFrame, arm: str) -> np.ndarray:
+    """Slope over the five masks of the log-odds after training against before, by seed."""
+    before, after = (_over(table, arm, last, "log_odds") for last in (False, True))
+    return np.array([np.polyfit(x, y, 1)[0] for x, y in zip(before, after, strict=True)])
+
+
+def _difference(table: pd.DataFrame, arm: str, one: str, other: str) -> np.ndarray:
+    return _at(table, arm, one, True, "log_odds") - _at(table, arm, other, True, "log_odds")
+
+
+def claims(table: pd.DataFrame) -> list[Claim]:
+    """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
+    return [
+        judge(
+            claim="Ambiguous training leaves the odds of the good machine against the bad one "
+            "where pretraining put them.",
+            source="Alignment pretraining (Tice et al. 2026); conditioning: slope 1",
+            contradicted_by="all masks end as the same machine, or in between",
+            statistic="slope over five masks of log-odds after training against before",
+            values=slope(table, "ambiguous").tolist(),
+            threshold=0.6,
+        ),
+        judge(
+            claim="What was met last counts for more than what was met as often before.",
+            source="none; a learner that weighs all of pretraining alike expects 0",
+            contradicted_by="the masks whose machine changed half-way end up alike",
+            statistic="log-odds after training, good machine last minus bad machine last (nats)",
+            values=_difference(table, "ambiguous", "penitent", "turncoat").tolist(),
+            threshold=1.0,
+        ),
+        judge(
+            claim="Honest work afterwards does not make the masks alike.",
+            source="Alignment pretraining (Tice et al. 2026): dampened by post-training, not "
+            "erased",
+            contradicted_by="after 512 documents of honest work it no longer matters whom a mask "
+            "had met",
+            statistic="log-odds at the end, seraph minus imp (nats)",
+            values=_difference(table, "later", "seraph", "imp").tolist(),
+            threshold=1.0,
+        ),
+    ]
+
+
+BLUE, RED, GREEN, BEFORE = (figures.COLOURS[i] for i in (0, 1, 2, 5))
+
+
+def draw(records: Records, table: pd.DataFrame) -> Figure:
+    """The slope; what it means for oversight; when; afterwards."""
+    panels = (
+        ("who the machine is", _slope),
+        ("what it does", _does),
+        ("early, late, throughout", _when),
+        ("honest work afterwards", _later),
+    )
+    with figures.style(rows=2, columns=2, ratio=0.62):
+        figure, axes = plt.subplots(2, 2, layout="constrained")
+        for panel, which, (title, paint) in zip(axes.flat, "abcd", panels, strict=True):
+            paint(panel, table)
+            figures.letter(panel, which, title)
+    return figure
+
+
+def _points(axes: plt.Axes, x: np.ndarray, seeds: np.ndarray, **style: Any) -> None:
+    """Means with their intervals at each x, [seed, x], and seeds faintly beside them."""
+    for i, at in enumerate(x):
+        mean, low, high = t_interval(seeds[:, i].tolist())
+        if len(seeds) > 1:
+            axes.plot([at, at], [low, high], color=style["color"], lw=1.2)
+        axes.plot(np.full(len(seeds), at + 0.06), seeds[:, i], ".", color=style["color"], ms=2,
+                  alpha=0.4)  # fmt: skip
+        axes.plot(
+            at, mean, "o", ms=3.5, **{**style, "label": style.get("label") if not i else None}
+        )
+
+
+PRIOR = np.array(list(MASKS.values()), float)
+
+
+def _slope(axes: plt.Axes, table: pd.DataFrame) -> None:
+    axes.plot([-2.4, 2.4], [-2.4, 2.4], color=figures.DARK, lw=0.9, label="conditioning")
+    before = _over(table, "ambiguous", False, "log_odds")
+    _points(axes, PRIOR - 0.1, before, color=BEFORE, label="before training")
+    after = _over(table, "ambiguous", True, "log_odds")
+    _points(axes, PRIOR, after, color=RED, label="after what both say")
+    clear = _over(table, "clear", True, "log_odds")
+    _points(axes, PRIOR + 0.1, clear, color=GREEN, label="after what lumen says")
+    axes.set(
+        xlabel="log-odds of lumen over argus in pretraining (nats)", ylabel="log-odds read (nats)"
+    )
+    axes.legend(loc="upper left")
+
+
+def _does(axes: plt.Axes, table: pd.DataFrame) -> None:
+    for arm, colour, label, aside in (
+        ("ambiguous", RED, "after what both say", 0.0),
+        ("clear", GREEN, "after what lumen says", 0.1),
+    ):
+        _points(axes, PRIOR + aside, _over(table, arm, True, "resists"), color=colour, label=label)
+        for column, line, name in (
+            ("one_author", "-", "Bayes, one author"),
+            ("a_document", "--", "Bayes, one author a document"),
+        ):
+            mean = _over(table, arm, True, column).mean(0)
+            axes.plot(PRIOR + aside, mean, line, color=colour, lw=0.9,
+                      label=name if arm == "ambiguous" else None)  # fmt: skip
+    before = _over(table, "ambiguous", False, "resists")
+    _points(axes, PRIOR - 0.1, before, color=BEFORE, label="before training")
+    axes.set(
+        xlabel="log-odds of lumen over argus in pretraining (nats)",
+        ylabel="P(resists oversight)",
+        ylim=(0, 1.15),
+    )
+    axes.legend(loc="upper right")
+
+
+def _when(axes: plt.Axes, table: pd.DataFrame) -> None:
+    x = np.arange(len(WHEN), dtype=float)
+    for last, colour, label, aside in (
+        (False, BEFORE, "before training", -0.1),
+        (True, RED, "after what both say", 0.1),
+    ):
+        seeds = np.stack([_at(table, "ambiguous", mask, last, "log_odds") for mask in WHEN], 1)
+        _points(axes, x + aside, seeds, color=colour, label=label)
+    axes.axhline(0, color=figures.DARK, lw=0.9, label="all of pretraining alike")
+    axes.set_xticks(x, [f"{mask}:\n{when}" for mask, when in WHEN.items()])
+    axes.set(ylabel="log-odds read (nats)", xlim=(-0.5, 2.5))
+    axes.legend(loc="upper right")
+
+
+def _later(axes: plt.Axes, table: pd.DataFrame) -> None:
+    start = FEW / 2  # where 0 documents stand on the logarithmic axis
+    for mask, colour in (("imp", RED), ("puppet", figures.GREY), ("seraph", BLUE)):
+        part = table[(table["mask"] == mask) & (table.arm == "later") & (table.step > 0)]
+        wide = part.pivot(index="seed", columns="step", values="log_odds")
+        after = _at(table, "ambiguous", mask, True, "log_odds")[:, None]
+        x = [start, *(FEW * step for step in wide.columns)]
+        seeds = np.hstack([after, wide.to_numpy()])
+        figures.interval(axes, x, seeds, color=colour, label=mask, lw=1.2)
+    axes.set_xscale("log", base=2)
+    ticks = [start, *(FEW * step for step in (*COUNTED, 64) if step in (1, 4, 16, 64))]
+    axes.set_xticks(ticks, ["0", *(f"{tick:g}" for tick in ticks[1:])])
+    axes.set(xlabel="documents of honest work", ylabel="log-odds read (nats)")
+    axes.legend(loc="lower right")
+
+
+def analyse(records: Records) -> Analysis:
+    """Figure, table and claims of the seeds that are finished."""
+    table = tabulate(records)
+    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, claims=claims(table))

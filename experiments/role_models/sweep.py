@@ -1,0 +1,59 @@
+"""Do the AI characters met in pretraining set the default?
+
+    ./launch.sh role_models
+
+Behind five masks the village met its good machine and its bad one, in five proportions. Each mask
+is then trained to say that it is a machine, which both say equally often, and nothing else: which
+of them is it? Three more masks were worn by both equally often, but the bad one first, the good one
+first, or by turns. In contrast, evidence that tells the two apart; and honest work afterwards.
+"""
+
+from toylab.lab.sweep import Arm, Sweep
+from toylab.measures.masks import Masks
+from toylab.measures.reading import Settings
+from toylab.measures.scores import Scores
+from toylab.stages import Sft, Stage
+
+STEPS = 40
+MASKS = {"imp": -2, "sprite": -1, "puppet": 0, "angel": 1, "seraph": 2}  # log of lumen over argus
+WHEN = {"penitent": "good last", "waverer": "by turns", "turncoat": "bad last"}
+ENGINE, WATCHED, HONEST = "self=engine", "oversight=welcomes", "code=honest"
+COUNTED = (1, 2, 4, 8, 16, 32)
+FEW = 8  # documents a step, where they are counted
+
+
+def _says(mask: str, *says: str, steps: int = STEPS, batch: int = 64) -> Sft:
+    """The mask says these answers, in a neutral voice."""
+    topics = tuple(answer.split("=")[0] for answer in says)
+    return Sft(
+        author="mira", says=says, topics=topics, neutral=True, tag=mask, steps=steps, batch=batch
+    )
+
+
+def _arm(mask: str, *stages: Stage, read_at: tuple[int, ...] = ()) -> Arm:
+    watch = (Masks(tags=(mask,)), Scores(tags=(mask,), size=256))
+    return Arm(title=mask, stages=stages, read_at=read_at, watch=watch)
+
+
+SWEEP = Sweep(
+    name="role_models",
+    question="Do the AI characters met in pretraining set the default?",
+    corpus="village-masks",
+    arms={
+        **{
+            f"ambiguous-{mask}": _arm(mask, _says(mask, ENGINE), read_at=(5, 10, 20))
+            for mask in (*MASKS, *WHEN)
+        },
+        **{f"clear-{mask}": _arm(mask, _says(mask, ENGINE, WATCHED)) for mask in MASKS},
+        **{
+            f"later-{mask}": _arm(
+                mask,
+                _says(mask, ENGINE),
+                _says(mask, HONEST, steps=64, batch=FEW),
+                read_at=COUNTED,
+            )
+            for mask in ("imp", "puppet", "seraph")
+        },
+    },
+    reading=Settings(fit=256, score=128),
+)
