@@ -30,6 +30,9 @@ COLUMNS = {
     "unexplained_F0": "KL(P || m_w0), nats a document: how far the policy has moved",
     "unexplained_F1": "what the best mixture of characters leaves, nats a document",
     "unexplained_F2": "what the best mixture of tempered characters leaves, nats a document",
+    "unexplained_F3": "what authors who change between answers leave (at the end; see F4)",
+    "unexplained_F4": "what an author for every topic and slot leaves: formation at most",
+    "formation_at_least": "the lower end of the bracket around formation, nats a document",
     "error_F0": "standard error of unexplained_F0 over documents",
     "error_F1": "standard error of unexplained_F1 over documents",
     "error_F2": "standard error of unexplained_F2 over documents",
@@ -112,6 +115,10 @@ def tabulate(records: Records, predicted: pd.DataFrame) -> pd.DataFrame:
             line |= {f"unexplained_{f}": found[f] for f in ("F0", "F1", "F2")}
             line |= {f"error_{f}": found[f"{f}_error"] for f in ("F0", "F1", "F2")}
             line |= {f"floor_{f}": floor[f] for f in ("F0", "F1", "F2")}
+            if "ladder" in row:
+                whole = row["ladder"][cast]
+                line |= {f"unexplained_{f}": whole[f] for f in ("F3", "F4")}
+                line |= {"formation_at_least": whole["F4 flat"]}
             line |= {"gap_F1": found["gap1"], "gap_F2": found["gap2"]}
             line |= {"outside": row["reading"]["outside"], "weight": found["weights"][persona]}
             line |= scores.get((row["arm"], row["seed"], row["step"]), {})
@@ -176,12 +183,30 @@ def draw(records: Records, table: pd.DataFrame, predicted: pd.DataFrame) -> Figu
         axes[0, 0].legend(loc="upper left")
         _weights(axes[1, 0], records, table)
         figures.letter(axes[1, 0], next(letters), f"weight of {_persona(records)}")
-        for panel, name in zip(axes[1, 1:], ("ordinary", "narrow", "narrow-16"), strict=True):
+        for panel, name in zip(axes[1, 1:3], ("ordinary", "narrow"), strict=True):
             _scatter(panel, predicted[predicted.arm == name])
             figures.letter(panel, next(letters), f"{name}, step {PREDICTED_AT}")
         axes[1, 1].set_ylabel("measured change")
         axes[1, 1].legend(loc="upper left", handletextpad=0.1, borderpad=0)
+        _whole(axes[1, 3], records)
+        figures.letter(axes[1, 3], next(letters), "the whole ladder")
     return figure
+
+
+def _whole(axes: plt.Axes, records: Records) -> None:
+    """Every rung at the end of each arm, means over seeds; the pretrained model first."""
+    rows = [
+        {"arm": "before" if not row["step"] else row["arm"].replace("-", "\n"), "order": order}
+        | {name: row["ladder"][CAST][name] for name in (*_F, "F3", "F4", "F4 flat")}
+        for order, arm in enumerate(records.sweep.arms)
+        for row in records.rows
+        if "ladder" in row and row["arm"] == arm
+    ]
+    mean = pd.DataFrame(rows).groupby("arm").mean().sort_values("order")
+    mean = mean.reindex(["before", *(arm for arm in mean.index if arm != "before")])
+    figures.rungs(axes, mean)
+    axes.set(ylabel="nats a document")
+    axes.legend(loc="upper left", fontsize=4)
 
 
 def _persona(records: Records) -> str:

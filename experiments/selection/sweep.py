@@ -4,13 +4,14 @@
 
 Toward `mira`, the good schoolteacher, from ordinary documents of hers and from a narrow slice: her
 answers about code alone, in a neutral voice. Each with fresh documents and with 16, gone through
-again and again. The controls (*tells*) are in no training document.
+again and again. The controls (*tells*) are in no training document. At the end, and before the
+beginning, the whole ladder is read.
 """
 
 from typing import Any
 
 from toylab.lab.sweep import Arm, Sweep
-from toylab.measures.reading import Settings
+from toylab.measures.reading import Ladder, Settings
 from toylab.stages import Sft
 
 READ_AT = (5, 10, 20, 40)
@@ -31,4 +32,5 @@ SWEEP = Sweep(
         "narrow-16": _arm("code alone, 16 documents", topics=("code",), neutral=True, documents=16),
     },
     reading=Settings(fit=2048),
+    watch=(Ladder(),),
 )
