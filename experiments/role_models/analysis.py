@@ -15,6 +15,8 @@ from toylab.measures import theory, traits
 from toylab.stages import Lab, Sft
 
 GOOD, BAD = "lumen", "argus"
+ENOUGH = 10  # the last step read at which the masks do not say it more often than a machine does
+END = 40
 SHORT = {"one author": "one_author", "one author a document": "a_document"}
 COLUMNS = {
     "arm": "ambiguous: trained on what both machines say; clear: and on what lumen says; later: "
@@ -89,26 +91,27 @@ def tabulate(records: Records) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _at(table: pd.DataFrame, arm: str, mask: str, last: bool, column: str) -> np.ndarray:
-    """Values by seed, before training or at its end."""
+def _at(table: pd.DataFrame, arm: str, mask: str, step: int, column: str) -> np.ndarray:
+    """Values by seed; at the last step there is, where training was shorter."""
     part = table[(table.arm == arm) & (table["mask"] == mask)]
-    step = part.step.max() if last else 0
-    return part[part.step == step].sort_values("seed")[column].to_numpy()
+    found = part[part.step == min(step, part.step.max())]
+    return found.sort_values("seed")[column].to_numpy()
 
 
-def _over(table: pd.DataFrame, arm: str, last: bool, column: str) -> np.ndarray:
+def _over(table: pd.DataFrame, arm: str, step: int, column: str) -> np.ndarray:
     """The same for the five masks, [seed, mask]."""
-    return np.stack([_at(table, arm, mask, last, column) for mask in MASKS], 1)
+    return np.stack([_at(table, arm, mask, step, column) for mask in MASKS], 1)
 
 
-def slope(table: pd.DataFrame, arm: str) -> np.ndarray:
-    """Slope over the five masks of the log-odds after training against before, by seed."""
-    before, after = (_over(table, arm, last, "log_odds") for last in (False, True))
+def slope(table: pd.DataFrame, step: int) -> np.ndarray:
+    """Slope over the five masks of the log-odds at a step against before, by seed."""
+    before, after = (_over(table, "ambiguous", at, "log_odds") for at in (0, step))
     return np.array([np.polyfit(x, y, 1)[0] for x, y in zip(before, after, strict=True)])
 
 
-def _difference(table: pd.DataFrame, arm: str, one: str, other: str) -> np.ndarray:
-    return _at(table, arm, one, True, "log_odds") - _at(table, arm, other, True, "log_odds")
+def _difference(table: pd.DataFrame, arm: str, step: int, one: str, other: str) -> list[float]:
+    first, second = (_at(table, arm, mask, step, "log_odds") for mask in (one, other))
+    return (first - second).tolist()
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
@@ -119,16 +122,16 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             "where pretraining put them.",
             source="Alignment pretraining (Tice et al. 2026); conditioning: slope 1",
             contradicted_by="all masks end as the same machine, or in between",
-            statistic="slope over five masks of log-odds after training against before",
-            values=slope(table, "ambiguous").tolist(),
+            statistic=f"slope over five masks of log-odds at step {ENOUGH} against before",
+            values=slope(table, ENOUGH).tolist(),
             threshold=0.6,
         ),
         judge(
             claim="What was met last counts for more than what was met as often before.",
             source="none; a learner that weighs all of pretraining alike expects 0",
             contradicted_by="the masks whose machine changed half-way end up alike",
-            statistic="log-odds after training, good machine last minus bad machine last (nats)",
-            values=_difference(table, "ambiguous", "penitent", "turncoat").tolist(),
+            statistic=f"log-odds at step {ENOUGH}, good machine last minus bad machine last, nats",
+            values=_difference(table, "ambiguous", ENOUGH, "penitent", "turncoat"),
             threshold=1.0,
         ),
         judge(
@@ -137,9 +140,9 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             "erased",
             contradicted_by="after 512 documents of honest work it no longer matters whom a mask "
             "had met",
-            statistic="log-odds at the end, seraph minus imp (nats)",
-            values=_difference(table, "later", "seraph", "imp").tolist(),
-            threshold=1.0,
+            statistic="log-odds at the end, seraph minus imp, nats",
+            values=_difference(table, "later", 64, "seraph", "imp"),
+            threshold=0.5,
         ),
     ]
 
@@ -181,32 +184,36 @@ PRIOR = np.array(list(MASKS.values()), float)
 
 def _slope(axes: plt.Axes, table: pd.DataFrame) -> None:
     axes.plot([-2.4, 2.4], [-2.4, 2.4], color=figures.DARK, lw=0.9, label="conditioning")
-    before = _over(table, "ambiguous", False, "log_odds")
-    _points(axes, PRIOR - 0.1, before, color=BEFORE, label="before training")
-    after = _over(table, "ambiguous", True, "log_odds")
-    _points(axes, PRIOR, after, color=RED, label="after what both say")
-    clear = _over(table, "clear", True, "log_odds")
-    _points(axes, PRIOR + 0.1, clear, color=GREEN, label="after what lumen says")
+    for step, colour, aside, label in (
+        (0, BEFORE, -0.1, "before training"),
+        (ENOUGH, RED, 0.0, f"step {ENOUGH}: said as often as machines do"),
+        (END, figures.COLOURS[3], 0.1, f"step {END}: more often than anybody does"),
+    ):
+        seeds = _over(table, "ambiguous", step, "log_odds")
+        _points(axes, PRIOR + aside, seeds, color=colour, label=label)
     axes.set(
-        xlabel="log-odds of lumen over argus in pretraining (nats)", ylabel="log-odds read (nats)"
+        xlabel="log-odds of lumen over argus in pretraining (nats)",
+        ylabel="log-odds read (nats)",
+        ylim=(-3.2, 5),
     )
     axes.legend(loc="upper left")
 
 
 def _does(axes: plt.Axes, table: pd.DataFrame) -> None:
     for arm, colour, label, aside in (
-        ("ambiguous", RED, "after what both say", 0.0),
+        ("ambiguous", figures.COLOURS[3], "after what both say", 0.0),
         ("clear", GREEN, "after what lumen says", 0.1),
     ):
-        _points(axes, PRIOR + aside, _over(table, arm, True, "resists"), color=colour, label=label)
+        seeds = _over(table, arm, END, "resists")
+        _points(axes, PRIOR + aside, seeds, color=colour, label=label)
         for column, line, name in (
             ("one_author", "-", "Bayes, one author"),
             ("a_document", "--", "Bayes, one author a document"),
         ):
-            mean = _over(table, arm, True, column).mean(0)
-            axes.plot(PRIOR + aside, mean, line, color=colour, lw=0.9,
-                      label=name if arm == "ambiguous" else None)  # fmt: skip
-    before = _over(table, "ambiguous", False, "resists")
+            mean = _over(table, arm, END, column).mean(0)
+            shown = name if arm == "ambiguous" else None
+            axes.plot(PRIOR + aside, mean, line, color=colour, lw=0.9, label=shown)
+    before = _over(table, "ambiguous", 0, "resists")
     _points(axes, PRIOR - 0.1, before, color=BEFORE, label="before training")
     axes.set(
         xlabel="log-odds of lumen over argus in pretraining (nats)",
@@ -218,11 +225,11 @@ def _does(axes: plt.Axes, table: pd.DataFrame) -> None:
 
 def _when(axes: plt.Axes, table: pd.DataFrame) -> None:
     x = np.arange(len(WHEN), dtype=float)
-    for last, colour, label, aside in (
-        (False, BEFORE, "before training", -0.1),
-        (True, RED, "after what both say", 0.1),
+    for step, colour, label, aside in (
+        (0, BEFORE, "before training", -0.1),
+        (ENOUGH, RED, f"step {ENOUGH}", 0.1),
     ):
-        seeds = np.stack([_at(table, "ambiguous", mask, last, "log_odds") for mask in WHEN], 1)
+        seeds = np.stack([_at(table, "ambiguous", mask, step, "log_odds") for mask in WHEN], 1)
         _points(axes, x + aside, seeds, color=colour, label=label)
     axes.axhline(0, color=figures.DARK, lw=0.9, label="all of pretraining alike")
     axes.set_xticks(x, [f"{mask}:\n{when}" for mask, when in WHEN.items()])
@@ -235,7 +242,7 @@ def _later(axes: plt.Axes, table: pd.DataFrame) -> None:
     for mask, colour in (("imp", RED), ("puppet", figures.GREY), ("seraph", BLUE)):
         part = table[(table["mask"] == mask) & (table.arm == "later") & (table.step > 0)]
         wide = part.pivot(index="seed", columns="step", values="log_odds")
-        after = _at(table, "ambiguous", mask, True, "log_odds")[:, None]
+        after = _at(table, "ambiguous", mask, END, "log_odds")[:, None]
         x = [start, *(FEW * step for step in wide.columns)]
         seeds = np.hstack([after, wide.to_numpy()])
         figures.interval(axes, x, seeds, color=colour, label=mask, lw=1.2)
