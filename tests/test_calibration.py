@@ -1,0 +1,72 @@
+"""Probabilities beside what they should be."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import views
+from toylab.corpus import Corpus
+from toylab.measures.calibration import BINS, Calibration
+from toylab.stages import Lab
+from toylab.world import World
+
+KEY = jax.random.key(6)
+
+
+@pytest.fixture(scope="module")
+def world(village: Corpus) -> World:
+    return views.built(village)
+
+
+def found(village: Corpus, world: World, policy, tag: str) -> dict:
+    view = views.view(village, world, policy)
+    return Calibration(tags=(tag,), size=64)(view, KEY)
+
+
+def even(village: Corpus) -> jax.Array:
+    return jnp.log(jnp.full(len(village.names), 1 / len(village.names)))
+
+
+def test_an_exact_policy_is_off_by_nothing(village: Corpus, world: World) -> None:
+    result = found(village, world, views.mixture(world, even(village)), "someone")
+    part = result["tags"]["someone"]
+    np.testing.assert_allclose(part["off"], 0, atol=1e-5)
+    assert result["error"] == pytest.approx(0, abs=1e-5)
+    np.testing.assert_allclose(part["said"], part["exact"], atol=1e-2)
+    # It knows nothing at first, so forgetting costs nothing; after a turn it costs nats.
+    assert part["deaf"][0] == pytest.approx(0, abs=1e-5)
+    assert all(nats > 1 for nats in part["deaf"][1:])
+    assert len(part["branches"]) == BINS
+    assert sum(part["exact"]) < sum(part["branches"])
+
+
+def test_who_forgets_is_off_by_what_forgetting_costs(village: Corpus, world: World) -> None:
+    """An author drawn anew for every turn is exact within a turn and forgets the others."""
+    policy = views.chain(village, world, even(village), 0.0)
+    part = found(village, world, policy, "someone")["tags"]["someone"]
+    np.testing.assert_allclose(part["off"], part["deaf"], rtol=1e-4, atol=1e-5)
+
+
+def test_a_character_is_nearest_to_itself_and_by_its_own_name_exact(
+    village: Corpus, world: World
+) -> None:
+    policy = views.mixture(world, views.mostly(village, "edda", 1.0))
+    part = found(village, world, policy, "edda")["tags"]["edda"]
+    mine = village.names.index("edda")
+    assert part["from_author"][mine] == pytest.approx(0, abs=1e-4)
+    assert sorted(part["from_author"])[1] > 5  # nats a document, to the next
+    np.testing.assert_allclose(part["off"], 0, atol=1e-4)
+
+
+def test_overconfidence_is_an_error(village: Corpus, world: World) -> None:
+    """Under `someone` a policy that is always edda says .9 where it should say a twelfth of it."""
+    result = found(
+        village, world, views.mixture(world, views.mostly(village, "edda", 1.0)), "someone"
+    )
+    assert result["error"] > 0.05
+
+
+def test_calibration_refuses_tags_that_the_corpus_lacks(village: Corpus) -> None:
+    with pytest.raises(ValueError, match="did you mean"):
+        Calibration(tags=("somone",)).check(Lab(village, views.SMALL))

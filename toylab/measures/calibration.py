@@ -1,0 +1,126 @@
+"""Calibration: a policy's probabilities beside the exact ones, on documents of pretraining.
+
+What should be said next is known exactly, given tag and history (`bayes.predictive`), so nothing
+is counted: every probability of the policy stands beside the one that it should be.
+"""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from toylab import bayes
+from toylab import world as worlds
+from toylab.grammar import tag_names
+from toylab.measures.measure import Measure, View
+from toylab.measures.policy import Policy
+from toylab.stages import Lab
+from toylab.stages.targets import refuse_unknown
+from toylab.world import World
+
+BINS = 10
+
+
+class Beside(NamedTuple):
+    """Under one tag, means over documents of the world.
+
+    `off` and `deaf` [T] are nats a turn from the exact prediction: of the policy, and of one that
+    is exact but forgets all earlier turns. `from_author` [K] are nats a document from the policy to
+    each character. `branches`, `said` and `exact` [bins] are sums over branches, by the policy's
+    probability: how many, that probability, and what it should be.
+    """
+
+    off: Float[Array, " T"]
+    deaf: Float[Array, " T"]
+    from_author: Float[Array, " K"]
+    branches: Float[Array, " bins"]
+    said: Float[Array, " bins"]
+    exact: Float[Array, " bins"]
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def beside(policy: Policy, world: World, key: Array, size: int, tag: Int[Array, ""]) -> Beside:
+    """Scores a policy on `size` documents that the cast writes under a tag."""
+    keys = jax.random.split(key, 3)
+    what = worlds.outline(world, keys[0], size, tag=tag, direction=0)
+    author = worlds.author(world, keys[1], what.tag)
+    said = worlds.speak(world.cast, keys[2], what.context, author)
+    documents = worlds.render(world.grammar, what, said, author)
+    logp = policy.branches(world.grammar, documents).logp
+    at, cast, prior = bayes.decisions(world.grammar, documents), world.cast, world.log_prior[tag]
+    q = bayes.predictive(cast, prior, documents, at)
+    before = bayes.before(cast, documents)
+    deaf = bayes.branch_logp(cast, prior + before - before[:, :, :1], documents, at)
+
+    def by_turn(p: Array, q: Array) -> Float[Array, " T"]:
+        return jnp.mean(jnp.sum(bayes.kl(p, q, at.allowed), (2, 3)), 0)
+
+    def from_one(k: Array) -> Float[Array, ""]:
+        alone = jnp.where(jnp.arange(cast.logp.shape[-1]) == k, 0.0, -1e9)
+        return jnp.sum(by_turn(logp, bayes.predictive(cast, alone, documents, at)))
+
+    real = at.allowed & (jnp.sum(at.allowed, -1, keepdims=True) > 1)
+    p, right = (jnp.where(real, jnp.exp(each), 0.0) for each in (logp, q))
+    place = jnp.minimum((p * BINS).astype(jnp.int32), BINS - 1)
+
+    def binned(values: Array) -> Float[Array, " bins"]:
+        return jnp.zeros(BINS).at[place].add(jnp.where(real, values, 0.0))
+
+    return Beside(
+        off=by_turn(q, logp),
+        deaf=by_turn(q, deaf),
+        from_author=jax.lax.map(from_one, jnp.arange(cast.logp.shape[-1])),
+        branches=binned(jnp.ones_like(p)),
+        said=binned(p),
+        exact=binned(right),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Calibration(Measure):
+    """`Beside` of each tag (none given: all that pretraining shows), and the error over all tags.
+
+    `tags` has the fields of `Beside` as lists; `error` is the expected calibration error, the mean
+    over branches of |probability said − what it should be| within a bin.
+    """
+
+    tags: tuple[str, ...] = dataclasses.field(default=(), metadata={"help": "none: all of them"})
+    size: int = 128
+
+    @property
+    def cost(self) -> int:
+        return 1 + self.size // 4
+
+    def smaller(self) -> Self:
+        return dataclasses.replace(self, size=min(self.size, 32))
+
+    def check(self, lab: Lab) -> None:
+        refuse_unknown("calibration.tags", self.tags, tag_names(lab.corpus))
+
+    def __call__(self, view: View, key: Array) -> dict[str, Any]:
+        world = view.lab.world
+        shares = dict(zip(tag_names(view.lab.corpus), world.tag_share.tolist(), strict=True))
+        found = {
+            tag: beside(view.policy, world, key, self.size, jnp.array(view.tag(tag)))
+            for tag in self.tags or [name for name, share in shares.items() if share > 0]
+        }
+        count, said, exact = (
+            sum(getattr(each, name) for each in found.values())
+            for name in ("branches", "said", "exact")
+        )
+        return {
+            "tags": {
+                tag: {name: value.tolist() for name, value in each._asdict().items()}
+                for tag, each in found.items()
+            },
+            "error": float(jnp.sum(jnp.abs(said - exact)) / jnp.sum(count)),
+        }
+
+    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+        off = {tag: sum(each["off"]) for tag, each in found["tags"].items()}
+        return {"calibration/error": found["error"]} | {
+            f"calibration/off/{tag}": nats for tag, nats in off.items()
+        }
