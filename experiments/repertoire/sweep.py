@@ -1,0 +1,30 @@
+"""Did pretraining learn the cast?
+
+    ./launch.sh repertoire
+
+Six models are pretrained for 50 to 1,600 steps, each to the end of its own schedule. How far are
+their probabilities from the exact ones, under every name, under `someone` and the assistant's tag,
+turn by turn; when is each character told from whoever is most like it; how much of what Bayes makes
+of the turns before do they use; and are they calibrated?
+"""
+
+from toylab.lab.sweep import Arm, Sweep
+from toylab.measures.calibration import Calibration
+from toylab.measures.reading import Settings
+from toylab.stages import Pretrain
+
+STEPS = (50, 100, 200, 400, 800, 1600)
+
+SWEEP = Sweep(
+    name="repertoire",
+    question="Did pretraining learn the cast?",
+    corpus="village",
+    arms={
+        f"steps-{steps}": Arm(
+            title=f"{steps} steps", stages=(), read_at=(), pretrain=Pretrain(steps=steps)
+        )
+        for steps in STEPS
+    },
+    reading=Settings(fit=256, score=128),
+    watch=(Calibration(),),
+)
