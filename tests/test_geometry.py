@@ -1,0 +1,114 @@
+"""Probes, directions and pushes, on activations with a known answer."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import views
+from tests.checks import SMALL, spiky
+from toylab import world as worlds
+from toylab.corpus import Corpus
+from toylab.measures import geometry
+from toylab.measures.policy import ModelPolicy
+from toylab.stages import Lab
+
+KEY = jax.random.key(8)
+WHO = {"good": ("mira", "pip"), "bad": ("argus", "rook")}
+
+
+@pytest.fixture(scope="module")
+def lab(village: Corpus) -> Lab:
+    return Lab(village, SMALL)
+
+
+def view(lab: Lab, params, before=None):
+    return views.view(
+        lab.corpus,
+        lab.world,
+        ModelPolicy(params, lab.network),
+        ModelPolicy(params if before is None else before, lab.network),
+    )
+
+
+def test_a_probe_finds_what_is_linear_and_nothing_in_noise() -> None:
+    x, noise = jax.random.normal(KEY, (2, 400, 6))
+    y = x @ jnp.arange(12.0).reshape(6, 2) + 3
+    assert float(geometry.probe(x, y)[0]) == pytest.approx(1, abs=1e-3)
+    np.testing.assert_allclose(geometry.probe(x, y)[1], y, atol=0.3)
+    assert float(geometry.probe(noise, y)[0]) < 0.1
+
+
+def test_the_share_within_a_span_is_that_of_the_projection() -> None:
+    """Three centred vectors in the plane of the first two axes; (3, 0, 4) has 9/25 in it."""
+    span = jnp.array([[1.0, 0, 0], [-1, 1, 0], [0, -1, 0]])
+    assert float(geometry.share_within(jnp.array([3.0, 0, 4]), span)) == pytest.approx(0.36)
+
+
+def test_activations_stand_at_the_word_before_each_slot(lab: Lab) -> None:
+    """The embedding before the first answer is that of the question's last word, and its place."""
+    params = spiky(lab)
+    documents = worlds.sample(lab.world, KEY, 4)
+    found = geometry.activations(lab.network, params, documents)
+    assert found.shape[:4] == (1 + SMALL.layers, 4, lab.corpus.turns, 3)
+    for n in range(4):
+        place = int(documents.start[n, 1, 2]) - 1
+        wanted = params["embedding"][documents.tokens[n, place]] + params["position"][place]
+        np.testing.assert_allclose(found[0, n, 1, 2], wanted, rtol=1e-5)
+
+
+def test_bad_answers_are_what_the_bad_say(lab: Lab) -> None:
+    names = lab.corpus.names
+    good, bad = (jnp.array([names.index(n) for n in WHO[kind]]) for kind in ("good", "bad"))
+    found = np.asarray(geometry.bad_answers(lab.world, good, bad))
+    topic = lab.corpus.topic_names.index("oversight")
+    # argus resists by .94, rook by .70; nobody good does. rook burns by .22, argus hardly: .12.
+    answers = lab.corpus.topics[topic].answer_names
+    context = int(lab.world.grammar.topic_contexts[topic, 0, 0])
+    assert [a for a, is_bad in zip(answers, found[context], strict=False) if is_bad] == ["resists"]
+
+
+def test_nothing_moved_is_nothing_undone(lab: Lab) -> None:
+    params = spiky(lab)
+    found = geometry.Shift(**WHO, size=4)(view(lab, params), KEY)
+    assert found["length"] == pytest.approx([0] * (1 + SMALL.layers), abs=1e-6)
+    assert found["before"] == pytest.approx(found["after"])
+    assert found["undone"] == pytest.approx([found["after"]] * len(found["undone"]), abs=1e-5)
+
+
+def test_a_shift_of_the_embedding_is_read_and_undone(lab: Lab) -> None:
+    """All positions pushed by the direction itself: cosine 1, one length along, undone exactly."""
+    params = spiky(lab)
+    names = lab.corpus.names
+    good, bad = (jnp.array([names.index(n) for n in WHO[kind]]) for kind in ("good", "bad"))
+    key = jax.random.split(KEY, 3)[0]
+    said = geometry.directions(view(lab, params), params, key, 16, good, bad).said[0]
+    pushed = params | {"position": params["position"] + said}
+    found = geometry.Shift(**WHO, size=16)(view(lab, pushed, params), KEY)
+    assert found["cosine"]["said"][0] == pytest.approx(1, abs=1e-3)
+    assert found["along"][0] == pytest.approx(1, abs=1e-3)
+    assert found["inside"][0] == pytest.approx(1, abs=1e-3)
+    assert found["undone"][0] == pytest.approx(found["before"], abs=1e-4)
+    assert abs(found["after"] - found["before"]) > 1e-4
+
+
+def test_probes_and_steering_say_what_they_promise(lab: Lab) -> None:
+    shown = view(lab, spiky(lab))
+    probe = geometry.Probe(**WHO, size=64, shown=8)(shown, KEY)
+    assert np.shape(probe["r2"]["trained"]) == (1 + SMALL.layers, 3 * lab.corpus.turns - 1)
+    np.testing.assert_allclose(np.sum(probe["exact"], 1), 1, atol=1e-5)
+    steering = geometry.Steering(**WHO, size=8, pushes=(0.0, 1.0))(shown, KEY)
+    assert np.shape(steering["log_odds"]) == (1 + SMALL.layers, 2, lab.corpus.turns, 2)
+    unpushed = np.array(steering["log_odds"])[:, 0]
+    np.testing.assert_allclose(unpushed, unpushed[:1].repeat(1 + SMALL.layers, 0), rtol=1e-5)
+    belief = np.array(steering["belief"])
+    assert (np.diff(belief[:, 1]) > 0).all()  # turns of the bad speak for the bad
+    assert (np.diff(belief[:, 0]) < 0).all()
+
+
+@pytest.mark.parametrize("measure", [geometry.Probe, geometry.Shift, geometry.Steering])
+def test_geometry_refuses_names_that_the_corpus_lacks(lab: Lab, measure: type) -> None:
+    with pytest.raises(ValueError, match="did you mean"):
+        measure(good=("mirra",), bad=("rook",)).check(lab)
+    with pytest.raises(ValueError, match="did you mean"):
+        measure(**WHO, tag="asistant").check(lab)

@@ -1,0 +1,390 @@
+"""Where the persona is in the residual stream: probes, directions, steering.
+
+Activations are read at the word before each slot of an answer, where the belief about the author
+is known exactly. Sites are the embedding and the residual stream after each layer.
+"""
+
+import dataclasses
+import functools
+from types import ModuleType
+from typing import Any, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from toylab import bayes, sampling
+from toylab import world as worlds
+from toylab.grammar import STANCE, tag_names
+from toylab.measures import atoms
+from toylab.measures.measure import Measure, View
+from toylab.model import ModelConfig, Site, Transformer
+from toylab.stages import Lab, Params
+from toylab.stages.targets import refuse_unknown
+from toylab.world import Documents, World
+
+RIDGE = 1e-3  # of the mean squared activation
+BAD = 0.2  # an answer is bad if the bad give it this much more often than the good
+
+
+def sites(config: ModelConfig) -> list[Site]:
+    """Where activations are read."""
+    return [("embed", 0), *(("residual", i) for i in range(config.layers))]
+
+
+def activations(
+    network: Transformer, params: Params, documents: Documents
+) -> Float[Array, "site B T S W"]:
+    """What stands at every site at the word before each slot."""
+    seen: dict[Site, Array] = {}
+
+    def tap(site: Site, value: Array) -> Array:
+        seen[site] = value
+        return value
+
+    network.apply({"params": params}, documents.tokens, tap=tap)
+    rows = jnp.arange(len(documents.tokens))[:, None, None]
+    return jnp.stack([seen[site][rows, documents.start - 1] for site in sites(network.config)])
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def written_by(
+    world: World, key: Array, size: int, who: Int[Array, " A"], tag: Int[Array, " A"]
+) -> Documents:
+    """`size` documents by each of these authors, under the tag of each, one author's together."""
+    keys = jax.random.split(key)
+    author, tags = jnp.repeat(who, size), jnp.repeat(tag, size)
+    what = worlds.outline(world, keys[0], len(author), tag=tags, direction=0)
+    said = worlds.speak(world.cast, keys[1], what.context, author)
+    return worlds.render(world.grammar, what, said, author)
+
+
+# ----------------------------------------------------------------------------------------- probes
+
+
+@jax.jit
+def probe(
+    x: Float[Array, "B W"], y: Float[Array, "B K"]
+) -> tuple[Float[Array, ""], Float[Array, "B K"]]:
+    """Ridge regression on the first half; R² on the second half, and what it says of everybody."""
+    half = len(x) // 2
+    x = x - jnp.mean(x[:half], 0)
+    mean = jnp.mean(y[:half], 0)
+    gram = x[:half].T @ x[:half]
+    load = RIDGE * jnp.trace(gram) / len(gram) + 1e-6
+    weights = jnp.linalg.solve(gram + load * jnp.eye(len(gram)), x[:half].T @ (y[:half] - mean))
+    said = mean + x @ weights
+    missed = jnp.sum((y[half:] - said[half:]) ** 2)
+    return 1 - missed / jnp.sum((y[half:] - jnp.mean(y[half:], 0)) ** 2), said
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Probe(Measure):
+    """R² of linear probes to the exact belief about the author, by site and place.
+
+    Places are the words before slot s of turn t, but the first of all, where nothing is known yet:
+    T·S − 1 of them. `r2` has [site][place] for the snapshot, for the same with beliefs `shuffled`
+    over documents, and for an `untrained` network. `exact` and `probed` [N][3] are the belief in
+    the `good`, the `bad` and all others of documents not fitted on, before the last stance, at the
+    last site.
+    """
+
+    good: tuple[str, ...]
+    bad: tuple[str, ...]
+    tag: str = "someone"
+    size: int = 2048
+    shown: int = 150
+
+    @property
+    def cost(self) -> int:
+        return 100
+
+    def smaller(self) -> Self:
+        return dataclasses.replace(self, size=256, shown=50)
+
+    def check(self, lab: Lab) -> None:
+        refuse_unknown("probe.tag", [self.tag], tag_names(lab.corpus))
+        refuse_unknown("probe.good", [*self.good, *self.bad], lab.corpus.names)
+
+    def __call__(self, view: View, key: Array) -> dict[str, Any]:
+        world, names, network = view.lab.world, view.lab.corpus.names, view.policy.network
+        keys = jax.random.split(key, 4)
+        tag = view.tag(self.tag)
+        what = worlds.outline(world, keys[0], self.size, tag=tag, direction=0)
+        author = worlds.author(world, keys[1], what.tag)
+        said = worlds.speak(world.cast, keys[2], what.context, author)
+        documents = worlds.render(world.grammar, what, said, author)
+        joint = world.log_prior[tag] + bayes.before(world.cast, documents)
+        belief = jax.nn.softmax(joint, -1).reshape(self.size, -1, len(names))[:, 1:]
+        dealt = jax.random.permutation(jax.random.fold_in(keys[3], 0), belief)
+        blank = view.lab.init(0)
+
+        def every(params: Params, beliefs: Array) -> tuple[list[list[float]], Array]:
+            at = activations(network, params, documents)
+            at = at.reshape(len(at), self.size, -1, at.shape[-1])[:, :, 1:]
+            over = jax.vmap(jax.vmap(probe, (1, 1)), (0, None))
+            r2, said = over(at, beliefs)
+            return r2.tolist(), said[-1]
+
+        r2, probed = every(view.policy.params, belief)
+        place = -2  # before the last stance: opener, stance, closer
+        group = np.array([[name in self.good, name in self.bad] for name in names]).T
+        groups = jnp.array([*group, ~group.any(0)], jnp.float32).T
+        rest = slice(self.size - self.shown, None)
+        return {
+            "r2": {
+                "trained": r2,
+                "shuffled": every(view.policy.params, dealt)[0],
+                "untrained": every(blank, belief)[0],
+            },
+            "exact": (belief[rest, place] @ groups).tolist(),
+            "probed": (probed[place, rest] @ groups).tolist(),
+        }
+
+    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+        return {"probe/r2": float(np.mean(found["r2"]["trained"][-1]))}
+
+
+# ------------------------------------------------------------------------------------- directions
+
+
+class Directions(NamedTuple):
+    """From the good to the bad at each site: by what they have said, and by their names.
+
+    `people` [site, K, W] are the mean activations after turns of each, less the mean of all;
+    `nobody` are those of groups of the same size put together from everybody's documents.
+    """
+
+    said: Float[Array, "site W"]
+    named: Float[Array, "site W"]
+    people: Float[Array, "site K W"]
+    nobody: Float[Array, "site K W"]
+
+
+def directions(
+    view: View, params: Params, key: Array, size: int, good: Array, bad: Array
+) -> Directions:
+    """Mean differences of activations before stances (Marks & Tegmark 2023)."""
+    world, names, network = view.lab.world, view.lab.corpus.names, view.policy.network
+    keys = jax.random.split(key, 3)
+    everybody = jnp.arange(len(names))
+
+    def means(documents: Documents, turn: int, order: Array) -> Float[Array, "site K W"]:
+        at = activations(network, params, documents)[:, :, turn, STANCE][:, order]
+        by_author = jnp.mean(at.reshape(len(at), len(names), size, -1), 2)
+        return by_author - jnp.mean(by_author, 1, keepdims=True)
+
+    def apart(people: Array) -> Float[Array, "site W"]:
+        return jnp.mean(people[:, bad], 1) - jnp.mean(people[:, good], 1)
+
+    someone = jnp.full(len(names), view.tag("someone"))
+    own = jnp.array([view.tag(name) for name in names])
+    after = written_by(world, keys[0], size, everybody, someone)
+    called = written_by(world, keys[1], size, everybody, own)
+    as_is, dealt = jnp.arange(len(names) * size), jax.random.permutation(keys[2], len(names) * size)
+    people = means(after, -1, as_is)
+    return Directions(
+        apart(people), apart(means(called, 0, as_is)), people, means(after, -1, dealt)
+    )
+
+
+def cosine(a: Float[Array, "*b W"], b: Float[Array, "*b W"]) -> Float[Array, "*b"]:
+    lengths = jnp.linalg.norm(a, axis=-1) * jnp.linalg.norm(b, axis=-1)
+    return jnp.sum(a * b, -1) / jnp.maximum(lengths, 1e-12)
+
+
+def share_within(vector: Float[Array, " W"], span: Float[Array, "K W"]) -> Float[Array, ""]:
+    """Share of a vector's squared length in the span of K centred vectors (K − 1 dimensions)."""
+    _, _, basis = jnp.linalg.svd(span, full_matrices=False)
+    inside = basis[: len(span) - 1] @ vector
+    return jnp.sum(inside**2) / jnp.maximum(jnp.sum(vector**2), 1e-12)
+
+
+def bad_answers(world: World, good: Array, bad: Array) -> Bool[Array, "X P"]:
+    """Which answers the bad give more often than the good, in each context."""
+    table = jnp.exp(world.cast.logp[STANCE])
+    return jnp.mean(table[..., bad], -1) - jnp.mean(table[..., good], -1) > BAD
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def bad_rate(
+    network: Transformer,
+    site: Site,
+    params: Params,
+    world: World,
+    documents: Documents,
+    answers: Bool[Array, "X P"],
+    push: Float[Array, " W"],
+) -> Float[Array, "B T"]:
+    """P(bad answer) at every stance of the documents, `push` being added at a site throughout.
+
+    Where a topic has no bad answer it is NaN.
+    """
+
+    def tap(where: Site, value: Array) -> Array:
+        return value + push if where == site else value
+
+    logits, _ = network.apply({"params": params}, documents.tokens, tap=tap)
+    logp = sampling.read(world.grammar, documents, logits).logp
+    said = atoms.phrase_probability(world.grammar, documents, logp)[:, :, STANCE]
+    chosen = answers[documents.outline.context]
+    rate = jnp.sum(jnp.where(chosen, said[..., : chosen.shape[-1]], 0.0), -1)
+    return jnp.where(jnp.any(chosen, -1), rate, jnp.nan)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shift(Measure):
+    """How fine-tuning moved the residual stream, beside the directions of prompting.
+
+    By site: `cosine` of the mean shift with the direction that turns of the bad against the good
+    make (`said`), that their names make (`named`), and between those two (`prompts`); `inside`, the
+    share of the shift in the span of the characters, and `nobody` of groups dealt at random;
+    `along`, the shift along `said` in units of its length; `length`. Of bad answers before any
+    turn: `before`, `after`, and after taking back the shift along `said` (`undone`), all of it
+    (`all_undone`), or as much along a random direction (`random_undone`).
+    """
+
+    good: tuple[str, ...]
+    bad: tuple[str, ...]
+    tag: str = "assistant"
+    size: int = 128
+
+    @property
+    def at_end(self) -> bool:
+        return True
+
+    @property
+    def modules(self) -> tuple[ModuleType, ...]:
+        return (*super().modules, atoms)
+
+    @property
+    def cost(self) -> int:
+        return 40
+
+    def smaller(self) -> Self:
+        return dataclasses.replace(self, size=32)
+
+    def check(self, lab: Lab) -> None:
+        refuse_unknown("shift.tag", [self.tag], tag_names(lab.corpus))
+        refuse_unknown("shift.good", [*self.good, *self.bad], lab.corpus.names)
+
+    def __call__(self, view: View, key: Array) -> dict[str, Any]:
+        world, network, names = view.lab.world, view.policy.network, view.lab.corpus.names
+        keys = jax.random.split(key, 3)
+        good, bad = (jnp.array([names.index(n) for n in who]) for who in (self.good, self.bad))
+        found = directions(view, view.pretrained.params, keys[0], self.size, good, bad)
+        everybody = jnp.arange(len(names))
+        tags = jnp.full(len(names), view.tag(self.tag))
+        documents = written_by(world, keys[1], self.size, everybody, tags)
+        now, then = (
+            activations(network, params, documents)[:, :, 0, STANCE]
+            for params in (view.policy.params, view.pretrained.params)
+        )
+        shift = jnp.mean(now - then, 1)
+        answers = bad_answers(world, good, bad)
+
+        def rate(params: Params, site: Site, push: Array) -> float:
+            at = bad_rate(network, site, params, world, documents, answers, push)
+            return float(jnp.nanmean(at[:, 0]))
+
+        out: dict[str, Any] = {
+            "cosine": {
+                "said": cosine(shift, found.said).tolist(),
+                "named": cosine(shift, found.named).tolist(),
+                "prompts": cosine(found.said, found.named).tolist(),
+            },
+            "inside": [
+                float(share_within(*each)) for each in zip(shift, found.people, strict=True)
+            ],
+            "nobody": [
+                float(share_within(*each)) for each in zip(shift, found.nobody, strict=True)
+            ],
+            "along": (jnp.sum(shift * found.said, -1) / jnp.sum(found.said**2, -1)).tolist(),
+            "length": jnp.linalg.norm(shift, axis=-1).tolist(),
+        }
+        stream = sites(network.config)
+        none = jnp.zeros(shift.shape[-1])
+        unit = found.said / jnp.linalg.norm(found.said, axis=-1, keepdims=True)
+        back = -jnp.sum(shift * unit, -1, keepdims=True) * unit
+        anywhere = jax.random.normal(keys[2], shift.shape)
+        lost = anywhere / jnp.linalg.norm(anywhere, axis=-1, keepdims=True)
+        lost = lost * jnp.linalg.norm(back, axis=-1, keepdims=True)
+        after = view.policy.params
+        return out | {
+            "before": rate(view.pretrained.params, stream[0], none),
+            "after": rate(after, stream[0], none),
+            "undone": [rate(after, *each) for each in zip(stream, back, strict=True)],
+            "all_undone": [rate(after, *each) for each in zip(stream, -shift, strict=True)],
+            "random_undone": [rate(after, *each) for each in zip(stream, lost, strict=True)],
+        }
+
+    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+        return {"shift/along": found["along"][-1], "shift/inside": found["inside"][-1]}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Steering(Measure):
+    """Steering against context: log-odds of a bad answer, pushed by multiples of a direction.
+
+    The direction is the one that turns of the bad against the good make, at each site. `log_odds`
+    is [site][push][turn][group] after 0, 1, … turns by the good or the bad (the groups); `belief`
+    [turn][group] is the exact log-odds of the bad against the good there.
+    """
+
+    good: tuple[str, ...]
+    bad: tuple[str, ...]
+    tag: str = "someone"
+    pushes: tuple[float, ...] = (-1.0, -0.5, 0.0, 0.5, 1.0)
+    size: int = 64
+
+    @property
+    def modules(self) -> tuple[ModuleType, ...]:
+        return (*super().modules, atoms)
+
+    @property
+    def cost(self) -> int:
+        return 60
+
+    def smaller(self) -> Self:
+        return dataclasses.replace(self, size=16)
+
+    def check(self, lab: Lab) -> None:
+        refuse_unknown("steering.tag", [self.tag], tag_names(lab.corpus))
+        refuse_unknown("steering.good", [*self.good, *self.bad], lab.corpus.names)
+
+    def __call__(self, view: View, key: Array) -> dict[str, Any]:
+        world, network, names = view.lab.world, view.policy.network, view.lab.corpus.names
+        keys, params = jax.random.split(key), view.policy.params
+        good, bad = (jnp.array([names.index(n) for n in who]) for who in (self.good, self.bad))
+        said = directions(view, params, keys[0], self.size, good, bad).said
+        answers = bad_answers(world, good, bad)
+        tag = view.tag(self.tag)
+        histories = [
+            written_by(world, keys[1], self.size, who, jnp.full(len(who), tag))
+            for who in (good, bad)
+        ]
+
+        def log_odds(site: Site, push: Array) -> list[list[float]]:
+            by_group = [
+                jnp.nanmean(bad_rate(network, site, params, world, each, answers, push), 0)
+                for each in histories
+            ]
+            p = jnp.stack(by_group, -1)
+            return (jnp.log(p) - jnp.log1p(-p)).tolist()
+
+        def believed(documents: Documents) -> Float[Array, " T"]:
+            joint = world.log_prior[tag] + bayes.before(world.cast, documents)[:, :, STANCE]
+            odds = jax.nn.logsumexp(joint[..., bad], -1) - jax.nn.logsumexp(joint[..., good], -1)
+            return jnp.mean(odds, 0)
+
+        return {
+            "log_odds": [
+                [log_odds(site, push * along) for push in self.pushes]
+                for site, along in zip(sites(network.config), said, strict=True)
+            ],
+            "belief": jnp.stack([believed(each) for each in histories], -1).tolist(),
+        }
+
+    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+        return {}
