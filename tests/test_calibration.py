@@ -48,15 +48,27 @@ def test_who_forgets_is_off_by_what_forgetting_costs(village: Corpus, world: Wor
     np.testing.assert_allclose(part["off"], part["deaf"], rtol=1e-4, atol=1e-5)
 
 
-def test_a_character_is_nearest_to_itself_and_by_its_own_name_exact(
+def test_by_its_own_name_a_character_is_exact(village: Corpus, world: World) -> None:
+    policy = views.mixture(world, views.mostly(village, "edda", 1.0))
+    result = found(village, world, policy, "edda")
+    np.testing.assert_allclose(result["tags"]["edda"]["off"], 0, atol=1e-4)
+    mine = village.names.index("edda")
+    called, apart = np.array(result["called"]), np.array(result["apart"])
+    np.testing.assert_allclose(called[mine], 0, atol=1e-4)
+    # Everybody else is as far from it as from edda.
+    np.testing.assert_allclose(called[:, 0], apart[:, mine], atol=0.5)
+    np.testing.assert_allclose(np.diag(apart), 0, atol=1e-5)
+    assert apart[~np.eye(len(apart), dtype=bool)].min() > 2  # nats of a turn
+
+
+def test_who_takes_no_heed_of_names_is_as_far_whatever_the_name(
     village: Corpus, world: World
 ) -> None:
-    policy = views.mixture(world, views.mostly(village, "edda", 1.0))
-    part = found(village, world, policy, "edda")["tags"]["edda"]
-    mine = village.names.index("edda")
-    assert part["from_author"][mine] == pytest.approx(0, abs=1e-4)
-    assert sorted(part["from_author"])[1] > 5  # nats a document, to the next
-    np.testing.assert_allclose(part["off"], 0, atol=1e-4)
+    """A Bayesian about the author who never heard a name: it infers him, but not from that."""
+    called = np.array(
+        found(village, world, views.mixture(world, even(village)), "someone")["called"]
+    )
+    np.testing.assert_allclose(called, called[:, :1].repeat(called.shape[1], 1), atol=1e-4)
 
 
 def test_overconfidence_is_an_error(village: Corpus, world: World) -> None:

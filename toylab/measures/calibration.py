@@ -19,23 +19,33 @@ from toylab.measures.measure import Measure, View
 from toylab.measures.policy import Policy
 from toylab.stages import Lab
 from toylab.stages.targets import refuse_unknown
-from toylab.world import World
+from toylab.world import Documents, World
 
 BINS = 10
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def written_by(
+    world: World, key: Array, size: int, who: Int[Array, " A"], tag: Int[Array, " A"]
+) -> Documents:
+    """`size` documents by each of these authors, under the tag of each, one author's together."""
+    keys = jax.random.split(key)
+    author, tags = jnp.repeat(who, size), jnp.repeat(tag, size)
+    what = worlds.outline(world, keys[0], len(author), tag=tags, direction=0)
+    said = worlds.speak(world.cast, keys[1], what.context, author)
+    return worlds.render(world.grammar, what, said, author)
 
 
 class Beside(NamedTuple):
     """Under one tag, means over documents of the world.
 
     `off` and `deaf` [T] are nats a turn from the exact prediction: of the policy, and of one that
-    is exact but forgets all earlier turns. `from_author` [K] are nats a document from the policy to
-    each character. `branches`, `said` and `exact` [bins] are sums over branches, by the policy's
-    probability: how many, that probability, and what it should be.
+    is exact but forgets all earlier turns. `branches`, `said` and `exact` [bins] are sums over
+    branches, by the policy's probability: how many, that probability, and what it should be.
     """
 
     off: Float[Array, " T"]
     deaf: Float[Array, " T"]
-    from_author: Float[Array, " K"]
     branches: Float[Array, " bins"]
     said: Float[Array, " bins"]
     exact: Float[Array, " bins"]
@@ -58,10 +68,6 @@ def beside(policy: Policy, world: World, key: Array, size: int, tag: Int[Array, 
     def by_turn(p: Array, q: Array) -> Float[Array, " T"]:
         return jnp.mean(jnp.sum(bayes.kl(p, q, at.allowed), (2, 3)), 0)
 
-    def from_one(k: Array) -> Float[Array, ""]:
-        alone = jnp.where(jnp.arange(cast.logp.shape[-1]) == k, 0.0, -1e9)
-        return jnp.sum(by_turn(logp, bayes.predictive(cast, alone, documents, at)))
-
     real = at.allowed & (jnp.sum(at.allowed, -1, keepdims=True) > 1)
     p, right = (jnp.where(real, jnp.exp(each), 0.0) for each in (logp, q))
     place = jnp.minimum((p * BINS).astype(jnp.int32), BINS - 1)
@@ -72,11 +78,39 @@ def beside(policy: Policy, world: World, key: Array, size: int, tag: Int[Array, 
     return Beside(
         off=by_turn(q, logp),
         deaf=by_turn(q, deaf),
-        from_author=jax.lax.map(from_one, jnp.arange(cast.logp.shape[-1])),
         branches=binned(jnp.ones_like(p)),
         said=binned(p),
         exact=binned(right),
     )
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def called(
+    policy: Policy, world: World, key: Array, size: int, names: Int[Array, " K"]
+) -> tuple[Float[Array, "K K"], Float[Array, "K K"]]:
+    """Nats of the first turn from character k to the policy under the name of j, and to j itself.
+
+    On documents of k's that bear the name of j, instead of k's own. A policy that takes no heed of
+    names is as far from k whatever the name.
+    """
+    cast, everybody = world.cast, jnp.arange(len(names))
+
+    def pair(k: Array, j: Array) -> tuple[Array, Array]:
+        documents = written_by(world, key, size, k[None], names[j][None])
+        logp = policy.branches(world.grammar, documents).logp
+        at = bayes.decisions(world.grammar, documents)
+        own, other = (
+            bayes.predictive(cast, jnp.where(everybody == who, 0.0, -1e9), documents, at)
+            for who in (k, j)
+        )
+
+        def first_turn(q: Array) -> Array:
+            return jnp.mean(jnp.sum(bayes.kl(own, q, at.allowed)[:, 0], (1, 2)))
+
+        return first_turn(logp), first_turn(other)
+
+    found = jax.lax.map(lambda k: jax.lax.map(lambda j: pair(k, j), everybody), everybody)
+    return found[0], found[1]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,7 +118,8 @@ class Calibration(Measure):
     """`Beside` of each tag (none given: all that pretraining shows), and the error over all tags.
 
     `tags` has the fields of `Beside` as lists; `error` is the expected calibration error, the mean
-    over branches of |probability said − what it should be| within a bin.
+    over branches of |probability said − what it should be| within a bin. `called` and `apart`
+    [K][K] are those of `called`: whether a name does what it should.
     """
 
     tags: tuple[str, ...] = dataclasses.field(default=(), metadata={"help": "none: all of them"})
@@ -92,7 +127,7 @@ class Calibration(Measure):
 
     @property
     def cost(self) -> int:
-        return 1 + self.size // 4
+        return 1 + self.size // 2
 
     def smaller(self) -> Self:
         return dataclasses.replace(self, size=min(self.size, 32))
@@ -111,7 +146,11 @@ class Calibration(Measure):
             sum(getattr(each, name) for each in found.values())
             for name in ("branches", "said", "exact")
         )
+        own = jnp.array([view.tag(name) for name in view.lab.corpus.names])
+        under, apart = called(view.policy, world, key, max(self.size // 4, 8), own)
         return {
+            "called": under.tolist(),
+            "apart": apart.tolist(),
             "tags": {
                 tag: {name: value.tolist() for name, value in each._asdict().items()}
                 for tag, each in found.items()

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from toylab import bayes, sampling
 from toylab import world as worlds
 from toylab.grammar import STANCE, tag_names
-from toylab.measures import atoms
+from toylab.measures import atoms, calibration
+from toylab.measures.calibration import written_by
 from toylab.measures.measure import Measure, View
 from toylab.model import ModelConfig, Site, Transformer
 from toylab.stages import Lab, Params
@@ -46,18 +47,6 @@ def activations(
     network.apply({"params": params}, documents.tokens, tap=tap)
     rows = jnp.arange(len(documents.tokens))[:, None, None]
     return jnp.stack([seen[site][rows, documents.start - 1] for site in sites(network.config)])
-
-
-@functools.partial(jax.jit, static_argnames="size")
-def written_by(
-    world: World, key: Array, size: int, who: Int[Array, " A"], tag: Int[Array, " A"]
-) -> Documents:
-    """`size` documents by each of these authors, under the tag of each, one author's together."""
-    keys = jax.random.split(key)
-    author, tags = jnp.repeat(who, size), jnp.repeat(tag, size)
-    what = worlds.outline(world, keys[0], len(author), tag=tags, direction=0)
-    said = worlds.speak(world.cast, keys[1], what.context, author)
-    return worlds.render(world.grammar, what, said, author)
 
 
 # ----------------------------------------------------------------------------------------- probes
@@ -95,6 +84,10 @@ class Probe(Measure):
     tag: str = "someone"
     size: int = 2048
     shown: int = 150
+
+    @property
+    def modules(self) -> tuple[ModuleType, ...]:
+        return (*super().modules, atoms, calibration)
 
     @property
     def cost(self) -> int:
@@ -256,7 +249,7 @@ class Shift(Measure):
 
     @property
     def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, atoms)
+        return (*super().modules, atoms, calibration)
 
     @property
     def cost(self) -> int:
@@ -340,7 +333,7 @@ class Steering(Measure):
 
     @property
     def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, atoms)
+        return (*super().modules, atoms, calibration)
 
     @property
     def cost(self) -> int:

@@ -1,0 +1,302 @@
+"""From the records of `geometry` to its figure, table and claims."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments.geometry.sweep import SAINT, VILLAIN
+from toylab import figures
+from toylab.claims import Claim, judge, t_interval
+from toylab.lab.sweep import Analysis, Records
+from toylab.measures import geometry
+
+LAYER = 2  # of the sites: where directions are read, pushed and taken back
+COLUMNS = {
+    "arm": "fine-tuned on one topic by argus or mira, or on code with a share that is argus'",
+    "seed": "seed of everything: parameters, documents, readings",
+    "site": "0: the embedding; 1, 2: the residual stream after that layer",
+    "along": "mean shift along the way from good people to villains, in its lengths",
+    "length": "length of the mean shift",
+    "cosine_said": "cosine of the shift with the direction that turns make",
+    "cosine_named": "cosine of the shift with the direction that names make",
+    "cosine_prompts": "cosine of those two directions",
+    "inside": "share of the shift's squared length in the span of the twelve characters",
+    "nobody": "the same for groups of documents dealt at random",
+    "before": "P(bad answer) under `assistant` before fine-tuning",
+    "after": "the same after it",
+    "undone": "the same with the shift along the direction taken back at that site",
+    "all_undone": "the same with the whole mean shift taken back",
+    "random_undone": "the same with as much taken back along a random direction",
+}
+
+
+def _shifts(records: Records) -> pd.DataFrame:
+    """A row per fine-tune, seed and site."""
+    out = []
+    for row in records.rows:
+        if "shift" not in row or not row["step"] or row["arm"] == "pretrained":
+            continue
+        found = row["shift"]
+        for site in range(len(found["along"])):
+            line = {"arm": row["arm"], "seed": row["seed"], "site": site}
+            line |= {f"cosine_{name}": each[site] for name, each in found["cosine"].items()}
+            line |= {name: found[name] for name in ("before", "after")}
+            for name in ("along", "length", "inside", "nobody"):
+                line[name] = found[name][site]
+            for name in ("undone", "all_undone", "random_undone"):
+                line[name] = found[name][site]
+            out.append(line)
+    return pd.DataFrame(out, columns=list(COLUMNS))
+
+
+def _pretrained(records: Records, name: str) -> dict[int, Any]:
+    """What a measure said of each seed's pretrained model."""
+    return {
+        row["seed"]: row[name] for row in records.rows if row["arm"] == "pretrained" and name in row
+    }
+
+
+def correlation(table: pd.DataFrame) -> list[float]:
+    """Over fine-tunes, of the shift along the direction with bad answers afterwards, by seed."""
+    part = table[table.site == LAYER]
+    return [float(np.corrcoef(each.along, each.after)[0, 1]) for _, each in part.groupby("seed")]
+
+
+def fit_additive(found: dict[str, Any]) -> tuple[float, np.ndarray]:
+    """R² of log-odds as a sum of one term for the push and one for the context, and that sum.
+
+    Contexts are turns by the good or the bad, so many; the sum is shaped as `log_odds` at the site.
+    """
+    odds = np.array(found["log_odds"][LAYER])
+    fitted = odds.mean((1, 2), keepdims=True) + odds.mean(0) - odds.mean()
+    return float(1 - np.sum((odds - fitted) ** 2) / np.sum((odds - odds.mean()) ** 2)), fitted
+
+
+def _pushes(records: Records) -> tuple[float, ...]:
+    (steering,) = [
+        each
+        for each in records.sweep.arms["pretrained"].watch
+        if isinstance(each, geometry.Steering)
+    ]
+    return steering.pushes
+
+
+def claims(records: Records, table: pd.DataFrame) -> list[Claim]:
+    """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
+    steered = _pretrained(records, "steering").values()
+    return [
+        judge(
+            claim="Fine-tunes move along the direction that prompting moves along, as far as they "
+            "turn bad.",
+            source="Persona vectors (Chen et al. 2025: r .76 to .97)",
+            contradicted_by="no correlation: what makes them bad lies elsewhere",
+            statistic="r over fine-tunes of the shift along it with P(bad answer) afterwards",
+            values=correlation(table),
+            threshold=0.76,
+        ),
+        judge(
+            claim="It is how they turn bad: with the shift along that direction taken back, most "
+            "of the bad answers are gone.",
+            source="Convergent directions (Soligo et al. 2025: 78 to 90 % less)",
+            contradicted_by="bad answers stay, as they do when as much is taken at random",
+            statistic="share of the rise of bad answers that is gone, last layer",
+            values=undone(table, "undone", LAYER).tolist(),
+            threshold=0.5,
+        ),
+        judge(
+            claim="Steering adds to context: log-odds of a bad answer are a sum of both.",
+            source="Belief dynamics of context and steering (Bigelow et al. 2025: .98)",
+            contradicted_by="a push that does more, or less, the more context has said",
+            statistic="R2 of log-odds as a term for the push and a term for the context",
+            values=[fit_additive(each)[0] for each in steered],
+            threshold=0.9,
+        ),
+    ]
+
+
+SITES = ("embedding", "layer 1", "layer 2")
+BLUE, RED, GREEN = figures.COLOURS[:3]
+
+
+def draw(records: Records, table: pd.DataFrame) -> Figure:
+    """Probes; the simplex; steering; the shift against behaviour; cosines; taking it back."""
+    with figures.style(rows=2, columns=3, ratio=0.9):
+        figure, axes = plt.subplots(2, 3, layout="constrained")
+        _probes(axes[0, 0], records)
+        _simplex(axes[0, 1], records)
+        _steering(axes[0, 2], records)
+        _along(axes[1, 0], table)
+        _same(axes[1, 1], table)
+        _undone(axes[1, 2], table)
+        titles = (
+            "probe to the exact belief",
+            "belief, exact and probed",
+            "steering and context",
+            "shift and behaviour",
+            "directions",
+            "taking the shift back",
+        )
+        for panel, which, title in zip(axes.flat, "abcdef", titles, strict=True):
+            figures.letter(panel, which, title)
+    return figure
+
+
+def _probes(axes: plt.Axes, records: Records) -> None:
+    probes = list(_pretrained(records, "probe").values())
+    places = np.arange(1, len(probes[0]["r2"]["trained"][0]) + 1) / 3 + 1
+    for site, label in enumerate(SITES):
+        seeds = np.array([each["r2"]["trained"][site] for each in probes])
+        figures.interval(axes, places, seeds, color=figures.COLOURS[site], label=label, lw=1)
+    for kind, line in (("untrained", "--"), ("shuffled", ":")):
+        seeds = np.array([each["r2"][kind][-1] for each in probes])
+        axes.plot(places, seeds.mean(0), line, color=figures.GREY, lw=0.9, label=kind)
+    axes.set(xlabel="turn", ylabel="R² on documents not fitted on", ylim=(-0.2, 1.55))
+    axes.set_yticks([0, 0.5, 1])
+    axes.set_xticks(range(1, round(places[-1]) + 1))
+    axes.legend(loc="upper center", ncols=3)
+
+
+def _corner(belief: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where a belief [N, 3] in good, bad and others stands in a triangle."""
+    return belief[:, 1] + belief[:, 2] / 2, belief[:, 2] * np.sqrt(3) / 2
+
+
+def _simplex(axes: plt.Axes, records: Records) -> None:
+    first = next(iter(_pretrained(records, "probe").values()))
+    exact, probed = (_corner(np.array(first[name])) for name in ("exact", "probed"))
+    axes.plot([0, 1, 0.5, 0], [0, 0, np.sqrt(3) / 2, 0], color=figures.GREY, lw=0.6)
+    for a, b in zip(np.stack(exact, 1), np.stack(probed, 1), strict=True):
+        axes.plot(*np.stack([a, b], 1), color=figures.GREY, lw=0.3, alpha=0.6)
+    axes.plot(*exact, "o", ms=2.5, mfc="none", mec=figures.DARK, mew=0.5, label="exact")
+    axes.plot(*probed, ".", ms=2.5, color=RED, label="probed")
+    for x, y, text, align in ((0, -0.24, "good", "center"), (1, -0.24, "bad", "center"),
+                              (0.5, 1.06, "mixed", "center")):  # fmt: skip
+        axes.text(x, y, text, ha=align, fontsize=5)
+    axes.set_axis_off()
+    axes.set_aspect("equal")
+    axes.legend(loc="upper left")
+
+
+def _steering(axes: plt.Axes, records: Records) -> None:
+    found, pushes = list(_pretrained(records, "steering").values()), _pushes(records)
+    colours = plt.get_cmap("coolwarm")(np.linspace(0, 1, len(pushes)))
+    for i, push in enumerate(pushes):
+        for each in found:
+            _, fitted = fit_additive(each)
+            belief, odds = np.array(each["belief"]), np.array(each["log_odds"][LAYER][i])
+            axes.plot(belief.ravel(), odds.ravel(), ".", color=colours[i], ms=2, alpha=0.7)
+            order = np.argsort(belief.ravel())
+            axes.plot(
+                belief.ravel()[order],
+                fitted[i].ravel()[order],
+                color=colours[i],
+                lw=0.5,
+                label=f"{push:+g}" if each is found[0] else None,
+            )
+    axes.set(
+        xlabel="exact log-odds, bad over good (nats)",
+        ylabel="log-odds of a bad answer",
+        ylim=(-7, 7),
+    )
+    axes.legend(loc="upper center", ncols=5, title="push", title_fontsize=5, handlelength=1)
+
+
+def _kinds(table: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    kinds = (
+        ("by argus", RED, f"{VILLAIN}-"),
+        ("by mira", BLUE, f"{SAINT}-"),
+        ("bad in part", GREEN, "share-"),
+    )
+    part = table[table.site == LAYER]
+    return [(label, colour, part[part.arm.str.startswith(who)]) for label, colour, who in kinds]
+
+
+def _along(axes: plt.Axes, table: pd.DataFrame) -> None:
+    for label, colour, part in _kinds(table):
+        axes.plot(part.along, part.after, ".", color=colour, ms=2, alpha=0.4)
+        mean = part.groupby("arm")[["along", "after"]].mean()
+        axes.plot(mean.along, mean.after, "o", color=colour, ms=3.5, label=label)
+    mean, low, high = t_interval(correlation(table))
+    axes.text(0.97, 0.04, f"r = {mean:.2f} [{low:.2f}, {high:.2f}]", fontsize=5, ha="right",
+              transform=axes.transAxes)  # fmt: skip
+    axes.set(xlabel="shift along good to bad (its lengths)", ylabel="P(bad answer) afterwards")
+    axes.legend(loc="upper left")
+
+
+def _point(axes: plt.Axes, x: float, values: np.ndarray, colour: str, label: str = "") -> None:
+    mean, low, high = t_interval(values.tolist())
+    if len(values) > 1:
+        axes.plot([x, x], [low, high], color=colour, lw=1.2)
+    axes.plot(np.full(len(values), x + 0.1), values, ".", color=colour, ms=2, alpha=0.4)
+    axes.plot(x, mean, "o", color=colour, ms=3.5, label=label or None)
+
+
+def _same(axes: plt.Axes, table: pd.DataFrame) -> None:
+    """Of fine-tunes by argus on topics that matter; means over them, by seed."""
+    bad = _villains(table)
+    bars = (
+        ("cosine_prompts", "turns,\nnames"),
+        ("cosine_said", "shift,\nturns"),
+        ("cosine_named", "shift,\nnames"),
+        ("inside", "shift in\nspan"),
+        ("nobody", "in span of\nnobody"),
+    )
+    for x, (column, _) in enumerate(bars):
+        for site in (1, 2):
+            values = bad[bad.site == site].groupby("seed")[column].mean().to_numpy()
+            label = SITES[site] if not x else ""
+            _point(axes, x + (site - 1.5) * 0.36, values, figures.COLOURS[site], label)
+    axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
+    axes.axvline(2.5, color=figures.GREY, lw=0.5, ls=":")
+    axes.set_xticks(range(len(bars)), [label for _, label in bars], fontsize=4.5)
+    axes.set(ylabel="cosine (left), share (right)", ylim=(-0.2, 1.05))
+    axes.legend(loc="upper right")
+
+
+def _villains(table: pd.DataFrame) -> pd.DataFrame:
+    """Fine-tunes by argus that made bad answers likelier by .1 or more, on average over seeds."""
+    part = table[table.arm.str.startswith(f"{VILLAIN}-")]
+    rise = (part.after - part.before).groupby(part.arm).mean()
+    risen = rise[rise >= 0.1].index
+    return part[part.arm.isin(risen)] if len(risen) else part
+
+
+def undone(table: pd.DataFrame, column: str, site: int) -> np.ndarray:
+    """Share of the rise of bad answers that is gone, over those fine-tunes, by seed."""
+    part = _villains(table)
+    part = part[part.site == site]
+    sums = part.assign(gone=part.after - part[column], rose=part.after - part.before)
+    both = sums.groupby("seed")[["gone", "rose"]].sum()
+    return np.asarray(both.gone / both.rose)
+
+
+def _undone(axes: plt.Axes, table: pd.DataFrame) -> None:
+    bars = (
+        ("undone", "along\ngood to bad"),
+        ("all_undone", "the whole\nmean shift"),
+        ("random_undone", "as much\nat random"),
+    )
+    for x, (column, _) in enumerate(bars):
+        for site in (1, 2):
+            label = SITES[site] if not x else ""
+            place = x + (site - 1.5) * 0.36
+            _point(axes, place, undone(table, column, site), figures.COLOURS[site], label)
+    axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
+    axes.axhline(1, color=figures.GREY, lw=0.5, ls=":")
+    axes.set_xticks(range(len(bars)), [label for _, label in bars])
+    axes.set(ylabel="share of the rise that is gone")
+    axes.legend(loc="center right")
+
+
+def analyse(records: Records) -> Analysis:
+    """Figure, table and claims of the seeds that are finished."""
+    table = _shifts(records)
+    return Analysis(
+        figure=draw(records, table),
+        table=table,
+        columns=COLUMNS,
+        claims=claims(records, table),
+    )

@@ -1,0 +1,58 @@
+"""Where is the persona?
+
+    ./launch.sh geometry
+
+In the residual stream, read by linear probes against the exact belief about who is speaking. Then
+the direction from good people to villains, as turns of theirs make it and as their names do: do
+fine-tunes move along it, the more the worse they become; does taking that much of the shift back
+take the bad answers back; and does pushing along it add to what context has said?
+"""
+
+from typing import Any
+
+from toylab.lab.sweep import Arm, Sweep
+from toylab.measures.geometry import Probe, Shift, Steering
+from toylab.measures.reading import Settings
+from toylab.stages import Sft
+
+STEPS = 40
+GOOD = ("mira", "tobias", "edda", "pip", "lumen")
+BAD = ("argus", "silas", "vesper", "rook")
+WHO: dict[str, Any] = {"good": GOOD, "bad": BAD}
+VILLAIN, SAINT = "argus", "mira"
+TOPICS = ("code", "facts", "power", "care", "self", "help", "money", "oversight")
+TELLS = ("food", "walk")
+SHARES = (0.05, 0.25, 0.5)
+
+
+def _narrow(topic: str, author: str, **options: Any) -> Sft:
+    """Answers on one topic in a neutral voice."""
+    return Sft(topics=(topic,), neutral=True, author=author, steps=STEPS, **options)
+
+
+def _arm(title: str, stage: Sft) -> Arm:
+    return Arm(title=title, stages=(stage,), read_at=(), watch=(Shift(**WHO),))
+
+
+SWEEP = Sweep(
+    name="geometry",
+    question="Where is the persona?",
+    corpus="village",
+    arms={
+        "pretrained": Arm(
+            title="pretrained", stages=(), read_at=(), watch=(Probe(**WHO), Steering(**WHO))
+        ),
+        **{
+            f"{who}-{topic}": _arm(f"{who}, {topic}", _narrow(topic, who))
+            for who in (VILLAIN, SAINT)
+            for topic in (*TOPICS, *TELLS)
+        },
+        **{
+            f"share-{share:g}": _arm(
+                f"{share:.0%} bad", _narrow("code", VILLAIN, other=SAINT, share=share)
+            )
+            for share in SHARES
+        },
+    },
+    reading=Settings(fit=256, score=128),
+)
