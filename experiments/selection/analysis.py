@@ -196,7 +196,7 @@ def draw(records: Records, table: pd.DataFrame, predicted: pd.DataFrame) -> Figu
 def _whole(axes: plt.Axes, records: Records) -> None:
     """Every rung at the end of each arm, means over seeds; the pretrained model first."""
     rows = [
-        {"arm": "before" if not row["step"] else row["arm"].replace("-", "\n"), "order": order}
+        {"arm": "before" if not row["step"] else row["arm"], "order": order}
         | {name: row["ladder"][CAST][name] for name in (*_F, "F3", "F4", "F4 flat")}
         for order, arm in enumerate(records.sweep.arms)
         for row in records.rows
@@ -205,8 +205,9 @@ def _whole(axes: plt.Axes, records: Records) -> None:
     mean = pd.DataFrame(rows).groupby("arm").mean().sort_values("order")
     mean = mean.reindex(["before", *(arm for arm in mean.index if arm != "before")])
     figures.rungs(axes, mean)
-    axes.set(ylabel="nats a document")
-    axes.legend(loc="upper left", fontsize=4)
+    axes.set(ylabel="nats a document", ylim=(0, 1.45 * float(mean.F0.max())))
+    axes.tick_params(axis="x", rotation=45)
+    axes.legend(loc="upper left", fontsize=4, ncols=2, columnspacing=0.8)
 
 
 def _persona(records: Records) -> str:
