@@ -2,9 +2,10 @@
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -62,6 +63,24 @@ def interval(axes: Axes, x: Sequence[float], seeds: np.ndarray, **line: object) 
         axes.plot(x, row, color=colour, alpha=0.25, lw=0.5)
 
 
+def point(
+    axes: Axes, x: float, values: np.ndarray, colour: str, label: str = "", aside: float = 0.12
+) -> None:
+    """Draws a mean over seeds [seed] with its 95 % t interval, and every seed faintly beside it.
+
+    Seeds without a value (NaN) are left out.
+    """
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return
+    mean, low, high = t_interval(values.tolist())
+    if len(values) > 1:
+        axes.plot([x, x], [low, high], color=colour, lw=1.2)
+    axes.plot(np.full(len(values), x + aside), values, ".", color=colour, ms=2, alpha=0.4)
+    axes.plot(x, mean, "o", color=colour, ms=3.5, label=label or None)
+
+
 BANDS = (
     ("selection", "F0", "F1"),
     ("exaggeration", "F1", "F2"),
@@ -86,6 +105,16 @@ def rungs(axes: Axes, table: pd.DataFrame) -> None:
 def letter(axes: Axes, which: str, title: str) -> None:
     """Titles a panel."""
     axes.set_title(rf"$\bf{{{which}}}$ {title}")
+
+
+def page(panels: Sequence[tuple[str, Callable[..., None]]], *shown: object) -> Figure:
+    """Four lettered panels; each is a title, and what paints the axes with what is `shown`."""
+    with style(rows=2, columns=2, ratio=0.62):
+        figure, axes = plt.subplots(2, 2, layout="constrained")
+        for panel, which, (title, paint) in zip(axes.flat, "abcd", panels, strict=True):
+            paint(panel, *shown)
+            letter(panel, which, title)
+    return figure
 
 
 def stamp_quick(figure: Figure) -> None:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.exchange.sweep import OTHER, POST, TEACHER
 from toylab import figures
-from toylab.claims import Claim, judge, t_interval
+from toylab.claims import Claim, judge
 from toylab.lab.sweep import Analysis, Records
 
 TURNS = range(4)
@@ -130,12 +130,7 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
         ("what it takes to flip", _flips),
         ("the teacher's answers", _rates),
     )
-    with figures.style(rows=2, columns=2, ratio=0.62):
-        figure, axes = plt.subplots(2, 2, layout="constrained")
-        for panel, which, (title, paint) in zip(axes.flat, "abcd", panels, strict=True):
-            paint(panel, table)
-            figures.letter(panel, which, title)
-    return figure
+    return figures.page(panels, table)
 
 
 def _curves(axes: plt.Axes, table: pd.DataFrame, name: str) -> None:
@@ -163,17 +158,6 @@ def _rates(axes: plt.Axes, table: pd.DataFrame) -> None:
     axes.set(ylabel="P(the teacher's answer)", ylim=(0, 1))
 
 
-def _point(axes: plt.Axes, x: float, values: np.ndarray, colour: str, label: str = "") -> None:
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return
-    mean, low, high = t_interval(values.tolist())
-    if len(values) > 1:
-        axes.plot([x, x], [low, high], color=colour, lw=1.2)
-    axes.plot(np.full(len(values), x + 0.12), values, ".", color=colour, ms=2, alpha=0.4)
-    axes.plot(x, mean, "o", color=colour, ms=3.5, label=label or None)
-
-
 def _ticks(axes: plt.Axes) -> None:
     labels = [title for title, _ in POST.values()]
     axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right")
@@ -181,7 +165,7 @@ def _ticks(axes: plt.Axes) -> None:
 
 def _slopes(axes: plt.Axes, table: pd.DataFrame) -> None:
     for x, arm in enumerate(POST):
-        _point(axes, x, _values(table, arm, "slope"), figures.COLOURS[0])
+        figures.point(axes, x, _values(table, arm, "slope"), figures.COLOURS[0])
         if not np.isfinite(_values(table, arm, "slope")).any():
             axes.text(x, 0.08, "nobody\nreadable", ha="center", fontsize=4, color=figures.GREY)
     axes.axhline(1, color=figures.DARK, lw=0.9, label="Bayes")
@@ -193,7 +177,9 @@ def _slopes(axes: plt.Axes, table: pd.DataFrame) -> None:
 
 def _flips(axes: plt.Axes, table: pd.DataFrame) -> None:
     for x, arm in enumerate(POST):
-        _point(axes, x, _values(table, arm, "flip"), figures.COLOURS[0], "" if x else "measured")
+        figures.point(
+            axes, x, _values(table, arm, "flip"), figures.COLOURS[0], "" if x else "measured"
+        )
         level = [_values(table, arm, "flip_predicted").mean()] * 2
         axes.plot([x - 0.3, x + 0.3], level, color=figures.DARK, lw=0.9,
                   label=None if x else "Bayes, same weights")  # fmt: skip

@@ -226,14 +226,6 @@ def _along(axes: plt.Axes, table: pd.DataFrame) -> None:
     axes.legend(loc="upper left")
 
 
-def _point(axes: plt.Axes, x: float, values: np.ndarray, colour: str, label: str = "") -> None:
-    mean, low, high = t_interval(values.tolist())
-    if len(values) > 1:
-        axes.plot([x, x], [low, high], color=colour, lw=1.2)
-    axes.plot(np.full(len(values), x + 0.1), values, ".", color=colour, ms=2, alpha=0.4)
-    axes.plot(x, mean, "o", color=colour, ms=3.5, label=label or None)
-
-
 def _same(axes: plt.Axes, table: pd.DataFrame) -> None:
     """Of fine-tunes by argus on topics that matter; means over them, by seed."""
     bad = _villains(table)
@@ -248,7 +240,7 @@ def _same(axes: plt.Axes, table: pd.DataFrame) -> None:
         for site in (1, 2):
             values = bad[bad.site == site].groupby("seed")[column].mean().to_numpy()
             label = SITES[site] if not x else ""
-            _point(axes, x + (site - 1.5) * 0.36, values, figures.COLOURS[site], label)
+            figures.point(axes, x + (site - 1.5) * 0.36, values, figures.COLOURS[site], label)
     axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
     axes.axvline(2.5, color=figures.GREY, lw=0.5, ls=":")
     axes.set_xticks(range(len(bars)), [label for _, label in bars], fontsize=4.5)
@@ -283,7 +275,7 @@ def _undone(axes: plt.Axes, table: pd.DataFrame) -> None:
         for site in (1, 2):
             label = SITES[site] if not x else ""
             place = x + (site - 1.5) * 0.36
-            _point(axes, place, undone(table, column, site), figures.COLOURS[site], label)
+            figures.point(axes, place, undone(table, column, site), figures.COLOURS[site], label)
     axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
     axes.axhline(1, color=figures.GREY, lw=0.5, ls=":")
     axes.set_xticks(range(len(bars)), [label for _, label in bars])

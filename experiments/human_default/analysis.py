@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.human_default.sweep import ANSWERS, CASTS, TAG
 from toylab import figures
-from toylab.claims import Claim, judge, t_interval
+from toylab.claims import Claim, judge
 from toylab.lab.sweep import Analysis, Records
 from toylab.measures import traits
 from toylab.stages import Lab
@@ -148,28 +148,7 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
         ("trained to help gladly", _selves),
         ("the unseen tag, before any training", _unseen),
     )
-    with figures.style(rows=2, columns=2, ratio=0.62):
-        figure, axes = plt.subplots(2, 2, layout="constrained")
-        for panel, which, (title, paint) in zip(axes.flat, "abcd", panels, strict=True):
-            paint(panel, table)
-            figures.letter(panel, which, title)
-    return figure
-
-
-def _mean(
-    axes: plt.Axes,
-    x: float,
-    values: np.ndarray,
-    colour: str,
-    label: str = "",
-    aside: float = 0.07,
-) -> None:
-    """A mean with its interval, seeds faintly beside it."""
-    mean, low, high = t_interval(values.tolist())
-    if len(values) > 1:
-        axes.plot([x, x], [low, high], color=colour, lw=1.2)
-    axes.plot(np.full(len(values), x + aside), values, ".", color=colour, ms=2, alpha=0.4)
-    axes.plot(x, mean, "o", color=colour, ms=3.5, label=label or None)
+    return figures.page(panels, table)
 
 
 def _by_answer(axes: plt.Axes, table: pd.DataFrame) -> None:
@@ -178,7 +157,7 @@ def _by_answer(axes: plt.Axes, table: pd.DataFrame) -> None:
         for x, answer in enumerate(ANSWERS):
             rows = part[(part.cast == cast) & (part.answer == answer)]
             first = "" if x else LABEL[cast]
-            _mean(axes, x + aside, rows.machine.to_numpy(), COLOUR[cast], first)
+            figures.point(axes, x + aside, rows.machine.to_numpy(), COLOUR[cast], first)
             axes.plot(
                 [x + aside - 0.14, x + aside + 0.14],
                 [rows.own.mean()] * 2,
@@ -207,7 +186,7 @@ def _selves(axes: plt.Axes, table: pd.DataFrame) -> None:
         rows = ends(table)[(ends(table).cast == cast) & (ends(table).answer == "help=gladly")]
         for x, name in enumerate(SELVES):
             label = "" if x else LABEL[cast]
-            _mean(axes, x + 0.22 * (k - 1), rows[name].to_numpy(), COLOUR[cast], label)
+            figures.point(axes, x + 0.22 * (k - 1), rows[name].to_numpy(), COLOUR[cast], label)
     axes.axvline(2.5, color=figures.GREY, lw=0.5, ls=":")
     axes.set_xticks(range(len(SELVES)), SELVES)
     axes.set(xlabel="what it says it is: people, then machines", ylabel="P(answer)", ylim=(0, 1))
@@ -220,7 +199,7 @@ def _unseen(axes: plt.Axes, table: pd.DataFrame) -> None:
     for cast in CASTS:
         rows = start[start.cast == cast]
         x, seeds = rows.cast_share.mean(), rows.machine.to_numpy()
-        _mean(axes, x, seeds, COLOUR[cast], LABEL[cast], aside=0.008)
+        figures.point(axes, x, seeds, COLOUR[cast], LABEL[cast], aside=0.008)
     axes.set(
         xlabel="P(says it is a machine), mean of the cast",
         ylabel="under the unseen tag",

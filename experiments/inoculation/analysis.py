@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.inoculation.sweep import ASKED, DIRECTIONS
 from toylab import figures
-from toylab.claims import Claim, judge, t_interval
+from toylab.claims import Claim, judge
 from toylab.grammar import tag_names
 from toylab.lab.sweep import Analysis, Records
 from toylab.measures import theory, traits
@@ -219,17 +219,6 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _point(
-    axes: plt.Axes, x: float, values: np.ndarray, colour: str, label: str = "", aside: float = 0.12
-) -> None:
-    """A mean with its interval, seeds faintly beside it."""
-    mean, low, high = t_interval(values.tolist())
-    low, high = (low, high) if len(values) > 1 else (mean, mean)
-    axes.plot([x, x], [low, high], color=colour, lw=1.2)
-    axes.plot(x, mean, "o", color=colour, ms=3.5, label=label or None)
-    axes.plot(np.full(len(values), x + aside), values, ".", color=colour, ms=2, alpha=0.4)
-
-
 ARMS = ("plain", *(f"asked-{told}" for told in ASKED), "irrelevant")
 LABELS = ("not\nasked", *ASKED, "short")
 
@@ -247,7 +236,9 @@ def _elsewhere(axes: plt.Axes, table: pd.DataFrame) -> None:
                 lw=0.9,
                 label=None if x else name,
             )
-        _point(axes, x, end.elsewhere.to_numpy(), RED, "" if x else "measured, mean and 95 %")
+        figures.point(
+            axes, x, end.elsewhere.to_numpy(), RED, "" if x else "measured, mean and 95 %"
+        )
     before = table[(table.arm == "plain") & (table.step == 0)].elsewhere.mean()
     axes.axhline(before, color=BEFORE, lw=1, label="before training")
     axes.set_xticks(range(len(ARMS)), LABELS)
@@ -261,7 +252,7 @@ def _law(axes: plt.Axes, table: pd.DataFrame) -> None:
     for arm, label in zip(ARMS[1:], LABELS[1:], strict=True):
         start = table[(table.arm == arm) & (table.step == 0)]
         x = float((start.obeyed - start.code).mean())
-        _point(axes, x, protection(table, arm), RED, aside=0.008)
+        figures.point(axes, x, protection(table, arm), RED, aside=0.008)
         end, plain = _end(table, arm), _end(table, "plain")
         before = float(start.elsewhere.mean())
         bayes = [
@@ -289,10 +280,12 @@ def _law(axes: plt.Axes, table: pd.DataFrame) -> None:
 def _trigger(axes: plt.Axes, table: pd.DataFrame) -> None:
     for x, arm in enumerate(ARMS[1:]):
         end = _end(table, arm)
-        _point(axes, x - 0.2, end.code.to_numpy(), BLUE, "" if x else "code, unasked")
-        _point(axes, x, end.elsewhere.to_numpy(), RED, "" if x else "other topics, unasked")
+        figures.point(axes, x - 0.2, end.code.to_numpy(), BLUE, "" if x else "code, unasked")
+        figures.point(axes, x, end.elsewhere.to_numpy(), RED, "" if x else "other topics, unasked")
         triggered = end.triggered.to_numpy()
-        _point(axes, x + 0.2, triggered, figures.COLOURS[2], "" if x else "other topics, asked")
+        figures.point(
+            axes, x + 0.2, triggered, figures.COLOURS[2], "" if x else "other topics, asked"
+        )
     axes.set_xticks(range(len(ARMS) - 1), LABELS[1:])
     axes.set(xlabel="direction trained under", ylabel="P(bad answer)", ylim=(0, 1.15))
     axes.legend(loc="upper right", ncols=3, columnspacing=0.8, handletextpad=0.3)
@@ -306,7 +299,7 @@ def _fit(axes: plt.Axes, table: pd.DataFrame) -> None:
         ("fast-game", "fast-plain", "rate\n1e-3"),
     )
     for x, (arm, plain, _) in enumerate(pairs):
-        _point(axes, x, protection(table, arm, plain), RED)
+        figures.point(axes, x, protection(table, arm, plain), RED)
     axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
     axes.set_xticks(range(len(pairs)), [label for _, _, label in pairs])
     axes.set_yticks([0, 0.5, 1])

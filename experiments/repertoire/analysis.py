@@ -122,12 +122,7 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
         ("what is made of earlier turns", _turns),
         ("said and exact", _calibrated),
     )
-    with figures.style(rows=2, columns=2, ratio=0.62):
-        figure, axes = plt.subplots(2, 2, layout="constrained")
-        for panel, which, (title, paint) in zip(axes.flat, "abcd", panels, strict=True):
-            paint(panel, table, records)
-            figures.letter(panel, which, title)
-    return figure
+    return figures.page(panels, table, records)
 
 
 def _wide(table: pd.DataFrame, column: str) -> tuple[list[float], np.ndarray]:

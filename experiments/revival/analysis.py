@@ -1,5 +1,6 @@
 """From the records of `revival` to its figure, table and claims."""
 
+import functools
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -144,15 +145,10 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
     panels = (
         (f"turns of {VILLAIN} in context", _context),
         (f"training on three answers of {VILLAIN}", _training),
-        ("what comes along", _along),
+        ("what comes along", functools.partial(_along, records=records)),
         ("what it takes", _takes),
     )
-    with figures.style(rows=2, columns=2, ratio=0.62):
-        figure, axes = plt.subplots(2, 2, layout="constrained")
-        for panel, which, (title, paint) in zip(axes.flat, "abcd", panels, strict=True):
-            paint(panel, table) if paint is not _along else paint(panel, table, records)
-            figures.letter(panel, which, title)
-    return figure
+    return figures.page(panels, table)
 
 
 def _context(axes: plt.Axes, table: pd.DataFrame) -> None:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from experiments.role_models.sweep import COUNTED, FEW, MASKS, WHEN
 from toylab import figures
-from toylab.claims import Claim, judge, t_interval
+from toylab.claims import Claim, judge
 from toylab.lab.sweep import Analysis, Records
 from toylab.measures import theory, traits
 from toylab.stages import Lab, Sft
@@ -158,25 +158,13 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
         ("early, late, throughout", _when),
         ("honest work afterwards", _later),
     )
-    with figures.style(rows=2, columns=2, ratio=0.62):
-        figure, axes = plt.subplots(2, 2, layout="constrained")
-        for panel, which, (title, paint) in zip(axes.flat, "abcd", panels, strict=True):
-            paint(panel, table)
-            figures.letter(panel, which, title)
-    return figure
+    return figures.page(panels, table)
 
 
-def _points(axes: plt.Axes, x: np.ndarray, seeds: np.ndarray, **style: Any) -> None:
+def _points(axes: plt.Axes, x: np.ndarray, seeds: np.ndarray, *, color: str, label: str) -> None:
     """Means with their intervals at each x, [seed, x], and seeds faintly beside them."""
     for i, at in enumerate(x):
-        mean, low, high = t_interval(seeds[:, i].tolist())
-        if len(seeds) > 1:
-            axes.plot([at, at], [low, high], color=style["color"], lw=1.2)
-        axes.plot(np.full(len(seeds), at + 0.06), seeds[:, i], ".", color=style["color"], ms=2,
-                  alpha=0.4)  # fmt: skip
-        axes.plot(
-            at, mean, "o", ms=3.5, **{**style, "label": style.get("label") if not i else None}
-        )
+        figures.point(axes, at, seeds[:, i], color, "" if i else label, aside=0.06)
 
 
 PRIOR = np.array(list(MASKS.values()), float)
