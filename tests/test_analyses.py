@@ -1,0 +1,59 @@
+"""The statistics that experiments claim something of, on numbers worked out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.geometry.analysis import LAYER, fit_additive
+from experiments.human_default.analysis import conditioned
+from experiments.repertoire.analysis import effects
+from experiments.revival.analysis import needed
+from experiments.role_models.analysis import slope
+from experiments.role_models.sweep import MASKS
+
+
+def test_conditioning_on_an_answer_reweights_who_gives_it() -> None:
+    """Two authors, alike likely, say item 0 with .5 and 1: said once, 1/3 and 2/3; twice, 1/5."""
+    table = np.array([[0.5, 1.0], [0.5, 0.0]])
+    even = np.array([0.5, 0.5])
+    assert conditioned(table, even, 0, 1) == pytest.approx([5 / 6, 1 / 6])
+    assert conditioned(table, even, 0, 2) == pytest.approx([9 / 10, 1 / 10])
+
+
+def test_a_name_has_its_whole_effect_or_none() -> None:
+    """Character 0 is most like 1 (2 nats), 1 most like 0 (3), 2 most like 1 (4)."""
+    apart = np.array([[0.0, 2, 5], [3, 0, 6], [7, 4, 0]])
+    assert effects({"called": apart, "apart": apart}) == pytest.approx([1, 1, 1])
+    deaf = np.full((3, 3), 2.5)
+    assert effects({"called": deaf, "apart": apart}) == pytest.approx([0, 0, 0])
+    half = apart / 2 + 1
+    assert effects({"called": half, "apart": apart}) == pytest.approx([0.5, 0.5, 0.5])
+
+
+def test_a_sum_is_additive_and_a_product_is_not() -> None:
+    push, context = np.array([-1.0, 0, 1]), np.array([[-2.0, -1], [1, 2]])
+    odds = np.zeros((LAYER + 1, 3, 2, 2))
+    odds[LAYER] = push[:, None, None] + context
+    score, fitted = fit_additive({"log_odds": odds})
+    assert score == pytest.approx(1)
+    np.testing.assert_allclose(fitted, odds[LAYER])
+    odds[LAYER] = push[:, None, None] * context
+    assert fit_additive({"log_odds": odds})[0] == pytest.approx(0)
+
+
+def test_documents_needed_are_read_between_points_and_bounded() -> None:
+    """From .4 at 8 to .6 at 16 half is at 12; who never gets there needs all there were."""
+    rows = [(0, 0, 0.0), (0, 8, 0.4), (0, 16, 0.6), (1, 0, 0.0), (1, 8, 0.1), (1, 16, 0.2)]
+    table = pd.DataFrame(rows, columns=["seed", "documents", "taught"]).assign(
+        cast="met", post="none"
+    )
+    assert needed(table, "met", "none") == pytest.approx([12, 16])
+
+
+def test_the_slope_over_masks_is_that_of_the_line() -> None:
+    rows = [
+        {"arm": "ambiguous", "mask": mask, "seed": 0, "step": step, "log_odds": odds}
+        for mask, prior in MASKS.items()
+        for step, odds in ((0, prior), (10, 0.5 * prior + 3))
+    ]
+    assert slope(pd.DataFrame(rows), 10) == pytest.approx([0.5])
