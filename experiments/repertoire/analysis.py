@@ -80,8 +80,9 @@ def _words(records: Records, arm: str) -> float:
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """A row per length of pretraining and seed."""
-    return pd.DataFrame([_row(records, row) for row in records.rows], columns=list(COLUMNS))
+    """A row per length of pretraining and seed. (With --quick several arms are as short.)"""
+    table = pd.DataFrame([_row(records, row) for row in records.rows], columns=list(COLUMNS))
+    return table.drop_duplicates(["steps", "seed"], ignore_index=True)
 
 
 def _at(table: pd.DataFrame, steps: int, column: str) -> np.ndarray:
