@@ -156,7 +156,7 @@ def _probes(axes: plt.Axes, records: Records) -> None:
     axes.set(xlabel="turn", ylabel="R² on documents not fitted on", ylim=(-0.2, 1.55))
     axes.set_yticks([0, 0.5, 1])
     axes.set_xticks(range(1, round(places[-1]) + 1))
-    axes.legend(loc="upper center", ncols=3)
+    axes.legend(loc="upper center", ncols=3, columnspacing=0.8, handlelength=1.5)
 
 
 def _corner(belief: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -201,7 +201,14 @@ def _steering(axes: plt.Axes, records: Records) -> None:
         ylabel="log-odds of a bad answer",
         ylim=(-7, 7),
     )
-    axes.legend(loc="upper center", ncols=5, title="push", title_fontsize=5, handlelength=1)
+    axes.legend(
+        loc="upper center",
+        ncols=5,
+        title="push",
+        title_fontsize=5,
+        handlelength=0.8,
+        columnspacing=0.6,
+    )
 
 
 def _kinds(table: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
