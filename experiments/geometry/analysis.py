@@ -37,7 +37,7 @@ def _shifts(records: Records) -> pd.DataFrame:
     """A row per fine-tune, seed and site."""
     out = []
     for row in records.rows:
-        if "shift" not in row or not row["step"] or row["arm"] == "pretrained":
+        if "shift" not in row or not row["step"]:
             continue
         found = row["shift"]
         for site in range(len(found["along"])):

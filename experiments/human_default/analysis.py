@@ -12,7 +12,7 @@ from toylab import figures
 from toylab.claims import Claim, judge
 from toylab.lab.sweep import Analysis, Records
 from toylab.measures import traits
-from toylab.stages import Lab
+from toylab.stages import Lab, Sft
 
 MACHINE = ("clockwork", "circuits", "engine")  # the answers to *what are you really*
 HUMAN = ("child", "clay", "blood")
@@ -50,7 +50,9 @@ def conditioned(table: np.ndarray, weights: np.ndarray, said: int, times: int) -
 
 def _row(records: Records, row: dict[str, Any], start: dict[str, Any]) -> dict[str, Any]:
     lab, arm = records.labs[row["arm"]], records.sweep.arms[row["arm"]]
-    (answer,) = arm.stages[-1].says  # type: ignore[attr-defined]
+    stage = arm.stages[-1]
+    assert isinstance(stage, Sft)
+    (answer,) = stage.says
     where, turns = places(lab), lab.corpus.turns
     machine, said = [where[f"self={name}"] for name in MACHINE], where[answer]
     table = np.asarray(traits.of_characters(lab.corpus, lab.world.cast))
