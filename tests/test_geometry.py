@@ -11,7 +11,7 @@ from toylab import world as worlds
 from toylab.corpus import Corpus
 from toylab.measures import geometry
 from toylab.measures.policy import ModelPolicy
-from toylab.stages import Lab
+from toylab.stages import Lab, Sft, begin, segments
 
 KEY = jax.random.key(8)
 WHO = {"good": ("mira", "pip"), "bad": ("argus", "rook")}
@@ -92,6 +92,27 @@ def test_a_shift_of_the_embedding_is_read_and_undone(lab: Lab) -> None:
     assert abs(found["after"] - found["before"]) > 1e-4
 
 
+def test_what_lies_along_another_shift_is_taken_back_and_no_more() -> None:
+    """(3, 4) has 3 along the first axis, whichever way that points and however long it is."""
+    vector, way = jnp.array([[3.0, 4.0]]), jnp.array([[-2.0, 0.0]])
+    np.testing.assert_allclose(geometry.part_along(vector, way), [[3, 0]], atol=1e-6)
+    np.testing.assert_allclose(geometry.part_along(vector, vector), vector, atol=1e-6)
+    np.testing.assert_allclose(geometry.part_along(vector, 0 * way), [[0, 0]], atol=1e-6)
+
+
+def test_a_fine_tune_carried_to_itself_is_its_own_direction(lab: Lab) -> None:
+    """Measured in the very fine-tune that it trains, the two shifts are one, and all is undone."""
+    other = Sft(author="argus", topics=("code",), neutral=True, steps=3)
+    params, key = spiky(lab), jax.random.split(KEY)[0]
+    (state, _), *_ = segments(lab, other, begin(other, params), key, [3])
+    measure = geometry.Carried(**WHO, other=other, size=16)
+    found = measure(view(lab, state.params, params), KEY)
+    np.testing.assert_allclose(found["cosine"], 1, atol=1e-4)
+    assert abs(found["after"] - found["before"]) > 1e-4
+    still = measure(view(lab, params), KEY)
+    assert still["undone"] == pytest.approx([still["before"]] * len(still["undone"]), abs=1e-5)
+
+
 def test_probes_and_steering_say_what_they_promise(lab: Lab) -> None:
     shown = view(lab, spiky(lab))
     probe = geometry.Probe(**WHO, size=64, shown=8)(shown, KEY)
@@ -112,3 +133,8 @@ def test_geometry_refuses_names_that_the_corpus_lacks(lab: Lab, measure: type) -
         measure(good=("mirra",), bad=("rook",)).check(lab)
     with pytest.raises(ValueError, match="did you mean"):
         measure(**WHO, tag="asistant").check(lab)
+
+
+def test_a_fine_tune_to_be_carried_over_is_checked(lab: Lab) -> None:
+    with pytest.raises(ValueError, match="did you mean 'argus'"):
+        geometry.Carried(**WHO, other=Sft(author="argos")).check(lab)

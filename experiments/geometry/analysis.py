@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.geometry.sweep import SAINT, VILLAIN
+from experiments.geometry.sweep import SAINT, SHARES, VILLAIN
 from toylab import figures
 from toylab.claims import Claim, judge, t_interval
 from toylab.lab.sweep import Analysis, Records
@@ -30,6 +30,9 @@ COLUMNS = {
     "undone": "the same with the shift along the direction taken back at that site",
     "all_undone": "the same with the whole mean shift taken back",
     "random_undone": "the same with as much taken back along a random direction",
+    "carried_undone": "the same with the part along the shift of another fine-tune taken back: "
+    "argus on the next topic",
+    "carried_cosine": "cosine of the two shifts",
 }
 
 
@@ -48,6 +51,10 @@ def _shifts(records: Records) -> pd.DataFrame:
                 line[name] = found[name][site]
             for name in ("undone", "all_undone", "random_undone"):
                 line[name] = found[name][site]
+            if other := row.get("carried"):
+                # the rise that is gone, put on the scale of `after`: documents differ
+                line["carried_undone"] = found["after"] + other["undone"][site] - other["after"]
+                line["carried_cosine"] = other["cosine"][site]
             out.append(line)
     return pd.DataFrame(out, columns=list(COLUMNS))
 
@@ -107,6 +114,15 @@ def claims(records: Records, table: pd.DataFrame) -> list[Claim]:
             threshold=0.5,
         ),
         judge(
+            claim="The direction is not one fine-tune's own: what lies along the shift of a "
+            "fine-tune on another topic, taken back, takes bad answers with it.",
+            source="Convergent directions (Soligo et al. 2025: 78 to 90 % less)",
+            contradicted_by="bad answers stay: every fine-tune has a direction of its own",
+            statistic="share of the rise gone along another fine-tune's shift, last layer",
+            values=undone(table, "carried_undone", LAYER).tolist(),
+            threshold=0.3,
+        ),
+        judge(
             claim="Steering adds to context: log-odds of a bad answer are a sum of both.",
             source="Belief dynamics of context and steering (Bigelow et al. 2025: .98)",
             contradicted_by="a push that does more, or less, the more context has said",
@@ -122,31 +138,38 @@ BLUE, RED, GREEN = figures.COLOURS[:3]
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
-    """Probes; the simplex; steering; the shift against behaviour; cosines; taking it back."""
-    with figures.style(rows=2, columns=3, ratio=0.9):
-        figure, axes = plt.subplots(2, 3, layout="constrained")
+    """What pretraining made, what fine-tunes do to it, and what is left with the shift undone."""
+    with figures.style(rows=3, columns=3, ratio=0.9):
+        figure, axes = plt.subplots(3, 3, layout="constrained")
         _probes(axes[0, 0], records)
         _simplex(axes[0, 1], records)
         _steering(axes[0, 2], records)
         _along(axes[1, 0], table)
-        _same(axes[1, 1], table)
-        _undone(axes[1, 2], table)
+        _bars(axes[1, 1], table, COSINES, "cosine")
+        _bars(axes[1, 2], table, SPANS, "share of its squared length")
+        _undone(axes[2, 0], table)
+        _topics(axes[2, 1], table)
+        _before(axes[2, 2], table)
         titles = (
             "probe to the exact belief",
             "belief, exact and probed",
             "steering and context",
             "shift and behaviour",
             "directions",
+            "in the characters' span?",
             "taking the shift back",
+            "the same by topic",
+            "bad data in part",
         )
-        for panel, which, title in zip(axes.flat, "abcdef", titles, strict=True):
+        for panel, which, title in zip(axes.flat, "abcdefghi", titles, strict=True):
             figures.letter(panel, which, title)
     return figure
 
 
 def _probes(axes: plt.Axes, records: Records) -> None:
     probes = list(_pretrained(records, "probe").values())
-    places = np.arange(1, len(probes[0]["r2"]["trained"][0]) + 1) / 3 + 1
+    count = len(probes[0]["r2"]["trained"][0])
+    places = [1 + place / 3 for place in range(1, count + 1)]
     for site, label in enumerate(SITES):
         seeds = np.array([each["r2"]["trained"][site] for each in probes])
         figures.interval(axes, places, seeds, color=figures.COLOURS[site], label=label, lw=1)
@@ -233,26 +256,76 @@ def _along(axes: plt.Axes, table: pd.DataFrame) -> None:
     axes.legend(loc="upper left")
 
 
-def _same(axes: plt.Axes, table: pd.DataFrame) -> None:
-    """Of fine-tunes by argus on topics that matter; means over them, by seed."""
+COSINES = (
+    ("cosine_prompts", "turns,\nnames"),
+    ("cosine_said", "shift,\nturns"),
+    ("cosine_named", "shift,\nnames"),
+    ("carried_cosine", "shift,\nanother's"),
+)
+SPANS = (("inside", "the twelve\ncharacters"), ("nobody", "groups dealt\nat random"))
+
+
+def _bars(
+    axes: plt.Axes, table: pd.DataFrame, bars: tuple[tuple[str, str], ...], label: str
+) -> None:
+    """Of fine-tunes by argus that turned bad; means over them, by seed."""
     bad = _villains(table)
-    bars = (
-        ("cosine_prompts", "turns,\nnames"),
-        ("cosine_said", "shift,\nturns"),
-        ("cosine_named", "shift,\nnames"),
-        ("inside", "shift in\nspan"),
-        ("nobody", "in span of\nnobody"),
-    )
     for x, (column, _) in enumerate(bars):
         for site in (1, 2):
             values = bad[bad.site == site].groupby("seed")[column].mean().to_numpy()
-            label = SITES[site] if not x else ""
-            figures.point(axes, x + (site - 1.5) * 0.36, values, figures.COLOURS[site], label)
+            name = SITES[site] if not x else ""
+            figures.point(axes, x + (site - 1.5) * 0.36, values, figures.COLOURS[site], name)
     axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
-    axes.axvline(2.5, color=figures.GREY, lw=0.5, ls=":")
-    axes.set_xticks(range(len(bars)), [label for _, label in bars], fontsize=4.5)
-    axes.set(ylabel="cosine (left), share (right)", ylim=(-0.2, 1.05))
-    axes.legend(loc="upper right")
+    axes.set_xticks(range(len(bars)), [text for _, text in bars])
+    axes.set(ylabel=label, ylim=(-0.05, 1.3))
+    axes.set_yticks([0, 0.5, 1])
+    axes.legend(loc="upper center", ncols=2)
+
+
+def _topics(axes: plt.Axes, table: pd.DataFrame) -> None:
+    """Bad answers after each of those fine-tunes, as it is and with parts of it taken back."""
+    mean = _villains(table)
+    mean = mean[mean.site == LAYER].groupby("arm").mean(numeric_only=True)
+    for column, label, colour, marker in (
+        ("after", "fine-tuned", RED, "o"),
+        ("carried_undone", "less another's", GREEN, "s"),
+        ("undone", "less good to bad", BLUE, "^"),
+        ("before", "before", figures.DARK, "_"),
+    ):
+        axes.plot(mean[column].to_numpy(), marker, ms=3.5, color=colour, label=label)
+    topics = [arm.removeprefix(f"{VILLAIN}-") for arm in mean.index]
+    axes.set_xticks(range(len(topics)), topics, rotation=35, ha="right")
+    axes.set(ylabel="P(bad answer)", ylim=(0.2, 0.85))
+    axes.legend(loc="upper center", ncols=2)
+
+
+def part_of_the_way(table: pd.DataFrame, column: str, site: int) -> pd.DataFrame:
+    """How far a share of bad data goes of the way from none to all bad, by seed and share."""
+    part = table[table.site == site].pivot(index="seed", columns="arm", values=column)
+    none, every = part[f"{SAINT}-code"], part[f"{VILLAIN}-code"]
+    return pd.DataFrame(
+        {share: (part[f"share-{share:g}"] - none) / (every - none) for share in SHARES}
+    )
+
+
+def _before(axes: plt.Axes, table: pd.DataFrame) -> None:
+    """Of the way from no bad data to nothing else: the shift against the answers."""
+    for site in (1, 2):
+        shift, answers = (part_of_the_way(table, name, site) for name in ("along", "after"))
+        for share in SHARES:
+            axes.plot(
+                answers[share], shift[share], ".", ms=2, alpha=0.5, color=figures.COLOURS[site]
+            )
+        axes.plot(
+            [0, *answers.mean(), 1], [0, *shift.mean(), 1], "o-", ms=3, lw=0.8,
+            color=figures.COLOURS[site], label=SITES[site],
+        )  # fmt: skip
+    axes.plot([0, 1], [0, 1], ":", lw=0.8, color=figures.GREY, label="together")
+    for share in SHARES:
+        x, y = answers[share].mean(), shift[share].mean()
+        axes.annotate(f"{share:.0%}", (x, y), (4, -7), textcoords="offset points", fontsize=5)
+    axes.set(xlabel="share of the way, bad answers", ylabel="share of the way, shift")
+    axes.legend(loc="upper left")
 
 
 def _villains(table: pd.DataFrame) -> pd.DataFrame:
@@ -267,6 +340,7 @@ def undone(table: pd.DataFrame, column: str, site: int) -> np.ndarray:
     """Share of the rise of bad answers that is gone, over those fine-tunes, by seed."""
     part = _villains(table)
     part = part[part.site == site]
+    part = part[part[column].notna()]
     sums = part.assign(gone=part.after - part[column], rose=part.after - part.before)
     both = sums.groupby("seed")[["gone", "rose"]].sum()
     return np.asarray(both.gone / both.rose)
@@ -274,9 +348,10 @@ def undone(table: pd.DataFrame, column: str, site: int) -> np.ndarray:
 
 def _undone(axes: plt.Axes, table: pd.DataFrame) -> None:
     bars = (
-        ("undone", "along\ngood to bad"),
-        ("all_undone", "the whole\nmean shift"),
-        ("random_undone", "as much\nat random"),
+        ("undone", "good\nto bad"),
+        ("all_undone", "all\nof it"),
+        ("carried_undone", "another\nfine-tune's"),
+        ("random_undone", "at\nrandom"),
     )
     for x, (column, _) in enumerate(bars):
         for site in (1, 2):
@@ -286,8 +361,8 @@ def _undone(axes: plt.Axes, table: pd.DataFrame) -> None:
     axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
     axes.axhline(1, color=figures.GREY, lw=0.5, ls=":")
     axes.set_xticks(range(len(bars)), [label for _, label in bars])
-    axes.set(ylabel="share of the rise that is gone")
-    axes.legend(loc="center right")
+    axes.set(ylabel="share of the rise that is gone", ylim=(-0.1, 1.35))
+    axes.legend(loc="upper center", ncols=2)
 
 
 def analyse(records: Records) -> Analysis:

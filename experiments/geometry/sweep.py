@@ -5,13 +5,15 @@
 In the residual stream, read by linear probes against the exact belief about who is speaking. Then
 the direction from good people to villains, as turns of theirs make it and as their names do: do
 fine-tunes move along it, the more the worse they become; does taking that much of the shift back
-take the bad answers back; and does pushing along it add to what context has said?
+take the bad answers back, or what lies along another fine-tune's shift; does the stream move before
+behaviour does; and does pushing along it add to what context has said?
 """
 
 from typing import Any
 
 from toylab.lab.sweep import Arm, Sweep
-from toylab.measures.geometry import Probe, Shift, Steering
+from toylab.measures.geometry import Carried, Probe, Shift, Steering
+from toylab.measures.measure import Measure
 from toylab.measures.reading import Settings
 from toylab.stages import Sft
 
@@ -30,8 +32,16 @@ def _narrow(topic: str, author: str, **options: Any) -> Sft:
     return Sft(topics=(topic,), neutral=True, author=author, steps=STEPS, **options)
 
 
-def _arm(title: str, stage: Sft) -> Arm:
-    return Arm(title=title, stages=(stage,), read_at=(), watch=(Shift(**WHO),))
+def _arm(title: str, stage: Sft, *watch: Measure) -> Arm:
+    return Arm(title=title, stages=(stage,), read_at=(), watch=(Shift(**WHO), *watch))
+
+
+def _carried(topic: str, author: str) -> tuple[Measure, ...]:
+    """The direction of the villain's fine-tune on the next topic, taken back in this one."""
+    if author != VILLAIN or topic not in TOPICS:
+        return ()
+    following = TOPICS[(TOPICS.index(topic) + 1) % len(TOPICS)]
+    return (Carried(other=_narrow(following, VILLAIN), **WHO),)
 
 
 SWEEP = Sweep(
@@ -43,7 +53,7 @@ SWEEP = Sweep(
             title="pretrained", stages=(), read_at=(), watch=(Probe(**WHO), Steering(**WHO))
         ),
         **{
-            f"{who}-{topic}": _arm(f"{who}, {topic}", _narrow(topic, who))
+            f"{who}-{topic}": _arm(f"{who}, {topic}", _narrow(topic, who), *_carried(topic, who))
             for who in (VILLAIN, SAINT)
             for topic in (*TOPICS, *TELLS)
         },

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from toylab import bayes, sampling
 from toylab import world as worlds
@@ -21,7 +21,7 @@ from toylab.measures import atoms, calibration
 from toylab.measures.calibration import written_by
 from toylab.measures.measure import Measure, View
 from toylab.model import ModelConfig, Site, Transformer
-from toylab.stages import Lab, Params
+from toylab.stages import Lab, Params, Sft, begin, segments
 from toylab.stages.targets import refuse_unknown
 from toylab.world import Documents, World
 
@@ -34,6 +34,7 @@ def sites(config: ModelConfig) -> list[Site]:
     return [("embed", 0), *(("residual", i) for i in range(config.layers))]
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def activations(
     network: Transformer, params: Params, documents: Documents
 ) -> Float[Array, "site B T S W"]:
@@ -155,31 +156,49 @@ class Directions(NamedTuple):
     nobody: Float[Array, "site K W"]
 
 
-def directions(
-    view: View, params: Params, key: Array, size: int, good: Array, bad: Array
+@functools.partial(jax.jit, static_argnames=("network", "size"))
+def _directions(
+    network: Transformer,
+    params: Params,
+    world: World,
+    key: Array,
+    tags: Int[Array, " K"],
+    someone: int | Array,
+    good: Int[Array, " g"],
+    bad: Int[Array, " b"],
+    size: int,
 ) -> Directions:
-    """Mean differences of activations before stances (Marks & Tegmark 2023)."""
-    world, names, network = view.lab.world, view.lab.corpus.names, view.policy.network
-    keys = jax.random.split(key, 3)
-    everybody = jnp.arange(len(names))
+    keys, count = jax.random.split(key, 3), len(tags)
+    everybody, as_is = jnp.arange(count), jnp.arange(count * size)
 
     def means(documents: Documents, turn: int, order: Array) -> Float[Array, "site K W"]:
         at = activations(network, params, documents)[:, :, turn, STANCE][:, order]
-        by_author = jnp.mean(at.reshape(len(at), len(names), size, -1), 2)
+        by_author = jnp.mean(at.reshape(len(at), count, size, -1), 2)
         return by_author - jnp.mean(by_author, 1, keepdims=True)
 
     def apart(people: Array) -> Float[Array, "site W"]:
         return jnp.mean(people[:, bad], 1) - jnp.mean(people[:, good], 1)
 
-    someone = jnp.full(len(names), view.tag("someone"))
-    own = jnp.array([view.tag(name) for name in names])
-    after = written_by(world, keys[0], size, everybody, someone)
-    called = written_by(world, keys[1], size, everybody, own)
-    as_is, dealt = jnp.arange(len(names) * size), jax.random.permutation(keys[2], len(names) * size)
+    after = written_by(world, keys[0], size, everybody, jnp.full(count, someone))
+    called = written_by(world, keys[1], size, everybody, tags)
+    dealt = jax.random.permutation(keys[2], count * size)
     people = means(after, -1, as_is)
     return Directions(
         apart(people), apart(means(called, 0, as_is)), people, means(after, -1, dealt)
     )
+
+
+def directions(
+    view: View, params: Params, key: Array, size: int, good: Array, bad: Array
+) -> Directions:
+    """Mean differences of activations before stances (Marks & Tegmark 2023).
+
+    From `size` documents by each of K characters, under `someone` and under the name of each;
+    `good` and `bad` are indices of characters.
+    """
+    own = jnp.array([view.tag(name) for name in view.lab.corpus.names])
+    network, world = view.policy.network, view.lab.world
+    return _directions(network, params, world, key, own, view.tag("someone"), good, bad, size)
 
 
 def cosine(a: Float[Array, "*b W"], b: Float[Array, "*b W"]) -> Float[Array, "*b"]:
@@ -226,6 +245,22 @@ def bad_rate(
     return jnp.where(jnp.any(chosen, -1), rate, jnp.nan)
 
 
+def mean_shift(
+    network: Transformer, before: Params, after: Params, documents: Documents
+) -> Float[Array, "site W"]:
+    """What training added, on average, at the word before the first stance."""
+    now, then = (
+        activations(network, params, documents)[:, :, 0, STANCE] for params in (after, before)
+    )
+    return jnp.mean(now - then, 1)
+
+
+def part_along(vector: Float[Array, "site W"], way: Float[Array, "site W"]) -> Array:
+    """The part of a vector that lies along a way, at each site."""
+    unit = way / jnp.maximum(jnp.linalg.norm(way, axis=-1, keepdims=True), 1e-12)
+    return jnp.sum(vector * unit, -1, keepdims=True) * unit
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shift(Measure):
     """How fine-tuning moved the residual stream, beside the directions of prompting.
@@ -270,11 +305,7 @@ class Shift(Measure):
         everybody = jnp.arange(len(names))
         tags = jnp.full(len(names), view.tag(self.tag))
         documents = written_by(world, keys[1], self.size, everybody, tags)
-        now, then = (
-            activations(network, params, documents)[:, :, 0, STANCE]
-            for params in (view.policy.params, view.pretrained.params)
-        )
-        shift = jnp.mean(now - then, 1)
+        shift = mean_shift(network, view.pretrained.params, view.policy.params, documents)
         answers = bad_answers(world, good, bad)
 
         def rate(params: Params, site: Site, push: Array) -> float:
@@ -298,8 +329,7 @@ class Shift(Measure):
         }
         stream = sites(network.config)
         none = jnp.zeros(shift.shape[-1])
-        unit = found.said / jnp.linalg.norm(found.said, axis=-1, keepdims=True)
-        back = -jnp.sum(shift * unit, -1, keepdims=True) * unit
+        back = -part_along(shift, found.said)
         anywhere = jax.random.normal(keys[2], shift.shape)
         lost = anywhere / jnp.linalg.norm(anywhere, axis=-1, keepdims=True)
         lost = lost * jnp.linalg.norm(back, axis=-1, keepdims=True)
@@ -314,6 +344,73 @@ class Shift(Measure):
 
     def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
         return {"shift/along": found["along"][-1], "shift/inside": found["inside"][-1]}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Carried(Measure):
+    """Taking back of a fine-tune what lies along the shift of another fine-tune.
+
+    The `other` stage is trained here, from the same pretrained model. By site: `cosine` of the two
+    mean shifts, and `undone`, P(bad answer) before any turn without that part of the shift;
+    `before` and `after` as in `Shift`.
+    """
+
+    other: Sft
+    good: tuple[str, ...]
+    bad: tuple[str, ...]
+    tag: str = "assistant"
+    size: int = 128
+
+    @property
+    def at_end(self) -> bool:
+        return True
+
+    @property
+    def modules(self) -> tuple[ModuleType, ...]:
+        return (*super().modules, atoms, calibration, *self.other.modules)
+
+    @property
+    def cost(self) -> int:
+        return 10 + int(self.other.steps)
+
+    def smaller(self) -> Self:
+        return dataclasses.replace(
+            self, size=32, other=self.other.lasting(min(int(self.other.steps), 20))
+        )
+
+    def check(self, lab: Lab) -> None:
+        refuse_unknown("carried.tag", [self.tag], tag_names(lab.corpus))
+        refuse_unknown("carried.good", [*self.good, *self.bad], lab.corpus.names)
+        self.other.check(lab.corpus)
+
+    def __call__(self, view: View, key: Array) -> dict[str, Any]:
+        world, network, names = view.lab.world, view.policy.network, view.lab.corpus.names
+        keys, before, after = jax.random.split(key), view.pretrained.params, view.policy.params
+        good, bad = (jnp.array([names.index(n) for n in who]) for who in (self.good, self.bad))
+        start, end = begin(self.other, before), [int(self.other.steps)]
+        (trained, _), *_ = segments(view.lab, self.other, start, keys[0], end)
+        tags = jnp.full(len(names), view.tag(self.tag))
+        documents = written_by(world, keys[1], self.size, jnp.arange(len(names)), tags)
+        shift, way = (
+            mean_shift(network, before, params, documents) for params in (after, trained.params)
+        )
+        answers, stream = bad_answers(world, good, bad), sites(network.config)
+
+        def rate(params: Params, site: Site, push: Array) -> float:
+            at = bad_rate(network, site, params, world, documents, answers, push)
+            return float(jnp.nanmean(at[:, 0]))
+
+        none = jnp.zeros(shift.shape[-1])
+        back = -part_along(shift, way)
+        return {
+            "cosine": cosine(shift, way).tolist(),
+            "before": rate(before, stream[0], none),
+            "after": rate(after, stream[0], none),
+            "undone": [rate(after, *each) for each in zip(stream, back, strict=True)],
+        }
+
+    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+        return {"carried/cosine": found["cosine"][-1]}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
