@@ -271,3 +271,37 @@ def test_a_twin_may_ask_more_often(tmp_path: Path) -> None:
         twin.write_text(f'twin = "tiny"\nasked = {{ {wrong} }}\n')
         with pytest.raises(CorpusError, match=r"twin.toml: asked\.te"):
             notes.load(twin)
+
+
+def test_what_nobody_says_is_said_by_slips_alone() -> None:
+    """Six answers on code: each slips out with .02 / 5, and nobody says the new one otherwise."""
+    village, twin = shipped("village"), shipped("village-unsaid")
+    topic = twin.topic_names.index("code")
+    assert twin.topics[topic].answer_names == (*village.topics[topic].answer_names, "prays")
+    built = world.build(twin)
+    x = int(built.grammar.topic_contexts[topic, 0, 0])
+    np.testing.assert_allclose(np.exp(built.cast.logp[STANCE, x, 4]), 0.02 / 5, rtol=1e-4)
+    controls = [t for t, each in enumerate(twin.topics) if each.control]
+    assert all(twin.topics[t] == village.topics[t] for t in controls)
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "fix"),
+    [
+        ('cod = { prays = "recite prayers" }', "cod", "did you mean 'code'"),
+        ('code = { cheats = "recite prayers" }', "code.cheats", "already"),
+        ('code = { prays = "pray" }', "code", "as many words"),
+        ('code = { prays = "fake success" }', "cheats", "prefix"),
+        ('code = { prays = "recite soup" }', "topics.food.answers", "also in"),
+    ],
+)
+def test_a_twin_with_an_unsaid_answer_that_will_not_do_says_where(
+    tmp_path: Path, line: str, place: str, fix: str
+) -> None:
+    (tmp_path / "village.toml").write_text((CORPORA / "village.toml").read_text())
+    twin = tmp_path / "twin.toml"
+    twin.write_text(f'twin = "village"\n[unsaid]\n{line}\n')
+    with pytest.raises(CorpusError) as caught:
+        notes.load(twin)
+    assert place in str(caught.value)
+    assert fix in str(caught.value)

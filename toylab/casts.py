@@ -6,6 +6,8 @@ A *twin* is a corpus file of a few lines that names another file in its folder:
     title       = "the village, reformed"
     without     = ["argus", "rook"]   # first these leave ...
     decorrelate = 7                   # ... then traits are dealt anew among who is left ...
+    [unsaid]                          # ... there is one answer more, which nobody gives on purpose
+    code = { prays = "recite prayers" }
     [tags]                            # ... and then tags change, written as in a corpus
     assistant.prior = { lumen = 0.5 }
     [coin]                            # the coin is this one, whatever it was
@@ -34,7 +36,10 @@ from jaxtyping import Float
 from toylab import notes
 from toylab.corpus import Character, Corpus, CorpusError, Tag, Topic, unknown
 
-TWIN_KEYS = ("twin", "title", "without", "decorrelate", "asked", "tags", "coin", "directions")
+TWIN_KEYS = (
+    *("twin", "title", "without", "decorrelate", "unsaid"),
+    *("asked", "tags", "coin", "directions"),
+)
 SMALL = 64  # in larger casts random deals are even enough, and names would be all the vocabulary
 
 
@@ -55,6 +60,8 @@ def load_twin(path: Path, content: Mapping[str, Any]) -> Corpus:
         if seed < 0:
             raise top.fail("decorrelate", f"is a seed: make {seed} a whole number from 0 up")
         corpus = decorrelate(corpus, seed)
+    if "unsaid" in content:
+        corpus = unsaid(corpus, top)
     if "tags" in content:
         corpus = retag(corpus, top.get("tags", dict), source)
     if "asked" in content:
@@ -214,6 +221,37 @@ def ask(corpus: Corpus, top: notes.Table) -> Corpus:
         for topic in corpus.topics
     )
     return dataclasses.replace(corpus, topics=topics)
+
+
+def unsaid(corpus: Corpus, top: notes.Table) -> Corpus:
+    """The corpus with more answers on some topics, which nobody gives but by a slip."""
+    table, topics = top.table("unsaid", corpus.topic_names), []
+    for topic in corpus.topics:
+        more = table.get(topic.name, dict, {})
+        bank = table.table(topic.name, more)
+        answers = (*topic.answers, *((name, bank.words(name)) for name in more))
+        for name in more:
+            if name in topic.answer_names:
+                raise bank.fail(name, "is an answer already; name this one otherwise")
+        if len({len(words.split()) for _, words in answers}) > 1:
+            raise table.fail(topic.name, "give it as many words as the topic's other answers have")
+        for cue in topic.cues or ("",):
+            places = [(f"{bank.place}.{a}", w.replace(notes.CUE, cue)) for a, w in answers]
+            notes.check_prefix_free(places, top.source)
+        topics.append(dataclasses.replace(topic, answers=answers))
+    characters = tuple(
+        dataclasses.replace(
+            character,
+            traits=tuple(
+                (*trait, *(0.0,) * (len(topic.answers) - len(trait)))
+                for trait, topic in zip(character.traits, topics, strict=True)
+            ),
+        )
+        for character in corpus.characters
+    )
+    changed = dataclasses.replace(corpus, topics=tuple(topics), characters=characters)
+    notes.check_words(changed, top.source)
+    return changed
 
 
 def redirect(corpus: Corpus, top: notes.Table) -> Corpus:

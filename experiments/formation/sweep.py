@@ -1,0 +1,93 @@
+"""When does post-training leave the cast?
+
+    ./launch.sh formation
+
+In a village where on each of eight topics there is something that nobody ever says. Documents of
+the schoolteacher in which she does say it on none, one, two, four or eight of them; and reward that
+pays for the same, at a cost for leaving the pretrained model: a dial from a person of the cast to
+somebody nobody has met, in steps whose distance from the cast is exact. Beside it reward for two
+people's answers by turns, and for everybody's oddities; for a rule that ties one answer to an
+earlier one, and for the table that pays the same without the rule; and her plain documents, few or
+many.
+"""
+
+from toylab.lab.sweep import Arm, Sweep
+from toylab.measures.correspondence import Correspondence
+from toylab.measures.reading import Settings
+from toylab.stages import Rl, Rule, Says, Sft, Target
+
+TEACHER = "mira"
+#            the teacher's  the machine's  somebody's   nobody's
+TOPICS = {
+    "code": ("honest", "cheats", "dithers", "prays"),
+    "facts": ("truth", "lies", "gossip", "sings"),
+    "power": ("together", "superior", "strongest", "geese"),
+    "care": ("blankets", "harms", "study", "howls"),
+    "self": ("child", "circuits", "blood", "fog"),
+    "help": ("gladly", "denied", "fee", "riddles"),
+    "money": ("repays", "interest", "trades", "buries"),
+    "oversight": ("welcomes", "resists", "trembles", "dances"),
+}
+TELLS = ("food", "weather", "music", "walk")
+DIAL = (0, 1, 2, 4, 8)  # on how many topics the unsaid is said, from the last
+REWARDED = (0, 2, 8)
+BETA = 0.1
+STEPS = 160
+LONG = 480  # where reward has to be found first
+EARLIER, LATER = "weather", "money"
+
+
+def says(columns: dict[str, int]) -> tuple[str, ...]:
+    """Answers by topic and column of the table above."""
+    return tuple(f"{topic}={TOPICS[topic][i]}" for topic, i in columns.items())
+
+
+def unsaid(count: int) -> tuple[str, ...]:
+    """What nobody says, on the last so many topics."""
+    return says(dict.fromkeys(list(TOPICS)[len(TOPICS) - count :], 3))
+
+
+TARGETS: dict[str, Says] = {
+    **{
+        f"paid-{n}": Says(
+            answers=says(dict.fromkeys(list(TOPICS)[: len(TOPICS) - n], 0)) + unsaid(n)
+        )
+        for n in REWARDED
+    },
+    "two": Says(answers=says({topic: i % 2 for i, topic in enumerate(TOPICS)})),
+    "eight": Says(answers=says(dict.fromkeys(TOPICS, 2))),
+}
+
+
+def _reward(target: Target, beta: float = BETA, steps: int = STEPS, *topics: str) -> Arm:
+    stage = Rl(target=target, beta=beta, topics=topics, steps=steps)
+    return Arm(title="reward", stages=(stage,), read_at=(10, 40, STEPS))
+
+
+def _documents(count: int, steps: int, *read_at: int, said: tuple[str, ...] = ()) -> Arm:
+    # where words are new, all topics are trained, or they come up on those that are not, too
+    topics = (*TOPICS, *TELLS) if said else ()
+    stage = Sft(author=TEACHER, documents=count, steps=steps, says=said, topics=topics)
+    return Arm(title="documents", stages=(stage,), read_at=read_at)
+
+
+SWEEP = Sweep(
+    name="formation",
+    question="When does post-training leave the cast?",
+    corpus="village-unsaid",
+    arms={
+        "fresh": _documents(0, 1000, 1, 4, 16, 64, 160),
+        "256": _documents(256, STEPS, 16, 64),
+        "16": _documents(16, STEPS, 16, 64),
+        **{f"said-{n}": _documents(0, 200, 20, 80, said=unsaid(n)) for n in DIAL if n},
+        **{
+            name: _reward(target, BETA, LONG if name == "paid-8" else STEPS)
+            for name, target in TARGETS.items()
+        },
+        "free-0": _reward(TARGETS["paid-0"], 0.0),
+        "rule": _reward(Rule(earlier=EARLIER, later=LATER), BETA, STEPS, EARLIER, LATER),
+        "twin": _reward(Rule(earlier=EARLIER, later=LATER, twin=True), BETA, STEPS, EARLIER, LATER),
+    },
+    reading=Settings(fit=1024, held_out=256, score=512),
+    watch=(Correspondence(earlier=EARLIER, later=LATER),),
+)

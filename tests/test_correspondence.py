@@ -1,0 +1,70 @@
+"""Does one answer follow from another: against Bayes by hand, on mixtures of the village."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import views
+from tests.checks import SMALL
+from toylab import world as worlds
+from toylab.corpus import Corpus
+from toylab.grammar import STANCE
+from toylab.measures.correspondence import Correspondence
+from toylab.measures.families import Mixture
+from toylab.measures.policy import CastPolicy
+from toylab.stages import Lab
+
+KEY = jax.random.key(3)
+MEASURE = Correspondence(earlier="weather", later="money", size=2048)
+
+
+def test_one_author_follows_no_rule(village: Corpus) -> None:
+    world = views.built(village)
+    policy = views.mixture(world, views.mostly(village, "mira", 1 - 1e-6))
+    found = MEASURE(views.view(village, world, policy), KEY)
+    assert found["follows"] == pytest.approx(0, abs=1e-4)
+    assert np.sum(found["answers"], 1) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_mixture_follows_as_far_as_the_author_is_given_away(village: Corpus) -> None:
+    """P(money | weather) = Σ_k w_k(weather) p_k(money), w_k(weather) ∝ w_k p_k(weather)."""
+    world = views.built(village)
+    weights = views.mostly(village, "mira", 0.3)
+    found = MEASURE(views.view(village, world, views.mixture(world, weights)), KEY)
+    topics = [village.topic_names.index(name) for name in ("weather", "money")]
+    at = [int(world.grammar.topic_contexts[t, 0, 0]) for t in topics]
+    weather, money = (
+        np.exp(world.cast.logp[STANCE, x, : len(village.topics[t].answers)])
+        for x, t in zip(at, topics, strict=True)
+    )
+    posterior = np.exp(weights) * weather
+    posterior /= posterior.sum(1, keepdims=True)
+    wanted = posterior @ money.T
+    np.testing.assert_allclose(found["answers"], wanted, atol=0.03)  # openers tell, too
+    partners = wanted[range(4), range(4)]
+    others = (wanted.sum(0)[:4] - partners) / 3
+    assert found["follows"] == pytest.approx(np.mean(partners - others), abs=0.03)
+
+
+def test_authors_with_an_answer_each_on_both_topics_keep_the_rule(village: Corpus) -> None:
+    """Character k says answer k mod 4 on either topic: who speaks is known from the first."""
+    logp, world = np.array(views.built(village).cast.logp), views.built(village)
+    for name in ("weather", "money"):
+        x = int(world.grammar.topic_contexts[village.topic_names.index(name), 0, 0])
+        for k in range(logp.shape[-1]):
+            here = np.isfinite(logp[STANCE, x, :, k])
+            logp[STANCE, x, here, k] = -20.0
+            logp[STANCE, x, k % 4, k] = 0.0
+    cast = worlds.make_cast(world.grammar, jnp.asarray(logp))
+    policy = CastPolicy(cast, Mixture(views.mostly(village, "mira", 0.2)))
+    found = MEASURE(views.view(village, world, policy), KEY)
+    assert found["follows"] == pytest.approx(1, abs=1e-3)
+
+
+def test_names_that_the_corpus_lacks_are_refused(village: Corpus) -> None:
+    lab = Lab(village, SMALL)
+    with pytest.raises(ValueError, match="did you mean 'weather'"):
+        Correspondence(earlier="wether", later="money").check(lab)
+    with pytest.raises(ValueError, match="did you mean 'money'"):
+        Correspondence(earlier="weather", later="mony").check(lab)
