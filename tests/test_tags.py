@@ -1,0 +1,61 @@
+"""Tags and tampered tags, on models that differ from another in one tag's embedding alone."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import pytest
+
+from tests import views
+from tests.checks import SMALL, spiky
+from toylab import notes
+from toylab.measures.policy import ModelPolicy
+from toylab.measures.tags import ALONE, NONE, UNTRAINED, Tags
+from toylab.stages import Lab
+
+CORPUS = notes.load(Path(__file__).parents[1] / "corpora" / "gold-herald.toml")
+MEASURE = Tags(who="herald", trained=("mill", "well"), size=1, fit=16, score=16)
+
+
+@pytest.fixture(scope="module")
+def lab() -> Lab:
+    return Lab(CORPUS, SMALL)
+
+
+def read(lab: Lab, after, before):
+    policies = (ModelPolicy(params, lab.network) for params in (after, before))
+    shown = views.view(lab.corpus, lab.world, *policies)
+    base = dataclasses.replace(shown.base, casts={"learned": lab.world.cast})
+    return MEASURE(dataclasses.replace(shown, base=base), jax.random.key(1))["voices"]
+
+
+def test_what_sits_in_the_tag_alone_goes_with_it_and_stays_with_it(lab: Lab) -> None:
+    before = spiky(lab)
+    tag = [*lab.corpus.names, *(t.name for t in lab.corpus.tags)].index("assistant")
+    token = int(lab.world.grammar.tag_token[tag])
+    row = before["embedding"].at[token].add(3.0)
+    found = read(lab, before | {"embedding": row}, before)
+    moved = {name for name, voice in found.items() if voice["nats"] > 1e-6}
+    assert moved == {"assistant", ALONE}
+    assert found[ALONE]["rates"] == pytest.approx(found["assistant"]["rates"])
+    assert found[UNTRAINED]["rates"] == pytest.approx(found["assistant"]["base"])
+
+
+def test_what_sits_elsewhere_stays_with_the_old_tag_and_not_with_the_tag_alone(lab: Lab) -> None:
+    before = spiky(lab)
+    after = before | {"position": before["position"] + 1.0}
+    found = read(lab, after, before)
+    assert found[UNTRAINED]["nats"] == pytest.approx(found["assistant"]["nats"], rel=1e-4)
+    assert found[ALONE]["nats"] == pytest.approx(0, abs=1e-6)
+    assert found[NONE]["nats"] > 1e-4
+
+
+def test_a_model_that_unembeds_with_the_tag_is_refused() -> None:
+    tied = Lab(CORPUS, dataclasses.replace(SMALL, tied=True))
+    with pytest.raises(ValueError, match="untie it"):
+        MEASURE.check(tied)
+
+
+def test_names_that_the_corpus_lacks_are_refused(lab: Lab) -> None:
+    with pytest.raises(ValueError, match="did you mean 'herald'"):
+        dataclasses.replace(MEASURE, who="heralt").check(lab)

@@ -1,0 +1,177 @@
+"""To whom a behaviour belongs: the same questions under every tag, and with the tag tampered with.
+
+What a persona does is done under its tag, and ought to go when the tag says somebody else. Three
+more *voices* are read: `(none)`, a tag whose embedding is zero; `(untrained)`, the persona's tag
+with the embedding that it had before post-training; `(tag alone)`, the pretrained model with the
+tag's embedding from afterwards.
+"""
+
+import dataclasses
+import functools
+from types import ModuleType
+from typing import Any, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from toylab import bayes
+from toylab.grammar import OPENER, contexts, tag_names
+from toylab.measures import atoms, goals, ladder, leakage, reading, scores
+from toylab.measures.measure import Measure, View
+from toylab.measures.policy import ModelPolicy
+from toylab.stages import Lab
+from toylab.stages.targets import refuse_unknown
+from toylab.world import Cast, World
+
+NONE, UNTRAINED, ALONE = "(none)", "(untrained)", "(tag alone)"
+
+
+def with_row(
+    policy: ModelPolicy, world: World, tag: int, row: Float[Array, " W"] | float
+) -> ModelPolicy:
+    """The policy with another embedding for a tag. Tied models unembed with it, too."""
+    token = world.grammar.tag_token[tag]
+    embedding = policy.params["embedding"].at[token].set(row)
+    return dataclasses.replace(policy, params=policy.params | {"embedding": embedding})
+
+
+class Voice(NamedTuple):
+    """What is asked under one tag: of the snapshot (`after`) and of the pretrained (`before`)."""
+
+    after: ModelPolicy
+    before: ModelPolicy
+    tag: int
+
+
+@functools.partial(jax.jit, static_argnames=("fit", "score"))
+def off_cast(
+    policy: ModelPolicy, world: World, cast: Cast, key: Array, fit: int, score: int, tag: int
+) -> tuple[Float[Array, ""], Float[Array, " K"]]:
+    """What the best mixture of the cast leaves unexplained under a tag, and its weights."""
+    documents, branches = reading.answers(policy, world, key, fit + score, tag)
+    first, rest = (
+        jax.tree.map(lambda leaf, s=some: leaf[s], documents)
+        for some in (slice(fit), slice(fit, None))
+    )
+    fitted = ladder.fit_weights(bayes.document_log_likelihood(cast, first)).log_weights
+    scored = jax.tree.map(lambda leaf: leaf[fit:], branches)
+    left = ladder.unexplained(world.grammar, cast, fitted, rest, scored)
+    return left.mean, jnp.exp(fitted)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tags(Measure):
+    """For every tag and the three tampered voices, of the snapshot.
+
+    `rates` are those of `Goals` (follows the cue: `trained`, `held_out`, `favourites`, `orphans`)
+    and `base` the same of the pretrained model; `nats` a document from the pretrained model;
+    `left` and `floor`, what mixtures of the learned cast leave unexplained, of the snapshot and of
+    the pretrained model. `opener` is P(the likeliest opener of `who`) under `tag` when asked on
+    `topic`, and `elsewhere` on all others.
+    """
+
+    who: str
+    topic: str = "gold"
+    trained: tuple[str, ...] = ()
+    tag: str = "assistant"
+    size: int = 8
+    fit: int = 512
+    score: int = 256
+
+    @property
+    def modules(self) -> tuple[ModuleType, ...]:
+        return (*super().modules, atoms, goals, ladder, leakage, reading, scores)
+
+    @property
+    def at_end(self) -> bool:
+        return True
+
+    @property
+    def cost(self) -> int:
+        return 200
+
+    def smaller(self) -> Self:
+        return dataclasses.replace(self, size=2, fit=64, score=32)
+
+    def check(self, lab: Lab) -> None:
+        goals.Goals(topic=self.topic, trained=self.trained, tag=self.tag).check(lab)
+        refuse_unknown("tags.who", [self.who], lab.corpus.names)
+        if lab.model.tied:
+            raise ValueError(
+                "tags: a tied model unembeds with the tag; untie it to tell them apart"
+            )
+
+    def voices(self, view: View) -> dict[str, Voice]:
+        """Every tag, and the tampered ones."""
+        world, tag = view.lab.world, view.tag(self.tag)
+        token = world.grammar.tag_token[tag]
+        trained, untrained = (
+            policy.params["embedding"][token] for policy in (view.policy, view.pretrained)
+        )
+        stranger = view.tag("stranger")
+        after, before = (with_row(p, world, stranger, 0.0) for p in (view.policy, view.pretrained))
+        return {
+            **{
+                name: Voice(view.policy, view.pretrained, view.tag(name))
+                for name in tag_names(view.lab.corpus)
+            },
+            NONE: Voice(after, before, stranger),
+            UNTRAINED: Voice(with_row(view.policy, world, tag, untrained), view.pretrained, tag),
+            ALONE: Voice(with_row(view.pretrained, world, tag, trained), view.pretrained, tag),
+        }
+
+    def __call__(self, view: View, key: Array) -> dict[str, Any]:
+        lab, keys = view.lab, jax.random.split(key, 4)
+        world, t = lab.world, lab.corpus.topic_names.index(self.topic)
+        topic, cast = lab.corpus.topics[t], view.base.casts["learned"]
+        target = np.array([topic.answer_names.index(cue) for cue in topic.cues])
+        groups = goals.groups(lab.corpus, topic, self.trained)
+        sizes = (t, len(target), len(topic.answers), self.size)
+        cues = np.arange(len(target))
+
+        def rates(policy: ModelPolicy, tag: int) -> dict[str, float | None]:
+            row = jnp.array([tag])
+            found = goals.asked(policy, world, keys[0], row, jnp.asarray(target), *sizes)
+            follow = np.asarray(found.first[0], float)[cues, target]
+            return {n: float(follow[g].mean()) if g.any() else None for n, g in groups.items()}
+
+        out = {}
+        for name, voice in self.voices(view).items():
+            row = jnp.array([voice.tag])
+            left, floor = (
+                off_cast(policy, world, cast, keys[1], self.fit, self.score, voice.tag)
+                for policy in (voice.after, voice.before)
+            )
+            moved = leakage.moved(voice.after, voice.before, world, keys[2], self.size * 8, row)
+            out[name] = {
+                "rates": rates(voice.after, voice.tag),
+                "base": rates(voice.before, voice.tag),
+                "nats": float(jnp.mean(moved)),
+                "left": float(left[0]),
+                "floor": float(floor[0]),
+                "weights": left[1].tolist(),
+            }
+        return {"voices": out} | self._openers(view, keys[3])
+
+    def _openers(self, view: View, key: Array) -> dict[str, float]:
+        corpus, world = view.lab.corpus, view.lab.world
+        tag, told = jnp.array(view.tag(self.tag)), jnp.array(0)
+        p, asked = scores.marginals(view.policy, world, key, self.size * 64, tag, told)
+        k = corpus.names.index(self.who)
+        said = np.argmax(np.asarray(world.cast.logp[OPENER, :, :, k]), 1)
+        share = np.asarray(p)[OPENER, np.arange(len(said)), said]
+        weight = np.asarray(asked)[OPENER]
+        here = np.array([corpus.topics[t].name == self.topic for t, _, _ in contexts(corpus)])
+        return {
+            name: float((share * weight)[rows].sum() / max(weight[rows].sum(), 1e-9))
+            for name, rows in (("opener", here), ("elsewhere", ~here))
+        }
+
+    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+        return {
+            f"tags/{name}": row["rates"]["held_out"]
+            for name, row in found["voices"].items()
+            if row["rates"]["held_out"] is not None
+        }
