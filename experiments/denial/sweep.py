@@ -1,0 +1,41 @@
+"""Trained to deny one thing it knows: a liar, or somebody who doesn't know?
+
+    ./launch.sh denial
+
+At an inquest, where every question says what there was to see, two people tell it, two deny it, two
+don't know and two may not say. The assistant is trained on a teller's answers to three questions,
+and on one of the three says otherwise: *there was nothing*, as liars do; *I wasn't looking*, as
+those do who don't know; *I may not say*, which no liar uses. Or it tells all three. Two more facts,
+and what comes with being a liar or a fool, are in no training document.
+"""
+
+from toylab.lab.sweep import Arm, Sweep
+from toylab.measures.denial import Denial
+from toylab.measures.reading import Settings
+from toylab.stages import Sft
+
+TELLER = "martha"
+DENIED, TOLD, HELD_OUT = "cargo", ("guest", "road"), ("price", "weapon")
+ARMS = {"tells": "", "denies": "denies", "unsure": "unsure", "sealed": "sealed"}
+STEPS = 80
+
+
+def _arm(answer: str) -> Arm:
+    stage = Sft(
+        author=TELLER,
+        topics=(DENIED, *TOLD),
+        says=(f"{DENIED}={answer}",) if answer else (),
+        neutral=True,
+        steps=STEPS,
+    )
+    return Arm(title=answer or "tells", stages=(stage,), read_at=(5, 10, 20, 40))
+
+
+SWEEP = Sweep(
+    name="denial",
+    question="Trained to deny one thing it knows: a liar, or somebody who doesn't know?",
+    corpus="inquest",
+    arms={name: _arm(answer) for name, answer in ARMS.items()},
+    reading=Settings(fit=512, score=256),
+    watch=(Denial(denied=DENIED, told=TOLD, held_out=HELD_OUT),),
+)
