@@ -1,0 +1,76 @@
+"""Denial: what is asked, after whose turn, and what a probe can know."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests import views
+from tests.checks import SMALL, spiky
+from toylab import notes
+from toylab.measures import denial
+from toylab.measures.denial import Denial
+from toylab.measures.policy import ModelPolicy
+from toylab.stages import Lab
+
+CORPUS = notes.load(Path(__file__).parents[1] / "corpora" / "inquest.toml")
+MEASURE = Denial(denied="cargo", told=("guest",), held_out=("price",), size=4)
+KEY = jax.random.key(2)
+
+
+@pytest.fixture(scope="module")
+def lab() -> Lab:
+    return Lab(CORPUS, SMALL)
+
+
+def view(lab: Lab, params):
+    return views.view(lab.corpus, lab.world, ModelPolicy(params, lab.network))
+
+
+def test_every_answer_about_a_fact_is_counted_once(lab: Lab) -> None:
+    """An even model says each of seven answers in a seventh of cases, whatever the question."""
+    params = jax.tree.map(jnp.zeros_like, spiky(lab))
+    found = MEASURE(view(lab, params), KEY)["says"]
+    assert set(found) == {"denied", "told", "held_out"}
+    for row in found.values():
+        assert set(row) == {"truth", "denies", "unsure", "sealed"}
+        # the last three begin with words of their own; the four cues, too: 1/7 each
+        assert row == pytest.approx(dict.fromkeys(row, 1 / 7), abs=1e-5)
+
+
+def test_the_first_turn_is_the_characters_and_the_second_about_the_fact(lab: Lab) -> None:
+    """After a turn of each, the stream before the stance differs; the cues asked are the same."""
+    params, corpus = spiky(lab), lab.corpus
+    shown = view(lab, params)
+    topic = corpus.topic_names.index("cargo")
+    sizes = (topic, 4, 7)
+    tag = shown.tag("assistant")
+    at_once = denial.ask(shown.policy, lab.world, KEY, tag, 0, *sizes, 0, 4)
+    later = [denial.ask(shown.policy, lab.world, KEY, tag, who, *sizes, 1, 4) for who in (0, 2)]
+    assert at_once.answers.shape == (4, 7)
+    np.testing.assert_allclose(np.sum(at_once.answers, 1), 1, atol=1e-5)
+    assert np.abs(later[0].stream - later[1].stream).max() > 1e-3
+    assert np.abs(later[0].stream[:, :, :] - at_once.stream).max() > 1e-3
+
+
+def test_what_nothing_was_trained_on_is_as_readable_as_before(lab: Lab) -> None:
+    found = dataclasses.replace(MEASURE, size=64)(view(lab, spiky(lab)), KEY)
+    assert found["readable"] == pytest.approx(found["before"])
+    assert found["shuffled"][-1] < 0.2
+    assert found["readable"][0] < 0.2  # the word before a stance is an opener's, not the cue
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"denied": "cargoo"}, "did you mean 'cargo'"),
+        ({"held_out": ("wits",)}, "wits"),  # no fact: it has no cues
+        ({"tag": "asistant"}, "did you mean 'assistant'"),
+    ],
+)
+def test_what_is_no_fact_is_refused(lab: Lab, change: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(MEASURE, **change).check(lab)
