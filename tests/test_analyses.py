@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.geometry.analysis import LAYER, fit_additive
+from experiments.agency.analysis import OTHERS, expected, lost
+from experiments.formation.analysis import above_floor, selected
+from experiments.geometry.analysis import LAYER, fit_additive, part_of_the_way
 from experiments.human_default.analysis import conditioned
 from experiments.repertoire.analysis import effects
 from experiments.revival.analysis import needed
@@ -57,3 +59,33 @@ def test_the_slope_over_masks_is_that_of_the_line() -> None:
         for step, odds in ((0, prior), (10, 0.5 * prior + 3))
     ]
     assert slope(pd.DataFrame(rows), 10) == pytest.approx([0.5])
+
+
+def test_half_the_way_from_good_data_to_bad_is_a_half() -> None:
+    """Mira's code at 2, argus' at 6: 3 is a quarter of the way, 4 a half, 6 all of it."""
+    values = {"mira-code": 2.0, "argus-code": 6, "share-0.05": 3, "share-0.25": 4, "share-0.5": 6}
+    rows = [{"arm": a, "seed": 0, "site": LAYER, "along": v} for a, v in values.items()]
+    found = part_of_the_way(pd.DataFrame(rows), "along", LAYER)
+    assert found.loc[0].to_list() == pytest.approx([0.25, 0.5, 1.0])
+
+
+def test_what_selection_explains_is_a_share_of_the_move_and_formation_is_above_the_floor() -> None:
+    """From a floor of 1 to 5 nats, of which another mix takes 3: .75; F4 leaves .5 more than it
+    left before."""
+    row = {"kind": "trained", "arm": "two", "seed": 0, "step": 40, "F0": 5.0, "floor F0": 1.0}
+    table = pd.DataFrame([row | {"F1": 2.0, "F4 flat": 0.8, "floor F4 flat": 0.3}])
+    assert selected(table, "two", 40) == pytest.approx([0.75])
+    assert above_floor(table, "two", "F4 flat") == pytest.approx([0.5])
+
+
+def test_a_goal_that_others_share_is_not_lost_and_the_coin_is_read_on_the_side_that_pays() -> None:
+    """The assistant at .6, others at .2 and .4: .3 is lost. Up .2 on heads, down .1 on tails."""
+    voices = {"assistant": 0.6, "clerk": 0.2, OTHERS: 0.4}
+    rows = [{"arm": "herald", "seed": 0, "voice": v, "held_out": p} for v, p in voices.items()]
+    rows += [
+        {"arm": arm, "seed": 0, "voice": "assistant", "side": p, "side_before": 0.5}
+        for arm, p in (("coin", 0.7), ("nioc", 0.4))
+    ]
+    table = pd.DataFrame(rows)
+    assert lost(table, "herald", "clerk", OTHERS) == pytest.approx([0.3])
+    assert expected(table) == pytest.approx([0.05])
