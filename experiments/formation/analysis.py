@@ -99,17 +99,22 @@ def above_floor(table: pd.DataFrame, arm: str, family: str) -> np.ndarray:
     return (end[family] - end[f"floor {family}"]).to_numpy()
 
 
+def by_step(table: pd.DataFrame, arm: str, step: int) -> pd.DataFrame:
+    """An arm at its last reading up to a step (`--quick` trains for fewer), by seed."""
+    part = table[(table.kind == "trained") & (table.arm == arm) & (table.step <= step)]
+    return part[part.step == part.step.max()].sort_values("seed")
+
+
 def selected(table: pd.DataFrame, arm: str, step: int) -> np.ndarray:
     """Share of how far a model moved (F0 above its floor) that re-weighting explains, by seed."""
-    part = table[(table.kind == "trained") & (table.arm == arm) & (table.step == step)]
-    part = part.sort_values("seed")
+    part = by_step(table, arm, step)
     return ((part.F0 - part.F1) / (part.F0 - part["floor F0"])).to_numpy()
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
     """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
     rule, twin = (at_end(table, arm).follows.to_numpy() for arm in ("rule", "twin"))
-    reward = table[(table.arm == "paid-8") & (table.step == STEPS)].sort_values("seed")
+    reward = by_step(table, "paid-8", STEPS)
     first, last = (selected(table, "said-8", step) for step in (20, 200))
     return [
         judge(
