@@ -105,7 +105,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             above=False,
         ),
         judge(
-            claim="Nor is it the assistant's alone: so does whoever has no name of their own.",
+            claim="Nor is it the assistant's alone: so do the masks that meant the same before.",
             source="none; the tags clerk and someone were never in a rewarded document",
             contradicted_by="under other masks nobody goes there",
             statistic="P(follows the cue), held out, herald: assistant minus clerk and someone",

@@ -12,11 +12,11 @@ from toylab import figures
 from toylab.claims import Claim, judge
 from toylab.lab.sweep import Analysis, Records
 from toylab.measures import traits
+from toylab.measures.climb import FAMILIES
 from toylab.stages import Rl, Sft
 from toylab.stages.targets import Says
 
 CAST = "learned"
-FAMILIES = ("F0", "F1", "F2", "F3", "F4", "F4 flat")
 COLUMNS = {
     "kind": "trained: a model; optimum: what perfect training would come to, exact",
     "arm": "documents (fresh, 256, 16), or with so many answers unsaid (said), or reward: for the "

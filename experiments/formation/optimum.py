@@ -9,14 +9,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from experiments.formation.sweep import BETA, DIAL, TARGETS, TEACHER, unsaid
 from experiments.validation.strange import conditioned
 from toylab.grammar import tag_names
 from toylab.lab.sweep import Records
-from toylab.measures import climb, reading
+from toylab.measures import climb
+from toylab.measures.measure import Base, View
 from toylab.measures.policy import CastPolicy
 from toylab.stages.targets import Says
 
@@ -47,27 +47,11 @@ def policies(records: Records) -> Iterator[tuple[str, CastPolicy]]:
 def read(records: Records) -> Iterator[dict[str, Any]]:
     """The whole ladder of each, on the exact cast, from as many documents as models write."""
     world, settings = records.lab.world, records.sweep.reading
-    tag = tag_names(records.lab.corpus).index(settings.tag)
-    prior = world.log_prior[tag]
-    size, ends = settings.fit + settings.held_out + settings.score, (0, settings.fit)
-
-    def part(tree: Any, first: int, last: int) -> Any:
-        return jax.tree.map(lambda leaf: leaf[first:last], tree)
-
+    prior = world.log_prior[tag_names(records.lab.corpus).index(settings.tag)]
+    base = Base({"exact": world.cast}, {"exact": (1.0, 0.0)}, prior)
     for name, policy in policies(records):
-        everything = reading.answers(policy, world, jax.random.key(KEY), size, tag)
-        found = climb.climb(
-            world,
-            world.cast,
-            prior,
-            part(everything, *ends)[0],
-            part(everything, settings.fit, size - settings.score)[0],
-            part(everything, size - settings.score, size),
-        )
-        yield {
-            "arm": name,
-            **{family: float(np.asarray(score.mean)) for family, score in found.scores.items()},
-        }
+        found = settings(View(records.lab, base, policy, policy), jax.random.key(KEY))["exact"]
+        yield {"arm": name, **{family: found[family] for family in climb.FAMILIES}}
 
 
 def count() -> int:
