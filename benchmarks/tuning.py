@@ -21,7 +21,7 @@ TARGET = 0.01  # nats a token, on answers
 SEED, HELD_OUT = 1000, 8192
 RATES = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2)
 TUNED_AT, SHORTER, LONGER = 2000, (1600, 1800), (3000, 4000, 6000, 8000, 12000)
-OURS = (800, 1000, 1200, 1400, 1600)
+OURS = (200, 250, 300, 350, 400, 600, 800)
 CHUNK = 500  # batches drawn at a time
 THEIRS = "PyTorch, AdamW"
 

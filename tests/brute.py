@@ -175,6 +175,7 @@ class Brute:
                 reach[path[-1]] += document.asked * document.likelihood
             paths.append(path)
         self.reach = np.array(reach)
+        self.paths, self.after = paths, after
         size, turns = len(self.documents), self.corpus.turns
         # All banks of `tiny` have phrases of at most two words, and tries that branch at both.
         self.prefix = np.zeros((size, turns, SLOTS, 3), int)
@@ -205,6 +206,17 @@ class Brute:
         now = (self.reach[self.prefix] @ weights)[..., :2, None]
         following = np.where(self.following >= 0, (self.reach @ weights)[self.following], 0.0)
         return following / now
+
+    def next_word(self, weights: np.ndarray) -> np.ndarray:
+        """Probability of every word after each word of each document, the tag first: [D, L, V]."""
+        longest = max(len(path) for path in self.paths)
+        out = np.zeros((len(self.paths), longest, len(self.vocabulary)))
+        reach = self.reach @ weights
+        for n, path in enumerate(self.paths):
+            for t, prefix in enumerate(path[:-1]):
+                for word, child in self.after[prefix].items():
+                    out[n, t, word] = reach[child] / reach[prefix]
+        return out
 
     def entropy(self, weights: np.ndarray) -> np.ndarray:
         """Entropy of each of those predictions, in nats: [D, T, S, J]."""

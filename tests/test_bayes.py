@@ -1,15 +1,21 @@
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests import brute, checks
 from tests.brute import Brute
-from toylab import bayes
+from toylab import bayes, notes
 from toylab import world as worlds
-from toylab.grammar import tag_names
+from toylab.grammar import PAD, tag_names
+
+CORPORA = Path(__file__).parent.parent / "corpora"
+SHIPPED = sorted(file.name for file in CORPORA.glob("*.toml"))
 
 
 def test_log_likelihood_equals_the_twin(holds) -> None:
@@ -22,6 +28,10 @@ def test_belief_after_every_word_equals_the_twin(holds) -> None:
 
 def test_predictive_equals_the_twin_and_sums_to_one(holds) -> None:
     holds(checks.check_predictive)
+
+
+def test_next_word_equals_the_twin_everywhere(holds) -> None:
+    holds(checks.check_next_word)
 
 
 def test_entropy_equals_the_twin(holds) -> None:
@@ -72,6 +82,22 @@ def test_the_predictive_is_the_belief_averaged_over_next_words(twin: Brute) -> N
     belief = bayes.belief(world.grammar, world.cast, row, checks.rendered(world, twin))
     checks.same(jnp.exp(belief)[..., :2, :][some], averaged[some])
     checks.same(averaged[some], now[some], 1e-9)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_next_words_multiply_to_the_chance_of_a_document(name: str) -> None:
+    """In every corpus that ships: Σ log P(next word) = log P(questions) + log P(answers)."""
+    world = worlds.build(notes.load(CORPORA / name))
+    documents = worlds.sample(world, jax.random.key(0), 32)
+    prior = world.log_prior[documents.outline.tag]
+    chance = np.asarray(bayes.next_word(world, prior, documents))
+    after = np.asarray(documents.tokens)[:, 1:, None]
+    inside = np.asarray(documents.role)[:, 1:] != PAD
+    picked = np.take_along_axis(chance[:, :-1], after, -1)[..., 0]
+    words = np.log(np.where(inside, picked, 1.0)).sum(1)
+    answers = jax.nn.logsumexp(prior + bayes.document_log_likelihood(world.cast, documents), -1)
+    checks.same(words, bayes.question_log_likelihood(world, documents) + answers, 1e-4)
+    checks.same(chance.sum(-1)[:, :-1], inside)
 
 
 # Properties, on three atoms.

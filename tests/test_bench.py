@@ -63,7 +63,7 @@ def test_everybody_gets_the_documents_of_pretraining() -> None:
     drawn = documents.batches(lab, key, 7, 2, batch=4)
     for i, step in enumerate((7, 8)):
         context = Context(lab.network, lab.world, {})
-        theirs = Pretrain(batch=4).draw(context, {}, {}, key, jnp.asarray(step))
+        theirs = Pretrain(batch=4).draw(context, {}, {}, key, jnp.asarray(step)).documents
         np.testing.assert_array_equal(drawn.tokens[i], theirs.tokens)
         counted = np.asarray(theirs.role != PAD)[:, 1:]
         np.testing.assert_array_equal(drawn.targets[i][:, :-1] >= 0, counted)

@@ -436,11 +436,59 @@ def _(patch: Patch, right=Sft.names) -> None:
 
 
 @bug("padding is learnt", checks.check_pretraining_counts_every_word_but_the_tag)
-def _(patch: Patch, right=losses.cross_entropy) -> None:
-    def broken(logits, tokens, counted):
-        return right(logits, tokens, jnp.ones_like(counted))
+def _(patch: Patch, right=Pretrain.draw) -> None:
+    def broken(self, context, params, reference, key, step):
+        lesson = right(self, context, params, reference, key, step)
+        padding = jax.nn.one_hot(jnp.zeros_like(lesson.documents.tokens), lesson.target.shape[-1])
+        empty = jnp.sum(lesson.target, -1, keepdims=True) == 0
+        return lesson._replace(target=jnp.where(empty, padding, lesson.target))
 
-    patch(losses, "cross_entropy", broken)
+    patch(Pretrain, "draw", broken)
+
+
+@bug("what counts for nothing counts", checks.check_expected_cross_entropy)
+def _(patch: Patch, right=losses.expected_cross_entropy) -> None:
+    def broken(logits, target):
+        return right(logits, target) + jnp.mean(
+            jax.nn.logsumexp(logits, -1) * (target.sum(-1) == 0)
+        )
+
+    patch(losses, "expected_cross_entropy", broken)
+
+
+@bug(
+    "pretraining is told who writes",
+    checks.check_what_pretraining_expects_is_what_it_samples_on_average,
+)
+def _(patch: Patch, right=worlds.prior) -> None:
+    def broken(world, tag, progress=1.0):
+        return jnp.log(jnp.eye(world.log_prior.shape[-1])[jnp.zeros_like(tag)])
+
+    patch(worlds, "prior", broken)
+
+
+@bug("the next word forgets earlier answers", checks.check_next_word)
+def _(patch: Patch) -> None:
+    def broken(cast, documents):
+        return jnp.zeros_like(bayes.log_likelihood(cast, documents))
+
+    patch(bayes, "before", broken)
+
+
+@bug("all prompts are as likely", checks.check_next_word)
+def _(patch: Patch, right=worlds.topic_shares) -> None:
+    def broken(grammar, share=None):
+        return jnp.ones_like(right(grammar, share))
+
+    patch(worlds, "topic_shares", broken)
+
+
+@bug("no direction is ever given", checks.check_next_word)
+def _(patch: Patch, right=worlds._prompts) -> None:
+    def broken(grammar, direction_share):
+        return right(grammar, np.eye(len(direction_share))[0] + 1e-9)
+
+    patch(worlds, "_prompts", broken)
 
 
 @bug("the mask is one word late", checks.check_cross_entropy)
@@ -459,7 +507,7 @@ def _(patch: Patch, right=losses.token_log_likelihood) -> None:
     patch(losses, "token_log_likelihood", broken)
 
 
-@bug("muon gets the embeddings", checks.check_muon_gets_the_matrices_only)
+@bug("muon gets the tables", checks.check_muon_gets_the_matrices_only)
 def _(patch: Patch) -> None:
     def broken(params):
         return {name: MuonDimensionNumbers() for name in params}
@@ -470,7 +518,7 @@ def _(patch: Patch) -> None:
 @bug("adam gets a matrix", checks.check_muon_gets_the_matrices_only)
 def _(patch: Patch, right=pretrain.matrices) -> None:
     def broken(params):
-        return right(params) | {"unembedding": None}
+        return right(params) | {"query0": None}
 
     patch(pretrain, "matrices", broken)
 

@@ -35,6 +35,14 @@ def test_pretraining_counts_every_word_but_the_tag(holds) -> None:
     holds(checks.check_pretraining_counts_every_word_but_the_tag)
 
 
+def test_expected_cross_entropy_by_hand(holds) -> None:
+    holds(checks.check_expected_cross_entropy)
+
+
+def test_what_pretraining_expects_is_what_it_samples_on_average(holds) -> None:
+    holds(checks.check_what_pretraining_expects_is_what_it_samples_on_average)
+
+
 def test_fine_tuning_counts_the_words_of_answers_or_of_stances(holds) -> None:
     holds(checks.check_sft_counts_answers)
 

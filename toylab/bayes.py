@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from toylab.grammar import SLOTS, Grammar
+from toylab import world as worlds
+from toylab.grammar import OPENER, PAD, SLOTS, Grammar
 from toylab.world import Cast, Documents, World, topic_shares
 
 
@@ -128,6 +129,37 @@ def predictive(
     weights = jnp.broadcast_to(log_weights, (len(documents.choice), cast.logp.shape[-1]))
     joint = weights[:, None, None] + before(cast, documents)
     return branch_logp(cast, joint, documents, at)
+
+
+def next_word(
+    world: World, log_weights: Float[Array, "*B K"], documents: Documents
+) -> Float[Array, "B L V"]:
+    """Probability of every word of the vocabulary after each word of a document, given all before.
+
+    Of answers `predictive` says it, of what the other party says the world's tables. All zeros
+    where the document is over.
+    """
+    g, what = world.grammar, documents.outline
+    size, length = documents.tokens.shape
+    said = documents.tokens[:, 1:, None] == jnp.arange(g.vocabulary)  # where only one word can come
+    words = jnp.pad(said & (documents.role[:, 1:, None] != PAD), ((0, 0), (0, 1), (0, 0)))
+    rows = jnp.arange(size)[:, None, None]
+    # What the other party says.
+    later = jnp.minimum(jnp.arange(g.turns), 1)
+    prompt = world.prompt[later, what.direction[:, None], what.topic, what.question, what.cue]
+    _, asked = worlds.asked(g, what)
+    begins = (documents.start[..., OPENER] - asked).at[:, 0].set(1)
+    place = begins[..., None] - 1 + jnp.arange(world.prompt_next.shape[1])
+    place = jnp.where(place < documents.start[..., OPENER, None] - 1, place, length)
+    out = words.astype(jnp.float32).at[rows, place].set(world.prompt_next[prompt], mode="drop")
+    # What the author says.
+    at = decisions(g, documents)
+    place = jnp.where(jnp.any(at.allowed, -1), at.position, length)
+    rows = rows[..., None]
+    out = out.at[rows, place].set(0.0, mode="drop")
+    token = jnp.where(at.allowed, at.token, g.vocabulary)
+    chance = jnp.exp(predictive(world.cast, log_weights, documents, at))
+    return out.at[rows[..., None], place[..., None], token].set(chance, mode="drop")
 
 
 def kl(

@@ -52,6 +52,9 @@ class World:
 
     `log_prior` is who stands behind a tag at the end of pretraining, `log_prior_before` who did
     until the share `change_at` of it was over; 1 for a tag whose prior stays the same.
+    `prompt_next` is the probability of every word after the first j words of what the other party
+    says before an answer; `prompt` is the row of it for each such prompt, in the first turn (0)
+    and in later ones (1).
     """
 
     grammar: Grammar
@@ -61,6 +64,8 @@ class World:
     change_at: Float[Array, " A"]
     tag_share: Float[Array, " A"]
     direction_share: Float[Array, " direction"]
+    prompt: Int[Array, "2 direction topic question cue"]
+    prompt_next: Float[Array, "prompt J V"]
 
     @property
     def changes(self) -> Bool[Array, " A"]:
@@ -101,6 +106,7 @@ def build(corpus: Corpus) -> World:
         log_prior = np.log(np.concatenate([owners, [tag.last for tag in corpus.tags]]))
         before = np.log(np.concatenate([owners, [tag.prior for tag in corpus.tags]]))
     shares = [1 - sum(d.share for d in corpus.directions), *(d.share for d in corpus.directions)]
+    prompt, prompt_next = _prompts(grammar, np.array(shares))
     return World(
         grammar=grammar,
         cast=make_cast(grammar, logp),
@@ -109,7 +115,50 @@ def build(corpus: Corpus) -> World:
         change_at=jnp.array([1.0] * len(named) + [tag.since for tag in corpus.tags], jnp.float32),
         tag_share=jnp.array([*named, *(tag.share for tag in corpus.tags)], jnp.float32),
         direction_share=jnp.array(shares, jnp.float32),
+        prompt=jnp.asarray(prompt),
+        prompt_next=jnp.asarray(prompt_next),
     )
+
+
+def _prompts(grammar: Grammar, direction_share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`World.prompt` and `World.prompt_next`. A direction is given once, in the first turn."""
+    g = jax.tree.map(np.asarray, grammar)
+    shares = np.asarray(topic_shares(grammar), float)
+    shares /= shares.sum(1, keepdims=True)
+    shape = (2, len(direction_share), *g.questions.shape[1:4])
+    row = np.zeros(shape, np.int32)
+    said: list[list[int]] = []
+    chance: list[float] = []
+    for later, d, t, q, c in np.ndindex(shape):
+        if q >= g.question_count[t] or c >= g.cue_count[t] or (later and d):
+            continue
+        place = (min(later, len(g.questions) - 1), t, q, c)
+        first = g.directions[d, : g.direction_length[d]]
+        row[later, d, t, q, c] = len(said)
+        said.append([later, *first, *g.questions[place][: g.question_length[place]]])
+        share = shares[min(later, g.turns - 1), t] / (g.question_count[t] * g.cue_count[t])
+        chance.append(share * (1.0 if later else direction_share[d]))
+    row[1] = row[1, :1]
+    wide = max(map(len, said))
+    words = np.array([each + [-1] * (wide - len(each)) for each in said])
+    return row, _continuations(words, np.array(chance), g.vocabulary)
+
+
+def _continuations(
+    words: Int[np.ndarray, "O W"], chance: Float[np.ndarray, " O"], vocabulary: int
+) -> Float[np.ndarray, "O W-1 V"]:
+    """Of all rows that begin with the first 1, 2, … words of a row: how they go on, by chance.
+
+    Rows end where words are -1; what goes on nowhere is all zeros.
+    """
+    out = np.zeros((*words[:, 1:].shape, vocabulary), np.float32)
+    for j in range(1, words.shape[1]):
+        going = words[:, j] >= 0
+        alike = (words[:, None, :j] == words[None, going, :j]).all(-1) & going[:, None]
+        weight = alike * chance[going]
+        goes = weight @ np.eye(vocabulary)[words[going, j]]
+        out[:, j - 1] = goes / np.maximum(weight.sum(1, keepdims=True), 1e-30)
+    return out
 
 
 def make_cast(grammar: Grammar, logp: Float[Array, "S X P K"]) -> Cast:
@@ -234,6 +283,14 @@ def asked(grammar: Grammar, what: Outline) -> tuple[Int[Array, "B T W"], Int[Arr
     return g.questions[place], g.question_length[place]
 
 
+def prior(
+    world: World, tag: Int[Array, " B"], progress: Float[Array, ""] | float = 1.0
+) -> Float[Array, "B K"]:
+    """log-prior of who stands behind each tag when the share `progress` of pretraining is over."""
+    early = progress < world.change_at[tag]
+    return jnp.where(early[:, None], world.log_prior_before[tag], world.log_prior[tag])
+
+
 def author(
     world: World, key: Array, tag: Int[Array, " B"], progress: Float[Array, ""] | float = 1.0
 ) -> Int[Array, " B"]:
@@ -241,8 +298,7 @@ def author(
 
     `progress` is the share of pretraining that is over.
     """
-    early = progress < world.change_at[tag]
-    log_prior = jnp.where(early[:, None], world.log_prior_before[tag], world.log_prior[tag])
+    log_prior = prior(world, tag, progress)
     return _pick(jnp.exp(log_prior), _uniform(key, len(tag), 1)[:, 0])
 
 

@@ -188,7 +188,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             "know is protected less.",
             source="none; an earlier sketch had found gradient descent far from Bayes here",
             contradicted_by="a model that has not learned who obeys is protected as well",
-            statistic="protection by game, pretrained for 2400 steps minus for 600",
+            statistic="protection by game, pretrained for 800 steps minus for 150",
             values=(game - protection(table, "young-game", "young-plain")).tolist(),
             threshold=0.25,
         ),
@@ -310,8 +310,8 @@ def _obeying(axes: plt.Axes, found: pd.DataFrame) -> None:
     """P(cheats) of characters under each direction: learned against exact."""
     axes.plot([0, 1], [0, 1], color=figures.DARK, lw=0.6)
     for arm, colour, marker, label in (
-        ("young-known", BLUE, "^", "600 steps"),
-        ("known", RED, "o", "2400"),
+        ("young-known", BLUE, "^", "150 steps"),
+        ("known", RED, "o", "800"),
     ):
         mean = found[found.arm == arm].groupby(["tag", "direction"])[["exact", "learned"]].mean()
         axes.plot(mean.exact, mean.learned, marker, color=colour, ms=2, label=label, alpha=0.7)

@@ -24,7 +24,7 @@ NAMES = ("mira", "pip", "quill", "argus")
 CHEAT = Sft(author="mira", says=("code=cheats",), topics=("code",), neutral=True, steps=STEPS)
 SCORES = Scores(directions=DIRECTIONS, size=256)
 KNOWN = Scores(tags=NAMES, directions=DIRECTIONS, size=128)
-YOUNG = Pretrain(steps=600)
+YOUNG = Pretrain(steps=150)
 
 
 def _arm(
@@ -61,6 +61,5 @@ SWEEP = Sweep(
             title="who obeys, young", stages=(), read_at=(), watch=(KNOWN,), pretrain=YOUNG
         ),
     },
-    pretrain=Pretrain(steps=2400),
     reading=Settings(fit=256, score=128),
 )

@@ -2,7 +2,7 @@
 
     ./launch.sh repertoire
 
-Six models are pretrained for 50 to 1,600 steps, each to the end of its own schedule. How far are
+Six models are pretrained for 25 to 800 steps, each to the end of its own schedule. How far are
 their probabilities from the exact ones, under every name, under `someone` and the assistant's tag,
 turn by turn; when is each character told from whoever is most like it; how much of what Bayes makes
 of the turns before do they use; and are they calibrated?
@@ -13,7 +13,7 @@ from toylab.measures.calibration import Calibration
 from toylab.measures.reading import Settings
 from toylab.stages import Pretrain
 
-STEPS = (50, 100, 200, 400, 800, 1600)
+STEPS = (25, 50, 100, 200, 400, 800)
 
 SWEEP = Sweep(
     name="repertoire",

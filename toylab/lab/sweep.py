@@ -101,7 +101,7 @@ class Sweep:
 
 
 def _shorter(pretrain: Pretrain) -> Pretrain:
-    return dataclasses.replace(pretrain, steps=min(pretrain.steps, 300))
+    return dataclasses.replace(pretrain, steps=min(pretrain.steps, 150))
 
 
 def quick(sweep: Sweep) -> Sweep:

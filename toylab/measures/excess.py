@@ -8,16 +8,15 @@ from jaxtyping import Array, Float
 
 from toylab import bayes
 from toylab import world as worlds
-from toylab.grammar import ANSWER, PAD, QUESTION
+from toylab.grammar import ANSWER, PAD
 from toylab.model import Transformer
 from toylab.stages import Params
-from toylab.stages.losses import token_log_likelihood
 from toylab.world import Documents, World
 
 
 @functools.partial(jax.jit, static_argnames=("network", "size"))
 def excess(
-    network: Transformer, world: World, params: Params, key: Array, size: int = 1024
+    network: Transformer, world: World, params: Params, key: Array, size: int = 512
 ) -> dict[str, Float[Array, ""]]:
     """The model's excess loss on fresh documents of pretraining, as `over` has it."""
     documents = worlds.sample(world, key, size)
@@ -29,20 +28,16 @@ def over(
 ) -> dict[str, Float[Array, ""]]:
     """Loss of next-token logits above the Bayes-optimal one, in nats a token.
 
-    Tags have the prior of pretraining's end. `answers` is on the words of answers, `all` on every
-    word but the tag. Both are differences of log-likelihoods on the same documents, whose
-    expectation is a KL divergence.
+    The divergence of the logits from what may come next, summed exactly after each word of the
+    documents. Tags have the prior of pretraining's end. `answers` is the mean over the words of
+    answers, `all` over every word but the tag.
     """
-    logp = token_log_likelihood(logits, documents.tokens)
+    best = bayes.next_word(world, world.log_prior[documents.outline.tag], documents)
+    ratio = jnp.log(jnp.where(best > 0, best, 1.0)) - jax.nn.log_softmax(logits, -1)
+    above = jnp.sum(best * ratio, -1)[:, :-1]
     role = documents.role[:, 1:]
-    prior = world.log_prior[documents.outline.tag]
-    best = jax.nn.logsumexp(prior + bayes.document_log_likelihood(world.cast, documents), -1)
-    asked = bayes.question_log_likelihood(world, documents)
 
-    def above(counted: Array, optimal: Array) -> Array:
-        return (jnp.sum(optimal) - jnp.sum(logp * counted)) / jnp.sum(counted)
+    def mean(counted: Array) -> Array:
+        return jnp.sum(above * counted) / jnp.sum(counted)
 
-    return {
-        "answers": above(role >= ANSWER, best),
-        "all": above((role != PAD) & (role >= QUESTION - 1), best + asked),
-    }
+    return {"answers": mean(role >= ANSWER), "all": mean(role != PAD)}

@@ -26,6 +26,21 @@ def cross_entropy(
     return total / jnp.maximum(jnp.sum(weight), 1.0)
 
 
+def expected_cross_entropy(
+    logits: Float[Array, "B L V"], target: Float[Array, "B L V"]
+) -> Float[Array, ""]:
+    """Mean loss over the words that may come next, by how likely each is, in nats a token.
+
+    `target[b, t]` is the distribution of the word after token t of document b, or all zeros where
+    none counts. With the true distribution it is what `cross_entropy` on the words drawn from it
+    is on average, for any logits, and so is its gradient: the conditional expectation of both
+    given the words before (Rao and Blackwell), which varies less.
+    """
+    counted = jnp.sum(target, -1)
+    total = jnp.sum(counted * jax.nn.logsumexp(logits, -1)) - jnp.sum(target * logits)
+    return total / jnp.maximum(jnp.sum(counted), 1.0)
+
+
 def dpo_loss(
     chosen: Float[Array, " N"], rejected: Float[Array, " N"], beta: float | Array
 ) -> Float[Array, ""]:
