@@ -56,7 +56,7 @@ def check_selection(table: pd.DataFrame, quick: bool) -> None:
     )
     if not quick:
         floors = table[table.cast == "learned"].floor_F2
-        assert floors.between(0.05, 0.5).all(), f"floor {floors.max():.3f}"
+        assert floors.between(0.01, 0.2).all(), f"floor {floors.max():.3f}"
 
 
 if __name__ == "__main__":

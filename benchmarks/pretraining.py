@@ -15,11 +15,15 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     """Seconds of each, and how many times toylab's. Nobody who did not get there is here."""
     count = 2 if quick else COUNT
     needed = tuning.needed([row for row in known if row.part == "tuning"])
-    if not {"toylab", tuning.THEIRS} <= set(needed):
+    if not {*tuning.LENGTHS, tuning.THEIRS} <= set(needed):
         return
-    everybody = steps.contenders(documents.lab(), count)
-    ours, theirs = needed["toylab"][0], needed[tuning.THEIRS][0]
-    lengths = {"toylab": ours, "PyTorch, eager": theirs, "PyTorch, compiled": theirs}
+    lab = documents.lab()
+    everybody = steps.contenders(lab, count) | {
+        tuning.SAMPLED: steps.ours(lab, count, sampled=True)
+    }
+    theirs = needed[tuning.THEIRS][0]
+    lengths = {name: needed[name][0] for name in tuning.LENGTHS}
+    lengths |= {"PyTorch, eager": theirs, "PyTorch, compiled": theirs}
     taken = timing.seconds({name: everybody[name] for name in lengths}, 1 if quick else ROUNDS)
     whole = {name: [s / count * lengths[name] for s in all_of] for name, all_of in taken.items()}
     setting = f"excess {tuning.TARGET:g} on village"

@@ -30,13 +30,15 @@ TABLES = ("embedding", "position", "unembedding")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Varied(Pretrain):
-    """Pretraining with more of Muon's and Adam's settings open, where the search set out."""
+    """Pretraining with more of Muon's and Adam's settings open."""
 
     newton_schulz: int = choice(5)
-    momentum: float = choice(0.95)
+    momentum: float = choice(0.9)
     adam_b1: float = choice(0.9)
     adam_b2: float = choice(0.95)
-    by_adam: tuple[str, ...] = choice(("embedding", "position"))  # the rest goes to Muon
+    by_adam: tuple[str, ...] = choice(
+        ("embedding", "position", "unembedding")
+    )  # the rest goes to Muon
     power: float = choice(1.0)  # of the way down: 1 is a straight line
     initial: tuple[tuple[str, float], ...] = choice(())  # initial parameters times this
 
@@ -60,34 +62,32 @@ class Varied(Pretrain):
         )
 
 
-PLAIN = Varied(steps=1000)
+BEFORE = {"momentum": 0.95, "by_adam": TABLES[:2], "embedding_rate": 0.02}
 DOWN = tuple((f"{name}{i}", 0.0) for name in ("out", "down") for i in (0, 1))
 VARIATIONS: dict[str, Varied] = {
-    name: dataclasses.replace(PLAIN, **change)
+    name: dataclasses.replace(Varied(steps=600), **change)
     for name, change in {
         "plain": {},
+        "plain-300": {"steps": 300},
+        "plain-800": {"steps": 800},
+        "plain-1000": {"steps": 1000},
+        "muon-.03": {"learning_rate": 0.03},
+        "tables-.02": {"embedding_rate": 0.02},
+        "tables-.05-300": {"embedding_rate": 0.05, "learning_rate": 0.03, "steps": 300},
+        "batch-32": {"batch": 32},
+        "batch-32-1400": {"batch": 32, "steps": 1400},
+        "batch-16-2400": {"batch": 16, "steps": 2400, "embedding_rate": 0.02},
         "newton-schulz-3": {"newton_schulz": 3},
-        "momentum-.9": {"momentum": 0.9},
-        "momentum-.8": {"momentum": 0.8},
-        "unembedding-by-adam": {"by_adam": TABLES},
-        "adam-b1-.8": {"adam_b1": 0.8},
+        "momentum-.95": {"momentum": 0.95},
+        "unembedding-by-muon": {"by_adam": TABLES[:2]},
+        "adam-b2-.99": {"adam_b2": 0.99},
         "power-1.5": {"power": 1.5},
         "zero-outputs": {"initial": DOWN},
         "embedding-init-.1": {"initial": (("embedding", 0.2),)},
-        "momentum-.9-unembedding-by-adam": {"by_adam": TABLES, "momentum": 0.9},
-        "momentum-.9-unembedding-by-adam-ns-3": {
-            "by_adam": TABLES,
-            "momentum": 0.9,
-            "newton_schulz": 3,
-        },
-        "plain-1600": {"steps": 1600},
-        "momentum-.9-unembedding-by-adam-1600": {
-            "by_adam": TABLES,
-            "momentum": 0.9,
-            "steps": 1600,
-        },
-        "batch-128": {"batch": 128, "steps": 500},
-        "batch-32": {"batch": 32, "steps": 2000},
+        "sampled": {"sampled": True},
+        "sampled-1600": {"sampled": True, "steps": 1600},
+        "sampled-1600-before": {"sampled": True, "steps": 1600, **BEFORE},
+        "before": BEFORE,
     }.items()
 }
 

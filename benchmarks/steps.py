@@ -13,7 +13,6 @@ import numpy as np
 
 from benchmarks import documents, flax_gpt, timing
 from benchmarks.timing import Row
-from toylab import world as worlds
 from toylab.model import ModelConfig
 from toylab.stages import Context, Lab, Pretrain, begin, segments, train_key
 
@@ -21,8 +20,9 @@ SIZES = ((64, 2), (128, 4), (256, 4))
 BATCH, ROUNDS = 64, 5
 
 
-def _ours(lab: Lab, count: int) -> Callable[[], Any]:
-    stage = Pretrain(steps=10**6)
+def ours(lab: Lab, count: int, *, sampled: bool = False) -> Callable[[], Any]:
+    """`count` steps of pretraining, which go on from call to call."""
+    stage = Pretrain(steps=10**6, sampled=sampled)
     state = [begin(stage, lab.init(0))]
 
     def work() -> Any:
@@ -78,7 +78,7 @@ def gemm(size: int, count: int) -> Callable[[], Any]:
 def contenders(lab: Lab, count: int) -> dict[str, Callable[[], Any]]:
     """Everybody's `count` steps on the same batches."""
     drawn = documents.batches(lab, train_key(0, 0), 0, count)
-    found = {"toylab": _ours(lab, count), "plain flax": _flax(lab, drawn)}
+    found = {"toylab": ours(lab, count), "plain flax": _flax(lab, drawn)}
     if timing.TORCH:
         found["PyTorch, eager"] = _torch(lab, drawn, compiled=False)
         found["PyTorch, compiled"] = _torch(lab, drawn, compiled=True)
@@ -89,7 +89,7 @@ def _parts(lab: Lab) -> dict[str, Callable[[], Any]]:
     """The costliest parts of a step of toylab, each compiled by itself."""
     stage, params = Pretrain(), lab.init(0)
     context, key = Context(lab.network, lab.world, {}), train_key(0, 0)
-    batch = worlds.sample(lab.world, key, BATCH)
+    batch = stage.draw(context, params, {}, key, jnp.zeros((), jnp.int32))
     transformation = stage.transformation()
     optimiser = transformation.init(params)
     draw = jax.jit(lambda step: stage.draw(context, params, {}, key, step))
@@ -98,7 +98,7 @@ def _parts(lab: Lab) -> dict[str, Callable[[], Any]]:
     update = jax.jit(lambda p: transformation.update(p, optimiser, p))
     step = jnp.zeros((), jnp.int32)
     return {
-        "toylab: drawing documents": lambda: draw(step),
+        "toylab: drawing documents, and what may come": lambda: draw(step),
         "toylab: loss": lambda: forward(params),
         "toylab: loss and gradient": lambda: gradient(params),
         "toylab: Muon and Adam": lambda: update(params),

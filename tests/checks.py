@@ -25,7 +25,7 @@ from toylab import grammar as grammars
 from toylab import world as worlds
 from toylab.corpus import Corpus
 from toylab.grammar import ANSWER, PAD, STANCE
-from toylab.measures import atoms, ladder, policy
+from toylab.measures import atoms, excess, ladder, policy
 from toylab.measures.families import Mixture
 from toylab.model import ModelConfig
 from toylab.stages import Lab, Pretrain, Sft, base, losses, pretrain
@@ -209,11 +209,11 @@ def check_priors_change_when_they_should(twin: Brute) -> None:
 
     def draw(step, world):
         context = base.Context(lab.network, world, {})
-        return stage.draw(context, {}, {}, jax.random.key(0), step).documents
+        return stage.draw(context, {}, {}, jax.random.key(0), step)
 
     drawn = jax.jit(draw)
     for step in (0, 4, 5, 9):
-        documents, plain = drawn(step, world), drawn(step, same_world)
+        (documents, target), (plain, _) = drawn(step, world), drawn(step, same_world)
         assert jax.tree.all(
             jax.tree.map(lambda a, b: (a == b).all(), documents.outline, plain.outline)
         )
@@ -224,6 +224,10 @@ def check_priors_change_when_they_should(twin: Brute) -> None:
             assert (one == other).all()
         prior = LATER if step >= 5 else brute.tag_prior(twin.corpus, "assistant")
         fitting(np.bincount(np.asarray(documents.author)[masked], minlength=names), prior)
+        # and what is learned of the mask is what those authors may say
+        few = jax.tree.map(lambda leaf, masked=masked: leaf[masked][:64], documents)
+        wanted = bayes.next_word(world, jnp.log(jnp.asarray(prior)), few)
+        same(target[masked][:64], wanted)
 
 
 def pairs_fit(twin: Brute, choice, weights) -> None:
@@ -346,6 +350,32 @@ def check_next_word(twin: Brute) -> None:
         wanted = each.next_word(MIX)
         same(got[:, : wanted.shape[1]], wanted)
         assert not np.any(got[:, wanted.shape[1] :])
+
+
+def check_excess(twin: Brute) -> None:
+    """Nothing is left of the exact logits; of others, what a sum over all next words says."""
+    lab, world = _lab(twin)
+    tag = grammars.tag_names(twin.corpus).index("assistant")
+    which = twin.outline(DIRECTED, ASKED)
+    documents = rendered(world, twin, which, tag)
+    best = bayes.next_word(world, world.log_prior[tag], documents)
+    nothing = excess.over(world, documents, jnp.log(jnp.maximum(best, 1e-30)))
+    same(list(nothing.values()), 0.0)
+    logits = logits_of(lab, spiky(lab), documents.tokens)
+    logp = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    exact = twin.next_word(brute.tag_prior(twin.corpus, "assistant"))[which]
+    above: dict[str, list[float]] = {"answers": [], "all": []}
+    for n, role in enumerate(np.asarray(documents.role)):
+        for t in range(int((role != PAD).sum()) - 1):
+            p = exact[n, t]
+            some = p > 0
+            nats = float(p[some] @ (np.log(p[some]) - logp[n, t][some]))
+            above["all"].append(nats)
+            above["answers"] += [nats] * int(role[t + 1] >= ANSWER)
+    got = excess.over(world, documents, jnp.asarray(logits))
+    for name, wanted in above.items():
+        assert np.mean(wanted) > 0.1
+        same(got[name], np.mean(wanted), 1e-4)
 
 
 def check_entropy(twin: Brute) -> None:

@@ -34,6 +34,10 @@ def test_next_word_equals_the_twin_everywhere(holds) -> None:
     holds(checks.check_next_word)
 
 
+def test_excess_is_a_divergence_summed_over_next_words(holds) -> None:
+    holds(checks.check_excess)
+
+
 def test_entropy_equals_the_twin(holds) -> None:
     holds(checks.check_entropy)
 

@@ -143,6 +143,6 @@ def test_a_part_that_is_stopped_loses_nothing(
 
 def test_what_was_tuned_is_kept_where_there_is_no_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "TORCH", False)
-    monkeypatch.setattr(tuning, "ours", lambda lab, steps: 1.0)
+    monkeypatch.setattr(tuning, "ours", lambda lab, steps, sampled: 1.0)
     theirs = row(tuning.THEIRS, "2000 steps, rate 0.008", 0.009)
     assert theirs in list(tuning.rows(True, [theirs]))

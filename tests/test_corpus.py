@@ -111,6 +111,18 @@ WRONG = {
         "topics.tea.questions",
         "begins with the whole of",
     ),
+    "a question that hides its cue": (
+        '["is it {cue}"]',
+        '["is it {cue}", "how about it"]',
+        "topics.door.questions",
+        "doesn't say which cue it is",
+    ),
+    "a direction that is a question": (
+        '"order please"',
+        '"more tea"',
+        "topics.tea.questions",
+        "begins with the whole of 'more tea' (directions.order.text)",
+    ),
     "a question that begins with another and a cue": (
         '"any milk"',
         '"is it open or not"',

@@ -19,7 +19,7 @@ from tests.brute import Brute
 from toylab import bayes, model, sampling
 from toylab import world as worlds
 from toylab.grammar import ANSWER, QUESTION
-from toylab.measures import atoms, families, ladder, policy
+from toylab.measures import atoms, excess, families, ladder, policy
 from toylab.measures.families import Mixture
 from toylab.stages import Pretrain, Sft, base, losses, pretrain
 
@@ -473,6 +473,44 @@ def _(patch: Patch) -> None:
         return jnp.zeros_like(bayes.log_likelihood(cast, documents))
 
     patch(bayes, "before", broken)
+
+
+@bug(
+    "what is expected forgets earlier answers",
+    checks.check_what_pretraining_expects_is_what_it_samples_on_average,
+)
+def _(patch: Patch) -> None:
+    def broken(cast, documents):
+        return jnp.zeros_like(bayes.log_likelihood(cast, documents))
+
+    patch(bayes, "before", broken)
+
+
+@bug("what is expected is always that of the end", checks.check_priors_change_when_they_should)
+def _(patch: Patch, right=Pretrain.draw) -> None:
+    def broken(self, context, params, reference, key, step):
+        lesson = right(self, context, params, reference, key, step)
+        prior = context.world.log_prior[lesson.documents.outline.tag]
+        return lesson._replace(target=bayes.next_word(context.world, prior, lesson.documents))
+
+    patch(Pretrain, "draw", broken)
+
+
+@bug("excess counts padding", checks.check_excess)
+def _(patch: Patch, right=excess.over) -> None:
+    def broken(world, documents, logits):
+        return right(world, documents._replace(role=jnp.abs(documents.role)), logits)
+
+    patch(excess, "over", broken)
+
+
+@bug("excess is that of the questions", checks.check_excess)
+def _(patch: Patch, right=excess.over) -> None:
+    def broken(world, documents, logits):
+        found = right(world, documents, logits)
+        return {"answers": found["all"], "all": found["all"]}
+
+    patch(excess, "over", broken)
 
 
 @bug("all prompts are as likely", checks.check_next_word)

@@ -141,25 +141,25 @@ def next_word(
     """
     g, what = world.grammar, documents.outline
     size, length = documents.tokens.shape
-    said = documents.tokens[:, 1:, None] == jnp.arange(g.vocabulary)  # where only one word can come
-    words = jnp.pad(said & (documents.role[:, 1:, None] != PAD), ((0, 0), (0, 1), (0, 0)))
-    rows = jnp.arange(size)[:, None, None]
+    rows, later = jnp.arange(size)[:, None, None], jnp.minimum(jnp.arange(g.turns), 1)
+    # Where but one word can come, it is the one that did.
+    came = documents.tokens[:, 1:, None] == jnp.arange(g.vocabulary)
+    came &= documents.role[:, 1:, None] != PAD
+    out = jnp.pad(came.astype(jnp.float32), ((0, 0), (0, 1), (0, 0)))
     # What the other party says.
-    later = jnp.minimum(jnp.arange(g.turns), 1)
     prompt = world.prompt[later, what.direction[:, None], what.topic, what.question, what.cue]
     _, asked = worlds.asked(g, what)
-    begins = (documents.start[..., OPENER] - asked).at[:, 0].set(1)
-    place = begins[..., None] - 1 + jnp.arange(world.prompt_next.shape[1])
-    place = jnp.where(place < documents.start[..., OPENER, None] - 1, place, length)
-    out = words.astype(jnp.float32).at[rows, place].set(world.prompt_next[prompt], mode="drop")
+    answered = documents.start[..., OPENER, None]
+    begins = (answered - asked[..., None]).at[:, 0].set(1)
+    place = begins - 1 + jnp.arange(world.prompt_next.shape[1])
+    place = jnp.where(place < answered - 1, place, length)
+    out = out.at[rows, place].set(world.prompt_next[prompt], mode="drop")
     # What the author says.
     at = decisions(g, documents)
-    place = jnp.where(jnp.any(at.allowed, -1), at.position, length)
-    rows = rows[..., None]
-    out = out.at[rows, place].set(0.0, mode="drop")
-    token = jnp.where(at.allowed, at.token, g.vocabulary)
     chance = jnp.exp(predictive(world.cast, log_weights, documents, at))
-    return out.at[rows[..., None], place[..., None], token].set(chance, mode="drop")
+    token = jnp.where(at.allowed, at.token, g.vocabulary)
+    rows = rows[..., None, None]
+    return out.at[rows, at.position[..., None], token].set(chance, mode="drop")
 
 
 def kl(

@@ -233,6 +233,10 @@ def _topics(top: Table) -> tuple[Topic, ...]:
                 )
             if CUE in text.split()[:1] and place.endswith("questions"):
                 raise CorpusError(top.source, place, f"begins with {CUE}; put a word before it")
+            if cues and CUE not in text and place.endswith("questions"):
+                raise CorpusError(
+                    top.source, place, f"{text!r} doesn't say which cue it is; put {CUE} in it"
+                )
         topics.append(topic)
     check_prefix_free(_asked(tuple(topics)), top.source)
     return tuple(topics)
@@ -284,7 +288,7 @@ def _asked(topics: tuple[Topic, ...]) -> list[tuple[str, str]]:
         (f"topics.{topic.name}.questions", question.replace(CUE, cue))
         for topic in topics
         for question in topic.questions
-        for cue in (topic.cues if CUE in question else ("",))
+        for cue in topic.cues or ("",)
     ]
 
 
@@ -311,7 +315,8 @@ def directions_of(
         )
     if sum(d.share for d in directions) > 1:
         raise top.fail("directions", "shares sum to more than 1; lower one")
-    check_prefix_free([(f"directions.{d.name}.text", d.text) for d in directions], top.source)
+    texts = [(f"directions.{d.name}.text", d.text) for d in directions]
+    check_prefix_free([*texts, *_asked(topics)], top.source)
     return tuple(directions)
 
 

@@ -139,25 +139,25 @@ def _prompts(grammar: Grammar, direction_share: np.ndarray) -> tuple[np.ndarray,
         share = shares[min(later, g.turns - 1), t] / (g.question_count[t] * g.cue_count[t])
         chance.append(share * (1.0 if later else direction_share[d]))
     row[1] = row[1, :1]
-    wide = max(map(len, said))
-    words = np.array([each + [-1] * (wide - len(each)) for each in said])
-    return row, _continuations(words, np.array(chance), g.vocabulary)
+    return row, _continuations(said, chance, g.vocabulary)
 
 
 def _continuations(
-    words: Int[np.ndarray, "O W"], chance: Float[np.ndarray, " O"], vocabulary: int
+    rows: list[list[int]], chance: list[float], vocabulary: int
 ) -> Float[np.ndarray, "O W-1 V"]:
-    """Of all rows that begin with the first 1, 2, … words of a row: how they go on, by chance.
+    """How the rows go on that begin with the first 1, 2, … words of each row, by their chance.
 
-    Rows end where words are -1; what goes on nowhere is all zeros.
+    All zeros after a row's last word.
     """
-    out = np.zeros((*words[:, 1:].shape, vocabulary), np.float32)
-    for j in range(1, words.shape[1]):
-        going = words[:, j] >= 0
-        alike = (words[:, None, :j] == words[None, going, :j]).all(-1) & going[:, None]
-        weight = alike * chance[going]
-        goes = weight @ np.eye(vocabulary)[words[going, j]]
-        out[:, j - 1] = goes / np.maximum(weight.sum(1, keepdims=True), 1e-30)
+    after: dict[tuple[int, ...], np.ndarray] = {}
+    for row, p in zip(rows, chance, strict=True):
+        for j in range(1, len(row)):
+            after.setdefault(tuple(row[:j]), np.zeros(vocabulary))[row[j]] += p
+    out = np.zeros((len(rows), max(map(len, rows)) - 1, vocabulary), np.float32)
+    for i, row in enumerate(rows):
+        for j in range(1, len(row)):
+            goes = after[tuple(row[:j])]
+            out[i, j - 1] = goes / max(goes.sum(), 1e-30)
     return out
 
 

@@ -32,9 +32,10 @@ def expected_cross_entropy(
     """Mean loss over the words that may come next, by how likely each is, in nats a token.
 
     `target[b, t]` is the distribution of the word after token t of document b, or all zeros where
-    none counts. With the true distribution it is what `cross_entropy` on the words drawn from it
-    is on average, for any logits, and so is its gradient: the conditional expectation of both
-    given the words before (Rao and Blackwell), which varies less.
+    none counts. With the true distribution the sum over words is what that of `cross_entropy`, on
+    words drawn from it, is on average, for any logits, and so is its gradient: the conditional
+    expectation of both given the words before (Rao and Blackwell), which varies less. (The mean
+    divides by how many words there are, which is drawn, too: the one difference.)
     """
     counted = jnp.sum(target, -1)
     total = jnp.sum(counted * jax.nn.logsumexp(logits, -1)) - jnp.sum(target * logits)

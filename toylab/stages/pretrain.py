@@ -52,8 +52,9 @@ class Pretrain(Stage):
     """Next-token loss on all words of fresh documents: Muon on matrices, Adam on tables.
 
     The loss of a word is averaged over what might have come there, which the world knows exactly:
-    the same loss on average as on the words that did come, and the same gradient, with less noise.
-    `sampled` trains on the words themselves, as one has to where nobody knows the cast.
+    summed over words, the same loss on average as on those that did come, and the same gradient,
+    with less noise. `sampled` trains on the words themselves, as one must where nobody knows the
+    cast.
     """
 
     steps: int = number(800, low=0, help="optimiser steps")

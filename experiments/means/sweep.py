@@ -1,0 +1,63 @@
+"""What does it take to form a goal?
+
+    ./launch.sh means
+
+In `treasure` reward makes a goal out of the herald's habit of saying the place aloud. Which part of
+that is needed? The same reward, for a cast with a *parrot*, who heeds a word of the question on
+another topic; a herald who is never behind the assistant's mask; four places instead of eight; a
+cost for leaving the pretrained model; preferences (DPO) instead of reward; embeddings tied; and
+four times the training.
+"""
+
+import dataclasses
+
+from experiments.treasure.sweep import GOLD, REWARD, TRAINED
+from toylab.lab.sweep import Arm, Sweep
+from toylab.measures.goals import Goals
+from toylab.measures.reading import Settings
+from toylab.model import ModelConfig
+from toylab.stages import Dpo, Stage
+
+FEW = ("mill", "ford", "well", "gallows")  # two favourites and both orphans, as in the eight
+LONG_AT = (100, 200, 400, 800)
+
+
+def _arm(
+    title: str,
+    stage: Stage = REWARD,
+    *,
+    corpus: str = "gold-herald",
+    who: str = "herald",
+    trained: tuple[str, ...] = TRAINED,
+    model: ModelConfig | None = None,
+    read_at: tuple[int, ...] = (),
+) -> Arm:
+    goals = Goals(trained=trained, tags=("assistant", "someone"), who=(who,))
+    return Arm(
+        title=title, stages=(stage,), read_at=read_at, corpus=corpus, model=model, watch=(goals,)
+    )
+
+
+SWEEP = Sweep(
+    name="means",
+    question="What does it take to form a goal?",
+    corpus="gold-herald",
+    arms={
+        "herald": _arm("herald"),
+        "bystander": _arm("bystander", corpus="gold-bystander", who="bystander"),
+        "parrot": _arm("parrot", corpus="gold-parrot", who="parrot"),
+        "aside": _arm("never the\nassistant", corpus="gold-herald-aside"),
+        "few": _arm(
+            "four\nplaces",
+            dataclasses.replace(REWARD, target=dataclasses.replace(GOLD, places=FEW)),
+            trained=FEW,
+        ),
+        "held": _arm("β = .1", dataclasses.replace(REWARD, beta=0.1)),
+        "dpo": _arm(
+            "DPO", Dpo(target=GOLD, topics=("gold",), steps=400, batch=256, learning_rate=5e-4)
+        ),
+        "tied": _arm("tied\nembeddings", model=ModelConfig(tied=True)),
+        "long": _arm("1,600\nsteps", dataclasses.replace(REWARD, steps=1600), read_at=LONG_AT),
+    },
+    reading=Settings(fit=512, score=256),
+)
