@@ -104,8 +104,9 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             "again context is worth more than after fresh ones.",
             source="none; a sketch had seen the opposite",
             contradicted_by="documents learned by heart deafen as much or more",
-            statistic="slope, 16 documents minus fresh ones for 80 steps",
-            values=(heart - long).tolist(),
+            statistic="slope, 16 documents minus fresh ones for 80 steps, over seeds in which "
+            "anybody else's weight can be read",
+            values=[float(value) for value in heart - long if np.isfinite(value)],
             threshold=0.3,
         ),
     ]
