@@ -40,8 +40,8 @@ def check_selection(table: pd.DataFrame, quick: bool) -> None:
     slack = 0.15 if quick else 0.02
     for wide, narrow in (("F0", "F1"), ("F1", "F2")):
         rung = table[f"unexplained_{wide}"] - table[f"unexplained_{narrow}"]
-        if quick:  # fitted on few documents, and others than are scored
-            rung = rung + table[f"error_{narrow}"]
+        # fitted on other documents than are scored: a rare one may cost the wider family dear
+        rung = rung + 2 * table[f"error_{narrow}"]
         assert (rung >= -slack).all(), f"{wide} - {narrow} falls to {rung.min():.3f}"
     gaps = table[["gap_F1", "gap_F2"]].to_numpy()
     assert (gaps <= 1e-3).all(), f"a certificate of {gaps.max():.2g}"
