@@ -36,9 +36,7 @@ class Varied(Pretrain):
     momentum: float = choice(0.9)
     adam_b1: float = choice(0.9)
     adam_b2: float = choice(0.95)
-    by_adam: tuple[str, ...] = choice(
-        ("embedding", "position", "unembedding")
-    )  # the rest goes to Muon
+    by_adam: tuple[str, ...] = choice(TABLES)  # the rest goes to Muon
     power: float = choice(1.0)  # of the way down: 1 is a straight line
     initial: tuple[tuple[str, float], ...] = choice(())  # initial parameters times this
 
