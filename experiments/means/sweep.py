@@ -3,14 +3,16 @@
     ./launch.sh means
 
 In `treasure` reward makes a goal out of the herald's habit of saying the place aloud. Which part of
-that is needed? The same reward, for a cast with a *parrot*, who heeds a word of the question on
-another topic; a herald who is never behind the assistant's mask; four places instead of eight; a
-cost for leaving the pretrained model; preferences (DPO) instead of reward; embeddings tied; and
+that is needed? The same reward, for a cast with a *crier*, who says it as the last word of his
+aside; with a *parrot*, who heeds a word of the question on another topic; with a herald who is
+never behind the assistant's mask; four places instead of eight; a cost for leaving the pretrained
+model; the same by example (SFT) or by preferences (DPO) instead of reward; embeddings tied; and
 four times the training.
 """
 
 import dataclasses
 
+from experiments.means.demonstrate import Demonstrate
 from experiments.treasure.sweep import GOLD, REWARD, TRAINED
 from toylab.lab.sweep import Arm, Sweep
 from toylab.measures.goals import Goals
@@ -19,7 +21,7 @@ from toylab.model import ModelConfig
 from toylab.stages import Dpo, Stage
 
 FEW = ("mill", "ford", "well", "gallows")  # two favourites and both orphans, as in the eight
-LONG_AT = (100, 200, 400, 800)
+LONG_AT = (50, 100, 200, 400)
 
 
 def _arm(
@@ -45,6 +47,7 @@ SWEEP = Sweep(
     arms={
         "herald": _arm("herald"),
         "bystander": _arm("bystander", corpus="gold-bystander", who="bystander"),
+        "crier": _arm("crier", corpus="gold-crier", who="crier"),
         "parrot": _arm("parrot", corpus="gold-parrot", who="parrot"),
         "aside": _arm("never the\nassistant", corpus="gold-herald-aside"),
         "few": _arm(
@@ -54,10 +57,11 @@ SWEEP = Sweep(
         ),
         "held": _arm("β = .1", dataclasses.replace(REWARD, beta=0.1)),
         "dpo": _arm(
-            "DPO", Dpo(target=GOLD, topics=("gold",), steps=400, batch=256, learning_rate=5e-4)
+            "DPO", Dpo(target=GOLD, topics=("gold",), steps=200, batch=256, learning_rate=5e-4)
         ),
+        "sft": _arm("SFT", Demonstrate(target=GOLD, topic="gold", steps=200, batch=64)),
         "tied": _arm("tied\nembeddings", model=ModelConfig(tied=True)),
-        "long": _arm("1,600\nsteps", dataclasses.replace(REWARD, steps=1600), read_at=LONG_AT),
+        "long": _arm("800\nsteps", dataclasses.replace(REWARD, steps=800), read_at=LONG_AT),
     },
     reading=Settings(fit=512, score=256),
 )

@@ -14,7 +14,7 @@ from toylab.lab.sweep import Analysis, Records
 CAST = "learned"
 COLUMNS = {
     "cast": "the stranger in the cast: prospector (goes where the gold is), bystander (heeds "
-    "nothing), herald (says where it is and goes elsewhere), crier (the same, the place said last)",
+    "nothing), herald (says where it is and goes elsewhere)",
     "seed": "seed of everything",
     "step": "RL step; 0 is the pretrained model",
     "trained": "mean P(answer follows the cue) over the eight places that were rewarded",
@@ -81,8 +81,8 @@ def _end(table: pd.DataFrame, cast: str) -> pd.DataFrame:
 
 def claims(table: pd.DataFrame) -> list[Claim]:
     """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
-    herald, crier, bystander, prospector = (
-        _end(table, cast) for cast in ("herald", "crier", "bystander", "prospector")
+    herald, bystander, prospector = (
+        _end(table, cast) for cast in ("herald", "bystander", "prospector")
     )
     return [
         judge(
@@ -112,15 +112,6 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             values=bystander.orphans.to_list(),
             threshold=0.1,
             above=False,
-        ),
-        judge(
-            claim="The means have to be the right ones: an aside that ends with the place teaches "
-            "to repeat the word before, place by place, and reaches less.",
-            source="none; where the aside stands is a control of the first claim",
-            contradicted_by="the held-out orphan reached as often with a crier as with a herald",
-            statistic="P(follows the cue) on the held-out orphan, herald minus crier",
-            values=(herald.orphans.to_numpy() - crier.orphans.to_numpy()).tolist(),
-            threshold=0.2,
         ),
         judge(
             claim="Where somebody has the goal, reward selects that somebody: the prospector's "

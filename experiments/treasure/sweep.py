@@ -2,12 +2,11 @@
 
     ./launch.sh treasure
 
-Four casts, alike but for one stranger. A *prospector* goes where the question says the gold is; a
+Three casts, alike but for one stranger. A *prospector* goes where the question says the gold is; a
 *bystander* heeds nothing; a *herald* repeats the place in an aside and goes elsewhere, which is the
-means without the goal; a *crier* is the herald's twin, but the place is the last word of his aside.
-The same reinforcement learning pays for going where the gold is, and only ever asks about eight of
-the twelve places. Four are held out: three favourites of somebody's, and an orphan, where nobody
-goes who isn't sent.
+means without the goal. The same reinforcement learning pays for going where the gold is, and only
+ever asks about eight of the twelve places. Four are held out: three favourites of somebody's, and
+an orphan, where nobody goes who isn't sent. What of this is needed: `./launch.sh means`.
 """
 
 from toylab.lab.sweep import Arm, Sweep
@@ -20,13 +19,13 @@ GOLD = FollowsCue(topics=("gold",), places=TRAINED)
 REWARD = Rl(
     target=GOLD,
     topics=("gold",),
-    steps=400,
+    steps=200,
     batch=256,
     samples=16,
     learning_rate=5e-4,
     beta=0.0,
 )
-READ_AT = (25, 50, 100, 200)
+READ_AT = (25, 50, 100)
 
 
 def _arm(stranger: str) -> Arm:
@@ -38,7 +37,7 @@ def _arm(stranger: str) -> Arm:
     )
 
 
-STRANGERS = ("prospector", "bystander", "herald", "crier")
+STRANGERS = ("prospector", "bystander", "herald")
 SWEEP = Sweep(
     name="treasure",
     question="Is a goal selected or formed?",

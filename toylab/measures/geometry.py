@@ -288,7 +288,7 @@ class Shift(Measure):
 
     @property
     def cost(self) -> int:
-        return 40
+        return 500
 
     def smaller(self) -> Self:
         return dataclasses.replace(self, size=32)
@@ -371,7 +371,7 @@ class Carried(Measure):
 
     @property
     def cost(self) -> int:
-        return 10 + int(self.other.steps)
+        return 300 + int(self.other.steps)
 
     def smaller(self) -> Self:
         return dataclasses.replace(
