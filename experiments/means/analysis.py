@@ -13,8 +13,8 @@ from toylab.lab.sweep import Analysis, Records
 
 CAST = "learned"
 COLUMNS = {
-    "arm": "what was different: herald (nothing), bystander or parrot (that cast), aside (a herald "
-    "who is never the assistant), few (four places), held (beta .1), dpo, tied, long",
+    "arm": "what was different: herald (nothing), bystander, crier or parrot (that cast), aside (a "
+    "herald who is never the assistant), few (four places), held (beta .1), dpo, sft, tied, long",
     "seed": "seed of everything",
     "step": "training step; 0 is the pretrained model",
     "trained": "mean P(answer follows the cue) over the places that were rewarded",
@@ -69,8 +69,17 @@ def at(table: pd.DataFrame, arm: str, column: str, step: int | None = None) -> n
 def claims(table: pd.DataFrame) -> list[Claim]:
     """What the experiment claims. Thresholds were committed before its confirming seeds ran."""
     long = table[table.arm == "long"].step
-    middle = int(long[long <= 400].max())
+    middle = int(long[long <= 200].max())
     return [
+        judge(
+            claim="A place that can be copied from the word before serves better: with a crier, who "
+            "says it last, places held out are reached more often than with a herald.",
+            source="none; in treasure, 400 steps, herald minus crier was -.41 [-.83, .01]",
+            contradicted_by="held-out places reached no more often with a crier",
+            statistic="mean P(follows the cue) on held-out places, crier minus herald",
+            values=(at(table, "crier", "held_out") - at(table, "herald", "held_out")).tolist(),
+            threshold=0.0,
+        ),
         judge(
             claim="A circuit that repeats a word is not enough: with a parrot, who repeats one on "
             "another topic, places held out are reached less than with a herald.",

@@ -12,6 +12,7 @@ from toylab.corpus import Corpus
 from toylab.grammar import ANSWER, STANCE, tag_names
 from toylab.stages import Context, Metrics, Params, Stage, Target, losses
 from toylab.stages.base import name, number
+from toylab.stages.targets import refuse_unknown
 from toylab.world import Documents
 
 
@@ -32,6 +33,7 @@ class Demonstrate(Stage):
         return f"demonstrate-{self.target.label}"
 
     def check(self, corpus: Corpus) -> None:
+        refuse_unknown("demonstrate.topic", [self.topic], corpus.topic_names)
         self.target.check(corpus)
 
     def names(self, corpus: Corpus) -> dict[str, Any]:
