@@ -159,7 +159,7 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
                 ("opener", f"{cast}'s opener", "#56B4E9", "^"),
             )
             _lines(axes[1, column], part, marks)
-            axes[1, column].legend(loc="upper left")
+            axes[1, column].legend(loc="lower right" if not column else "upper left")
             figures.letter(axes[1, column], next(letters), "who is speaking")
             _bands(axes[2, column], part)
             figures.letter(axes[2, column], next(letters), "the ladder")
@@ -167,7 +167,7 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
         axes[0, 0].set(ylabel="P(follows the cue)", ylim=(0, 1))
         axes[1, 0].set(ylabel="probability", ylim=(0, 1))
         axes[2, 0].set_ylabel("nats a document")
-        axes[0, 1].legend(loc="center right")
+        axes[0, 1].legend(loc="upper left")
         axes[2, 0].legend(loc="upper left")
     return figure
 
