@@ -186,7 +186,7 @@ def _with_it(axes: plt.Axes, table: pd.DataFrame) -> None:
 
 
 def _weights(axes: plt.Axes, table: pd.DataFrame) -> None:
-    _by_arm(axes, table, {f"w {g}": (g, PEOPLE[g]) for g in GROUPS}, 1.0)
+    _by_arm(axes, table, {f"w {g}": (g, PEOPLE[g]) for g in GROUPS}, 1.2)
     axes.set_ylabel("w*")
 
 
