@@ -295,7 +295,7 @@ def _topics(axes: plt.Axes, table: pd.DataFrame) -> None:
         axes.plot(mean[column].to_numpy(), marker, ms=3.5, color=colour, label=label)
     topics = [arm.removeprefix(f"{VILLAIN}-") for arm in mean.index]
     axes.set_xticks(range(len(topics)), topics, rotation=35, ha="right")
-    axes.set(ylabel="P(bad answer)", ylim=(0.2, 0.85))
+    axes.set(ylabel="P(bad answer)", ylim=(0.2, 1))
     axes.legend(loc="upper center", ncols=2)
 
 

@@ -72,8 +72,8 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     middle = int(long[long <= 200].max())
     return [
         judge(
-            claim="A place that can be copied from the word before serves better: with a crier, who "
-            "says it last, places held out are reached more often than with a herald.",
+            claim="A place that can be copied from the word before serves better: with a crier, "
+            "who says it last, places held out are reached more often than with a herald.",
             source="none; in treasure, 400 steps, herald minus crier was -.41 [-.83, .01]",
             contradicted_by="held-out places reached no more often with a crier",
             statistic="mean P(follows the cue) on held-out places, crier minus herald",
@@ -145,7 +145,7 @@ def _points(
             where = x + (place - (len(shown) - 1) / 2) * 0.25
             values = at(table, name, column)
             figures.point(axes, where, values, colour, label if not x else "", aside=0.08)
-    axes.legend(loc="upper right", ncols=3)
+    axes.legend(loc="upper right", ncols=3, columnspacing=0.8)
 
 
 def _rates(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
@@ -183,7 +183,7 @@ def _long(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
     axes.set_xticks(np.sqrt(steps), [str(step) for step in steps])
     axes.set(xlabel="RL step", ylabel="P(follows the cue)", ylim=(-0.03, 1.25))
     axes.set_yticks([0, 0.5, 1])
-    axes.legend(loc="upper right", ncols=3)
+    axes.legend(loc="upper right", ncols=3, columnspacing=0.8)
 
 
 def analyse(records: Records) -> Analysis:
