@@ -14,7 +14,7 @@ import pandas as pd
 
 FIELDS = {
     "claim", "source", "contradicted_by", "statistic", "value", "low", "high", "threshold",
-    "above", "seeds", "verdict",
+    "above", "seeds", "unit", "verdict",
 }  # fmt: skip
 
 

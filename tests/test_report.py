@@ -20,6 +20,7 @@ CLAIM = {
     "threshold": 0.2,
     "above": True,
     "seeds": 2,
+    "unit": "seeds",
     "verdict": "undecided",
 }
 
@@ -59,7 +60,7 @@ def test_the_report_fetches_nothing_and_has_every_claim_and_experiment(folder: P
     assert [source[:22] for source in page.fetched] == ["data:image/png;base64,"]
     for said in ("Water is <wet>.", "0.50 [?, 0.75]", "undecided", "training step", "dry water"):
         assert said in page.text
-    for name in everything.order():
+    for name in everything.order(long=True):
         assert name in page.text
         assert ("Not run yet: ./launch.sh treasure" in page.text) or name != "treasure"
 
@@ -81,8 +82,15 @@ def test_the_report_of_no_folder_is_refused(capsys: pytest.CaptureFixture[str]) 
     assert "run an experiment first" in capsys.readouterr().err
 
 
+def test_all_leaves_the_long_ones_out_unless_it_is_told() -> None:
+    short, whole = everything.order(long=False), everything.order(long=True)
+    assert whole[: len(short)] == short
+    assert {"strangers"} <= set(whole) - set(short)
+    assert all(everything.results.find(name).sweep.long for name in whole[len(short) :])
+
+
 def test_all_begins_with_selection_and_keeps_casts_together() -> None:
-    order = everything.order()
+    order = everything.order(long=True)
     assert order[0] == "selection"
     corpora = [everything.results.find(name).sweep.corpus for name in order]
     changes = sum(a != b for a, b in itertools.pairwise(corpora))
@@ -103,7 +111,7 @@ def test_all_goes_on_after_a_failure_and_stops_when_interrupted(
         seen.append((name, *arguments))
         return code if name == "second" else 0
 
-    monkeypatch.setattr(everything, "order", lambda: ["selection", "second", "third"])
+    monkeypatch.setattr(everything, "order", lambda *, long: ["selection", "second", "third"])
     monkeypatch.setattr(everything, "_run", run)
     given = [f"--results={folder}", "--seeds=2"]
     assert everything.main(given) == code

@@ -15,7 +15,7 @@ class Claim:
     """A sentence, what it is the toy of, what would have contradicted it, and what came out.
 
     The statistic is claimed to be above `threshold` if `above`, else below it. `low` and `high` are
-    a 95 % t interval over `seeds` seeds.
+    a 95 % t interval over so many `seeds`, or whatever `unit` was drawn anew.
     """
 
     claim: str
@@ -29,6 +29,7 @@ class Claim:
     above: bool
     seeds: int
     verdict: str
+    unit: str = "seeds"
 
     @property
     def sentence(self) -> str:
@@ -37,7 +38,7 @@ class Claim:
         return (
             f"{self.verdict:9}  {self.claim}\n           {self.statistic}: {self.value:.3g} "
             f"[{self.low:.3g}, {self.high:.3g}], claimed {sign} {self.threshold:g}, "
-            f"{self.seeds} seeds"
+            f"{self.seeds} {self.unit}"
         )
 
 
@@ -61,6 +62,7 @@ def judge(
     values: Sequence[float],
     threshold: float,
     above: bool = True,
+    unit: str = "seeds",
 ) -> Claim:
     """Supported if the whole interval is beyond the threshold, refuted if wholly short of it."""
     mean, low, high = t_interval(values)
@@ -80,4 +82,5 @@ def judge(
         above=above,
         seeds=len(values),
         verdict=verdict,
+        unit=unit,
     )

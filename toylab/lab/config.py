@@ -89,7 +89,8 @@ def define_sweep(values: flags.FlagValues, sweep: Sweep) -> None:
     """Defines a flag for every field of a sweep."""
     define(values, "seeds", int, sweep.seeds, "how many seeds")
     define(values, "first_seed", int, sweep.first_seed, "the first of them")
-    define(values, "corpus", str, sweep.corpus, "a corpus, by file or by name in corpora/")
+    if sweep.corpus:
+        define(values, "corpus", str, sweep.corpus, "a corpus, by file or by name in corpora/")
     for prefix, config in _parts(sweep):
         for field, kind in _fields(config):
             name = f"{prefix}.{field.name}"
@@ -120,7 +121,7 @@ def apply(sweep: Sweep, values: flags.FlagValues) -> Sweep:
         top: dict[str, Any] = {
             name: values[name].value
             for name in ("seeds", "first_seed", "corpus")
-            if values[name].value is not None
+            if name in values and values[name].value is not None
         }
         return dataclasses.replace(
             sweep,

@@ -23,13 +23,14 @@ class Arm:
     """One way to post-train: stages after pretraining, and at which steps of the last to read.
 
     Without stages, pretraining itself is read. Corpus, model size and pretraining are the sweep's
-    unless the arm has its own. Its `watch` comes on top of the sweep's.
+    unless the arm has its own; a corpus is a name or file, or the thing itself, as where casts are
+    drawn at random. Its `watch` comes on top of the sweep's.
     """
 
     title: str
     stages: tuple[Stage, ...]
     read_at: tuple[int, ...]
-    corpus: str = ""
+    corpus: str | Corpus = ""
     model: ModelConfig | None = None
     pretrain: Pretrain | None = None
     watch: tuple[Measure, ...] = ()
@@ -40,13 +41,14 @@ class Sweep:
     """An experiment's arms over seeds, which share pretrained models where they can.
 
     Every snapshot that an arm reads is put on the ladder as `reading` says, and shown to the
-    measures in `watch`.
+    measures in `watch`. A `long` one is left out of `all` unless that is told `--long`. Without a
+    `corpus`, every arm has its own.
     """
 
     name: str
     question: str
-    corpus: str
     arms: Mapping[str, Arm]
+    corpus: str = ""
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     pretrain: Pretrain = dataclasses.field(default_factory=Pretrain)
     reading: Settings = dataclasses.field(default_factory=Settings)
@@ -54,6 +56,7 @@ class Sweep:
     seeds: int = 5
     first_seed: int = 0
     quick: bool = False
+    long: bool = False
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -65,12 +68,14 @@ class Sweep:
 
     def labs(self, find: Callable[[str], Corpus]) -> dict[str, Lab]:
         """The lab of each arm; `find` loads a corpus by the name or file that the sweep gives."""
-        corpora = {
-            name: find(name) for name in {a.corpus or self.corpus for a in self.arms.values()}
-        }
+        asked = {name: arm.corpus or self.corpus for name, arm in self.arms.items()}
+        corpora = {each: find(each) for each in set(asked.values()) if isinstance(each, str)}
         return {
-            name: Lab(corpora[arm.corpus or self.corpus], arm.model or self.model)
-            for name, arm in self.arms.items()
+            name: Lab(
+                corpora[each] if isinstance(each, str) else each,
+                self.arms[name].model or self.model,
+            )
+            for name, each in asked.items()
         }
 
     def path(self, lab: Lab, seed: int, arm: str) -> Path:

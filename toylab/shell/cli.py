@@ -80,8 +80,9 @@ def _dispatch(arguments: list[str]) -> int:
         from toylab.lab import results
 
         for name in known:
-            cost = results.cost(ROOT / "results" / name)
-            print(f"{name:14} {results.find(name).sweep.question}  ({cost})")
+            sweep, cost = results.find(name).sweep, results.cost(ROOT / "results" / name)
+            only = "; in `all` only with --long" if sweep.long else ""
+            print(f"{name:14} {sweep.question}  ({cost}{only})")
         return 0
     from toylab.shell import experiment
 

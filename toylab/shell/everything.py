@@ -17,16 +17,25 @@ HELP = """./launch.sh all [FLAGS]
 
 Runs every experiment, those that share a corpus one after the other, and writes the report.
 Flags, like --quick or --seeds=3, are passed on to each. What has been trained is not trained again.
+  --long   also those that take hours: other sizes of model and cast, other casts
   --plan   says what would be trained and read, and minutes, for each and in all
 """
 
 
-def order() -> list[str]:
-    """The experiments, those on the same corpus together, the default one first."""
+def order(*, long: bool) -> list[str]:
+    """The experiments, those on the same corpus together, the default one first.
+
+    Those that are `long` come last, or not at all.
+    """
     names = sorted(file.parent.name for file in (ROOT / "experiments").glob("*/sweep.py"))
-    corpora = {name: results.find(name).sweep.corpus for name in names}
-    first = corpora["selection"]
-    return sorted(names, key=lambda n: (corpora[n] != first, corpora[n], n != "selection", n))
+    sweeps = {name: results.find(name).sweep for name in names}
+    first = sweeps["selection"].corpus
+
+    def place(name: str) -> tuple[bool, bool, str, bool, str]:
+        sweep = sweeps[name]
+        return (sweep.long, sweep.corpus != first, sweep.corpus, name != "selection", name)
+
+    return sorted((name for name in names if long or not sweeps[name].long), key=place)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -34,17 +43,19 @@ def main(arguments: Sequence[str]) -> int:
     if "--help" in arguments:
         print(HELP, end="")
         return 0
-    if "--plan" in arguments:
-        return _plan()
+    names = order(long="--long" in arguments)
+    passed = [argument for argument in arguments if argument != "--long"]
+    if "--plan" in passed:
+        return _plan(names)
     ended: dict[str, int] = {}
-    folder = ROOT / "runs" / "quick" if "--quick" in arguments else ROOT / "results"
-    for given in arguments:
+    folder = ROOT / "runs" / "quick" if "--quick" in passed else ROOT / "results"
+    for given in passed:
         if given.startswith("--results="):
             folder = user_path(given.partition("=")[2])
-    for name in order():
+    for name in names:
         began = time.monotonic()
         print(f"\n==== {name}", flush=True)
-        ended[name] = _run(name, arguments)
+        ended[name] = _run(name, passed)
         print(
             f"==== {name}: {_verdicts(folder / name)}; {time.monotonic() - began:.0f} s", flush=True
         )
@@ -76,11 +87,11 @@ def _verdicts(folder: File) -> str:
     return ", ".join(f"{verdicts.count(v)} {v}" for v in report.VERDICTS if v in verdicts)
 
 
-def _plan() -> int:
+def _plan(names: Sequence[str]) -> int:
     """What each would add to what those before it have trained."""
     seen: set[str] = set()
     total = 0.0
-    for name in order():
+    for name in names:
         sweep = results.find(name).sweep
         labs = sweep.labs(lambda c: notes.load(notes.locate(c, user_path(""), ROOT / "corpora")))
         legs = [

@@ -20,7 +20,10 @@ from toylab.shell.files import ROOT, user_path
 
 ROWS = 200  # of a table that are shown
 VERDICTS = ("supported", "refuted", "undecided")
-FIELDS = ("claim", "source", "contradicted_by", "statistic", "value", "threshold", "verdict")
+FIELDS = (
+    *("claim", "source", "contradicted_by", "statistic"),
+    *("value", "threshold", "unit", "verdict"),
+)
 HELP = """./launch.sh report [--results=FOLDER] [--out=FILE]
 
 Writes one HTML file that stands alone: every claim with its verdict, every figure, every table.
@@ -110,6 +113,7 @@ def _part(name: str, folder: File) -> dict[str, Any]:
         "figure": base64.b64encode(picture).decode(),
         "claims": [claim | {"interval": _interval(claim)} for claim in claims],
         "seeds": max((claim["seeds"] for claim in claims), default=0),
+        "unit": ", ".join(dict.fromkeys(claim["unit"] for claim in claims)),
         "time": results.cost(folder),
         "version": _git("log", "-1", "--format=%h", "--", str(folder)) or "not committed",
         "columns": columns,
