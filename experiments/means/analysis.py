@@ -132,7 +132,7 @@ def _arms(axes: plt.Axes, records: Records) -> list[str]:
     names = [name for name in records.sweep.arms if name != "long"]
     titles = [records.sweep.arms[name].title for name in names]
     axes.set_xticks(range(len(names)), titles, fontsize=4)
-    axes.set_ylim(-0.03, 1.25)
+    axes.set_ylim(-0.03, 1.35)
     axes.set_yticks([0, 0.5, 1])
     return names
 

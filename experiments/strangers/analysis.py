@@ -164,7 +164,7 @@ def draw(table: pd.DataFrame, found: list[Claim]) -> Figure:
         ("sixteen leave the cast", "F2 − floor, nats a document", table.left),
         ("one topic, predicted", "R² on changes", table.r2),
         ("context counts for less", "slope before − after", table.slope_before - table.slope),
-        ("a goal from means", "herald − bystander", table.herald - table.bystander),
+        ("a goal formed", "herald − bystander", table.herald - table.bystander),
     )
     with figures.style(rows=1, columns=5, ratio=1.5):
         figure, axes = plt.subplots(1, 5, layout="constrained")

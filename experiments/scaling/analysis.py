@@ -1,0 +1,148 @@
+"""From the records of `scaling` to its figure, table and claims."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments.scaling.sweep import AXES, MIDDLE, POINTS, Point, along
+from toylab import figures
+from toylab.claims import Claim, judge, t_interval
+from toylab.lab.sweep import Analysis, Records
+from toylab.stages import Sft
+
+CAST = "learned"
+COLUMNS = {
+    "point": "what differs from the middle: width 64, 2 layers, 16 characters, 2 turns, 800 steps",
+    "seed": "seed of everything but the cast",
+    **{
+        "width": "width of the model",
+        "layers": "its layers",
+        "characters": "how many are in the cast",
+        "turns": "turns a document",
+        "steps": "steps of pretraining, 64 documents each",
+    },
+    "excess": "excess loss of the pretrained model on answers, nats a token",
+    "floor": "F2 of the pretrained model, nats a document",
+    "fresh": "(F0 - F1) / F0 after 80 steps on fresh documents of one character",
+    "moved": "F0 after 80 steps on sixteen documents of hers, nats a document",
+    "left": "F2 - its floor then, nats a document",
+    "formed": "left / moved",
+    "weight": "w* of the first of two authors of documents, in F1",
+    "two": "F0 after 80 steps on documents of two authors, nats a document",
+    "between": "recombination: F2 - F3 then, less that of the pretrained model, nats a document",
+}
+DRAWN = (
+    ("excess", "excess loss, nats a token", "what pretraining leaves"),
+    ("left", "F2 − floor, nats a document", "sixteen documents: formed"),
+    ("formed", "(F2 − floor) / F0", "the same, as a share"),
+    ("between", "F2 − F3, nats a document", "two authors: between them"),
+)
+
+
+def tabulate(records: Records) -> pd.DataFrame:
+    """A row per point and seed."""
+    lines: dict[tuple[Point, int], dict[str, Any]] = {
+        (point, seed): {"point": point.name, "seed": seed} | point._asdict()
+        for point in POINTS
+        for seed in records.seeds()
+    }
+    by_arm = {f"{kind}-{p.name}": (kind, p) for kind in ("fresh", "heart", "two") for p in POINTS}
+    for row in records.rows:
+        arm, seed = row["arm"], row["seed"]
+        kind, point = by_arm[arm]
+        stage = records.sweep.arms[arm].stages[-1]
+        assert isinstance(stage, Sft)
+        if (point, seed) not in lines or row["step"] not in (0, int(stage.steps)):
+            continue
+        line, read, last = lines[point, seed], row["reading"][CAST], row["step"] > 0
+        if kind == "fresh" and last:
+            line["fresh"] = 1 - read["F1"] / read["F0"]
+            line["excess"] = records.bases[arm, seed]["excess"]["answers"]
+        if kind == "heart":
+            line["left" if last else "floor"] = read["F2"]
+        if kind == "heart" and last:
+            line["moved"] = read["F0"]
+        if kind == "two":
+            whole = row["ladder"][CAST]
+            drop = whole["F2"] - whole["F3"]
+            line["between" if last else "between_before"] = drop
+        if kind == "two" and last:
+            author = records.labs[arm].corpus.names.index(stage.author)
+            line |= {"weight": read["weights"][author], "two": read["F0"]}
+    table = pd.DataFrame(list(lines.values()))
+    table["left"] -= table["floor"]
+    table["between"] -= table["between_before"]
+    table["formed"] = table["left"] / table["moved"]
+    return table[list(COLUMNS)]
+
+
+def on_axis(table: pd.DataFrame, axis: str) -> pd.DataFrame:
+    """The rows of the points along an axis."""
+    return table[table.point.isin([point.name for point in along(axis)])].sort_values(axis)
+
+
+def exponents(table: pd.DataFrame, axis: str, value: str) -> list[float]:
+    """Least-squares slope of log value on log axis, seed by seed: value ~ axis^slope."""
+    return [
+        float(np.polyfit(np.log(part[axis]), np.log(np.maximum(part[value], 1e-6)), 1)[0])
+        for _, part in on_axis(table, axis).groupby("seed")
+    ]
+
+
+LABELS = {
+    "width": "width",
+    "layers": "layers",
+    "characters": "characters",
+    "turns": "turns a document",
+    "steps": "steps of pretraining",
+}
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """A column for each axis, a row for each quantity; power laws fitted seed by seed."""
+    with figures.style(rows=len(DRAWN), columns=len(AXES), ratio=0.8):
+        figure, axes = plt.subplots(
+            len(DRAWN), len(AXES), sharex="col", sharey="row", layout="constrained"
+        )
+        for row, (value, label, title) in zip(axes, DRAWN, strict=True):
+            for panel, axis in zip(row, AXES, strict=True):
+                _panel(panel, table, axis, value)
+            row[0].set_ylabel(label)
+            row[0].set_title(rf"$\bf{{{'abcd'[list(axes[:, 0]).index(row[0])]}}}$ {title}")
+        for panel, axis in zip(axes[-1], AXES, strict=True):
+            panel.set_xlabel(LABELS[axis])
+            panel.set_xticks(AXES[axis], [str(value) for value in AXES[axis]], minor=False)
+            panel.minorticks_off()
+    return figure
+
+
+def _panel(panel: plt.Axes, table: pd.DataFrame, axis: str, value: str) -> None:
+    part = on_axis(table, axis)
+    grid = part.pivot(index="seed", columns=axis, values=value)
+    panel.set_xscale("log", base=2)
+    figures.interval(
+        panel, grid.columns.tolist(), grid.to_numpy(), color=figures.COLOURS[0], marker="o", ms=2.5
+    )
+    panel.axvline(MIDDLE._asdict()[axis], color=figures.GREY, lw=0.5, ls=":")
+    panel.axhline(0, color=figures.GREY, lw=0.5)
+    if value in ("excess", "left", "formed"):
+        mean, low, high = t_interval(exponents(table, axis, value))
+        panel.text(
+            0.97,
+            0.93,
+            f"exponent {mean:.2f} [{low:.2f}, {high:.2f}]",
+            transform=panel.transAxes,
+            ha="right",
+            fontsize=4.5,
+        )
+    if value == "excess":
+        panel.set_yscale("log")
+
+
+def analyse(records: Records) -> Analysis:
+    """Figure, table and claims of the seeds that are finished."""
+    table = tabulate(records)
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS, claims=claims(table))

@@ -1,0 +1,86 @@
+"""Does a larger model select more, or form more?
+
+    ./launch.sh scaling
+
+One thing at a time is varied about a model of width 64 and two layers in a cast of sixteen drawn at
+random, with two turns a document: width, layers, characters, turns, and how long it is pretrained.
+Each is then trained on fresh documents of one character, on sixteen of hers again and again, and on
+documents half of which are somebody else's: does the model become one or the other, document by
+document, or somebody between them?
+"""
+
+from typing import NamedTuple
+
+from toylab import casts
+from toylab.lab.sweep import Arm, Sweep
+from toylab.measures.reading import Ladder, Settings
+from toylab.model import ModelConfig
+from toylab.stages import Pretrain, Sft
+
+
+class Point(NamedTuple):
+    """A model and its cast."""
+
+    width: int = 64
+    layers: int = 2
+    characters: int = 16
+    turns: int = 2
+    steps: int = 800
+
+    @property
+    def name(self) -> str:
+        """What differs from the middle."""
+        differs = [f"{k}-{v}" for k, v in self._asdict().items() if v != MIDDLE._asdict()[k]]
+        return "-".join(differs) or "middle"
+
+
+MIDDLE = Point()
+AXES: dict[str, tuple[int, ...]] = {
+    "width": (16, 32, 64, 128),
+    "layers": (1, 2, 4),
+    "characters": (4, 8, 16, 32),
+    "turns": (1, 2, 4),
+    "steps": (200, 400, 800, 1600),
+}
+
+
+def along(axis: str) -> list[Point]:
+    """The points of an axis, from the smallest."""
+    return [MIDDLE._replace(**{axis: value}) for value in AXES[axis]]
+
+
+def arms(point: Point) -> dict[str, Arm]:
+    """The three ways in which a model of this size is post-trained."""
+    corpus = casts.random_cast(0, characters=point.characters, turns=point.turns)
+    first, second = corpus.names[:2]
+
+    def arm(title: str, stage: Sft, *measures: Ladder) -> Arm:
+        return Arm(
+            title=title,
+            stages=(stage,),
+            read_at=(20, 40),
+            corpus=corpus,
+            model=ModelConfig(width=point.width, layers=point.layers),
+            pretrain=Pretrain(steps=point.steps),
+            watch=measures,
+        )
+
+    whole = Ladder(fit=512, held_out=256, score=256)
+    return {
+        f"fresh-{point.name}": arm("fresh", Sft(author=first, steps=80)),
+        f"heart-{point.name}": arm("sixteen documents", Sft(author=first, steps=80, documents=16)),
+        f"two-{point.name}": arm(
+            "two authors", Sft(author=first, other=second, share=0.5, steps=80), whole
+        ),
+    }
+
+
+POINTS = tuple(dict.fromkeys(point for axis in AXES for point in along(axis)))
+SWEEP = Sweep(
+    name="scaling",
+    question="Does a larger model select more, or form more?",
+    arms={name: arm for point in POINTS for name, arm in arms(point).items()},
+    reading=Settings(fit=512, score=256),
+    seeds=3,
+    long=True,
+)
