@@ -196,6 +196,7 @@ def _panel(panel: plt.Axes, table: pd.DataFrame, axis: str, value: str) -> None:
         )
     if value == "excess":
         panel.set_yscale("log")
+        panel.set_ylim(1e-4, 0.3)  # intervals of three seeds may reach below 0
 
 
 def analyse(records: Records) -> Analysis:
