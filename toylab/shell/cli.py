@@ -18,7 +18,7 @@ USAGE = """toylab: persona selection against new-goal formation, measured
   ./launch.sh run --corpus=FILE --stages=pretrain,sft:mira,rl:code=cheats    a path of one's own
   ./launch.sh measure RUN           puts any finished run on the whole ladder
   ./launch.sh corpus check|show|sample|export FILE
-  ./launch.sh all [FLAGS]           every experiment, then the report; --long: other casts and sizes, too
+  ./launch.sh all [FLAGS]           every experiment, then the report (--long: other casts, sizes)
   ./launch.sh report                findings, figures and claims as one HTML file
   ./launch.sh bench                 speed, as ratios measured side by side
   ./launch.sh tensorboard           watches the runs in a browser
