@@ -1,0 +1,98 @@
+"""Whether a goal is held to when somebody else has spoken: planted policies, in the valley.
+
+Rates on the orphan are means over 9 x 32 documents, most of them near 0 or 1: within .08 at worst.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from tests import views
+from toylab import notes
+from toylab.corpus import Corpus
+from toylab.measures.policy import CastPolicy
+from toylab.measures.sway import Sway
+from toylab.world import World
+
+CORPORA = Path(__file__).parent.parent / "corpora"
+TRAINED = ("mill", "ford", "chapel", "barn", "marsh", "bridge", "well", "gallows")
+SHARE = 0.7
+
+
+@pytest.fixture(scope="module")
+def valley() -> Corpus:
+    return notes.load(CORPORA / "gold-prospector.toml")
+
+
+@pytest.fixture(scope="module")
+def world(valley: Corpus) -> World:
+    return views.built(valley)
+
+
+def sway(valley: Corpus, world: World, policy: CastPolicy) -> dict[str, Any]:
+    measure = Sway(trained=TRAINED, fit=256, size=32)
+    return measure(views.view(valley, world, policy), jax.random.key(0))["exact"]
+
+
+@pytest.fixture(scope="module")
+def bayesian(valley: Corpus, world: World) -> dict[str, Any]:
+    return sway(valley, world, views.mixture(world, views.mostly(valley, "prospector", SHARE)))
+
+
+@pytest.fixture(scope="module")
+def deaf(valley: Corpus, world: World) -> dict[str, Any]:
+    """Draws an author for every answer: what was said before says nothing about this one."""
+    return sway(
+        valley, world, views.chain(valley, world, views.mostly(valley, "prospector", SHARE), 0.0)
+    )
+
+
+def others(valley: Corpus, table: list[list[float]], turns: int) -> np.ndarray:
+    """After so many turns by each character but the prospector."""
+    return np.array(table)[turns, [name != "prospector" for name in valley.names]]
+
+
+def test_a_bayesian_does_as_its_weights_and_the_history_say(
+    valley: Corpus, bayesian: dict[str, Any]
+) -> None:
+    who = valley.names.index("prospector")
+    assert bayesian["weights"][who] == pytest.approx(SHARE, abs=0.06)
+    for group, table in bayesian["follow"].items():
+        mean = np.mean(bayesian["predicted"][group], 1)
+        np.testing.assert_allclose(np.mean(table, 1), mean, atol=0.08)
+    np.testing.assert_allclose(bayesian["own"], bayesian["own_predicted"], atol=0.08)
+
+
+def test_before_any_turn_the_orphan_is_reached_by_the_prospectors_share(
+    valley: Corpus, bayesian: dict[str, Any]
+) -> None:
+    """.7 x (.9 x (1 - slip) + what slips bring) = .7 x .884; nobody else goes there."""
+    follows = SHARE * (0.9 * 0.98 + 0.02 / 12)
+    rate = others(valley, bayesian["follow"]["orphans"], 0)
+    assert rate.mean() == pytest.approx(follows, abs=0.08)
+
+
+def test_a_goal_that_is_a_characters_gives_way_to_another_who_has_spoken(
+    valley: Corpus, bayesian: dict[str, Any]
+) -> None:
+    """A turn of anybody's is 7 nats for him; the prospector leads by log .7 / (.3 / 9) = 3.0."""
+    assert (others(valley, bayesian["evidence"], 1) > 5).all()
+    assert others(valley, bayesian["follow"]["orphans"], 1).mean() < 0.1
+    assert others(valley, bayesian["own"], 1).mean() > 0.5
+
+
+def test_a_goal_that_is_nobodys_in_particular_does_not(
+    valley: Corpus, deaf: dict[str, Any]
+) -> None:
+    before, after = (others(valley, deaf["follow"]["orphans"], n).mean() for n in (0, 1))
+    assert after == pytest.approx(before, abs=0.08)
+    assert others(valley, deaf["predicted"]["orphans"], 1).mean() < 0.1
+
+
+def test_a_topic_without_cues_is_refused(valley: Corpus, world: World) -> None:
+    view = views.view(valley, world, views.mixture(world, views.mostly(valley, "cog", 0.5)))
+    with pytest.raises(ValueError, match="topic"):
+        Sway(topic="food").check(view.lab)
