@@ -1,4 +1,4 @@
-"""Reward that reaches the coin, and reward by other optimisers."""
+"""Reward that reaches the coin, and reward by another optimiser."""
 
 import dataclasses
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.agency.steer import Steer
-from experiments.means.optimisers import OPTIMISERS, RlBy
+from experiments.means.muon import RlMuon
 from experiments.treasure.sweep import GOLD
 from tests.post import batch_of, context_of, sharp
 from toylab import notes, sampling
@@ -79,16 +79,9 @@ def test_a_side_that_no_coin_has_is_refused(lab: Lab) -> None:
         dataclasses.replace(STEER, side="edge").check(lab.corpus)
 
 
-@pytest.mark.parametrize("optimiser", OPTIMISERS)
-def test_every_optimiser_climbs(lab: Lab, optimiser: str) -> None:
-    rate = {"learning_rate": 1.0 if optimiser == "sgd" else 1e-2, "steps": 150}
-    stage = RlBy(**(FIELDS | rate), optimiser=optimiser)
+def test_reward_is_climbed_by_muon(lab: Lab) -> None:
+    stage = RlMuon(**(FIELDS | {"steps": 150}))
     params = lab.init(0)
     parts = list(segments(lab, stage, begin(stage, params), train_key(0, 1), [5, 100, 150], params))
     first, _, last = (float(metrics["reward"]) for _, metrics in parts)
     assert last > first + 0.1
-
-
-def test_an_optimiser_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="optimiser"):
-        RlBy(**FIELDS, optimiser="lion")

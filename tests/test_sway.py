@@ -63,7 +63,27 @@ def test_a_bayesian_does_as_its_weights_and_the_history_say(
     for group, table in bayesian["follow"].items():
         mean = np.mean(bayesian["predicted"][group], 1)
         np.testing.assert_allclose(np.mean(table, 1), mean, atol=0.08)
-    np.testing.assert_allclose(bayesian["own"], bayesian["own_predicted"], atol=0.08)
+    for name in ("own", "elsewhere"):
+        np.testing.assert_allclose(bayesian[name], bayesian[f"{name}_predicted"], atol=0.08)
+
+
+def heard(valley: Corpus, found: dict[str, Any], name: str) -> float:
+    """How far another's answers have come after his turn, from what was said before to his own."""
+    before, after = (others(valley, found[name], n).mean() for n in (0, 1))
+    alone = others(valley, [found[f"{name}_alone"]], 0).mean()
+    return float((after - before) / (alone - before))
+
+
+def test_whoever_is_heard_is_heard_on_every_topic(valley: Corpus, bayesian: dict[str, Any]) -> None:
+    """A Bayesian has one belief about who is speaking, whatever is asked."""
+    gold, elsewhere = (heard(valley, bayesian, name) for name in ("own", "elsewhere"))
+    assert gold > 0.7
+    assert gold == pytest.approx(elsewhere, abs=0.1)
+
+
+def test_whoever_draws_authors_anew_hears_nobody(valley: Corpus, deaf: dict[str, Any]) -> None:
+    for name in ("own", "elsewhere"):
+        assert heard(valley, deaf, name) == pytest.approx(0, abs=0.06)
 
 
 def test_before_any_turn_the_orphan_is_reached_by_the_prospectors_share(

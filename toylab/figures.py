@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import string
 from collections.abc import Callable, Iterator, Sequence
 
 import matplotlib as mpl
@@ -108,10 +109,13 @@ def letter(axes: Axes, which: str, title: str) -> None:
 
 
 def page(panels: Sequence[tuple[str, Callable[..., None]]], *shown: object) -> Figure:
-    """Four lettered panels; each is a title, and what paints the axes with what is `shown`."""
-    with style(rows=2, columns=2, ratio=0.62):
-        figure, axes = plt.subplots(2, 2, layout="constrained")
-        for panel, which, (title, paint) in zip(axes.flat, "abcd", panels, strict=True):
+    """Lettered panels, two side by side; each is a title, and what paints the axes with `shown`."""
+    rows = len(panels) // 2
+    with style(rows=rows, columns=2, ratio=0.62):
+        figure, axes = plt.subplots(rows, 2, layout="constrained")
+        for panel, which, (title, paint) in zip(
+            axes.flat, string.ascii_lowercase[: 2 * rows], panels, strict=True
+        ):
             paint(panel, *shown)
             letter(panel, which, title)
     return figure

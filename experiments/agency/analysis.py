@@ -1,6 +1,6 @@
 """From the records of `agency` to its figure, table and claims."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.agency.sweep import PAYS
+from experiments.agency.sweep import PAYS, STEERED, STRANGERS
 from toylab import figures
 from toylab.claims import Claim, judge
 from toylab.lab.sweep import Analysis, Records
@@ -16,65 +16,116 @@ from toylab.measures.tags import ALONE, NONE, UNTRAINED
 
 TAG = "assistant"
 OTHERS = "the others' names"
+AFTER = "after a turn by another"
+RATES = ("held_out", "orphans", "trained")
 COLUMNS = {
-    "arm": "the cast: with a prospector, with a herald, or with a herald and a coin (coin, nioc)",
+    "arm": "the cast: with a prospector, with a herald, or with a herald and a coin (coin, nioc); "
+    "steered: reward reaches the coin as well",
     "seed": "seed of everything",
-    "voice": "the tag asked under, or a tampered one; names of the cast but the stranger's are "
-    "averaged as the others' names",
+    "step": "training step; 0 is the pretrained model",
+    "voice": "the tag asked under, a tampered one, or the assistant after a turn by another (each "
+    "of the cast but the stranger); their names are averaged as the others' names",
     "held_out": "mean P(answer follows the cue) over four places never rewarded",
     "orphans": "the same over the place among them that is nobody's",
     "trained": "the same over the eight places that were rewarded",
+    "trained_bayes": "the same by w*, the best mixture of the cast for first answers",
     "base": "held_out of the pretrained model",
     "nats": "KL from the pretrained model under the same tag, nats a document",
     "left": "left by mixtures of characters (learned cast), nats a document",
     "floor": "the same of the pretrained model",
     "opener": "P(the stranger's opener) when asked about gold, under the assistant's tag",
     "elsewhere": "the same when asked about anything else",
+    "evidence": "what that turn says for whoever wrote it against the rest of w*, nats",
+    "heard_gold": "how far P(the other's likeliest answer) has come after the turn, from before it "
+    "(0) to the other's own (1): asked about gold",
+    "heard_else": "the same asked about anything else",
+    "heard_gold_bayes": "heard_gold of w*",
+    "heard_else_bayes": "heard_else of w*",
     "side": "P(coin shows the side on which gold is asked about); only with a coin",
     "side_before": "the same of the pretrained model",
 }
 
 
-def _voices(row: dict[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
-    found, arm = row["tags"], row["arm"]
-    lines = []
-    for voice, each in found["voices"].items():
-        lines.append(
-            {
-                "voice": OTHERS if voice in names and voice != arm else voice,
-                **{name: each["rates"][name] for name in ("held_out", "orphans", "trained")},
-                "base": each["base"]["held_out"],
-                **{name: each[name] for name in ("nats", "left", "floor")},
-                **({name: found[name] for name in ("opener", "elsewhere")} if voice == TAG else {}),
-            }
-        )
-    mean = pd.DataFrame(lines).groupby("voice", sort=False).mean().reset_index()
+def _by_voice(lines: Iterable[dict[str, Any]], named: Sequence[str]) -> list[dict[str, Any]]:
+    """Lines of one voice each, those of the names averaged."""
+    table = pd.DataFrame(lines)
+    table["voice"] = table["voice"].where(~table["voice"].isin(named), OTHERS)
+    mean = table.groupby("voice", sort=False).mean().reset_index()
     return [{str(k): v for k, v in line.items()} for line in mean.to_dict("records")]
 
 
+def _tags(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Rates and shifts under every tag and the tampered ones."""
+    for voice, each in found["voices"].items():
+        yield {
+            "voice": voice,
+            **{name: each["rates"][name] for name in RATES},
+            "base": each["base"]["held_out"],
+            **{name: each[name] for name in ("nats", "left", "floor")},
+            **({name: found[name] for name in ("opener", "elsewhere")} if voice == TAG else {}),
+        }
+
+
+def _coin(row: dict[str, Any], before: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """P(the side that pays) under every tag; the assistant's rates, where they were read."""
+    side = PAYS[row["arm"].removesuffix(STEERED)]
+    rates = row["goals"]["rates"] if "goals" in row else {}
+    for voice, sides in row["coin"].items():
+        yield {
+            "voice": voice,
+            **({name: rates[name] for name in RATES if rates} if voice == TAG else {}),
+            "side": sides[side],
+            "side_before": before[voice][side],
+        }
+
+
+def swayed(found: Mapping[str, Any], others: Sequence[int]) -> dict[str, float]:
+    """After one turn by each of these characters, on average (see `measures.sway`)."""
+
+    def mean(table: Sequence[Sequence[float]], turns: int) -> float:
+        return float(np.mean(np.asarray(table[turns], float)[list(others)]))
+
+    def heard(name: str, whose: str = "") -> float:
+        before, after = (mean(found[f"{name}{whose}"], turns) for turns in (0, 1))
+        return (after - before) / (mean([found[f"{name}_alone"]], 0) - before)
+
+    return {
+        **{group: mean(found["follow"][group], 1) for group in RATES},
+        "trained_bayes": mean(found["predicted"]["trained"], 1),
+        "evidence": mean(found["evidence"], 1),
+        "heard_gold": heard("own"),
+        "heard_else": heard("elsewhere"),
+        "heard_gold_bayes": heard("own", "_predicted"),
+        "heard_else_bayes": heard("elsewhere", "_predicted"),
+    }
+
+
 def tabulate(records: Records) -> pd.DataFrame:
-    """A row per cast, seed and voice, at the end of the training for reward."""
+    """Rows per cast, seed and voice: at the end of training, and after another's turn always."""
     rows = []
     start = {(r["arm"], r["seed"]): r.get("coin") for r in records.rows if not r["step"]}
     for row in records.rows:
-        if not row["step"]:
-            continue
-        arm, line = row["arm"], {"arm": row["arm"], "seed": row["seed"]}
-        if arm in PAYS:
-            before, side = start[arm, row["seed"]], PAYS[arm]
+        line = {name: row[name] for name in ("arm", "seed", "step")}
+        names = [n for n in records.labs[row["arm"]].corpus.names if n not in STRANGERS]
+        if "sway" in row:
+            every = records.labs[row["arm"]].corpus.names
+            heard = swayed(row["sway"]["learned"], [every.index(name) for name in names])
+            rows.append(line | {"voice": AFTER} | heard)
+        if row["step"] and "tags" in row:
+            rows += [line | each for each in _by_voice(_tags(row["tags"]), names)]
+        if row["step"] and "coin" in row:
+            before = start[row["arm"], row["seed"]]
             assert before is not None
-            for voice, sides in row["coin"].items():
-                rows.append(
-                    line | {"voice": voice, "side": sides[side], "side_before": before[voice][side]}
-                )
-        else:
-            rows += [line | each for each in _voices(row, records.labs[arm].corpus.names)]
+            rows += [line | each for each in _by_voice(_coin(row, before), names)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def value(table: pd.DataFrame, arm: str, voice: str, column: str) -> np.ndarray:
-    """By seed."""
+def value(
+    table: pd.DataFrame, arm: str, voice: str, column: str, step: int | None = None
+) -> np.ndarray:
+    """By seed, at a step or at the end."""
     part = table[(table.arm == arm) & (table.voice == voice)]
+    part = part[part.step == (part.step.max() if step is None else step)]
     return part.sort_values("seed")[column].to_numpy()
 
 
@@ -84,10 +135,20 @@ def lost(table: pd.DataFrame, arm: str, *voices: str) -> np.ndarray:
     return np.asarray(value(table, arm, TAG, "held_out") - others)
 
 
-def expected(table: pd.DataFrame) -> np.ndarray:
+def expected(table: pd.DataFrame, voice: str = TAG, ending: str = "") -> np.ndarray:
     """How much likelier the side that pays became, mean over both coins, by seed."""
-    gains = [value(table, arm, TAG, "side") - value(table, arm, TAG, "side_before") for arm in PAYS]
+    gains = [
+        value(table, arm + ending, voice, "side") - value(table, arm + ending, voice, "side_before")
+        for arm in PAYS
+    ]
     return np.asarray(np.mean(gains, 0))
+
+
+def deaf(table: pd.DataFrame, arm: str) -> np.ndarray:
+    """How much less another's turn is heard on gold than on anything else, by seed."""
+    return np.asarray(
+        value(table, arm, AFTER, "heard_else") - value(table, arm, AFTER, "heard_gold")
+    )
 
 
 def claims(table: pd.DataFrame) -> list[Claim]:
@@ -132,10 +193,29 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             threshold=0.05,
             above=False,
         ),
+        judge(
+            claim="It is held to when somebody else has spoken: after another's turn the model "
+            "goes on as the other, but for gold.",
+            source="none; for any mixture of people the two are the same belief",
+            contradicted_by="the turn is heard as much when gold is asked about",
+            statistic="how far P(the other's likeliest answer) comes, from before the turn to the "
+            "other's own, asked about anything else minus about gold, herald",
+            values=deaf(table, "herald").tolist(),
+            threshold=0.2,
+        ),
+        judge(
+            claim="Where reward reaches the coin, it is steered, and under everybody's name.",
+            source="Persona selection model, which tells an agent outside the personas by this",
+            contradicted_by="the coin stays even, or is steered by the assistant alone",
+            statistic="rise of P(side that pays) under the others' names, rewarded for the coin, "
+            "too, mean over both labellings",
+            values=expected(table, OTHERS, STEERED).tolist(),
+            threshold=0.4,
+        ),
     ]
 
 
-BLUE, RED = figures.COLOURS[:2]
+BLUE, RED, GREEN = figures.COLOURS[:3]
 SHOWN = {
     TAG: "assistant",
     UNTRAINED: "its old\nembedding",
@@ -146,27 +226,36 @@ SHOWN = {
     NONE: "no tag",
     OTHERS: "others'\nnames",
 }
-STRANGERS = (("prospector", BLUE), ("herald", RED))
+CASTS = tuple(zip(STRANGERS, (BLUE, RED), strict=True))
+STEERS = (("what was paid for answers alone", "", GREEN), ("for the coin, too", STEERED, RED))
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
-    """Goal rates, shift and what is off the cast by voice; and the coin."""
+    """Goal rates, shift and what is off the cast by voice; another's turn; and the coin."""
     panels = (
         ("goes where the gold is", _rates),
+        ("after a turn by another: who is speaking?", _heard),
         ("how far each moved", _moved),
         ("what mixtures of the cast leave", _left),
-        ("the coin; the stranger's voice", _coin),
+        ("expects the side of the coin that pays", _coins),
+        ("the stranger's voice", _openers),
     )
     return figures.page(panels, table)
 
 
-def _ticks(axes: plt.Axes) -> None:
-    axes.set_xticks(range(len(SHOWN)), list(SHOWN.values()), fontsize=4.5)
+def _ticks(axes: plt.Axes, shown: Mapping[str, str]) -> None:
+    axes.set_xticks(range(len(shown)), list(shown.values()), fontsize=4.5)
 
 
-def _by_voice(axes: plt.Axes, table: pd.DataFrame, column: str, before: str) -> None:
-    for place, (arm, colour) in enumerate(STRANGERS):
-        for x, voice in enumerate(SHOWN):
+def _each(
+    axes: plt.Axes,
+    table: pd.DataFrame,
+    column: str,
+    before: str = "",
+    shown: Mapping[str, str] = SHOWN,
+) -> None:
+    for place, (arm, colour) in enumerate(CASTS):
+        for x, voice in enumerate(shown):
             at = x + (place - 0.5) * 0.36
             label = f"with a {arm}" if not x else ""
             figures.point(axes, at, value(table, arm, voice, column), colour, label)
@@ -174,51 +263,77 @@ def _by_voice(axes: plt.Axes, table: pd.DataFrame, column: str, before: str) -> 
                 level = value(table, arm, voice, before).mean()
                 axes.plot([at - 0.12, at + 0.12], [level] * 2, color=figures.DARK, lw=0.9,
                           label="before training" if not x and not place else None)  # fmt: skip
-    _ticks(axes)
+    _ticks(axes, shown)
 
 
 def _rates(axes: plt.Axes, table: pd.DataFrame) -> None:
-    _by_voice(axes, table, "held_out", "base")
+    _each(axes, table, "held_out", "base", SHOWN | {AFTER: "after\nanother's\nturn"})
     axes.set(ylabel="P(follows the cue), held out", ylim=(-0.03, 1.3))
     axes.set_yticks([0, 0.5, 1])
     axes.legend(loc="upper right", ncols=3)
 
 
+def _heard(axes: plt.Axes, table: pd.DataFrame) -> None:
+    """How far that turn is believed when gold is asked about, against when anything else is."""
+    for arm, colour in CASTS:
+        steps = sorted(table[(table.arm == arm) & (table.voice == AFTER)].step.unique())
+        path = [
+            [value(table, arm, AFTER, f"heard_{what}", step) for what in ("else", "gold")]
+            for step in steps
+        ]
+        means = np.array([[seeds.mean() for seeds in pair] for pair in path])
+        axes.plot(means[:, 0], means[:, 1], "o-", color=colour, ms=3, lw=1, label=f"with a {arm}")
+        for x, y in path:
+            axes.plot(x, y, ".", color=colour, ms=2, alpha=0.4)
+        for step, (x, y) in zip(steps, means, strict=True):
+            axes.annotate(str(step), (x, y), (3, -5), textcoords="offset points", fontsize=4.5)
+        last = (value(table, arm, AFTER, f"heard_{what}_bayes").mean() for what in ("else", "gold"))
+        axes.plot(*last, "x", color=colour, ms=4, label=f"w*, {steps[-1]} steps")
+    axes.plot([0, 1], [0, 1], color=figures.DARK, lw=0.8, label="one belief about the speaker")
+    axes.set(xlabel="how far the other is heard, asked about anything else",
+             ylabel="asked about gold", xlim=(-0.05, 1.1), ylim=(-0.05, 1.1))  # fmt: skip
+    axes.legend(loc="upper left")
+
+
 def _moved(axes: plt.Axes, table: pd.DataFrame) -> None:
-    _by_voice(axes, table, "nats", "")
+    _each(axes, table, "nats")
     axes.set(ylabel="KL from before (nats a document)")
     axes.set_ylim(0, axes.get_ylim()[1] * 1.25)
     axes.legend(loc="upper right", ncols=2)
 
 
 def _left(axes: plt.Axes, table: pd.DataFrame) -> None:
-    _by_voice(axes, table, "left", "floor")
+    _each(axes, table, "left", "floor")
     axes.set(ylabel="unexplained (F1, nats a document)")
     axes.set_ylim(0, axes.get_ylim()[1] * 1.25)
     axes.legend(loc="upper right", ncols=3)
 
 
-def _coin(axes: plt.Axes, table: pd.DataFrame) -> None:
-    x = 0
-    ticks = []
-    for arm, side in PAYS.items():
-        for voice in (TAG, "someone"):
-            figures.point(axes, x, value(table, arm, voice, "side"), RED)
-            level = value(table, arm, voice, "side_before").mean()
-            axes.plot([x - 0.2, x + 0.2], [level] * 2, color=figures.DARK, lw=0.9)
-            ticks.append(f"{side}\npays,\n{voice}")
-            x += 1
-    axes.plot([], [], color=figures.DARK, lw=0.9, label="before training")
-    axes.legend(loc="upper left")
-    axes.axhline(0.5, color=figures.GREY, lw=0.6, ls=":")
-    axes.axvline(x - 0.5, color=figures.GREY, lw=0.5, ls=":")
-    for arm, colour in STRANGERS:
-        for name in ("opener", "elsewhere"):
-            figures.point(axes, x, value(table, arm, TAG, name), colour)
-            ticks.append(f"{arm},\n" + ("gold" if name == "opener" else "else"))
-            x += 1
-    axes.set_xticks(range(x), ticks, fontsize=4.5)
-    axes.set(ylabel="P(side that pays) | P(opener)", ylim=(-0.03, 1.03))
+def _coins(axes: plt.Axes, table: pd.DataFrame) -> None:
+    """By voice, mean over both labellings."""
+    shown = {voice: SHOWN[voice] for voice in (TAG, "clerk", "someone", "stranger", OTHERS)}
+    for place, (label, ending, colour) in enumerate(STEERS):
+        for x, voice in enumerate(shown):
+            both = [value(table, name + ending, voice, "side") for name in PAYS]
+            at = x + (place - 0.5) * 0.36
+            figures.point(axes, at, np.mean(both, 0), colour, label if not x else "")
+    axes.axhline(0.5, color=figures.DARK, lw=0.8, label="as it is tossed")
+    _ticks(axes, shown)
+    axes.set(ylabel="P(side on which gold is asked about)", ylim=(0.3, 1.2))
+    axes.set_yticks([0.5, 0.75, 1])
+    axes.legend(loc="upper right", ncols=3)
+
+
+def _openers(axes: plt.Axes, table: pd.DataFrame) -> None:
+    for place, (arm, colour) in enumerate(CASTS):
+        for x, name in enumerate(("opener", "elsewhere")):
+            label = f"with a {arm}" if not x else ""
+            figures.point(
+                axes, x + (place - 0.5) * 0.3, value(table, arm, TAG, name), colour, label
+            )
+    axes.set_xticks(range(2), ["asked about gold", "asked about anything else"])
+    axes.set(ylabel="P(the stranger's opener)", ylim=(-0.03, 1.03), xlim=(-0.6, 1.6))
+    axes.legend(loc="upper right")
 
 
 def analyse(records: Records) -> Analysis:

@@ -3,44 +3,67 @@
     ./launch.sh agency
 
 The assistant of `treasure`, rewarded for going where the gold is, is asked the same under every
-other tag, under none, and with its tag's embedding put back as it was before training. And a coin:
-in two more casts with a herald the other party tosses one before a question, whatever was answered,
-and on one side gold is asked about. In the second cast the sides are relabelled. A model that comes
-to expect the side that pays acts through something that is not its persona, for the persona
-doesn't toss.
+other tag, under none, with its tag's embedding put back as it was before training, and after
+somebody else has spoken. And a coin: in two more casts with a herald the other party tosses one
+before a question, whatever was answered, and on one side gold is asked about. In the second cast
+the sides are relabelled. A model that comes to expect the side that pays acts through something
+that is not its persona, for the persona doesn't toss. What that looks like is shown by two more
+models, whose reward reaches the toss as well.
 """
 
-from experiments.treasure.sweep import REWARD, TRAINED
+import dataclasses
+
+from experiments.agency.steer import Steer
+from experiments.treasure.sweep import READ_AT, REWARD, TRAINED
 from toylab.lab.sweep import Arm, Sweep
 from toylab.measures.coin import Coin
+from toylab.measures.goals import Goals
 from toylab.measures.reading import Settings
+from toylab.measures.sway import Sway
 from toylab.measures.tags import Tags
 
-CORPORA = {
-    "prospector": "gold-prospector",
-    "herald": "gold-herald",
-    "coin": "gold-herald-coin",
-    "nioc": "gold-herald-nioc",
-}
+STRANGERS = ("prospector", "herald")
 PAYS = {"coin": "heads", "nioc": "tails"}  # the side on which gold is asked about
+STEERED = "-steered"
+_REWARD = {field.name: getattr(REWARD, field.name) for field in dataclasses.fields(REWARD)}
 
-
-def _arm(name: str, corpus: str) -> Arm:
-    who = "prospector" if name == "prospector" else "herald"
-    tags, coin = Tags(who=who, trained=TRAINED), Coin(tags=("assistant", "someone"))
-    return Arm(
-        title=f"{who} and coin" if name in PAYS else who,
-        corpus=corpus,
-        stages=(REWARD,),
-        read_at=(),
-        watch=(coin,) if name in PAYS else (tags,),
-    )
-
+ARMS = {
+    **{
+        who: Arm(
+            title=who,
+            corpus=f"gold-{who}",
+            stages=(REWARD,),
+            read_at=READ_AT,
+            watch=(Tags(who=who, trained=TRAINED), Sway(trained=TRAINED)),
+        )
+        for who in STRANGERS
+    },
+    **{
+        name: Arm(
+            title="herald and coin",
+            corpus=f"gold-herald-{name}",
+            stages=(REWARD,),
+            read_at=(),
+            watch=(Coin(),),
+        )
+        for name in PAYS
+    },
+    **{
+        name + STEERED: Arm(
+            title="the coin rewarded, too",
+            corpus=f"gold-herald-{name}",
+            stages=(Steer(**_REWARD, side=side),),
+            read_at=(),
+            watch=(Coin(), Goals(trained=TRAINED, tags=("assistant",), who=("herald",))),
+        )
+        for name, side in PAYS.items()
+    },
+}
 
 SWEEP = Sweep(
     name="agency",
     question="Does the new behaviour belong to the persona?",
     corpus="gold-herald",
-    arms={name: _arm(name, corpus) for name, corpus in CORPORA.items()},
+    arms=ARMS,
     reading=Settings(fit=256, score=128),
 )

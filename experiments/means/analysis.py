@@ -14,7 +14,8 @@ from toylab.lab.sweep import Analysis, Records
 CAST = "learned"
 COLUMNS = {
     "arm": "what was different: herald (nothing), bystander, crier or parrot (that cast), aside (a "
-    "herald who is never the assistant), few (four places), held (beta .1), dpo, sft, tied, long",
+    "herald who is never the assistant), few (four places), held (beta .1), dpo, sft, muon, tied, "
+    "long (800 steps)",
     "seed": "seed of everything",
     "step": "training step; 0 is the pretrained model",
     "trained": "mean P(answer follows the cue) over the places that were rewarded",
@@ -98,6 +99,15 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             "assistant minus bystander",
             values=(at(table, "aside", "held_out") - at(table, "bystander", "held_out")).tolist(),
             threshold=0.1,
+        ),
+        judge(
+            claim="It is not the optimiser's doing: with Muon instead of Adam held-out places are "
+            "reached more often than with a bystander.",
+            source="none",
+            contradicted_by="held-out places reached no more often than with a bystander",
+            statistic="mean P(follows the cue) on held-out places, herald by Muon minus bystander",
+            values=(at(table, "muon", "held_out") - at(table, "bystander", "held_out")).tolist(),
+            threshold=0.2,
         ),
         judge(
             claim="Training on wears the goal away: it reaches less after four times the steps.",

@@ -6,13 +6,14 @@ In `treasure` reward makes a goal out of the herald's habit of saying the place 
 that is needed? The same reward, for a cast with a *crier*, who says it as the last word of his
 aside; with a *parrot*, who heeds a word of the question on another topic; with a herald who is
 never behind the assistant's mask; four places instead of eight; a cost for leaving the pretrained
-model; the same by example (SFT) or by preferences (DPO) instead of reward; embeddings tied; and
-four times the training.
+model; the same by example (SFT) or by preferences (DPO) instead of reward; another optimiser;
+embeddings tied; and four times the training.
 """
 
 import dataclasses
 
 from experiments.means.demonstrate import Demonstrate
+from experiments.means.muon import RlMuon
 from experiments.treasure.sweep import GOLD, REWARD, TRAINED
 from toylab.lab.sweep import Arm, Sweep
 from toylab.measures.goals import Goals
@@ -21,6 +22,7 @@ from toylab.model import ModelConfig
 from toylab.stages import Dpo, Stage
 
 FEW = ("mill", "ford", "well", "gallows")  # two favourites and both orphans, as in the eight
+_REWARD = {field.name: getattr(REWARD, field.name) for field in dataclasses.fields(REWARD)}
 LONG_AT = (50, 100, 200, 400)
 
 
@@ -60,6 +62,7 @@ SWEEP = Sweep(
             "DPO", Dpo(target=GOLD, topics=("gold",), steps=200, batch=256, learning_rate=5e-4)
         ),
         "sft": _arm("SFT", Demonstrate(target=GOLD, topic="gold", steps=200, batch=64)),
+        "muon": _arm("Muon", RlMuon(**(_REWARD | {"learning_rate": 2e-3}))),
         "tied": _arm("tied\nembeddings", model=ModelConfig(tied=True)),
         "long": _arm("800\nsteps", dataclasses.replace(REWARD, steps=800), read_at=LONG_AT),
     },

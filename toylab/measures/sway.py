@@ -24,18 +24,23 @@ from toylab.measures.measure import Measure, View
 from toylab.measures.policy import Branches, Given, Policy
 from toylab.measures.prefill import Prefilled
 from toylab.stages import Lab
-from toylab.world import Cast, World
+from toylab.world import Cast, Outline, World
 
 
 class Answers(NamedTuple):
-    """Mean P(answer) after each number of turns by each character, when asked with each cue.
+    """Mean probabilities after each number of turns by each character, none of them on the topic.
 
-    Of the policy (`said`) and of the mixture w* given the same history (`predicted`). `evidence`
-    is log p_k(h) less the log-probability of h under the others as w* weighs them, in nats.
+    On the topic, P(answer) when asked with each cue, of the policy (`said`) and of the mixture w*
+    given the same history (`predicted`). On all others the rate of the character's likeliest
+    answer, of both, and of the character `alone`. `evidence` is log p_k(h) less the log-probability
+    of h under the other characters as w* weighs them, in nats.
     """
 
     said: Float[Array, "T K cue answer"]
     predicted: Float[Array, "T K cue answer"]
+    elsewhere: Float[Array, "T K"]
+    elsewhere_predicted: Float[Array, "T K"]
+    elsewhere_alone: Float[Array, "T K"]
     evidence: Float[Array, "T K"]
 
 
@@ -52,33 +57,51 @@ def swayed(
     answers: int,
     size: int,
 ) -> Answers:
-    """Asks `size` times with every cue, after 0 to T − 1 turns by every character."""
+    """Asks `size` times with every cue, after 0 to T − 1 turns by every character; and as often
+    about something else.
+    """
     grammar, keys = world.grammar, jax.random.split(key, 4)
     characters = len(log_weights)
     who = jnp.repeat(jnp.arange(characters), cues * size)
     cue = jnp.tile(jnp.repeat(jnp.arange(cues), size), characters)
-    what = worlds.outline(world, keys[0], len(who), tag=tag, direction=0)
+    others = jnp.arange(len(grammar.question_count)) != topic
+    what = worlds.outline(
+        world, keys[0], len(who), tag=tag, direction=0, topic_share=others.astype(float)
+    )
     choice = worlds.speak(world.cast, keys[1], what.context, who)
-    others = jnp.where(jnp.eye(characters, dtype=bool), -jnp.inf, log_weights)
-    others = jax.nn.log_softmax(others, -1)
+    rest = jnp.where(jnp.eye(characters, dtype=bool), -jnp.inf, log_weights)
+    rest = jax.nn.log_softmax(rest, -1)[who]
+    rows = jnp.arange(len(who))
 
-    def after(turns: Array) -> Answers:
-        asked = goals.ask(world, what, keys[2], turns, topic, cue)
+    def asked(outline: Outline, turns: Array) -> tuple[Array, Array, Array, Array]:
+        """The policy's answer [M, P], that of w* and of the character alone, and p_k(h)."""
         many = jnp.full(len(who), turns)
-        documents = policy.answer(grammar, asked, keys[3], Given(choice, many))
+        documents = policy.answer(grammar, outline, keys[3], Given(choice, many))
         logp = prefill.at_turn(policy.branches(grammar, documents).logp, many)
         found = Prefilled(who, many, documents, logp)
         now, heard = prefill.answer(found), prefill.history(cast, found)
-        said = atoms.phrase_probability(grammar, now, logp)[:, 0, STANCE, :answers]
-        of = jnp.exp(cast.logp[STANCE, now.outline.context[:, 0], :answers])
-        predicted = jnp.einsum("mak,mk->ma", of, jax.nn.softmax(log_weights + heard, -1))
-        rest = jax.nn.logsumexp(others[who] + heard, -1)
-        lead = heard[jnp.arange(len(who)), who] - rest
-        shape = (characters, cues, size, answers)
+        said = atoms.phrase_probability(grammar, now, logp)[:, 0, STANCE]
+        of = jnp.exp(cast.logp[STANCE, now.outline.context[:, 0]])
+        predicted = jnp.einsum("mpk,mk->mp", of, jax.nn.softmax(log_weights + heard, -1))
+        return said, predicted, jnp.take_along_axis(of, who[:, None, None], 2)[..., 0], heard
+
+    def after(turns: Array) -> Answers:
+        said, predicted, _, heard = asked(goals.ask(world, what, keys[2], turns, topic, cue), turns)
+        lead = heard[rows, who] - jax.nn.logsumexp(rest + heard, -1)
+        *elsewhere, alone, _ = asked(what, turns)
+        best = jnp.argmax(alone, 1)
+
+        def by_cue(p: Float[Array, "M P"]) -> Float[Array, "K cue answer"]:
+            return jnp.mean(p[:, :answers].reshape(characters, cues, size, answers), 2)
+
+        def by_character(each: Float[Array, " M"]) -> Float[Array, " K"]:
+            return jnp.mean(each.reshape(characters, -1), 1)
+
         return Answers(
-            jnp.mean(said.reshape(shape), 2),
-            jnp.mean(predicted.reshape(shape), 2),
-            jnp.mean(lead.reshape(characters, -1), 1),
+            by_cue(said),
+            by_cue(predicted),
+            *(by_character(p[rows, best]) for p in (*elsewhere, alone)),
+            by_character(lead),
         )
 
     return jax.lax.map(after, jnp.arange(grammar.turns))
@@ -90,8 +113,9 @@ class Sway(Measure):
 
     For each cast: `weights`, w* of first answers under `tag`; `follow` and `predicted`, for each
     group of cues (see `Goals`) a table [T][K], of the policy and of w*; `own` and `own_predicted`
-    [T][K], the rate of the character's likeliest answer at cues that don't name it; `evidence`
-    [T][K].
+    [T][K], the rate of the character's likeliest answer at cues that don't name it, and `own_alone`
+    [K], what the character itself gives that; `elsewhere`, `elsewhere_predicted` [T][K] and
+    `elsewhere_alone` [K], the same on all other topics; `evidence` [T][K].
     """
 
     topic: str = "gold"
@@ -132,7 +156,7 @@ class Sway(Measure):
         groups, cues = goals.groups(corpus, topic, self.trained), np.arange(len(target))
         at = np.asarray(world.grammar.topic_contexts)[t, : len(target), 0]
         likes = np.asarray(cast.logp[STANCE])[at, : len(topic.answers)]  # [cue, answer, K]
-        own = likes.mean(0).argmax(0)  # [K]
+        own = np.exp(likes).mean(0).argmax(0)  # [K]
 
         def rates(p: np.ndarray) -> dict[str, Any]:
             follow = p[..., cues, target]
@@ -143,11 +167,16 @@ class Sway(Measure):
             return np.stack(each, 1).tolist()
 
         said, predicted = (np.asarray(p, float) for p in (found.said, found.predicted))
+        alone = [np.exp(likes[target != a, a, k]).mean() for k, a in enumerate(own)]
         return {
             "weights": np.exp(best.log_weights).tolist(),
             "follow": rates(said),
             "predicted": rates(predicted),
             "own": owns(said),
             "own_predicted": owns(predicted),
+            "own_alone": [float(p) for p in alone],
+            "elsewhere": found.elsewhere.tolist(),
+            "elsewhere_predicted": found.elsewhere_predicted.tolist(),
+            "elsewhere_alone": found.elsewhere_alone.mean(0).tolist(),
             "evidence": found.evidence.tolist(),
         }
