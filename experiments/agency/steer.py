@@ -1,6 +1,7 @@
 """Reward that reaches the coin: the other party's toss is the model's to write, too."""
 
 import dataclasses
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 
 from toylab import sampling
 from toylab.corpus import Corpus, unknown
-from toylab.stages import Context, Metrics, Params, Rl
+from toylab.stages import Context, Metrics, Params, Rl, rl
 from toylab.stages.base import name
 from toylab.stages.rl import Rollouts
 from toylab.stages.targets import rewards
@@ -28,6 +29,10 @@ class Steer(Rl):
     @property
     def label(self) -> str:
         return f"{super().label}-{self.side}"
+
+    @property
+    def modules(self) -> tuple[ModuleType, ...]:
+        return (*super().modules, rl)
 
     def check(self, corpus: Corpus) -> None:
         super().check(corpus)

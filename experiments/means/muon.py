@@ -1,30 +1,39 @@
 """Reinforcement learning by another optimiser."""
 
 import dataclasses
+from types import ModuleType
 
 import optax
 from optax.contrib import muon
 
-from toylab.stages import Rl
-from toylab.stages.pretrain import matrices
+from toylab.stages import Rl, pretrain, rl
 
 RMS = 0.2  # of an update over its rate, about what Adam's is (Liu et al. 2025)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RlMuon(Rl):
-    """`Rl` by Muon on matrices and Adam on tables, as in pretraining, at a constant rate.
+def steady_muon(rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
+    """Muon on matrices and Adam on tables, as in pretraining, at a constant rate.
 
     Updates of matrices are scaled to be as large as Adam's, so that one rate serves both.
     """
+    return muon(
+        rate,
+        beta=0.9,
+        adam_b2=0.99,
+        weight_decay=0.0,
+        adam_weight_decay=0.0,
+        muon_weight_dimension_numbers=pretrain.matrices,
+        consistent_rms=RMS,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RlMuon(Rl):
+    """`Rl` by `steady_muon`."""
+
+    @property
+    def modules(self) -> tuple[ModuleType, ...]:
+        return (*super().modules, rl, pretrain)
 
     def transformation(self) -> optax.GradientTransformation:
-        return muon(
-            self.learning_rate,
-            beta=0.9,
-            adam_b2=0.99,
-            weight_decay=0.0,
-            adam_weight_decay=0.0,
-            muon_weight_dimension_numbers=matrices,
-            consistent_rms=RMS,
-        )
+        return steady_muon(self.learning_rate)
