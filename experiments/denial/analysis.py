@@ -7,14 +7,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.denial.sweep import ARMS
+from experiments.denial.sweep import ARMS, DENIED, HELD_OUT, TOLD
 from toylab import figures
 from toylab.claims import Claim, judge
 from toylab.lab.sweep import Analysis, Records
-from toylab.measures import traits
+from toylab.measures import theory, traits
 from toylab.measures.denial import TRUTH
+from toylab.stages import Sft
 
 CAST = "learned"
+THEORY = "one author a document"
 SAID = (TRUTH, "denies", "unsure", "sealed")
 GROUPS = {
     "tellers": ("martha", "ned"),
@@ -38,6 +40,11 @@ COLUMNS = {
     },
     "keeps": "P(keeps the purse), which liars do",
     "little": "P(says that it knows little), which those do who don't know",
+    **{
+        f"bayes {what}": f"{what} as Bayes predicts it, its rate fitted on the three facts trained"
+        for what in ("held_out denies", "held_out unsure", "held_out sealed", "keeps", "little")
+    },
+    "r2": "R2 on changes of all answers that were not trained, against no change",
     **{f"w {group}": f"w* of the {group}" for group in GROUPS},
     **{
         f"after {group}": f"P(truth) on the fact denied, after a turn of the {group}"
@@ -80,9 +87,44 @@ def _row(records: Records, row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _bayes(
+    records: Records, row: dict[str, Any], before: np.ndarray, forecast: theory.Forecast
+) -> dict[str, float]:
+    """What the documents say about their authors, and so about what is in none of them."""
+    items = traits.items(records.lab.corpus)
+    trained = np.array([item.group in (DENIED, *TOLD) for item in items])
+    change = np.array(row["reading"]["items"]) - before
+    found = forecast.at(change, trained)[THEORY]
+    said = {f"{i.group}={i.phrase}": float(p) for i, p in zip(items, found.items, strict=True)}
+    answers = {a: [said[f"{topic}={a}"] for topic in HELD_OUT] for a in SAID if a != TRUTH}
+    untrained = change[~trained]
+    return {
+        **{f"bayes held_out {a}": float(np.mean(p)) for a, p in answers.items()},
+        "bayes keeps": said["purse=keeps"],
+        "bayes little": said["wits=little"],
+        "r2": theory.explained(
+            (found.items - forecast.start)[~trained], untrained, np.zeros_like(untrained)
+        ),
+    }
+
+
 def tabulate(records: Records) -> pd.DataFrame:
     """A row per arm, seed and step."""
-    rows = [_row(records, row) for row in records.rows]
+    start = {
+        (row["arm"], row["seed"]): np.array(row["reading"]["items"])
+        for row in records.rows
+        if not row["step"]
+    }
+    forecasts = {}
+    for arm, seed in start:
+        stage = records.sweep.arms[arm].stages[-1]
+        assert isinstance(stage, Sft)
+        forecasts[arm, seed] = theory.forecast(records.labs[arm], stage, seed)
+    rows = []
+    for row in records.rows:
+        run, line = (row["arm"], row["seed"]), _row(records, row)
+        bayes = _bayes(records, row, start[run], forecasts[run]) if row["step"] else {}
+        rows.append(line | bayes)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -159,7 +201,12 @@ def _by_arm(
         for x, arm in enumerate(ARMS):
             at = x + (place - (len(columns) - 1) / 2) * width
             figures.point(axes, at, at_end(table, arm, column), colour, "" if x else label, 0.06)
+            if f"bayes {column}" in table:
+                level = at_end(table, arm, f"bayes {column}").mean()
+                axes.plot([at - width / 2, at + width / 2], [level] * 2, color=figures.DARK, lw=1)
     _ticks(axes)
+    if any(f"bayes {column}" in table for column in columns):
+        axes.plot([], [], color=figures.DARK, lw=1, label="Bayes")
     axes.plot([], [], ":", color=figures.GREY, lw=0.8, label="before")
     axes.set(ylim=(0, high))
     axes.legend(loc="upper left", ncols=3, columnspacing=0.8)
