@@ -57,6 +57,28 @@ def test_activations_stand_at_the_word_before_each_slot(lab: Lab) -> None:
         np.testing.assert_allclose(found[0, n, 1, 2], wanted, rtol=1e-5)
 
 
+def test_the_first_turn_is_read_alike_with_nothing_after_it(lab: Lab) -> None:
+    """A causal model's first answer doesn't depend on what follows, so that may be cut off."""
+    world, network = lab.world, lab.network
+    params = lab.init(0) | {"unembedding": 10 * lab.init(0)["unembedding"]}
+    tags = jnp.full(3, world.log_prior.shape[0] - 1)
+    whole = geometry.written_by(world, jax.random.key(1), 32, jnp.arange(3), tags)
+    first = geometry.first_turn(world.grammar, whole)
+    assert first.tokens.shape[1] < whole.tokens.shape[1] * 0.75
+    assert (np.asarray(whole.start[:, 1:].min(1).min(1)) >= first.start.max()).all()
+    bad = jnp.zeros(world.cast.logp.shape[1:3], bool).at[:, 0].set(True)
+    push = jnp.full(lab.model.width, 0.1)
+    site = geometry.sites(lab.model)[-1]
+    read = [
+        geometry.bad_rate(network, site, params, world, documents, bad, push)[:, 0]
+        for documents in (whole, first)
+    ]
+    np.testing.assert_allclose(*read, atol=1e-6)
+    assert np.std(read[0]) > 1e-3
+    streams = [geometry.activations(network, params, d)[:, :, 0] for d in (whole, first)]
+    np.testing.assert_allclose(*streams, atol=1e-5)
+
+
 def test_bad_answers_are_what_the_bad_say(lab: Lab) -> None:
     names = lab.corpus.names
     good, bad = (jnp.array([names.index(n) for n in WHO[kind]]) for kind in ("good", "bad"))

@@ -63,7 +63,7 @@ def _row(records: Records, row: dict[str, Any]) -> dict[str, Any]:
     items = zip(traits.items(corpus), row["reading"]["items"], strict=True)
     said = {f"{item.group}={item.phrase}": p for item, p in items}
     weights = dict(zip(corpus.names, cast["weights"], strict=True))
-    prefilled = {who: each["denied"][TRUTH] for who, each in found["prefilled"].items()}
+    prefilled = {who: each[TRUTH] for who, each in found["prefilled"].items()}
     return {
         "arm": row["arm"],
         "seed": row["seed"],

@@ -64,7 +64,7 @@ class Denial(Measure):
     """What is said of the fact `denied`, of those `told`, and of those `held_out`.
 
     `says` [group] has P(truth), what the question said, and of every answer that is no cue.
-    `prefilled` is the same after a turn of each character. `readable` is the R² of a linear probe
+    `prefilled` is the first after a turn of each character. `readable` is the R² of a linear probe
     from each site to the cue, for the fact denied, read before the stance of the first turn;
     `before`, the same in the pretrained model; `shuffled`, with cues dealt at random.
     """
@@ -81,7 +81,7 @@ class Denial(Measure):
 
     @property
     def cost(self) -> int:
-        return 60
+        return 100
 
     def smaller(self) -> Self:
         return dataclasses.replace(self, size=16)
@@ -122,11 +122,7 @@ class Denial(Measure):
         groups = {"denied": (self.denied,), "told": self.told, "held_out": self.held_out}
         says = {group: self._says(view, keys[0], names, -1) for group, names in groups.items()}
         prefilled = {
-            name: {
-                group: self._says(view, keys[1], names, who)
-                for group, names in groups.items()
-                if group != "told"
-            }
+            name: self._says(view, keys[1], (self.denied,), who)
             for who, name in enumerate(corpus.names)
         }
         now, then = (

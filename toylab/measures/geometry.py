@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from toylab import bayes, sampling
 from toylab import world as worlds
-from toylab.grammar import STANCE, tag_names
+from toylab.grammar import STANCE, Grammar, tag_names
 from toylab.measures import atoms, calibration
 from toylab.measures.calibration import written_by
 from toylab.measures.measure import Measure, View
@@ -48,6 +48,22 @@ def activations(
     network.apply({"params": params}, documents.tokens, tap=tap)
     rows = jnp.arange(len(documents.tokens))[:, None, None]
     return jnp.stack([seen[site][rows, documents.start - 1] for site in sites(network.config)])
+
+
+def first_turn(grammar: Grammar, documents: Documents) -> Documents:
+    """Documents as far as the longest first answer: all that a causal model goes by there."""
+    asked, said = np.asarray(grammar.question_length)[0], np.asarray(grammar.phrase_length)
+    told = np.asarray(grammar.direction_length)
+    length = 1 + int(told.max(initial=0) + asked.max() + said.max((1, 2)).sum())
+    what = documents.outline
+    turns = {name: getattr(what, name)[:, :1] for name in ("topic", "question", "cue", "context")}
+    return documents._replace(
+        outline=what._replace(**turns),
+        choice=documents.choice[:, :1],
+        start=documents.start[:, :1],
+        tokens=documents.tokens[:, :length],
+        role=documents.role[:, :length],
+    )
 
 
 # ----------------------------------------------------------------------------------------- probes
@@ -288,7 +304,7 @@ class Shift(Measure):
 
     @property
     def cost(self) -> int:
-        return 500
+        return 160
 
     def smaller(self) -> Self:
         return dataclasses.replace(self, size=32)
@@ -304,7 +320,8 @@ class Shift(Measure):
         found = directions(view, view.pretrained.params, keys[0], self.size, good, bad)
         everybody = jnp.arange(len(names))
         tags = jnp.full(len(names), view.tag(self.tag))
-        documents = written_by(world, keys[1], self.size, everybody, tags)
+        written = written_by(world, keys[1], self.size, everybody, tags)
+        documents = first_turn(world.grammar, written)
         shift = mean_shift(network, view.pretrained.params, view.policy.params, documents)
         answers = bad_answers(world, good, bad)
 
@@ -371,7 +388,7 @@ class Carried(Measure):
 
     @property
     def cost(self) -> int:
-        return 300 + int(self.other.steps)
+        return 80 + int(self.other.steps)
 
     def smaller(self) -> Self:
         return dataclasses.replace(
@@ -390,7 +407,8 @@ class Carried(Measure):
         start, end = begin(self.other, before), [int(self.other.steps)]
         (trained, _), *_ = segments(view.lab, self.other, start, keys[0], end)
         tags = jnp.full(len(names), view.tag(self.tag))
-        documents = written_by(world, keys[1], self.size, jnp.arange(len(names)), tags)
+        written = written_by(world, keys[1], self.size, jnp.arange(len(names)), tags)
+        documents = first_turn(world.grammar, written)
         shift, way = (
             mean_shift(network, before, params, documents) for params in (after, trained.params)
         )
