@@ -19,8 +19,8 @@ from toylab.stages.targets import Says
 CAST = "learned"
 COLUMNS = {
     "kind": "trained: a model; optimum: what perfect training would come to, exact",
-    "arm": "documents (fresh, 256, 16), or with so many answers unsaid (said), or reward: for the "
-    "teacher's answers but for so many (paid), at no cost (free), two people's, everybody's "
+    "arm": "documents (fresh, 256, 16; muon: by another optimiser), or with so many answers unsaid "
+    "(said), or reward: for the teacher's answers but for so many (paid), at no cost (free), two people's, everybody's "
     "oddities (eight), a rule, a table that pays the same (twin)",
     "seed": "seed of everything; of an optimum: empty",
     "step": "post-training step; 0 is the pretrained model",
@@ -152,6 +152,15 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             values=(rule - twin).tolist(),
             threshold=0.3,
         ),
+        judge(
+            claim="It isn't the optimiser that selects: fresh documents re-weight the cast by Muon "
+            "as well, whose updates are equally large in every direction.",
+            source="none; a doubt of our own",
+            contradicted_by="by Muon the model moves and another mix explains less",
+            statistic="share of the move that another mix explains, fresh documents, Muon, the end",
+            values=selected(table, "muon", STEPS).tolist(),
+            threshold=0.8,
+        ),
     ]
 
 
@@ -163,6 +172,8 @@ NAMES = {
     "fresh": "plain",
     "256": "256 of them",
     "16": "16 of them",
+    "muon": "plain, Muon",
+    "muon-16": "16, Muon",
     **{f"said-{n}": f"{n} unsaid" for n in DIAL if n},
     **{f"paid-{n}": f"paid, {n} unsaid" for n in REWARDED},
     "free-0": "paid, β = 0",

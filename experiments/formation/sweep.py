@@ -8,9 +8,10 @@ pays for the same, at a cost for leaving the pretrained model: a dial from a per
 somebody nobody has met, in steps whose distance from the cast is exact. Beside it reward for two
 people's answers by turns, and for everybody's oddities; for a rule that ties one answer to an
 earlier one, and for the table that pays the same without the rule; and her plain documents, few or
-many.
+many, by two optimisers.
 """
 
+from experiments.formation.muon import SftMuon
 from toylab.lab.sweep import Arm, Sweep
 from toylab.measures.correspondence import Correspondence
 from toylab.measures.reading import Settings
@@ -71,6 +72,11 @@ def _documents(count: int, steps: int, *read_at: int, said: tuple[str, ...] = ()
     return Arm(title="documents", stages=(stage,), read_at=read_at)
 
 
+def _by_muon(count: int) -> Arm:
+    stage = SftMuon(author=TEACHER, documents=count, steps=STEPS, learning_rate=1.2e-3)
+    return Arm(title="documents, by Muon", stages=(stage,), read_at=(16, 64))
+
+
 SWEEP = Sweep(
     name="formation",
     question="When does post-training leave the cast?",
@@ -79,6 +85,8 @@ SWEEP = Sweep(
         "fresh": _documents(0, 1000, 1, 4, 16, 64, 160),
         "256": _documents(256, STEPS, 16, 64),
         "16": _documents(16, STEPS, 16, 64),
+        "muon": _by_muon(0),
+        "muon-16": _by_muon(16),
         **{f"said-{n}": _documents(0, 200, 20, 80, said=unsaid(n)) for n in DIAL if n},
         **{
             name: _reward(target, BETA, LONG if name == "paid-8" else STEPS)
