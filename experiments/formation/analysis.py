@@ -20,8 +20,8 @@ CAST = "learned"
 COLUMNS = {
     "kind": "trained: a model; optimum: what perfect training would come to, exact",
     "arm": "documents (fresh, 256, 16; muon: by another optimiser), or with so many answers unsaid "
-    "(said), or reward: for the teacher's answers but for so many (paid), at no cost (free), two people's, everybody's "
-    "oddities (eight), a rule, a table that pays the same (twin)",
+    "(said), or reward: for the teacher's answers but for so many (paid), at no cost (free), two "
+    "people's, everybody's oddities (eight), a rule, a table that pays the same (twin)",
     "seed": "seed of everything; of an optimum: empty",
     "step": "post-training step; 0 is the pretrained model",
     "documents": "documents seen, or answered for reward",
