@@ -86,9 +86,10 @@ def swayed(
         return said, predicted, jnp.take_along_axis(of, who[:, None, None], 2)[..., 0], heard
 
     def after(turns: Array) -> Answers:
-        said, predicted, _, heard = asked(goals.ask(world, what, keys[2], turns, topic, cue), turns)
+        on_topic = goals.ask(world, what, keys[2], turns, topic, cue)  # type: ignore[arg-type]
+        said, predicted, _, heard = asked(on_topic, turns)
         lead = heard[rows, who] - jax.nn.logsumexp(rest + heard, -1)
-        *elsewhere, alone, _ = asked(what, turns)
+        here, expected, alone, _ = asked(what, turns)
         best = jnp.argmax(alone, 1)
 
         def by_cue(p: Float[Array, "M P"]) -> Float[Array, "K cue answer"]:
@@ -98,10 +99,12 @@ def swayed(
             return jnp.mean(each.reshape(characters, -1), 1)
 
         return Answers(
-            by_cue(said),
-            by_cue(predicted),
-            *(by_character(p[rows, best]) for p in (*elsewhere, alone)),
-            by_character(lead),
+            said=by_cue(said),
+            predicted=by_cue(predicted),
+            elsewhere=by_character(here[rows, best]),
+            elsewhere_predicted=by_character(expected[rows, best]),
+            elsewhere_alone=by_character(alone[rows, best]),
+            evidence=by_character(lead),
         )
 
     return jax.lax.map(after, jnp.arange(grammar.turns))
