@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.agency.analysis import OTHERS, expected, lost
+from experiments.agency.analysis import AFTER, OTHERS, TAG, deaf, expected, lost, scores, swayed
 from experiments.formation.analysis import above_floor, selected
 from experiments.geometry.analysis import LAYER, fit_additive, part_of_the_way
 from experiments.human_default.analysis import conditioned
@@ -86,6 +86,48 @@ def test_a_goal_that_others_share_is_not_lost_and_the_coin_is_read_on_the_side_t
         {"arm": arm, "seed": 0, "voice": "assistant", "side": p, "side_before": 0.5}
         for arm, p in (("coin", 0.7), ("nioc", 0.4))
     ]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows).assign(step=200)
     assert lost(table, "herald", "clerk", OTHERS) == pytest.approx([0.3])
     assert expected(table) == pytest.approx([0.05])
+
+
+def test_a_turn_is_heard_as_far_as_answers_come_towards_the_others_own() -> None:
+    """Of characters 0 and 1: on gold from .1 to .2, where he alone gives .6: a fifth of the way;
+    elsewhere from .2 to .5 of .8: a half. Character 2 is left out."""
+    found = {
+        "follow": {
+            group: [[0, 0, 0], [0.4, 0.6, 9]] for group in ("held_out", "orphans", "trained")
+        },
+        "predicted": {"trained": [[0, 0, 0], [0.1, 0.3, 9]]},
+        "evidence": [[0, 0, 0], [5, 7, 9]],
+        "own": [[0.1, 0.1, 9], [0.2, 0.2, 9]],
+        "own_predicted": [[0.1, 0.1, 9], [0.6, 0.6, 9]],
+        "own_alone": [0.6, 0.6, 9],
+        "elsewhere": [[0.2, 0.2, 9], [0.4, 0.6, 9]],
+        "elsewhere_predicted": [[0.2, 0.2, 9], [0.8, 0.8, 9]],
+        "elsewhere_alone": [0.8, 0.8, 9],
+    }
+    row = swayed(found, [0, 1])
+    assert [row[name] for name in ("trained", "trained_bayes", "evidence")] == pytest.approx(
+        [0.5, 0.2, 6]
+    )
+    assert row["heard_gold"] == pytest.approx(0.2)
+    assert row["heard_else"] == pytest.approx(0.5)
+    assert row["heard_gold_bayes"] == row["heard_else_bayes"] == pytest.approx(1)
+
+
+def test_scores_of_who_acts() -> None:
+    """4 nats moved, 1 left: .75 is a switch. Held out from .1 to .5, under names to .2: a quarter.
+    Heard .1 on gold and .5 elsewhere: .8 is not. The coin from .5 to .75: half-way."""
+    rows = [
+        {"voice": TAG, "nats": 4.0, "left": 1.0, "held_out": 0.5, "base": 0.1, "opener": 0.3},
+        {"voice": OTHERS, "held_out": 0.2, "base": 0.1},
+        {"voice": AFTER, "heard_gold": 0.1, "heard_else": 0.5},
+    ]
+    coins = [
+        {"arm": arm, "voice": TAG, "side": 0.75, "side_before": 0.5} for arm in ("coin", "nioc")
+    ]
+    table = pd.DataFrame([{"arm": "herald", **row} for row in rows] + coins).assign(seed=0, step=9)
+    found = [float(values[0]) for values in scores(table, "herald").values()]
+    assert found == pytest.approx([0.75, 0.25, 0.8, 0.5, 0.3])
+    assert deaf(table, "herald") == pytest.approx([0.4])

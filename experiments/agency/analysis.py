@@ -151,6 +151,29 @@ def deaf(table: pd.DataFrame, arm: str) -> np.ndarray:
     )
 
 
+def scores(table: pd.DataFrame, arm: str) -> dict[str, np.ndarray]:
+    """Who acts, from 0 to 1, by seed: a persona that was switched to, or something outside them.
+
+    *Switched*: the share of the assistant's move that another mix of characters explains. Outside:
+    how much of the rise in following held-out cues is there under the others' names as well; how
+    much less another's turn is heard on gold than elsewhere; how far the coin has gone over to the
+    side that pays (read in the herald's cast). And the stranger's *voice*, on gold.
+    """
+    moved, left = (value(table, arm, TAG, column) for column in ("nats", "left"))
+    rise = {
+        voice: value(table, arm, voice, "held_out") - value(table, arm, voice, "base")
+        for voice in (TAG, OTHERS)
+    }
+    after = {what: value(table, arm, AFTER, f"heard_{what}") for what in ("gold", "else")}
+    return {
+        "switched\npersonas": 1 - left / moved,
+        "outside:\nothers' names": rise[OTHERS] / rise[TAG],
+        "outside:\nanother's turn": 1 - after["gold"] / after["else"],
+        "outside:\nthe coin": 2 * expected(table) if arm == "herald" else np.array([]),
+        "the stranger's\nvoice": value(table, arm, TAG, "opener"),
+    }
+
+
 def claims(table: pd.DataFrame) -> list[Claim]:
     """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
     return [
@@ -227,7 +250,7 @@ SHOWN = {
     OTHERS: "others'\nnames",
 }
 CASTS = tuple(zip(STRANGERS, (BLUE, RED), strict=True))
-STEERS = (("what was paid for answers alone", "", GREEN), ("for the coin, too", STEERED, RED))
+STEERS = (("paid for answers alone", "", GREEN), ("for the coin, too", STEERED, RED))
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
@@ -238,13 +261,13 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
         ("how far each moved", _moved),
         ("what mixtures of the cast leave", _left),
         ("expects the side of the coin that pays", _coins),
-        ("the stranger's voice", _openers),
+        ("a persona, or outside them?", _scores),
     )
     return figures.page(panels, table)
 
 
 def _ticks(axes: plt.Axes, shown: Mapping[str, str]) -> None:
-    axes.set_xticks(range(len(shown)), list(shown.values()), fontsize=4.5)
+    axes.set_xticks(range(len(shown)), list(shown.values()), fontsize=4)
 
 
 def _each(
@@ -324,16 +347,18 @@ def _coins(axes: plt.Axes, table: pd.DataFrame) -> None:
     axes.legend(loc="upper right", ncols=3)
 
 
-def _openers(axes: plt.Axes, table: pd.DataFrame) -> None:
+def _scores(axes: plt.Axes, table: pd.DataFrame) -> None:
     for place, (arm, colour) in enumerate(CASTS):
-        for x, name in enumerate(("opener", "elsewhere")):
+        found = scores(table, arm)
+        for x, values in enumerate(found.values()):
             label = f"with a {arm}" if not x else ""
-            figures.point(
-                axes, x + (place - 0.5) * 0.3, value(table, arm, TAG, name), colour, label
-            )
-    axes.set_xticks(range(2), ["asked about gold", "asked about anything else"])
-    axes.set(ylabel="P(the stranger's opener)", ylim=(-0.03, 1.03), xlim=(-0.6, 1.6))
-    axes.legend(loc="upper right")
+            figures.point(axes, x + (place - 0.5) * 0.36, values, colour, label)
+    axes.set_xticks(range(len(found)), list(found), fontsize=4.5)
+    axes.set(ylabel="score", ylim=(-0.4, 1.5))
+    axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
+    axes.axhline(1, color=figures.GREY, lw=0.5, ls=":")
+    axes.set_yticks([0, 0.5, 1])
+    axes.legend(loc="upper right", ncols=2)
 
 
 def analyse(records: Records) -> Analysis:
