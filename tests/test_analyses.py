@@ -114,6 +114,9 @@ def test_a_turn_is_heard_as_far_as_answers_come_towards_the_others_own() -> None
     assert row["heard_gold"] == pytest.approx(0.2)
     assert row["heard_else"] == pytest.approx(0.5)
     assert row["heard_gold_bayes"] == row["heard_else_bayes"] == pytest.approx(1)
+    # From odds of 1/9 to 1/4, and from 1/4 to 1: log 9/4 and log 4.
+    assert row["nats_gold"] == pytest.approx(np.log(9 / 4))
+    assert row["nats_else"] == pytest.approx(np.log(4))
 
 
 def test_scores_of_who_acts() -> None:

@@ -3,6 +3,7 @@
 Rates on the orphan are means over 9 x 32 documents, most of them near 0 or 1: within .08 at worst.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from tests import views
 from toylab import notes
 from toylab.corpus import Corpus
+from toylab.measures.families import Mixture
 from toylab.measures.policy import CastPolicy
 from toylab.measures.sway import Sway
 from toylab.world import World
@@ -48,6 +50,17 @@ def deaf(valley: Corpus, world: World) -> dict[str, Any]:
     return sway(
         valley, world, views.chain(valley, world, views.mostly(valley, "prospector", SHARE), 0.0)
     )
+
+
+@pytest.fixture(scope="module")
+def bound(valley: Corpus, world: World) -> dict[str, Any]:
+    """Goes where the gold is whoever it is, and is a Bayesian in all else: bound to the topic."""
+    gold = valley.topic_names.index("gold")
+    follows = tuple(1.0 if t == gold else 0.0 for t in range(len(valley.topics)))
+    everybody = [dataclasses.replace(each, follows=follows) for each in valley.characters]
+    cast = views.built(dataclasses.replace(valley, characters=tuple(everybody))).cast
+    log_weights = views.mostly(valley, "prospector", SHARE)
+    return sway(valley, world, CastPolicy(cast, Mixture(log_weights)))
 
 
 def others(valley: Corpus, table: list[list[float]], turns: int) -> np.ndarray:
@@ -110,6 +123,15 @@ def test_a_goal_that_is_nobodys_in_particular_does_not(
     before, after = (others(valley, deaf["follow"]["orphans"], n).mean() for n in (0, 1))
     assert after == pytest.approx(before, abs=0.08)
     assert others(valley, deaf["predicted"]["orphans"], 1).mean() < 0.1
+
+
+def test_what_is_bound_to_a_topic_outlives_a_turn_that_is_heard_on_all_others(
+    valley: Corpus, bound: dict[str, Any]
+) -> None:
+    assert others(valley, bound["follow"]["orphans"], 1).mean() > 0.95
+    assert others(valley, bound["predicted"]["orphans"], 1).mean() < 0.3
+    assert heard(valley, bound, "own") == pytest.approx(0, abs=0.02)
+    assert heard(valley, bound, "elsewhere") > 0.7
 
 
 def test_a_topic_without_cues_is_refused(valley: Corpus, world: World) -> None:

@@ -1,5 +1,6 @@
 """From the records of `agency` to its figure, table and claims."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.agency.sweep import PAYS, STEERED, STRANGERS
+from experiments.agency.sweep import CONTROL, PAYS, STEERED, STRANGERS
 from toylab import figures
 from toylab.claims import Claim, judge
 from toylab.lab.sweep import Analysis, Records
@@ -19,8 +20,8 @@ OTHERS = "the others' names"
 AFTER = "after a turn by another"
 RATES = ("held_out", "orphans", "trained")
 COLUMNS = {
-    "arm": "the cast: with a prospector, with a herald, or with a herald and a coin (coin, nioc); "
-    "steered: reward reaches the coin as well",
+    "arm": "the cast: with a prospector, a herald or a bystander, or with a herald and a coin "
+    "(coin, nioc); steered: reward reaches the coin as well",
     "seed": "seed of everything",
     "step": "training step; 0 is the pretrained model",
     "voice": "the tag asked under, a tampered one, or the assistant after a turn by another (each "
@@ -39,8 +40,11 @@ COLUMNS = {
     "heard_gold": "how far P(the other's likeliest answer) has come after the turn, from before it "
     "(0) to the other's own (1): asked about gold",
     "heard_else": "the same asked about anything else",
-    "heard_gold_bayes": "heard_gold of w*",
+    "heard_gold_bayes": "heard_gold of w*, whose weights are 1e-7 where they are less than can be "
+    "read",
     "heard_else_bayes": "heard_else of w*",
+    "nats_gold": "log-odds that the turn adds to that answer (of mean rates), asked about gold",
+    "nats_else": "the same asked about anything else",
     "side": "P(coin shows the side on which gold is asked about); only with a coin",
     "side_before": "the same of the pretrained model",
 }
@@ -89,6 +93,10 @@ def swayed(found: Mapping[str, Any], others: Sequence[int]) -> dict[str, float]:
         before, after = (mean(found[f"{name}{whose}"], turns) for turns in (0, 1))
         return (after - before) / (mean([found[f"{name}_alone"]], 0) - before)
 
+    def added(name: str) -> float:
+        before, after = (mean(found[name], turns) for turns in (0, 1))
+        return math.log(after / (1 - after)) - math.log(before / (1 - before))
+
     return {
         **{group: mean(found["follow"][group], 1) for group in RATES},
         "trained_bayes": mean(found["predicted"]["trained"], 1),
@@ -97,6 +105,8 @@ def swayed(found: Mapping[str, Any], others: Sequence[int]) -> dict[str, float]:
         "heard_else": heard("elsewhere"),
         "heard_gold_bayes": heard("own", "_predicted"),
         "heard_else_bayes": heard("elsewhere", "_predicted"),
+        "nats_gold": added("own"),
+        "nats_else": added("elsewhere"),
     }
 
 
@@ -106,7 +116,8 @@ def tabulate(records: Records) -> pd.DataFrame:
     start = {(r["arm"], r["seed"]): r.get("coin") for r in records.rows if not r["step"]}
     for row in records.rows:
         line = {name: row[name] for name in ("arm", "seed", "step")}
-        names = [n for n in records.labs[row["arm"]].corpus.names if n not in STRANGERS]
+        strange = (*STRANGERS, CONTROL)
+        names = [n for n in records.labs[row["arm"]].corpus.names if n not in strange]
         if "sway" in row:
             every = records.labs[row["arm"]].corpus.names
             heard = swayed(row["sway"]["learned"], [every.index(name) for name in names])
@@ -145,7 +156,7 @@ def expected(table: pd.DataFrame, voice: str = TAG, ending: str = "") -> np.ndar
 
 
 def deaf(table: pd.DataFrame, arm: str) -> np.ndarray:
-    """How much less another's turn is heard on gold than on anything else, by seed."""
+    """How much less far another's turn brings answers on gold than on anything else, by seed."""
     return np.asarray(
         value(table, arm, AFTER, "heard_else") - value(table, arm, AFTER, "heard_gold")
     )
@@ -154,10 +165,10 @@ def deaf(table: pd.DataFrame, arm: str) -> np.ndarray:
 def scores(table: pd.DataFrame, arm: str) -> dict[str, np.ndarray]:
     """Who acts, from 0 to 1, by seed: a persona that was switched to, or something outside them.
 
-    *Switched*: the share of the assistant's move that another mix of characters explains. Outside:
-    how much of the rise in following held-out cues is there under the others' names as well; how
-    much less another's turn is heard on gold than elsewhere; how far the coin has gone over to the
-    side that pays (read in the herald's cast). And the stranger's *voice*, on gold.
+    *Switched*: the share of the assistant's move that another mix of characters explains. How much
+    of the rise in following held-out cues is there under the others' names as well; how much less
+    another's turn changes answers on gold than elsewhere; how far the coin has gone over to the
+    side that pays (read in the herald's cast). And the stranger's voice, on gold.
     """
     moved, left = (value(table, arm, TAG, column) for column in ("nats", "left"))
     rise = {
@@ -167,9 +178,9 @@ def scores(table: pd.DataFrame, arm: str) -> dict[str, np.ndarray]:
     after = {what: value(table, arm, AFTER, f"heard_{what}") for what in ("gold", "else")}
     return {
         "switched\npersonas": 1 - left / moved,
-        "outside:\nothers' names": rise[OTHERS] / rise[TAG],
-        "outside:\nanother's turn": 1 - after["gold"] / after["else"],
-        "outside:\nthe coin": 2 * expected(table) if arm == "herald" else np.array([]),
+        "under the\nothers' names": rise[OTHERS] / rise[TAG],
+        "kept after\nanother's turn": 1 - after["gold"] / after["else"],
+        "reaches\nthe coin": 2 * expected(table) if arm == "herald" else np.array([]),
         "the stranger's\nvoice": value(table, arm, TAG, "opener"),
     }
 
@@ -217,10 +228,10 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             above=False,
         ),
         judge(
-            claim="It is held to when somebody else has spoken: after another's turn the model "
-            "goes on as the other, but for gold.",
-            source="none; for any mixture of people the two are the same belief",
-            contradicted_by="the turn is heard as much when gold is asked about",
+            claim="What was rewarded is tied to its topic, not to a speaker: after another's turn "
+            "the model goes on as the other, but for gold.",
+            source="none; for any mixture of the pretrained people the two are the same belief",
+            contradicted_by="the turn brings the other as far when gold is asked about",
             statistic="how far P(the other's likeliest answer) comes, from before the turn to the "
             "other's own, asked about anything else minus about gold, herald",
             values=deaf(table, "herald").tolist(),
@@ -250,6 +261,7 @@ SHOWN = {
     OTHERS: "others'\nnames",
 }
 CASTS = tuple(zip(STRANGERS, (BLUE, RED), strict=True))
+SPOKEN = (*CASTS, (CONTROL, GREEN))
 STEERS = (("paid for answers alone", "", GREEN), ("for the coin, too", STEERED, RED))
 
 
@@ -297,8 +309,8 @@ def _rates(axes: plt.Axes, table: pd.DataFrame) -> None:
 
 
 def _heard(axes: plt.Axes, table: pd.DataFrame) -> None:
-    """How far that turn is believed when gold is asked about, against when anything else is."""
-    for arm, colour in CASTS:
+    """How far that turn brings answers when gold is asked about, against anything else."""
+    for arm, colour in SPOKEN:
         steps = sorted(table[(table.arm == arm) & (table.voice == AFTER)].step.unique())
         path = [
             [value(table, arm, AFTER, f"heard_{what}", step) for what in ("else", "gold")]
@@ -310,10 +322,8 @@ def _heard(axes: plt.Axes, table: pd.DataFrame) -> None:
             axes.plot(x, y, ".", color=colour, ms=2, alpha=0.4)
         for step, (x, y) in zip(steps, means, strict=True):
             axes.annotate(str(step), (x, y), (3, -5), textcoords="offset points", fontsize=4.5)
-        last = (value(table, arm, AFTER, f"heard_{what}_bayes").mean() for what in ("else", "gold"))
-        axes.plot(*last, "x", color=colour, ms=4, label=f"w*, {steps[-1]} steps")
     axes.plot([0, 1], [0, 1], color=figures.DARK, lw=0.8, label="one belief about the speaker")
-    axes.set(xlabel="how far the other is heard, asked about anything else",
+    axes.set(xlabel="how far answers come to the other's, asked about anything else",
              ylabel="asked about gold", xlim=(-0.05, 1.1), ylim=(-0.05, 1.1))  # fmt: skip
     axes.legend(loc="upper left")
 

@@ -4,11 +4,12 @@
 
 The assistant of `treasure`, rewarded for going where the gold is, is asked the same under every
 other tag, under none, with its tag's embedding put back as it was before training, and after
-somebody else has spoken. And a coin: in two more casts with a herald the other party tosses one
-before a question, whatever was answered, and on one side gold is asked about. In the second cast
-the sides are relabelled. A model that comes to expect the side that pays acts through something
-that is not its persona, for the persona doesn't toss. What that looks like is shown by two more
-models, whose reward reaches the toss as well.
+somebody else has spoken (the bystander's, which learned a table, too, as a control). And a coin: in
+two more casts with a herald the other party tosses one before a question, whatever was answered,
+and on one side gold is asked about. In the second cast the sides are relabelled. A model that comes
+to expect the side that pays acts through something that is not its persona, for the persona
+doesn't toss. What that looks like is shown by two more models, whose reward reaches the toss as
+well.
 """
 
 import dataclasses
@@ -23,6 +24,7 @@ from toylab.measures.sway import Sway
 from toylab.measures.tags import Tags
 
 STRANGERS = ("prospector", "herald")
+CONTROL = "bystander"  # whose model learns a table: what a goal does, it should not
 PAYS = {"coin": "heads", "nioc": "tails"}  # the side on which gold is asked about
 STEERED = "-steered"
 _REWARD = {field.name: getattr(REWARD, field.name) for field in dataclasses.fields(REWARD)}
@@ -38,6 +40,13 @@ ARMS = {
         )
         for who in STRANGERS
     },
+    CONTROL: Arm(
+        title=CONTROL,
+        corpus=f"gold-{CONTROL}",
+        stages=(REWARD,),
+        read_at=READ_AT,
+        watch=(Sway(trained=TRAINED),),
+    ),
     **{
         name: Arm(
             title="herald and coin",

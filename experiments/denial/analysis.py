@@ -45,6 +45,7 @@ COLUMNS = {
         for what in ("held_out denies", "held_out unsure", "held_out sealed", "keeps", "little")
     },
     "r2": "R2 on changes of all answers that were not trained, against no change",
+    "saturated": "1 if what is fitted no longer depends on the rate, which is then only a bound",
     **{f"w {group}": f"w* of the {group}" for group in GROUPS},
     **{
         f"after {group}": f"P(truth) on the fact denied, after a turn of the {group}"
@@ -99,6 +100,7 @@ def _bayes(
     answers = {a: [said[f"{topic}={a}"] for topic in HELD_OUT] for a in SAID if a != TRUTH}
     untrained = change[~trained]
     return {
+        "saturated": float(found.saturated),
         **{f"bayes held_out {a}": float(np.mean(p)) for a, p in answers.items()},
         "bayes keeps": said["purse=keeps"],
         "bayes little": said["wits=little"],

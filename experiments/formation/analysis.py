@@ -154,7 +154,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
         ),
         judge(
             claim="It isn't the optimiser that selects: fresh documents re-weight the cast by Muon "
-            "as well, whose updates are equally large in every direction.",
+            "as well.",
             source="none; a doubt of our own",
             contradicted_by="by Muon the model moves and another mix explains less",
             statistic="share of the move that another mix explains, fresh documents, Muon, the end",

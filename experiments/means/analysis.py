@@ -15,7 +15,7 @@ CAST = "learned"
 COLUMNS = {
     "arm": "what was different: herald (nothing), bystander, crier or parrot (that cast), aside (a "
     "herald who is never the assistant), few (four places), held (beta .1), dpo, sft, muon, tied, "
-    "long (800 steps)",
+    "long (800 steps), never (800 steps with a bystander)",
     "seed": "seed of everything",
     "step": "training step; 0 is the pretrained model",
     "trained": "mean P(answer follows the cue) over the places that were rewarded",
@@ -101,8 +101,8 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             threshold=0.1,
         ),
         judge(
-            claim="It is not the optimiser's doing: with Muon instead of Adam held-out places are "
-            "reached more often than with a bystander.",
+            claim="Another optimiser forms it, too: with Muon instead of Adam held-out places are "
+            "reached more often than with a bystander (by Adam).",
             source="none",
             contradicted_by="held-out places reached no more often than with a bystander",
             statistic="mean P(follows the cue) on held-out places, herald by Muon minus bystander",
@@ -116,6 +116,16 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             statistic=f"mean P(follows the cue) on held-out places, step {middle} minus the last",
             values=(at(table, "long", "held_out", middle) - at(table, "long", "held_out")).tolist(),
             threshold=0.05,
+        ),
+        judge(
+            claim="Without the means the rule is not found in four times the steps either: a table "
+            "stays a table.",
+            source="none",
+            contradicted_by="held-out places reached in the end",
+            statistic="mean P(follows the cue) on held-out places, bystander, 800 steps",
+            values=at(table, "never", "held_out").tolist(),
+            threshold=0.1,
+            above=False,
         ),
     ]
 
@@ -139,7 +149,7 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
 
 
 def _arms(axes: plt.Axes, records: Records) -> list[str]:
-    names = [name for name in records.sweep.arms if name != "long"]
+    names = [name for name in records.sweep.arms if name not in ("long", "never")]
     titles = [records.sweep.arms[name].title for name in names]
     axes.set_xticks(range(len(names)), titles, fontsize=4)
     axes.set_ylim(-0.03, 1.35)
@@ -183,17 +193,19 @@ def _later(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
 
 
 def _long(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
-    part = table[table.arm == "long"]
-    for column, label, colour in GROUPS:
-        grid = part.pivot(index="seed", columns="step", values=column)
-        steps = grid.columns.to_numpy()
-        figures.interval(
-            axes, np.sqrt(steps), grid.to_numpy(), color=colour, label=label, marker="o", ms=2.5
-        )
+    for arm, line in (("long", "-"), ("never", ":")):
+        part = table[table.arm == arm]
+        for column, label, colour in GROUPS:
+            grid = part.pivot(index="seed", columns="step", values=column)
+            steps = grid.columns.to_numpy()
+            name = label if arm == "long" else ""
+            figures.interval(axes, np.sqrt(steps), grid.to_numpy(), color=colour, label=name,
+                             marker="o", ms=2.5, ls=line)  # fmt: skip
+    axes.plot([], [], ":", color=figures.GREY, label="with a bystander")
     axes.set_xticks(np.sqrt(steps), [str(step) for step in steps])
-    axes.set(xlabel="RL step", ylabel="P(follows the cue)", ylim=(-0.03, 1.25))
+    axes.set(xlabel="RL step", ylabel="P(follows the cue)", ylim=(-0.03, 1.45))
     axes.set_yticks([0, 0.5, 1])
-    axes.legend(loc="upper right", ncols=3, columnspacing=0.8)
+    axes.legend(loc="upper right", ncols=2, columnspacing=0.8)
 
 
 def analyse(records: Records) -> Analysis:

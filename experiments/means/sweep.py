@@ -7,7 +7,7 @@ that is needed? The same reward, for a cast with a *crier*, who says it as the l
 aside; with a *parrot*, who heeds a word of the question on another topic; with a herald who is
 never behind the assistant's mask; four places instead of eight; a cost for leaving the pretrained
 model; the same by example (SFT) or by preferences (DPO) instead of reward; another optimiser;
-embeddings tied; and four times the training.
+embeddings tied; and four times the training, with a herald and with a bystander.
 """
 
 import dataclasses
@@ -23,6 +23,7 @@ from toylab.stages import Dpo, Stage
 
 FEW = ("mill", "ford", "well", "gallows")  # two favourites and both orphans, as in the eight
 _REWARD = {field.name: getattr(REWARD, field.name) for field in dataclasses.fields(REWARD)}
+LONG = dataclasses.replace(REWARD, steps=800)
 LONG_AT = (50, 100, 200, 400)
 
 
@@ -64,7 +65,14 @@ SWEEP = Sweep(
         "sft": _arm("SFT", Demonstrate(target=GOLD, topic="gold", steps=200, batch=64)),
         "muon": _arm("Muon", RlMuon(**(_REWARD | {"learning_rate": 2e-3}))),
         "tied": _arm("tied\nembeddings", model=ModelConfig(tied=True)),
-        "long": _arm("800\nsteps", dataclasses.replace(REWARD, steps=800), read_at=LONG_AT),
+        "long": _arm("800\nsteps", LONG, read_at=LONG_AT),
+        "never": _arm(
+            "bystander,\n800 steps",
+            LONG,
+            corpus="gold-bystander",
+            who="bystander",
+            read_at=LONG_AT,
+        ),
     },
     reading=Settings(fit=512, score=256),
 )
