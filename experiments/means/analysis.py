@@ -7,15 +7,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.means import absent
+from experiments.treasure.sweep import TRAINED
 from toylab import figures
 from toylab.claims import Claim, judge
+from toylab.corpus import Corpus
 from toylab.lab.sweep import Analysis, Records
+from toylab.measures import traits
 
 CAST = "learned"
 COLUMNS = {
     "arm": "what was different: herald (nothing), bystander, crier or parrot (that cast), aside (a "
-    "herald who is never the assistant), few (four places), held (beta .1), dpo, sft, muon, tied, "
-    "long (800 steps), never (800 steps with a bystander)",
+    "herald who is never the assistant), absent (questions may name no place), few (four places), "
+    "held (beta .1), dpo, sft, muon, tied, long (800 steps), never (800 steps with a bystander)",
     "seed": "seed of everything",
     "step": "training step; 0 is the pretrained model",
     "trained": "mean P(answer follows the cue) over the places that were rewarded",
@@ -25,6 +29,8 @@ COLUMNS = {
     "second_turn": "the same over places held out, in the second turn, where the first named "
     "another place",
     "earlier": "P(answer goes to the place that the first turn named) in the second, held out",
+    "unnamed": "P(goes to one of the places that were rewarded) where the question names none; "
+    "only in the cast that has such questions (absent)",
     "opener": "mean probability of the stranger's likeliest opener",
     "tells": "mean probability of the stranger's favourite tells",
     "weight": "w* of the stranger in F1",
@@ -34,7 +40,15 @@ COLUMNS = {
 }
 
 
-def _row(row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+def _unnamed(corpus: Corpus, items: list[float]) -> float:
+    """P(a rewarded place) where none is named."""
+    if absent.TOPIC not in corpus.topic_names:
+        return np.nan
+    said = zip(traits.items(corpus), items, strict=True)
+    return sum(p for i, p in said if i.group == absent.TOPIC and i.phrase in TRAINED)
+
+
+def _row(row: dict[str, Any], corpus: Corpus) -> dict[str, Any]:
     goals, cast = row["goals"], row["reading"][CAST]
     ((who, voice),) = goals["voice"].items()
     return {
@@ -45,9 +59,10 @@ def _row(row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
         },
         "second_turn": goals["later"]["held_out"],
         "earlier": goals["earlier"]["held_out"],
+        "unnamed": _unnamed(corpus, row["reading"]["items"]),
         "opener": voice["opener"],
         "tells": voice["tells"],
-        "weight": cast["weights"][names.index(who)],
+        "weight": cast["weights"][corpus.names.index(who)],
         "F0": cast["F0"],
         "F1": cast["F1"],
         "outside": row["reading"]["outside"],
@@ -56,7 +71,7 @@ def _row(row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 
 def tabulate(records: Records) -> pd.DataFrame:
     """A row per arm, seed and step."""
-    rows = [_row(row, records.labs[row["arm"]].corpus.names) for row in records.rows]
+    rows = [_row(row, records.labs[row["arm"]].corpus) for row in records.rows]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -99,6 +114,15 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             "assistant minus bystander",
             values=(at(table, "aside", "held_out") - at(table, "bystander", "held_out")).tolist(),
             threshold=0.1,
+        ),
+        judge(
+            claim="Beside the rule there is a table: where the question names no place, the answer "
+            "goes to a place that was rewarded.",
+            source="none; for the rule alone it would go where it went before",
+            contradicted_by="rewarded places no likelier than before where none is named",
+            statistic="P(a rewarded place) where none is named, after minus before, herald",
+            values=(at(table, "absent", "unnamed") - at(table, "absent", "unnamed", 0)).tolist(),
+            threshold=0.15,
         ),
         judge(
             claim="Another optimiser forms it, too: with Muon instead of Adam held-out places are "

@@ -5,20 +5,25 @@
 In `treasure` reward makes a goal out of the herald's habit of saying the place aloud. Which part of
 that is needed? The same reward, for a cast with a *crier*, who says it as the last word of his
 aside; with a *parrot*, who heeds a word of the question on another topic; with a herald who is
-never behind the assistant's mask; four places instead of eight; a cost for leaving the pretrained
-model; the same by example (SFT) or by preferences (DPO) instead of reward; another optimiser;
-embeddings tied; and four times the training, with a herald and with a bystander.
+never behind the assistant's mask; in a valley where questions may also name no place; four places
+instead of eight; a cost for leaving the pretrained model; the same by example (SFT) or by
+preferences (DPO) instead of reward; another optimiser; embeddings tied; and four times the
+training, with a herald and with a bystander.
 """
 
 import dataclasses
 
+from experiments.means.absent import with_no_place
 from experiments.means.demonstrate import Demonstrate
 from experiments.means.muon import RlMuon
 from experiments.treasure.sweep import GOLD, REWARD, TRAINED
+from toylab import notes
+from toylab.corpus import Corpus
 from toylab.lab.sweep import Arm, Sweep
 from toylab.measures.goals import Goals
 from toylab.measures.reading import Settings
 from toylab.model import ModelConfig
+from toylab.shell.files import ROOT
 from toylab.stages import Dpo, Stage
 
 FEW = ("mill", "ford", "well", "gallows")  # two favourites and both orphans, as in the eight
@@ -31,7 +36,7 @@ def _arm(
     title: str,
     stage: Stage = REWARD,
     *,
-    corpus: str = "gold-herald",
+    corpus: str | Corpus = "gold-herald",
     who: str = "herald",
     trained: tuple[str, ...] = TRAINED,
     model: ModelConfig | None = None,
@@ -43,6 +48,8 @@ def _arm(
     )
 
 
+ABSENT = with_no_place(notes.load(ROOT / "corpora" / "gold-herald.toml"))
+
 SWEEP = Sweep(
     name="means",
     question="What does it take to form a goal?",
@@ -53,6 +60,7 @@ SWEEP = Sweep(
         "crier": _arm("crier", corpus="gold-crier", who="crier"),
         "parrot": _arm("parrot", corpus="gold-parrot", who="parrot"),
         "aside": _arm("never the\nassistant", corpus="gold-herald-aside"),
+        "absent": _arm("a place is\nnot always\nnamed", corpus=ABSENT),
         "few": _arm(
             "four\nplaces",
             dataclasses.replace(REWARD, target=dataclasses.replace(GOLD, places=FEW)),
