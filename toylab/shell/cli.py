@@ -24,7 +24,7 @@ USAGE = """toylab: persona selection against new-goal formation, measured
   ./launch.sh tensorboard           watches the runs in a browser
   ./launch.sh test                  the tests
 
-  --quick   a minute on two scratch seeds: checks plumbing, not science
+  --quick   a minute or a few on two scratch seeds: checks plumbing, not science
   --plan    says what would be trained, what is reused, minutes and disk; trains nothing
 """
 COMMANDS = (
