@@ -56,7 +56,9 @@ def start(experiment: Experiment, arguments: Sequence[str]) -> int:
 
 def _flags(sweep: Sweep) -> flags.FlagValues:
     values = flags.FlagValues()
-    config.define(values, "quick", bool, False, "a minute or a few on scratch seeds: plumbing, not science")
+    config.define(
+        values, "quick", bool, False, "a minute or a few on scratch seeds: plumbing, not science"
+    )
     config.define(values, "plan", bool, False, "says what would be trained; trains nothing")
     config.define(values, "help", bool, False, "says this")
     config.define(values, "runs", str, "runs", "folder of the run folders")
