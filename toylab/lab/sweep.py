@@ -110,7 +110,10 @@ def _shorter(pretrain: Pretrain) -> Pretrain:
 
 
 def quick(sweep: Sweep) -> Sweep:
-    """The same sweep on two scratch seeds with less of everything: plumbing, not science."""
+    """The same sweep on two scratch seeds (one, if it is long) with less of everything.
+
+    Plumbing, not science.
+    """
     short = {
         name: dataclasses.replace(
             arm,
@@ -127,7 +130,7 @@ def quick(sweep: Sweep) -> Sweep:
         pretrain=_shorter(sweep.pretrain),
         reading=sweep.reading.smaller(),
         watch=tuple(measure.smaller() for measure in sweep.watch),
-        seeds=2,
+        seeds=1 if sweep.long else 2,
         first_seed=QUICK_SEED,
         quick=True,
     )
