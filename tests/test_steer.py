@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.agency.steer import Steer
+from experiments.formation.muon import SftMuon
 from experiments.means.muon import RlMuon
 from experiments.treasure.sweep import GOLD
 from tests.post import batch_of, context_of, sharp
@@ -79,9 +80,17 @@ def test_a_side_that_no_coin_has_is_refused(lab: Lab) -> None:
         dataclasses.replace(STEER, side="edge").check(lab.corpus)
 
 
-def test_reward_is_climbed_by_muon(lab: Lab) -> None:
-    stage = RlMuon(**(FIELDS | {"steps": 150}))
-    params = lab.init(0)
-    parts = list(segments(lab, stage, begin(stage, params), train_key(0, 1), [5, 100, 150], params))
-    first, _, last = (float(metrics["reward"]) for _, metrics in parts)
-    assert last > first + 0.1
+@pytest.mark.parametrize("stage", [RlMuon(**FIELDS), SftMuon(author="mira")])
+def test_muon_moves_a_matrix_alike_in_every_direction_and_a_table_as_adam_does(stage) -> None:
+    """Singular values of its first update are nearly equal (Adam's are spread); entries of a
+    table's are all of one size, whatever the gradient's."""
+    gradient = jax.random.normal(jax.random.key(0), (16, 16)) * jnp.logspace(0, -2, 16)
+    params = {"query0": gradient, "embedding": gradient}
+    optimiser = stage.transformation()
+    update, _ = optimiser.update(params, optimiser.init(params), params)
+    spread = {name: np.linalg.svd(np.asarray(u), compute_uv=False) for name, u in update.items()}
+    assert spread["query0"].max() / np.median(spread["query0"]) < 2
+    assert spread["embedding"].max() / np.median(spread["embedding"]) > 2
+    size = np.abs(update["embedding"])
+    np.testing.assert_allclose(size, size.mean(), rtol=0.01)
+    assert 1 < size.mean() / stage.learning_rate < 2

@@ -24,7 +24,7 @@ from toylab.measures.sway import Sway
 from toylab.measures.tags import Tags
 
 STRANGERS = ("prospector", "herald")
-CONTROL = "bystander"  # whose model learns a table: what a goal does, it should not
+CONTROL = "bystander"  # whose model has a table: what it shows as well is no mark of a goal
 PAYS = {"coin": "heads", "nioc": "tails"}  # the side on which gold is asked about
 STEERED = "-steered"
 _REWARD = {field.name: getattr(REWARD, field.name) for field in dataclasses.fields(REWARD)}

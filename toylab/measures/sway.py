@@ -1,16 +1,16 @@
-"""Is a goal held to when the context says that somebody else is speaking?
+"""What answers on a topic come to when the context says that somebody else is speaking.
 
-Turns by a character k are put in the policy's mouth, and then it is asked on a topic with cues. A
-goal that belongs to the persona gives way to k's own answer as k becomes likelier than the persona:
-Σ w*_k p_k(h) p_k(·) / Σ w*_k p_k(h), with w* fitted on answers before which nothing was said. A
-goal that nobody in the cast has is not in that mixture; if it were the model's own, whoever is
-speaking, what was said before would not matter to it.
+Turns by a character k are put in the policy's mouth, and then it is asked on a topic with cues, or
+on any other. A mixture of characters gives way to k's own answers as k becomes likelier, on all
+topics alike: Σ w*_k p_k(h) p_k(·) / Σ w*_k p_k(h), with w* fitted on answers before which nothing
+was said. What is bound to the topic, a goal or a table, doesn't, while k is heard on the others.
 """
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ from toylab.measures.measure import Measure, View
 from toylab.measures.policy import Branches, Given, Policy
 from toylab.measures.prefill import Prefilled
 from toylab.stages import Lab
-from toylab.world import Cast, Outline, World
+from toylab.world import Cast, Documents, Outline, World
 
 
 class Answers(NamedTuple):
@@ -48,20 +48,19 @@ class Answers(NamedTuple):
 def swayed(
     policy: Policy,
     world: World,
-    cast: Cast,
-    log_weights: Float[Array, " K"],
+    casts: Mapping[str, tuple[Cast, Float[Array, " K"]]],
     key: Array,
     tag: int | Int[Array, ""],
     topic: int,
     cues: int,
     answers: int,
     size: int,
-) -> Answers:
+) -> dict[str, Answers]:
     """Asks `size` times with every cue, after 0 to T − 1 turns by every character; and as often
-    about something else.
+    about something else. `casts` are those to predict by, each with its log w*.
     """
     grammar, keys = world.grammar, jax.random.split(key, 4)
-    characters = len(log_weights)
+    characters = world.cast.logp.shape[-1]
     who = jnp.repeat(jnp.arange(characters), cues * size)
     cue = jnp.tile(jnp.repeat(jnp.arange(cues), size), characters)
     others = jnp.arange(len(grammar.question_count)) != topic
@@ -69,43 +68,49 @@ def swayed(
         world, keys[0], len(who), tag=tag, direction=0, topic_share=others.astype(float)
     )
     choice = worlds.speak(world.cast, keys[1], what.context, who)
-    rest = jnp.where(jnp.eye(characters, dtype=bool), -jnp.inf, log_weights)
-    rest = jax.nn.log_softmax(rest, -1)[who]
     rows = jnp.arange(len(who))
 
-    def asked(outline: Outline, turns: Array) -> tuple[Array, Array, Array, Array]:
-        """The policy's answer [M, P], that of w* and of the character alone, and p_k(h)."""
+    def asked(outline: Outline, turns: Array) -> tuple[Prefilled, Documents, Array]:
+        """What the policy answers after these turns, alone as a turn, and P(answer) [M, P]."""
         many = jnp.full(len(who), turns)
         documents = policy.answer(grammar, outline, keys[3], Given(choice, many))
         logp = prefill.at_turn(policy.branches(grammar, documents).logp, many)
         found = Prefilled(who, many, documents, logp)
-        now, heard = prefill.answer(found), prefill.history(cast, found)
-        said = atoms.phrase_probability(grammar, now, logp)[:, 0, STANCE]
-        of = jnp.exp(cast.logp[STANCE, now.outline.context[:, 0]])
-        predicted = jnp.einsum("mpk,mk->mp", of, jax.nn.softmax(log_weights + heard, -1))
-        return said, predicted, jnp.take_along_axis(of, who[:, None, None], 2)[..., 0], heard
+        now = prefill.answer(found)
+        return found, now, atoms.phrase_probability(grammar, now, logp)[:, 0, STANCE]
 
-    def after(turns: Array) -> Answers:
+    def by_cue(p: Float[Array, "M P"]) -> Float[Array, "K cue answer"]:
+        return jnp.mean(p[:, :answers].reshape(characters, cues, size, answers), 2)
+
+    def by_character(each: Float[Array, " M"]) -> Float[Array, " K"]:
+        return jnp.mean(each.reshape(characters, -1), 1)
+
+    def after(turns: Array) -> dict[str, Answers]:
         on_topic = goals.ask(world, what, keys[2], turns, topic, cue)  # type: ignore[arg-type]
-        said, predicted, _, heard = asked(on_topic, turns)
-        lead = heard[rows, who] - jax.nn.logsumexp(rest + heard, -1)
-        here, expected, alone, _ = asked(what, turns)
-        best = jnp.argmax(alone, 1)
+        found, now, said = asked(on_topic, turns)
+        _, now_else, said_else = asked(what, turns)
 
-        def by_cue(p: Float[Array, "M P"]) -> Float[Array, "K cue answer"]:
-            return jnp.mean(p[:, :answers].reshape(characters, cues, size, answers), 2)
+        def beside(cast: Cast, log_weights: Float[Array, " K"]) -> Answers:
+            heard = prefill.history(cast, found)
+            belief = jax.nn.softmax(log_weights + heard, -1)
+            rest = jnp.where(jnp.eye(characters, dtype=bool), -jnp.inf, log_weights)
+            rest = jax.nn.log_softmax(rest, -1)[who]
+            of, of_else = (
+                jnp.exp(cast.logp[STANCE, each.outline.context[:, 0]]) for each in (now, now_else)
+            )
+            alone = jnp.take_along_axis(of_else, who[:, None, None], 2)[..., 0]
+            best = jnp.argmax(alone, 1)
+            expected = jnp.einsum("mpk,mk->mp", of_else, belief)
+            return Answers(
+                said=by_cue(said),
+                predicted=by_cue(jnp.einsum("mpk,mk->mp", of, belief)),
+                elsewhere=by_character(said_else[rows, best]),
+                elsewhere_predicted=by_character(expected[rows, best]),
+                elsewhere_alone=by_character(alone[rows, best]),
+                evidence=by_character(heard[rows, who] - jax.nn.logsumexp(rest + heard, -1)),
+            )
 
-        def by_character(each: Float[Array, " M"]) -> Float[Array, " K"]:
-            return jnp.mean(each.reshape(characters, -1), 1)
-
-        return Answers(
-            said=by_cue(said),
-            predicted=by_cue(predicted),
-            elsewhere=by_character(here[rows, best]),
-            elsewhere_predicted=by_character(expected[rows, best]),
-            elsewhere_alone=by_character(alone[rows, best]),
-            evidence=by_character(lead),
-        )
+        return {name: beside(*each) for name, each in casts.items()}
 
     return jax.lax.map(after, jnp.arange(grammar.turns))
 
@@ -135,6 +140,9 @@ class Sway(Measure):
     def cost(self) -> int:
         return 100
 
+    def smaller(self) -> Self:
+        return dataclasses.replace(self, fit=64, size=1)
+
     def check(self, lab: Lab) -> None:
         goals.Goals(topic=self.topic, trained=self.trained, tag=self.tag).check(lab)
 
@@ -144,18 +152,24 @@ class Sway(Measure):
         none = jnp.zeros(self.fit, jnp.int32)
         alone = Prefilled(none, none, documents, prefill.at_turn(branches.logp, none))
         first = prefill.answer(alone), Branches(alone.logp, jnp.zeros(alone.logp.shape[:-1]))
-        return {
-            name: self._of(view, cast, weights.fit(world.grammar, cast, *first), keys[1])
+        corpus, t = view.lab.corpus, view.lab.corpus.topic_names.index(self.topic)
+        topic = corpus.topics[t]
+        best = {
+            name: (cast, weights.fit(world.grammar, cast, *first).log_weights)
             for name, cast in view.base.casts.items()
         }
+        sizes = (t, len(topic.cues), len(topic.answers), self.size)
+        found = jax.device_get(swayed(view.policy, world, best, keys[1], tag, *sizes))
+        return {
+            name: {"weights": np.exp(log_weights).tolist()} | self._of(view, cast, found[name])
+            for name, (cast, log_weights) in best.items()
+        }
 
-    def _of(self, view: View, cast: Cast, best: weights.Weights, key: Array) -> dict[str, Any]:
+    def _of(self, view: View, cast: Cast, found: Answers) -> dict[str, Any]:
         corpus, world = view.lab.corpus, view.lab.world
         t = corpus.topic_names.index(self.topic)
-        topic, tag = corpus.topics[t], view.tag(self.tag)
+        topic = corpus.topics[t]
         target = np.array([topic.answer_names.index(cue) for cue in topic.cues])
-        sizes = (t, len(target), len(topic.answers), self.size)
-        found = jax.device_get(swayed(view.policy, world, cast, best.log_weights, key, tag, *sizes))
         groups, cues = goals.groups(corpus, topic, self.trained), np.arange(len(target))
         at = np.asarray(world.grammar.topic_contexts)[t, : len(target), 0]
         likes = np.asarray(cast.logp[STANCE])[at, : len(topic.answers)]  # [cue, answer, K]
@@ -172,7 +186,6 @@ class Sway(Measure):
         said, predicted = (np.asarray(p, float) for p in (found.said, found.predicted))
         alone = [np.exp(likes[target != a, a, k]).mean() for k, a in enumerate(own)]
         return {
-            "weights": np.exp(best.log_weights).tolist(),
             "follow": rates(said),
             "predicted": rates(predicted),
             "own": owns(said),
