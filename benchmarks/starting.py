@@ -14,7 +14,7 @@ ROUNDS = 3
 FIRST_STEP = """
 import sys, jax
 jax.config.update("jax_compilation_cache_dir", sys.argv[1])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 from benchmarks import documents
 from toylab.stages import Pretrain, begin, segments, train_key
 lab, stage = documents.lab(), Pretrain()

@@ -50,7 +50,7 @@ def start(experiment: Experiment, arguments: Sequence[str]) -> int:
         print(results.describe(legs, results.seconds_a_unit(out)))
         return 0
     jax.config.update("jax_compilation_cache_dir", str(ROOT / "runs" / ".compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     return _run(Experiment(sweep=sweep, analyse=experiment.analyse), labs, legs, runs, out)
 
 
