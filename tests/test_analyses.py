@@ -1,5 +1,7 @@
 """The statistics that experiments claim something of, on numbers worked out by hand."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,9 @@ from experiments.repertoire.analysis import effects
 from experiments.revival.analysis import needed
 from experiments.role_models.analysis import slope
 from experiments.role_models.sweep import MASKS
+from experiments.scaling.analysis import exponents, left_at, tabulate, width_exponents
+from experiments.scaling.sweep import POINTS, SWEEP, Point
+from toylab.lab.sweep import Records
 
 
 def test_conditioning_on_an_answer_reweights_who_gives_it() -> None:
@@ -76,6 +81,54 @@ def test_what_selection_explains_is_a_share_of_the_move_and_formation_is_above_t
     table = pd.DataFrame([row | {"F1": 2.0, "F4 flat": 0.8, "floor F4 flat": 0.3}])
     assert selected(table, "two", 40) == pytest.approx([0.75])
     assert above_floor(table, "two", "F4 flat") == pytest.approx([0.5])
+
+
+def _scaled(point: Point, seed: int, kind: str, step: int) -> dict[str, Any]:
+    """A reading in which F2 goes from a floor of 1 to 1 + width layers² / 64 in 80 steps."""
+    gone = step / 80
+    rungs = {
+        "F0": 1 + 4 * gone,
+        "F1": 1 + gone,
+        "F2": 1 + gone * point.width * point.layers**2 / 64,
+    }
+    return {
+        "arm": f"{kind}-{point.name}",
+        "seed": seed,
+        "step": step,
+        "reading": {"learned": rungs | {"weights": [0.25, 0.75, *[0.0] * 30]}},
+        "ladder": {"learned": {"F2": 2.0, "F3": 1.9 if step else 1.95}},
+    }
+
+
+def test_scaling_reads_what_each_kind_of_training_left_and_how_it_grows() -> None:
+    """F0 passes 2 after a quarter of the way, by when a quarter of what forms has formed."""
+    rows = [
+        _scaled(point, seed, kind, step)
+        for kind in ("fresh", "heart", "two")
+        for point in POINTS
+        for seed in (0, 1)
+        for step in (0, 20, 40, 80)
+    ]
+    bases = {(row["arm"], row["seed"]): {"excess": {"answers": 0.01}} for row in rows}
+    labs = SWEEP.labs(lambda name: pytest.fail(f"scaling asks for {name}"))
+    table = tabulate(Records(sweep=SWEEP, labs=labs, rows=rows, bases=bases))
+    assert len(table) == 2 * len(POINTS)
+    deep = table[table.point == "width-128-layers-4"].iloc[0]
+    assert deep[["floor", "moved", "left", "formed", "alike"]].tolist() == pytest.approx(
+        [1, 5, 32, 32 / 5, 8]
+    )
+    assert deep[["fresh", "weight", "two", "between", "excess"]].tolist() == pytest.approx(
+        [1 - 2 / 5, 0.25, 5, 0.05, 0.01]
+    )
+    assert exponents(table, "width", "left") == pytest.approx([1, 1])
+    assert exponents(table, "layers", "left") == pytest.approx([2, 2])
+    assert width_exponents(table, 4, "alike") == pytest.approx([1, 1])
+
+
+def test_what_is_left_at_a_level_lies_between_readings_and_never_beyond_them() -> None:
+    """From (0, 1) to (4, 3), above a floor of 1: 1 at 2 nats, 2 where 9 are never reached."""
+    assert left_at(2, [(0, 1), (4, 3)]) == pytest.approx(1)
+    assert left_at(9, [(0, 1), (4, 3)]) == pytest.approx(2)
 
 
 def test_a_goal_that_others_share_is_not_lost_and_the_coin_is_read_on_the_side_that_pays() -> None:

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import documents, flax_gpt, steps, timing, tuning
+from benchmarks import documents, flax_gpt, seeds, steps, timing, tuning
 from benchmarks.timing import Row
 from toylab.grammar import PAD
 from toylab.lab.usage import UsageError
 from toylab.model import ModelConfig, Transformer
 from toylab.shell import bench
-from toylab.stages import Context, Pretrain, train_key
+from toylab.stages import Context, Lab, Pretrain, begin, segments, train_key
 
 
 def row(contender: str, setting: str, value: float) -> Row:
@@ -71,6 +71,17 @@ def test_everybody_gets_the_documents_of_pretraining() -> None:
             drawn.targets[i][:, :-1][counted], np.asarray(theirs.tokens)[:, 1:][counted]
         )
         assert (drawn.targets[i][:, -1] == -1).all()
+
+
+def test_seeds_side_by_side_are_trained_as_each_would_be_alone() -> None:
+    lab, stage = Lab(documents.lab().corpus, ModelConfig(width=8, layers=1)), Pretrain(steps=10**6)
+    both = seeds.together(lab, 2, 3)()
+    for seed in range(2):
+        start = begin(stage, lab.init(seed))
+        ((alone, _),) = segments(lab, stage, start, train_key(seed, 0), [3])
+        for name, value in alone.params.items():
+            np.testing.assert_allclose(both[name][seed], value, atol=1e-4)
+    assert not np.allclose(both["query0"][0], both["query0"][1], atol=1e-2)
 
 
 def test_the_plain_flax_model_looks_back_only() -> None:

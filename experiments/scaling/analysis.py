@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.scaling.sweep import AXES, MIDDLE, POINTS, Point, along
+from experiments.scaling.sweep import ALONG, AXES, CORNERS, MIDDLE, POINTS, Point, along
 from toylab import figures
 from toylab.claims import Claim, judge, t_interval
 from toylab.lab.sweep import Analysis, Records
@@ -82,13 +82,21 @@ def tabulate(records: Records) -> pd.DataFrame:
             author = records.labs[arm].corpus.names.index(stage.author)
             line |= {"weight": read["weights"][author], "two": read["F0"]}
     for key, way in ways.items():
-        moved, left = np.array(way).T
-        lines[key]["alike"] = float(np.interp(LEVEL, moved, left)) - left[0]
+        lines[key]["alike"] = left_at(LEVEL, way)
     table = pd.DataFrame(list(lines.values()))
     table["left"] -= table["floor"]
     table["between"] -= table["between_before"]
     table["formed"] = table["left"] / table["moved"]
     return table[list(COLUMNS)]
+
+
+def left_at(level: float, way: list[tuple[float, float]]) -> float:
+    """F2 - its floor where F0 passes a level, of pairs (F0, F2) from before training on.
+
+    On a line between readings; what the first or last reading has, where F0 is never there.
+    """
+    moved, left = np.array(way).T
+    return float(np.interp(level, moved, left)) - float(left[0])
 
 
 def on_axis(table: pd.DataFrame, axis: str) -> pd.DataFrame:
@@ -104,8 +112,16 @@ def exponents(table: pd.DataFrame, axis: str, value: str) -> list[float]:
     ]
 
 
+def width_exponents(table: pd.DataFrame, layers: int, value: str) -> list[float]:
+    """Exponent in width, from 16 to 128, of models with so many layers, seed by seed."""
+    least, most = (MIDDLE._replace(width=width, layers=layers).name for width in (16, 128))
+    by_seed = table.pivot(index="seed", columns="point", values=value)
+    return (np.log(by_seed[most] / by_seed[least]) / np.log(128 / 16)).tolist()
+
+
 def claims(table: pd.DataFrame) -> list[Claim]:
     """What the experiment claims. Thresholds were committed before seeds 0 to 2 ran."""
+    on_axes = table[table.point.isin([point.name for point in ALONG])]
     width = on_axis(table, "width").pivot(index="seed", columns="width", values="alike")
     return [
         judge(
@@ -132,7 +148,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             contradicted_by="authors who change within a document explaining more",
             statistic="the largest drop from F2 to F3 over all points, less that before training, "
             "nats a document",
-            values=table.groupby("seed").between.max().tolist(),
+            values=on_axes.groupby("seed").between.max().tolist(),
             threshold=0.1,
             above=False,
         ),
@@ -150,7 +166,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
 
 LABELS = {
     "width": "width",
-    "layers": "layers",
+    "layers": "layers (at three widths)",
     "characters": "characters",
     "turns": "turns a document",
     "steps": "steps of pretraining",
@@ -176,12 +192,23 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _panel(panel: plt.Axes, table: pd.DataFrame, axis: str, value: str) -> None:
-    part = on_axis(table, axis)
-    grid = part.pivot(index="seed", columns=axis, values=value)
     panel.set_xscale("log", base=2)
-    figures.interval(
-        panel, grid.columns.tolist(), grid.to_numpy(), color=figures.COLOURS[0], marker="o", ms=2.5
-    )
+    lines = {MIDDLE.width: along(axis)}
+    if axis == "layers":
+        lines |= {
+            width: [MIDDLE._replace(width=width, layers=layers) for layers in AXES["layers"]]
+            for width in sorted({corner.width for corner in CORNERS})
+        }
+    for (width, points), colour in zip(lines.items(), figures.COLOURS, strict=False):
+        grid = table.pivot(index="seed", columns="point", values=value)[[p.name for p in points]]
+        sizes = [point._asdict()[axis] for point in points]
+        figures.interval(panel, sizes, grid.to_numpy(), color=colour, marker="o", ms=2.5)
+        if len(lines) > 1:
+            at = grid.iloc[:, -1].mean()
+            panel.annotate(
+                f"{width}", (sizes[-1], at), (3, 0), textcoords="offset points",
+                color=colour, fontsize=5, va="center",
+            )  # fmt: skip
     panel.axvline(MIDDLE._asdict()[axis], color=figures.GREY, lw=0.5, ls=":")
     panel.axhline(0, color=figures.GREY, lw=0.5)
     if value in ("excess", "left", "alike"):

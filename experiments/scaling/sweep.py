@@ -3,10 +3,10 @@
     ./launch.sh scaling
 
 One thing at a time is varied about a model of width 64 and two layers in a cast of sixteen drawn at
-random, with two turns a document: width, layers, characters, turns, and how long it is pretrained.
-Each is then trained on fresh documents of one character, on sixteen of hers again and again, and on
-documents half of which are somebody else's: does the model become one or the other, document by
-document, or somebody between them?
+random, with two turns a document: width, layers, characters, turns, and how long it is pretrained;
+and width and layers together, at the corners. Each is then trained on fresh documents of one
+character, on sixteen of hers again and again, and on documents half of which are somebody else's:
+does the model become one or the other, document by document, or somebody between them?
 """
 
 from typing import NamedTuple
@@ -43,6 +43,10 @@ AXES: dict[str, tuple[int, ...]] = {
     "steps": (200, 400, 800, 1600),
 }
 
+CORNERS = tuple(
+    MIDDLE._replace(width=width, layers=layers) for width in (16, 128) for layers in (1, 4)
+)
+
 
 def along(axis: str) -> list[Point]:
     """The points of an axis, from the smallest."""
@@ -75,7 +79,8 @@ def arms(point: Point) -> dict[str, Arm]:
     }
 
 
-POINTS = tuple(dict.fromkeys(point for axis in AXES for point in along(axis)))
+ALONG = tuple(dict.fromkeys(point for axis in AXES for point in along(axis)))
+POINTS = (*ALONG, *CORNERS)
 SWEEP = Sweep(
     name="scaling",
     question="Does a larger model select more, or form more?",

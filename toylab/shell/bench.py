@@ -18,7 +18,8 @@ from toylab.lab.usage import UsageError
 from toylab.shell.files import ROOT, user_path
 
 PARTS = (
-    "tuning", "pretraining", "steps", "writing", "reinforcing", "starting", "beliefs", "reading",
+    "tuning", "pretraining", "steps", "seeds", "writing", "reinforcing", "starting", "beliefs",
+    "reading",
 )  # fmt: skip
 HELP = f"""./launch.sh bench [PART …] [--quick] [--results=FOLDER]
 

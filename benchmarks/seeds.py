@@ -1,0 +1,46 @@
+"""Eight seeds of pretraining side by side on one device, against one.
+
+On a CPU, which one seed keeps busy, eight take about eight times as long; on a GPU, whose kernels
+one seed is too small to fill, they should take little more than one.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks import documents, timing
+from benchmarks.timing import Row
+from toylab.stages import Context, Lab, Pretrain, base, begin, train_key
+
+SEEDS, ROUNDS = 8, 5
+
+
+def together(lab: Lab, seeds: int, count: int) -> Callable[[], Any]:
+    """`count` steps of pretraining of so many seeds at once, which go on from call to call."""
+    stage = Pretrain(steps=10**6)
+    context = Context(lab.network, lab.world, stage.names(lab.corpus))
+    advance = functools.partial(base._advance, stage.structure())
+    many = jax.jit(jax.vmap(advance, in_axes=(None, None, None, 0, 0, None)))
+    keys = jnp.stack([train_key(seed, 0) for seed in range(seeds)])
+    each = [begin(stage, lab.init(seed)) for seed in range(seeds)]
+    state = [jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)]
+
+    def work() -> Any:
+        until = state[0].step[0] + count
+        state[0], _ = many(stage.numbers(), context, {}, keys, state[0], until)
+        return state[0].params
+
+    return work
+
+
+def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
+    """Milliseconds a step of one seed and of eight, and how many times as long eight take."""
+    lab, count = documents.lab(), 2 if quick else 10
+    everybody = {"one seed": together(lab, 1, count), "eight seeds": together(lab, SEEDS, count)}
+    taken = timing.seconds(everybody, 1 if quick else ROUNDS)
+    milli = {name: [1000 * s / count for s in all_of] for name, all_of in taken.items()}
+    yield from timing.rows("seeds", "width 64, 2 layers", "time a step", "ms", milli)
+    yield from timing.ratios("seeds", "width 64, 2 layers", "time a step", taken, "one seed")
