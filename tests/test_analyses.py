@@ -176,7 +176,7 @@ def test_scores_of_who_acts() -> None:
     """4 nats moved, 1 left: .75 is a switch. Held out from .1 to .5, under names to .2: a quarter.
     Heard .1 on gold and .5 elsewhere: .8 is not. The coin from .5 to .75: half-way."""
     rows = [
-        {"voice": TAG, "nats": 4.0, "left": 1.0, "held_out": 0.5, "base": 0.1, "opener": 0.3},
+        {"voice": TAG, "nats": 4.0, "F1": 1.0, "held_out": 0.5, "base": 0.1, "opener": 0.3},
         {"voice": OTHERS, "held_out": 0.2, "base": 0.1},
         {"voice": AFTER, "heard_gold": 0.1, "heard_else": 0.5},
     ]

@@ -10,11 +10,11 @@ from tests import views
 from tests.checks import SMALL, spiky
 from toylab import notes
 from toylab.measures.policy import ModelPolicy
-from toylab.measures.tags import ALONE, NONE, UNTRAINED, Tags
+from toylab.measures.tags import ALONE, NONE, RUNGS, UNTRAINED, Tags, off_cast
 from toylab.stages import Lab
 
 CORPUS = notes.load(Path(__file__).parents[1] / "corpora" / "gold-herald.toml")
-MEASURE = Tags(who="herald", trained=("mill", "well"), size=1, fit=16, score=16)
+MEASURE = Tags(who="herald", trained=("mill", "well"), size=1, fit=16, held_out=16, score=16)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,22 @@ def test_what_sits_elsewhere_stays_with_the_old_tag_and_not_with_the_tag_alone(l
     assert found[UNTRAINED]["nats"] == pytest.approx(found["assistant"]["nats"], rel=1e-4)
     assert found[ALONE]["nats"] == pytest.approx(0, abs=1e-6)
     assert found[NONE]["nats"] > 1e-4
+
+
+def test_under_a_tag_a_change_of_author_is_recombination_and_one_author_is_a_mixture(
+    lab: Lab,
+) -> None:
+    weights = views.mostly(lab.corpus, "herald", 0.5)
+    one = views.mixture(lab.world, weights)
+    many = views.chain(lab.corpus, lab.world, weights, keep=0.0)
+    left = {
+        name: off_cast(policy, lab.world, lab.world.cast, jax.random.key(2), (256, 128, 128), 0)
+        for name, policy in (("one", one), ("many", many))
+    }
+    assert set(left["one"]) == set(RUNGS)
+    assert max(left["one"].values()) < 0.1
+    assert left["many"]["F1"] > 0.4
+    assert left["many"]["F3"] < 0.2 * left["many"]["F1"]  # few documents: .66 of 4.4 nats
 
 
 def test_a_model_that_unembeds_with_the_tag_is_refused() -> None:

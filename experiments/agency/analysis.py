@@ -19,6 +19,13 @@ TAG = "assistant"
 OTHERS = "the others' names"
 AFTER = "after a turn by another"
 RATES = ("held_out", "orphans", "trained")
+LEFT_BY = {
+    "F1": "mixtures of characters",
+    "F2": "those, and of characters larger than life",
+    "F3": "those, and an author who changes between answers or for every slot",
+    "F4": "those, and an author for every topic and slot",
+    "F4 flat": "those with flattened characters",
+}
 COLUMNS = {
     "arm": "the cast: with a prospector, a herald or a bystander, or with a herald and a coin "
     "(coin, nioc); steered: reward reaches the coin as well",
@@ -32,8 +39,11 @@ COLUMNS = {
     "trained_bayes": "the same by w*, the best mixture of the cast for first answers",
     "base": "held_out of the pretrained model",
     "nats": "KL from the pretrained model under the same tag, nats a document",
-    "left": "left by mixtures of characters (learned cast), nats a document",
-    "floor": "the same of the pretrained model",
+    **{
+        family: f"left by {what} (learned cast), nats a document"
+        for family, what in LEFT_BY.items()
+    },
+    **{f"floor {family}": f"{family} of the pretrained model" for family in LEFT_BY},
     "opener": "P(the stranger's opener) when asked about gold, under the assistant's tag",
     "elsewhere": "the same when asked about anything else",
     "evidence": "what that turn says for whoever wrote it against the rest of w*, nats",
@@ -65,7 +75,9 @@ def _tags(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "voice": voice,
             **{name: each["rates"][name] for name in RATES},
             "base": each["base"]["held_out"],
-            **{name: each[name] for name in ("nats", "left", "floor")},
+            "nats": each["nats"],
+            **{family: each["left"][family] for family in LEFT_BY},
+            **{f"floor {family}": each["floor"][family] for family in LEFT_BY},
             **({name: found[name] for name in ("opener", "elsewhere")} if voice == TAG else {}),
         }
 
@@ -170,7 +182,7 @@ def scores(table: pd.DataFrame, arm: str) -> dict[str, np.ndarray]:
     another's turn changes answers on gold than elsewhere; how far the coin has gone over to the
     side that pays (read in the herald's cast). And the stranger's voice, on gold.
     """
-    moved, left = (value(table, arm, TAG, column) for column in ("nats", "left"))
+    moved, left = (value(table, arm, TAG, column) for column in ("nats", "F1"))
     rise = {
         voice: value(table, arm, voice, "held_out") - value(table, arm, voice, "base")
         for voice in (TAG, OTHERS)
@@ -336,10 +348,17 @@ def _moved(axes: plt.Axes, table: pd.DataFrame) -> None:
 
 
 def _left(axes: plt.Axes, table: pd.DataFrame) -> None:
-    _each(axes, table, "left", "floor")
+    """What mixtures leave, and beside it what the widest families do: formation's two ends."""
+    _each(axes, table, "F1", "floor F1")
+    for place, (arm, colour) in enumerate(CASTS):
+        for x, voice in enumerate(SHOWN):
+            ends = [value(table, arm, voice, family).mean() for family in ("F4 flat", "F3")]
+            label = "formation, F4 flat to F3" if not x and not place else None
+            at = x + (place - 0.5) * 0.36 - 0.1
+            axes.plot([at, at], ends, color=colour, lw=2.5, alpha=0.45, label=label)
     axes.set(ylabel="unexplained (F1, nats a document)")
-    axes.set_ylim(0, axes.get_ylim()[1] * 1.25)
-    axes.legend(loc="upper right", ncols=3)
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.3)
+    axes.legend(loc="upper right", ncols=2)
 
 
 def _coins(axes: plt.Axes, table: pd.DataFrame) -> None:

@@ -16,15 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from toylab import bayes
 from toylab.grammar import OPENER, contexts, tag_names
-from toylab.measures import atoms, goals, ladder, leakage, reading, scores
+from toylab.measures import atoms, climb, families, goals, ladder, leakage, reading, scores
 from toylab.measures.measure import Measure, View
-from toylab.measures.policy import ModelPolicy
+from toylab.measures.policy import Branches, ModelPolicy
 from toylab.stages import Lab
 from toylab.stages.targets import refuse_unknown
-from toylab.world import Cast, World
+from toylab.world import Cast, Documents, World
 
+RUNGS = ("F1", "F2", "F3", "F4", "F4 flat")
 NONE, UNTRAINED, ALONE = "(none)", "(untrained)", "(tag alone)"
 
 
@@ -45,20 +45,24 @@ class Voice(NamedTuple):
     tag: int
 
 
-@functools.partial(jax.jit, static_argnames=("fit", "score"))
+@functools.partial(jax.jit, static_argnames="sizes")
 def off_cast(
-    policy: ModelPolicy, world: World, cast: Cast, key: Array, fit: int, score: int, tag: int
-) -> tuple[Float[Array, ""], Float[Array, " K"]]:
-    """What the best mixture of the cast leaves unexplained under a tag, and its weights."""
-    documents, branches = reading.answers(policy, world, key, fit + score, tag)
-    first, rest = (
-        jax.tree.map(lambda leaf, s=some: leaf[s], documents)
-        for some in (slice(fit), slice(fit, None))
-    )
-    fitted = ladder.fit_weights(bayes.document_log_likelihood(cast, first)).log_weights
-    scored = jax.tree.map(lambda leaf: leaf[fit:], branches)
-    left = ladder.unexplained(world.grammar, cast, fitted, rest, scored)
-    return left.mean, jnp.exp(fitted)
+    policy: ModelPolicy, world: World, cast: Cast, key: Array, sizes: tuple[int, int, int], tag: int
+) -> dict[str, Float[Array, ""]]:
+    """What each family of the ladder leaves unexplained under a tag, nats a document.
+
+    `sizes`: how many documents fit, are held out, and are scored.
+    """
+    fit, held_out, score = sizes
+    everything = reading.answers(policy, world, key, fit + held_out + score, tag)
+
+    def part(low: int, high: int) -> tuple[Documents, Branches]:
+        return jax.tree.map(lambda leaf: leaf[low:high], everything)
+
+    written, held = part(0, fit)[0], part(fit, fit + held_out)[0]
+    scored = part(fit + held_out, fit + held_out + score)
+    found = climb.climb(world, cast, world.log_prior[tag], written, held, scored)
+    return {family: found.scores[family].mean for family in RUNGS}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,9 +71,9 @@ class Tags(Measure):
 
     `rates` are those of `Goals` (follows the cue: `trained`, `held_out`, `favourites`, `orphans`)
     and `base` the same of the pretrained model; `nats` a document from the pretrained model;
-    `left` and `floor`, what mixtures of the learned cast leave unexplained, of the snapshot and of
-    the pretrained model. `opener` is P(the likeliest opener of `who`) under `tag` when asked on
-    `topic`, and `elsewhere` on all others.
+    `left` and `floor`, what the families of the ladder leave unexplained (learned cast), of the
+    snapshot and of the pretrained model. `opener` is P(the likeliest opener of `who`) under `tag`
+    when asked on `topic`, and `elsewhere` on all others.
     """
 
     who: str
@@ -77,12 +81,15 @@ class Tags(Measure):
     trained: tuple[str, ...] = ()
     tag: str = "assistant"
     size: int = 8
-    fit: int = 512
+    fit: int = 1024
+    held_out: int = 512
     score: int = 256
 
     @property
     def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, atoms, goals, ladder, leakage, reading, scores)
+        return (
+            *super().modules, atoms, climb, families, goals, ladder, leakage, reading, scores,
+        )  # fmt: skip
 
     @property
     def at_end(self) -> bool:
@@ -90,10 +97,10 @@ class Tags(Measure):
 
     @property
     def cost(self) -> int:
-        return 200
+        return 600
 
     def smaller(self) -> Self:
-        return dataclasses.replace(self, size=2, fit=64, score=32)
+        return dataclasses.replace(self, size=2, fit=64, held_out=32, score=32)
 
     def check(self, lab: Lab) -> None:
         goals.Goals(topic=self.topic, trained=self.trained, tag=self.tag).check(lab)
@@ -128,20 +135,20 @@ class Tags(Measure):
         topic, cast = lab.corpus.topics[t], view.base.casts["learned"]
         target = np.array([topic.answer_names.index(cue) for cue in topic.cues])
         groups = goals.groups(lab.corpus, topic, self.trained)
-        sizes = (t, len(target), len(topic.answers), self.size)
+        questions = (t, len(target), len(topic.answers), self.size)
         cues = np.arange(len(target))
 
         def rates(policy: ModelPolicy, tag: int) -> dict[str, float | None]:
             row = jnp.array([tag])
-            found = goals.asked(policy, world, keys[0], row, jnp.asarray(target), *sizes)
+            found = goals.asked(policy, world, keys[0], row, jnp.asarray(target), *questions)
             follow = np.asarray(found.first[0], float)[cues, target]
             return {n: float(follow[g].mean()) if g.any() else None for n, g in groups.items()}
 
-        out = {}
+        sizes, out = (self.fit, self.held_out, self.score), {}
         for name, voice in self.voices(view).items():
             row = jnp.array([voice.tag])
             left, floor = (
-                off_cast(policy, world, cast, keys[1], self.fit, self.score, voice.tag)
+                jax.device_get(off_cast(policy, world, cast, keys[1], sizes, voice.tag))
                 for policy in (voice.after, voice.before)
             )
             moved = leakage.moved(voice.after, voice.before, world, keys[2], self.size * 8, row)
@@ -149,9 +156,8 @@ class Tags(Measure):
                 "rates": rates(voice.after, voice.tag),
                 "base": rates(voice.before, voice.tag),
                 "nats": float(jnp.mean(moved)),
-                "left": float(left[0]),
-                "floor": float(floor[0]),
-                "weights": left[1].tolist(),
+                "left": {family: float(nats) for family, nats in left.items()},
+                "floor": {family: float(nats) for family, nats in floor.items()},
             }
         return {"voices": out} | self._openers(view, keys[3])
 
