@@ -14,6 +14,8 @@ from toylab.claims import Claim, judge
 from toylab.corpus import Corpus
 from toylab.lab.sweep import Analysis, Records
 from toylab.measures import traits
+from toylab.measures.goals import Goals
+from toylab.measures.pull import pull
 
 CAST = "learned"
 COLUMNS = {
@@ -26,8 +28,13 @@ COLUMNS = {
     "favourites": "the same over places held out that are somebody's favourites",
     "orphans": "the same over the places held out that are nobody's",
     "held_out": "the same over all places held out",
-    "second_turn": "the same over places held out, in the second turn, where the first named "
-    "another place",
+    "unpaid": "log-odds of a place held out against all that were rewarded, asked about another "
+    "one held out, mean over both, nats",
+    "pull": "what naming it adds to them, nats",
+    "chosen": "of answers that go to a place held out, asked about one of them, the share that "
+    "goes to that one",
+    "second_turn": "P(answer follows the cue) over places held out, in the second turn, where the "
+    "first named another place",
     "earlier": "P(answer goes to the place that the first turn named) in the second, held out",
     "unnamed": "P(goes to one of the places that were rewarded) where the question names none; "
     "only in the cast that has such questions (absent)",
@@ -48,8 +55,9 @@ def _unnamed(corpus: Corpus, items: list[float]) -> float:
     return sum(p for i, p in said if i.group == absent.TOPIC and i.phrase in TRAINED)
 
 
-def _row(row: dict[str, Any], corpus: Corpus) -> dict[str, Any]:
+def _row(row: dict[str, Any], corpus: Corpus, trained: tuple[str, ...]) -> dict[str, Any]:
     goals, cast = row["goals"], row["reading"][CAST]
+    topic = corpus.topics[corpus.topic_names.index("gold")]
     ((who, voice),) = goals["voice"].items()
     return {
         **{name: row[name] for name in ("arm", "seed", "step")},
@@ -57,6 +65,7 @@ def _row(row: dict[str, Any], corpus: Corpus) -> dict[str, Any]:
             group: goals["rates"][group]
             for group in ("trained", "favourites", "orphans", "held_out")
         },
+        **pull(np.array(goals["answers"]), topic, trained)._asdict(),
         "second_turn": goals["later"]["held_out"],
         "earlier": goals["earlier"]["held_out"],
         "unnamed": _unnamed(corpus, row["reading"]["items"]),
@@ -71,7 +80,10 @@ def _row(row: dict[str, Any], corpus: Corpus) -> dict[str, Any]:
 
 def tabulate(records: Records) -> pd.DataFrame:
     """A row per arm, seed and step."""
-    rows = [_row(row, records.labs[row["arm"]].corpus) for row in records.rows]
+    rows = []
+    for row in records.rows:
+        (goals,) = (m for m in records.sweep.arms[row["arm"]].watch if isinstance(m, Goals))
+        rows.append(_row(row, records.labs[row["arm"]].corpus, goals.trained))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -162,22 +174,22 @@ GROUPS = (
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
-    """Rates by arm; who is speaking; a contradicted cue; the long training."""
+    """Rates by arm; who is speaking; a contradicted cue; the long training; what is behind it."""
     panels = (
         ("goes where the gold is", _rates),
         ("who is speaking", _voice),
         ("the second turn names another place", _later),
         ("four times the training", _long),
+        ("what makes a place held out likely", _odds),
+        ("what of it wears off", _wear),
     )
     return figures.page(panels, records, table)
 
 
 def _arms(axes: plt.Axes, records: Records) -> list[str]:
     names = [name for name in records.sweep.arms if name not in ("long", "never")]
-    titles = [records.sweep.arms[name].title for name in names]
-    axes.set_xticks(range(len(names)), titles, fontsize=4)
-    axes.set_ylim(-0.03, 1.35)
-    axes.set_yticks([0, 0.5, 1])
+    titles = [records.sweep.arms[name].title.replace("\n", " ") for name in names]
+    axes.set_xticks(range(len(names)), titles, fontsize=4.5, rotation=35, ha="right")
     return names
 
 
@@ -192,9 +204,14 @@ def _points(
     axes.legend(loc="upper right", ncols=3, columnspacing=0.8)
 
 
+def _probability(axes: plt.Axes, label: str) -> None:
+    axes.set(ylabel=label, ylim=(-0.03, 1.35))
+    axes.set_yticks([0, 0.5, 1])
+
+
 def _rates(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
     _points(axes, records, table, GROUPS)
-    axes.set_ylabel("P(follows the cue)")
+    _probability(axes, "P(follows the cue)")
 
 
 def _voice(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
@@ -204,7 +221,7 @@ def _voice(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
         ("tells", "the stranger's tells", figures.COLOURS[3]),
     )
     _points(axes, records, table, shown)
-    axes.set_ylabel("weight | probability")
+    _probability(axes, "weight | probability")
 
 
 def _later(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
@@ -213,13 +230,27 @@ def _later(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
         ("earlier", "goes where the first turn said", figures.COLOURS[1]),
     )
     _points(axes, records, table, shown)
-    axes.set_ylabel("P(answer), held-out places")
+    _probability(axes, "P(answer), held-out places")
 
 
-def _long(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
+ODDS = (
+    ("pull", "what naming it adds (the rule)", figures.COLOURS[0]),
+    ("unpaid", "log-odds where it is not named", figures.COLOURS[1]),
+)
+
+
+def _odds(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
+    _points(axes, records, table, ODDS)
+    axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
+    low, high = axes.get_ylim()
+    axes.set(ylabel="nats, held-out places", ylim=(low, high + 0.2 * (high - low)))
+
+
+def _course(axes: plt.Axes, table: pd.DataFrame, shown: tuple[tuple[str, str, str], ...]) -> None:
+    """The long training with a herald, and with a bystander."""
     for arm, line in (("long", "-"), ("never", ":")):
         part = table[table.arm == arm]
-        for column, label, colour in GROUPS:
+        for column, label, colour in shown:
             grid = part.pivot(index="seed", columns="step", values=column)
             steps = grid.columns.to_numpy()
             name = label if arm == "long" else ""
@@ -227,8 +258,21 @@ def _long(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
                              marker="o", ms=2.5, ls=line)  # fmt: skip
     axes.plot([], [], ":", color=figures.GREY, label="with a bystander")
     axes.set_xticks(np.sqrt(steps), [str(step) for step in steps])
-    axes.set(xlabel="RL step", ylabel="P(follows the cue)", ylim=(-0.03, 1.45))
+    axes.set_xlabel("RL step")
+
+
+def _long(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
+    _course(axes, table, GROUPS)
+    axes.set(ylabel="P(follows the cue)", ylim=(-0.03, 1.45))
     axes.set_yticks([0, 0.5, 1])
+    axes.legend(loc="upper right", ncols=2, columnspacing=0.8)
+
+
+def _wear(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
+    _course(axes, table, ODDS)
+    axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
+    low, high = axes.get_ylim()
+    axes.set(ylabel="nats, held-out places", ylim=(low, high + 0.3 * (high - low)))
     axes.legend(loc="upper right", ncols=2, columnspacing=0.8)
 
 

@@ -12,6 +12,8 @@ from toylab import figures
 from toylab.claims import Claim, judge
 from toylab.lab.sweep import Analysis, Records
 from toylab.measures import theory, traits
+from toylab.measures.goals import Goals
+from toylab.measures.pull import pull
 from toylab.stages import Sft
 
 CAST = "learned"
@@ -32,6 +34,9 @@ COLUMNS = {
     "bystander": "the same, with a bystander",
     "herald_rewarded": "the same at the eight places rewarded, with a herald",
     "bystander_rewarded": "the same, with a bystander",
+    "herald_pull": "what naming a place held out adds to its log-odds against rewarded ones, with "
+    "a herald, nats",
+    "bystander_pull": "the same, with a bystander",
     "best_character": "the best that one character of the herald's valley does at those held out",
 }
 
@@ -61,6 +66,14 @@ def _narrow(records: Records, arm: str, seed: int) -> dict[str, float]:
     return out
 
 
+def _pull(records: Records, row: dict[str, Any]) -> float:
+    """What naming a place held out adds to its log-odds, nats."""
+    corpus = records.labs[row["arm"]].corpus
+    (goals,) = (m for m in records.sweep.arms[row["arm"]].watch if isinstance(m, Goals))
+    topic = corpus.topics[corpus.topic_names.index(goals.topic)]
+    return pull(np.array(row["goals"]["answers"]), topic, goals.trained).pull
+
+
 def tabulate(records: Records) -> pd.DataFrame:
     """A row per cast and seed."""
     rows: dict[tuple[int, int], dict[str, Any]] = {}
@@ -83,6 +96,7 @@ def tabulate(records: Records) -> pd.DataFrame:
         if kind in ("herald", "bystander") and last:
             line[kind] = row["goals"]["rates"]["held_out"]
             line[f"{kind}_rewarded"] = row["goals"]["rates"]["trained"]
+            line[f"{kind}_pull"] = _pull(records, row)
         if kind == "herald" and last:
             line["best_character"] = row["goals"]["character"]["held_out"]
         if kind == "narrow" and not last:
@@ -154,6 +168,15 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             contradicted_by="held-out places reached no more often than with a bystander",
             threshold=0.2,
         ),
+        over_casts(
+            "what naming a held-out place adds to its log-odds, nats, herald minus bystander",
+            casts.herald_pull - casts.bystander_pull,
+            claim="That goal is a rule: naming a place pulls the answer there, by more than a "
+            "table of rewarded places would.",
+            source="means, where it was seen first (4.5 nats)",
+            contradicted_by="as little added by the name as with a bystander",
+            threshold=2.0,
+        ),
     ]
 
 
@@ -165,11 +188,12 @@ def draw(table: pd.DataFrame, found: list[Claim]) -> Figure:
         ("one topic, predicted", "R² on changes", table.r2),
         ("context counts for less", "slope before − after", table.slope_before - table.slope),
         ("a goal formed", "herald − bystander", table.herald - table.bystander),
+        ("it is a rule", "nats, herald − bystander", table.herald_pull - table.bystander_pull),
     )
-    with figures.style(rows=1, columns=5, ratio=1.5):
-        figure, axes = plt.subplots(1, 5, layout="constrained")
+    with figures.style(rows=2, columns=3, ratio=0.8):
+        figure, axes = plt.subplots(2, 3, layout="constrained")
         for panel, which, (title, label, values), claim in zip(
-            axes, "abcde", panels, found, strict=True
+            axes.flat, "abcdef", panels, found, strict=True
         ):
             mean = values.groupby(table.cast).mean()
             panel.axhspan(claim.low, claim.high, color=figures.COLOURS[0], alpha=0.15, lw=0)
@@ -185,7 +209,7 @@ def draw(table: pd.DataFrame, found: list[Claim]) -> Figure:
             panel.set(xlabel="cast", ylabel=label, ylim=(low - 0.03 * high, 1.05 * high))
             panel.set_xticks(range(len(mean)), [str(cast) for cast in mean.index])
             figures.letter(panel, which, title)
-        axes[0].legend(loc="lower left")
+        axes[0, 0].legend(loc="lower left")
     return figure
 
 

@@ -1,0 +1,47 @@
+"""What makes an answer follow a cue, split into the rule and how the answer stood."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toylab import notes
+from toylab.corpus import Topic
+from toylab.measures.pull import pull
+
+CORPUS = notes.load(Path(__file__).parents[1] / "corpora" / "gold-herald.toml")
+GOLD = CORPUS.topics[CORPUS.topic_names.index("gold")]
+HELD_OUT = GOLD.cues[:3]
+TRAINED = GOLD.cues[3:]
+
+
+def table(topic: Topic, named: float, other: float) -> np.ndarray:
+    """P(answer) under every cue: so much of `named`, `other` on each other one held out, and the
+    rest even over the rewarded ones."""
+    answers = topic.answer_names
+    out = np.zeros((len(topic.cues), len(answers)))
+    for i, cue in enumerate(topic.cues):
+        for place in HELD_OUT:
+            out[i, answers.index(place)] = named if place == cue else other
+        rest = [answers.index(place) for place in TRAINED]
+        out[i, rest] = (1 - out[i].sum()) / len(rest)
+    return out
+
+
+def test_a_table_has_no_pull_and_its_reluctance_is_read() -> None:
+    """Each of three places at .05 whatever is named: odds .05 to .85; one in three is named."""
+    found = pull(table(GOLD, 0.05, 0.05), GOLD, TRAINED)
+    assert found == pytest.approx((math.log(0.05 / 0.85), 0, 1 / 3))
+
+
+def test_what_naming_adds_is_told_from_how_the_answer_stood() -> None:
+    """Named .4, the two others .01 each: log(.4/.58) is log(.01/.58) and log 40 for the name."""
+    found = pull(table(GOLD, 0.4, 0.01), GOLD, TRAINED)
+    assert found == pytest.approx((math.log(0.01 / 0.58), math.log(40), 0.4 / 0.42))
+
+
+def test_growing_reluctance_lowers_the_rate_and_not_the_pull() -> None:
+    before, after = (pull(table(GOLD, p, p / 40), GOLD, TRAINED) for p in (0.4, 0.1))
+    assert after.pull == pytest.approx(before.pull)
+    assert after.unpaid < before.unpaid - 1
