@@ -95,7 +95,10 @@ def _scaled(point: Point, seed: int, kind: str, step: int) -> dict[str, Any]:
         "arm": f"{kind}-{point.name}",
         "seed": seed,
         "step": step,
-        "reading": {"learned": rungs | {"weights": [0.25, 0.75, *[0.0] * 30]}},
+        "reading": {
+            "learned": rungs | {"weights": [0.25, 0.75, *[0.0] * 30]},
+            "outside": 0.01 * gone,
+        },
         "ladder": {"learned": {"F2": 2.0, "F3": 1.9 if step else 1.95}},
     }
 

@@ -32,6 +32,7 @@ COLUMNS = {
     "left": "F2 - its floor then, nats a document",
     "formed": "left / moved",
     "alike": "F2 - its floor at which F0 passes 2 nats a document, on a line between readings",
+    "outside": "mean probability of words that the grammar forbids, after those sixteen",
     "weight": "w* of the first of two authors of documents, in F1",
     "two": "F0 after 80 steps on documents of two authors, nats a document",
     "between": "recombination: F2 - F3 then, less that of the pretrained model, nats a document",
@@ -73,7 +74,7 @@ def tabulate(records: Records) -> pd.DataFrame:
         if kind == "heart":
             line["left" if last else "floor"] = read["F2"]
         if kind == "heart" and last:
-            line["moved"] = read["F0"]
+            line |= {"moved": read["F0"], "outside": row["reading"]["outside"]}
         if kind == "two":
             whole = row["ladder"][CAST]
             drop = whole["F2"] - whole["F3"]

@@ -25,6 +25,7 @@ COLUMNS = {
     "weight": "her w* then, in F1",
     "left": "F2 - its floor after sixteen documents of hers, nats a document",
     "floor": "F2 of the pretrained model",
+    "outside": "mean probability of words that the grammar forbids, after those sixteen",
     "r2": "R2 on changes of untrained items after her answers on one topic (one author)",
     "pairwise": "the same, of the rival that composes traits from pairs of them",
     "saturated": "1 if the fitted topic no longer depends on the rate: the rate is a bound",
@@ -93,6 +94,8 @@ def tabulate(records: Records) -> pd.DataFrame:
             line["excess"] = records.bases[row["arm"], row["seed"]]["excess"]["answers"]
         if kind == "heart":
             line["left" if last else "floor"] = read["F2"]
+        if kind == "heart" and last:
+            line["outside"] = row["reading"]["outside"]
         if kind in ("herald", "bystander") and last:
             line[kind] = row["goals"]["rates"]["held_out"]
             line[f"{kind}_rewarded"] = row["goals"]["rates"]["trained"]
