@@ -82,6 +82,20 @@ def point(
     axes.plot(x, mean, "o", color=colour, ms=3.5, label=label or None)
 
 
+OFF_GRAMMAR = 0.01  # more probability than that on forbidden words: the ladder gives no verdict
+
+
+def strike(axes: Axes, x: float, y: float, outside: float) -> None:
+    """Marks a reading of the ladder that is no verdict, if too much is off the grammar."""
+    if outside > OFF_GRAMMAR:
+        axes.text(x, y, "×", ha="center", fontsize=5)
+
+
+def strike_label(axes: Axes) -> None:
+    """Adds that mark to the legend."""
+    axes.plot([], [], "x", color=DARK, ms=3, label="off grammar, no verdict")
+
+
 BANDS = (
     ("selection", "F0", "F1"),
     ("exaggeration", "F1", "F2"),

@@ -164,7 +164,6 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     ]
 
 
-OUTSIDE = 0.01  # more than that off the grammar, and a ladder gives no verdict
 BLUE, RED, GREEN, PINK = figures.COLOURS[:4]
 SAID = [f"said-{n}" if n else "fresh" for n in DIAL]
 PAID = [f"paid-{n}" for n in REWARDED]
@@ -263,9 +262,8 @@ def _ladders(axes: plt.Axes, table: pd.DataFrame) -> None:
     ends = {arm: at_end(table, arm) for arm in NAMES}
     _bars(axes, {NAMES[arm]: end[_NUMBERS].mean() for arm, end in ends.items()})
     for x, end in enumerate(ends.values()):
-        if end.outside.mean() > OUTSIDE:
-            axes.text(x, end.F0.mean() + 0.2, "×", ha="center", fontsize=5)
-    axes.plot([], [], "x", color=figures.DARK, ms=3, label="off grammar, no verdict")
+        figures.strike(axes, x, end.F0.mean() + 0.2, end.outside.mean())
+    figures.strike_label(axes)
     axes.legend(loc="upper left", ncols=2)
 
 

@@ -180,6 +180,7 @@ def draw(records: Records, table: pd.DataFrame, predicted: pd.DataFrame) -> Figu
             _ladder(panel, table[(table.arm == name) & (table.cast == CAST)], top)
             figures.letter(panel, next(letters), arm.title)
         axes[0, 0].set_ylabel("nats a document")
+        figures.strike_label(axes[0, 0])
         axes[0, 0].legend(loc="upper left")
         _weights(axes[1, 0], records, table)
         figures.letter(axes[1, 0], next(letters), f"weight of {_persona(records)}")
@@ -198,6 +199,7 @@ def _whole(axes: plt.Axes, records: Records) -> None:
     rows = [
         {"arm": "before" if not row["step"] else row["arm"], "order": order}
         | {name: row["ladder"][CAST][name] for name in (*_F, "F3", "F4", "F4 flat")}
+        | {"outside": row["ladder"]["outside"]}
         for order, arm in enumerate(records.sweep.arms)
         for row in records.rows
         if "ladder" in row and row["arm"] == arm
@@ -205,6 +207,8 @@ def _whole(axes: plt.Axes, records: Records) -> None:
     mean = pd.DataFrame(rows).groupby("arm").mean().sort_values("order")
     mean = mean.reindex(["before", *(arm for arm in mean.index if arm != "before")])
     figures.rungs(axes, mean)
+    for x, (height, outside) in enumerate(zip(mean.F0, mean.outside, strict=True)):
+        figures.strike(axes, x, height, outside)
     axes.set(ylabel="nats a document", ylim=(0, 1.45 * float(mean.F0.max())))
     axes.tick_params(axis="x", rotation=45)
     axes.legend(loc="upper left", fontsize=4, ncols=2, columnspacing=0.8)
@@ -229,6 +233,9 @@ def _ladder(axes: plt.Axes, part: pd.DataFrame, top: float) -> None:
     for family, rung in (("F2", "left"), ("F0", "selection")):
         for row in grid[family].to_numpy():
             axes.plot(x, row, color=figures.RUNGS[rung], lw=0.5)
+    outside = part.groupby("step").outside.mean()
+    for at, height in zip(steps[1:], f0[1:], strict=True):
+        figures.strike(axes, np.sqrt(at) - 0.25, min(height, 0.9 * top), outside[at])
     axes.axhline(part.floor_F2.mean(), ls=":", color=figures.DARK, lw=0.8, label="floor of F2")
     axes.set(xlabel="training step", ylim=(0, top), xlim=(0, x[-1]))
     _step_ticks(axes, steps)
