@@ -135,6 +135,15 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             threshold=0.3,
         ),
         judge(
+            claim="It does so whatever its depth: width counts for as much in one layer as in four.",
+            source="none; width and layers together",
+            contradicted_by="an exponent of 0 or less in either",
+            statistic="exponent of (F2 - its floor) in width, 16 to 128, the smaller of that with "
+            "one layer and that with four",
+            values=np.minimum(*(width_exponents(table, deep, "left") for deep in (1, 4))).tolist(),
+            threshold=0.5,
+        ),
+        judge(
             claim="Not only because it moves further: where both have moved as far, more is left "
             "by the wider one.",
             source="none; a control of the claim above",
