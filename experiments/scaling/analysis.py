@@ -135,7 +135,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             threshold=0.3,
         ),
         judge(
-            claim="It does so whatever its depth: width counts for as much in one layer as in four.",
+            claim="It does so at every depth: width counts for as much in one layer as in four.",
             source="none; width and layers together",
             contradicted_by="an exponent of 0 or less in either",
             statistic="exponent of (F2 - its floor) in width, 16 to 128, the smaller of that with "
