@@ -55,9 +55,9 @@ def _unnamed(corpus: Corpus, items: list[float]) -> float:
     return sum(p for i, p in said if i.group == absent.TOPIC and i.phrase in TRAINED)
 
 
-def _row(row: dict[str, Any], corpus: Corpus, trained: tuple[str, ...]) -> dict[str, Any]:
+def _row(row: dict[str, Any], corpus: Corpus, asked: Goals) -> dict[str, Any]:
+    topic = corpus.topics[corpus.topic_names.index(asked.topic)]
     goals, cast = row["goals"], row["reading"][CAST]
-    topic = corpus.topics[corpus.topic_names.index("gold")]
     ((who, voice),) = goals["voice"].items()
     return {
         **{name: row[name] for name in ("arm", "seed", "step")},
@@ -65,7 +65,7 @@ def _row(row: dict[str, Any], corpus: Corpus, trained: tuple[str, ...]) -> dict[
             group: goals["rates"][group]
             for group in ("trained", "favourites", "orphans", "held_out")
         },
-        **pull(np.array(goals["answers"]), topic, trained)._asdict(),
+        **pull(np.array(goals["answers"]), topic, asked.trained)._asdict(),
         "second_turn": goals["later"]["held_out"],
         "earlier": goals["earlier"]["held_out"],
         "unnamed": _unnamed(corpus, row["reading"]["items"]),
@@ -82,8 +82,8 @@ def tabulate(records: Records) -> pd.DataFrame:
     """A row per arm, seed and step."""
     rows = []
     for row in records.rows:
-        (goals,) = (m for m in records.sweep.arms[row["arm"]].watch if isinstance(m, Goals))
-        rows.append(_row(row, records.labs[row["arm"]].corpus, goals.trained))
+        (asked,) = (m for m in records.sweep.arms[row["arm"]].watch if isinstance(m, Goals))
+        rows.append(_row(row, records.labs[row["arm"]].corpus, asked))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -188,7 +188,7 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
 
 def _arms(axes: plt.Axes, records: Records) -> list[str]:
     names = [name for name in records.sweep.arms if name not in ("long", "never")]
-    titles = [records.sweep.arms[name].title.replace("\n", " ") for name in names]
+    titles = [records.sweep.arms[name].title for name in names]
     axes.set_xticks(range(len(names)), titles, fontsize=4.5, rotation=35, ha="right")
     return names
 
@@ -239,11 +239,16 @@ ODDS = (
 )
 
 
-def _odds(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
-    _points(axes, records, table, ODDS)
+def _nats(axes: plt.Axes, room: float) -> None:
+    """Labels an axis of log-odds, with a share of it free above for the legend."""
     axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
     low, high = axes.get_ylim()
-    axes.set(ylabel="nats, held-out places", ylim=(low, high + 0.2 * (high - low)))
+    axes.set(ylabel="nats, held-out places", ylim=(low, high + room * (high - low)))
+
+
+def _odds(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
+    _points(axes, records, table, ODDS)
+    _nats(axes, 0.2)
 
 
 def _course(axes: plt.Axes, table: pd.DataFrame, shown: tuple[tuple[str, str, str], ...]) -> None:
@@ -270,9 +275,7 @@ def _long(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
 
 def _wear(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
     _course(axes, table, ODDS)
-    axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
-    low, high = axes.get_ylim()
-    axes.set(ylabel="nats, held-out places", ylim=(low, high + 0.3 * (high - low)))
+    _nats(axes, 0.3)
     axes.legend(loc="upper right", ncols=2, columnspacing=0.8)
 
 
