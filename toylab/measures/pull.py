@@ -26,14 +26,28 @@ class Pull(NamedTuple):
     chosen: float
 
 
+def log_odds(
+    answers: Float[np.ndarray, "cue answer"], topic: Topic, trained: tuple[str, ...]
+) -> Float[np.ndarray, "cue held_out"]:
+    """Of each answer held out against all rewarded ones together, under every cue, in nats.
+
+    From P(answer) for every cue of a topic, and the cues that were rewarded.
+    """
+    held_out, rewarded = (
+        [topic.answer_names.index(cue) for cue in topic.cues if (cue in trained) == paid]
+        for paid in (False, True)
+    )
+    p = np.maximum(np.asarray(answers, float), 1e-9)
+    return np.log(p[:, held_out]) - np.log(p[:, rewarded].sum(1, keepdims=True))
+
+
 def pull(answers: Float[np.ndarray, "cue answer"], topic: Topic, trained: tuple[str, ...]) -> Pull:
     """From P(answer) for every cue of a topic, and the cues that were rewarded."""
-    held_out = [i for i, cue in enumerate(topic.cues) if cue not in trained]
-    named = [topic.answer_names.index(topic.cues[i]) for i in held_out]
-    rewarded = [topic.answer_names.index(cue) for cue in topic.cues if cue in trained]
-    p = np.maximum(np.asarray(answers, float), 1e-9)[held_out]
-    odds = np.log(p[:, named]) - np.log(p[:, rewarded].sum(1, keepdims=True))
-    own = np.eye(len(held_out), dtype=bool)
+    cues = [i for i, cue in enumerate(topic.cues) if cue not in trained]
+    odds = log_odds(answers, topic, trained)[cues]
+    own = np.eye(len(cues), dtype=bool)
     unpaid = float(odds[~own].mean())
-    share = float(p[:, named][own].sum() / p[:, named].sum())
-    return Pull(unpaid, float(odds[own].mean()) - unpaid, share)
+    p = np.asarray(answers, float)[
+        np.ix_(cues, [topic.answer_names.index(topic.cues[i]) for i in cues])
+    ]
+    return Pull(unpaid, float(odds[own].mean()) - unpaid, float(p[own].sum() / p.sum()))
