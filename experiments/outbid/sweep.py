@@ -59,4 +59,5 @@ SWEEP = Sweep(
     },
     reading=Settings(fit=512, score=256),
     first_seed=5,
+    long=True,
 )

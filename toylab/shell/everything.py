@@ -17,7 +17,7 @@ HELP = """./launch.sh all [FLAGS]
 
 Runs every experiment, those that share a corpus one after the other, and writes the report.
 Flags, like --quick or --seeds=3, are passed on to each. What has been trained is not trained again.
-  --long   also those that ask again of other casts, and of other sizes of model and cast
+  --long   also those that ask again: of other casts, other seeds, other sizes of model and cast
   --plan   says what would be trained and read, and minutes, for each and in all
 """
 
