@@ -85,12 +85,12 @@ def test_the_report_of_no_folder_is_refused(capsys: pytest.CaptureFixture[str]) 
 def test_all_leaves_the_long_ones_out_unless_it_is_told() -> None:
     short, whole = everything.order(long=False), everything.order(long=True)
     assert whole[: len(short)] == short
-    assert {"scaling", "strangers"} == set(whole) - set(short)
+    assert {"outbid", "scaling", "strangers"} == set(whole) - set(short)
     assert all(everything.results.find(name).sweep.long for name in whole[len(short) :])
 
 
 def test_all_begins_with_selection_and_keeps_casts_together() -> None:
-    order = everything.order(long=True)
+    order = everything.order(long=False)
     assert order[0] == "selection"
     corpora = [everything.results.find(name).sweep.corpus for name in order]
     changes = sum(a != b for a, b in itertools.pairwise(corpora))
