@@ -181,12 +181,12 @@ COURSES: tuple[tuple[str, dict[str, str], str, str, str], ...] = (
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
-    """Reach, and what is behind it, in the course of training; the rule of other arms."""
+    """Reach and what is behind it, over training and between the halves; the rule of all arms."""
     panels = (
         ("how often places held out are followed", _reach),
         ("how likely where a rewarded one is named", _leak),
-        ("what naming them adds: the rule", _pull),
-        ("the rule after 200 steps", _others),
+        ("spared minus not, in the same models, at 800", _halves),
+        ("what naming them adds: the rule", _rules),
     )
     return figures.page(panels, records, table)
 
@@ -214,21 +214,42 @@ def _leak(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
     axes.set_ylabel("log-odds of a place held out, nats")
 
 
-def _pull(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
-    _courses(axes, table, "pull")
+HALVES = {
+    "followed": "where it\nis named",
+    "unpaid": "where another\none held out is",
+    "pull": "what naming\nit adds",
+    "leak": "where a\nrewarded one is",
+}
+
+
+def _halves(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
+    nats = table.assign(followed=table.unpaid + table.pull)
+    for x, column in enumerate(HALVES):
+        colour = figures.COLOURS[4 if column == "leak" else 0]
+        figures.point(axes, x, crossed(nats, column), colour)
     axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
-    axes.set_ylabel("added to log-odds, nats")
+    axes.set_xticks(range(len(HALVES)), HALVES.values())
+    axes.set_ylabel("difference of its log-odds, nats")
 
 
-def _others(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
-    names = ("herald", "aside", "bystander", "muon", "still")
-    for x, name in enumerate(names):
-        without = name in ("bystander", "still")
+RULES = {
+    "herald": "herald",
+    "on": "at 800",
+    "bystander": "bystander",
+    "table": "all spared,\nat 800",
+    "aside": "never the\nassistant",
+    "muon": "herald,\nMuon",
+    "still": "bystander,\nMuon",
+}
+
+
+def _rules(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
+    for x, name in enumerate(RULES):
+        without = records.sweep.arms[name].corpus == "gold-bystander"
         colour = figures.GREY if without else figures.COLOURS[0]
         figures.point(axes, x, at_end(table, name, "pull"), colour)
     axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
-    titles = [records.sweep.arms[name].title.replace(", ", ",\n") for name in names]
-    axes.set_xticks(range(len(names)), titles)
+    axes.set_xticks(range(len(RULES)), RULES.values())
     axes.set_ylabel("added to log-odds, nats")
 
 
