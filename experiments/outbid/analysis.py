@@ -84,6 +84,11 @@ def crossed(table: pd.DataFrame, column: str) -> np.ndarray:
     return 2 * (part[column] * sign).groupby(part.seed).mean().to_numpy()
 
 
+def in_nats(table: pd.DataFrame) -> pd.DataFrame:
+    """The same with `followed` as log-odds: what `unpaid` and `pull` add up to."""
+    return table.assign(followed=table.unpaid + table.pull)
+
+
 def course(table: pd.DataFrame, start: str, arms: dict[str, str], column: str) -> pd.DataFrame:
     """A column [seed, step] of training that began as one arm and went on as others.
 
@@ -102,7 +107,6 @@ def claims(table: pd.DataFrame) -> list[Claim]:
     def end(arm: str, column: str) -> np.ndarray:
         return at_end(table, arm, column)
 
-    nats = table.assign(followed=table.unpaid + table.pull)
     return [
         judge(
             claim="Training on, with the optimiser begun anew, wears off the reach.",
@@ -117,7 +121,7 @@ def claims(table: pd.DataFrame) -> list[Claim]:
             source="none",
             contradicted_by="places followed no more for being spared",
             statistic="log-odds of following the cue, 800 steps, places spared minus not, nats",
-            values=crossed(nats, "followed").tolist(),
+            values=crossed(in_nats(table), "followed").tolist(),
             threshold=1.0,
         ),
         judge(
@@ -223,10 +227,8 @@ HALVES = {
 
 
 def _halves(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
-    nats = table.assign(followed=table.unpaid + table.pull)
     for x, column in enumerate(HALVES):
-        colour = figures.COLOURS[4 if column == "leak" else 0]
-        figures.point(axes, x, crossed(nats, column), colour)
+        figures.point(axes, x, crossed(in_nats(table), column), figures.COLOURS[0])
     axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
     axes.set_xticks(range(len(HALVES)), HALVES.values())
     axes.set_ylabel("difference of its log-odds, nats")
