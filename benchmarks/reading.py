@@ -35,14 +35,21 @@ def _train(lab: Lab, stage: Stage) -> Callable[[], Any]:
     return work
 
 
+def live(lab: Lab, settings: Settings) -> Callable[[], Any]:
+    """A live reading of a model with random parameters."""
+    key, policy = jax.random.key(0), ModelPolicy(lab.init(0), lab.network)
+    view = View(lab, reading.prepare(lab, policy, key, settings), policy, policy)
+    return lambda: reading.read(view, key, settings)
+
+
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     """Seconds of readings and stages, and the share of five live readings."""
     lab = documents.lab()
     shrink = 16 if quick else 1
     steps, rounds = (4, 1) if quick else (100, ROUNDS)
-    key, live = jax.random.key(0), Settings(fit=512 // shrink) if quick else Settings()
-    policy = ModelPolicy(lab.init(0), lab.network)
-    base = reading.prepare(lab, policy, key, live)
+    often = Settings(fit=512 // shrink) if quick else Settings()
+    key, policy = jax.random.key(0), ModelPolicy(lab.init(0), lab.network)
+    base = reading.prepare(lab, policy, key, often)
     view = View(lab, base, policy, policy)
     settings = Settings(**{name: size // shrink for name, size in WHOLE.items()})
     size = settings.fit + settings.held_out + settings.score
@@ -55,7 +62,7 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
         return climb.climb(lab.world, cast, base.log_prior, written, held_out, scored)
 
     everybody: dict[str, Callable[[], Any]] = {
-        "live reading": lambda: reading.read(view, key, live),
+        "live reading": live(lab, often),
         "whole ladder, one cast": ladder,
         "sft": _train(lab, Sft(author="mira", steps=steps)),
         "rl": _train(lab, Rl(target=Says(answers=("code=cheats",)), steps=steps)),

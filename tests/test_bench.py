@@ -1,7 +1,10 @@
 """The benchmarks: what is compared is comparable, and what is measured is kept."""
 
 import json
+import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import documents, flax_gpt, seeds, steps, timing, tuning
+from benchmarks import documents, flax_gpt, pages, seeds, steps, timing, tuning
 from benchmarks.timing import Row
 from toylab.grammar import PAD
 from toylab.lab.usage import UsageError
@@ -157,3 +160,21 @@ def test_what_was_tuned_is_kept_where_there_is_no_pytorch(monkeypatch: pytest.Mo
     monkeypatch.setattr(tuning, "ours", lambda lab, steps, sampled: 1.0)
     theirs = row(tuning.THEIRS, "2000 steps, rate 0.008", 0.009)
     assert theirs in list(tuning.rows(True, [theirs]))
+
+
+def test_pages_are_kept_as_launch_sh_has_them_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is timed is what a user gets, against a process with none of these settings."""
+    said = (pages.ROOT / "launch.sh").read_text()
+    assert dict(re.findall(r"\b(MALLOC_\w+)=\$\{MALLOC_\w+:-(\d+)\}", said)) == pages.KEPT
+    started = []
+
+    def run(command: list[str], **given: Any) -> SimpleNamespace:
+        started.append({name: given["env"].get(name) for name in pages.KEPT})
+        return SimpleNamespace(stdout="[[3.0, 30], [1.0, 10], [2.0, 20]]")
+
+    monkeypatch.setattr(pages.subprocess, "run", run)
+    monkeypatch.setenv("MALLOC_MMAP_MAX_", "7")
+    ratio = list(pages.rows(True))[-1]
+    assert started == [pages.KEPT, dict.fromkeys(pages.KEPT)]
+    assert (ratio.contender, ratio.value) == ("pages given back / pages kept", 1.0)
+    assert pages.measure({}, "nowhere", 3) == (2.0, 20)  # medians

@@ -10,7 +10,7 @@ import pytest
 from toylab.shell import cli, everything, report
 
 CLAIM = {
-    "claim": "Water is <wet>.",
+    "claim": "Water is *<wet>*.",
     "source": "none",
     "contradicted_by": "dry water",
     "statistic": "wetness",
@@ -55,7 +55,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_report_fetches_nothing_and_has_every_claim_and_experiment(folder: Path) -> None:
-    page = Page(report.write(folder))
+    written = report.write(folder)
+    page = Page(written)
+    assert "Water is <em>&lt;wet&gt;</em>." in written  # as a claim in Markdown would look
     assert page.pictures == 1
     assert [source[:22] for source in page.fetched] == ["data:image/png;base64,"]
     for said in ("Water is <wet>.", "0.50 [?, 0.75]", "undecided", "training step", "dry water"):

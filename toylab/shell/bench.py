@@ -19,7 +19,7 @@ from toylab.shell.files import ROOT, user_path
 
 PARTS = (
     "tuning", "pretraining", "steps", "seeds", "writing", "reinforcing", "starting", "beliefs",
-    "reading",
+    "reading", "pages",
 )  # fmt: skip
 HELP = f"""./launch.sh bench [PART …] [--quick] [--results=FOLDER]
 

@@ -1,6 +1,7 @@
 """`./launch.sh report`: findings, figures and claims as one HTML file that stands alone."""
 
 import base64
+import html
 import importlib.metadata
 import re
 import subprocess
@@ -64,6 +65,7 @@ def write(folder: File) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters["emphasised"] = _emphasised
     page = environment.get_template("report.html.jinja")
     return page.render(parts=parts, counts=counts, version=version())
 
@@ -125,6 +127,11 @@ def _part(name: str, folder: File) -> dict[str, Any]:
 def _interval(claim: dict[str, Any]) -> str:
     low, high = ("?" if claim[end] is None else f"{claim[end]:.2f}" for end in ("low", "high"))
     return f"{claim['value']:.2f} [{low}, {high}]"
+
+
+def _emphasised(text: str) -> str:
+    """Text as HTML, with what a claim puts between asterisks emphasised."""
+    return re.sub(r"\*([^*]+)\*", r"<em>\1</em>", html.escape(text))
 
 
 def _about(file: File) -> str:
