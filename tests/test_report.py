@@ -3,6 +3,10 @@
 import html.parser
 import itertools
 import json
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -122,3 +126,25 @@ def test_all_goes_on_after_a_failure_and_stops_when_interrupted(
     assert "selection: 1 undecided" in told.out
     assert "not finished: second" in told.err
     assert (folder / "report.html").exists()
+
+
+def test_all_takes_its_experiment_with_it_when_it_is_terminated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, python, finished = (tmp_path / name for name in ("told", "python", "finished"))
+    python.write_text(f"#!/bin/sh\ntouch {told}\nsleep 9 & wait\ntouch {finished}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(everything.sys, "executable", str(python))
+
+    def terminate() -> None:
+        while not told.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=terminate, daemon=True).start()
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stopped:
+        everything._run("selection", [])
+    assert stopped.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert not finished.exists()

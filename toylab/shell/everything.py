@@ -1,10 +1,12 @@
 """`./launch.sh all`: every experiment in turn, then the report."""
 
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path as File
+from typing import Any
 
 from toylab import notes
 from toylab.lab import execute, results
@@ -70,13 +72,25 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(name: str, arguments: Sequence[str]) -> int:
-    """One experiment in a process of its own, which gives back all its memory."""
+    """One experiment in a process of its own, which gives back all its memory.
+
+    Ctrl-C reaches both; whoever terminates this one means the other as well.
+    """
     with subprocess.Popen([sys.executable, "-m", "toylab", name, *arguments]) as process:
-        while True:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:
-                pass  # it was told, too, and is leaving a figure of the seeds finished so far
+
+        def stop(number: int, frame: Any) -> None:
+            process.terminate()
+            sys.exit(128 + number)
+
+        before = signal.signal(signal.SIGTERM, stop)
+        try:
+            while True:
+                try:
+                    return process.wait()
+                except KeyboardInterrupt:
+                    pass  # it was told, too, and is leaving a figure of the seeds finished so far
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _verdicts(folder: File) -> str:
