@@ -18,6 +18,7 @@ from toylab.measures.policy import ModelPolicy
 from toylab.measures.reading import Settings
 from toylab.stages import Lab, Rl, Says, Sft, Stage, begin, segments, train_key
 
+KEY = jax.random.key(0)
 ROUNDS = 5
 READINGS = 5  # how often `selection` reads a stage
 WHOLE = {"fit": 4096, "held_out": 2048, "score": 1024}
@@ -35,11 +36,10 @@ def _train(lab: Lab, stage: Stage) -> Callable[[], Any]:
     return work
 
 
-def live(lab: Lab, settings: Settings) -> Callable[[], Any]:
-    """A live reading of a model with random parameters."""
-    key, policy = jax.random.key(0), ModelPolicy(lab.init(0), lab.network)
-    view = View(lab, reading.prepare(lab, policy, key, settings), policy, policy)
-    return lambda: reading.read(view, key, settings)
+def untrained(lab: Lab, settings: Settings) -> View:
+    """A model with random parameters, as a live reading is given it."""
+    policy = ModelPolicy(lab.init(0), lab.network)
+    return View(lab, reading.prepare(lab, policy, KEY, settings), policy, policy)
 
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
@@ -47,22 +47,21 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     lab = documents.lab()
     shrink = 16 if quick else 1
     steps, rounds = (4, 1) if quick else (100, ROUNDS)
-    often = Settings(fit=512 // shrink) if quick else Settings()
-    key, policy = jax.random.key(0), ModelPolicy(lab.init(0), lab.network)
-    base = reading.prepare(lab, policy, key, often)
-    view = View(lab, base, policy, policy)
+    live = Settings(fit=512 // shrink) if quick else Settings()
+    view = untrained(lab, live)
+    base, policy = view.base, view.policy
     settings = Settings(**{name: size // shrink for name, size in WHOLE.items()})
     size = settings.fit + settings.held_out + settings.score
 
     def ladder() -> Any:
-        everything = reading.answers(policy, lab.world, key, size, view.tag("assistant"))
+        everything = reading.answers(policy, lab.world, KEY, size, view.tag("assistant"))
         (written, _), rest = reading._split(everything, settings.fit)
         (held_out, _), scored = reading._split(rest, settings.held_out)
         cast = base.casts["exact"]
         return climb.climb(lab.world, cast, base.log_prior, written, held_out, scored)
 
     everybody: dict[str, Callable[[], Any]] = {
-        "live reading": live(lab, often),
+        "live reading": lambda: reading.read(view, KEY, live),
         "whole ladder, one cast": ladder,
         "sft": _train(lab, Sft(author="mira", steps=steps)),
         "rl": _train(lab, Rl(target=Says(answers=("code=cheats",)), steps=steps)),
