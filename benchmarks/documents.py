@@ -24,7 +24,7 @@ def lab(width: int = 64, layers: int = 2) -> Lab:
 
 
 class Batches(NamedTuple):
-    """Tokens and the tokens after them [N, B, L]; a target of -1 is padding."""
+    """Tokens but the last, and the tokens after them [N, B, L - 1]; a target of -1 is padding."""
 
     tokens: np.ndarray
     targets: np.ndarray
@@ -34,8 +34,8 @@ class Batches(NamedTuple):
 def _draw(world: World, key: jax.Array, first: int, batch: int, count: int) -> tuple:
     def one(step: jax.Array) -> tuple[jax.Array, jax.Array]:
         drawn = worlds.sample(world, jax.random.fold_in(key, step), batch)
-        following = jnp.where(drawn.role != PAD, drawn.tokens, -1)[:, 1:]
-        return drawn.tokens, jnp.pad(following, ((0, 0), (0, 1)), constant_values=-1)
+        following = jnp.where(drawn.role != PAD, drawn.tokens, -1)
+        return drawn.tokens[:, :-1], following[:, 1:]
 
     return jax.lax.map(one, first + jnp.arange(count))
 

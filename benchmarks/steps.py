@@ -1,7 +1,8 @@
 """Training tokens a second at three sizes, and what share of the machine's products that is.
 
 A step of toylab includes drawing its documents and Muon; the others are handed theirs, and update
-with AdamW.
+with AdamW. They are handed all words but the last, which nothing follows; toylab's own passes take
+it along, so its share of the machine's speed is that of the products that are needed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -119,7 +120,7 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
         yield from timing.rows("steps", setting, "training speed", "tokens/s", speed)
         yield from timing.ratios("steps", setting, "time a step", taken, "toylab")
         machine = np.asarray([2 * side**3 * times / s for s in whole])
-        spent = products(lab.model, lab.network.vocabulary, lab.network.length) * count
+        spent = products(lab.model, lab.network.vocabulary, lab.network.length - 1) * count
         share = {name: list(spent / np.asarray(s) / machine) for name, s in taken.items()}
         yield from timing.rows(
             "steps", setting, f"matrix products of {side} x {side}", "GFLOP/s",
