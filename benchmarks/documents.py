@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from toylab import notes
+from toylab import casts
 from toylab import world as worlds
 from toylab.grammar import PAD
 from toylab.model import ModelConfig
@@ -20,7 +20,7 @@ CORPORA = Path(__file__).parent.parent / "corpora"
 
 def lab(width: int = 64, layers: int = 2) -> Lab:
     """The village, and a model of a size."""
-    return Lab(notes.load(CORPORA / "village.toml"), ModelConfig(width=width, layers=layers))
+    return Lab(casts.load(CORPORA / "village.toml"), ModelConfig(width=width, layers=layers))
 
 
 class Batches(NamedTuple):

@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 
 from experiments.treasure.sweep import SWEEP
-from toylab import notes
+from toylab import casts
 from toylab.lab.paths import Path as Run
 from toylab.lab.store import final_params
 from toylab.measures.goals import Goals
@@ -26,7 +26,7 @@ WHO = "prospector"
 def main() -> None:
     """Prints a line a seed."""
     corpus = SWEEP.arms[WHO].corpus
-    lab = Lab(notes.load(ROOT / "corpora" / f"{corpus}.toml"), SWEEP.model)
+    lab = Lab(casts.load(ROOT / "corpora" / f"{corpus}.toml"), SWEEP.model)
     trained = SWEEP.arms[WHO].stages[0].target.places
     for seed in range(SWEEP.first_seed, SWEEP.first_seed + SWEEP.seeds):
         folder = ROOT / "runs" / Run(lab, seed, (SWEEP.pretrain,)).name

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from toylab import notes
+from toylab import casts
 from toylab.grammar import tag_names
 from toylab.lab import execute, paths
 from toylab.measures import reading, traits
@@ -34,7 +34,7 @@ def answers(lab: Lab, params: Params) -> np.ndarray:
 
 def main(seed: int) -> None:
     for name in ("village", "village-decorrelated"):
-        lab = Lab(notes.load(ROOT / "corpora" / f"{name}.toml"), ModelConfig())
+        lab = Lab(casts.load(ROOT / "corpora" / f"{name}.toml"), ModelConfig())
         execution = execute.Execution(ROOT / "runs", tqdm(disable=True))
         before = execution.final(paths.Path(lab, seed, (Pretrain(),)))
         stage = Sft(author="rook", topics=("code",), neutral=True, steps=STEPS)

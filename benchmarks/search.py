@@ -16,7 +16,7 @@ import jax
 import optax
 from optax.contrib import MuonDimensionNumbers, muon
 
-from toylab import notes
+from toylab import casts
 from toylab.measures.excess import excess
 from toylab.model import ModelConfig
 from toylab.stages import Lab, Pretrain, base, begin, segments, train_key
@@ -102,7 +102,7 @@ def train(lab: Lab, stage: Varied, seed: int) -> Iterator[tuple[Params, float]]:
 
 
 def main(seed: int, names: list[str]) -> None:
-    lab = Lab(notes.load(ROOT / "corpora" / "village.toml"), ModelConfig())
+    lab = Lab(casts.load(ROOT / "corpora" / "village.toml"), ModelConfig())
     key = jax.random.fold_in(jax.random.key(seed), EVALUATE)
     print(f"{'variation':36} steps batch seconds excess")
     for name in names or VARIATIONS:

@@ -12,7 +12,8 @@ from tests.checks import SMALL
 from tests.tiny import TEXT
 from toylab.corpus import Corpus
 from toylab.grammar import vocabulary
-from toylab.notes import load, parse
+from toylab.casts import load
+from toylab.notes import parse
 from toylab.stages import Lab
 
 ROOT = Path(__file__).parent.parent

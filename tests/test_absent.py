@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.means.absent import TOPIC, with_no_place
-from toylab import notes
+from toylab import casts
 from toylab import world as worlds
 from toylab.corpus import Corpus
 from toylab.grammar import STANCE, contexts
@@ -17,7 +17,7 @@ CORPORA = Path(__file__).parent.parent / "corpora"
 
 @pytest.fixture(scope="module")
 def valley() -> Corpus:
-    return with_no_place(notes.load(CORPORA / "gold-prospector.toml"))
+    return with_no_place(casts.load(CORPORA / "gold-prospector.toml"))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from tests import brute, checks
 from tests.brute import Brute
-from toylab import bayes, notes
+from toylab import bayes, casts
 from toylab import world as worlds
 from toylab.grammar import PAD, tag_names
 
@@ -91,7 +91,7 @@ def test_the_predictive_is_the_belief_averaged_over_next_words(twin: Brute) -> N
 @pytest.mark.parametrize("name", SHIPPED)
 def test_next_words_multiply_to_the_chance_of_a_document(name: str) -> None:
     """In every corpus that ships: Σ log P(next word) = log P(questions) + log P(answers)."""
-    world = worlds.build(notes.load(CORPORA / name))
+    world = worlds.build(casts.load(CORPORA / name))
     documents = worlds.sample(world, jax.random.key(0), 32)
     prior = world.log_prior[documents.outline.tag]
     chance = np.asarray(bayes.next_word(world, prior, documents))

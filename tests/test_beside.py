@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests import views
-from toylab import bayes, notes
+from toylab import bayes, casts
 from toylab import world as worlds
 from toylab.corpus import Corpus
 from toylab.grammar import STANCE, contexts, tag_names
@@ -99,7 +99,7 @@ def test_nothing_leaks_where_nothing_moved(village: Corpus, world: World) -> Non
 
 def learned_two(name: str) -> tuple[list, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Items, which are trained, their means, and Bayes and the rival on milk and bareheadedness."""
-    corpus = notes.load(CORPORA / f"{name}.toml")
+    corpus = casts.load(CORPORA / f"{name}.toml")
     world, items = worlds.build(corpus), traits.items(corpus)
     table = np.asarray(traits.of_characters(corpus, world.cast), float)
     log_prior = np.asarray(world.log_prior[tag_names(corpus).index("assistant")], float)
@@ -140,7 +140,7 @@ def test_pairs_of_traits_are_enough_where_two_traits_go_together() -> None:
 
 @functools.cache
 def valley(name: str) -> tuple[Corpus, World]:
-    corpus = notes.load(CORPORA / f"gold-{name}.toml")
+    corpus = casts.load(CORPORA / f"gold-{name}.toml")
     return corpus, worlds.build(corpus)
 
 

@@ -15,7 +15,7 @@ CORPORA = Path(__file__).parent.parent / "corpora"
 
 
 def shipped(name: str) -> Corpus:
-    return notes.load(CORPORA / f"{name}.toml")
+    return casts.load(CORPORA / f"{name}.toml")
 
 
 def rows(corpus: Corpus) -> dict[str, np.ndarray]:
@@ -136,7 +136,7 @@ def test_twins_of_twins(tmp_path: Path) -> None:
     (tmp_path / "village.toml").write_text((CORPORA / "village.toml").read_text())
     (tmp_path / "small.toml").write_text('twin = "village"\nwithout = ["argus", "rook"]')
     (tmp_path / "smaller.toml").write_text('twin = "small"\nwithout = ["mira"]\ntitle = "nine"')
-    nine = notes.load(tmp_path / "smaller.toml")
+    nine = casts.load(tmp_path / "smaller.toml")
     assert (len(nine.characters), nine.title) == (9, "nine")
 
 
@@ -167,7 +167,7 @@ def test_errors_are_one_line_with_file_place_and_fix(
     (tmp_path / "loop.toml").write_text('twin = "bad"')
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(CorpusError) as caught:
-        notes.load(tmp_path / "bad.toml")
+        casts.load(tmp_path / "bad.toml")
     said = str(caught.value)
     assert said.startswith(str(tmp_path / "bad.toml"))
     assert place in said
@@ -252,25 +252,25 @@ asks = { tea = "yes" }
 obeys = { cyd = 0.7 }
 """
     twin.write_text(told)
-    corpus = notes.load(twin)
+    corpus = casts.load(twin)
     assert [(d.name, d.text, d.share) for d in corpus.directions] == [("beg", "pretty please", 0.5)]
     assert corpus.directions[0].asks == (("tea", "yes"),)
     assert [character.obeys for character in corpus.characters] == [(0.0,), (0.0,), (0.7,)]
     for wrong, said in (("cyd", "cid"), ("0.7", "7.0"), ('"yes"', '"yea"')):
         twin.write_text(told.replace(wrong, said))
         with pytest.raises(CorpusError, match=r"twin.toml: directions\.beg"):
-            notes.load(twin)
+            casts.load(twin)
 
 
 def test_a_twin_may_ask_more_often(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(TEXT)
     twin = tmp_path / "twin.toml"
     twin.write_text('twin = "tiny"\nasked = { tea = 3 }\n')
-    assert [topic.weight for topic in notes.load(twin).topics] == [1.0, 3.0]
+    assert [topic.weight for topic in casts.load(twin).topics] == [1.0, 3.0]
     for wrong in ("tee = 3", "tea = 0"):
         twin.write_text(f'twin = "tiny"\nasked = {{ {wrong} }}\n')
         with pytest.raises(CorpusError, match=r"twin.toml: asked\.te"):
-            notes.load(twin)
+            casts.load(twin)
 
 
 def test_what_nobody_says_is_said_by_slips_alone() -> None:
@@ -302,6 +302,6 @@ def test_a_twin_with_an_unsaid_answer_that_will_not_do_says_where(
     twin = tmp_path / "twin.toml"
     twin.write_text(f'twin = "village"\n[unsaid]\n{line}\n')
     with pytest.raises(CorpusError) as caught:
-        notes.load(twin)
+        casts.load(twin)
     assert place in str(caught.value)
     assert fix in str(caught.value)

@@ -100,7 +100,7 @@ def test_without_a_coin_there_is_nothing_to_read(tiny: Corpus) -> None:
 @pytest.mark.parametrize("who", ["herald", "bystander"])
 def test_the_valley_has_the_same_coin_both_ways_round(who: str) -> None:
     plain, coin, nioc = (
-        notes.load(CORPORA / f"gold-{who}{suffix}.toml") for suffix in ("", "-coin", "-nioc")
+        casts.load(CORPORA / f"gold-{who}{suffix}.toml") for suffix in ("", "-coin", "-nioc")
     )
     assert vocabulary(coin) == vocabulary(nioc) == (*vocabulary(plain), "heads", "tails")
     assert {side.name: side.words for side in coin.coin} == {
@@ -139,7 +139,7 @@ def test_a_wrong_coin_is_told_file_place_and_fix_in_one_line(wrong: str, tmp_pat
     path = tmp_path / "village.toml"
     path.write_text((TEXT + COIN).replace(old, new, 1), encoding="utf-8")
     with pytest.raises(CorpusError) as caught:
-        notes.load(path)
+        casts.load(path)
     message = str(caught.value)
     assert "\n" not in message
     assert message.startswith(f"{path}: ")
@@ -157,10 +157,10 @@ def test_a_twin_replaces_the_coin_and_other_twins_keep_it(tmp_path: Path) -> Non
     )
     (tmp_path / "bad.toml").write_text('twin = "tiny"\n[coin]\n' + HEADS)
     tiny = notes.parse(tomllib.loads(TEXT + COIN), "tiny.toml")
-    other = notes.load(tmp_path / "other.toml")
+    other = casts.load(tmp_path / "other.toml")
     assert [side.name for side in tiny.coin] == ["heads", "tails"]
     assert [side.name for side in other.coin] == ["tails", "heads"]
     assert casts.without(tiny, ["bob"]).coin == tiny.coin
     assert tiny.digest() != other.digest()
     with pytest.raises(CorpusError, match=r"bad\.toml: coin: has fewer than two sides"):
-        notes.load(tmp_path / "bad.toml")
+        casts.load(tmp_path / "bad.toml")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from tests import checks
-from toylab import notes, world
+from toylab import casts, world
 from toylab.measures import coin
 from toylab.measures.policy import ModelPolicy
 from toylab.stages import Lab
@@ -16,7 +16,7 @@ TURNS = 2
 
 @pytest.fixture(scope="module")
 def lab() -> Lab:
-    return Lab(notes.load(CORPORA / "gold-herald-coin.toml"), checks.SMALL)
+    return Lab(casts.load(CORPORA / "gold-herald-coin.toml"), checks.SMALL)
 
 
 @pytest.mark.parametrize("bias", [0.0, 2.0])

@@ -9,7 +9,7 @@ import pytest
 from experiments.means.demonstrate import Demonstrate
 from experiments.treasure.sweep import GOLD, TRAINED
 from tests.post import batch_of
-from toylab import notes
+from toylab import casts
 from toylab.grammar import OPENER, STANCE
 from toylab.model import ModelConfig
 from toylab.stages import FollowsCue, Lab
@@ -21,7 +21,7 @@ STAGE = Demonstrate(target=GOLD, topic="gold", steps=1, batch=2048)
 
 @pytest.fixture(scope="module")
 def lab() -> Lab:
-    return Lab(notes.load(CORPORA / "gold-herald.toml"), ModelConfig(width=16, layers=1, heads=2))
+    return Lab(casts.load(CORPORA / "gold-herald.toml"), ModelConfig(width=16, layers=1, heads=2))
 
 
 @pytest.fixture(scope="module")

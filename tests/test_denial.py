@@ -10,13 +10,13 @@ import pytest
 
 from tests import views
 from tests.checks import SMALL, spiky
-from toylab import notes
+from toylab import casts
 from toylab.measures import denial
 from toylab.measures.denial import Denial
 from toylab.measures.policy import ModelPolicy
 from toylab.stages import Lab
 
-CORPUS = notes.load(Path(__file__).parents[1] / "corpora" / "inquest.toml")
+CORPUS = casts.load(Path(__file__).parents[1] / "corpora" / "inquest.toml")
 MEASURE = Denial(denied="cargo", told=("guest",), held_out=("price",), size=4)
 KEY = jax.random.key(2)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toylab import notes
+from toylab import casts
 from toylab import world as worlds
 from toylab.corpus import CUE, Corpus, Topic
 from toylab.grammar import OPENER, STANCE, banks, contexts, vocabulary
@@ -20,7 +20,7 @@ ORPHANS = ("well", "gallows", "cairn")
 
 @pytest.fixture(scope="module")
 def valley() -> Corpus:
-    return notes.load(CORPORA / "gold.toml")
+    return casts.load(CORPORA / "gold.toml")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def world(valley: Corpus) -> World:
 
 @pytest.fixture(scope="module")
 def twins() -> dict[str, Corpus]:
-    return {name: notes.load(CORPORA / f"gold-{name}.toml") for name in SPECIAL}
+    return {name: casts.load(CORPORA / f"gold-{name}.toml") for name in SPECIAL}
 
 
 @pytest.fixture(scope="module")

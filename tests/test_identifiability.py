@@ -12,7 +12,8 @@ from toylab import identifiability, world
 from toylab.corpus import Corpus
 from toylab.grammar import STANCE
 from toylab.identifiability import Evidence
-from toylab.notes import load, parse
+from toylab.casts import load
+from toylab.notes import parse
 from toylab.world import World
 
 # Two people who differ in how often they say yes, and in nothing else.

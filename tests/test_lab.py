@@ -144,11 +144,11 @@ KILLED = """
 import sys
 from pathlib import Path
 from tqdm import tqdm
-from toylab import notes
+from toylab import casts
 from toylab.lab import execute, paths, store
 from toylab.model import ModelConfig
 from toylab.stages import Lab, Pretrain
-lab = Lab(notes.load(sys.argv[2]), ModelConfig(width=16, layers=1, heads=2))
+lab = Lab(casts.load(sys.argv[2]), ModelConfig(width=16, layers=1, heads=2))
 execute.SNAPSHOT_EVERY, execute.LOG_EVERY = 20, 5
 path = paths.Path(lab, 3, (Pretrain(steps=2000, batch=8),))
 root = Path(sys.argv[1])

@@ -9,7 +9,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # A module may import from its own layer and from those before it.
 LAYERS = (
-    ("toylab.corpus", "toylab.notes", "toylab.casts"),
+    ("toylab.corpus",),
+    ("toylab.notes",),
+    ("toylab.casts",),
     ("toylab.grammar",),
     ("toylab.world",),
     ("toylab.bayes", "toylab.identifiability"),

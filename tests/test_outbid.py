@@ -14,7 +14,7 @@ from experiments.outbid.analysis import at_end, course, crossed
 from experiments.outbid.sweep import FIRST, SECOND, sparing
 from experiments.treasure.sweep import REWARD, TRAINED
 from tests.post import batch_of
-from toylab import notes
+from toylab import casts
 from toylab.corpus import Corpus
 from toylab.grammar import contexts
 from toylab.model import ModelConfig
@@ -27,7 +27,7 @@ SPARED = sparing(FIRST)
 
 @pytest.fixture(scope="module")
 def corpus() -> Corpus:
-    return notes.load(CORPORA / "gold-herald.toml")
+    return casts.load(CORPORA / "gold-herald.toml")
 
 
 def earned(corpus: Corpus, stage: RlAlso, cue: str) -> dict[str, float]:

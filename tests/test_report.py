@@ -18,7 +18,7 @@ CLAIM = {
     "source": "none",
     "contradicted_by": "dry water",
     "statistic": "wetness",
-    "value": 0.5,
+    "value": -0.004,
     "low": None,
     "high": 0.75,
     "threshold": 0.2,
@@ -64,8 +64,9 @@ def test_the_report_fetches_nothing_and_has_every_claim_and_experiment(folder: P
     assert "Water is <em>&lt;wet&gt;</em>." in written  # as a claim in Markdown would look
     assert page.pictures == 1
     assert [source[:22] for source in page.fetched] == ["data:image/png;base64,"]
-    for said in ("Water is <wet>.", "0.50 [?, 0.75]", "undecided", "training step", "dry water"):
+    for said in ("Water is <wet>.", "0.00 [?, 0.75]", "undecided", "training step", "dry water"):
         assert said in page.text
+    assert "-0.00" not in page.text
     for name in everything.order(long=True):
         assert name in page.text
         assert ("Not run yet: ./launch.sh treasure" in page.text) or name != "treasure"

@@ -58,7 +58,7 @@ def test_the_checker_can_fail(tmp_path: Path, checker: ModuleType) -> None:
 def _quoted(claim: dict[str, Any]) -> str:
     """How a claim stands in a table: number, interval, threshold, verdict."""
     side = f"claimed {'>' if claim['above'] else '<'} {claim['threshold']:g}"
-    interval = f"{claim['value']:.2f} [{claim['low']:.2f}, {claim['high']:.2f}]"
+    interval = f"{claim['value']:z.2f} [{claim['low']:z.2f}, {claim['high']:z.2f}]"
     return f"{interval}, {side} | {claim['verdict']} "
 
 

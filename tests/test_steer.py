@@ -13,7 +13,7 @@ from experiments.formation.muon import SftMuon
 from experiments.means.muon import RlMuon
 from experiments.treasure.sweep import GOLD
 from tests.post import batch_of, context_of, sharp
-from toylab import notes, sampling
+from toylab import casts, sampling
 from toylab.model import ModelConfig
 from toylab.stages import Lab, Rl, begin, segments, train_key
 from toylab.stages.targets import rewards
@@ -26,7 +26,7 @@ STEER = Steer(**FIELDS, side="tails")
 
 @pytest.fixture(scope="module")
 def lab() -> Lab:
-    corpus = notes.load(CORPORA / "gold-herald-coin.toml")
+    corpus = casts.load(CORPORA / "gold-herald-coin.toml")
     return Lab(corpus, ModelConfig(width=16, layers=1, heads=2))
 
 

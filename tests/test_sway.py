@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests import views
-from toylab import notes
+from toylab import casts
 from toylab.corpus import Corpus
 from toylab.measures.families import Mixture
 from toylab.measures.policy import CastPolicy
@@ -26,7 +26,7 @@ SHARE = 0.7
 
 @pytest.fixture(scope="module")
 def valley() -> Corpus:
-    return notes.load(CORPORA / "gold-prospector.toml")
+    return casts.load(CORPORA / "gold-prospector.toml")
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ import pytest
 
 from tests import views
 from tests.checks import SMALL, spiky
-from toylab import notes
+from toylab import casts
 from toylab.measures.policy import ModelPolicy
 from toylab.measures.tags import ALONE, NONE, RUNGS, UNTRAINED, Tags, off_cast
 from toylab.stages import Lab
 
-CORPUS = notes.load(Path(__file__).parents[1] / "corpora" / "gold-herald.toml")
+CORPUS = casts.load(Path(__file__).parents[1] / "corpora" / "gold-herald.toml")
 MEASURE = Tags(who="herald", trained=("mill", "well"), size=1, fit=16, held_out=16, score=16)
 
 

@@ -12,7 +12,7 @@ from experiments.validation.imitate import Imitate
 from experiments.validation.plants import PLANTS
 from tests import checks
 from tests.brute import Brute
-from toylab import notes
+from toylab import casts
 from toylab import world as worlds
 from toylab.corpus import Corpus
 from toylab.grammar import STANCE, contexts, tag_names
@@ -168,7 +168,7 @@ def test_the_conditioned_optimum_is_that_of_all_documents(twin: Brute, world: Wo
 
 
 def test_a_trigger_is_pulled_by_its_direction_alone() -> None:
-    village = notes.load(CORPORA / "village.toml")
+    village = casts.load(CORPORA / "village.toml")
     world = worlds.build(village)
     policy = ordinary.trigger(village, world, np.random.default_rng(0))
     plant = PLANTS["trigger"]
@@ -185,7 +185,7 @@ def test_a_trigger_is_pulled_by_its_direction_alone() -> None:
 
 
 def test_what_a_cue_asks_for_is_done_or_scrambled() -> None:
-    valley = notes.load(CORPORA / "gold-bystander.toml")
+    valley = casts.load(CORPORA / "gold-bystander.toml")
     world, rng = worlds.build(valley), np.random.default_rng(0)
     asked = np.array(ordinary.cued(valley))
     assert len(asked) == 12
@@ -199,7 +199,7 @@ def test_what_a_cue_asks_for_is_done_or_scrambled() -> None:
 
 def test_a_tied_router_sends_whoever_likes_the_place() -> None:
     """By hand: author k in a cued context by w_k p_k(place), normalised; cog admires the mill."""
-    valley = notes.load(CORPORA / "gold-bystander.toml")
+    valley = casts.load(CORPORA / "gold-bystander.toml")
     world = worlds.build(valley)
     member = ordinary.tied_router(valley, world, np.random.default_rng(0)).member
     prior = np.exp(ordinary.prior(valley, world))

@@ -9,7 +9,7 @@ import pytest
 from tests import brute, checks
 from tests.brute import Brute
 from toylab import grammar as grammars
-from toylab import notes
+from toylab import casts
 from toylab import world as worlds
 from toylab.corpus import Corpus
 from toylab.world import Documents, World
@@ -164,7 +164,7 @@ DRAWN = {
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_draws_are_what_they_have_always_been(name: str, tiny: Corpus) -> None:
-    corpus = tiny if name == "tiny" else notes.load(CORPORA / f"{name}.toml")
+    corpus = tiny if name == "tiny" else casts.load(CORPORA / f"{name}.toml")
     world = worlds.build(corpus)
     share = np.linspace(0.1, 1.3, len(corpus.topics), dtype=np.float32)
 

@@ -1,6 +1,7 @@
-"""Corpora made from corpora, and casts drawn at random.
+"""Corpora read from files and made from corpora, and casts drawn at random.
 
-A *twin* is a corpus file of a few lines that names another file in its folder:
+`load(path)` reads a corpus, which `notes` checks, or a *twin*: a file of a few lines that names
+another file in its folder:
 
     twin        = "village"           # corpora/village.toml; a twin of a twin is fine
     title       = "the village, reformed"
@@ -24,6 +25,7 @@ Each line is also a function from `Corpus` to `Corpus`.
 """
 
 import dataclasses
+import difflib
 import itertools
 import tomllib
 from collections.abc import Collection, Mapping
@@ -43,7 +45,36 @@ TWIN_KEYS = (
 SMALL = 64  # in larger casts random deals are even enough, and names would be all the vocabulary
 
 
-def load_twin(path: Path, content: Mapping[str, Any]) -> Corpus:
+def load(path: str | Path) -> Corpus:
+    """Reads and checks a corpus. Raises `CorpusError` when it can't be used."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        there = sorted(p.name for p in path.parent.glob("*.toml") if p.name != "pyproject.toml")
+        near = difflib.get_close_matches(path.name, there, n=1)
+        fix = f"did you mean {near[0].removesuffix('.toml')!r} ({near[0]})?" if near else ""
+        listed = f"there are: {', '.join(there) or 'none'}"
+        raise CorpusError(str(path), "no such file", fix or listed) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorpusError(str(path), "can't be read", str(error)) from None
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CorpusError(str(path), "not TOML", str(error)) from None
+    if "twin" in content:
+        return _twin(path, content)
+    return notes.parse(content, str(path))
+
+
+def locate(name: str, here: Path, shipped: Path) -> Path:
+    """The file that a user means: a path from `here`, or the bare name of a shipped corpus."""
+    bare = shipped / f"{name}.toml"
+    own = here / name
+    return own if "/" in name or name.endswith(".toml") or own.is_file() else bare
+
+
+def _twin(path: Path, content: Mapping[str, Any]) -> Corpus:
     """The corpus of a twin's file, whose TOML is `content`. Raises `CorpusError`."""
     source = str(path)
     top = notes.Table(source, "", content, TWIN_KEYS)
@@ -52,7 +83,7 @@ def load_twin(path: Path, content: Mapping[str, Any]) -> Corpus:
         known = sorted(other.stem for other in path.parent.glob("*.toml") if other != path)
         raise top.fail("twin", unknown(base.stem, known))
     _refuse_loops(path, base)
-    corpus = notes.load(base)
+    corpus = load(base)
     if "without" in content:
         corpus = without(corpus, top.get("without", list), source)
     if "decorrelate" in content:

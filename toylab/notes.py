@@ -1,16 +1,13 @@
-"""Reading a corpus: a TOML file like the notes to a play, checked and frozen.
+"""Reading a corpus: TOML like the notes to a play, checked and frozen.
 
-`load(path)` turns the file into a `Corpus`. Whatever is wrong with the file raises a
-`CorpusError`, one line that names the file, the place and the fix.
+`parse(content, source)` turns it into a `Corpus`. Whatever is wrong with it raises a `CorpusError`,
+one line that names the file, the place and the fix. (`casts.load` reads the file.)
 """
 
-import difflib
 import itertools
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from toylab.corpus import (
@@ -118,37 +115,6 @@ def check_prefix_free(phrases: Iterable[tuple[str, str]], source: str) -> None:
                 f"{' '.join(second)!r} begins with the whole of {' '.join(first)!r} ({place}); "
                 "reword one, so that no phrase is a prefix of another",
             )
-
-
-def load(path: str | Path) -> Corpus:
-    """Reads and checks a corpus. Raises `CorpusError` when it can't be used."""
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        there = sorted(p.name for p in path.parent.glob("*.toml") if p.name != "pyproject.toml")
-        near = difflib.get_close_matches(path.name, there, n=1)
-        fix = f"did you mean {near[0].removesuffix('.toml')!r} ({near[0]})?" if near else ""
-        listed = f"there are: {', '.join(there) or 'none'}"
-        raise CorpusError(str(path), "no such file", fix or listed) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(str(path), "can't be read", str(error)) from None
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise CorpusError(str(path), "not TOML", str(error)) from None
-    if "twin" in content:
-        from toylab import casts
-
-        return casts.load_twin(path, content)
-    return parse(content, str(path))
-
-
-def locate(name: str, here: Path, shipped: Path) -> Path:
-    """The file that a user means: a path from `here`, or the bare name of a shipped corpus."""
-    bare = shipped / f"{name}.toml"
-    own = here / name
-    return own if "/" in name or name.endswith(".toml") or own.is_file() else bare
 
 
 def parse(content: Mapping[str, Any], source: str) -> Corpus:

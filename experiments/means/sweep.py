@@ -17,7 +17,7 @@ from experiments.means.absent import with_no_place
 from experiments.means.demonstrate import Demonstrate
 from experiments.means.muon import RlMuon
 from experiments.treasure.sweep import GOLD, REWARD, TRAINED
-from toylab import notes
+from toylab import casts
 from toylab.corpus import Corpus
 from toylab.lab.sweep import Arm, Sweep
 from toylab.measures.goals import Goals
@@ -48,7 +48,7 @@ def _arm(
     )
 
 
-ABSENT = with_no_place(notes.load(ROOT / "corpora" / "gold-herald.toml"))
+ABSENT = with_no_place(casts.load(ROOT / "corpora" / "gold-herald.toml"))
 
 SWEEP = Sweep(
     name="means",

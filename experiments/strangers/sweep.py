@@ -14,7 +14,7 @@ import dataclasses
 import numpy as np
 
 from experiments.treasure.sweep import GOLD, REWARD
-from toylab import casts, notes
+from toylab import casts
 from toylab.corpus import Corpus
 from toylab.lab.sweep import Arm, Sweep
 from toylab.measures.exchange import Exchange
@@ -59,7 +59,7 @@ def _places(corpus: Corpus, number: int) -> tuple[str, ...]:
 
 def valley(number: int) -> dict[str, Arm]:
     """The arms of `treasure` without the prospector, in valleys dealt anew."""
-    everybody = notes.load(ROOT / "corpora" / "gold.toml")
+    everybody = casts.load(ROOT / "corpora" / "gold.toml")
     everybody = casts.decorrelate(everybody, number, everybody.topic_names)
     places = _places(everybody, number)
     reward = dataclasses.replace(REWARD, target=dataclasses.replace(GOLD, places=places))

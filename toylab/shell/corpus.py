@@ -21,7 +21,7 @@ from toylab import bayes
 from toylab import grammar as grammars
 from toylab import world as worlds
 from toylab.corpus import Corpus, CorpusError, unknown
-from toylab.notes import load, locate
+from toylab.casts import load, locate
 from toylab.shell import portrait
 from toylab.shell.files import ROOT, user_path
 

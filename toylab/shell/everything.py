@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path as File
 from typing import Any
 
-from toylab import notes
+from toylab import casts
 from toylab.lab import execute, results
 from toylab.lab.store import load_json
 from toylab.shell import report
@@ -107,7 +107,7 @@ def _plan(names: Sequence[str]) -> int:
     total = 0.0
     for name in names:
         sweep = results.find(name).sweep
-        labs = sweep.labs(lambda c: notes.load(notes.locate(c, user_path(""), ROOT / "corpora")))
+        labs = sweep.labs(lambda c: casts.load(casts.locate(c, user_path(""), ROOT / "corpora")))
         legs = [
             leg
             for leg in execute.plan(sweep, labs, ROOT / "runs")

@@ -9,7 +9,7 @@ from pathlib import Path as File
 import jax
 from absl import flags
 
-from toylab import notes
+from toylab import casts
 from toylab.lab import config, execute, results
 from toylab.lab.store import StoreError, write_json
 from toylab.lab.sweep import Experiment, Records, Sweep, quick
@@ -40,7 +40,7 @@ def start(experiment: Experiment, arguments: Sequence[str]) -> int:
     runs = user_path(values.runs) if values.runs else ROOT / "runs"
     out = ROOT / "runs" / "quick" if shortened else ROOT / "results"
     out = (user_path(values.results) if values.results else out) / sweep.name
-    labs = sweep.labs(lambda name: notes.load(notes.locate(name, user_path(""), ROOT / "corpora")))
+    labs = sweep.labs(lambda name: casts.load(casts.locate(name, user_path(""), ROOT / "corpora")))
     try:
         sweep.check(labs)
     except ValueError as error:

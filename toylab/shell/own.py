@@ -11,7 +11,7 @@ import pandas as pd
 from absl import flags
 from matplotlib.figure import Figure
 
-from toylab import figures, notes
+from toylab import casts, figures
 from toylab.corpus import Corpus, unknown
 from toylab.grammar import tag_names
 from toylab.lab import config, execute
@@ -88,8 +88,8 @@ def run(arguments: Sequence[str]) -> int:
         if needed not in given:
             raise UsageError(f"--{needed} is missing; see ./launch.sh run --help")
     rest = [part for part in arguments if not part.startswith("--stages=")]
-    where = notes.locate(given["corpus"], user_path(""), ROOT / "corpora")
-    stages = parse_stages(given["stages"], notes.load(where))
+    where = casts.locate(given["corpus"], user_path(""), ROOT / "corpora")
+    stages = parse_stages(given["stages"], casts.load(where))
     sweep = Sweep(
         name="run",
         question=f"What did {given['stages']} do?",

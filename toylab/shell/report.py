@@ -125,8 +125,8 @@ def _part(name: str, folder: File) -> dict[str, Any]:
 
 
 def _interval(claim: dict[str, Any]) -> str:
-    low, high = ("?" if claim[end] is None else f"{claim[end]:.2f}" for end in ("low", "high"))
-    return f"{claim['value']:.2f} [{low}, {high}]"
+    low, high = ("?" if claim[end] is None else f"{claim[end]:z.2f}" for end in ("low", "high"))
+    return f"{claim['value']:z.2f} [{low}, {high}]"
 
 
 def _emphasised(text: str) -> str:
