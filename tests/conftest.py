@@ -10,9 +10,9 @@ import pytest
 from tests.brute import Brute
 from tests.checks import SMALL
 from tests.tiny import TEXT
+from toylab.casts import load
 from toylab.corpus import Corpus
 from toylab.grammar import vocabulary
-from toylab.casts import load
 from toylab.notes import parse
 from toylab.stages import Lab
 

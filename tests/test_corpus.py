@@ -8,8 +8,8 @@ import pytest
 
 from tests.tiny import COIN, TEXT
 from toylab import world as worlds
-from toylab.corpus import Corpus, CorpusError, thaw
 from toylab.casts import load
+from toylab.corpus import Corpus, CorpusError, thaw
 from toylab.notes import parse
 
 ADA_OPENS = 'opens  = { "now {cue}" = 0.7, "now then" = 0.3 }'

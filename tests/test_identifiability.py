@@ -9,10 +9,10 @@ import pytest
 import scipy.optimize
 
 from toylab import identifiability, world
+from toylab.casts import load
 from toylab.corpus import Corpus
 from toylab.grammar import STANCE
 from toylab.identifiability import Evidence
-from toylab.casts import load
 from toylab.notes import parse
 from toylab.world import World
 

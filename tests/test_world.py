@@ -8,8 +8,8 @@ import pytest
 
 from tests import brute, checks
 from tests.brute import Brute
-from toylab import grammar as grammars
 from toylab import casts
+from toylab import grammar as grammars
 from toylab import world as worlds
 from toylab.corpus import Corpus
 from toylab.world import Documents, World

@@ -20,8 +20,8 @@ from tqdm import tqdm
 from toylab import bayes
 from toylab import grammar as grammars
 from toylab import world as worlds
-from toylab.corpus import Corpus, CorpusError, unknown
 from toylab.casts import load, locate
+from toylab.corpus import Corpus, CorpusError, unknown
 from toylab.shell import portrait
 from toylab.shell.files import ROOT, user_path
 
