@@ -1,8 +1,7 @@
 """Eight seeds of pretraining side by side on one device, against one.
 
-One seed keeps a CPU busy, so there eight take at least eight times as long, and more, for products
-with eight matrices at once are slower than with one; on a GPU, whose kernels one seed is too small
-to fill, they should take little more than one.
+One seed keeps a CPU busy, so there eight should take about eight times as long; on a GPU, whose
+kernels one seed is too small to fill, little more than one.
 """
 
 import functools

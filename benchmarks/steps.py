@@ -2,7 +2,7 @@
 
 A step of toylab includes drawing its documents and Muon; the others are handed theirs, and update
 with AdamW. They are handed all words but the last, which nothing follows; toylab's own passes take
-it along, so its share of the machine's speed is that of the products that are needed.
+it along. Tokens a second counts it for everybody, the share of the machine's speed for nobody.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""A corpus: a whole play, frozen. `toylab.notes` reads one from a TOML file.
+"""A corpus: a whole play, frozen. `toylab.casts` reads one from a TOML file.
 
 The probabilities here are those of the *notes*; slips and the plain phrase are worked in by
 `toylab.world`.
