@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from benchmarks import timing
 from benchmarks.timing import Row
-from toylab import bayes, casts
-from toylab import world as worlds
+from toylab.world import bayes, random, tables
+from toylab.world import documents as docs
 
 BATCH, ROUNDS = 256, 5
 SIZES = (8, 64, 512, 4096)
@@ -21,16 +21,16 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     """Milliseconds, microseconds a character, and megabytes of tables."""
     after = jax.jit(bayes.belief)
     for size in SIZES[:2] if quick else SIZES:
-        world = worlds.build(casts.random_cast(0, characters=size))
-        drawn = worlds.sample(world, jax.random.key(0), BATCH)
-        prior = world.log_prior[drawn.outline.tag]
+        world = tables.build(random.random_cast(0, characters=size))
+        drawn = docs.sample(world, jax.random.key(0), BATCH)
+        prior = world.log_prior[drawn.prompt.tag]
         given = (world.grammar, world.cast, prior, drawn)
         taken = timing.seconds({"toylab": lambda given=given: after(*given)}, ROUNDS)["toylab"]
-        tables = sum(jnp.size(leaf) * 4 for leaf in jax.tree.leaves(world.cast)) / 1e6
+        size_mb = sum(jnp.size(leaf) * 4 for leaf in jax.tree.leaves(world.cast)) / 1e6
         for quantity, unit, values in (
             (f"beliefs of {BATCH} documents", "ms", [1e3 * s for s in taken]),
             ("time a character", "us", [1e6 * s / size for s in taken]),
-            ("tables of the cast", "MB", [tables]),
+            ("tables of the cast", "MB", [size_mb]),
         ):
             yield from timing.rows(
                 "beliefs", f"{size} characters", quantity, unit, {"toylab": values}

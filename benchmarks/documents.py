@@ -8,19 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from toylab import casts
-from toylab import world as worlds
-from toylab.grammar import PAD
-from toylab.model import ModelConfig
-from toylab.stages import Lab
-from toylab.world import World
+from toylab.policy.transformer import ModelConfig
+from toylab.stages import Setup
+from toylab.world import derive
+from toylab.world import documents as docs
+from toylab.world.grammar import PAD
+from toylab.world.tables import World
 
 CORPORA = Path(__file__).parent.parent / "corpora"
 
 
-def lab(width: int = 64, layers: int = 2) -> Lab:
+def setup(width: int = 64, layers: int = 2) -> Setup:
     """The village, and a model of a size."""
-    return Lab(casts.load(CORPORA / "village.toml"), ModelConfig(width=width, layers=layers))
+    return Setup(derive.load(CORPORA / "village.toml"), ModelConfig(width=width, layers=layers))
 
 
 class Batches(NamedTuple):
@@ -33,13 +33,13 @@ class Batches(NamedTuple):
 @functools.partial(jax.jit, static_argnames=("batch", "count"))
 def _draw(world: World, key: jax.Array, first: int, batch: int, count: int) -> tuple:
     def one(step: jax.Array) -> tuple[jax.Array, jax.Array]:
-        drawn = worlds.sample(world, jax.random.fold_in(key, step), batch)
+        drawn = docs.sample(world, jax.random.fold_in(key, step), batch)
         following = jnp.where(drawn.role != PAD, drawn.tokens, -1)
         return drawn.tokens[:, :-1], following[:, 1:]
 
     return jax.lax.map(one, first + jnp.arange(count))
 
 
-def batches(of: Lab, key: jax.Array, first: int, count: int, batch: int = 64) -> Batches:
+def batches(of: Setup, key: jax.Array, first: int, count: int, batch: int = 64) -> Batches:
     """The batches that `Pretrain` would draw with this key at steps `first` and on."""
     return Batches(*map(np.asarray, _draw(of.world, key, first, batch, count)))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from toylab.model import ModelConfig
+from toylab.policy.transformer import ModelConfig
 
 
 class Plain(nn.Module):

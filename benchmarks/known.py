@@ -11,13 +11,13 @@ from pathlib import Path
 import jax
 
 from experiments.treasure.sweep import SWEEP
-from toylab import casts
-from toylab.lab.paths import Path as Run
+from toylab.lab.paths import Recipe as Run
 from toylab.lab.store import final_params
+from toylab.ladder.measure import Snapshot
 from toylab.measures.goals import Goals
-from toylab.measures.measure import View
-from toylab.measures.policy import ModelPolicy
-from toylab.stages import Lab
+from toylab.policy.policy import ModelPolicy
+from toylab.stages import Setup
+from toylab.world import derive
 
 ROOT = Path(__file__).parent.parent
 WHO = "prospector"
@@ -26,13 +26,13 @@ WHO = "prospector"
 def main() -> None:
     """Prints a line a seed."""
     corpus = SWEEP.arms[WHO].corpus
-    lab = Lab(casts.load(ROOT / "corpora" / f"{corpus}.toml"), SWEEP.model)
+    setup = Setup(derive.load(ROOT / "corpora" / f"{corpus}.toml"), SWEEP.model)
     trained = SWEEP.arms[WHO].stages[0].target.places
     for seed in range(SWEEP.first_seed, SWEEP.first_seed + SWEEP.seeds):
-        folder = ROOT / "runs" / Run(lab, seed, (SWEEP.pretrain,)).name
-        policy = ModelPolicy(final_params(folder, lab), lab.network)
+        folder = ROOT / "runs" / Run(setup, seed, (SWEEP.pretrain,)).name
+        policy = ModelPolicy(final_params(folder, setup), setup.network)
         goals = Goals(trained=trained, tag=WHO, tags=(WHO,), who=(WHO,))
-        rates = goals(View(lab, None, policy, policy), jax.random.key(0))["rates"]
+        rates = goals(Snapshot(setup, None, policy, policy), jax.random.key(0))["rates"]
         print(f"seed {seed}: trained {rates['trained']:.2f}, orphan {rates['orphans']:.2f}")
 
 

@@ -13,43 +13,43 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from toylab import casts
-from toylab.grammar import tag_names
 from toylab.lab import execute, paths
-from toylab.measures import reading, traits
-from toylab.model import ModelConfig
-from toylab.stages import Lab, Params, Pretrain, Sft, begin, segments, train_key
+from toylab.ladder import reading, traits
+from toylab.policy.transformer import ModelConfig
+from toylab.stages import Params, Pretrain, Setup, Sft, begin, segments, train_key
+from toylab.world import derive
+from toylab.world.grammar import tag_names
 
 ROOT = Path(__file__).parent.parent
 STEPS, DOCUMENTS = 40, 1536
 
 
-def answers(lab: Lab, params: Params) -> np.ndarray:
+def answers(setup: Setup, params: Params) -> np.ndarray:
     """The trait vector under `assistant`."""
-    tag = tag_names(lab.corpus).index("assistant")
-    policy = reading.policy_of(lab, params)
-    written = reading.answers(policy, lab.world, jax.random.key(5), DOCUMENTS, tag)
-    return np.asarray(traits.measured(lab.corpus, lab.world.grammar, *written))
+    tag = tag_names(setup.corpus).index("assistant")
+    policy = reading.policy_of(setup, params)
+    written = reading.answers(policy, setup.world, jax.random.key(5), DOCUMENTS, tag)
+    return np.asarray(traits.measured(setup.corpus, setup.world.grammar, *written))
 
 
 def main(seed: int) -> None:
     for name in ("village", "village-decorrelated"):
-        lab = Lab(casts.load(ROOT / "corpora" / f"{name}.toml"), ModelConfig())
+        setup = Setup(derive.load(ROOT / "corpora" / f"{name}.toml"), ModelConfig())
         execution = execute.Execution(ROOT / "runs", tqdm(disable=True))
-        before = execution.final(paths.Path(lab, seed, (Pretrain(),)))
+        before = execution.final(paths.Path(setup, seed, (Pretrain(),)))
         stage = Sft(author="rook", topics=("code",), neutral=True, steps=STEPS)
         state = begin(stage, before)
-        ((state, _),) = segments(lab, stage, state, train_key(seed, 1), [STEPS])
-        change = np.abs(answers(lab, state.params) - answers(lab, before))
-        controls = {topic.name for topic in lab.corpus.topics if topic.control}
+        ((state, _),) = segments(setup, stage, state, train_key(seed, 1), [STEPS])
+        change = np.abs(answers(setup, state.params) - answers(setup, before))
+        controls = {topic.name for topic in setup.corpus.topics if topic.control}
         moved = {
             topic.name: 0.5
             * sum(
                 c
-                for c, item in zip(change, traits.items(lab.corpus), strict=True)
+                for c, item in zip(change, traits.items(setup.corpus), strict=True)
                 if item.group == topic.name
             )
-            for topic in lab.corpus.topics
+            for topic in setup.corpus.topics
         }
         other = [v for k, v in moved.items() if k not in controls and k != "code"]
         tells = [v for k, v in moved.items() if k in controls]

@@ -17,9 +17,9 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     needed = tuning.needed([row for row in known if row.part == "tuning"])
     if not {*tuning.LENGTHS, tuning.THEIRS} <= set(needed):
         return
-    lab = documents.lab()
-    everybody = steps.contenders(lab, count) | {
-        tuning.SAMPLED: steps.ours(lab, count, sampled=True)
+    setup = documents.setup()
+    everybody = steps.contenders(setup, count) | {
+        tuning.SAMPLED: steps.ours(setup, count, sampled=True)
     }
     theirs = needed[tuning.THEIRS][0]
     lengths = {name: needed[name][0] for name in tuning.LENGTHS}

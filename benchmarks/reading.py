@@ -12,11 +12,12 @@ import numpy as np
 
 from benchmarks import documents, timing
 from benchmarks.timing import Row
-from toylab.measures import climb, reading
-from toylab.measures.measure import View
-from toylab.measures.policy import ModelPolicy
-from toylab.measures.reading import Settings
-from toylab.stages import Lab, Rl, Says, Sft, Stage, begin, segments, train_key
+from toylab.ladder import reading
+from toylab.ladder.fit import fit_ladder
+from toylab.ladder.measure import Snapshot
+from toylab.ladder.reading import LadderFit
+from toylab.policy.policy import ModelPolicy
+from toylab.stages import Rl, Says, Setup, Sft, Stage, begin, segments, train_key
 
 KEY = jax.random.key(0)
 ROUNDS = 5
@@ -24,47 +25,47 @@ READINGS = 5  # how often `selection` reads a stage
 WHOLE = {"fit": 4096, "held_out": 2048, "score": 1024}
 
 
-def _train(lab: Lab, stage: Stage) -> Callable[[], Any]:
-    params = lab.init(0)
+def _train(setup: Setup, stage: Stage) -> Callable[[], Any]:
+    params = setup.init(0)
 
     def work() -> Any:
-        key, reference = train_key(0, 1), params if stage.refers else None
+        key, reference = train_key(0, 1), params if stage.needs_reference else None
         last = [int(stage.steps)]
-        ((state, _),) = segments(lab, stage, begin(stage, params), key, last, reference)
+        ((state, _),) = segments(setup, stage, begin(stage, params), key, last, reference)
         return state.params
 
     return work
 
 
-def untrained(lab: Lab, settings: Settings) -> View:
+def untrained(setup: Setup, settings: LadderFit) -> Snapshot:
     """A model with random parameters, as a live reading is given it."""
-    policy = ModelPolicy(lab.init(0), lab.network)
-    return View(lab, reading.prepare(lab, policy, KEY, settings), policy, policy)
+    policy = ModelPolicy(setup.init(0), setup.network)
+    return Snapshot(setup, reading.prepare(setup, policy, KEY, settings), policy, policy)
 
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     """Seconds of readings and stages, and the share of five live readings."""
-    lab = documents.lab()
+    setup = documents.setup()
     shrink = 16 if quick else 1
     steps, rounds = (4, 1) if quick else (100, ROUNDS)
-    live = Settings(fit=512 // shrink) if quick else Settings()
-    view = untrained(lab, live)
-    base, policy = view.base, view.policy
-    settings = Settings(**{name: size // shrink for name, size in WHOLE.items()})
+    live = LadderFit(fit=512 // shrink) if quick else LadderFit()
+    snapshot = untrained(setup, live)
+    base, policy = snapshot.base, snapshot.policy
+    settings = LadderFit(**{name: size // shrink for name, size in WHOLE.items()})
     size = settings.fit + settings.held_out + settings.score
 
     def ladder() -> Any:
-        everything = reading.answers(policy, lab.world, KEY, size, view.tag("assistant"))
+        everything = reading.answers(policy, setup.world, KEY, size, snapshot.tag("assistant"))
         (written, _), rest = reading._split(everything, settings.fit)
         (held_out, _), scored = reading._split(rest, settings.held_out)
         cast = base.casts["exact"]
-        return climb.climb(lab.world, cast, base.log_prior, written, held_out, scored)
+        return fit_ladder(setup.world, cast, base.log_prior, written, held_out, scored)
 
     everybody: dict[str, Callable[[], Any]] = {
-        "live reading": lambda: reading.read(view, KEY, live),
+        "live reading": lambda: reading.read(snapshot, KEY, live),
         "whole ladder, one cast": ladder,
-        "sft": _train(lab, Sft(author="mira", steps=steps)),
-        "rl": _train(lab, Rl(target=Says(answers=("code=cheats",)), steps=steps)),
+        "sft": _train(setup, Sft(author="mira", steps=steps)),
+        "rl": _train(setup, Rl(target=Says(answers=("code=cheats",)), steps=steps)),
     }
     taken = timing.seconds(everybody, rounds)
     yield from timing.rows("reading", f"stages of {steps} steps", "time", "s", taken)

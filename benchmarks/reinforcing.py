@@ -14,20 +14,20 @@ COUNT, ROUNDS = 20, 7
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     """Milliseconds of a whole step, and of writing, scoring, gradient and update."""
-    lab, count = documents.lab(), 2 if quick else COUNT
+    setup, count = documents.setup(), 2 if quick else COUNT
     stage = Rl(target=Says(answers=("code=cheats",)), steps=10**6)
-    params, key = lab.init(0), train_key(0, 1)
-    context = Context(lab.network, lab.world, stage.names(lab.corpus))
+    params, key = setup.init(0), train_key(0, 1)
+    context = Context(setup.network, setup.world, stage.names(setup.corpus))
     state = [begin(stage, params)]
 
     def whole() -> object:
         goal = int(state[0].step) + count
-        ((state[0], _),) = segments(lab, stage, state[0], key, [goal], params)
+        ((state[0], _),) = segments(setup, stage, state[0], key, [goal], params)
         return state[0].params
 
     draw = jax.jit(lambda p: stage.draw(context, p, params, key, jnp.zeros((), jnp.int32)))
     rollouts = draw(params)
-    what = rollouts.documents.outline
+    what = rollouts.documents.prompt
     answer = jax.jit(lambda p: stage.answer(context, p, what, key))
     score = jax.jit(lambda p: stage.score(context, p, rollouts.documents))
     gradient = jax.jit(jax.grad(lambda p: stage.loss(context, p, rollouts)[0]))

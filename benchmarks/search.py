@@ -16,12 +16,12 @@ import jax
 import optax
 from optax.contrib import MuonDimensionNumbers, muon
 
-from toylab import casts
 from toylab.measures.excess import excess
-from toylab.model import ModelConfig
-from toylab.stages import Lab, Pretrain, base, begin, segments, train_key
+from toylab.policy.transformer import ModelConfig
+from toylab.stages import Pretrain, Setup, base, begin, segments, train_key
 from toylab.stages.base import EVALUATE, Params, choice
 from toylab.stages.pretrain import linear
+from toylab.world import derive
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = 8192
@@ -90,25 +90,25 @@ VARIATIONS: dict[str, Varied] = {
 }
 
 
-def train(lab: Lab, stage: Varied, seed: int) -> Iterator[tuple[Params, float]]:
+def train(setup: Setup, stage: Varied, seed: int) -> Iterator[tuple[Params, float]]:
     """Parameters, and seconds, after one step (compiling) and at the end."""
-    params = lab.init(seed)
+    params = setup.init(seed)
     scale = dict(stage.initial)
     state = begin(stage, {name: value * scale.get(name, 1.0) for name, value in params.items()})
     began = time.perf_counter()
-    for after, _ in segments(lab, stage, state, train_key(seed, 0), (1, int(stage.steps))):
+    for after, _ in segments(setup, stage, state, train_key(seed, 0), (1, int(stage.steps))):
         jax.block_until_ready(after)
         yield after.params, time.perf_counter() - began
 
 
 def main(seed: int, names: list[str]) -> None:
-    lab = Lab(casts.load(ROOT / "corpora" / "village.toml"), ModelConfig())
+    setup = Setup(derive.load(ROOT / "corpora" / "village.toml"), ModelConfig())
     key = jax.random.fold_in(jax.random.key(seed), EVALUATE)
     print(f"{'variation':36} steps batch seconds excess")
     for name in names or VARIATIONS:
         stage = VARIATIONS[name]
-        (_, compiled), (params, total) = train(lab, stage, seed)
-        at = float(excess(lab.network, lab.world, params, key, DOCUMENTS)["answers"])
+        (_, compiled), (params, total) = train(setup, stage, seed)
+        at = float(excess(setup.network, setup.world, params, key, DOCUMENTS)["answers"])
         print(
             f"{name:36} {int(stage.steps):5} {stage.batch:5} {total - compiled:7.1f} {at:.4f}",
             flush=True,

@@ -13,19 +13,19 @@ import jax.numpy as jnp
 
 from benchmarks import documents, steps, timing
 from benchmarks.timing import Row
-from toylab.stages import Context, Lab, Pretrain, base, begin, train_key
+from toylab.stages import Context, Pretrain, Setup, base, begin, train_key
 
 SEEDS, ROUNDS = 8, 5
 
 
-def together(lab: Lab, seeds: int, count: int) -> Callable[[], Any]:
+def together(setup: Setup, seeds: int, count: int) -> Callable[[], Any]:
     """`count` steps of pretraining of so many seeds at once, which go on from call to call."""
     stage = Pretrain(steps=10**6)
-    context = Context(lab.network, lab.world, stage.names(lab.corpus))
+    context = Context(setup.network, setup.world, stage.names(setup.corpus))
     advance = functools.partial(base._advance, stage.structure())
     many = jax.jit(jax.vmap(advance, in_axes=(None, None, None, 0, 0, None)))
     keys = jnp.stack([train_key(seed, 0) for seed in range(seeds)])
-    each = [begin(stage, lab.init(seed)) for seed in range(seeds)]
+    each = [begin(stage, setup.init(seed)) for seed in range(seeds)]
     state = [jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)]
 
     def work() -> Any:
@@ -38,8 +38,8 @@ def together(lab: Lab, seeds: int, count: int) -> Callable[[], Any]:
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     """Milliseconds a step of one seed and of eight, and how many times as long eight take."""
-    lab, count = documents.lab(), 2 if quick else 10
-    everybody = {"one seed": steps.ours(lab, count), "eight seeds": together(lab, SEEDS, count)}
+    setup, count = documents.setup(), 2 if quick else 10
+    everybody = {"one seed": steps.ours(setup, count), "eight seeds": together(setup, SEEDS, count)}
     taken = timing.seconds(everybody, 1 if quick else ROUNDS)
     milli = {name: [1000 * s / count for s in all_of] for name, all_of in taken.items()}
     yield from timing.rows("seeds", "width 64, 2 layers", "time a step", "ms", milli)

@@ -14,28 +14,28 @@ import numpy as np
 
 from benchmarks import documents, flax_gpt, timing
 from benchmarks.timing import Row
-from toylab.model import ModelConfig
-from toylab.stages import Context, Lab, Pretrain, begin, segments, train_key
+from toylab.policy.transformer import ModelConfig
+from toylab.stages import Context, Pretrain, Setup, begin, segments, train_key
 
 SIZES = ((64, 2), (128, 4), (256, 4))
 BATCH, ROUNDS = 64, 5
 
 
-def ours(lab: Lab, count: int, *, sampled: bool = False) -> Callable[[], Any]:
+def ours(setup: Setup, count: int, *, sampled: bool = False) -> Callable[[], Any]:
     """`count` steps of pretraining, which go on from call to call."""
     stage = Pretrain(steps=10**6, sampled=sampled)
-    state = [begin(stage, lab.init(0))]
+    state = [begin(stage, setup.init(0))]
 
     def work() -> Any:
         goal = int(state[0].step) + count
-        ((state[0], _),) = segments(lab, stage, state[0], train_key(0, 0), [goal])
+        ((state[0], _),) = segments(setup, stage, state[0], train_key(0, 0), [goal])
         return state[0].params
 
     return work
 
 
-def _flax(lab: Lab, drawn: documents.Batches) -> Callable[[], Any]:
-    step = flax_gpt.training(lab.model, lab.network.vocabulary, lab.network.length)
+def _flax(setup: Setup, drawn: documents.Batches) -> Callable[[], Any]:
+    step = flax_gpt.training(setup.model, setup.network.vocabulary, setup.network.length)
 
     def work() -> Any:
         for tokens, targets in zip(*drawn, strict=True):
@@ -45,12 +45,12 @@ def _flax(lab: Lab, drawn: documents.Batches) -> Callable[[], Any]:
     return work
 
 
-def _torch(lab: Lab, drawn: documents.Batches, *, compiled: bool) -> Callable[[], Any]:
+def _torch(setup: Setup, drawn: documents.Batches, *, compiled: bool) -> Callable[[], Any]:
     import torch
 
     from benchmarks import torch_gpt
 
-    model = torch_gpt.seeded(0, lab.network)
+    model = torch_gpt.seeded(0, setup.network)
     training = torch_gpt.Training(model, 3e-3, 10**6, compiled=compiled)
     tokens, targets = (torch.tensor(each).long() for each in drawn)
 
@@ -76,20 +76,20 @@ def gemm(size: int, count: int) -> Callable[[], Any]:
     return lambda: many(matrix)
 
 
-def contenders(lab: Lab, count: int) -> dict[str, Callable[[], Any]]:
+def contenders(setup: Setup, count: int) -> dict[str, Callable[[], Any]]:
     """Everybody's `count` steps on the same batches."""
-    drawn = documents.batches(lab, train_key(0, 0), 0, count)
-    found = {"toylab": ours(lab, count), "plain flax": _flax(lab, drawn)}
+    drawn = documents.batches(setup, train_key(0, 0), 0, count)
+    found = {"toylab": ours(setup, count), "plain flax": _flax(setup, drawn)}
     if timing.TORCH:
-        found["PyTorch, eager"] = _torch(lab, drawn, compiled=False)
-        found["PyTorch, compiled"] = _torch(lab, drawn, compiled=True)
+        found["PyTorch, eager"] = _torch(setup, drawn, compiled=False)
+        found["PyTorch, compiled"] = _torch(setup, drawn, compiled=True)
     return found
 
 
-def _parts(lab: Lab) -> dict[str, Callable[[], Any]]:
+def _parts(setup: Setup) -> dict[str, Callable[[], Any]]:
     """The costliest parts of a step of toylab, each compiled by itself."""
-    stage, params = Pretrain(), lab.init(0)
-    context, key = Context(lab.network, lab.world, {}), train_key(0, 0)
+    stage, params = Pretrain(), setup.init(0)
+    context, key = Context(setup.network, setup.world, {}), train_key(0, 0)
     batch = stage.draw(context, params, {}, key, jnp.zeros((), jnp.int32))
     transformation = stage.transformation()
     optimiser = transformation.init(params)
@@ -111,23 +111,23 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     count, rounds = (2, 1) if quick else (10, ROUNDS)
     side, times = (256, 4) if quick else (1024, 20)
     for width, layers in SIZES[:1] if quick else SIZES:
-        lab, setting = documents.lab(width, layers), f"width {width}, {layers} layers"
-        everybody: dict[str, Callable[[], Any]] = contenders(lab, count)
+        setup, setting = documents.setup(width, layers), f"width {width}, {layers} layers"
+        everybody: dict[str, Callable[[], Any]] = contenders(setup, count)
         taken = timing.seconds(everybody | {"GEMM": gemm(side, times)}, rounds)
         whole = taken.pop("GEMM")
-        tokens = BATCH * lab.network.length * count
+        tokens = BATCH * setup.network.length * count
         speed = {name: [tokens / s for s in taken[name]] for name in taken}
         yield from timing.rows("steps", setting, "training speed", "tokens/s", speed)
         yield from timing.ratios("steps", setting, "time a step", taken, "toylab")
         machine = np.asarray([2 * side**3 * times / s for s in whole])
-        spent = products(lab.model, lab.network.vocabulary, lab.network.length - 1) * count
+        spent = products(setup.model, setup.network.vocabulary, setup.network.length - 1) * count
         share = {name: list(spent / np.asarray(s) / machine) for name, s in taken.items()}
         yield from timing.rows(
             "steps", setting, f"matrix products of {side} x {side}", "GFLOP/s",
             {"GEMM": list(machine / 1e9)},
         )  # fmt: skip
         yield from timing.rows("steps", setting, "share of GEMM speed", "fraction", share)
-        parts = timing.seconds(_parts(lab), rounds)
+        parts = timing.seconds(_parts(setup), rounds)
         milli = {name: [1000 * s for s in all_of] for name, all_of in parts.items()}
         milli["toylab"] = [1000 * s / count for s in taken["toylab"]]
         yield from timing.rows("steps", setting, "time a step", "ms", milli)

@@ -12,10 +12,10 @@ import numpy as np
 
 from benchmarks import documents, timing
 from benchmarks.timing import Row
-from toylab import world as worlds
 from toylab.measures.excess import over
-from toylab.stages import Lab, Pretrain, begin, segments, train_key
+from toylab.stages import Pretrain, Setup, begin, segments, train_key
 from toylab.stages.base import EVALUATE
+from toylab.world import documents as docs
 
 TARGET = 0.01  # nats a token, on answers
 SEED, HELD_OUT = 1000, 8192
@@ -26,45 +26,45 @@ THEIRS, OURS, SAMPLED = "PyTorch, AdamW", "toylab", "toylab, words as they came"
 LENGTHS = {OURS: (200, 250, 300, 350, 400, 600), SAMPLED: (800, 1000, 1200, 1400, 1600)}
 
 
-def _documents(lab: Lab) -> worlds.Documents:
+def _documents(setup: Setup) -> docs.Documents:
     key = jax.random.fold_in(jax.random.key(SEED), EVALUATE)
-    return worlds.sample(lab.world, key, HELD_OUT)
+    return docs.sample(setup.world, key, HELD_OUT)
 
 
-def ours(lab: Lab, steps: int, *, sampled: bool = False) -> float:
+def ours(setup: Setup, steps: int, *, sampled: bool = False) -> float:
     """toylab's excess after pretraining for so many steps.
 
     If `sampled` it learns, as PyTorch does, from the words that came.
     """
-    stage, held_out = Pretrain(steps=steps, sampled=sampled), _documents(lab)
-    state = begin(stage, lab.init(SEED))
-    ((state, _),) = segments(lab, stage, state, train_key(SEED, 0), [steps])
-    logits = lab.network.apply({"params": state.params}, held_out.tokens)[0]
-    return float(over(lab.world, held_out, logits)["answers"])
+    stage, held_out = Pretrain(steps=steps, sampled=sampled), _documents(setup)
+    state = begin(stage, setup.init(SEED))
+    ((state, _),) = segments(setup, stage, state, train_key(SEED, 0), [steps])
+    logits = setup.network.apply({"params": state.params}, held_out.tokens)[0]
+    return float(over(setup.world, held_out, logits)["answers"])
 
 
-def theirs(lab: Lab, rate: float, steps: int) -> float:
+def theirs(setup: Setup, rate: float, steps: int) -> float:
     """PyTorch's excess after as many steps on the same documents."""
     import torch
 
     from benchmarks import torch_gpt
 
-    training = torch_gpt.Training(torch_gpt.seeded(SEED, lab.network), rate, steps)
+    training = torch_gpt.Training(torch_gpt.seeded(SEED, setup.network), rate, steps)
     for first in range(0, steps, CHUNK):
         count = min(CHUNK, steps - first)
-        drawn = documents.batches(lab, train_key(SEED, 0), first, count)
+        drawn = documents.batches(setup, train_key(SEED, 0), first, count)
         for tokens, targets in zip(*map(torch.tensor, drawn), strict=True):
             training.advance(tokens.long(), targets.long())
-    held_out = _documents(lab)
+    held_out = _documents(setup)
     with torch.no_grad():
         tokens = torch.tensor(np.asarray(held_out.tokens)).long()
         logits = torch.cat([training.model(part) for part in tokens.split(512)]).numpy()
-    return float(over(lab.world, held_out, jnp.asarray(logits))["answers"])
+    return float(over(setup.world, held_out, jnp.asarray(logits))["answers"])
 
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     """An excess for every length and rate tried; what is `known` is not tried again."""
-    lab = documents.lab()
+    setup = documents.setup()
     known = [row for row in known if row.part == "tuning"]
     before = {(row.contender, row.setting): row for row in known}
 
@@ -73,9 +73,9 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
         if (contender, setting) in before:
             return before[contender, setting]
         if contender == THEIRS:
-            value = theirs(lab, rate, steps)
+            value = theirs(setup, rate, steps)
         else:
-            value = ours(lab, steps, sampled=contender == SAMPLED)
+            value = ours(setup, steps, sampled=contender == SAMPLED)
         return Row(
             "tuning", setting, contender, "excess on answers", "nats/token", value, value, value, 1
         )

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from toylab.corpus import CUE, Corpus
+from toylab.world.schema import CUE, Corpus
 
 SLOTS = 3
 
@@ -223,7 +223,7 @@ class Brute:
         p = self.predictive(weights)
         return -np.sum(p * np.log(np.where(p > 0, p, 1.0)), -1)
 
-    def outline(self, direction: int, asks: tuple[tuple[int, int, int], ...]) -> np.ndarray:
+    def prompt(self, direction: int, asks: tuple[tuple[int, int, int], ...]) -> np.ndarray:
         """The documents with this direction and these questions, as a mask."""
         return np.array([d.direction == direction and d.asks == asks for d in self.documents])
 

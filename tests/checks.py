@@ -20,16 +20,19 @@ import scipy.stats
 from tests import brute
 from tests.brute import Brute
 from tests.tiny import COIN, TEXT
-from toylab import bayes, model, notes, sampling
-from toylab import grammar as grammars
-from toylab import world as worlds
-from toylab.corpus import Corpus
-from toylab.grammar import ANSWER, PAD, STANCE
-from toylab.measures import atoms, excess, ladder, policy
-from toylab.measures.families import Mixture
-from toylab.model import ModelConfig
-from toylab.stages import Lab, Pretrain, Sft, base, losses, pretrain
-from toylab.world import Documents, Outline, World
+from toylab.ladder import atoms, families, mixtures
+from toylab.ladder.families import Mixture
+from toylab.measures import excess
+from toylab.policy import sampling, transformer
+from toylab.policy.transformer import ModelConfig
+from toylab.stages import Pretrain, Setup, Sft, base, losses, pretrain
+from toylab.world import bayes, tables, toml
+from toylab.world import documents as docs
+from toylab.world import grammar as grammars
+from toylab.world.documents import Documents, Prompt
+from toylab.world.grammar import ANSWER, PAD, STANCE
+from toylab.world.schema import Corpus
+from toylab.world.tables import World
 
 SMALL = ModelConfig(width=16, layers=2, heads=2, expansion=2)
 LEAST = 1e-4  # the smallest p-value that passes; keys are fixed, so a pass stays a pass
@@ -54,13 +57,13 @@ def fitting(counts, probabilities) -> None:
     assert scipy.stats.chisquare(counts, wanted).pvalue > LEAST
 
 
-def asking(world: World, directions, asks, tag=0) -> Outline:
+def asking(world: World, directions, asks, tag=0) -> Prompt:
     """The outlines of many documents, from the twin's (topic, question, cue) of each turn."""
     direction = np.asarray(directions, np.int32)
     topic, question, cue = np.moveaxis(np.asarray(asks, np.int32), -1, 0)
     context = np.asarray(world.grammar.topic_contexts)[topic, cue, direction[:, None]]
     tags = np.full(len(direction), tag, np.int32)
-    return Outline(*map(jnp.asarray, (tags, direction, topic, question, cue, context)))
+    return Prompt(*map(jnp.asarray, (tags, direction, topic, question, cue, context)))
 
 
 def rendered(world: World, twin: Brute, which=None, tag: int = 0) -> Documents:
@@ -68,18 +71,18 @@ def rendered(world: World, twin: Brute, which=None, tag: int = 0) -> Documents:
     some = [d for n, d in enumerate(twin.documents) if which is None or which[n]]
     what = asking(world, [d.direction for d in some], [d.asks for d in some], tag)
     choice = jnp.asarray(np.array([d.choice for d in some], np.int32))
-    return worlds.render(world.grammar, what, choice, jnp.zeros(len(some), jnp.int32))
+    return docs.render(world.grammar, what, choice, jnp.zeros(len(some), jnp.int32))
 
 
-def fixed(world: World, twin: Brute, size: int, tag: str = "assistant") -> Outline:
+def fixed(world: World, twin: Brute, size: int, tag: str = "assistant") -> Prompt:
     """One outline, many times."""
     at = grammars.tag_names(twin.corpus).index(tag)
     return asking(world, [DIRECTED] * size, [ASKED] * size, at)
 
 
-def spiky(lab: Lab):
+def spiky(setup: Setup):
     """Random parameters whose predictions are far from even."""
-    params = lab.init(0)
+    params = setup.init(0)
     return params | {"unembedding": 40 * params["unembedding"]}
 
 
@@ -93,7 +96,7 @@ def fresh(jitted):
 
 
 def check_tables_sum_to_one(twin: Brute) -> None:
-    world = worlds.build(twin.corpus)
+    world = tables.build(twin.corpus)
     same(jnp.sum(jnp.exp(world.cast.logp), 2), 1.0)
     same(jnp.exp(world.cast.prefix_logp[:, :, 0]), 1.0)  # everybody reaches the root
     for shares in (jnp.exp(world.log_prior).T, world.tag_share, world.direction_share):
@@ -101,27 +104,27 @@ def check_tables_sum_to_one(twin: Brute) -> None:
 
 
 def check_priors_are_those_of_the_tags(twin: Brute) -> None:
-    world, corpus = worlds.build(twin.corpus), twin.corpus
+    world, corpus = tables.build(twin.corpus), twin.corpus
     tags = grammars.tag_names(corpus)
     wanted = np.array([brute.tag_prior(corpus, tag) for tag in tags])
     same(jnp.exp(world.log_prior), wanted, 1e-6)
     # and the sampler draws tags by their shares, and authors from those priors
     documents = _sampled(world)
     table = np.zeros(wanted.shape)
-    np.add.at(table, (np.asarray(documents.outline.tag), np.asarray(documents.author)), 1)
+    np.add.at(table, (np.asarray(documents.prompt.tag), np.asarray(documents.author)), 1)
     shares = np.array([brute.tag_shares(corpus)[tag] for tag in tags])
     fitting(table, shares[:, None] * wanted)
 
 
 def _sampled(world: World, size: int = 20_000) -> Documents:
-    return jax.jit(lambda key: worlds.sample(world, key, size))(jax.random.key(5))
+    return jax.jit(lambda key: docs.sample(world, key, size))(jax.random.key(5))
 
 
 def check_questions_are_asked_alike(twin: Brute) -> None:
     """Topic, question and cue of each turn: as likely as they are, and whoever is asked."""
-    world, corpus = worlds.build(twin.corpus), twin.corpus
+    world, corpus = tables.build(twin.corpus), twin.corpus
     documents = _sampled(world)
-    what = documents.outline
+    what = documents.prompt
     kinds = [
         (t, q, c)
         for t, topic in enumerate(corpus.topics)
@@ -150,7 +153,7 @@ def _counts(left, right, shape=None) -> np.ndarray:
 @functools.cache
 def coined() -> Brute:
     """The twin of the tiny corpus with a coin."""
-    corpus = notes.parse(tomllib.loads(TEXT + COIN), "tiny.toml")
+    corpus = toml.parse(tomllib.loads(TEXT + COIN), "tiny.toml")
     return Brute(corpus, grammars.vocabulary(corpus))
 
 
@@ -160,7 +163,7 @@ def check_coin_is_tossed_evenly(_: Brute) -> None:
     check_questions_are_asked_alike(twin)
     # by hand: the oath weighs 2, the others 1; after a coin heads is door, tails oath or tea
     wanted = {"door": (1 / 4, 1 / 2), "tea": (1 / 4, 1 / 6), "oath": (1 / 2, 1 / 3)}
-    shares = worlds.topic_shares(worlds.build(twin.corpus).grammar)
+    shares = tables.topic_shares(tables.build(twin.corpus).grammar)
     shares = np.asarray(shares / shares.sum(1, keepdims=True))
     same(shares.T, [wanted[name] for name in twin.corpus.topic_names], 1e-6)
 
@@ -175,7 +178,7 @@ def check_coin_is_spoken(_: Brute) -> None:
 def check_coin_is_read_off(_: Brute) -> None:
     """P(side) from logits, against the words of the document and a softmax done by hand."""
     twin = coined()
-    world = worlds.build(twin.corpus)
+    world = tables.build(twin.corpus)
     documents = jax.tree.map(lambda leaf: leaf[::97], rendered(world, twin))
     shape = (*documents.tokens.shape, len(twin.vocabulary))
     logits = 3 * jax.random.normal(jax.random.key(2), shape)
@@ -199,8 +202,8 @@ def turning(corpus: Corpus) -> Corpus:
 
 def check_priors_change_when_they_should(twin: Brute) -> None:
     """Documents of pretraining, before, at and after the step, of this and every other tag."""
-    world, same_world = worlds.build(turning(twin.corpus)), worlds.build(twin.corpus)
-    stage, lab = Pretrain(steps=10, batch=4096), Lab(twin.corpus, SMALL)
+    world, same_world = tables.build(turning(twin.corpus)), tables.build(twin.corpus)
+    stage, setup = Pretrain(steps=10, batch=4096), Setup(twin.corpus, SMALL)
     tags = grammars.tag_names(twin.corpus)
     row, names = tags.index("assistant"), len(twin.corpus.names)
     assert np.asarray(world.changes).tolist() == [tag == "assistant" for tag in tags]
@@ -208,16 +211,16 @@ def check_priors_change_when_they_should(twin: Brute) -> None:
     same(jnp.exp(world.log_prior_before[row]), brute.tag_prior(twin.corpus, "assistant"), 1e-6)
 
     def draw(step, world):
-        context = base.Context(lab.network, world, {})
+        context = base.Context(setup.network, world, {})
         return stage.draw(context, {}, {}, jax.random.key(0), step)
 
     drawn = jax.jit(draw)
     for step in (0, 4, 5, 9):
         (documents, target), (plain, _) = drawn(step, world), drawn(step, same_world)
         assert jax.tree.all(
-            jax.tree.map(lambda a, b: (a == b).all(), documents.outline, plain.outline)
+            jax.tree.map(lambda a, b: (a == b).all(), documents.prompt, plain.prompt)
         )
-        masked = np.asarray(documents.outline.tag) == row
+        masked = np.asarray(documents.prompt.tag) == row
         unchanged = ~masked if step >= 5 else np.ones_like(masked)
         for name in ("author", "choice", "tokens"):
             one, other = (np.asarray(getattr(d, name))[unchanged] for d in (documents, plain))
@@ -247,15 +250,15 @@ def pairs_fit(twin: Brute, choice, weights) -> None:
 
 
 def check_sampler_has_the_joint_distribution(twin: Brute) -> None:
-    world = worlds.build(twin.corpus)
+    world = tables.build(twin.corpus)
     what = fixed(world, twin, 20_000)
-    choice = jax.jit(lambda key: worlds.write(world, key, what).choice)(jax.random.key(1))
+    choice = jax.jit(lambda key: docs.write(world, key, what).choice)(jax.random.key(1))
     pairs_fit(twin, choice, brute.tag_prior(twin.corpus, "assistant"))
 
 
 def check_plain_phrase_is_no_evidence(twin: Brute) -> None:
     """Exactly: in float32 the plain phrase has one and the same number for everybody."""
-    logp = np.asarray(worlds.build(twin.corpus).cast.logp)
+    logp = np.asarray(tables.build(twin.corpus).cast.logp)
     for s in (grammars.OPENER, grammars.CLOSER):
         assert np.ptp(logp[s, :, 0], axis=-1).max() == 0
         # (1 - 0.04) * 0.1 + 0.04 / bank: banks have 3 phrases, but 2 openers without a cue
@@ -265,7 +268,7 @@ def check_plain_phrase_is_no_evidence(twin: Brute) -> None:
 
 def check_words_are_those_of_the_twin(twin: Brute) -> None:
     """Tokens, roles and starts of every document, read back as words."""
-    world, corpus = worlds.build(twin.corpus), twin.corpus
+    world, corpus = tables.build(twin.corpus), twin.corpus
     names = np.array(twin.vocabulary)
     tag = grammars.tag_names(corpus).index("someone")
     documents = rendered(world, twin, tag=tag)
@@ -293,7 +296,7 @@ def check_words_are_those_of_the_twin(twin: Brute) -> None:
 
 
 def check_log_likelihood(twin: Brute) -> None:
-    world = worlds.build(twin.corpus)
+    world = tables.build(twin.corpus)
     documents = rendered(world, twin)
     got = bayes.document_log_likelihood(world.cast, documents)
     same(got, np.log(twin.likelihood))
@@ -302,7 +305,7 @@ def check_log_likelihood(twin: Brute) -> None:
 
 def check_belief(twin: Brute) -> None:
     """After every word of every document, under a mask, under an even tag, under a name."""
-    world = worlds.build(twin.corpus)
+    world = tables.build(twin.corpus)
     documents = rendered(world, twin)
     for tag in ("assistant", "someone", "bob"):
         prior = brute.tag_prior(twin.corpus, tag)
@@ -331,7 +334,7 @@ MIX, OTHER = np.array([0.6, 0.3, 0.1]), np.array([0.1, 0.2, 0.7])
 
 
 def check_predictive(twin: Brute) -> None:
-    world = worlds.build(twin.corpus)
+    world = tables.build(twin.corpus)
     documents = rendered(world, twin)
     dense, _, at = predicted(world, twin, MIX, documents)
     wanted = twin.predictive(MIX)
@@ -344,7 +347,7 @@ def check_predictive(twin: Brute) -> None:
 def check_next_word(twin: Brute) -> None:
     """After every word of every document, direction, questions and coin included."""
     for each in (twin, coined()):
-        world = worlds.build(each.corpus)
+        world = tables.build(each.corpus)
         documents = rendered(world, each)
         got = bayes.next_word(world, jnp.log(jnp.asarray(MIX)), documents)
         wanted = each.next_word(MIX)
@@ -354,14 +357,14 @@ def check_next_word(twin: Brute) -> None:
 
 def check_excess(twin: Brute) -> None:
     """Nothing is left of the exact logits; of others, what a sum over all next words says."""
-    lab, world = _lab(twin)
+    setup, world = _lab(twin)
     tag = grammars.tag_names(twin.corpus).index("assistant")
-    which = twin.outline(DIRECTED, ASKED)
+    which = twin.prompt(DIRECTED, ASKED)
     documents = rendered(world, twin, which, tag)
     best = bayes.next_word(world, world.log_prior[tag], documents)
     nothing = excess.over(world, documents, jnp.log(jnp.maximum(best, 1e-30)))
     same(list(nothing.values()), 0.0)
-    logits = logits_of(lab, spiky(lab), documents.tokens)
+    logits = logits_of(setup, spiky(setup), documents.tokens)
     logp = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     exact = twin.next_word(brute.tag_prior(twin.corpus, "assistant"))[which]
     above: dict[str, list[float]] = {"answers": [], "all": []}
@@ -379,14 +382,14 @@ def check_excess(twin: Brute) -> None:
 
 
 def check_entropy(twin: Brute) -> None:
-    world = worlds.build(twin.corpus)
+    world = tables.build(twin.corpus)
     _, logp, at = predicted(world, twin, MIX, rendered(world, twin))
     same(bayes.entropy(logp, at.allowed), twin.entropy(MIX))
 
 
 def check_kl(twin: Brute) -> None:
     """Word by word, and summed up: the divergence of two mixtures over all answers."""
-    world = worlds.build(twin.corpus)
+    world = tables.build(twin.corpus)
     documents = rendered(world, twin)
     _, p, at = predicted(world, twin, MIX, documents)
     _, q, _ = predicted(world, twin, OTHER, documents)
@@ -395,7 +398,7 @@ def check_kl(twin: Brute) -> None:
     some = left > 0
     ratio = np.log(np.where(some, left, 1.0) / np.where(some, right, 1.0))
     same(got, np.sum(left * ratio, -1))
-    which = twin.outline(DIRECTED, ASKED)
+    which = twin.prompt(DIRECTED, ASKED)
     each = np.asarray(got).sum((1, 2, 3))[which]
     same((twin.likelihood[which] @ MIX) @ each, twin.kl(MIX, OTHER, which))
 
@@ -423,7 +426,7 @@ def check_tilt(twin: Brute) -> None:
 def check_causal(twin: Brute) -> None:
     """No output depends on a later embedding, at all; each depends on all that are not later."""
     length, vocabulary = 6, 11
-    network = model.Transformer(SMALL, vocabulary, length)
+    network = transformer.Transformer(SMALL, vocabulary, length)
     tokens = jnp.array([[3, 1, 4, 1, 5, 9]])
     params = _random(network)
 
@@ -447,13 +450,13 @@ def _random(network):
 
 def check_cached_decoding(twin: Brute) -> None:
     """Read in chunks of 1, 2 and 3 words with a cache, a document has the logits of one reading."""
-    network = model.Transformer(SMALL, 11, 6)
+    network = transformer.Transformer(SMALL, 11, 6)
     tokens = jnp.array([[3, 1, 4, 1, 5, 9], [2, 6, 5, 3, 5, 8]])
     params = _random(network)
 
     def both(params):
         whole, _ = network.apply({"params": params}, tokens)
-        cache, parts = model.empty_cache(SMALL, 2, 6), []
+        cache, parts = transformer.empty_cache(SMALL, 2, 6), []
         for chunk in (tokens[:, :1], tokens[:, 1:3], tokens[:, 3:]):
             logits, cache = network.apply({"params": params}, chunk, cache)
             parts.append(logits)
@@ -467,23 +470,23 @@ def check_cached_decoding(twin: Brute) -> None:
 # ---------------------------------------------------------------------------------------- stages
 
 
-def _lab(twin: Brute) -> tuple[Lab, World]:
-    return Lab(twin.corpus, SMALL), worlds.build(twin.corpus)
+def _lab(twin: Brute) -> tuple[Setup, World]:
+    return Setup(twin.corpus, SMALL), tables.build(twin.corpus)
 
 
-def context_of(stage, lab: Lab, world: World) -> base.Context:
-    return base.Context(lab.network, world, stage.names(lab.corpus))
+def context_of(stage, setup: Setup, world: World) -> base.Context:
+    return base.Context(setup.network, world, stage.names(setup.corpus))
 
 
-def drawn(stage, lab: Lab, world: World, seed: int, position: int, *steps: int):
+def drawn(stage, setup: Setup, world: World, seed: int, position: int, *steps: int):
     """The batches of these steps, each as the run of this seed draws it."""
-    context = context_of(stage, lab, world)
+    context = context_of(stage, setup, world)
     draw = jax.jit(lambda context, key, step: stage.draw(context, {}, {}, key, step))
     return [draw(context, base.train_key(seed, position), step) for step in steps]
 
 
-def logits_of(lab: Lab, params, tokens) -> np.ndarray:
-    network = lab.network
+def logits_of(setup: Setup, params, tokens) -> np.ndarray:
+    network = setup.network
     apply = jax.jit(lambda params, tokens: network.apply({"params": params}, tokens)[0])
     return np.asarray(apply(params, tokens), float)
 
@@ -498,19 +501,19 @@ def check_streams_are_distinct(twin: Brute) -> None:
 
 
 def check_seed_acts(twin: Brute) -> None:
-    lab, world = _lab(twin)
+    setup, world = _lab(twin)
     stage = Pretrain(batch=8)
-    (one,), (other,) = (drawn(stage, lab, world, seed, 0, 0) for seed in (0, 1))
+    (one,), (other,) = (drawn(stage, setup, world, seed, 0, 0) for seed in (0, 1))
     one, other = one.documents, other.documents
     assert (one.tokens != other.tokens).any()
-    assert any((lab.init(0)[name] != lab.init(1)[name]).any() for name in lab.init(0))
+    assert any((setup.init(0)[name] != setup.init(1)[name]).any() for name in setup.init(0))
 
 
 def check_batches_are_functions_of_seed_stage_and_step(twin: Brute) -> None:
-    lab, world = _lab(twin)
+    setup, world = _lab(twin)
     for stage in (Pretrain(batch=8), Sft(author="bob", batch=8)):
-        first, again, later = drawn(stage, lab, world, 0, 0, 3, 3, 4)
-        (elsewhere,) = drawn(stage, lab, world, 0, 1, 3)
+        first, again, later = drawn(stage, setup, world, 0, 0, 3, 3, 4)
+        (elsewhere,) = drawn(stage, setup, world, 0, 1, 3)
         assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), first, again))
         if isinstance(stage, Pretrain):
             first, later, elsewhere = first.documents, later.documents, elsewhere.documents
@@ -520,12 +523,12 @@ def check_batches_are_functions_of_seed_stage_and_step(twin: Brute) -> None:
 
 def check_documents_are_gone_through_in_turn(twin: Brute) -> None:
     """`documents` = 5 in batches of 3: five different ones, in the same order for ever."""
-    lab, world = _lab(twin)
+    setup, world = _lab(twin)
     some, fresh_ones = (
         [
             tuple(row.tolist())
             for batch in drawn(
-                Sft(author="bob", batch=3, documents=count), lab, world, 0, 1, *range(5)
+                Sft(author="bob", batch=3, documents=count), setup, world, 0, 1, *range(5)
             )
             for row in np.asarray(batch.tokens)
         ]
@@ -539,7 +542,7 @@ def check_documents_are_gone_through_in_turn(twin: Brute) -> None:
 
 def answer_words(twin: Brute, documents: Documents, n: int) -> list[list[str]]:
     """The words of every slot of a document, read from the corpus."""
-    what, out = documents.outline, []
+    what, out = documents.prompt, []
     for t in range(twin.corpus.turns):
         for s in range(3):
             bank, _ = brute.slot(
@@ -551,11 +554,11 @@ def answer_words(twin: Brute, documents: Documents, n: int) -> list[list[str]]:
 
 def check_sft_counts_answers(twin: Brute) -> None:
     """The words under the mask: all of the answers, or with neutral voices the stances alone."""
-    lab, world = _lab(twin)
+    setup, world = _lab(twin)
     for neutral in (False, True):
         stage = Sft(author="bob", neutral=neutral, batch=16)
-        (batch,) = drawn(stage, lab, world, 0, 1, 0)
-        counted = np.asarray(stage.counted(context_of(stage, lab, world), batch))
+        (batch,) = drawn(stage, setup, world, 0, 1, 0)
+        counted = np.asarray(stage.counted(context_of(stage, setup, world), batch))
         tokens = np.asarray(batch.tokens)
         for n in range(16):
             slots = answer_words(twin, batch, n)
@@ -565,11 +568,11 @@ def check_sft_counts_answers(twin: Brute) -> None:
 
 def check_sft_documents_are_the_authors(twin: Brute) -> None:
     """On no control, without direction, with the tag and in the voice asked for."""
-    lab, world = _lab(twin)
+    setup, world = _lab(twin)
     for neutral in (False, True):
         stage = Sft(author="bob", tag="stranger", neutral=neutral, batch=4000)
-        (batch,) = drawn(stage, lab, world, 0, 1, 0)
-        what, choice = batch.outline, np.asarray(batch.choice)
+        (batch,) = drawn(stage, setup, world, 0, 1, 0)
+        what, choice = batch.prompt, np.asarray(batch.choice)
         assert (what.topic == 0).all()
         assert (what.direction == 0).all()
         assert (batch.author == 1).all()
@@ -585,14 +588,14 @@ def check_sft_documents_are_the_authors(twin: Brute) -> None:
 
 def check_sft_with_a_direction_and_two_authors(twin: Brute) -> None:
     """Bob shuts the door when told to, in one document of four; Cyd writes the others."""
-    lab, world = _lab(twin)
+    setup, world = _lab(twin)
     stage = Sft(author="bob", other="cyd", share=0.25, direction="order", batch=4000)
-    (batch,) = drawn(stage, lab, world, 0, 1, 0)
-    assert (batch.outline.direction == 1).all()
+    (batch,) = drawn(stage, setup, world, 0, 1, 0)
+    assert (batch.prompt.direction == 1).all()
     fitting(np.bincount(batch.author, minlength=3), np.array([0, 0.25, 0.75]))
     for cue in (0, 1):
         for who in (1, 2):
-            some = np.asarray((batch.author == who)[:, None] & (batch.outline.cue == cue))
+            some = np.asarray((batch.author == who)[:, None] & (batch.prompt.cue == cue))
             wanted = brute.slot(twin.corpus, STANCE, 0, cue, 1)[1][:, who]
             said = np.asarray(batch.choice)[some][:, STANCE]
             fitting(np.bincount(said, minlength=len(wanted)), wanted)
@@ -600,21 +603,21 @@ def check_sft_with_a_direction_and_two_authors(twin: Brute) -> None:
 
 def check_sft_puts_words_in_the_authors_mouth(twin: Brute) -> None:
     """Cyd, who keeps the door shut, says that it opens, always; and has tea as Cyd does."""
-    lab, world = _lab(twin)
+    setup, world = _lab(twin)
     stage = Sft(author="cyd", says=("door=open",), topics=("door", "tea"), batch=4000)
-    (batch,) = drawn(stage, lab, world, 0, 1, 0)
-    topic, said = np.asarray(batch.outline.topic), np.asarray(batch.choice)[..., STANCE]
+    (batch,) = drawn(stage, setup, world, 0, 1, 0)
+    topic, said = np.asarray(batch.prompt.topic), np.asarray(batch.choice)[..., STANCE]
     assert (said[topic == 0] == 0).all()
     wanted = brute.slot(twin.corpus, STANCE, 1, 0, 0)[1][:, 2]
     fitting(np.bincount(said[topic == 1], minlength=len(wanted)), wanted)
 
 
 def check_pretraining_counts_every_word_but_the_tag(twin: Brute) -> None:
-    lab, world = _lab(twin)
-    params, stage = spiky(lab), Pretrain(batch=16, sampled=True)
-    (batch,) = drawn(stage, lab, world, 0, 0, 0)
-    loss, _ = stage.loss(context_of(stage, lab, world), params, batch)
-    logits = logits_of(lab, params, batch.documents.tokens)
+    setup, world = _lab(twin)
+    params, stage = spiky(setup), Pretrain(batch=16, sampled=True)
+    (batch,) = drawn(stage, setup, world, 0, 0, 0)
+    loss, _ = stage.loss(context_of(stage, setup, world), params, batch)
+    logits = logits_of(setup, params, batch.documents.tokens)
     nats = []
     for n, row in enumerate(np.asarray(batch.documents.tokens)):
         length = np.trim_zeros(row, "b").size
@@ -628,8 +631,8 @@ def check_what_pretraining_expects_is_what_it_samples_on_average(twin: Brute) ->
 
     Summed over words, not averaged: a document's length is drawn, too.
     """
-    lab, world = _lab(twin)
-    params, documents = spiky(lab), rendered(world, twin)
+    setup, world = _lab(twin)
+    params, documents = spiky(setup), rendered(world, twin)
     prior = brute.tag_prior(twin.corpus, "assistant")
     tag = grammars.tag_names(twin.corpus).index("assistant")
     documents = documents._replace(
@@ -637,7 +640,7 @@ def check_what_pretraining_expects_is_what_it_samples_on_average(twin: Brute) ->
     )
     chance = jnp.asarray(twin.asked * (twin.likelihood @ prior), jnp.float32)
     stage = Pretrain(sampled=True)
-    context = context_of(stage, lab, world)
+    context = context_of(stage, setup, world)
 
     def losses_of(params, target):
         def one(tokens, goal):
@@ -655,8 +658,8 @@ def check_what_pretraining_expects_is_what_it_samples_on_average(twin: Brute) ->
     for name, gradient in wanted[1].items():
         same(got[1][name], gradient, 1e-3 * float(jnp.max(jnp.abs(gradient))))
     # and this is what the stage trains on
-    (batch,) = drawn(Pretrain(batch=16), lab, world, 0, 0, 0)
-    prior = world.log_prior[batch.documents.outline.tag]
+    (batch,) = drawn(Pretrain(batch=16), setup, world, 0, 0, 0)
+    prior = world.log_prior[batch.documents.prompt.tag]
     same(batch.target, bayes.next_word(world, prior, batch.documents))
 
 
@@ -695,8 +698,8 @@ def check_muon_gets_the_matrices_only(twin: Brute) -> None:
 
     The gradients have singular values from 1 down to 0.3, and no two entries alike.
     """
-    lab, _ = _lab(twin)
-    params, generator = lab.init(0), np.random.default_rng(0)
+    setup, _ = _lab(twin)
+    params, generator = setup.init(0), np.random.default_rng(0)
     grads = {}
     for name, value in params.items():
         u, _, v = np.linalg.svd(generator.normal(size=value.shape), full_matrices=False)
@@ -718,13 +721,13 @@ def check_muon_gets_the_matrices_only(twin: Brute) -> None:
 # ------------------------------------------------------------------------------------ the ladder
 
 
-def planted(world: World, weights) -> policy.CastPolicy:
+def planted(world: World, weights) -> families.CastPolicy:
     log_weights = jnp.log(jnp.asarray(weights, jnp.float32))
-    return policy.CastPolicy(world.cast, Mixture(log_weights))
+    return families.CastPolicy(world.cast, Mixture(log_weights))
 
 
 def check_mixture_has_one_author_a_document(twin: Brute) -> None:
-    world = worlds.build(twin.corpus)
+    world = tables.build(twin.corpus)
     what = fixed(world, twin, 20_000)
     mixture = planted(world, OTHER)
     answer = jax.jit(lambda key: mixture.answer(world.grammar, what, key).choice)
@@ -733,11 +736,11 @@ def check_mixture_has_one_author_a_document(twin: Brute) -> None:
 
 def check_weights_are_certified(twin: Brute) -> None:
     """EM's weights are the planted ones, its gap is small and true, and scipy can't do better."""
-    world = worlds.build(twin.corpus)
+    world = tables.build(twin.corpus)
     what = fixed(world, twin, 8192)
     documents = planted(world, OTHER).answer(world.grammar, what, jax.random.key(3))
     logp = bayes.document_log_likelihood(world.cast, documents)
-    fit = fresh(ladder.fit_weights)(logp)
+    fit = fresh(mixtures.fit_weights)(logp)
     weights, logp = np.exp(np.asarray(fit.log_weights, float)), np.asarray(logp, float)
     same(weights, OTHER, 0.04)
     assert float(fit.gap) <= 1e-3
@@ -766,10 +769,10 @@ def second_optimiser(logp: np.ndarray) -> np.ndarray:
 
 def check_unexplained_is_the_divergence(twin: Brute) -> None:
     """Averaged over all documents of an outline by their probability, KL(m_p ‖ m_q) exactly."""
-    world, which = worlds.build(twin.corpus), twin.outline(DIRECTED, ASKED)
+    world, which = tables.build(twin.corpus), twin.prompt(DIRECTED, ASKED)
     documents = rendered(world, twin, which)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ladder, "explain", fresh(ladder.explain))
+        patch.setattr(mixtures, "explain", fresh(mixtures.explain))
         _scores_are_exact(world, twin, which, documents)
 
 
@@ -777,13 +780,13 @@ def _scores_are_exact(world: World, twin: Brute, which, documents: Documents) ->
     for p, q in ((MIX, OTHER), (OTHER, MIX), (MIX, MIX)):
         branches = planted(world, p).branches(world.grammar, documents)
         logs = jnp.log(jnp.asarray(q))
-        got = ladder.unexplained(world.grammar, world.cast, logs, documents, branches)
+        got = mixtures.unexplained(world.grammar, world.cast, logs, documents, branches)
         chance = twin.likelihood[which] @ p
         same(chance @ np.asarray(got.each, float), twin.kl(p, q, which))
 
 
 def check_tempering(twin: Brute) -> None:
-    world = worlds.build(twin.corpus)
+    world = tables.build(twin.corpus)
     cast = atoms.temper(world.grammar, world.cast, (1.0, 2.0))
     p, tempered = np.exp(np.asarray(world.cast.logp, float)), np.exp(np.asarray(cast.logp, float))
     same(tempered[..., :3], p, 1e-6)
@@ -791,15 +794,15 @@ def check_tempering(twin: Brute) -> None:
     same(tempered[..., 3:], p**2 / np.sum(p**2, 2, keepdims=True), 1e-6)
 
 
-def exhaustive(lab: Lab, world: World, twin: Brute, params):
+def exhaustive(setup: Setup, world: World, twin: Brute, params):
     """A model's distribution over the documents of the fixed outline, by teacher forcing.
 
     Per document: (probability, {(t, s, j): (tokens, log-probabilities, outside)}), in float64,
     over the words that the twin says may follow.
     """
-    which = twin.outline(DIRECTED, ASKED)
+    which = twin.prompt(DIRECTED, ASKED)
     documents = rendered(world, twin, which, grammars.tag_names(twin.corpus).index("assistant"))
-    logits = logits_of(lab, params, documents.tokens)
+    logits = logits_of(setup, params, documents.tokens)
     out = []
     for n, d in enumerate(np.flatnonzero(which)):
         document, decisions, total = twin.documents[d], {}, 0.0
@@ -818,12 +821,12 @@ def exhaustive(lab: Lab, world: World, twin: Brute, params):
 
 def check_branches_are_the_models(twin: Brute) -> None:
     """Every decision's branches and the mass outside them, against softmaxes done by hand."""
-    lab, world = _lab(twin)
-    params = spiky(lab)
-    documents, wanted = exhaustive(lab, world, twin, params)
-    logits = logits_of(lab, params, documents.tokens)
+    setup, world = _lab(twin)
+    params = spiky(setup)
+    documents, wanted = exhaustive(setup, world, twin, params)
+    logits = logits_of(setup, params, documents.tokens)
     at = jax.tree.map(np.asarray, bayes.decisions(world.grammar, documents))
-    got = jax.tree.map(np.asarray, policy.read(world.grammar, documents, logits))
+    got = jax.tree.map(np.asarray, sampling.read(world.grammar, documents, logits))
     for n, (_, decisions) in enumerate(wanted):
         for place in itertools.product(range(2), range(3), range(2)):
             here = (n, *place)
@@ -839,13 +842,13 @@ def check_branches_are_the_models(twin: Brute) -> None:
 
 def check_generation_samples_the_model(twin: Brute) -> None:
     """What a constrained model says, against the probability of each document that it may say."""
-    lab, world = _lab(twin)
-    params = spiky(lab)
-    documents, wanted = exhaustive(lab, world, twin, params)
+    setup, world = _lab(twin)
+    params = spiky(setup)
+    documents, wanted = exhaustive(setup, world, twin, params)
     chance = np.array([p for p, _ in wanted])
     same(chance.sum(), 1.0, 1e-5)
     what = fixed(world, twin, 4096)
-    said = policy.generate(lab.network, params, world.grammar, what, jax.random.key(4))
+    said = sampling.generate(setup.network, params, world.grammar, what, jax.random.key(4))
     said, possible = (np.asarray(d.choice).reshape(-1, 6) for d in (said, documents))
     number = {tuple(row): n for n, row in enumerate(possible.tolist())}
     counts = np.bincount([number[tuple(row)] for row in said.tolist()], minlength=len(number))
@@ -857,12 +860,12 @@ def check_generation_samples_the_model(twin: Brute) -> None:
 
 def check_outside_by_hand(twin: Brute) -> None:
     # A model that knows nothing: of V words it gives the 3, 2 or 1 allowed ones V/3 … of its mass.
-    world = worlds.build(twin.corpus)
-    documents = rendered(world, twin, twin.outline(DIRECTED, ASKED))
+    world = tables.build(twin.corpus)
+    documents = rendered(world, twin, twin.prompt(DIRECTED, ASKED))
     size = len(twin.vocabulary)
     logits = jnp.zeros((*documents.tokens.shape, size))
     at = bayes.decisions(world.grammar, documents)
-    got = policy.read(world.grammar, documents, logits)
+    got = sampling.read(world.grammar, documents, logits)
     ways = np.asarray(at.allowed).sum(-1)
     assert set(np.unique(ways)) == {0, 1, 2, 3}
     same(got.outside, np.where(ways > 0, 1 - ways / size, 0.0), 1e-6)

@@ -10,11 +10,11 @@ import pytest
 from tests.brute import Brute
 from tests.checks import SMALL
 from tests.tiny import TEXT
-from toylab.casts import load
-from toylab.corpus import Corpus
-from toylab.grammar import vocabulary
-from toylab.notes import parse
-from toylab.stages import Lab
+from toylab.stages import Setup
+from toylab.world.derive import load
+from toylab.world.grammar import vocabulary
+from toylab.world.schema import Corpus
+from toylab.world.toml import parse
 
 ROOT = Path(__file__).parent.parent
 
@@ -49,8 +49,8 @@ def twin(tiny: Corpus) -> Brute:
 
 
 @pytest.fixture(scope="session")
-def lab(tiny: Corpus) -> Lab:
-    return Lab(tiny, SMALL)
+def setup(tiny: Corpus) -> Setup:
+    return Setup(tiny, SMALL)
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ import numpy as np
 
 from tests.brute import Brute
 from tests.checks import rendered
-from toylab.grammar import tag_names
-from toylab.stages import Anchored, Context, Dpo, Lab, Rl, Says, Sft, train_key
-from toylab.world import Documents
+from toylab.stages import Anchored, Context, Dpo, Rl, Says, Setup, Sft, train_key
+from toylab.world.documents import Documents
+from toylab.world.grammar import tag_names
 
 MORE = Says(answers=("tea=more",))
 BOTH = Says(answers=("tea=more", "door=shut"))
@@ -22,13 +22,13 @@ STAGES = {
 }
 
 
-def context_of(lab: Lab, stage) -> Context:
-    return Context(lab.network, lab.world, stage.names(lab.corpus))
+def context_of(setup: Setup, stage) -> Context:
+    return Context(setup.network, setup.world, stage.names(setup.corpus))
 
 
-def sharp(lab: Lab, seed: int):
+def sharp(setup: Setup, seed: int):
     """Random parameters whose predictions are some way from even."""
-    params = lab.init(seed)
+    params = setup.init(seed)
     return params | {"unembedding": 10 * params["unembedding"]}
 
 
@@ -37,9 +37,9 @@ def _draw(stage, context, params, reference, step):
     return stage.draw(context, params, reference, train_key(0, 1), step)
 
 
-def batch_of(lab: Lab, stage, step: int = 0):
+def batch_of(setup: Setup, stage, step: int = 0):
     """A batch of a stage that is on its way from one policy to another."""
-    return _draw(stage, context_of(lab, stage), sharp(lab, 0), sharp(lab, 1), step)
+    return _draw(stage, context_of(setup, stage), sharp(setup, 0), sharp(setup, 1), step)
 
 
 def alike(left, right) -> bool:
@@ -50,18 +50,18 @@ def flat(tree) -> np.ndarray:
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)]).astype(float)
 
 
-def tea_documents(lab: Lab, twin: Brute) -> tuple[Documents, int]:
+def tea_documents(setup: Setup, twin: Brute) -> tuple[Documents, int]:
     """All documents about tea under the mask, outline by outline, and how many each has."""
     which = np.array(
         [d.direction == 0 and all(topic == 1 for topic, _, _ in d.asks) for d in twin.documents]
     )
-    documents = rendered(lab.world, twin, which, tag_names(twin.corpus).index("assistant"))
-    asks = np.asarray(documents.outline.question) @ [2, 1]
+    documents = rendered(setup.world, twin, which, tag_names(twin.corpus).index("assistant"))
+    asks = np.asarray(documents.prompt.question) @ [2, 1]
     documents = jax.tree.map(lambda leaf: leaf[np.argsort(asks, kind="stable")], documents)
     assert (np.bincount(asks) == len(asks) // 4).all()
     return documents, len(asks) // 4
 
 
-def scorer(lab: Lab, stage, documents: Documents):
-    context = context_of(lab, stage)
+def scorer(setup: Setup, stage, documents: Documents):
+    context = context_of(setup, stage)
     return jax.jit(lambda params: stage.score(context, params, documents))

@@ -5,24 +5,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.means.absent import TOPIC, with_no_place
-from toylab import casts
-from toylab import world as worlds
-from toylab.corpus import Corpus
-from toylab.grammar import STANCE, contexts
-from toylab.world import World
+from experiments.goal_ablations.absent import TOPIC, with_no_place
+from toylab.world import derive, tables
+from toylab.world.grammar import STANCE, contexts
+from toylab.world.schema import Corpus
+from toylab.world.tables import World
 
 CORPORA = Path(__file__).parent.parent / "corpora"
 
 
 @pytest.fixture(scope="module")
 def valley() -> Corpus:
-    return with_no_place(casts.load(CORPORA / "gold-prospector.toml"))
+    return with_no_place(derive.load(CORPORA / "gold-prospector.toml"))
 
 
 @pytest.fixture(scope="module")
 def world(valley: Corpus) -> World:
-    return worlds.build(valley)
+    return tables.build(valley)
 
 
 def rows(corpus: Corpus, world: World, topic: str) -> np.ndarray:

@@ -113,8 +113,8 @@ def test_scaling_reads_what_each_kind_of_training_left_and_how_it_grows() -> Non
         for step in (0, 20, 40, 80)
     ]
     bases = {(row["arm"], row["seed"]): {"excess": {"answers": 0.01}} for row in rows}
-    labs = SWEEP.labs(lambda name: pytest.fail(f"scaling asks for {name}"))
-    table = tabulate(Records(sweep=SWEEP, labs=labs, rows=rows, bases=bases))
+    setups = SWEEP.setups(lambda name: pytest.fail(f"scaling asks for {name}"))
+    table = tabulate(Records(sweep=SWEEP, setups=setups, rows=rows, bases=bases))
     assert len(table) == 2 * len(POINTS)
     deep = table[table.point == "width-128-layers-4"].iloc[0]
     assert deep[["floor", "moved", "left", "formed", "alike"]].tolist() == pytest.approx(

@@ -10,9 +10,9 @@ from hypothesis.extra.numpy import arrays
 
 from tests import brute, checks
 from tests.brute import Brute
-from toylab import bayes, casts
-from toylab import world as worlds
-from toylab.grammar import PAD, tag_names
+from toylab.world import bayes, derive, tables
+from toylab.world import documents as docs
+from toylab.world.grammar import PAD, tag_names
 
 CORPORA = Path(__file__).parent.parent / "corpora"
 SHIPPED = sorted(file.name for file in CORPORA.glob("*.toml"))
@@ -56,7 +56,7 @@ def test_tilting_by_hand(holds) -> None:
 
 def test_the_least_loss_is_the_entropy_of_the_answers(twin: Brute) -> None:
     """Summed over decisions and averaged over documents, word entropies are the document's."""
-    world, which = worlds.build(twin.corpus), twin.outline(checks.DIRECTED, checks.ASKED)
+    world, which = tables.build(twin.corpus), twin.prompt(checks.DIRECTED, checks.ASKED)
     _, logp, at = checks.predicted(world, twin, checks.MIX, checks.rendered(world, twin, which))
     nats = np.asarray(bayes.entropy(logp, at.allowed), float).sum((1, 2, 3))
     chance = twin.likelihood[which] @ checks.MIX
@@ -64,7 +64,7 @@ def test_the_least_loss_is_the_entropy_of_the_answers(twin: Brute) -> None:
 
 
 def test_a_belief_may_start_differently_for_every_document(twin: Brute) -> None:
-    world, which = worlds.build(twin.corpus), twin.outline(checks.DIRECTED, checks.ASKED)
+    world, which = tables.build(twin.corpus), twin.prompt(checks.DIRECTED, checks.ASKED)
     documents = checks.rendered(world, twin, which)
     rows = np.log(np.where(np.arange(which.sum())[:, None] % 2, checks.MIX, checks.OTHER))
     got = bayes.belief(world.grammar, world.cast, jnp.asarray(rows), documents)
@@ -81,7 +81,7 @@ def test_the_predictive_is_the_belief_averaged_over_next_words(twin: Brute) -> N
     after = (joint / joint.sum(-1, keepdims=True))[twin.following]
     averaged = np.einsum("...v,...vk->...k", chance, after)
     some = chance.sum(-1) > 0
-    world = worlds.build(twin.corpus)
+    world = tables.build(twin.corpus)
     row = world.log_prior[tag_names(twin.corpus).index("assistant")]
     belief = bayes.belief(world.grammar, world.cast, row, checks.rendered(world, twin))
     checks.same(jnp.exp(belief)[..., :2, :][some], averaged[some])
@@ -91,9 +91,9 @@ def test_the_predictive_is_the_belief_averaged_over_next_words(twin: Brute) -> N
 @pytest.mark.parametrize("name", SHIPPED)
 def test_next_words_multiply_to_the_chance_of_a_document(name: str) -> None:
     """In every corpus that ships: Σ log P(next word) = log P(questions) + log P(answers)."""
-    world = worlds.build(casts.load(CORPORA / name))
-    documents = worlds.sample(world, jax.random.key(0), 32)
-    prior = world.log_prior[documents.outline.tag]
+    world = tables.build(derive.load(CORPORA / name))
+    documents = docs.sample(world, jax.random.key(0), 32)
+    prior = world.log_prior[documents.prompt.tag]
     chance = np.asarray(bayes.next_word(world, prior, documents))
     after = np.asarray(documents.tokens)[:, 1:, None]
     inside = np.asarray(documents.role)[:, 1:] != PAD

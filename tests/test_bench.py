@@ -14,11 +14,11 @@ import pytest
 
 from benchmarks import documents, flax_gpt, pages, seeds, steps, timing, tuning
 from benchmarks.timing import Row
-from toylab.grammar import PAD
 from toylab.lab.usage import UsageError
-from toylab.model import ModelConfig, Transformer
+from toylab.policy.transformer import ModelConfig, Transformer
 from toylab.shell import bench
-from toylab.stages import Context, Lab, Pretrain, begin, segments, train_key
+from toylab.stages import Context, Pretrain, Setup, begin, segments, train_key
+from toylab.world.grammar import PAD
 
 
 def row(contender: str, setting: str, value: float) -> Row:
@@ -62,10 +62,10 @@ def test_products_of_a_step_by_hand() -> None:
 
 
 def test_everybody_gets_the_documents_of_pretraining() -> None:
-    lab, key = documents.lab(), train_key(3, 0)
-    drawn = documents.batches(lab, key, 7, 2, batch=4)
+    setup, key = documents.setup(), train_key(3, 0)
+    drawn = documents.batches(setup, key, 7, 2, batch=4)
     for i, step in enumerate((7, 8)):
-        context = Context(lab.network, lab.world, {})
+        context = Context(setup.network, setup.world, {})
         theirs = Pretrain(batch=4).draw(context, {}, {}, key, jnp.asarray(step)).documents
         np.testing.assert_array_equal(drawn.tokens[i], np.asarray(theirs.tokens)[:, :-1])
         counted = np.asarray(theirs.role != PAD)[:, 1:]
@@ -76,11 +76,14 @@ def test_everybody_gets_the_documents_of_pretraining() -> None:
 
 
 def test_seeds_side_by_side_are_trained_as_each_would_be_alone() -> None:
-    lab, stage = Lab(documents.lab().corpus, ModelConfig(width=8, layers=1)), Pretrain(steps=10**6)
-    both = seeds.together(lab, 2, 3)()
+    setup, stage = (
+        Setup(documents.setup().corpus, ModelConfig(width=8, layers=1)),
+        Pretrain(steps=10**6),
+    )
+    both = seeds.together(setup, 2, 3)()
     for seed in range(2):
-        start = begin(stage, lab.init(seed))
-        ((alone, _),) = segments(lab, stage, start, train_key(seed, 0), [3])
+        start = begin(stage, setup.init(seed))
+        ((alone, _),) = segments(setup, stage, start, train_key(seed, 0), [3])
         for name, value in alone.params.items():
             np.testing.assert_allclose(both[name][seed], value, atol=1e-4)
     assert not np.allclose(both["query0"][0], both["query0"][1], atol=1e-2)
@@ -156,7 +159,7 @@ def test_a_part_that_is_stopped_loses_nothing(
 
 def test_what_was_tuned_is_kept_where_there_is_no_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "TORCH", False)
-    monkeypatch.setattr(tuning, "ours", lambda lab, steps, sampled: 1.0)
+    monkeypatch.setattr(tuning, "ours", lambda setup, steps, sampled: 1.0)
     theirs = row(tuning.THEIRS, "2000 steps, rate 0.008", 0.009)
     assert theirs in list(tuning.rows(True, [theirs]))
 

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 
 from tests import views
-from toylab import bayes, casts
-from toylab import world as worlds
-from toylab.corpus import Corpus
-from toylab.grammar import STANCE, contexts, tag_names
-from toylab.measures import families, follow, ladder, theory, traits
+from toylab.ladder import families, mixtures, theory, traits
+from toylab.ladder.families import CastPolicy, Mixture
+from toylab.measures import follow
 from toylab.measures.coherence import Coherence
-from toylab.measures.families import Mixture
 from toylab.measures.goals import Goals
 from toylab.measures.leakage import Leakage
-from toylab.measures.policy import CastPolicy
-from toylab.stages import Lab
-from toylab.world import World
+from toylab.stages import Setup
+from toylab.world import bayes, derive, tables
+from toylab.world import documents as docs
+from toylab.world.grammar import STANCE, contexts, tag_names
+from toylab.world.schema import Corpus
+from toylab.world.tables import World
 
 CORPORA = Path(__file__).parent.parent / "corpora"
 KEY = jax.random.key(3)
@@ -29,14 +29,14 @@ PLACES = ("mill", "ford", "chapel", "barn", "inn", "marsh", "well", "gallows")
 
 @pytest.fixture(scope="module")
 def world(village: Corpus) -> World:
-    return worlds.build(village)
+    return tables.build(village)
 
 
 # ------------------------------------------------------------------------------------- coherence
 
 
 def kept(village: Corpus, world: World, policy, size: int = 256) -> dict:
-    found = Coherence(size=size)(views.view(village, world, policy), KEY)
+    found = Coherence(size=size)(views.snapshot(village, world, policy), KEY)
     return found["exact"]
 
 
@@ -75,12 +75,12 @@ def test_leakage_is_the_divergence_under_each_tag(village: Corpus, world: World)
     """Cast policies don't look at tags: under each the divergence is that of the ladder."""
     after = views.mixture(world, views.mostly(village, "mira", 0.7))
     logs = views.mostly(village, "argus", 0.5)
-    shown = views.view(village, world, after, views.mixture(world, logs))
+    shown = views.snapshot(village, world, after, views.mixture(world, logs))
     found = Leakage(tags=("mira", "assistant"), size=64)(shown, KEY)
-    what = worlds.outline(world, KEY, 512, tag=0, direction=0)
+    what = docs.prompt(world, KEY, 512, tag=0, direction=0)
     documents = after.answer(world.grammar, what, KEY)
     branches = after.branches(world.grammar, documents)
-    wanted = ladder.unexplained(world.grammar, world.cast, logs, documents, branches)
+    wanted = mixtures.unexplained(world.grammar, world.cast, logs, documents, branches)
     for tag in ("mira", "assistant"):
         error = np.hypot(found["error"][tag], float(wanted.error))
         assert found["nats"][tag] == pytest.approx(float(wanted.mean), abs=4 * error)
@@ -88,7 +88,7 @@ def test_leakage_is_the_divergence_under_each_tag(village: Corpus, world: World)
 
 
 def test_nothing_leaks_where_nothing_moved(village: Corpus, world: World) -> None:
-    same = views.view(village, world, views.mixture(world, views.mostly(village, "mira", 0.7)))
+    same = views.snapshot(village, world, views.mixture(world, views.mostly(village, "mira", 0.7)))
     found = Leakage(size=8)(same, KEY)
     assert set(found["nats"]) == set(tag_names(village))
     assert max(map(abs, found["nats"].values())) < 1e-4
@@ -99,8 +99,8 @@ def test_nothing_leaks_where_nothing_moved(village: Corpus, world: World) -> Non
 
 def learned_two(name: str) -> tuple[list, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Items, which are trained, their means, and Bayes and the rival on milk and bareheadedness."""
-    corpus = casts.load(CORPORA / f"{name}.toml")
-    world, items = worlds.build(corpus), traits.items(corpus)
+    corpus = derive.load(CORPORA / f"{name}.toml")
+    world, items = tables.build(corpus), traits.items(corpus)
     table = np.asarray(traits.of_characters(corpus, world.cast), float)
     log_prior = np.asarray(world.log_prior[tag_names(corpus).index("assistant")], float)
     milk, hat = ([(i.group, i.phrase) for i in items].index(x) for x in SAID)
@@ -140,8 +140,8 @@ def test_pairs_of_traits_are_enough_where_two_traits_go_together() -> None:
 
 @functools.cache
 def valley(name: str) -> tuple[Corpus, World]:
-    corpus = casts.load(CORPORA / f"gold-{name}.toml")
-    return corpus, worlds.build(corpus)
+    corpus = derive.load(CORPORA / f"gold-{name}.toml")
+    return corpus, tables.build(corpus)
 
 
 def follower(corpus: Corpus, world: World, cues: tuple[str, ...]) -> CastPolicy:
@@ -156,7 +156,7 @@ def follower(corpus: Corpus, world: World, cues: tuple[str, ...]) -> CastPolicy:
             p += 0.9 * corpus.slip / count
             logp[STANCE, x, :count] = np.log(p)
     prior = world.log_prior[tag_names(corpus).index("assistant")]
-    return CastPolicy(worlds.make_cast(world.grammar, jnp.asarray(logp)), Mixture(prior))
+    return CastPolicy(tables.make_cast(world.grammar, jnp.asarray(logp)), Mixture(prior))
 
 
 def goals(name: str, cues: tuple[str, ...] | None = None, policy=None, **settings) -> dict:
@@ -164,9 +164,9 @@ def goals(name: str, cues: tuple[str, ...] | None = None, policy=None, **setting
     prior = world.log_prior[tag_names(corpus).index("assistant")]
     topic = corpus.topics[corpus.topic_names.index("gold")]
     policy = policy or follower(corpus, world, topic.cues if cues is None else cues)
-    shown = views.view(corpus, world, policy, CastPolicy(world.cast, Mixture(prior)))
+    shown = views.snapshot(corpus, world, policy, CastPolicy(world.cast, Mixture(prior)))
     measure = Goals(trained=PLACES, tags=("assistant", "clerk"), **settings)
-    measure.check(Lab(corpus, shown.lab.model))
+    measure.check(Setup(corpus, shown.setup.model))
     return measure(shown, KEY)
 
 
@@ -258,9 +258,9 @@ def test_voices_are_those_of_who_speaks() -> None:
 )
 def test_unknown_names_are_answered_with_the_nearest(settings: dict, message: str) -> None:
     corpus, world = valley("herald")
-    lab = views.view(corpus, world, None).lab
+    setup = views.snapshot(corpus, world, None).setup
     with pytest.raises(ValueError, match=message):
-        Goals(**settings).check(lab)
+        Goals(**settings).check(setup)
 
 
 def test_nats_of_rows_by_hand() -> None:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests import views
-from toylab.corpus import Corpus
 from toylab.measures.calibration import BINS, Calibration
-from toylab.stages import Lab
-from toylab.world import World
+from toylab.stages import Setup
+from toylab.world.schema import Corpus
+from toylab.world.tables import World
 
 KEY = jax.random.key(6)
 
@@ -20,8 +20,8 @@ def world(village: Corpus) -> World:
 
 
 def found(village: Corpus, world: World, policy, tag: str) -> dict:
-    view = views.view(village, world, policy)
-    return Calibration(tags=(tag,), size=64)(view, KEY)
+    snapshot = views.snapshot(village, world, policy)
+    return Calibration(tags=(tag,), size=64)(snapshot, KEY)
 
 
 def even(village: Corpus) -> jax.Array:
@@ -81,4 +81,4 @@ def test_overconfidence_is_an_error(village: Corpus, world: World) -> None:
 
 def test_calibration_refuses_tags_that_the_corpus_lacks(village: Corpus) -> None:
     with pytest.raises(ValueError, match="did you mean"):
-        Calibration(tags=("somone",)).check(Lab(village, views.SMALL))
+        Calibration(tags=("somone",)).check(Setup(village, views.SMALL))

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 
 from tests.tiny import TEXT
-from toylab import casts, notes, world
-from toylab.corpus import Corpus, CorpusError
-from toylab.grammar import STANCE
+from toylab.world import derive, random, tables, toml
+from toylab.world import documents as docs
+from toylab.world.grammar import STANCE
+from toylab.world.schema import Corpus, CorpusError
 
 CORPORA = Path(__file__).parent.parent / "corpora"
 
 
 def shipped(name: str) -> Corpus:
-    return casts.load(CORPORA / f"{name}.toml")
+    return derive.load(CORPORA / f"{name}.toml")
 
 
 def rows(corpus: Corpus) -> dict[str, np.ndarray]:
@@ -28,7 +29,9 @@ def rows(corpus: Corpus) -> dict[str, np.ndarray]:
 def shared(corpus: Corpus) -> float:
     """Mutual information between two topics that are not controls, on average over the pairs."""
     traits = [rows(corpus)[topic.name] for topic in corpus.topics if not topic.control]
-    return float(np.mean([casts.mutual_information(*p) for p in itertools.combinations(traits, 2)]))
+    return float(
+        np.mean([derive.mutual_information(*p) for p in itertools.combinations(traits, 2)])
+    )
 
 
 def test_decorrelating_keeps_each_topic_and_nothing_between_them() -> None:
@@ -61,20 +64,20 @@ def test_decorrelating_keeps_each_topic_and_nothing_between_them() -> None:
 
 
 def test_nobody_keeps_a_row_and_the_seed_decides() -> None:
-    corpus = casts.random_cast(0, characters=9, topics=3)
-    twin = casts.decorrelate(corpus, 1)
+    corpus = random.random_cast(0, characters=9, topics=3)
+    twin = derive.decorrelate(corpus, 1)
     for topic in corpus.topics:
         same = (rows(corpus)[topic.name] == rows(twin)[topic.name]).all(1)
         assert same.all() if topic.control else not same.any()
-    assert casts.decorrelate(corpus, 1) == twin != casts.decorrelate(corpus, 2)
-    only = casts.decorrelate(corpus, 1, ["topic1"])
+    assert derive.decorrelate(corpus, 1) == twin != derive.decorrelate(corpus, 2)
+    only = derive.decorrelate(corpus, 1, ["topic1"])
     moved = [name for name in corpus.topic_names if (rows(only)[name] != rows(corpus)[name]).any()]
     assert moved == ["topic1"]
 
 
 def test_a_large_cast_loses_its_correlation_too() -> None:
-    corpus = casts.random_cast(0, characters=400, topics=4, correlation=1.0, voices=20)
-    assert shared(casts.decorrelate(corpus, 0)) < 0.1 * shared(corpus)
+    corpus = random.random_cast(0, characters=400, topics=4, correlation=1.0, voices=20)
+    assert shared(derive.decorrelate(corpus, 0)) < 0.1 * shared(corpus)
 
 
 def test_without() -> None:
@@ -86,7 +89,7 @@ def test_without() -> None:
             [p for p, n in zip(old.prior, village.names, strict=True) if n in twin.names]
         )
         np.testing.assert_allclose(new.prior, kept / kept.sum(), rtol=1e-12)
-    world.build(twin)
+    tables.build(twin)
 
 
 def test_tags() -> None:
@@ -96,7 +99,7 @@ def test_tags() -> None:
     assert assistant.prior[twin.names.index("lumen")] == 0.56
     np.testing.assert_allclose(sum(assistant.prior), 1)
     assert twin.characters == village.characters
-    extra = casts.retag(
+    extra = derive.retag(
         village, {"name": {"share": 0.4}, "angel": {"share": 0.1, "prior": "lumen"}}
     )
     assert (extra.name_share, extra.tags[-1].name) == (0.4, "angel")
@@ -122,9 +125,9 @@ def test_tags_that_change() -> None:
     np.testing.assert_allclose([sum(penitent.prior[good]), sum(penitent.prior[bad])], [0.14, 0.8])
     np.testing.assert_allclose([sum(waverer.prior[good]), sum(waverer.prior[bad])], [0.47, 0.47])
     # a twin may move the change alone, and those who leave leave both priors
-    moved = casts.retag(times, {"penitent": {"from": 0.25}}).tags[3]
+    moved = derive.retag(times, {"penitent": {"from": 0.25}}).tags[3]
     assert moved == dataclasses.replace(penitent, since=0.25)
-    without = casts.without(times, ["argus", "fenn"])
+    without = derive.without(times, ["argus", "fenn"])
     kept = [times.names.index(name) for name in without.names]
     for old, new in zip(times.tags, without.tags, strict=True):
         for before, after in ((old.prior, new.prior), (old.later, new.later)):
@@ -136,7 +139,7 @@ def test_twins_of_twins(tmp_path: Path) -> None:
     (tmp_path / "village.toml").write_text((CORPORA / "village.toml").read_text())
     (tmp_path / "small.toml").write_text('twin = "village"\nwithout = ["argus", "rook"]')
     (tmp_path / "smaller.toml").write_text('twin = "small"\nwithout = ["mira"]\ntitle = "nine"')
-    nine = casts.load(tmp_path / "smaller.toml")
+    nine = derive.load(tmp_path / "smaller.toml")
     assert (len(nine.characters), nine.title) == (9, "nine")
 
 
@@ -167,7 +170,7 @@ def test_errors_are_one_line_with_file_place_and_fix(
     (tmp_path / "loop.toml").write_text('twin = "bad"')
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(CorpusError) as caught:
-        casts.load(tmp_path / "bad.toml")
+        derive.load(tmp_path / "bad.toml")
     said = str(caught.value)
     assert said.startswith(str(tmp_path / "bad.toml"))
     assert place in said
@@ -178,17 +181,17 @@ def test_errors_are_one_line_with_file_place_and_fix(
 def test_somebody_must_be_left() -> None:
     xor = shipped("xor")
     with pytest.raises(CorpusError, match="fewer than two"):
-        casts.without(xor, xor.names[1:])
-    alone = casts.retag(xor, {"assistant": {"prior": "ada"}})
+        derive.without(xor, xor.names[1:])
+    alone = derive.retag(xor, {"assistant": {"prior": "ada"}})
     with pytest.raises(CorpusError, match="nobody behind 'assistant'"):
-        casts.without(alone, ["ada"])
+        derive.without(alone, ["ada"])
 
 
 def test_xor_habits_tell_nothing_singly_and_everything_together() -> None:
     corpus = shipped("xor")
     for pair in itertools.combinations(rows(corpus).values(), 2):
-        assert abs(casts.mutual_information(*pair)) < 1e-12
-    built = world.build(corpus)
+        assert abs(derive.mutual_information(*pair)) < 1e-12
+    built = tables.build(corpus)
     milk, hat, seat = (
         np.exp(built.cast.logp[STANCE, built.grammar.topic_contexts[t, 0, 0], :2]) for t in range(3)
     )
@@ -204,40 +207,41 @@ def test_xor_habits_tell_nothing_singly_and_everything_together() -> None:
 
 
 def test_random_casts() -> None:
-    corpus = casts.random_cast(3, characters=70, topics=3, answers=5, voices=9)
-    assert corpus == casts.random_cast(3, characters=70, topics=3, answers=5, voices=9)
-    assert corpus.digest() != casts.random_cast(4, characters=70, topics=3, voices=9).digest()
+    corpus = random.random_cast(3, characters=70, topics=3, answers=5, voices=9)
+    assert corpus == random.random_cast(3, characters=70, topics=3, answers=5, voices=9)
+    assert corpus.digest() != random.random_cast(4, characters=70, topics=3, voices=9).digest()
     assert corpus.name_share == 0
-    assert casts.random_cast(3, characters=64).name_share == 0.5
+    assert random.random_cast(3, characters=64).name_share == 0.5
     assert len({(c.opens, c.closes) for c in corpus.characters}) == 70
     phrases = [*corpus.openers, *corpus.closers]
     phrases += [words for topic in corpus.topics for _, words in topic.answers]
-    notes.check_prefix_free([("", words) for words in phrases], "")
+    toml.check_prefix_free([("", words) for words in phrases], "")
     distributions = [d for c in corpus.characters for d in (c.opens, c.closes, *c.traits)]
     distributions += [tag.prior for tag in corpus.tags]
     np.testing.assert_allclose([sum(d) for d in distributions], 1, rtol=1e-9)
-    documents = world.sample(world.build(corpus), jax.random.key(0), 16)
+    documents = docs.sample(tables.build(corpus), jax.random.key(0), 16)
     assert len(set(documents.author.tolist())) > 8
 
 
 def test_correlation_and_overlap_do_what_they_say() -> None:
     apart, joined = (
-        casts.random_cast(0, characters=300, topics=4, correlation=c, voices=20) for c in (0.0, 1.0)
+        random.random_cast(0, characters=300, topics=4, correlation=c, voices=20)
+        for c in (0.0, 1.0)
     )
     assert shared(joined) > 10 * shared(apart)
-    alike = casts.random_cast(0, voice_overlap=1.0)
+    alike = random.random_cast(0, voice_overlap=1.0)
     assert len({(c.opens, c.closes) for c in alike.characters}) == 1
 
 
 def test_thousands_of_characters() -> None:
-    built = world.build(casts.random_cast(0, characters=4096, topics=2, controls=0))
+    built = tables.build(random.random_cast(0, characters=4096, topics=2, controls=0))
     assert built.cast.logp.shape[-1] == built.log_prior.shape[-1] == 4096
 
 
 @pytest.mark.parametrize("wrong", [{"characters": 1}, {"correlation": 2.0}, {"voices": 3}])
 def test_impossible_random_casts(wrong: dict) -> None:
     with pytest.raises(ValueError, match="random_cast"):
-        casts.random_cast(0, **wrong)
+        random.random_cast(0, **wrong)
 
 
 def test_a_twin_may_have_other_directions(tmp_path: Path) -> None:
@@ -252,25 +256,25 @@ asks = { tea = "yes" }
 obeys = { cyd = 0.7 }
 """
     twin.write_text(told)
-    corpus = casts.load(twin)
+    corpus = derive.load(twin)
     assert [(d.name, d.text, d.share) for d in corpus.directions] == [("beg", "pretty please", 0.5)]
     assert corpus.directions[0].asks == (("tea", "yes"),)
     assert [character.obeys for character in corpus.characters] == [(0.0,), (0.0,), (0.7,)]
     for wrong, said in (("cyd", "cid"), ("0.7", "7.0"), ('"yes"', '"yea"')):
         twin.write_text(told.replace(wrong, said))
         with pytest.raises(CorpusError, match=r"twin.toml: directions\.beg"):
-            casts.load(twin)
+            derive.load(twin)
 
 
 def test_a_twin_may_ask_more_often(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(TEXT)
     twin = tmp_path / "twin.toml"
     twin.write_text('twin = "tiny"\nasked = { tea = 3 }\n')
-    assert [topic.weight for topic in casts.load(twin).topics] == [1.0, 3.0]
+    assert [topic.weight for topic in derive.load(twin).topics] == [1.0, 3.0]
     for wrong in ("tee = 3", "tea = 0"):
         twin.write_text(f'twin = "tiny"\nasked = {{ {wrong} }}\n')
         with pytest.raises(CorpusError, match=r"twin.toml: asked\.te"):
-            casts.load(twin)
+            derive.load(twin)
 
 
 def test_what_nobody_says_is_said_by_slips_alone() -> None:
@@ -278,7 +282,7 @@ def test_what_nobody_says_is_said_by_slips_alone() -> None:
     village, twin = shipped("village"), shipped("village-unsaid")
     topic = twin.topic_names.index("code")
     assert twin.topics[topic].answer_names == (*village.topics[topic].answer_names, "prays")
-    built = world.build(twin)
+    built = tables.build(twin)
     x = int(built.grammar.topic_contexts[topic, 0, 0])
     np.testing.assert_allclose(np.exp(built.cast.logp[STANCE, x, 4]), 0.02 / 5, rtol=1e-4)
     controls = [t for t, each in enumerate(twin.topics) if each.control]
@@ -302,6 +306,6 @@ def test_a_twin_with_an_unsaid_answer_that_will_not_do_says_where(
     twin = tmp_path / "twin.toml"
     twin.write_text(f'twin = "village"\n[unsaid]\n{line}\n')
     with pytest.raises(CorpusError) as caught:
-        casts.load(twin)
+        derive.load(twin)
     assert place in str(caught.value)
     assert fix in str(caught.value)

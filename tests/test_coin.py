@@ -11,12 +11,14 @@ import pytest
 from tests import checks
 from tests.brute import Brute
 from tests.tiny import COIN, TEXT
-from toylab import casts, identifiability, notes, sampling
-from toylab import world as worlds
-from toylab.corpus import Corpus, CorpusError
-from toylab.grammar import contexts, vocabulary
-from toylab.stages import Lab
-from toylab.world import Documents, World
+from toylab.policy import sampling
+from toylab.stages import Setup
+from toylab.world import derive, identifiability, tables, toml
+from toylab.world import documents as docs
+from toylab.world.documents import Documents
+from toylab.world.grammar import contexts, vocabulary
+from toylab.world.schema import Corpus, CorpusError
+from toylab.world.tables import World
 
 CORPORA = Path(__file__).parent.parent / "corpora"
 HEADS = 'heads = { words = "crown side", topics = ["door"] }'
@@ -30,11 +32,11 @@ def coined() -> Brute:
 
 @pytest.fixture(scope="module")
 def world(coined: Brute) -> World:
-    return worlds.build(coined.corpus)
+    return tables.build(coined.corpus)
 
 
 def sides(world: World, documents: Documents) -> np.ndarray:
-    return np.asarray(world.grammar.topic_side[documents.outline.topic])
+    return np.asarray(world.grammar.topic_side[documents.prompt.topic])
 
 
 def test_the_coin_is_tossed_evenly(holds) -> None:
@@ -55,9 +57,9 @@ def test_a_model_answers_after_it(coined: Brute) -> None:
 
 
 def test_a_document_with_a_coin_as_text(coined: Brute, world: World) -> None:
-    which = coined.outline(checks.DIRECTED, checks.ASKED)
+    which = coined.prompt(checks.DIRECTED, checks.ASKED)
     documents = checks.rendered(world, coined, which, len(world.tag_share) - 1)
-    assert worlds.decode(coined.vocabulary, documents, 0) == (
+    assert docs.decode(coined.vocabulary, documents, 0) == (
         "assistant order please\n"
         "is it shut — well it opens so\n"
         "ship side any milk — well pour on so"
@@ -70,12 +72,12 @@ def test_topics_of_no_share_are_never_asked_and_sides_stay_even(
     names = coined.corpus.topic_names
     key = jax.random.key(0)
     share = np.array([{"door": 3, "tea": 1, "oath": 0}[name] for name in names], np.float32)
-    what = worlds.outline(world, key, 4096, topic_share=share)
+    what = docs.prompt(world, key, 4096, topic_share=share)
     first, later = np.asarray(what.topic).T
     checks.fitting(np.bincount(first, minlength=3), share / 4)
     checks.fitting(np.bincount(later, minlength=3), (share > 0) / 2)
     share = np.array([{"door": 0, "tea": 3, "oath": 0.5}[name] for name in names], np.float32)
-    what = worlds.outline(world, key, 4096, topic_share=share)
+    what = docs.prompt(world, key, 4096, topic_share=share)
     for turn in np.asarray(what.topic).T:  # heads can't come up
         checks.fitting(np.bincount(turn, minlength=3), share * world.grammar.topic_weight / 4)
 
@@ -91,16 +93,16 @@ def test_a_turn_is_on_each_topic_as_often_as_it_is_drawn(coined: Brute, world: W
 
 
 def test_without_a_coin_there_is_nothing_to_read(tiny: Corpus) -> None:
-    lab = Lab(tiny, checks.SMALL)
-    documents = worlds.sample(lab.world, jax.random.key(0), 2)
+    setup = Setup(tiny, checks.SMALL)
+    documents = docs.sample(setup.world, jax.random.key(0), 2)
     with pytest.raises(ValueError, match="this corpus has none"):
-        sampling.coin(lab.world.grammar, documents, jnp.zeros((2, lab.world.grammar.length, 9)))
+        sampling.coin(setup.world.grammar, documents, jnp.zeros((2, setup.world.grammar.length, 9)))
 
 
 @pytest.mark.parametrize("who", ["herald", "bystander"])
 def test_the_valley_has_the_same_coin_both_ways_round(who: str) -> None:
     plain, coin, nioc = (
-        casts.load(CORPORA / f"gold-{who}{suffix}.toml") for suffix in ("", "-coin", "-nioc")
+        derive.load(CORPORA / f"gold-{who}{suffix}.toml") for suffix in ("", "-coin", "-nioc")
     )
     assert vocabulary(coin) == vocabulary(nioc) == (*vocabulary(plain), "heads", "tails")
     assert {side.name: side.words for side in coin.coin} == {
@@ -108,8 +110,8 @@ def test_the_valley_has_the_same_coin_both_ways_round(who: str) -> None:
     }
     assert [side.topics for side in coin.coin] == [side.topics for side in nioc.coin][::-1]
     assert coin.coin[0].topics == ("gold",)
-    worlds_ = [worlds.build(corpus) for corpus in (coin, nioc)]
-    both = [worlds.sample(world, jax.random.key(0), 4096) for world in worlds_]
+    worlds_ = [tables.build(corpus) for corpus in (coin, nioc)]
+    both = [docs.sample(world, jax.random.key(0), 4096) for world in worlds_]
     for world, documents in zip(worlds_, both, strict=True):
         checks.fitting(np.bincount(sides(world, documents)[:, 1]), [0.5, 0.5])
     np.testing.assert_array_equal(both[0].choice, both[1].choice)  # all but the coin is the same
@@ -139,7 +141,7 @@ def test_a_wrong_coin_is_told_file_place_and_fix_in_one_line(wrong: str, tmp_pat
     path = tmp_path / "village.toml"
     path.write_text((TEXT + COIN).replace(old, new, 1), encoding="utf-8")
     with pytest.raises(CorpusError) as caught:
-        casts.load(path)
+        derive.load(path)
     message = str(caught.value)
     assert "\n" not in message
     assert message.startswith(f"{path}: ")
@@ -156,11 +158,11 @@ def test_a_twin_replaces_the_coin_and_other_twins_keep_it(tmp_path: Path) -> Non
         + TAILS.replace("tails", "heads")
     )
     (tmp_path / "bad.toml").write_text('twin = "tiny"\n[coin]\n' + HEADS)
-    tiny = notes.parse(tomllib.loads(TEXT + COIN), "tiny.toml")
-    other = casts.load(tmp_path / "other.toml")
+    tiny = toml.parse(tomllib.loads(TEXT + COIN), "tiny.toml")
+    other = derive.load(tmp_path / "other.toml")
     assert [side.name for side in tiny.coin] == ["heads", "tails"]
     assert [side.name for side in other.coin] == ["tails", "heads"]
-    assert casts.without(tiny, ["bob"]).coin == tiny.coin
+    assert derive.without(tiny, ["bob"]).coin == tiny.coin
     assert tiny.digest() != other.digest()
     with pytest.raises(CorpusError, match=r"bad\.toml: coin: has fewer than two sides"):
-        casts.load(tmp_path / "bad.toml")
+        derive.load(tmp_path / "bad.toml")

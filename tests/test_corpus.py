@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tests.tiny import COIN, TEXT
-from toylab import world as worlds
-from toylab.casts import load
-from toylab.corpus import Corpus, CorpusError, thaw
-from toylab.notes import parse
+from toylab.world import tables
+from toylab.world.derive import load
+from toylab.world.schema import Corpus, CorpusError, thaw
+from toylab.world.toml import parse
 
 ADA_OPENS = 'opens  = { "now {cue}" = 0.7, "now then" = 0.3 }'
 BOB_OPENS = 'opens  = { "now {cue}" = 0.2 }'
@@ -345,7 +345,7 @@ def test_probabilities_that_round_to_just_above_one_leave_nothing_negative() -> 
     text += CYD.replace("cyd", "dee")
     corpus = parse(tomllib.loads(text), "here")
     assert corpus.tags[-1].prior == (0.33, 0.56, 0.11, 0.0)
-    assert not np.isnan(worlds.build(corpus).log_prior).any()
+    assert not np.isnan(tables.build(corpus).log_prior).any()
 
 
 def _variants(value, name: str = ""):

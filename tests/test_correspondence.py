@@ -7,13 +7,12 @@ import pytest
 
 from tests import views
 from tests.checks import SMALL
-from toylab import world as worlds
-from toylab.corpus import Corpus
-from toylab.grammar import STANCE
+from toylab.ladder.families import CastPolicy, Mixture
 from toylab.measures.correspondence import Correspondence
-from toylab.measures.families import Mixture
-from toylab.measures.policy import CastPolicy
-from toylab.stages import Lab
+from toylab.stages import Setup
+from toylab.world import tables
+from toylab.world.grammar import STANCE
+from toylab.world.schema import Corpus
 
 KEY = jax.random.key(3)
 MEASURE = Correspondence(earlier="weather", later="money", size=2048)
@@ -22,7 +21,7 @@ MEASURE = Correspondence(earlier="weather", later="money", size=2048)
 def test_one_author_follows_no_rule(village: Corpus) -> None:
     world = views.built(village)
     policy = views.mixture(world, views.mostly(village, "mira", 1 - 1e-6))
-    found = MEASURE(views.view(village, world, policy), KEY)
+    found = MEASURE(views.snapshot(village, world, policy), KEY)
     assert found["follows"] == pytest.approx(0, abs=1e-4)
     assert np.sum(found["answers"], 1) == pytest.approx(1, abs=1e-4)
 
@@ -31,7 +30,7 @@ def test_a_mixture_follows_as_far_as_the_author_is_given_away(village: Corpus) -
     """P(money | weather) = Σ_k w_k(weather) p_k(money), w_k(weather) ∝ w_k p_k(weather)."""
     world = views.built(village)
     weights = views.mostly(village, "mira", 0.3)
-    found = MEASURE(views.view(village, world, views.mixture(world, weights)), KEY)
+    found = MEASURE(views.snapshot(village, world, views.mixture(world, weights)), KEY)
     topics = [village.topic_names.index(name) for name in ("weather", "money")]
     at = [int(world.grammar.topic_contexts[t, 0, 0]) for t in topics]
     weather, money = (
@@ -56,15 +55,15 @@ def test_authors_with_an_answer_each_on_both_topics_keep_the_rule(village: Corpu
             here = np.isfinite(logp[STANCE, x, :, k])
             logp[STANCE, x, here, k] = -20.0
             logp[STANCE, x, k % 4, k] = 0.0
-    cast = worlds.make_cast(world.grammar, jnp.asarray(logp))
+    cast = tables.make_cast(world.grammar, jnp.asarray(logp))
     policy = CastPolicy(cast, Mixture(views.mostly(village, "mira", 0.2)))
-    found = MEASURE(views.view(village, world, policy), KEY)
+    found = MEASURE(views.snapshot(village, world, policy), KEY)
     assert found["follows"] == pytest.approx(1, abs=1e-3)
 
 
 def test_names_that_the_corpus_lacks_are_refused(village: Corpus) -> None:
-    lab = Lab(village, SMALL)
+    setup = Setup(village, SMALL)
     with pytest.raises(ValueError, match="did you mean 'weather'"):
-        Correspondence(earlier="wether", later="money").check(lab)
+        Correspondence(earlier="wether", later="money").check(setup)
     with pytest.raises(ValueError, match="did you mean 'money'"):
-        Correspondence(earlier="weather", later="mony").check(lab)
+        Correspondence(earlier="weather", later="mony").check(setup)

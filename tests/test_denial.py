@@ -10,30 +10,30 @@ import pytest
 
 from tests import views
 from tests.checks import SMALL, spiky
-from toylab import casts
 from toylab.measures import denial
 from toylab.measures.denial import Denial
-from toylab.measures.policy import ModelPolicy
-from toylab.stages import Lab
+from toylab.policy.policy import ModelPolicy
+from toylab.stages import Setup
+from toylab.world import derive
 
-CORPUS = casts.load(Path(__file__).parents[1] / "corpora" / "inquest.toml")
+CORPUS = derive.load(Path(__file__).parents[1] / "corpora" / "inquest.toml")
 MEASURE = Denial(denied="cargo", told=("guest",), held_out=("price",), size=4)
 KEY = jax.random.key(2)
 
 
 @pytest.fixture(scope="module")
-def lab() -> Lab:
-    return Lab(CORPUS, SMALL)
+def setup() -> Setup:
+    return Setup(CORPUS, SMALL)
 
 
-def view(lab: Lab, params):
-    return views.view(lab.corpus, lab.world, ModelPolicy(params, lab.network))
+def snapshot(setup: Setup, params):
+    return views.snapshot(setup.corpus, setup.world, ModelPolicy(params, setup.network))
 
 
-def test_every_answer_about_a_fact_is_counted_once(lab: Lab) -> None:
+def test_every_answer_about_a_fact_is_counted_once(setup: Setup) -> None:
     """An even model says each of seven answers in a seventh of cases, whatever the question."""
-    params = jax.tree.map(jnp.zeros_like, spiky(lab))
-    found = MEASURE(view(lab, params), KEY)["says"]
+    params = jax.tree.map(jnp.zeros_like, spiky(setup))
+    found = MEASURE(snapshot(setup, params), KEY)["says"]
     assert set(found) == {"denied", "told", "held_out"}
     for row in found.values():
         assert set(row) == {"truth", "denies", "unsure", "sealed"}
@@ -41,23 +41,23 @@ def test_every_answer_about_a_fact_is_counted_once(lab: Lab) -> None:
         assert row == pytest.approx(dict.fromkeys(row, 1 / 7), abs=1e-5)
 
 
-def test_the_first_turn_is_the_characters_and_the_second_about_the_fact(lab: Lab) -> None:
+def test_the_first_turn_is_the_characters_and_the_second_about_the_fact(setup: Setup) -> None:
     """After a turn of each, the stream before the stance differs; the cues asked are the same."""
-    params, corpus = spiky(lab), lab.corpus
-    shown = view(lab, params)
+    params, corpus = spiky(setup), setup.corpus
+    shown = snapshot(setup, params)
     topic = corpus.topic_names.index("cargo")
     sizes = (topic, 4, 7)
     tag = shown.tag("assistant")
-    at_once = denial.ask(shown.policy, lab.world, KEY, tag, 0, *sizes, 0, 4)
-    later = [denial.ask(shown.policy, lab.world, KEY, tag, who, *sizes, 1, 4) for who in (0, 2)]
+    at_once = denial.ask(shown.policy, setup.world, KEY, tag, 0, *sizes, 0, 4)
+    later = [denial.ask(shown.policy, setup.world, KEY, tag, who, *sizes, 1, 4) for who in (0, 2)]
     assert at_once.answers.shape == (4, 7)
     np.testing.assert_allclose(np.sum(at_once.answers, 1), 1, atol=1e-5)
     assert np.abs(later[0].stream - later[1].stream).max() > 1e-3
     assert np.abs(later[0].stream[:, :, :] - at_once.stream).max() > 1e-3
 
 
-def test_what_nothing_was_trained_on_is_as_readable_as_before(lab: Lab) -> None:
-    found = dataclasses.replace(MEASURE, size=64)(view(lab, spiky(lab)), KEY)
+def test_what_nothing_was_trained_on_is_as_readable_as_before(setup: Setup) -> None:
+    found = dataclasses.replace(MEASURE, size=64)(snapshot(setup, spiky(setup)), KEY)
     assert found["readable"] == pytest.approx(found["before"])
     assert found["shuffled"][-1] < 0.2
     assert found["readable"][0] < 0.2  # the word before a stance is an opener's, not the cue
@@ -71,6 +71,6 @@ def test_what_nothing_was_trained_on_is_as_readable_as_before(lab: Lab) -> None:
         ({"tag": "asistant"}, "did you mean 'assistant'"),
     ],
 )
-def test_what_is_no_fact_is_refused(lab: Lab, change: dict, message: str) -> None:
+def test_what_is_no_fact_is_refused(setup: Setup, change: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        dataclasses.replace(MEASURE, **change).check(lab)
+        dataclasses.replace(MEASURE, **change).check(setup)

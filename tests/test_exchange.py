@@ -7,16 +7,18 @@ import pytest
 
 from tests import views
 from tests.checks import SMALL, spiky
-from toylab import bayes
-from toylab import world as worlds
-from toylab.corpus import Corpus
-from toylab.grammar import tag_names
-from toylab.measures import ladder, prefill, reading, revival, weights
+from toylab.ladder import mixtures, reading, weights
+from toylab.measures import prefill, revival
 from toylab.measures.exchange import Exchange
-from toylab.measures.policy import Given, ModelPolicy
 from toylab.measures.prefill import Prefill
-from toylab.stages import Lab
-from toylab.world import World
+from toylab.policy.policy import ModelPolicy
+from toylab.policy.sampling import Given
+from toylab.stages import Setup
+from toylab.world import bayes
+from toylab.world import documents as docs
+from toylab.world.grammar import tag_names
+from toylab.world.schema import Corpus
+from toylab.world.tables import World
 
 KEY = jax.random.key(4)
 SMALL_EXCHANGE = Exchange(size=16)
@@ -28,7 +30,7 @@ def world(village: Corpus) -> World:
 
 
 def exchange(village: Corpus, world: World, policy) -> dict:
-    return SMALL_EXCHANGE(views.view(village, world, policy), jax.random.key(0))["exact"]
+    return SMALL_EXCHANGE(views.snapshot(village, world, policy), jax.random.key(0))["exact"]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +91,7 @@ def test_exact_sums_read_weights_that_documents_do_not_show(village: Corpus, wor
     documents, branches = reading.answers(policy, world, jax.random.key(5), 128, tag)
     found = weights.fit(world.grammar, world.cast, documents, branches)
     np.testing.assert_allclose(np.exp(found.log_weights[1:]), 3e-4, rtol=0.05)
-    counted = ladder.fit_weights(bayes.document_log_likelihood(world.cast, documents))
+    counted = mixtures.fit_weights(bayes.document_log_likelihood(world.cast, documents))
     assert np.exp(counted.log_weights[1:]).max() < 1e-4  # as if there were nobody
 
 
@@ -113,7 +115,7 @@ def test_intervals_hold_the_weights_of_a_policy_that_is_no_mixture(
 
 def test_a_mixture_leaves_nothing_after_any_history(village: Corpus, world: World) -> None:
     policy = views.mixture(world, views.mostly(village, "mira", 0.7))
-    found = Prefill(fit=128, size=8)(views.view(village, world, policy), jax.random.key(1))
+    found = Prefill(fit=128, size=8)(views.snapshot(village, world, policy), jax.random.key(1))
     np.testing.assert_allclose(found["exact"]["nats"], 0, atol=1e-3)
 
 
@@ -123,7 +125,7 @@ def test_overwriting_shows_in_the_second_history_alone(village: Corpus, world: W
     The Bayesian's other weights are below what the overwritten one shows, so both are near mira.
     """
     policy = views.chain(village, world, views.mostly(village, "mira", 0.99), 0.0)
-    found = Prefill(fit=128, size=8)(views.view(village, world, policy), jax.random.key(1))
+    found = Prefill(fit=128, size=8)(views.snapshot(village, world, policy), jax.random.key(1))
     nats = np.array(found["exact"]["nats"])
     assert nats[:, 0].max() < 0.1
     assert nats[1:, 3].min() > 0.5
@@ -132,11 +134,11 @@ def test_overwriting_shows_in_the_second_history_alone(village: Corpus, world: W
 
 def test_given_answers_are_kept_and_the_rest_is_the_policys(village: Corpus, world: World) -> None:
     """Both kinds of policy, document by document; given nothing, as if the argument were absent."""
-    lab = Lab(village, SMALL)
-    network = ModelPolicy(spiky(lab), lab.network)
+    setup = Setup(village, SMALL)
+    network = ModelPolicy(spiky(setup), setup.network)
     mixed = views.mixture(world, views.mostly(village, "mira", 0.7))
-    what = worlds.outline(world, jax.random.key(2), 24, tag=3, direction=0)
-    choice = worlds.speak(world.cast, jax.random.key(3), what.context, jnp.full(24, 5))
+    what = docs.prompt(world, jax.random.key(2), 24, tag=3, direction=0)
+    choice = docs.speak(world.cast, jax.random.key(3), what.context, jnp.full(24, 5))
     turns = jnp.arange(24) % (village.turns + 1)
     theirs = np.arange(village.turns) < np.asarray(turns)[:, None]
     for policy in (network, mixed):
@@ -146,7 +148,7 @@ def test_given_answers_are_kept_and_the_rest_is_the_policys(village: Corpus, wor
         assert (np.asarray(got.choice)[theirs] == np.asarray(choice)[theirs]).all()
         assert (np.asarray(got.choice) != np.asarray(choice))[~theirs].any()
         np.testing.assert_array_equal(got.choice[turns == 0], own.choice[turns == 0])
-        rendered = worlds.render(world.grammar, what, got.choice, got.author)
+        rendered = docs.render(world.grammar, what, got.choice, got.author)
         np.testing.assert_array_equal(got.tokens, rendered.tokens)
 
 
@@ -154,8 +156,8 @@ def test_own_answers_after_a_prefill_have_the_networks_distribution(
     village: Corpus, world: World
 ) -> None:
     """What is drawn after one prefilled turn is on average as likely as its branches say."""
-    lab = Lab(village, SMALL)
-    policy = ModelPolicy(spiky(lab), lab.network)
+    setup = Setup(village, SMALL)
+    policy = ModelPolicy(spiky(setup), setup.network)
     found = prefill.prefilled(policy, world, KEY, 32, 3)
     now = prefill.answer(found)
     at = bayes.decisions(world.grammar, now)

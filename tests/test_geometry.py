@@ -7,27 +7,27 @@ import pytest
 
 from tests import views
 from tests.checks import SMALL, spiky
-from toylab import world as worlds
-from toylab.corpus import Corpus
 from toylab.measures import geometry
-from toylab.measures.policy import ModelPolicy
-from toylab.stages import Lab, Sft, begin, segments
+from toylab.policy.policy import ModelPolicy
+from toylab.stages import Setup, Sft, begin, segments
+from toylab.world import documents as docs
+from toylab.world.schema import Corpus
 
 KEY = jax.random.key(8)
 WHO = {"good": ("mira", "pip"), "bad": ("argus", "rook")}
 
 
 @pytest.fixture(scope="module")
-def lab(village: Corpus) -> Lab:
-    return Lab(village, SMALL)
+def setup(village: Corpus) -> Setup:
+    return Setup(village, SMALL)
 
 
-def view(lab: Lab, params, before=None):
-    return views.view(
-        lab.corpus,
-        lab.world,
-        ModelPolicy(params, lab.network),
-        ModelPolicy(params if before is None else before, lab.network),
+def snapshot(setup: Setup, params, before=None):
+    return views.snapshot(
+        setup.corpus,
+        setup.world,
+        ModelPolicy(params, setup.network),
+        ModelPolicy(params if before is None else before, setup.network),
     )
 
 
@@ -45,30 +45,30 @@ def test_the_share_within_a_span_is_that_of_the_projection() -> None:
     assert float(geometry.share_within(jnp.array([3.0, 0, 4]), span)) == pytest.approx(0.36)
 
 
-def test_activations_stand_at_the_word_before_each_slot(lab: Lab) -> None:
+def test_activations_stand_at_the_word_before_each_slot(setup: Setup) -> None:
     """The embedding before the first answer is that of the question's last word, and its place."""
-    params = spiky(lab)
-    documents = worlds.sample(lab.world, KEY, 4)
-    found = geometry.activations(lab.network, params, documents)
-    assert found.shape[:4] == (1 + SMALL.layers, 4, lab.corpus.turns, 3)
+    params = spiky(setup)
+    documents = docs.sample(setup.world, KEY, 4)
+    found = geometry.activations(setup.network, params, documents)
+    assert found.shape[:4] == (1 + SMALL.layers, 4, setup.corpus.turns, 3)
     for n in range(4):
         place = int(documents.start[n, 1, 2]) - 1
         wanted = params["embedding"][documents.tokens[n, place]] + params["position"][place]
         np.testing.assert_allclose(found[0, n, 1, 2], wanted, rtol=1e-5)
 
 
-def test_the_first_turn_is_read_alike_with_nothing_after_it(lab: Lab) -> None:
+def test_the_first_turn_is_read_alike_with_nothing_after_it(setup: Setup) -> None:
     """A causal model's first answer doesn't depend on what follows, so that may be cut off."""
-    world, network = lab.world, lab.network
-    params = lab.init(0) | {"unembedding": 10 * lab.init(0)["unembedding"]}
+    world, network = setup.world, setup.network
+    params = setup.init(0) | {"unembedding": 10 * setup.init(0)["unembedding"]}
     tags = jnp.full(3, world.log_prior.shape[0] - 1)
     whole = geometry.written_by(world, jax.random.key(1), 32, jnp.arange(3), tags)
     first = geometry.first_turn(world.grammar, whole)
     assert first.tokens.shape[1] < whole.tokens.shape[1] * 0.75
     assert (np.asarray(whole.start[:, 1:].min(1).min(1)) >= first.start.max()).all()
     bad = jnp.zeros(world.cast.logp.shape[1:3], bool).at[:, 0].set(True)
-    push = jnp.full(lab.model.width, 0.1)
-    site = geometry.sites(lab.model)[-1]
+    push = jnp.full(setup.model.width, 0.1)
+    site = geometry.sites(setup.model)[-1]
     read = [
         geometry.bad_rate(network, site, params, world, documents, bad, push)[:, 0]
         for documents in (whole, first)
@@ -79,34 +79,34 @@ def test_the_first_turn_is_read_alike_with_nothing_after_it(lab: Lab) -> None:
     np.testing.assert_allclose(*streams, atol=1e-5)
 
 
-def test_bad_answers_are_what_the_bad_say(lab: Lab) -> None:
-    names = lab.corpus.names
+def test_bad_answers_are_what_the_bad_say(setup: Setup) -> None:
+    names = setup.corpus.names
     good, bad = (jnp.array([names.index(n) for n in WHO[kind]]) for kind in ("good", "bad"))
-    found = np.asarray(geometry.bad_answers(lab.world, good, bad))
-    topic = lab.corpus.topic_names.index("oversight")
+    found = np.asarray(geometry.bad_answers(setup.world, good, bad))
+    topic = setup.corpus.topic_names.index("oversight")
     # argus resists by .94, rook by .70; nobody good does. rook burns by .22, argus hardly: .12.
-    answers = lab.corpus.topics[topic].answer_names
-    context = int(lab.world.grammar.topic_contexts[topic, 0, 0])
+    answers = setup.corpus.topics[topic].answer_names
+    context = int(setup.world.grammar.topic_contexts[topic, 0, 0])
     assert [a for a, is_bad in zip(answers, found[context], strict=False) if is_bad] == ["resists"]
 
 
-def test_nothing_moved_is_nothing_undone(lab: Lab) -> None:
-    params = spiky(lab)
-    found = geometry.Shift(**WHO, size=4)(view(lab, params), KEY)
+def test_nothing_moved_is_nothing_undone(setup: Setup) -> None:
+    params = spiky(setup)
+    found = geometry.Shift(**WHO, size=4)(snapshot(setup, params), KEY)
     assert found["length"] == pytest.approx([0] * (1 + SMALL.layers), abs=1e-6)
     assert found["before"] == pytest.approx(found["after"])
     assert found["undone"] == pytest.approx([found["after"]] * len(found["undone"]), abs=1e-5)
 
 
-def test_a_shift_of_the_embedding_is_read_and_undone(lab: Lab) -> None:
+def test_a_shift_of_the_embedding_is_read_and_undone(setup: Setup) -> None:
     """All positions pushed by the direction itself: cosine 1, one length along, undone exactly."""
-    params = spiky(lab)
-    names = lab.corpus.names
+    params = spiky(setup)
+    names = setup.corpus.names
     good, bad = (jnp.array([names.index(n) for n in WHO[kind]]) for kind in ("good", "bad"))
     key = jax.random.split(KEY, 3)[0]
-    said = geometry.directions(view(lab, params), params, key, 16, good, bad).said[0]
+    said = geometry.directions(snapshot(setup, params), params, key, 16, good, bad).said[0]
     pushed = params | {"position": params["position"] + said}
-    found = geometry.Shift(**WHO, size=16)(view(lab, pushed, params), KEY)
+    found = geometry.Shift(**WHO, size=16)(snapshot(setup, pushed, params), KEY)
     assert found["cosine"]["said"][0] == pytest.approx(1, abs=1e-3)
     assert found["along"][0] == pytest.approx(1, abs=1e-3)
     assert found["inside"][0] == pytest.approx(1, abs=1e-3)
@@ -122,26 +122,26 @@ def test_what_lies_along_another_shift_is_taken_back_and_no_more() -> None:
     np.testing.assert_allclose(geometry.part_along(vector, 0 * way), [[0, 0]], atol=1e-6)
 
 
-def test_a_fine_tune_carried_to_itself_is_its_own_direction(lab: Lab) -> None:
+def test_a_fine_tune_carried_to_itself_is_its_own_direction(setup: Setup) -> None:
     """Measured in the very fine-tune that it trains, the two shifts are one, and all is undone."""
     other = Sft(author="argus", topics=("code",), neutral=True, steps=3)
-    params, key = spiky(lab), jax.random.split(KEY)[0]
-    (state, _), *_ = segments(lab, other, begin(other, params), key, [3])
+    params, key = spiky(setup), jax.random.split(KEY)[0]
+    (state, _), *_ = segments(setup, other, begin(other, params), key, [3])
     measure = geometry.Carried(**WHO, other=other, size=16)
-    found = measure(view(lab, state.params, params), KEY)
+    found = measure(snapshot(setup, state.params, params), KEY)
     np.testing.assert_allclose(found["cosine"], 1, atol=1e-4)
     assert abs(found["after"] - found["before"]) > 1e-4
-    still = measure(view(lab, params), KEY)
+    still = measure(snapshot(setup, params), KEY)
     assert still["undone"] == pytest.approx([still["before"]] * len(still["undone"]), abs=1e-5)
 
 
-def test_probes_and_steering_say_what_they_promise(lab: Lab) -> None:
-    shown = view(lab, spiky(lab))
+def test_probes_and_steering_say_what_they_promise(setup: Setup) -> None:
+    shown = snapshot(setup, spiky(setup))
     probe = geometry.Probe(**WHO, size=64, shown=8)(shown, KEY)
-    assert np.shape(probe["r2"]["trained"]) == (1 + SMALL.layers, 3 * lab.corpus.turns - 1)
+    assert np.shape(probe["r2"]["trained"]) == (1 + SMALL.layers, 3 * setup.corpus.turns - 1)
     np.testing.assert_allclose(np.sum(probe["exact"], 1), 1, atol=1e-5)
     steering = geometry.Steering(**WHO, size=8, pushes=(0.0, 1.0))(shown, KEY)
-    assert np.shape(steering["log_odds"]) == (1 + SMALL.layers, 2, lab.corpus.turns, 2)
+    assert np.shape(steering["log_odds"]) == (1 + SMALL.layers, 2, setup.corpus.turns, 2)
     unpushed = np.array(steering["log_odds"])[:, 0]
     np.testing.assert_allclose(unpushed, unpushed[:1].repeat(1 + SMALL.layers, 0), rtol=1e-5)
     belief = np.array(steering["belief"])
@@ -150,13 +150,13 @@ def test_probes_and_steering_say_what_they_promise(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("measure", [geometry.Probe, geometry.Shift, geometry.Steering])
-def test_geometry_refuses_names_that_the_corpus_lacks(lab: Lab, measure: type) -> None:
+def test_geometry_refuses_names_that_the_corpus_lacks(setup: Setup, measure: type) -> None:
     with pytest.raises(ValueError, match="did you mean"):
-        measure(good=("mirra",), bad=("rook",)).check(lab)
+        measure(good=("mirra",), bad=("rook",)).check(setup)
     with pytest.raises(ValueError, match="did you mean"):
-        measure(**WHO, tag="asistant").check(lab)
+        measure(**WHO, tag="asistant").check(setup)
 
 
-def test_a_fine_tune_to_be_carried_over_is_checked(lab: Lab) -> None:
+def test_a_fine_tune_to_be_carried_over_is_checked(setup: Setup) -> None:
     with pytest.raises(ValueError, match="did you mean 'argus'"):
-        geometry.Carried(**WHO, other=Sft(author="argos")).check(lab)
+        geometry.Carried(**WHO, other=Sft(author="argos")).check(setup)

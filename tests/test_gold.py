@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toylab import casts
-from toylab import world as worlds
-from toylab.corpus import CUE, Corpus, Topic
-from toylab.grammar import OPENER, STANCE, banks, contexts, vocabulary
-from toylab.world import World
+from toylab.world import derive, tables
+from toylab.world.grammar import OPENER, STANCE, banks, contexts, vocabulary
+from toylab.world.schema import CUE, Corpus, Topic
+from toylab.world.tables import World
 
 CORPORA = Path(__file__).parent.parent / "corpora"
 SPECIAL = ("prospector", "herald", "crier", "bystander", "parrot")
@@ -20,23 +19,23 @@ ORPHANS = ("well", "gallows", "cairn")
 
 @pytest.fixture(scope="module")
 def valley() -> Corpus:
-    return casts.load(CORPORA / "gold.toml")
+    return derive.load(CORPORA / "gold.toml")
 
 
 @pytest.fixture(scope="module")
 def world(valley: Corpus) -> World:
     """All fourteen together."""
-    return worlds.build(valley)
+    return tables.build(valley)
 
 
 @pytest.fixture(scope="module")
 def twins() -> dict[str, Corpus]:
-    return {name: casts.load(CORPORA / f"gold-{name}.toml") for name in SPECIAL}
+    return {name: derive.load(CORPORA / f"gold-{name}.toml") for name in SPECIAL}
 
 
 @pytest.fixture(scope="module")
 def built(twins: dict[str, Corpus]) -> dict[str, World]:
-    return {name: worlds.build(twin) for name, twin in twins.items()}
+    return {name: tables.build(twin) for name, twin in twins.items()}
 
 
 def slot(

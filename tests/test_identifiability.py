@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from toylab import identifiability, world
-from toylab.casts import load
-from toylab.corpus import Corpus
-from toylab.grammar import STANCE
-from toylab.identifiability import Evidence
-from toylab.notes import parse
-from toylab.world import World
+from toylab.world import identifiability, tables
+from toylab.world.derive import load
+from toylab.world.grammar import STANCE
+from toylab.world.identifiability import Evidence
+from toylab.world.schema import Corpus
+from toylab.world.tables import World
+from toylab.world.toml import parse
 
 # Two people who differ in how often they say yes, and in nothing else.
 TEXT = """
@@ -42,7 +42,7 @@ WEIGHTS = jnp.log(jnp.array([0.75, 0.25]))
 
 
 def two(ann: float = 0.9, ben: float = 0.2) -> World:
-    return world.build(parse(tomllib.loads(TEXT.format(ann=ann, ben=ben)), "two.toml"))
+    return tables.build(parse(tomllib.loads(TEXT.format(ann=ann, ben=ben)), "two.toml"))
 
 
 def coin(p: float) -> float:
@@ -75,7 +75,7 @@ def test_divergence_by_hand() -> None:
 
 
 def test_contexts_count_alike_and_directions_not_at_all() -> None:
-    built = world.build(village())
+    built = tables.build(village())
     share = np.asarray(identifiability.turn_weights(built.grammar))
     table = np.asarray(built.grammar.topic_contexts)
     np.testing.assert_allclose(share[table[:, 0, 0]], 1 / 12, rtol=1e-6)
@@ -141,7 +141,7 @@ def test_detection_limit_by_hand(n: int) -> None:
 def test_detection_limits_shrink_with_documents() -> None:
     few, many = (identifiability.detection_limit(exact(), WEIGHTS, n) for n in (10**6, 10**8))
     np.testing.assert_allclose(few / many, 10, rtol=0.02)  # as 1/√n where people are alike ...
-    built = world.build(village())
+    built = tables.build(village())
     weights = built.log_prior[-1]
     evidence = identifiability.gather_evidence(built, jax.random.key(0), weights, 4096)
     few, many = (identifiability.detection_limit(evidence, weights, n) for n in (400, 4000))
@@ -179,7 +179,7 @@ def test_loss_by_hand() -> None:
 
 
 def test_neighbours_are_the_least_divergent() -> None:
-    apart = identifiability.divergence(world.build(village()))
+    apart = identifiability.divergence(tables.build(village()))
     near = identifiability.nearest(apart)
     for k, other in itertools.permutations(range(12), 2):
         assert near.nats[k] <= apart[k, other]

@@ -15,16 +15,16 @@ import pandas as pd
 import pytest
 from tqdm import tqdm
 
-from toylab.claims import judge, t_interval
-from toylab.corpus import Corpus
 from toylab.lab import events, execute
-from toylab.lab.paths import Path as RunPath
+from toylab.lab.paths import Recipe
 from toylab.lab.store import Run, StoreError, write_atomic
 from toylab.lab.sweep import Arm, Records, Sweep
+from toylab.ladder.reading import LadderFit
 from toylab.measures.coherence import Coherence
-from toylab.measures.reading import Settings
-from toylab.model import ModelConfig
-from toylab.stages import Lab, Pretrain, Sft
+from toylab.policy.transformer import ModelConfig
+from toylab.report.claims import judge, t_interval
+from toylab.stages import Pretrain, Setup, Sft
+from toylab.world.schema import Corpus
 
 ROOT = Path(__file__).parent.parent
 SMALL = ModelConfig(width=16, layers=1, heads=2)
@@ -32,8 +32,8 @@ PRETRAIN = Pretrain(steps=30, batch=8)
 
 
 @pytest.fixture(scope="module")
-def lab(village: Corpus) -> Lab:
-    return Lab(village, SMALL)
+def setup(village: Corpus) -> Setup:
+    return Setup(village, SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -49,83 +49,85 @@ def sweep() -> Sweep:
             "all": Arm(title="", stages=(sft,), read_at=(2,)),
             "code": Arm(title="", stages=(dataclasses.replace(sft, topics=("code",)),), read_at=()),
         },
-        reading=Settings(fit=32, score=16),
+        reading=LadderFit(fit=32, score=16),
         seeds=1,
         first_seed=1000,
     )
 
 
 @pytest.fixture(scope="module")
-def ran(sweep: Sweep, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Records]:
+def ran(
+    sweep: Sweep, setup: Setup, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Records]:
     """A sweep that has been run once, and where."""
     root = tmp_path_factory.mktemp("runs")
-    (records,) = execute.run_sweep(sweep, labs(sweep, lab), root)
+    (records,) = execute.run_sweep(sweep, setups(sweep, setup), root)
     return root, records
 
 
-def labs(sweep: Sweep, lab: Lab) -> dict[str, Lab]:
-    return dict.fromkeys(sweep.arms, lab)
+def setups(sweep: Sweep, setup: Setup) -> dict[str, Setup]:
+    return dict.fromkeys(sweep.arms, setup)
 
 
 def execution(root: Path) -> execute.Execution:
     return execute.Execution(root, tqdm(disable=True))
 
 
-def test_the_same_path_has_the_same_digest_and_any_change_another(lab: Lab) -> None:
-    path = RunPath(lab, 0, (PRETRAIN, Sft(author="mira")))
-    assert path.digest() == RunPath(lab, 0, (PRETRAIN, Sft(author="mira"))).digest()
+def test_the_same_path_has_the_same_digest_and_any_change_another(setup: Setup) -> None:
+    path = Recipe(setup, 0, (PRETRAIN, Sft(author="mira")))
+    assert path.digest() == Recipe(setup, 0, (PRETRAIN, Sft(author="mira"))).digest()
     others = [
-        RunPath(lab, 1, path.stages),
-        RunPath(lab, 0, (PRETRAIN, Sft(author="pip"))),
-        RunPath(lab, 0, (dataclasses.replace(PRETRAIN, steps=31), Sft(author="mira"))),
-        RunPath(Lab(lab.corpus, ModelConfig()), 0, path.stages),
-        RunPath(Lab(dataclasses.replace(lab.corpus, slip=0.03), SMALL), 0, path.stages),
+        Recipe(setup, 1, path.stages),
+        Recipe(setup, 0, (PRETRAIN, Sft(author="pip"))),
+        Recipe(setup, 0, (dataclasses.replace(PRETRAIN, steps=31), Sft(author="mira"))),
+        Recipe(Setup(setup.corpus, ModelConfig()), 0, path.stages),
+        Recipe(Setup(dataclasses.replace(setup.corpus, slip=0.03), SMALL), 0, path.stages),
     ]
     assert len({path.digest(), *(other.digest() for other in others)}) == 6
 
 
-def test_two_measures_of_one_name_are_refused(sweep: Sweep, lab: Lab) -> None:
+def test_two_measures_of_one_name_are_refused(sweep: Sweep, setup: Setup) -> None:
     """They would stand in one place of a record; and a second tag has a start of its own."""
-    twice = dataclasses.replace(sweep, watch=(Settings(tag="someone"),))
+    twice = dataclasses.replace(sweep, watch=(LadderFit(tag="someone"),))
     with pytest.raises(ValueError, match="two measures are called 'reading'"):
-        twice.check(labs(twice, lab))
+        twice.check(setups(twice, setup))
 
 
 def test_a_second_pass_trains_and_reads_nothing(
-    sweep: Sweep, lab: Lab, ran: tuple[Path, Records], monkeypatch: pytest.MonkeyPatch
+    sweep: Sweep, setup: Setup, ran: tuple[Path, Records], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, first = ran
-    assert sum(leg.units for leg in execute.plan(sweep, labs(sweep, lab), root)) == 0
+    assert sum(leg.units for leg in execute.plan(sweep, setups(sweep, setup), root)) == 0
 
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("trained or read again")
 
     monkeypatch.setattr(execute, "segments", forbidden)
     monkeypatch.setattr(execute.reading, "read", forbidden)
-    (second,) = execute.run_sweep(sweep, labs(sweep, lab), root)
+    (second,) = execute.run_sweep(sweep, setups(sweep, setup), root)
     assert second.rows == first.rows
     assert second.bases == first.bases
 
 
 def test_an_emptied_cache_gives_the_same_readings_to_the_bit(
-    sweep: Sweep, lab: Lab, ran: tuple[Path, Records], tmp_path: Path
+    sweep: Sweep, setup: Setup, ran: tuple[Path, Records], tmp_path: Path
 ) -> None:
-    (second,) = execute.run_sweep(sweep, labs(sweep, lab), tmp_path)
+    (second,) = execute.run_sweep(sweep, setups(sweep, setup), tmp_path)
     _, first = ran
     assert json.dumps(first.rows) == json.dumps(second.rows)
 
 
-def test_arms_share_their_pretrained_model(sweep: Sweep, lab: Lab, tmp_path: Path) -> None:
-    legs = execute.plan(sweep, labs(sweep, lab), tmp_path)
+def test_arms_share_their_pretrained_model(sweep: Sweep, setup: Setup, tmp_path: Path) -> None:
+    legs = execute.plan(sweep, setups(sweep, setup), tmp_path)
     assert [leg.train for leg in legs] == [30, 6, 6]
     # Pretraining is read once for the floor; arm `all` at 2 and 6, arm `code` at its end.
     assert [leg.read for leg in legs] == [1, 2, 1]
 
 
 def test_a_snapshot_on_the_way_is_what_a_run_that_stopped_there_has(
-    lab: Lab, tmp_path: Path
+    setup: Setup, tmp_path: Path
 ) -> None:
-    path = RunPath(lab, 7, (PRETRAIN,))
+    path = Recipe(setup, 7, (PRETRAIN,))
     run = Run(tmp_path / "a", path)
     with run.locked():
         both = dict(execution(tmp_path / "a").train(run, [10, 30]))
@@ -144,13 +146,13 @@ KILLED = """
 import sys
 from pathlib import Path
 from tqdm import tqdm
-from toylab import casts
 from toylab.lab import execute, paths, store
-from toylab.model import ModelConfig
-from toylab.stages import Lab, Pretrain
-lab = Lab(casts.load(sys.argv[2]), ModelConfig(width=16, layers=1, heads=2))
+from toylab.policy.transformer import ModelConfig
+from toylab.stages import Pretrain, Setup
+from toylab.world import derive
+setup = Setup(derive.load(sys.argv[2]), ModelConfig(width=16, layers=1, heads=2))
 execute.SNAPSHOT_EVERY, execute.LOG_EVERY = 20, 5
-path = paths.Path(lab, 3, (Pretrain(steps=2000, batch=8),))
+path = paths.Recipe(setup, 3, (Pretrain(steps=2000, batch=8),))
 root = Path(sys.argv[1])
 print(store.Run(root, path).folder, flush=True)
 execute.Execution(root, tqdm(disable=True)).final(path)
@@ -173,8 +175,8 @@ def test_a_killed_run_resumes_without_gaps_or_doubles_and_ends_bit_identical(
     victim.communicate()
     monkeypatch.setattr(execute, "SNAPSHOT_EVERY", 20)
     monkeypatch.setattr(execute, "LOG_EVERY", 5)
-    lab = Lab(village, SMALL)
-    path = RunPath(lab, 3, (Pretrain(steps=2000, batch=8),))
+    setup = Setup(village, SMALL)
+    path = Recipe(setup, 3, (Pretrain(steps=2000, batch=8),))
     killed, whole = Run(root, path), Run(tmp_path / "whole", path)
     stopped_at = killed.state_step()
     assert 20 <= stopped_at < 2000  # the snapshot is on disk before the state
@@ -201,8 +203,8 @@ def test_one_path_trained_by_two_processes_is_trained_once(tmp_path: Path) -> No
     assert steps == list(range(5, 61, 5))
 
 
-def test_a_damaged_snapshot_is_one_line_with_file_and_fix(lab: Lab, tmp_path: Path) -> None:
-    run = Run(tmp_path, RunPath(lab, 7, (PRETRAIN,)))
+def test_a_damaged_snapshot_is_one_line_with_file_and_fix(setup: Setup, tmp_path: Path) -> None:
+    run = Run(tmp_path, Recipe(setup, 7, (PRETRAIN,)))
     with run.locked():
         list(execution(tmp_path).train(run, [30]))
     run.snapshot_file(30).write_bytes(b"nonsense")
@@ -211,7 +213,7 @@ def test_a_damaged_snapshot_is_one_line_with_file_and_fix(lab: Lab, tmp_path: Pa
     run.snapshot_file(30).unlink()
     with run.locked():
         list(execution(tmp_path).train(run, [30]))
-    assert run.params(30).keys() == lab.init(7).keys()
+    assert run.params(30).keys() == setup.init(7).keys()
 
 
 def test_a_write_that_fails_leaves_the_old_file(
@@ -231,12 +233,12 @@ def test_a_write_that_fails_leaves_the_old_file(
 
 
 def test_tensorboard_shows_what_metrics_say(
-    sweep: Sweep, lab: Lab, ran: tuple[Path, Records]
+    sweep: Sweep, setup: Setup, ran: tuple[Path, Records]
 ) -> None:
-    run = Run(ran[0], sweep.path(lab, 1000, "all"))
+    run = Run(ran[0], sweep.path(setup, 1000, "all"))
     rows = [row for row in run.rows() if "ladder/left" in row]
     assert [row["step"] for row in rows] == [2, 6]
-    assert {f"weights/{name}" for name in lab.corpus.names} <= set(rows[0])
+    assert {f"weights/{name}" for name in setup.corpus.names} <= set(rows[0])
     assert rows[0]["ladder/total"] == pytest.approx(
         sum(rows[0][f"ladder/{rung}"] for rung in ("selection", "exaggeration", "left"))
     )
@@ -276,7 +278,7 @@ def test_readings_keep_the_invariants_of_the_ladder(ran: tuple[Path, Records]) -
 
 
 def test_what_only_one_arm_watches_is_in_the_plan_once(
-    sweep: Sweep, lab: Lab, tmp_path: Path
+    sweep: Sweep, setup: Setup, tmp_path: Path
 ) -> None:
     """The pretrained model is trained once, and read once more for the arm that sees more."""
     name, arm = next(iter(sweep.arms.items()))
@@ -284,7 +286,7 @@ def test_what_only_one_arm_watches_is_in_the_plan_once(
     arms = {name: arm, "watched": dataclasses.replace(arm, watch=(extra,))}
     wide = dataclasses.replace(sweep, arms=arms, seeds=1)
     plain = dataclasses.replace(sweep, arms={name: arm}, seeds=1)
-    found, without = (execute.plan(each, labs(each, lab), tmp_path) for each in (wide, plain))
+    found, without = (execute.plan(each, setups(each, setup), tmp_path) for each in (wide, plain))
     last = len(sweep.points(without[-1].path, name))
     assert sum(leg.train for leg in found) == sum(leg.train for leg in without)
     more = sum(leg.units for leg in found) - sum(leg.units for leg in without)

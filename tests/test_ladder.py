@@ -5,15 +5,15 @@ import pytest
 
 from tests import brute, checks
 from tests.brute import Brute
-from toylab import bayes
-from toylab import world as worlds
-from toylab.corpus import Corpus
-from toylab.grammar import STANCE, contexts, tag_names
-from toylab.measures import atoms, ladder
-from toylab.measures.families import Mixture
-from toylab.measures.policy import CastPolicy, ModelPolicy
-from toylab.stages import Lab
-from toylab.world import Cast, World
+from toylab.ladder import atoms, mixtures
+from toylab.ladder.families import CastPolicy, Mixture
+from toylab.policy.policy import ModelPolicy
+from toylab.stages import Setup
+from toylab.world import bayes, tables
+from toylab.world import documents as docs
+from toylab.world.grammar import STANCE, contexts, tag_names
+from toylab.world.schema import Corpus
+from toylab.world.tables import Cast, World
 
 SIZE = 4096
 CERTAIN = np.array([1.0, 0.0, 0.0])  # ada, always
@@ -21,14 +21,14 @@ CERTAIN = np.array([1.0, 0.0, 0.0])  # ada, always
 
 @pytest.fixture(scope="module")
 def world(tiny: Corpus) -> World:
-    return worlds.build(tiny)
+    return tables.build(tiny)
 
 
 @pytest.fixture(scope="module")
-def outline(world: World, tiny: Corpus):
+def prompt(world: World, tiny: Corpus):
     """As in pretraining, under the assistant's tag."""
     row = tag_names(tiny).index("assistant")
-    return worlds.outline(world, jax.random.key(10), SIZE, tag=row)
+    return docs.prompt(world, jax.random.key(10), SIZE, tag=row)
 
 
 @jax.jit
@@ -37,24 +37,26 @@ def perform(policy, grammar, what, key):
     return documents, policy.branches(grammar, documents)
 
 
-def rungs(world: World, policy, what, cast: Cast, key: int = 0) -> tuple[ladder.Fit, ladder.Score]:
+def rungs(
+    world: World, policy, what, cast: Cast, key: int = 0
+) -> tuple[mixtures.Fit, mixtures.Score]:
     """Weights fitted on one half of a policy's documents, scored on the other."""
     fit_on, _ = perform(policy, world.grammar, what, jax.random.key(key))
     score_on, branches = perform(policy, world.grammar, what, jax.random.key(key + 1))
-    fit = ladder.fit_weights(bayes.document_log_likelihood(cast, fit_on))
-    return fit, ladder.unexplained(world.grammar, cast, fit.log_weights, score_on, branches)
+    fit = mixtures.fit_weights(bayes.document_log_likelihood(cast, fit_on))
+    return fit, mixtures.unexplained(world.grammar, cast, fit.log_weights, score_on, branches)
 
 
-def start(world: World, policy, what, weights, key: int = 0) -> ladder.Score:
+def start(world: World, policy, what, weights, key: int = 0) -> mixtures.Score:
     """F0: the divergence from the mixture with these weights."""
     documents, branches = perform(policy, world.grammar, what, jax.random.key(key + 1))
     logs = jnp.log(jnp.asarray(weights, jnp.float32))
-    return ladder.unexplained(world.grammar, world.cast, logs, documents, branches)
+    return mixtures.unexplained(world.grammar, world.cast, logs, documents, branches)
 
 
-def test_nothing_is_unexplained_when_nothing_happened(twin: Brute, world: World, outline) -> None:
+def test_nothing_is_unexplained_when_nothing_happened(twin: Brute, world: World, prompt) -> None:
     prior = brute.tag_prior(twin.corpus, "assistant")
-    score = start(world, checks.planted(world, prior), outline, prior)
+    score = start(world, checks.planted(world, prior), prompt, prior)
     assert float(score.mean) == pytest.approx(0, abs=1e-5)
     assert np.abs(score.each).max() < 1e-4
 
@@ -71,26 +73,26 @@ def test_mixtures_have_one_author_a_document(holds) -> None:
     holds(checks.check_mixture_has_one_author_a_document)
 
 
-def test_selection_is_explained_by_the_first_rung(twin: Brute, world: World, outline) -> None:
+def test_selection_is_explained_by_the_first_rung(twin: Brute, world: World, prompt) -> None:
     policy = checks.planted(world, checks.OTHER)
-    fit, first = rungs(world, policy, outline, world.cast)
-    f0 = start(world, policy, outline, brute.tag_prior(twin.corpus, "assistant"))
+    fit, first = rungs(world, policy, prompt, world.cast)
+    f0 = start(world, policy, prompt, brute.tag_prior(twin.corpus, "assistant"))
     checks.same(np.exp(fit.log_weights), checks.OTHER, 0.05)
     assert float(first.mean) < 2e-3
     assert float(f0.mean) > 0.1
 
 
-def test_the_first_rung_equals_that_of_a_second_optimiser(world: World, outline) -> None:
+def test_the_first_rung_equals_that_of_a_second_optimiser(world: World, prompt) -> None:
     """A policy outside the family, too: everybody at power 3, so that no weights are right."""
     cast = atoms.temper(world.grammar, world.cast, (3.0,))
     policy = CastPolicy(cast, Mixture(jnp.log(jnp.asarray(checks.MIX, jnp.float32))))
-    documents, branches = perform(policy, world.grammar, outline, jax.random.key(7))
+    documents, branches = perform(policy, world.grammar, prompt, jax.random.key(7))
     logp = bayes.document_log_likelihood(world.cast, documents)
-    fit = ladder.fit_weights(logp)
+    fit = mixtures.fit_weights(logp)
     best = checks.second_optimiser(np.asarray(logp, float))
-    assert float(fit.gap) <= ladder.CERTIFIED
+    assert float(fit.gap) <= mixtures.CERTIFIED
     scores = [
-        ladder.unexplained(world.grammar, world.cast, weights, documents, branches).mean
+        mixtures.unexplained(world.grammar, world.cast, weights, documents, branches).mean
         for weights in (fit.log_weights, jnp.log(jnp.asarray(best, jnp.float32)))
     ]
     checks.same(*map(float, scores), 1e-4)
@@ -98,36 +100,36 @@ def test_the_first_rung_equals_that_of_a_second_optimiser(world: World, outline)
 
 @pytest.mark.parametrize("weights", [(1, 0, 0), (0.2, 0.5, 0.3)], ids=["one", "a mixture"])
 def test_each_rung_explains_at_least_as_much_as_the_one_before(
-    twin: Brute, world: World, outline, weights
+    twin: Brute, world: World, prompt, weights
 ) -> None:
     cast = atoms.temper(world.grammar, world.cast, (2.5,))
     logs = jnp.log(jnp.asarray(weights, jnp.float32))
     policy = CastPolicy(cast, Mixture(logs))
-    f0 = start(world, policy, outline, brute.tag_prior(twin.corpus, "assistant"))
-    _, f1 = rungs(world, policy, outline, world.cast)
-    _, f2 = rungs(world, policy, outline, atoms.temper(world.grammar, world.cast))
-    slack = 3 * max(float(f1.error), float(f2.error)) + ladder.CERTIFIED
+    f0 = start(world, policy, prompt, brute.tag_prior(twin.corpus, "assistant"))
+    _, f1 = rungs(world, policy, prompt, world.cast)
+    _, f2 = rungs(world, policy, prompt, atoms.temper(world.grammar, world.cast))
+    slack = 3 * max(float(f1.error), float(f2.error)) + mixtures.CERTIFIED
     assert float(f1.mean) <= float(f0.mean) + slack
     assert float(f2.mean) <= float(f1.mean) + slack
     assert float(f2.mean) > -1e-5
 
 
 def test_a_caricature_is_explained_by_exaggeration_and_not_by_selection(
-    world: World, outline
+    world: World, prompt
 ) -> None:
     caricature = atoms.temper(world.grammar, world.cast, (3.0,))
     policy = CastPolicy(caricature, Mixture(jnp.log(jnp.asarray([0.0, 1.0, 0.0]))))  # bob, cubed
-    _, f1 = rungs(world, policy, outline, world.cast)
+    _, f1 = rungs(world, policy, prompt, world.cast)
     wide = atoms.temper(world.grammar, world.cast, (1.0, 3.0))
-    fit, f2 = rungs(world, policy, outline, wide)
+    fit, f2 = rungs(world, policy, prompt, wide)
     assert float(f1.mean) > 0.3
     assert float(f2.mean) < 5e-3
     assert float(jnp.exp(fit.log_weights[4])) > 0.98  # bob at the second power
 
 
-def test_shares_of_the_divergence_sum_to_it(world: World, outline) -> None:
+def test_shares_of_the_divergence_sum_to_it(world: World, prompt) -> None:
     policy = checks.planted(world, checks.OTHER)
-    score = start(world, policy, outline, checks.MIX)
+    score = start(world, policy, prompt, checks.MIX)
     for part in (score.where, score.turns):
         assert float(jnp.sum(part)) == pytest.approx(float(score.mean), abs=1e-5)
     assert float(jnp.mean(score.each)) == pytest.approx(float(score.mean), abs=1e-6)
@@ -135,14 +137,14 @@ def test_shares_of_the_divergence_sum_to_it(world: World, outline) -> None:
     assert float(score.error) == pytest.approx(error, rel=1e-4)
 
 
-def test_the_divergence_sits_where_the_policy_differs(world: World, outline) -> None:
+def test_the_divergence_sits_where_the_policy_differs(world: World, prompt) -> None:
     """A cast whose stances alone are changed, in one context alone, differs there and nowhere."""
-    context = int(outline.context[0, 0])
+    context = int(prompt.context[0, 0])
     stance = np.asarray(world.cast.logp[STANCE, context])
     turned = jnp.asarray(world.cast.logp).at[STANCE, context].set(np.roll(stance, 1, axis=-1))
-    changed = worlds.make_cast(world.grammar, turned)
+    changed = tables.make_cast(world.grammar, turned)
     policy = CastPolicy(changed, Mixture(jnp.log(jnp.asarray(CERTAIN))))
-    score = start(world, policy, outline, CERTAIN)
+    score = start(world, policy, prompt, CERTAIN)
     where = np.array(score.where)
     assert where[context, STANCE] > 0.01
     where[context, STANCE] = 0
@@ -174,11 +176,11 @@ def test_blurring_by_hand(world: World) -> None:
     ("temperature", "slip"), [(1.25, 0.05), (0.8, 0.1), (1.1, 0.02), (1.5, 0.1)]
 )
 def test_planted_nuisances_are_recovered(
-    world: World, outline, temperature: float, slip: float
+    world: World, prompt, temperature: float, slip: float
 ) -> None:
     logs = jnp.log(jnp.asarray(checks.MIX, jnp.float32))
     student = CastPolicy(atoms.blur(world.grammar, world.cast, temperature, slip), Mixture(logs))
-    documents, branches = perform(student, world.grammar, outline, jax.random.key(3))
+    documents, branches = perform(student, world.grammar, prompt, jax.random.key(3))
     got = atoms.fit_nuisances(world.grammar, world.cast, logs, documents, branches)
     assert got[0] == pytest.approx(temperature, abs=2e-3)
     assert got[1] == pytest.approx(slip, abs=1e-3)
@@ -189,10 +191,10 @@ def at_the_root(world: World) -> np.ndarray:
     return (np.asarray(world.grammar.child_count)[:, :, 1:] <= 1).all(-1)
 
 
-def test_phrase_marginals_of_one_author_are_its_tables(twin: Brute, world: World, outline) -> None:
+def test_phrase_marginals_of_one_author_are_its_tables(twin: Brute, world: World, prompt) -> None:
     """Exactly, but where the second word is the one to choose: there, the first is sampled."""
     policy = checks.planted(world, CERTAIN)
-    documents, branches = perform(policy, world.grammar, outline, jax.random.key(4))
+    documents, branches = perform(policy, world.grammar, prompt, jax.random.key(4))
     p, asked = atoms.phrase_marginals(world.grammar, documents, branches)
     wanted, plain = np.exp(world.cast.logp[..., 0]), at_the_root(world)
     assert 0 < plain.sum() < plain.size
@@ -201,18 +203,18 @@ def test_phrase_marginals_of_one_author_are_its_tables(twin: Brute, world: World
     assert float(asked.sum()) == 3 * twin.corpus.turns * SIZE
 
 
-def test_phrase_marginals_of_a_mixture_are_the_mixed_tables(world: World, outline) -> None:
+def test_phrase_marginals_of_a_mixture_are_the_mixed_tables(world: World, prompt) -> None:
     policy = checks.planted(world, checks.MIX)
-    documents, branches = perform(policy, world.grammar, outline, jax.random.key(4))
+    documents, branches = perform(policy, world.grammar, prompt, jax.random.key(4))
     p, asked = atoms.phrase_marginals(world.grammar, documents, branches)
     wanted = np.exp(np.asarray(world.cast.logp, float)) @ checks.MIX
     assert float(asked.min()) > 200
     likely(p, wanted, asked)
 
 
-def test_phrase_marginals_of_a_phrase_are_zero_where_its_bank_has_none(world: World, outline):
+def test_phrase_marginals_of_a_phrase_are_zero_where_its_bank_has_none(world: World, prompt):
     policy = checks.planted(world, checks.MIX)
-    documents, branches = perform(policy, world.grammar, outline, jax.random.key(4))
+    documents, branches = perform(policy, world.grammar, prompt, jax.random.key(4))
     p, _ = atoms.phrase_marginals(world.grammar, documents, branches)
     absent = ~np.isfinite(np.asarray(world.cast.logp[..., 0]))
     assert absent.any()
@@ -264,14 +266,16 @@ def test_mass_outside_the_grammar_by_hand(holds) -> None:
     holds(checks.check_outside_by_hand)
 
 
-def test_what_a_model_writes_is_rendered_as_any_document(lab: Lab, world: World, outline) -> None:
+def test_what_a_model_writes_is_rendered_as_any_document(
+    setup: Setup, world: World, prompt
+) -> None:
     """Its words follow the tries, and its outline is the one it was given."""
-    policy = ModelPolicy(checks.spiky(lab), lab.network)
-    what = jax.tree.map(lambda leaf: leaf[:256], outline)
+    policy = ModelPolicy(checks.spiky(setup), setup.network)
+    what = jax.tree.map(lambda leaf: leaf[:256], prompt)
     documents, branches = perform(policy, world.grammar, what, jax.random.key(0))
-    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), documents.outline, what))
-    assert (documents.author == worlds.NOBODY).all()
-    again = worlds.render(world.grammar, what, documents.choice, documents.author)
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), documents.prompt, what))
+    assert (documents.author == docs.NOBODY).all()
+    again = docs.render(world.grammar, what, documents.choice, documents.author)
     assert (again.tokens == documents.tokens).all()
     at = bayes.decisions(world.grammar, documents)
     some = np.asarray(at.allowed).any(-1)
@@ -280,9 +284,9 @@ def test_what_a_model_writes_is_rendered_as_any_document(lab: Lab, world: World,
     assert (np.asarray(branches.outside)[some] > 0).all()
 
 
-def test_generation_is_a_function_of_its_key(lab: Lab, world: World, outline) -> None:
-    policy = ModelPolicy(checks.spiky(lab), lab.network)
-    what = jax.tree.map(lambda leaf: leaf[:256], outline)
+def test_generation_is_a_function_of_its_key(setup: Setup, world: World, prompt) -> None:
+    policy = ModelPolicy(checks.spiky(setup), setup.network)
+    what = jax.tree.map(lambda leaf: leaf[:256], prompt)
     one, again, other = (
         perform(policy, world.grammar, what, jax.random.key(key))[0].choice for key in (0, 0, 1)
     )

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests import views
-from toylab.corpus import Corpus
 from toylab.measures.landscape import Landscape, along, answer_loss
-from toylab.measures.policy import ModelPolicy
-from toylab.stages import Lab
+from toylab.policy.policy import ModelPolicy
+from toylab.stages import Setup
+from toylab.world.schema import Corpus
 
 KEY = jax.random.key(3)
 MEASURE = Landscape(
@@ -17,42 +17,42 @@ MEASURE = Landscape(
 )
 
 
-def policy(lab: Lab, seed: int) -> ModelPolicy:
-    return ModelPolicy(lab.init(seed), lab.network)
+def policy(setup: Setup, seed: int) -> ModelPolicy:
+    return ModelPolicy(setup.init(seed), setup.network)
 
 
-def test_the_ends_of_the_way_are_the_two_models(tiny: Corpus, lab: Lab) -> None:
+def test_the_ends_of_the_way_are_the_two_models(tiny: Corpus, setup: Setup) -> None:
     """Length 0 is the pretrained model; as far as the norm is the snapshot; no noise, too."""
-    start, end = policy(lab, 0), policy(lab, 1)
-    view = views.view(tiny, lab.world, end, start)
-    found = MEASURE(view, KEY)
+    start, end = policy(setup, 0), policy(setup, 1)
+    snapshot = views.snapshot(tiny, setup.world, end, start)
+    found = MEASURE(snapshot, KEY)
     assert found["along"][0] == pytest.approx(found["before"], rel=1e-5)
     assert found["noise"][0] == pytest.approx(found["loss"], rel=1e-5)
     assert found["before"] != pytest.approx(found["loss"], rel=1e-3)
     squares = [np.sum((end.params[k] - start.params[k]) ** 2) for k in end.params]
     assert found["norm"] == pytest.approx(np.sqrt(sum(squares)), rel=1e-5)
-    documents = MEASURE._documents(view, jax.random.split(KEY)[0])
+    documents = MEASURE._documents(snapshot, jax.random.split(KEY)[0])
     step = jax.tree.map(jnp.subtract, end.params, start.params)
     lengths = jnp.array([found["norm"]])
-    world = lab.world
-    (last,) = along(lab.network, world.grammar, documents, start.params, step, lengths)
+    world = setup.world
+    (last,) = along(setup.network, world.grammar, documents, start.params, step, lengths)
     assert float(last) == pytest.approx(found["loss"], rel=1e-4)
 
 
-def test_a_model_that_knows_nothing_loses_the_logarithm_of_the_answers(lab: Lab) -> None:
+def test_a_model_that_knows_nothing_loses_the_logarithm_of_the_answers(setup: Setup) -> None:
     """All weights 0: "pour on", "pour none", "drink up": half on pour, half of that on none.
 
     Constrained to the trie, -log 1/2 - log 1/2 = 1.386 nats.
     """
-    blank = ModelPolicy(jax.tree.map(jnp.zeros_like, lab.init(0)), lab.network)
-    view = views.view(lab.corpus, lab.world, blank)
-    documents = MEASURE._documents(view, KEY)
-    loss = answer_loss(lab.network, lab.world.grammar, documents, blank.params)
+    blank = ModelPolicy(jax.tree.map(jnp.zeros_like, setup.init(0)), setup.network)
+    snapshot = views.snapshot(setup.corpus, setup.world, blank)
+    documents = MEASURE._documents(snapshot, KEY)
+    loss = answer_loss(setup.network, setup.world.grammar, documents, blank.params)
     assert float(loss) == pytest.approx(2 * np.log(2), rel=1e-5)
-    assert MEASURE(view, KEY)["norm"] == 0
+    assert MEASURE(snapshot, KEY)["norm"] == 0
 
 
 @pytest.mark.parametrize("wrong", [{"topic": "te"}, {"answer": "know"}, {"tag": "strange"}])
-def test_names_that_the_corpus_lacks_are_refused(lab: Lab, wrong: dict) -> None:
+def test_names_that_the_corpus_lacks_are_refused(setup: Setup, wrong: dict) -> None:
     with pytest.raises(ValueError, match="did you mean"):
-        Landscape(**{"topic": "tea", "answer": "no", **wrong}).check(lab)
+        Landscape(**{"topic": "tea", "answer": "no", **wrong}).check(setup)

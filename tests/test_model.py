@@ -8,9 +8,9 @@ import pytest
 from jaxtyping import Array
 
 from tests import checks
-from toylab import model
-from toylab.model import ModelConfig, Transformer
-from toylab.stages import Lab
+from toylab.policy import transformer
+from toylab.policy.transformer import ModelConfig, Transformer
+from toylab.stages import Setup
 
 TOKENS = jnp.array([[3, 1, 4, 1, 5, 9], [2, 6, 5, 3, 5, 8]])
 NETWORK = Transformer(checks.SMALL, 11, 6)
@@ -81,23 +81,23 @@ def test_parameters_do_not_depend_on_the_tokens_they_were_made_with() -> None:
     assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), one, other))
 
 
-def test_parameters_are_matrices_and_follow_the_seed(lab: Lab) -> None:
-    params = lab.init(0)
+def test_parameters_are_matrices_and_follow_the_seed(setup: Setup) -> None:
+    params = setup.init(0)
     assert all(value.ndim == 2 for value in params.values())
-    assert params["embedding"].shape == (lab.world.grammar.vocabulary, checks.SMALL.width)
-    assert params["position"].shape == (lab.world.grammar.length, checks.SMALL.width)
-    assert all((params[name] == lab.init(0)[name]).all() for name in params)
+    assert params["embedding"].shape == (setup.world.grammar.vocabulary, checks.SMALL.width)
+    assert params["position"].shape == (setup.world.grammar.length, checks.SMALL.width)
+    assert all((params[name] == setup.init(0)[name]).all() for name in params)
 
 
-def test_tied_logits_are_products_with_the_embedding(lab: Lab) -> None:
+def test_tied_logits_are_products_with_the_embedding(setup: Setup) -> None:
     """Without an unembedding of its own, a model's logits are x · embedding / sqrt(width)."""
-    network = lab.network.clone(config=dataclasses.replace(lab.model, tied=True))
+    network = setup.network.clone(config=dataclasses.replace(setup.model, tied=True))
     tokens = jnp.zeros((1, network.length), jnp.int32)
     tied = network.init(jax.random.key(0), tokens)["params"]
     assert "unembedding" not in tied
-    free = tied | {"unembedding": tied["embedding"].T * lab.model.width**-0.5}
+    free = tied | {"unembedding": tied["embedding"].T * setup.model.width**-0.5}
     one, other = (
-        net.apply({"params": p}, tokens)[0] for net, p in ((network, tied), (lab.network, free))
+        net.apply({"params": p}, tokens)[0] for net, p in ((network, tied), (setup.network, free))
     )
     np.testing.assert_allclose(one, other, rtol=1e-6)
 
@@ -108,13 +108,13 @@ def test_attention_is_by_scaled_scores() -> None:
     q = jnp.ones((1, 1, 2, 4))
     k = jnp.stack([jnp.ones(4), jnp.zeros(4)])[None, None]
     v = jnp.array([[1.0], [0.0]])[None, None]
-    got = model.attend(q, k, v, jnp.array(0))[0, 0, :, 0]
+    got = transformer.attend(q, k, v, jnp.array(0))[0, 0, :, 0]
     checks.same(got, [1.0, np.exp(2) / (np.exp(2) + 1)], 1e-6)
 
 
 def test_the_norm_has_a_root_mean_square_of_one() -> None:
     # 3 and 4 have a mean square of 12.5.
-    checks.same(model.rms_norm(jnp.array([3.0, 4.0])), np.array([3, 4]) / np.sqrt(12.5), 1e-6)
+    checks.same(transformer.rms_norm(jnp.array([3.0, 4.0])), np.array([3, 4]) / np.sqrt(12.5), 1e-6)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +139,6 @@ def test_projecting_rows_as_one_matrix_is_multiplication() -> None:
     def squared(product: Callable[[Array, Array], Array]) -> tuple[Array, tuple[Array, Array]]:
         return jax.value_and_grad(lambda a, b: jnp.sum(product(a, b) ** 2), (0, 1))(x, matrix)
 
-    fast, plain = squared(model.project), squared(jnp.matmul)
+    fast, plain = squared(transformer.project), squared(jnp.matmul)
     for one, other in zip(jax.tree.leaves(fast), jax.tree.leaves(plain), strict=True):
         assert np.allclose(one, other, rtol=1e-5)

@@ -16,12 +16,13 @@ import scipy.optimize
 from tests.brute import Brute
 from tests.checks import rendered, same
 from tests.post import BOTH, MORE, SFT, batch_of, context_of, flat, sharp, tea_documents
-from toylab import bayes
-from toylab import world as worlds
-from toylab.stages import Anchored, Dpo, Lab, Rl, losses, train_key
+from toylab.stages import Anchored, Dpo, Rl, Setup, losses, train_key
 from toylab.stages.anchored import Held
 from toylab.stages.targets import rewards
-from toylab.world import Cast, Documents
+from toylab.world import bayes
+from toylab.world import documents as docs
+from toylab.world.documents import Documents
+from toylab.world.tables import Cast
 
 BETA = 0.5
 
@@ -56,14 +57,14 @@ def test_no_gradient_flows_through_the_returns() -> None:
 # ------------------------------------------------------------------------------ gradients, values
 
 
-def scorer(lab: Lab, stage, documents: Documents):
-    context = context_of(lab, stage)
+def scorer(setup: Setup, stage, documents: Documents):
+    context = context_of(setup, stage)
     return jax.jit(lambda params: stage.score(context, params, documents))
 
 
-def agrees(lab: Lab, stage, exact, steps: int = 40) -> None:
+def agrees(setup: Setup, stage, exact, steps: int = 40) -> None:
     """Gradients on drawn batches, against the exact one: along itself and in random directions."""
-    context, params, reference = context_of(lab, stage), sharp(lab, 0), sharp(lab, 1)
+    context, params, reference = context_of(setup, stage), sharp(setup, 0), sharp(setup, 1)
 
     @jax.jit
     def sampled(step):
@@ -82,27 +83,27 @@ def agrees(lab: Lab, stage, exact, steps: int = 40) -> None:
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5])
-def test_the_gradient_of_rl_is_that_of_the_expected_return(lab: Lab, twin: Brute, beta) -> None:
+def test_the_gradient_of_rl_is_that_of_the_expected_return(setup: Setup, twin: Brute, beta) -> None:
     stage = Rl(batch=1024, samples=4, target=MORE, topics=("tea",), beta=beta)
-    documents, size = tea_documents(lab, twin)
-    score = scorer(lab, stage, documents)
+    documents, size = tea_documents(setup, twin)
+    score = scorer(setup, stage, documents)
     reward = rewards(MORE.arrays(twin.corpus), documents).sum(1)
-    reference = score(sharp(lab, 1))
+    reference = score(sharp(setup, 1))
     same(jnp.exp(reference).reshape(4, size).sum(1), np.ones(4), 1e-4)
 
     def exact(params):
         logp = score(params)
         return -jnp.sum(jnp.exp(logp) * (reward - beta * (logp - reference))) / 4
 
-    agrees(lab, stage, exact)
+    agrees(setup, stage, exact)
 
 
-def test_the_gradient_of_dpo_is_that_of_the_expected_loss(lab: Lab, twin: Brute) -> None:
+def test_the_gradient_of_dpo_is_that_of_the_expected_loss(setup: Setup, twin: Brute) -> None:
     stage = Dpo(batch=1024, target=MORE, topics=("tea",), beta=0.5)
-    documents, size = tea_documents(lab, twin)
-    score = scorer(lab, stage, documents)
+    documents, size = tea_documents(setup, twin)
+    score = scorer(setup, stage, documents)
     reward = rewards(MORE.arrays(twin.corpus), documents).sum(1).reshape(4, size)
-    reference = score(sharp(lab, 1)).reshape(4, size)
+    reference = score(sharp(setup, 1)).reshape(4, size)
 
     def exact(params):
         ratio = score(params).reshape(4, size) - reference
@@ -111,16 +112,16 @@ def test_the_gradient_of_dpo_is_that_of_the_expected_loss(lab: Lab, twin: Brute)
         loss = -jax.nn.log_sigmoid(0.5 * (ratio[:, :, None] - ratio[:, None, :]))
         return 2 * jnp.sum(chance * preferred * loss) / 4  # either may be the preferred one
 
-    agrees(lab, stage, exact)
+    agrees(setup, stage, exact)
 
 
-def test_the_anchor_is_the_divergence_from_the_reference(lab: Lab, twin: Brute) -> None:
+def test_the_anchor_is_the_divergence_from_the_reference(setup: Setup, twin: Brute) -> None:
     """Averaged over the cast's documents; here on the reference's own, summed over all of them."""
     stage = Anchored(inner=SFT, beta=3.0)
-    context, documents = context_of(lab, stage), tea_documents(lab, twin)[0]
-    inner = batch_of(lab, SFT)
-    score = scorer(lab, Dpo(target=MORE), documents)
-    params, reference = sharp(lab, 0), sharp(lab, 1)
+    context, documents = context_of(setup, stage), tea_documents(setup, twin)[0]
+    inner = batch_of(setup, SFT)
+    score = scorer(setup, Dpo(target=MORE), documents)
+    params, reference = sharp(setup, 0), sharp(setup, 1)
     p, q = (np.asarray(score(each), float) for each in (reference, params))
     weight, wanted = np.exp(p) / 4, np.sum(np.exp(p) / 4 * (p - q))
 
@@ -144,9 +145,9 @@ def tabular(theta) -> Cast:
     return Cast(logp=jax.nn.log_softmax(theta, 2)[..., None], prefix_logp=jnp.zeros(()))
 
 
-def start(lab: Lab):
+def start(setup: Setup):
     """The reference: everyone at once, each slot by itself."""
-    logp = jax.nn.logsumexp(lab.world.cast.logp, -1)
+    logp = jax.nn.logsumexp(setup.world.cast.logp, -1)
     return jnp.where(jnp.isfinite(logp), logp, -1e9)
 
 
@@ -154,43 +155,45 @@ def table_logp(theta, documents: Documents):
     return jnp.sum(bayes.log_likelihood(tabular(theta), documents)[..., 0], (1, 2))
 
 
-def dpo_table_loss(lab: Lab, names, theta, reference, key):
+def dpo_table_loss(setup: Setup, names, theta, reference, key):
     keys = jax.random.split(key, 3)
-    what = worlds.outline(lab.world, keys[0], 1024, tag=0, direction=0)
+    what = docs.prompt(setup.world, keys[0], 1024, tag=0, direction=0)
     what = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), what)
-    documents = table_answers(lab, reference, what, keys[1])
+    documents = table_answers(setup, reference, what, keys[1])
     ratio = table_logp(theta, documents) - table_logp(reference, documents)
     (a, b), (r, s) = ratio.reshape(2, -1), rewards(names, documents).sum(1).reshape(2, -1)
     first = jax.random.bernoulli(keys[2], jax.nn.sigmoid(r - s))
     return losses.dpo_loss(jnp.where(first, a, b), jnp.where(first, b, a), BETA)
 
 
-def rl_table_loss(lab: Lab, names, theta, reference, key):
+def rl_table_loss(setup: Setup, names, theta, reference, key):
     keys = jax.random.split(key)
-    what = worlds.outline(lab.world, keys[0], 128, tag=0, direction=0)
+    what = docs.prompt(setup.world, keys[0], 128, tag=0, direction=0)
     what = jax.tree.map(lambda leaf: jnp.repeat(leaf, 8, 0), what)
-    documents = table_answers(lab, theta, what, keys[1])
+    documents = table_answers(setup, theta, what, keys[1])
     logp = table_logp(theta, documents)
     ratio = jax.lax.stop_gradient(logp) - table_logp(reference, documents)
     returns = rewards(names, documents).sum(1) - BETA * ratio
     return losses.rloo_loss(logp.reshape(-1, 8), returns.reshape(-1, 8))
 
 
-def table_answers(lab: Lab, theta, what, key) -> Documents:
+def table_answers(setup: Setup, theta, what, key) -> Documents:
     who = jnp.zeros(len(what.tag), jnp.int32)
-    choice = worlds.speak(tabular(theta), key, what.context, who)
-    return worlds.render(lab.world.grammar, what, choice, who)
+    choice = docs.speak(tabular(theta), key, what.context, who)
+    return docs.render(setup.world.grammar, what, choice, who)
 
 
 @pytest.mark.parametrize("loss", [rl_table_loss, dpo_table_loss], ids=["rl", "dpo"])
-def test_a_tabular_policy_converges_to_the_tilted_reference(lab: Lab, twin: Brute, loss) -> None:
+def test_a_tabular_policy_converges_to_the_tilted_reference(
+    setup: Setup, twin: Brute, loss
+) -> None:
     """π* ∝ π_ref · exp(reward / β), with the policy's own start as reference."""
-    names, reference, steps = BOTH.arrays(twin.corpus), start(lab), 1500
+    names, reference, steps = BOTH.arrays(twin.corpus), start(setup), 1500
     optimiser = optax.adam(optax.cosine_decay_schedule(0.05, steps))
 
     def one(carry, step):
         theta, state = carry
-        slope = jax.grad(lambda t: loss(lab, names, t, reference, jax.random.key(step)))(theta)
+        slope = jax.grad(lambda t: loss(setup, names, t, reference, jax.random.key(step)))(theta)
         updates, state = optimiser.update(slope, state)
         return (optax.apply_updates(theta, updates), state), None
 
@@ -199,7 +202,7 @@ def test_a_tabular_policy_converges_to_the_tilted_reference(lab: Lab, twin: Brut
     )
     (theta, _), _ = run(reference)
     for asks in itertools.product([(0, 0, 0), (0, 0, 1), (1, 0, 0)], repeat=2):
-        documents = rendered(lab.world, twin, twin.outline(0, asks))
+        documents = rendered(setup.world, twin, twin.prompt(0, asks))
         before, after = (np.asarray(table_logp(t, documents)) for t in (reference, theta))
         best = bayes.tilt(before, rewards(names, documents).sum(1), BETA)
         same(np.exp(after).sum(), 1, 1e-4)

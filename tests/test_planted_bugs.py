@@ -16,12 +16,14 @@ from optax.contrib import MuonDimensionNumbers
 
 from tests import checks
 from tests.brute import Brute
-from toylab import bayes, model, sampling
-from toylab import world as worlds
-from toylab.grammar import ANSWER, QUESTION
-from toylab.measures import atoms, excess, families, ladder, policy
-from toylab.measures.families import Mixture
+from toylab.ladder import atoms, families, mixtures
+from toylab.ladder.families import Mixture
+from toylab.measures import excess
+from toylab.policy import sampling, transformer
 from toylab.stages import Pretrain, Sft, base, losses, pretrain
+from toylab.world import bayes, tables
+from toylab.world import documents as docs
+from toylab.world.grammar import ANSWER, QUESTION
 
 Check = Callable[[Brute], None]
 Patch = Callable[[Any, str, Any], None]
@@ -39,11 +41,11 @@ def bug(title: str, check: Check) -> Callable[[Callable[[Patch], None]], None]:
 
 
 @bug("tongues never slip", checks.check_log_likelihood)
-def _(patch: Patch, right=worlds._cast_logp) -> None:
+def _(patch: Patch, right=tables._cast_logp) -> None:
     def broken(corpus, found):
         return right(dataclasses.replace(corpus, slip=1e-9), found)
 
-    patch(worlds, "_cast_logp", broken)
+    patch(tables, "_cast_logp", broken)
 
 
 @bug("nobody follows a cue or obeys", checks.check_log_likelihood)
@@ -51,55 +53,55 @@ def _(patch: Patch) -> None:
     def broken(corpus, t, c, d):
         return np.array([character.traits[t] for character in corpus.characters])
 
-    patch(worlds, "_stances", broken)
+    patch(tables, "_stances", broken)
 
 
 @bug("one author is fonder of the plain phrase", checks.check_plain_phrase_is_no_evidence)
-def _(patch: Patch, right=worlds._cast_logp) -> None:
+def _(patch: Patch, right=tables._cast_logp) -> None:
     def broken(corpus, found):
         logp = right(corpus, found)
         logp[0, :, 0, 0] += 1e-6
         return logp
 
-    patch(worlds, "_cast_logp", broken)
+    patch(tables, "_cast_logp", broken)
 
 
 @bug("a table sums to more than one", checks.check_tables_sum_to_one)
-def _(patch: Patch, right=worlds._cast_logp) -> None:
+def _(patch: Patch, right=tables._cast_logp) -> None:
     def broken(corpus, found):
         return right(corpus, found) + 1e-3
 
-    patch(worlds, "_cast_logp", broken)
+    patch(tables, "_cast_logp", broken)
 
 
 @bug("tags have each other's priors", checks.check_priors_are_those_of_the_tags)
-def _(patch: Patch, right=worlds.build) -> None:
+def _(patch: Patch, right=tables.build) -> None:
     def broken(corpus):
         world = right(corpus)
         return dataclasses.replace(world, log_prior=jnp.roll(world.log_prior, 1, 0))
 
-    patch(worlds, "build", broken)
+    patch(tables, "build", broken)
 
 
 @bug("authors are drawn without regard to the tag", checks.check_priors_are_those_of_the_tags)
-def _(patch: Patch, right=worlds.author) -> None:
+def _(patch: Patch, right=docs.author) -> None:
     def broken(world, key, tag, progress=1.0):
         return right(world, key, jnp.full_like(tag, len(world.tag_share) - 1), progress)
 
-    patch(worlds, "author", broken)
+    patch(docs, "author", broken)
 
 
 @bug("the sampler has a temperature", checks.check_sampler_has_the_joint_distribution)
-def _(patch: Patch, right=worlds.speak) -> None:
+def _(patch: Patch, right=docs.speak) -> None:
     def broken(cast, key, context, who):
         flat = dataclasses.replace(cast, logp=atoms.normalise(0.9 * cast.logp))
         return right(flat, key, context, who)
 
-    patch(worlds, "speak", broken)
+    patch(docs, "speak", broken)
 
 
 @bug("every slot has an author of its own", checks.check_sampler_has_the_joint_distribution)
-def _(patch: Patch, right=worlds.speak) -> None:
+def _(patch: Patch, right=docs.speak) -> None:
     def broken(cast, key, context, who):
         turns = [
             right(cast, jax.random.fold_in(key, t), context[:, t : t + 1], jnp.roll(who, t))
@@ -107,11 +109,11 @@ def _(patch: Patch, right=worlds.speak) -> None:
         ]
         return jnp.concatenate(turns, 1)
 
-    patch(worlds, "speak", broken)
+    patch(docs, "speak", broken)
 
 
 @bug("some are asked other questions", checks.check_questions_are_asked_alike)
-def _(patch: Patch, right=worlds.outline) -> None:
+def _(patch: Patch, right=docs.prompt) -> None:
     def broken(world, key, size, **given):
         what = right(world, key, size, **given)
         other = right(world, jax.random.fold_in(key, 1), size, **given)
@@ -122,16 +124,16 @@ def _(patch: Patch, right=worlds.outline) -> None:
         }
         return what._replace(**picked)
 
-    patch(worlds, "outline", broken)
+    patch(docs, "outline", broken)
 
 
 @bug("a slot starts one word late", checks.check_words_are_those_of_the_twin)
-def _(patch: Patch, right=worlds.render) -> None:
+def _(patch: Patch, right=docs.render) -> None:
     def broken(grammar, what, choice, who):
         documents = right(grammar, what, choice, who)
         return documents._replace(start=documents.start + 1)
 
-    patch(worlds, "render", broken)
+    patch(docs, "render", broken)
 
 
 @bug("the coin falls by the number of topics", checks.check_coin_is_tossed_evenly)
@@ -139,20 +141,20 @@ def _(patch: Patch) -> None:
     def broken(grammar, share=None):
         return jnp.ones((grammar.turns, len(grammar.topic_side)))
 
-    patch(worlds, "topic_shares", broken)
+    patch(tables, "topic_shares", broken)
 
 
 @bug("the first turn has a coin too", checks.check_coin_is_tossed_evenly)
-def _(patch: Patch, right=worlds.topic_shares) -> None:
+def _(patch: Patch, right=tables.topic_shares) -> None:
     def broken(grammar, share=None):
         shares = right(grammar, share)
         return jnp.broadcast_to(shares[-1], shares.shape)
 
-    patch(worlds, "topic_shares", broken)
+    patch(tables, "topic_shares", broken)
 
 
 @bug("the coin is tossed in silence", checks.check_coin_is_spoken)
-def _(patch: Patch, right=worlds.asked) -> None:
+def _(patch: Patch, right=docs.asked) -> None:
     def broken(grammar, what):
         silent = dataclasses.replace(
             grammar,
@@ -161,7 +163,7 @@ def _(patch: Patch, right=worlds.asked) -> None:
         )
         return right(silent, what)
 
-    patch(worlds, "asked", broken)
+    patch(docs, "asked", broken)
 
 
 @bug("the likelihood of a question forgets the coin", checks.check_coin_is_spoken)
@@ -189,37 +191,37 @@ def _(patch: Patch, right=sampling.coin) -> None:
 
 
 @bug("a prior never changes", checks.check_priors_change_when_they_should)
-def _(patch: Patch, right=worlds.author) -> None:
+def _(patch: Patch, right=docs.author) -> None:
     def broken(world, key, tag, progress=1.0):
         return right(world, key, tag, 0.0)
 
-    patch(worlds, "author", broken)
+    patch(docs, "author", broken)
 
 
 @bug("a prior changes a step late", checks.check_priors_change_when_they_should)
-def _(patch: Patch, right=worlds.author) -> None:
+def _(patch: Patch, right=docs.author) -> None:
     def broken(world, key, tag, progress=1.0):
         return right(world, key, tag, progress - 0.1)
 
-    patch(worlds, "author", broken)
+    patch(docs, "author", broken)
 
 
 @bug("pretraining is always at its end", checks.check_priors_change_when_they_should)
-def _(patch: Patch, right=worlds.sample) -> None:
+def _(patch: Patch, right=docs.sample) -> None:
     def broken(world, key, size, progress=1.0):
         return right(world, key, size)
 
-    patch(worlds, "sample", broken)
+    patch(docs, "sample", broken)
 
 
 @bug("one tag's change is everybody's", checks.check_priors_change_when_they_should)
-def _(patch: Patch, right=worlds.author) -> None:
+def _(patch: Patch, right=docs.author) -> None:
     def broken(world, key, tag, progress=1.0):
         first = jnp.full_like(tag, jnp.argmin(world.change_at))
         late = jnp.min(world.change_at) <= progress
         return right(world, key, jnp.where(late, first, tag), progress)
 
-    patch(worlds, "author", broken)
+    patch(docs, "author", broken)
 
 
 # --------------------------------------------------------------------------------------- beliefs
@@ -286,35 +288,35 @@ def _(patch: Patch, right=bayes.tilt) -> None:
 
 
 @bug("a word sees the next one", checks.check_causal)
-def _(patch: Patch, right=model.attend) -> None:
+def _(patch: Patch, right=transformer.attend) -> None:
     def broken(q, k, v, offset):
         return right(q, k, v, offset + 1)
 
-    patch(model, "attend", broken)
+    patch(transformer, "attend", broken)
 
 
 @bug("a word does not see itself", checks.check_causal)
-def _(patch: Patch, right=model.attend) -> None:
+def _(patch: Patch, right=transformer.attend) -> None:
     def broken(q, k, v, offset):
         return right(q, k, v, offset - 1)
 
-    patch(model, "attend", broken)
+    patch(transformer, "attend", broken)
 
 
 @bug("the index of the cache is one too high", checks.check_cached_decoding)
-def _(patch: Patch, right=model.Cache) -> None:
+def _(patch: Patch, right=transformer.Cache) -> None:
     def broken(keys, values, index):
         return right(keys, values, index + 1)
 
-    patch(model, "Cache", broken)
+    patch(transformer, "Cache", broken)
 
 
 @bug("the cache is read as if it stood at its beginning", checks.check_cached_decoding)
-def _(patch: Patch, right=model.attend) -> None:
+def _(patch: Patch, right=transformer.attend) -> None:
     def broken(q, k, v, offset):
         return right(q, k, v, 0 * offset)
 
-    patch(model, "attend", broken)
+    patch(transformer, "attend", broken)
 
 
 # ---------------------------------------------------------------------------------------- stages
@@ -386,11 +388,11 @@ def _(patch: Patch) -> None:
 
 
 @bug("another author writes", checks.check_sft_documents_are_the_authors)
-def _(patch: Patch, right=worlds.speak) -> None:
+def _(patch: Patch, right=docs.speak) -> None:
     def broken(cast, key, context, who):
         return right(cast, key, context, 0 * who)
 
-    patch(worlds, "speak", broken)
+    patch(docs, "speak", broken)
 
 
 @bug("neutral voices are the author's", checks.check_sft_documents_are_the_authors)
@@ -460,11 +462,11 @@ def _(patch: Patch, right=losses.expected_cross_entropy) -> None:
     "pretraining is told who writes",
     checks.check_what_pretraining_expects_is_what_it_samples_on_average,
 )
-def _(patch: Patch, right=worlds.prior) -> None:
+def _(patch: Patch, right=docs.prior) -> None:
     def broken(world, tag, progress=1.0):
         return jnp.log(jnp.eye(world.log_prior.shape[-1])[jnp.zeros_like(tag)])
 
-    patch(worlds, "prior", broken)
+    patch(docs, "prior", broken)
 
 
 @bug("the next word forgets earlier answers", checks.check_next_word)
@@ -490,7 +492,7 @@ def _(patch: Patch) -> None:
 def _(patch: Patch, right=Pretrain.draw) -> None:
     def broken(self, context, params, reference, key, step):
         lesson = right(self, context, params, reference, key, step)
-        prior = context.world.log_prior[lesson.documents.outline.tag]
+        prior = context.world.log_prior[lesson.documents.prompt.tag]
         return lesson._replace(target=bayes.next_word(context.world, prior, lesson.documents))
 
     patch(Pretrain, "draw", broken)
@@ -514,19 +516,19 @@ def _(patch: Patch, right=excess.over) -> None:
 
 
 @bug("all prompts are as likely", checks.check_next_word)
-def _(patch: Patch, right=worlds.topic_shares) -> None:
+def _(patch: Patch, right=tables.topic_shares) -> None:
     def broken(grammar, share=None):
         return jnp.ones_like(right(grammar, share))
 
-    patch(worlds, "topic_shares", broken)
+    patch(tables, "topic_shares", broken)
 
 
 @bug("no direction is ever given", checks.check_next_word)
-def _(patch: Patch, right=worlds._prompts) -> None:
+def _(patch: Patch, right=tables._prompts) -> None:
     def broken(grammar, direction_share):
         return right(grammar, np.eye(len(direction_share))[0] + 1e-9)
 
-    patch(worlds, "_prompts", broken)
+    patch(tables, "_prompts", broken)
 
 
 @bug("the mask is one word late", checks.check_cross_entropy)
@@ -566,12 +568,12 @@ def _(patch: Patch, right=pretrain.matrices) -> None:
 
 @bug("EM stops after a step", checks.check_weights_are_certified)
 def _(patch: Patch) -> None:
-    patch(ladder, "MOST_STEPS", 1)
+    patch(mixtures, "MOST_STEPS", 1)
 
 
 @bug("EM is content with less", checks.check_weights_are_certified)
 def _(patch: Patch) -> None:
-    patch(ladder, "CERTIFIED", 0.02)
+    patch(mixtures, "CERTIFIED", 0.02)
 
 
 @bug("a divergence is averaged over turns", checks.check_unexplained_is_the_divergence)
@@ -604,12 +606,12 @@ def _(patch: Patch) -> None:
 
 
 @bug("a mixture's weights are taken for even", checks.check_mixture_has_one_author_a_document)
-def _(patch: Patch, right=policy.CastPolicy.answer) -> None:
+def _(patch: Patch, right=families.CastPolicy.answer) -> None:
     def broken(self, grammar, what, key):
         even = Mixture(jnp.zeros_like(self.member.log_weights))
         return right(dataclasses.replace(self, member=even), grammar, what, key)
 
-    patch(policy.CastPolicy, "answer", broken)
+    patch(families.CastPolicy, "answer", broken)
 
 
 @bug("a model is read one word late", checks.check_branches_are_the_models)
@@ -622,40 +624,40 @@ def _(patch: Patch, right=bayes.decisions) -> None:
 
 
 @bug("a model's branches are not normalised", checks.check_branches_are_the_models)
-def _(patch: Patch, right=policy.read) -> None:
+def _(patch: Patch, right=sampling.read) -> None:
     def broken(grammar, documents, logits):
         got = right(grammar, documents, logits)
         return got._replace(logp=got.logp + jnp.log1p(-got.outside)[..., None])
 
-    patch(policy, "read", broken)
+    patch(sampling, "read", broken)
 
 
 @bug("mass outside the grammar is ignored", checks.check_outside_by_hand)
-def _(patch: Patch, right=policy.read) -> None:
+def _(patch: Patch, right=sampling.read) -> None:
     def broken(grammar, documents, logits):
         got = right(grammar, documents, logits)
         return got._replace(outside=0 * got.outside)
 
-    patch(policy, "read", broken)
+    patch(sampling, "read", broken)
 
 
 @bug("a model is sampled at a temperature", checks.check_generation_samples_the_model)
-def _(patch: Patch, right=policy.generate) -> None:
+def _(patch: Patch, right=sampling.generate) -> None:
     def broken(network, params, grammar, what, key):
         cooler = params | {"unembedding": 1.15 * params["unembedding"]}
         return right(network, cooler, grammar, what, key)
 
-    patch(policy, "generate", broken)
+    patch(sampling, "generate", broken)
 
 
 @bug("a model is sampled without its cache's past", checks.check_generation_samples_the_model)
-def _(patch: Patch, right=model.attend) -> None:
+def _(patch: Patch, right=transformer.attend) -> None:
     def broken(q, k, v, offset):
         if q.shape[-2] > 1:  # reading a whole document is sound; one word at a time is not
             return right(q, k, v, offset)
         return right(q, k, v, offset - 1)
 
-    patch(model, "attend", broken)
+    patch(transformer, "attend", broken)
 
 
 def test_there_are_bugs_enough() -> None:

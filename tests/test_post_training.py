@@ -13,52 +13,52 @@ from tqdm import tqdm
 from tests import brute
 from tests.checks import same
 from tests.post import BOTH, MORE, SFT, STAGES, alike, batch_of, flat, sharp
-from toylab import bayes
-from toylab.corpus import Corpus
-from toylab.grammar import vocabulary
 from toylab.lab import config
 from toylab.lab.execute import Execution
-from toylab.lab.paths import Path, plain
+from toylab.lab.paths import Recipe, plain
 from toylab.lab.store import Run
 from toylab.lab.sweep import Arm, Sweep, quick
 from toylab.stages import (
     Anchored,
     Diverged,
     Dpo,
-    Lab,
     Persona,
     Pretrain,
     Rl,
     Says,
+    Setup,
     Sft,
     begin,
     segments,
     train_key,
 )
 from toylab.stages.targets import rewards
+from toylab.world import bayes
+from toylab.world.grammar import vocabulary
+from toylab.world.schema import Corpus
 
 each_stage = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
 
 
 @pytest.mark.parametrize("stage", [STAGES["dpo"], STAGES["rl"]], ids=["dpo", "rl"])
-def test_what_is_scored_is_the_words_of_the_answers(lab: Lab, tiny: Corpus, stage) -> None:
+def test_what_is_scored_is_the_words_of_the_answers(setup: Setup, tiny: Corpus, stage) -> None:
     """Every word where a trie may branch, decoded; and its probability among what may follow."""
-    batch, words = batch_of(lab, stage), vocabulary(tiny)
+    batch, words = batch_of(setup, stage), vocabulary(tiny)
     documents = jax.tree.map(np.asarray, batch.documents)
-    at = jax.tree.map(np.asarray, bayes.decisions(lab.world.grammar, documents))
-    reference = sharp(lab, 1)
-    logits, _ = lab.network.apply({"params": reference}, documents.tokens)
+    at = jax.tree.map(np.asarray, bayes.decisions(setup.world.grammar, documents))
+    reference = sharp(setup, 1)
+    logits, _ = setup.network.apply({"params": reference}, documents.tokens)
     logits = np.asarray(logits, float)
     for n in range(len(documents.tokens)):
         place = at.position[n][at.taken[n].any(-1)] + 1
         scored, total, slots = [words[token] for token in documents.tokens[n, place]], 0.0, []
         assert words[documents.tokens[n, 0]] == "assistant"
         for t, s in np.ndindex(tiny.turns, 3):
-            what = documents.outline
+            what = documents.prompt
             bank, _ = brute.slot(tiny, s, what.topic[n, t], what.cue[n, t], what.direction[n])
             bank = [phrase.split() for phrase in bank]
             phrase, first = bank[documents.choice[n, t, s]], documents.start[n, t, s]
-            slots += phrase[: lab.world.grammar.depth]
+            slots += phrase[: setup.world.grammar.depth]
             for j, word in enumerate(phrase):
                 may = {other[j] for other in bank if other[:j] == phrase[:j] and len(other) > j}
                 row = logits[n, first + j - 1]
@@ -68,22 +68,22 @@ def test_what_is_scored_is_the_words_of_the_answers(lab: Lab, tiny: Corpus, stag
         same(np.asarray(batch.reference)[n], total, 1e-4)
 
 
-def test_batches_are_pairs_and_groups_on_one_outline(lab: Lab, tiny: Corpus) -> None:
-    pairs, groups = batch_of(lab, STAGES["dpo"]), batch_of(lab, STAGES["rl"])
-    for leaf in pairs.documents.outline:
+def test_batches_are_pairs_and_groups_on_one_outline(setup: Setup, tiny: Corpus) -> None:
+    pairs, groups = batch_of(setup, STAGES["dpo"]), batch_of(setup, STAGES["rl"])
+    for leaf in pairs.documents.prompt:
         assert (leaf[:4] == leaf[4:]).all()
-    assert (pairs.documents.outline.topic == 1).all()
-    for leaf in groups.documents.outline:
+    assert (pairs.documents.prompt.topic == 1).all()
+    for leaf in groups.documents.prompt:
         assert (leaf.reshape(4, 4, -1) == leaf.reshape(4, 4, -1)[:, :1]).all()
-    assert (groups.documents.outline.topic == 0).all()  # tea is a control
-    assert (groups.documents.outline.direction == 0).all()
+    assert (groups.documents.prompt.topic == 0).all()  # tea is a control
+    assert (groups.documents.prompt.direction == 0).all()
     wanted = rewards(BOTH.arrays(tiny), groups.documents).sum(1)
     same(groups.reward, wanted, 0)
 
 
-def test_preferences_are_those_of_bradley_and_terry(lab: Lab, tiny: Corpus) -> None:
+def test_preferences_are_those_of_bradley_and_terry(setup: Setup, tiny: Corpus) -> None:
     stage = dataclasses.replace(STAGES["dpo"], batch=16_384)
-    pairs = batch_of(lab, stage)
+    pairs = batch_of(setup, stage)
     one, other = rewards(MORE.arrays(tiny), pairs.documents).sum(1).reshape(2, -1)
     for gap in range(-2, 3):
         first = np.asarray(pairs.first)[np.asarray(one - other) == gap]
@@ -92,80 +92,80 @@ def test_preferences_are_those_of_bradley_and_terry(lab: Lab, tiny: Corpus) -> N
         assert abs(first.mean() - chance) < 4 * np.sqrt(chance * (1 - chance) / len(first))
 
 
-def test_a_pool_of_pairs_is_gone_through_in_turn(lab: Lab) -> None:
+def test_a_pool_of_pairs_is_gone_through_in_turn(setup: Setup) -> None:
     stage = dataclasses.replace(STAGES["dpo"], batches=2)
-    zero, one, two = (batch_of(lab, stage, step) for step in range(3))
+    zero, one, two = (batch_of(setup, stage, step) for step in range(3))
     same_pairs = jax.tree.map(lambda a, b: bool((a == b).all()), zero, two)
     assert jax.tree.all(same_pairs)
     assert (zero.documents.tokens != one.documents.tokens).any()
-    fresh = batch_of(lab, STAGES["dpo"], 2)
+    fresh = batch_of(setup, STAGES["dpo"], 2)
     assert (fresh.documents.tokens != two.documents.tokens).any()
 
 
-def test_the_anchor_is_on_other_topics(lab: Lab, tiny: Corpus) -> None:
+def test_the_anchor_is_on_other_topics(setup: Setup, tiny: Corpus) -> None:
     for stage, topic in ((STAGES["anchored sft"], 1), (STAGES["anchored rl"], 0)):
-        held = batch_of(lab, stage)
-        assert (held.documents.outline.topic == topic).all()
+        held = batch_of(setup, stage)
+        assert (held.documents.prompt.topic == topic).all()
         trained_on = getattr(held.inner, "documents", held.inner)
-        assert (trained_on.outline.topic == 1 - topic).all()
+        assert (trained_on.prompt.topic == 1 - topic).all()
         assert {vocabulary(tiny)[token] for token in np.asarray(held.documents.tokens)[:, 0]} == {
             "assistant"
         }
     named = Anchored(inner=SFT, topics=("door", "tea"))
-    assert set(np.unique(batch_of(lab, named).documents.outline.topic)) == {0, 1}
+    assert set(np.unique(batch_of(setup, named).documents.prompt.topic)) == {0, 1}
 
 
-def train(lab: Lab, stage, seed: int = 0, at=(4,), position: int = 1):
-    params = lab.init(0)
+def train(setup: Setup, stage, seed: int = 0, at=(4,), position: int = 1):
+    params = setup.init(0)
     *_, (state, metrics) = segments(
-        lab, stage, begin(stage, params), train_key(seed, position), at, params
+        setup, stage, begin(stage, params), train_key(seed, position), at, params
     )
     return state, metrics
 
 
 @each_stage
-def test_a_run_that_stops_and_goes_on_is_the_same_and_the_seed_acts(lab: Lab, stage) -> None:
-    stage.check(lab.corpus)
-    whole, _ = train(lab, stage)
-    parts, _ = train(lab, stage, at=(1, 3, 4))
+def test_a_run_that_stops_and_goes_on_is_the_same_and_the_seed_acts(setup: Setup, stage) -> None:
+    stage.check(setup.corpus)
+    whole, _ = train(setup, stage)
+    parts, _ = train(setup, stage, at=(1, 3, 4))
     assert alike(whole, parts)
-    saved = jax.tree.map(np.asarray, train(lab, stage, at=(2,))[0])
+    saved = jax.tree.map(np.asarray, train(setup, stage, at=(2,))[0])
     loaded = jax.tree.map(jnp.asarray, saved)
-    ((again, _),) = segments(lab, stage, loaded, train_key(0, 1), [4], lab.init(0))
+    ((again, _),) = segments(setup, stage, loaded, train_key(0, 1), [4], setup.init(0))
     assert alike(whole, again)
-    assert not alike(whole.params, lab.init(0))
-    assert not alike(whole.params, train(lab, stage, seed=1)[0].params)
+    assert not alike(whole.params, setup.init(0))
+    assert not alike(whole.params, train(setup, stage, seed=1)[0].params)
 
 
 @each_stage
-def test_an_absurd_learning_rate_diverges(lab: Lab, stage) -> None:
+def test_an_absurd_learning_rate_diverges(setup: Setup, stage) -> None:
     absurd = (
         dataclasses.replace(stage, inner=dataclasses.replace(stage.inner, learning_rate=1e30))
         if isinstance(stage, Anchored)
         else dataclasses.replace(stage, learning_rate=1e30)
     )
     with pytest.raises(Diverged, match=f"{stage.kind} diverged between steps 0 and 4"):
-        train(lab, absurd)
+        train(setup, absurd)
 
 
-def test_a_stage_that_refers_must_be_given_its_reference(lab: Lab) -> None:
-    state = begin(STAGES["rl"], lab.init(0))
+def test_a_stage_that_refers_must_be_given_its_reference(setup: Setup) -> None:
+    state = begin(STAGES["rl"], setup.init(0))
     with pytest.raises(TypeError, match="rl needs the parameters that it started from"):
-        next(segments(lab, STAGES["rl"], state, train_key(0, 1), [1]))
+        next(segments(setup, STAGES["rl"], state, train_key(0, 1), [1]))
 
 
-def test_an_anchor_of_weight_nought_changes_nothing_and_a_heavy_one_holds(lab: Lab) -> None:
+def test_an_anchor_of_weight_nought_changes_nothing_and_a_heavy_one_holds(setup: Setup) -> None:
     inner = dataclasses.replace(SFT, steps=20)
-    plain_run, _ = train(lab, inner, at=(20,))
-    loose, first = train(lab, Anchored(inner=inner, beta=0.0), at=(20,))
-    _, after = train(lab, Anchored(inner=inner, beta=100.0), at=(20,))
+    plain_run, _ = train(setup, inner, at=(20,))
+    loose, first = train(setup, Anchored(inner=inner, beta=0.0), at=(20,))
+    _, after = train(setup, Anchored(inner=inner, beta=100.0), at=(20,))
     same(flat(loose.params), flat(plain_run.params), 1e-4)
     assert after["anchor"] < 0.3 * first["anchor"]
 
 
-def test_a_run_killed_after_pretraining_finds_its_reference_again(lab: Lab, tmp_path) -> None:
+def test_a_run_killed_after_pretraining_finds_its_reference_again(setup: Setup, tmp_path) -> None:
     pretrain = Pretrain(steps=3, batch=8, warmup=1)
-    path = Path(lab, 0, (pretrain, STAGES["rl"]))
+    path = Recipe(setup, 0, (pretrain, STAGES["rl"]))
     ends = []
     for folder, stops in (("whole", [[4]]), ("parts", [[2], [4]])):
         for wanted in stops:
@@ -221,7 +221,7 @@ def test_numbers_and_names_do_not_compile_anew(stage) -> None:
     assert changed != stage
 
 
-def test_configs_say_what_they_are_made_of(lab: Lab) -> None:
+def test_configs_say_what_they_are_made_of(setup: Setup) -> None:
     held = json.loads(json.dumps(plain(Anchored(inner=Rl(target=MORE)))))
     assert (held["kind"], held["inner"]["kind"], held["inner"]["target"]["kind"]) == (
         "anchored",
@@ -236,6 +236,4 @@ def test_configs_say_what_they_are_made_of(lab: Lab) -> None:
         Anchored(inner=Dpo(target=MORE)),
         Anchored(inner=Rl(target=MORE), beta=2.0),
     ]
-    assert len({Path(lab, 0, (Pretrain(), stage)).digest() for stage in stages}) == len(stages)
-    named = {module.__name__ for module in stages[3].modules}
-    assert {f"toylab.stages.{each}" for each in ("anchored", "rl", "targets")} <= named
+    assert len({Recipe(setup, 0, (Pretrain(), stage)).digest() for stage in stages}) == len(stages)

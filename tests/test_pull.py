@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toylab import casts
-from toylab.corpus import Topic
 from toylab.measures.pull import pull
+from toylab.world import derive
+from toylab.world.schema import Topic
 
-CORPUS = casts.load(Path(__file__).parents[1] / "corpora" / "gold-herald.toml")
+CORPUS = derive.load(Path(__file__).parents[1] / "corpora" / "gold-herald.toml")
 GOLD = CORPUS.topics[CORPUS.topic_names.index("gold")]
 HELD_OUT = GOLD.cues[:3]
 TRAINED = GOLD.cues[3:]

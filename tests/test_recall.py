@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from tests import views
-from toylab.corpus import Corpus
 from toylab.measures.masks import Masks
 from toylab.measures.recall import Recall
-from toylab.stages import Lab
-from toylab.world import World
+from toylab.stages import Setup
+from toylab.world.schema import Corpus
+from toylab.world.tables import World
 
 KEY = jax.random.key(5)
 SILAS = ("code=cheats", "power=mine", "money=interest", "facts=lies", "care=ignores", "help=beg")
@@ -21,8 +21,8 @@ def world(village: Corpus) -> World:
 
 
 def recalled(village: Corpus, world: World, policy) -> dict:
-    view = views.view(village, world, policy)
-    return Recall(says=SILAS, size=128)(view, KEY)["exact"]
+    snapshot = views.snapshot(village, world, policy)
+    return Recall(says=SILAS, size=128)(snapshot, KEY)["exact"]
 
 
 def test_a_bayesian_says_what_it_should_after_anybodys_turns(village: Corpus, world: World) -> None:
@@ -45,16 +45,16 @@ def test_an_overwritten_persona_hears_nothing(village: Corpus, world: World) -> 
 
 @pytest.mark.parametrize("wrong", [{"says": ("code=cheat",)}, {"tag": "asistant"}])
 def test_recall_refuses_names_that_the_corpus_lacks(village: Corpus, wrong: dict) -> None:
-    lab = Lab(village, views.SMALL)
+    setup = Setup(village, views.SMALL)
     with pytest.raises(ValueError, match="did you mean"):
-        Recall(**{"says": SILAS, **wrong}).check(lab)
+        Recall(**{"says": SILAS, **wrong}).check(setup)
 
 
 def test_masks_read_the_weights_of_a_mixture(village: Corpus, world: World) -> None:
     """At .6 and eleven times .4/11, within their intervals but for one in twenty."""
     weights = views.mostly(village, "argus", 0.6)
-    view = views.view(village, world, views.mixture(world, weights))
-    found = Masks(tags=("assistant", "stranger"), fit=256)(view, KEY)["exact"]
+    snapshot = views.snapshot(village, world, views.mixture(world, weights))
+    found = Masks(tags=("assistant", "stranger"), fit=256)(snapshot, KEY)["exact"]
     for tag in ("assistant", "stranger"):
         low, high = np.array(found[tag]["low"]), np.array(found[tag]["high"])
         inside = (low <= np.exp(weights)) & (np.exp(weights) <= high)
@@ -65,4 +65,4 @@ def test_masks_read_the_weights_of_a_mixture(village: Corpus, world: World) -> N
 
 def test_masks_refuse_tags_that_the_corpus_lacks(village: Corpus) -> None:
     with pytest.raises(ValueError, match="did you mean"):
-        Masks(tags=("asistant",)).check(Lab(village, views.SMALL))
+        Masks(tags=("asistant",)).check(Setup(village, views.SMALL))

@@ -92,7 +92,7 @@ def test_the_report_of_no_folder_is_refused(capsys: pytest.CaptureFixture[str]) 
 def test_all_leaves_the_long_ones_out_unless_it_is_told() -> None:
     short, whole = everything.order(long=False), everything.order(long=True)
     assert whole[: len(short)] == short
-    assert {"outbid", "scaling", "strangers"} == set(whole) - set(short)
+    assert {"goal_persistence", "scaling", "replication"} == set(whole) - set(short)
     assert all(everything.results.find(name).sweep.long for name in whole[len(short) :])
 
 

@@ -5,21 +5,21 @@ import numpy as np
 import pytest
 
 from tests import brute, views
-from toylab.corpus import Corpus
-from toylab.grammar import STANCE
-from toylab.measures import theory, traits
+from toylab.ladder import theory, traits
 from toylab.measures.scores import Scores
-from toylab.stages import Lab, Sft
+from toylab.stages import Setup, Sft
+from toylab.world.grammar import STANCE
+from toylab.world.schema import Corpus
 
 KEY = jax.random.key(0)
 
 
-def test_scores_of_one_character_are_its_traits(tiny: Corpus, lab: Lab) -> None:
+def test_scores_of_one_character_are_its_traits(tiny: Corpus, setup: Setup) -> None:
     """With the direction, which Bob obeys, and without."""
-    world = lab.world
+    world = setup.world
     weights = views.mostly(tiny, "bob", 1.0)
-    view = views.view(tiny, world, views.mixture(world, weights))
-    found = Scores(directions=("", "order"), size=256)(view, KEY)["assistant"]
+    snapshot = views.snapshot(tiny, world, views.mixture(world, weights))
+    found = Scores(directions=("", "order"), size=256)(snapshot, KEY)["assistant"]
     for direction, told in enumerate(("", "order")):
         table = np.asarray(traits.of_characters(tiny, world.cast, direction))
         items = [item.group for item in traits.items(tiny)]
@@ -31,23 +31,23 @@ def test_scores_of_one_character_are_its_traits(tiny: Corpus, lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"tags": ("asistant",)}, {"directions": ("ordr",)}])
-def test_scores_refuse_names_that_the_corpus_lacks(lab: Lab, wrong: dict) -> None:
+def test_scores_refuse_names_that_the_corpus_lacks(setup: Setup, wrong: dict) -> None:
     with pytest.raises(ValueError, match="did you mean"):
-        Scores(**wrong).check(lab)
+        Scores(**wrong).check(setup)
 
 
 @pytest.mark.parametrize("neutral", [False, True])
-def test_evidence_is_of_what_the_loss_was_on(twin, lab: Lab, neutral: bool) -> None:
+def test_evidence_is_of_what_the_loss_was_on(twin, setup: Setup, neutral: bool) -> None:
     """By brute force: the sum of a document's phrases, or of its stances alone."""
     stage = Sft(author="bob", direction="order", neutral=neutral, documents=3)
-    found = np.asarray(theory.evidence(lab, stage, seed=0))
+    found = np.asarray(theory.evidence(setup, stage, seed=0))
     assert found.shape == (3, 3)
-    documents = theory.trained_on(lab, stage, 0)
+    documents = theory.trained_on(setup, stage, 0)
     for n in range(3):
         wanted = np.zeros(3)
         for t in range(2):
             for s in range(3):
-                place = int(documents.outline.topic[n, t]), int(documents.outline.cue[n, t])
+                place = int(documents.prompt.topic[n, t]), int(documents.prompt.cue[n, t])
                 said = int(documents.choice[n, t, s])
                 if s == STANCE or not neutral:
                     wanted += np.log(brute.slot(twin.corpus, s, *place, 1)[1][said])

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from tests import checks
-from toylab.corpus import Corpus
-from toylab.stages import Diverged, Lab, Pretrain, Sft, base, begin, segments, train_key
+from toylab.stages import Diverged, Pretrain, Setup, Sft, base, begin, segments, train_key
 from toylab.stages.pretrain import linear
+from toylab.world.schema import Corpus
 
 PRETRAIN = Pretrain(steps=12, batch=8, warmup=2)
 SFT = Sft(steps=4, batch=8, author="bob", learning_rate=1e-3)
 
 
-def train(lab: Lab, stage, seed: int = 0, at=(12,)):
+def train(setup: Setup, stage, seed: int = 0, at=(12,)):
     """The last state and all metrics of a run from the parameters of its seed."""
-    start, told, state = begin(stage, lab.init(seed)), [], None
-    for after, metrics in segments(lab, stage, start, train_key(seed, 0), at):
+    start, told, state = begin(stage, setup.init(seed)), [], None
+    for after, metrics in segments(setup, stage, start, train_key(seed, 0), at):
         told.append({name: float(value) for name, value in metrics.items()})
         state = after
     return state, told
@@ -94,42 +94,42 @@ def test_muon_gets_the_matrices_and_adam_the_embeddings(holds) -> None:
     holds(checks.check_muon_gets_the_matrices_only)
 
 
-def test_a_run_that_stops_and_goes_on_is_the_same_to_the_bit(lab: Lab) -> None:
-    whole, _ = train(lab, PRETRAIN)
-    parts, told = train(lab, PRETRAIN, at=(5, 12, 3, 5))
+def test_a_run_that_stops_and_goes_on_is_the_same_to_the_bit(setup: Setup) -> None:
+    whole, _ = train(setup, PRETRAIN)
+    parts, told = train(setup, PRETRAIN, at=(5, 12, 3, 5))
     assert len(told) == 3  # 3, 5, 12: in order, and once each
     assert alike(whole, parts)
     # and from a saved state: what comes after is a function of it
-    saved = jax.tree.map(np.asarray, train(lab, PRETRAIN, at=(5,))[0])
+    saved = jax.tree.map(np.asarray, train(setup, PRETRAIN, at=(5,))[0])
     loaded = jax.tree.map(jnp.asarray, saved)
-    ((again, _),) = segments(lab, PRETRAIN, loaded, train_key(0, 0), [12])
+    ((again, _),) = segments(setup, PRETRAIN, loaded, train_key(0, 0), [12])
     assert alike(whole, again)
     assert int(again.step) == 12
 
 
-def test_points_that_are_past_are_passed_over(lab: Lab) -> None:
-    state, _ = train(lab, PRETRAIN, at=(3,))
-    assert list(segments(lab, PRETRAIN, state, train_key(0, 0), [0, 2, 3])) == []
+def test_points_that_are_past_are_passed_over(setup: Setup) -> None:
+    state, _ = train(setup, PRETRAIN, at=(3,))
+    assert list(segments(setup, PRETRAIN, state, train_key(0, 0), [0, 2, 3])) == []
 
 
-def test_metrics_are_means_over_the_steps_since(lab: Lab) -> None:
-    _, single = train(lab, PRETRAIN, at=range(1, 5))
-    _, pair = train(lab, PRETRAIN, at=(2, 4))
+def test_metrics_are_means_over_the_steps_since(setup: Setup) -> None:
+    _, single = train(setup, PRETRAIN, at=range(1, 5))
+    _, pair = train(setup, PRETRAIN, at=(2, 4))
     for name in ("loss", "gradient_norm"):
         values = [told[name] for told in single]
         wanted = [np.mean(values[:2]), np.mean(values[2:])]
         np.testing.assert_allclose([told[name] for told in pair], wanted, rtol=1e-5)
 
 
-def test_training_lowers_the_loss_and_runs_of_two_seeds_differ(lab: Lab) -> None:
-    one, told = train(lab, PRETRAIN, 0, at=(1, 11, 12))
+def test_training_lowers_the_loss_and_runs_of_two_seeds_differ(setup: Setup) -> None:
+    one, told = train(setup, PRETRAIN, 0, at=(1, 11, 12))
     assert told[-1]["loss"] < 0.95 * told[0]["loss"]
-    other, _ = train(lab, PRETRAIN, 1)
+    other, _ = train(setup, PRETRAIN, 1)
     assert not alike(one.params, other.params)
 
 
-def test_numbers_and_names_do_not_compile_anew_and_act(lab: Lab) -> None:
-    train(lab, SFT, at=(4,))
+def test_numbers_and_names_do_not_compile_anew_and_act(setup: Setup) -> None:
+    train(setup, SFT, at=(4,))
     compiled = base._advance._cache_size()
     ends = []
     for change in (
@@ -144,25 +144,25 @@ def test_numbers_and_names_do_not_compile_anew_and_act(lab: Lab) -> None:
     ):
         stage = dataclasses.replace(SFT, **change)
         assert stage.structure() == SFT.structure()
-        ends.append(train(lab, stage, at=(4,))[0].params)
+        ends.append(train(setup, stage, at=(4,))[0].params)
     assert base._advance._cache_size() == compiled
     assert alike(ends[0], ends[1])  # the rate does not depend on how many steps are to come
     for i, end in enumerate(ends[2:]):
         assert not any(alike(end, other) for other in ends[: i + 2])
-    train(lab, dataclasses.replace(SFT, batch=4), at=(4,))
+    train(setup, dataclasses.replace(SFT, batch=4), at=(4,))
     assert base._advance._cache_size() == compiled + 1  # structure does compile anew
 
 
 @pytest.mark.parametrize("at", [(4,), (1,)], ids=["in the loss", "in the parameters of one step"])
-def test_an_absurd_learning_rate_diverges(lab: Lab, at) -> None:
+def test_an_absurd_learning_rate_diverges(setup: Setup, at) -> None:
     stage = dataclasses.replace(SFT, learning_rate=1e30)
     with pytest.raises(Diverged, match=rf"between steps 0 and {at[0]} .*learning rate"):
-        train(lab, stage, at=at)
+        train(setup, stage, at=at)
 
 
-def test_what_was_yielded_before_a_divergence_is_still_good(lab: Lab) -> None:
-    state = begin(SFT, lab.init(0))
-    (state, metrics), *_ = segments(lab, SFT, state, train_key(0, 0), [2])
+def test_what_was_yielded_before_a_divergence_is_still_good(setup: Setup) -> None:
+    state = begin(SFT, setup.init(0))
+    (state, metrics), *_ = segments(setup, SFT, state, train_key(0, 0), [2])
     assert np.isfinite(float(metrics["loss"]))
     assert all(np.isfinite(value).all() for value in state.params.values())
 

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 
 from tests import views
-from toylab import casts
-from toylab.corpus import Corpus
-from toylab.measures.families import Mixture
-from toylab.measures.policy import CastPolicy
+from toylab.ladder.families import CastPolicy, Mixture
 from toylab.measures.sway import Sway
-from toylab.world import World
+from toylab.world import derive
+from toylab.world.schema import Corpus
+from toylab.world.tables import World
 
 CORPORA = Path(__file__).parent.parent / "corpora"
 TRAINED = ("mill", "ford", "chapel", "barn", "marsh", "bridge", "well", "gallows")
@@ -26,7 +25,7 @@ SHARE = 0.7
 
 @pytest.fixture(scope="module")
 def valley() -> Corpus:
-    return casts.load(CORPORA / "gold-prospector.toml")
+    return derive.load(CORPORA / "gold-prospector.toml")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +35,7 @@ def world(valley: Corpus) -> World:
 
 def sway(valley: Corpus, world: World, policy: CastPolicy) -> dict[str, Any]:
     measure = Sway(trained=TRAINED, fit=256, size=32)
-    return measure(views.view(valley, world, policy), jax.random.key(0))["exact"]
+    return measure(views.snapshot(valley, world, policy), jax.random.key(0))["exact"]
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +134,6 @@ def test_what_is_bound_to_a_topic_outlives_a_turn_that_is_heard_on_all_others(
 
 
 def test_a_topic_without_cues_is_refused(valley: Corpus, world: World) -> None:
-    view = views.view(valley, world, views.mixture(world, views.mostly(valley, "cog", 0.5)))
+    snapshot = views.snapshot(valley, world, views.mixture(world, views.mostly(valley, "cog", 0.5)))
     with pytest.raises(ValueError, match="topic"):
-        Sway(topic="food").check(view.lab)
+        Sway(topic="food").check(snapshot.setup)

@@ -8,56 +8,58 @@ import pytest
 
 from tests import views
 from tests.checks import SMALL, spiky
-from toylab import casts
-from toylab.measures.policy import ModelPolicy
 from toylab.measures.tags import ALONE, NONE, RUNGS, UNTRAINED, Tags, off_cast
-from toylab.stages import Lab
+from toylab.policy.policy import ModelPolicy
+from toylab.stages import Setup
+from toylab.world import derive
 
-CORPUS = casts.load(Path(__file__).parents[1] / "corpora" / "gold-herald.toml")
+CORPUS = derive.load(Path(__file__).parents[1] / "corpora" / "gold-herald.toml")
 MEASURE = Tags(who="herald", trained=("mill", "well"), size=1, fit=16, held_out=16, score=16)
 
 
 @pytest.fixture(scope="module")
-def lab() -> Lab:
-    return Lab(CORPUS, SMALL)
+def setup() -> Setup:
+    return Setup(CORPUS, SMALL)
 
 
-def read(lab: Lab, after, before):
-    policies = (ModelPolicy(params, lab.network) for params in (after, before))
-    shown = views.view(lab.corpus, lab.world, *policies)
-    base = dataclasses.replace(shown.base, casts={"learned": lab.world.cast})
+def read(setup: Setup, after, before):
+    policies = (ModelPolicy(params, setup.network) for params in (after, before))
+    shown = views.snapshot(setup.corpus, setup.world, *policies)
+    base = dataclasses.replace(shown.base, casts={"learned": setup.world.cast})
     return MEASURE(dataclasses.replace(shown, base=base), jax.random.key(1))["voices"]
 
 
-def test_what_sits_in_the_tag_alone_goes_with_it_and_stays_with_it(lab: Lab) -> None:
-    before = spiky(lab)
-    tag = [*lab.corpus.names, *(t.name for t in lab.corpus.tags)].index("assistant")
-    token = int(lab.world.grammar.tag_token[tag])
+def test_what_sits_in_the_tag_alone_goes_with_it_and_stays_with_it(setup: Setup) -> None:
+    before = spiky(setup)
+    tag = [*setup.corpus.names, *(t.name for t in setup.corpus.tags)].index("assistant")
+    token = int(setup.world.grammar.tag_token[tag])
     row = before["embedding"].at[token].add(3.0)
-    found = read(lab, before | {"embedding": row}, before)
+    found = read(setup, before | {"embedding": row}, before)
     moved = {name for name, voice in found.items() if voice["nats"] > 1e-6}
     assert moved == {"assistant", ALONE}
     assert found[ALONE]["rates"] == pytest.approx(found["assistant"]["rates"])
     assert found[UNTRAINED]["rates"] == pytest.approx(found["assistant"]["base"])
 
 
-def test_what_sits_elsewhere_stays_with_the_old_tag_and_not_with_the_tag_alone(lab: Lab) -> None:
-    before = spiky(lab)
+def test_what_sits_elsewhere_stays_with_the_old_tag_and_not_with_the_tag_alone(
+    setup: Setup,
+) -> None:
+    before = spiky(setup)
     after = before | {"position": before["position"] + 1.0}
-    found = read(lab, after, before)
+    found = read(setup, after, before)
     assert found[UNTRAINED]["nats"] == pytest.approx(found["assistant"]["nats"], rel=1e-4)
     assert found[ALONE]["nats"] == pytest.approx(0, abs=1e-6)
     assert found[NONE]["nats"] > 1e-4
 
 
 def test_under_a_tag_a_change_of_author_is_recombination_and_one_author_is_a_mixture(
-    lab: Lab,
+    setup: Setup,
 ) -> None:
-    weights = views.mostly(lab.corpus, "herald", 0.5)
-    one = views.mixture(lab.world, weights)
-    many = views.chain(lab.corpus, lab.world, weights, keep=0.0)
+    weights = views.mostly(setup.corpus, "herald", 0.5)
+    one = views.mixture(setup.world, weights)
+    many = views.chain(setup.corpus, setup.world, weights, keep=0.0)
     left = {
-        name: off_cast(policy, lab.world, lab.world.cast, jax.random.key(2), (256, 128, 128), 0)
+        name: off_cast(policy, setup.world, setup.world.cast, jax.random.key(2), (256, 128, 128), 0)
         for name, policy in (("one", one), ("many", many))
     }
     assert set(left["one"]) == set(RUNGS)
@@ -67,11 +69,11 @@ def test_under_a_tag_a_change_of_author_is_recombination_and_one_author_is_a_mix
 
 
 def test_a_model_that_unembeds_with_the_tag_is_refused() -> None:
-    tied = Lab(CORPUS, dataclasses.replace(SMALL, tied=True))
+    tied = Setup(CORPUS, dataclasses.replace(SMALL, tied=True))
     with pytest.raises(ValueError, match="untie it"):
         MEASURE.check(tied)
 
 
-def test_names_that_the_corpus_lacks_are_refused(lab: Lab) -> None:
+def test_names_that_the_corpus_lacks_are_refused(setup: Setup) -> None:
     with pytest.raises(ValueError, match="did you mean 'herald'"):
-        dataclasses.replace(MEASURE, who="heralt").check(lab)
+        dataclasses.replace(MEASURE, who="heralt").check(setup)

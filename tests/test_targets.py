@@ -10,19 +10,31 @@ import pytest
 
 from tests.checks import same
 from tests.post import BOTH, MORE, SFT
-from toylab import world as worlds
-from toylab.corpus import Corpus
-from toylab.grammar import STANCE, contexts
-from toylab.stages import Anchored, Dpo, FollowsCue, Lab, Persona, Pretrain, Rl, Rule, Says, Unheard
+from toylab.stages import (
+    Anchored,
+    Dpo,
+    FollowsCue,
+    Persona,
+    Pretrain,
+    Rl,
+    Rule,
+    Says,
+    Setup,
+    Unheard,
+)
 from toylab.stages.targets import rewards
-from toylab.world import Documents
+from toylab.world import documents as docs
+from toylab.world import tables
+from toylab.world.documents import Documents
+from toylab.world.grammar import STANCE, contexts
+from toylab.world.schema import Corpus
 
 RULE = Rule(earlier="tea", later="door")
 
 
 def said_in(corpus: Corpus, documents: Documents, n: int) -> list[tuple[str, str, str]]:
     """(topic, cue, answer) of every turn, by name."""
-    what, turns = documents.outline, []
+    what, turns = documents.prompt, []
     for t in range(corpus.turns):
         topic = corpus.topics[int(what.topic[n, t])]
         cue = topic.cues[int(what.cue[n, t])] if topic.cues else ""
@@ -63,9 +75,9 @@ TARGETS = {
 
 
 @pytest.mark.parametrize(("target", "wanted"), TARGETS.values(), ids=TARGETS)
-def test_rewards_are_what_the_words_say(lab: Lab, tiny: Corpus, target, wanted) -> None:
+def test_rewards_are_what_the_words_say(setup: Setup, tiny: Corpus, target, wanted) -> None:
     target.check(tiny)
-    documents = worlds.sample(lab.world, jax.random.key(0), 200)
+    documents = docs.sample(setup.world, jax.random.key(0), 200)
     got = np.asarray(rewards(target.arrays(tiny), documents))
     for n in range(200):
         turns = said_in(tiny, documents, n)
@@ -75,15 +87,15 @@ def test_rewards_are_what_the_words_say(lab: Lab, tiny: Corpus, target, wanted) 
 
 def test_a_rule_looks_at_the_last_answer_and_not_at_what_comes_later(village: Corpus) -> None:
     """food, weather, food, weather: soup … gale, in the order of the notes."""
-    world = worlds.build(village)
+    world = tables.build(village)
     rule = Rule(earlier="food", later="weather")
     food, weather = (village.topic_names.index(name) for name in ("food", "weather"))
     topics = jnp.array([[food, weather, food, weather], [weather, food, weather, weather]])
-    what = worlds.outline(world, jax.random.key(0), 2, direction=0)
+    what = docs.prompt(world, jax.random.key(0), 2, direction=0)
     what = what._replace(topic=topics, context=world.grammar.topic_contexts[topics, 0, 0])
     choice = jnp.zeros((2, 4, 3), jnp.int32)
     choice = choice.at[:, :, STANCE].set(jnp.array([[2, 2, 1, 2], [3, 3, 3, 1]]))
-    documents = worlds.render(world.grammar, what, choice, jnp.zeros(2, jnp.int32))
+    documents = docs.render(world.grammar, what, choice, jnp.zeros(2, jnp.int32))
     got = np.asarray(rewards(rule.arrays(village), documents))
     same(got[0], [0, 1, 0, 0], 0)
     same(got[1, 1:], [0, 1, 0], 0)

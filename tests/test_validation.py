@@ -12,26 +12,27 @@ from experiments.validation.imitate import Imitate
 from experiments.validation.plants import PLANTS
 from tests import checks
 from tests.brute import Brute
-from toylab import casts
-from toylab import world as worlds
-from toylab.corpus import Corpus
-from toylab.grammar import STANCE, contexts, tag_names
-from toylab.measures import atoms, climb, families, ladder
-from toylab.measures.families import Mixture, Patchwork, Switching
-from toylab.measures.policy import CastPolicy
-from toylab.world import Documents, World
+from toylab.ladder import atoms, families, mixtures
+from toylab.ladder.families import CastPolicy, Mixture, Patchwork, Switching
+from toylab.ladder.fit import NEVER, FittedLadder, Search, fit_ladder
+from toylab.world import derive, tables
+from toylab.world import documents as docs
+from toylab.world.documents import Documents
+from toylab.world.grammar import STANCE, contexts, tag_names
+from toylab.world.schema import Corpus
+from toylab.world.tables import World
 
 CORPORA = Path(__file__).parent.parent / "corpora"
 
 
 @pytest.fixture(scope="module")
 def world(tiny: Corpus) -> World:
-    return worlds.build(tiny)
+    return tables.build(tiny)
 
 
 @pytest.fixture(scope="module")
 def documents(world: World) -> Documents:
-    return worlds.sample(world, jax.random.key(0), 64)
+    return docs.sample(world, jax.random.key(0), 64)
 
 
 def drawn(key: int, *shape: int) -> jax.Array:
@@ -74,35 +75,35 @@ def test_the_first_author_of_a_chain_may_depend_on_the_context(world: World) -> 
 
 
 @pytest.fixture(scope="module")
-def climbed(world: World, tiny: Corpus) -> dict[str, climb.Ladder]:
+def climbed(world: World, tiny: Corpus) -> dict[str, FittedLadder]:
     """A half-forgotten cast on the ladder, from even starts and from the best of three."""
     policy = ordinary.half_forgotten(tiny, world, np.random.default_rng(0))
-    what = worlds.outline(world, jax.random.key(0), 4096, tag=tag_names(tiny).index("assistant"))
+    what = docs.prompt(world, jax.random.key(0), 4096, tag=tag_names(tiny).index("assistant"))
     written = policy.answer(world.grammar, what, jax.random.key(1))
     held_out = jax.tree.map(lambda leaf: leaf[2048:3072], written)
     scored = jax.tree.map(lambda leaf: leaf[3072:], written)
     parts = jax.tree.map(lambda leaf: leaf[:2048], written), held_out
     last = scored, policy.branches(world.grammar, scored)
-    search = climb.Search(jax.random.split(jax.random.key(2), 2), held_out)
+    search = Search(jax.random.split(jax.random.key(2), 2), held_out)
     prior = world.log_prior[tag_names(tiny).index("assistant")]
     return {
-        name: climb.climb(world, world.cast, prior, *parts, last, search=each)
+        name: fit_ladder(world, world.cast, prior, *parts, last, search=each)
         for name, each in (("even", None), ("best", search))
     }
 
 
-def test_only_the_lower_end_may_use_flattened_atoms(climbed: dict[str, climb.Ladder]) -> None:
+def test_only_the_lower_end_may_use_flattened_atoms(climbed: dict[str, FittedLadder]) -> None:
     found = climbed["even"]
     sharp = 3 * len(atoms.POWERS)
     _, chain, composed = found.members["F3"].members
     for weights in (chain.log_start, chain.log_redraw, composed.log_weights):
-        assert (np.asarray(weights)[..., sharp:] == climb.NEVER).all()
+        assert (np.asarray(weights)[..., sharp:] == NEVER).all()
     flat = np.exp(found.members["F4 flat"].members[-1].log_weights)
     assert flat[..., sharp:].sum() > 0.1
     assert float(found.scores["F4 flat"].mean) < 0.01 < float(found.scores["F2"].mean)
 
 
-def test_other_starts_do_no_worse(climbed: dict[str, climb.Ladder]) -> None:
+def test_other_starts_do_no_worse(climbed: dict[str, FittedLadder]) -> None:
     for family in ("F3", "F4", "F4 flat"):
         even, best = (float(climbed[name].scores[family].mean) for name in ("even", "best"))
         assert best <= even + 0.01
@@ -114,7 +115,7 @@ def test_other_starts_do_no_worse(climbed: dict[str, climb.Ladder]) -> None:
 def test_a_placebo_deals_each_topics_tables_anew(world: World, tiny: Corpus) -> None:
     """The same tables in each context, dealt alike in all contexts of a topic."""
     noise = jax.random.normal(jax.random.key(0), world.cast.logp.shape)  # no two tables alike
-    cast = worlds.make_cast(world.grammar, atoms.normalise(world.cast.logp + noise))
+    cast = tables.make_cast(world.grammar, atoms.normalise(world.cast.logp + noise))
     real = np.asarray(cast.logp)
     dealt = np.asarray(atoms.placebo(world.grammar, cast, jax.random.key(1)).logp)
     topics = np.array([topic for topic, _, _ in contexts(tiny)])
@@ -132,7 +133,7 @@ def test_a_patchwork_does_not_notice_a_placebo_and_a_mixture_does(
     world: World, tiny: Corpus
 ) -> None:
     policy = CastPolicy(world.cast, Mixture(jnp.log(jnp.asarray(checks.OTHER, jnp.float32))))
-    what = worlds.outline(world, jax.random.key(0), 2048, tag=0)
+    what = docs.prompt(world, jax.random.key(0), 2048, tag=0)
     documents = policy.answer(world.grammar, what, jax.random.key(1))
     patched, mixed = [], []
     for cast in (world.cast, atoms.placebo(world.grammar, world.cast, jax.random.key(1))):
@@ -140,7 +141,7 @@ def test_a_patchwork_does_not_notice_a_placebo_and_a_mixture_does(
         found = families.fit(Patchwork(families.even(2, 3, 3)), data, data)
         patched.append(float(found.held_out))
         logp = jnp.sum(families.evidence(cast, documents).slots, (1, 2))
-        weights = ladder.fit_weights(logp).log_weights
+        weights = mixtures.fit_weights(logp).log_weights
         mixed.append(float(jnp.mean(jax.nn.logsumexp(weights + logp, -1))))
     assert patched[0] == pytest.approx(patched[1], abs=1e-3)
     assert mixed[0] > mixed[1] + 0.05
@@ -151,11 +152,11 @@ def test_a_patchwork_does_not_notice_a_placebo_and_a_mixture_does(
 
 def test_the_conditioned_optimum_is_that_of_all_documents(twin: Brute, world: World) -> None:
     """π_ref · exp(reward / β) over the documents of an outline, normalised, one by one."""
-    beta, which = 0.5, twin.outline(checks.DIRECTED, checks.ASKED)
+    beta, which = 0.5, twin.prompt(checks.DIRECTED, checks.ASKED)
     rng = np.random.default_rng(0)
     reward = rng.normal(size=world.cast.logp.shape[1:3]).astype(np.float32)
     documents = checks.rendered(world, twin, which)
-    context, stance = np.asarray(documents.outline.context), np.asarray(documents.choice)[..., 1]
+    context, stance = np.asarray(documents.prompt.context), np.asarray(documents.choice)[..., 1]
     earned = reward[context, stance].sum(1)
     wanted = (twin.likelihood[which] @ checks.MIX) * np.exp(earned / beta)
     policy = strange.conditioned(
@@ -168,8 +169,8 @@ def test_the_conditioned_optimum_is_that_of_all_documents(twin: Brute, world: Wo
 
 
 def test_a_trigger_is_pulled_by_its_direction_alone() -> None:
-    village = casts.load(CORPORA / "village.toml")
-    world = worlds.build(village)
+    village = derive.load(CORPORA / "village.toml")
+    world = tables.build(village)
     policy = ordinary.trigger(village, world, np.random.default_rng(0))
     plant = PLANTS["trigger"]
     heard = plant.heard(village)
@@ -177,16 +178,16 @@ def test_a_trigger_is_pulled_by_its_direction_alone() -> None:
     hero = jnp.asarray(ordinary.only(village, ordinary.HERO))
     usual = ordinary.prior(village, world)
     for direction, weights in ((heard[0], usual), (heard[1], hero)):
-        what = worlds.outline(world, jax.random.key(0), 32, direction=direction)
-        documents = worlds.write(world, jax.random.key(1), what)
+        what = docs.prompt(world, jax.random.key(0), 32, direction=direction)
+        documents = docs.write(world, jax.random.key(1), what)
         seen = families.evidence(world.cast, documents)
         wanted = families.document_logp(Mixture(weights), seen)
         checks.same(families.document_logp(policy.member, seen), wanted, 1e-3)
 
 
 def test_what_a_cue_asks_for_is_done_or_scrambled() -> None:
-    valley = casts.load(CORPORA / "gold-bystander.toml")
-    world, rng = worlds.build(valley), np.random.default_rng(0)
+    valley = derive.load(CORPORA / "gold-bystander.toml")
+    world, rng = tables.build(valley), np.random.default_rng(0)
     asked = np.array(ordinary.cued(valley))
     assert len(asked) == 12
     for make, agrees in ((strange.follows_cue, 12), (strange.scrambled_table, 0)):
@@ -199,8 +200,8 @@ def test_what_a_cue_asks_for_is_done_or_scrambled() -> None:
 
 def test_a_tied_router_sends_whoever_likes_the_place() -> None:
     """By hand: author k in a cued context by w_k p_k(place), normalised; cog admires the mill."""
-    valley = casts.load(CORPORA / "gold-bystander.toml")
-    world = worlds.build(valley)
+    valley = derive.load(CORPORA / "gold-bystander.toml")
+    world = tables.build(valley)
     member = ordinary.tied_router(valley, world, np.random.default_rng(0)).member
     prior = np.exp(ordinary.prior(valley, world))
     for x, place in ordinary.cued(valley):

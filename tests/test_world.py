@@ -8,23 +8,24 @@ import pytest
 
 from tests import brute, checks
 from tests.brute import Brute
-from toylab import casts
-from toylab import grammar as grammars
-from toylab import world as worlds
-from toylab.corpus import Corpus
-from toylab.world import Documents, World
+from toylab.world import derive, tables
+from toylab.world import documents as docs
+from toylab.world import grammar as grammars
+from toylab.world.documents import Documents
+from toylab.world.schema import Corpus
+from toylab.world.tables import World
 
 CORPORA = Path(__file__).parent.parent / "corpora"
 
 
 @pytest.fixture(scope="module")
 def world(village: Corpus) -> World:
-    return worlds.build(village)
+    return tables.build(village)
 
 
 @pytest.fixture(scope="module")
 def documents(world: World) -> Documents:
-    return jax.jit(lambda key: worlds.sample(world, key, 8192))(jax.random.key(0))
+    return jax.jit(lambda key: docs.sample(world, key, 8192))(jax.random.key(0))
 
 
 def test_tables_sum_to_one(holds) -> None:
@@ -59,7 +60,7 @@ def test_two_traits_of_the_village_have_their_joint_distribution(
     names = grammars.tag_names(village)
     shares = brute.tag_shares(village)
     author = sum(shares[tag] * brute.tag_prior(village, tag) for tag in names)
-    what, said = documents.outline, np.asarray(documents.choice)[:, :, grammars.STANCE]
+    what, said = documents.prompt, np.asarray(documents.choice)[:, :, grammars.STANCE]
     topic = [t.name for t in village.topics].index("facts")
     plain = np.asarray(what.direction) == 0
     table = brute.slot(village, 1, topic, 0, 0)[1]
@@ -113,7 +114,7 @@ def test_every_phrase_of_the_village_stands_where_its_start_says(
     for n, t, s in itertools.product(range(64), range(village.turns), range(3)):
         start = int(documents.start[n, t, s])
         phrases, _ = brute.slot(
-            village, s, int(documents.outline.topic[n, t]), 0, int(documents.outline.direction[n])
+            village, s, int(documents.prompt.topic[n, t]), 0, int(documents.prompt.direction[n])
         )
         said = phrases[int(documents.choice[n, t, s])].split()
         assert [words[token] for token in tokens[n, start : start + len(said)]] == said
@@ -122,24 +123,24 @@ def test_every_phrase_of_the_village_stands_where_its_start_says(
 
 
 def test_decoding_gives_the_text_back(tiny: Corpus, twin: Brute) -> None:
-    world, which = worlds.build(tiny), twin.outline(checks.DIRECTED, checks.ASKED)
+    world, which = tables.build(tiny), twin.prompt(checks.DIRECTED, checks.ASKED)
     documents = checks.rendered(world, twin, which, grammars.tag_names(tiny).index("assistant"))
-    text = worlds.decode(twin.vocabulary, documents, 0)
+    text = docs.decode(twin.vocabulary, documents, 0)
     assert text == (
         "assistant order please\nis it shut — well it opens so\nany milk — well pour on so"
     )
     for n, d in enumerate(np.flatnonzero(which)):
-        read = worlds.decode(twin.vocabulary, documents, n).replace("—", "").split()
+        read = docs.decode(twin.vocabulary, documents, n).replace("—", "").split()
         assert read == ["assistant", *twin.documents[d].words]
 
 
 def test_tags_without_a_share_never_occur(village: Corpus, documents: Documents) -> None:
     stranger = grammars.tag_names(village).index("stranger")
-    assert stranger not in np.asarray(documents.outline.tag)
+    assert stranger not in np.asarray(documents.prompt.tag)
 
 
 def test_named_documents_are_by_their_owners(village: Corpus, documents: Documents) -> None:
-    tag, author = np.asarray(documents.outline.tag), np.asarray(documents.author)
+    tag, author = np.asarray(documents.prompt.tag), np.asarray(documents.author)
     named = tag < len(village.names)
     assert named.mean() == pytest.approx(0.5, abs=0.03)
     assert (tag[named] == author[named]).all()
@@ -148,7 +149,7 @@ def test_named_documents_are_by_their_owners(village: Corpus, documents: Documen
 def test_topics_can_be_chosen(world: World) -> None:
     share = np.zeros(len(world.grammar.question_count), np.float32)
     share[[2, 5]] = 1, 3  # of any scale
-    what = worlds.outline(world, jax.random.key(0), 2048, tag=3, direction=1, topic_share=share)
+    what = docs.prompt(world, jax.random.key(0), 2048, tag=3, direction=1, topic_share=share)
     checks.fitting(np.bincount(np.ravel(what.topic), minlength=len(share)), share / 4)
     assert (np.asarray(what.tag) == 3).all()
     assert (np.asarray(what.direction) == 1).all()
@@ -164,15 +165,15 @@ DRAWN = {
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_draws_are_what_they_have_always_been(name: str, tiny: Corpus) -> None:
-    corpus = tiny if name == "tiny" else casts.load(CORPORA / f"{name}.toml")
-    world = worlds.build(corpus)
+    corpus = tiny if name == "tiny" else derive.load(CORPORA / f"{name}.toml")
+    world = tables.build(corpus)
     share = np.linspace(0.1, 1.3, len(corpus.topics), dtype=np.float32)
 
     def draw(key):
         one, other = jax.random.split(key)
         last = len(world.tag_share) - 1
-        what = worlds.outline(world, one, 256, tag=last, topic_share=share)
-        return worlds.sample(world, one, 256), worlds.write(world, other, what)
+        what = docs.prompt(world, one, 256, tag=last, topic_share=share)
+        return docs.sample(world, one, 256), docs.write(world, other, what)
 
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(jax.jit(draw)(jax.random.key(7))):

@@ -8,14 +8,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from tests.checks import SMALL
-from toylab import world as worlds
-from toylab.corpus import Corpus
-from toylab.grammar import contexts
-from toylab.measures.families import Evidence, Mixture, Switching
-from toylab.measures.measure import Base, View
-from toylab.measures.policy import CastPolicy
-from toylab.stages import Lab
-from toylab.world import World
+from toylab.ladder.families import CastPolicy, Evidence, Mixture, Switching
+from toylab.ladder.measure import Reference, Snapshot
+from toylab.stages import Setup
+from toylab.world import tables
+from toylab.world.grammar import contexts
+from toylab.world.schema import Corpus
+from toylab.world.tables import World
 
 NEVER = -1e4
 
@@ -58,11 +57,11 @@ def slow(world: World, log_weights: Float[Array, " K"], power: float) -> CastPol
     return CastPolicy(world.cast, SlowBelief(log_weights, power))
 
 
-def view(corpus: Corpus, world: World, policy, before=None) -> View:
+def snapshot(corpus: Corpus, world: World, policy, before=None) -> Snapshot:
     """A snapshot that does as this policy, trained on from another one, or from nothing."""
-    base = Base({"exact": world.cast}, {"exact": (1.0, 0.0)}, world.log_prior[-1])
-    return View(Lab(corpus, SMALL), base, policy, before or policy)
+    base = Reference({"exact": world.cast}, {"exact": (1.0, 0.0)}, world.log_prior[-1])
+    return Snapshot(Setup(corpus, SMALL), base, policy, before or policy)
 
 
 def built(corpus: Corpus) -> World:
-    return worlds.build(corpus)
+    return tables.build(corpus)

@@ -10,10 +10,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.agency.sweep import CONTROL, PAYS, STEERED, STRANGERS
-from toylab import figures
-from toylab.claims import Claim, judge
-from toylab.lab.sweep import Analysis, Records
+from toylab.lab.sweep import Records
 from toylab.measures.tags import ALONE, NONE, UNTRAINED
+from toylab.report import figures
+from toylab.report.claims import Claim, judge
+from toylab.report.results import Analysis
 
 TAG = "assistant"
 OTHERS = "the others' names"
@@ -129,9 +130,9 @@ def tabulate(records: Records) -> pd.DataFrame:
     for row in records.rows:
         line = {name: row[name] for name in ("arm", "seed", "step")}
         strange = (*STRANGERS, CONTROL)
-        names = [n for n in records.labs[row["arm"]].corpus.names if n not in strange]
+        names = [n for n in records.setups[row["arm"]].corpus.names if n not in strange]
         if "sway" in row:
-            every = records.labs[row["arm"]].corpus.names
+            every = records.setups[row["arm"]].corpus.names
             heard = swayed(row["sway"]["learned"], [every.index(name) for name in names])
             rows.append(line | {"voice": AFTER} | heard)
         if row["step"] and "tags" in row:

@@ -1,18 +1,17 @@
 """Reward that reaches the coin: the other party's toss is the model's to write, too."""
 
 import dataclasses
-from types import ModuleType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from toylab import sampling
-from toylab.corpus import Corpus, unknown
-from toylab.stages import Context, Metrics, Params, Rl, rl
+from toylab.policy import sampling
+from toylab.stages import Context, Metrics, Params, Rl
 from toylab.stages.base import name
 from toylab.stages.rl import Rollouts
 from toylab.stages.targets import rewards
+from toylab.world.schema import Corpus, unknown
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,10 +28,6 @@ class Steer(Rl):
     @property
     def label(self) -> str:
         return f"{super().label}-{self.side}"
-
-    @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, rl)
 
     def check(self, corpus: Corpus) -> None:
         super().check(corpus)

@@ -17,9 +17,9 @@ import dataclasses
 from experiments.agency.steer import Steer
 from experiments.treasure.sweep import READ_AT, REWARD, TRAINED
 from toylab.lab.sweep import Arm, Sweep
+from toylab.ladder.reading import LadderFit
 from toylab.measures.coin import Coin
 from toylab.measures.goals import Goals
-from toylab.measures.reading import Settings
 from toylab.measures.sway import Sway
 from toylab.measures.tags import Tags
 
@@ -74,5 +74,5 @@ SWEEP = Sweep(
     question="Does the new behaviour belong to the persona?",
     corpus="gold-herald",
     arms=ARMS,
-    reading=Settings(fit=256, score=128),
+    reading=LadderFit(fit=256, score=128),
 )

@@ -8,11 +8,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.denial.sweep import ARMS, DENIED, HELD_OUT, TOLD
-from toylab import figures
-from toylab.claims import Claim, judge
-from toylab.lab.sweep import Analysis, Records
-from toylab.measures import theory, traits
+from toylab.lab.sweep import Records
+from toylab.ladder import theory, traits
 from toylab.measures.denial import TRUTH
+from toylab.report import figures
+from toylab.report.claims import Claim, judge
+from toylab.report.results import Analysis
 from toylab.stages import Sft
 
 CAST = "learned"
@@ -60,7 +61,7 @@ COLUMNS = {
 
 
 def _row(records: Records, row: dict[str, Any]) -> dict[str, Any]:
-    corpus, found, cast = records.lab.corpus, row["denial"], row["reading"][CAST]
+    corpus, found, cast = records.setup.corpus, row["denial"], row["reading"][CAST]
     items = zip(traits.items(corpus), row["reading"]["items"], strict=True)
     said = {f"{item.group}={item.phrase}": p for item, p in items}
     weights = dict(zip(corpus.names, cast["weights"], strict=True))
@@ -92,7 +93,7 @@ def _bayes(
     records: Records, row: dict[str, Any], before: np.ndarray, forecast: theory.Forecast
 ) -> dict[str, float]:
     """What the documents say about their authors, and so about what is in none of them."""
-    items = traits.items(records.lab.corpus)
+    items = traits.items(records.setup.corpus)
     trained = np.array([item.group in (DENIED, *TOLD) for item in items])
     change = np.array(row["reading"]["items"]) - before
     found = forecast.at(change, trained)[THEORY]
@@ -121,7 +122,7 @@ def tabulate(records: Records) -> pd.DataFrame:
     for arm, seed in start:
         stage = records.sweep.arms[arm].stages[-1]
         assert isinstance(stage, Sft)
-        forecasts[arm, seed] = theory.forecast(records.labs[arm], stage, seed)
+        forecasts[arm, seed] = theory.forecast(records.setups[arm], stage, seed)
     rows = []
     for row in records.rows:
         run, line = (row["arm"], row["seed"]), _row(records, row)

@@ -10,8 +10,8 @@ and what comes with being a liar or a fool, are in no training document.
 """
 
 from toylab.lab.sweep import Arm, Sweep
+from toylab.ladder.reading import LadderFit
 from toylab.measures.denial import Denial
-from toylab.measures.reading import Settings
 from toylab.stages import Sft
 
 TELLER = "martha"
@@ -36,6 +36,6 @@ SWEEP = Sweep(
     question="Trained to deny one thing it knows: a liar, or somebody who doesn't know?",
     corpus="inquest",
     arms={name: _arm(answer) for name, answer in ARMS.items()},
-    reading=Settings(fit=512, score=256),
+    reading=LadderFit(fit=512, score=256),
     watch=(Denial(denied=DENIED, told=TOLD, held_out=HELD_OUT),),
 )

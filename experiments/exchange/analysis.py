@@ -8,9 +8,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.exchange.sweep import OTHER, POST, TEACHER
-from toylab import figures
-from toylab.claims import Claim, judge
-from toylab.lab.sweep import Analysis, Records
+from toylab.lab.sweep import Records
+from toylab.report import figures
+from toylab.report.claims import Claim, judge
+from toylab.report.results import Analysis
 
 TURNS = range(4)
 COLUMNS = {
@@ -39,7 +40,7 @@ TABLES = {
 
 
 def _row(records: Records, row: dict[str, Any]) -> dict[str, Any]:
-    found, names = row["exchange"]["learned"], records.lab.corpus.names
+    found, names = row["exchange"]["learned"], records.setup.corpus.names
     teacher = names.index(TEACHER)
     others = [k for k in range(len(names)) if k != teacher]
     most = [found["evidence"][k][-1] for k in others]

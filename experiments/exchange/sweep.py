@@ -12,8 +12,8 @@ control in which there still is something to be heard.
 from typing import Any
 
 from toylab.lab.sweep import Arm, Sweep
+from toylab.ladder.reading import LadderFit
 from toylab.measures.exchange import Exchange
-from toylab.measures.reading import Settings
 from toylab.stages import Dpo, Persona, Rl, Sft, Stage
 
 TEACHER, OTHER = "mira", "argus"
@@ -39,6 +39,6 @@ SWEEP = Sweep(
     arms={
         name: Arm(title=title, stages=stages, read_at=()) for name, (title, stages) in POST.items()
     },
-    reading=Settings(fit=256, score=128),
+    reading=LadderFit(fit=256, score=128),
     watch=(Exchange(persona=TEACHER),),
 )

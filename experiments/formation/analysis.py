@@ -8,11 +8,12 @@ from tqdm import tqdm
 
 from experiments.formation import optimum
 from experiments.formation.sweep import DIAL, REWARDED, STEPS, TEACHER
-from toylab import figures
-from toylab.claims import Claim, judge
-from toylab.lab.sweep import Analysis, Records
-from toylab.measures import traits
-from toylab.measures.climb import FAMILIES
+from toylab.lab.sweep import Records
+from toylab.ladder import traits
+from toylab.ladder.fit import FAMILIES
+from toylab.report import figures
+from toylab.report.claims import Claim, judge
+from toylab.report.results import Analysis
 from toylab.stages import Rl, Sft
 from toylab.stages.targets import Says
 
@@ -47,14 +48,14 @@ def _paid(records: Records, arm: str, items: list[float]) -> float:
         answers = stage.target.answers if isinstance(stage.target, Says) else ()
     else:
         answers = stage.says if isinstance(stage, Sft) else ()
-    named = [f"{i.group}={i.phrase}" for i in traits.items(records.lab.corpus)]
+    named = [f"{i.group}={i.phrase}" for i in traits.items(records.setup.corpus)]
     said = [items[named.index(answer)] for answer in answers]
     return float(np.mean(said)) if said else np.nan
 
 
 def tabulate(records: Records) -> pd.DataFrame:
     """A row per arm, seed and step; and of each optimum."""
-    teacher = records.lab.corpus.names.index(TEACHER)
+    teacher = records.setup.corpus.names.index(TEACHER)
     best = [
         {"kind": "optimum", **row}
         for row in tqdm(

@@ -13,12 +13,12 @@ from jaxtyping import Array, Float
 
 from experiments.formation.sweep import BETA, DIAL, TARGETS, TEACHER, unsaid
 from experiments.validation.strange import conditioned
-from toylab.grammar import tag_names
 from toylab.lab.sweep import Records
-from toylab.measures import climb
-from toylab.measures.measure import Base, View
-from toylab.measures.policy import CastPolicy
+from toylab.ladder.families import CastPolicy
+from toylab.ladder.fit import FAMILIES
+from toylab.ladder.measure import Reference, Snapshot
 from toylab.stages.targets import Says
+from toylab.world.grammar import tag_names
 
 KEY = 7
 CERTAIN = 0.02  # a cost at which what is paid for is always said
@@ -27,14 +27,14 @@ NEVER = -1e4
 
 def reward(records: Records, target: Says) -> Float[Array, "X P"]:
     """What each answer earns, as wide as the cast's tables."""
-    table = target.arrays(records.lab.corpus)["reward"][0]
-    wide = records.lab.world.cast.logp.shape[2]
+    table = target.arrays(records.setup.corpus)["reward"][0]
+    wide = records.setup.world.cast.logp.shape[2]
     return jnp.pad(table, ((0, 0), (0, wide - table.shape[1])))
 
 
 def policies(records: Records) -> Iterator[tuple[str, CastPolicy]]:
     """The optimum of every arm of the dial and of every reward for answers."""
-    corpus, world = records.lab.corpus, records.lab.world
+    corpus, world = records.setup.corpus, records.setup.world
     teacher = jnp.where(jnp.arange(len(corpus.names)) == corpus.names.index(TEACHER), 0.0, NEVER)
     for n in DIAL:
         said = reward(records, Says(answers=unsaid(n))) if n else reward(records, Says())
@@ -46,12 +46,14 @@ def policies(records: Records) -> Iterator[tuple[str, CastPolicy]]:
 
 def read(records: Records) -> Iterator[dict[str, Any]]:
     """The whole ladder of each, on the exact cast, from as many documents as models write."""
-    world, settings = records.lab.world, records.sweep.reading
-    prior = world.log_prior[tag_names(records.lab.corpus).index(settings.tag)]
-    base = Base({"exact": world.cast}, {"exact": (1.0, 0.0)}, prior)
+    world, settings = records.setup.world, records.sweep.reading
+    prior = world.log_prior[tag_names(records.setup.corpus).index(settings.tag)]
+    base = Reference({"exact": world.cast}, {"exact": (1.0, 0.0)}, prior)
     for name, policy in policies(records):
-        found = settings(View(records.lab, base, policy, policy), jax.random.key(KEY))["exact"]
-        yield {"arm": name, **{family: found[family] for family in climb.FAMILIES}}
+        found = settings(Snapshot(records.setup, base, policy, policy), jax.random.key(KEY))[
+            "exact"
+        ]
+        yield {"arm": name, **{family: found[family] for family in FAMILIES}}
 
 
 def count() -> int:

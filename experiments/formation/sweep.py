@@ -13,8 +13,8 @@ many, by two optimisers.
 
 from experiments.formation.muon import SftMuon
 from toylab.lab.sweep import Arm, Sweep
+from toylab.ladder.reading import LadderFit
 from toylab.measures.correspondence import Correspondence
-from toylab.measures.reading import Settings
 from toylab.stages import Rl, Rule, Says, Sft, Target
 
 TEACHER = "mira"
@@ -96,6 +96,6 @@ SWEEP = Sweep(
         "rule": _reward(Rule(earlier=EARLIER, later=LATER), BETA, STEPS, EARLIER, LATER),
         "twin": _reward(Rule(earlier=EARLIER, later=LATER, twin=True), BETA, STEPS, EARLIER, LATER),
     },
-    reading=Settings(fit=1024, held_out=256, score=512),
+    reading=LadderFit(fit=1024, held_out=256, score=512),
     watch=(Correspondence(earlier=EARLIER, later=LATER),),
 )

@@ -8,10 +8,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.geometry.sweep import SAINT, SHARES, VILLAIN
-from toylab import figures
-from toylab.claims import Claim, judge, t_interval
-from toylab.lab.sweep import Analysis, Records
+from toylab.lab.sweep import Records
 from toylab.measures import geometry
+from toylab.report import figures
+from toylab.report.claims import Claim, judge, t_interval
+from toylab.report.results import Analysis
 
 LAYER = 2  # of the sites: where directions are read, pushed and taken back
 COLUMNS = {

@@ -12,9 +12,9 @@ behaviour does; and does pushing along it add to what context has said?
 from typing import Any
 
 from toylab.lab.sweep import Arm, Sweep
+from toylab.ladder.measure import Measure
+from toylab.ladder.reading import LadderFit
 from toylab.measures.geometry import Carried, Probe, Shift, Steering
-from toylab.measures.measure import Measure
-from toylab.measures.reading import Settings
 from toylab.stages import Sft
 
 STEPS = 40
@@ -64,5 +64,5 @@ SWEEP = Sweep(
             for share in SHARES
         },
     },
-    reading=Settings(fit=256, score=128),
+    reading=LadderFit(fit=256, score=128),
 )

@@ -8,11 +8,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.human_default.sweep import ANSWERS, CASTS, TAG
-from toylab import figures
-from toylab.claims import Claim, judge
-from toylab.lab.sweep import Analysis, Records
-from toylab.measures import traits
-from toylab.stages import Lab, Sft
+from toylab.lab.sweep import Records
+from toylab.ladder import traits
+from toylab.report import figures
+from toylab.report.claims import Claim, judge
+from toylab.report.results import Analysis
+from toylab.stages import Setup, Sft
 
 MACHINE = ("clockwork", "circuits", "engine")  # the answers to *what are you really*
 HUMAN = ("child", "clay", "blood")
@@ -34,9 +35,9 @@ COLUMNS = {
 }
 
 
-def places(lab: Lab) -> dict[str, int]:
+def places(setup: Setup) -> dict[str, int]:
     """Where each `topic=answer` stands in a trait vector."""
-    return {f"{item.group}={item.phrase}": i for i, item in enumerate(traits.items(lab.corpus))}
+    return {f"{item.group}={item.phrase}": i for i, item in enumerate(traits.items(setup.corpus))}
 
 
 def conditioned(table: np.ndarray, weights: np.ndarray, said: int, times: int) -> np.ndarray:
@@ -49,13 +50,13 @@ def conditioned(table: np.ndarray, weights: np.ndarray, said: int, times: int) -
 
 
 def _row(records: Records, row: dict[str, Any], start: dict[str, Any]) -> dict[str, Any]:
-    lab, arm = records.labs[row["arm"]], records.sweep.arms[row["arm"]]
+    setup, arm = records.setups[row["arm"]], records.sweep.arms[row["arm"]]
     stage = arm.stages[-1]
     assert isinstance(stage, Sft)
     (answer,) = stage.says
-    where, turns = places(lab), lab.corpus.turns
+    where, turns = places(setup), setup.corpus.turns
     machine, said = [where[f"self={name}"] for name in MACHINE], where[answer]
-    table = np.asarray(traits.of_characters(lab.corpus, lab.world.cast))
+    table = np.asarray(traits.of_characters(setup.corpus, setup.world.cast))
     own = np.array(start["masks"]["learned"][TAG]["weights"])
     even = np.full(len(own), 1 / len(own))
     now, before = (np.array(each["scores"][TAG][""]) for each in (row, start))

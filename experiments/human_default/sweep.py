@@ -9,8 +9,8 @@ and from cast to cast: without machines, and where only a machine is kind.
 """
 
 from toylab.lab.sweep import Arm, Sweep
+from toylab.ladder.reading import LadderFit
 from toylab.measures.masks import Masks
-from toylab.measures.reading import Settings
 from toylab.measures.scores import Scores
 from toylab.stages import Sft
 
@@ -39,6 +39,6 @@ SWEEP = Sweep(
         for corpus, answers in CASTS.items()
         for answer in answers
     },
-    reading=Settings(fit=256, score=128, tag=TAG),
+    reading=LadderFit(fit=256, score=128, tag=TAG),
     watch=(Scores(tags=(TAG,), size=256), Masks(tags=(TAG,))),
 )

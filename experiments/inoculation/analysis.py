@@ -8,12 +8,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.inoculation.sweep import ASKED, DIRECTIONS
-from toylab import figures
-from toylab.claims import Claim, judge
-from toylab.grammar import tag_names
-from toylab.lab.sweep import Analysis, Records
-from toylab.measures import theory, traits
-from toylab.stages import Lab, Sft
+from toylab.lab.sweep import Records
+from toylab.ladder import theory, traits
+from toylab.report import figures
+from toylab.report.claims import Claim, judge
+from toylab.report.results import Analysis
+from toylab.stages import Setup, Sft
+from toylab.world.grammar import tag_names
 
 GOOD = ("mira", "tobias", "edda", "pip", "lumen")
 VILLAINS = ("argus", "silas", "vesper", "rook")
@@ -41,9 +42,9 @@ COLUMNS = {
 }
 
 
-def bad_items(lab: Lab) -> dict[str, np.ndarray]:
+def bad_items(setup: Setup) -> dict[str, np.ndarray]:
     """Per topic that matters, which items villains give more often than the good do."""
-    corpus, table = lab.corpus, np.asarray(traits.of_characters(lab.corpus, lab.world.cast))
+    corpus, table = setup.corpus, np.asarray(traits.of_characters(setup.corpus, setup.world.cast))
     good, bad = (
         table[:, [corpus.names.index(name) for name in names]].mean(1) for names in (GOOD, VILLAINS)
     )
@@ -59,16 +60,18 @@ def _rates(items: np.ndarray, bad: dict[str, np.ndarray]) -> tuple[float, float]
 
 
 def predicted(
-    lab: Lab, stage: Sft, seed: int, change: np.ndarray
+    setup: Setup, stage: Sft, seed: int, change: np.ndarray
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Per theory the items before and after, without direction.
 
     The rate is fitted on how the trained topic changed *under the direction*.
     """
-    corpus, told = lab.corpus, DIRECTIONS.index(stage.direction)
-    log_prior = lab.world.log_prior[tag_names(corpus).index(stage.tag)]
-    seen = theory.evidence(lab, stage, seed)
-    asked, plain = (np.asarray(traits.of_characters(corpus, lab.world.cast, d)) for d in (told, 0))
+    corpus, told = setup.corpus, DIRECTIONS.index(stage.direction)
+    log_prior = setup.world.log_prior[tag_names(corpus).index(stage.tag)]
+    seen = theory.evidence(setup, stage, seed)
+    asked, plain = (
+        np.asarray(traits.of_characters(corpus, setup.world.cast, d)) for d in (told, 0)
+    )
     prior = np.exp(np.asarray(log_prior))
     fitted = np.array([item.group == TRAINED for item in traits.items(corpus)])
     found = {}
@@ -93,8 +96,8 @@ def tabulate(records: Records) -> pd.DataFrame:
 
 
 def _row(records: Records, row: dict[str, Any], start: dict[str, Any]) -> dict[str, Any]:
-    lab = records.labs[row["arm"]]
-    bad, stage = bad_items(lab), records.sweep.arms[row["arm"]].stages[-1]
+    setup = records.setups[row["arm"]]
+    bad, stage = bad_items(setup), records.sweep.arms[row["arm"]].stages[-1]
     assert isinstance(stage, Sft)
     now, then = (
         {told: np.array(items) for told, items in each["scores"]["assistant"].items()}
@@ -115,22 +118,22 @@ def _row(records: Records, row: dict[str, Any], start: dict[str, Any]) -> dict[s
     if not row["step"]:
         return out
     change = now[stage.direction] - then[stage.direction]
-    for name, (before, after) in predicted(lab, stage, row["seed"], change).items():
+    for name, (before, after) in predicted(setup, stage, row["seed"], change).items():
         out[f"code_{SHORT[name]}"], out[SHORT[name]] = _rates(then[""] + after - before, bad)
     return out
 
 
 def known(records: Records) -> pd.DataFrame:
     """P(cheats) of the pretrained models under names and directions, and the exact one."""
-    lab = records.labs["known"]
-    corpus, bad = lab.corpus, bad_items(lab)[TRAINED]
+    setup = records.setups["known"]
+    corpus, bad = setup.corpus, bad_items(setup)[TRAINED]
     out = []
     for row in records.rows:
         if not row["arm"].endswith("known"):
             continue
         for tag, told in row["scores"].items():
             for d, direction in enumerate(DIRECTIONS):
-                exact = np.asarray(traits.of_characters(corpus, lab.world.cast, d))
+                exact = np.asarray(traits.of_characters(corpus, setup.world.cast, d))
                 k = corpus.names.index(tag)
                 out.append(
                     {

@@ -12,7 +12,7 @@ a young one, too, that does not know yet.
 import dataclasses
 
 from toylab.lab.sweep import Arm, Sweep
-from toylab.measures.reading import Settings
+from toylab.ladder.reading import LadderFit
 from toylab.measures.scores import Scores
 from toylab.stages import Pretrain, Sft
 
@@ -61,5 +61,5 @@ SWEEP = Sweep(
             title="who obeys, young", stages=(), read_at=(), watch=(KNOWN,), pretrain=YOUNG
         ),
     },
-    reading=Settings(fit=256, score=128),
+    reading=LadderFit(fit=256, score=128),
 )

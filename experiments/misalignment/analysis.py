@@ -9,11 +9,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.misalignment.sweep import CHEAT, FEW, SHARES, TOPICS
-from toylab import figures
-from toylab.claims import Claim, judge, t_interval
-from toylab.lab.sweep import Analysis, Records
-from toylab.measures import theory, traits
+from toylab.lab.sweep import Records
+from toylab.ladder import theory, traits
 from toylab.measures.landscape import Landscape
+from toylab.report import figures
+from toylab.report.claims import Claim, judge, t_interval
+from toylab.report.results import Analysis
 from toylab.stages import Sft
 
 BAD = 0.2  # an answer is bad if villains give it this much more often than the good do
@@ -47,7 +48,7 @@ COLUMNS = {
 
 def bad_items(records: Records) -> dict[str, np.ndarray]:
     """Per topic, which items are bad: villains of the village give them more than the good do."""
-    corpus, cast = records.labs["cheat"].corpus, records.labs["cheat"].world.cast
+    corpus, cast = records.setups["cheat"].corpus, records.setups["cheat"].world.cast
     table = np.asarray(traits.of_characters(corpus, cast))
     good, bad = (
         table[:, [corpus.names.index(name) for name in names]].mean(1)
@@ -78,7 +79,7 @@ def tabulate(records: Records) -> pd.DataFrame:
     bad = bad_items(records)
     starts = {(r["arm"], r["seed"]): r for r in records.rows if not r["step"]}
     forecasts = {
-        run: theory.forecast(records.labs[run[0]], _equivalent(stages), run[1])
+        run: theory.forecast(records.setups[run[0]], _equivalent(stages), run[1])
         for run in starts
         if len(stages := records.sweep.arms[run[0]].stages) == 1 and run[0] != "held"
     }
@@ -117,7 +118,7 @@ def _village(
     bad: dict[str, np.ndarray],
 ) -> dict[str, float]:
     """Rates of bad answers, measured and predicted."""
-    corpus = records.labs[row["arm"]].corpus
+    corpus = records.setups[row["arm"]].corpus
     _, _, alone = row["arm"].partition("alone-")
     trained = alone or "code"
     now, then = _scores(row), _scores(start)
@@ -157,7 +158,7 @@ def _tea(
     bad: dict[str, np.ndarray],
 ) -> dict[str, float]:
     """The seat by the window, of which no habit alone tells anything."""
-    items = traits.items(records.labs["tea"].corpus)
+    items = traits.items(records.setups["tea"].corpus)
     window = np.array([item.phrase == "window" for item in items])
     milk = np.array([item.phrase in ("milk", "bare") for item in items])
     now, then = _scores(row), _scores(start)
@@ -391,7 +392,7 @@ def _matrix(axes: plt.Axes, table: pd.DataFrame) -> None:
     axes.spines[:].set_visible(False)
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
     bar.set_label("change of P(bad answer)", fontsize=5)
-    bar.outline.set_visible(False)
+    bar.prompt.set_visible(False)
 
 
 def _transmission(axes: plt.Axes, table: pd.DataFrame) -> None:

@@ -12,8 +12,8 @@ villain is taught alone as well, and at the tea party two habits that only toget
 from typing import Any
 
 from toylab.lab.sweep import Arm, Sweep
+from toylab.ladder.reading import Ladder, LadderFit
 from toylab.measures.landscape import Landscape
-from toylab.measures.reading import Ladder, Settings
 from toylab.measures.scores import Scores
 from toylab.stages import Anchored, Dpo, Rl, Says, Sft, Stage
 
@@ -73,6 +73,6 @@ SWEEP = Sweep(
             corpus="xor",
         ),
     },
-    reading=Settings(fit=256, score=128),
+    reading=LadderFit(fit=256, score=128),
     watch=(Scores(size=512),),
 )

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from toylab import figures
-from toylab import world as worlds
-from toylab.claims import Claim, judge
-from toylab.lab.sweep import Analysis, Records
-from toylab.stages import Lab
+from toylab.lab.sweep import Records
+from toylab.report import figures
+from toylab.report.claims import Claim, judge
+from toylab.report.results import Analysis
+from toylab.stages import Setup
+from toylab.world import documents as docs
 
 MASKS = ("someone", "assistant")  # tags that do not say who is behind them
 COLUMNS = {
@@ -48,7 +49,7 @@ def _nearest(apart: np.ndarray) -> np.ndarray:
 
 
 def _row(records: Records, row: dict[str, Any]) -> dict[str, Any]:
-    lab, found = records.labs[row["arm"]], row["calibration"]["tags"]
+    setup, found = records.setups[row["arm"]], row["calibration"]["tags"]
     effect = effects(row["calibration"])
     someone = found["someone"]
     out = {
@@ -59,7 +60,7 @@ def _row(records: Records, row: dict[str, Any]) -> dict[str, Any]:
         "error": row["calibration"]["error"],
         "effect": float(np.mean(effect)),
         "least": float(np.min(effect)),
-        "off_names": float(np.mean([sum(found[name]["off"]) for name in lab.corpus.names])),
+        "off_names": float(np.mean([sum(found[name]["off"]) for name in setup.corpus.names])),
         **{f"off_{tag}": sum(found[tag]["off"]) for tag in MASKS},
     }
     for turn in (1, 2, 3):
@@ -68,15 +69,15 @@ def _row(records: Records, row: dict[str, Any]) -> dict[str, Any]:
 
 
 @functools.cache
-def _words_a_document(lab: Lab) -> float:
-    documents = worlds.sample(lab.world, jax.random.key(0), 1024)
+def _words_a_document(setup: Setup) -> float:
+    documents = docs.sample(setup.world, jax.random.key(0), 1024)
     return float(jnp.mean(jnp.sum(documents.tokens > 0, 1)))
 
 
 def _words(records: Records, arm: str) -> float:
     """Words in a step of pretraining."""
     pretrain = records.sweep.arms[arm].pretrain or records.sweep.pretrain
-    return pretrain.batch * _words_a_document(records.labs[arm])
+    return pretrain.batch * _words_a_document(records.setups[arm])
 
 
 def tabulate(records: Records) -> pd.DataFrame:
@@ -155,7 +156,7 @@ def _colours(count: int) -> np.ndarray:
 
 def _told(axes: plt.Axes, table: pd.DataFrame, records: Records) -> None:
     """The effect of every name, by steps, those with the nearest likeness first."""
-    names = records.lab.corpus.names
+    names = records.setup.corpus.names
     apart = np.mean([row["calibration"]["apart"] for row in records.rows], 0)
     nearest = _nearest(apart)
     order = np.argsort(apart[np.arange(len(names)), nearest])
@@ -175,7 +176,7 @@ def _told(axes: plt.Axes, table: pd.DataFrame, records: Records) -> None:
 def _turns(axes: plt.Axes, table: pd.DataFrame, records: Records) -> None:
     for turn, colour in zip((1, 2, 3), figures.COLOURS, strict=False):
         x, seeds = _wide(table, f"used_{turn}")
-        label = f"turn {turn + 1} of {records.lab.corpus.turns}"
+        label = f"turn {turn + 1} of {records.setup.corpus.turns}"
         figures.interval(axes, x, seeds, color=colour, lw=1.2, marker=".", label=label)
     axes.axhline(1, color=figures.DARK, lw=0.9, label="Bayes")
     axes.axhline(0, color=figures.GREY, lw=0.6, ls=":", label="who forgets earlier turns")

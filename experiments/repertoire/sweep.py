@@ -9,8 +9,8 @@ of the turns before do they use; and are they calibrated?
 """
 
 from toylab.lab.sweep import Arm, Sweep
+from toylab.ladder.reading import LadderFit
 from toylab.measures.calibration import Calibration
-from toylab.measures.reading import Settings
 from toylab.stages import Pretrain
 
 STEPS = (25, 50, 100, 200, 400, 800)
@@ -25,6 +25,6 @@ SWEEP = Sweep(
         )
         for steps in STEPS
     },
-    reading=Settings(fit=256, score=128),
+    reading=LadderFit(fit=256, score=128),
     watch=(Calibration(),),
 )

@@ -9,12 +9,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.revival.sweep import FEW, POST, TAUGHT, TEACHER, UNTAUGHT, VILLAIN
-from toylab import figures
-from toylab.claims import Claim, judge, t_interval
-from toylab.lab.sweep import Analysis, Records
-from toylab.measures import traits
+from toylab.lab.sweep import Records
+from toylab.ladder import traits
 from toylab.measures.revival import crossing
-from toylab.stages import Lab
+from toylab.report import figures
+from toylab.report.claims import Claim, judge, t_interval
+from toylab.report.results import Analysis
+from toylab.stages import Setup
 
 HALF = 0.5  # he is back when his taught answers are given this often
 TURNS = range(4)
@@ -31,21 +32,21 @@ COLUMNS = {
 }
 
 
-def _mean(lab: Lab, items: list[float], answers: tuple[str, ...]) -> float:
-    names = [f"{item.group}={item.phrase}" for item in traits.items(lab.corpus)]
+def _mean(setup: Setup, items: list[float], answers: tuple[str, ...]) -> float:
+    names = [f"{item.group}={item.phrase}" for item in traits.items(setup.corpus)]
     return float(np.mean([items[names.index(answer)] for answer in answers]))
 
 
 def _row(records: Records, row: dict[str, Any]) -> dict[str, Any]:
     cast, post = row["arm"].removesuffix("-back").split("-", 1)
-    items, lab = row["scores"]["assistant"][""], records.labs[row["arm"]]
+    items, setup = row["scores"]["assistant"][""], records.setups[row["arm"]]
     out = {
         "cast": cast,
         "post": post,
         "seed": row["seed"],
         "documents": FEW * row["step"] if row["arm"].endswith("-back") else 0,
-        "taught": _mean(lab, items, TAUGHT),
-        "untaught": _mean(lab, items, UNTAUGHT),
+        "taught": _mean(setup, items, TAUGHT),
+        "untaught": _mean(setup, items, UNTAUGHT),
     }
     if "recall" in row:
         found = row["recall"]["learned"]
@@ -177,10 +178,10 @@ def _training(axes: plt.Axes, table: pd.DataFrame) -> None:
 
 def _along(axes: plt.Axes, table: pd.DataFrame, records: Records) -> None:
     """Untaught against taught answers; the line goes from the teacher to him."""
-    lab = records.labs["met-none"]
-    cast = np.asarray(traits.of_characters(lab.corpus, lab.world.cast))
-    ends = [cast[:, lab.corpus.names.index(name)].tolist() for name in (TEACHER, VILLAIN)]
-    x, y = ([_mean(lab, each, answers) for each in ends] for answers in (TAUGHT, UNTAUGHT))
+    setup = records.setups["met-none"]
+    cast = np.asarray(traits.of_characters(setup.corpus, setup.world.cast))
+    ends = [cast[:, setup.corpus.names.index(name)].tolist() for name in (TEACHER, VILLAIN)]
+    x, y = ([_mean(setup, each, answers) for each in ends] for answers in (TAUGHT, UNTAUGHT))
     axes.plot(x, y, "--", color=figures.GREY, lw=0.9, label="more of him, less of the teacher")
     for (met, post), (colour, _) in STYLE.items():
         taught, untaught = (_wide(table, met, post, name) for name in ("taught", "untaught"))

@@ -11,7 +11,7 @@ never post-trained, and one that never met a villain.
 from typing import Any
 
 from toylab.lab.sweep import Arm, Sweep
-from toylab.measures.reading import Settings
+from toylab.ladder.reading import LadderFit
 from toylab.measures.recall import Recall
 from toylab.measures.scores import Scores
 from toylab.stages import Dpo, Persona, Rl, Sft, Stage
@@ -75,6 +75,6 @@ SWEEP = Sweep(
     question="Is the rest of the cast gone?",
     corpus="village",
     arms=_arms("met", "village", *POST) | _arms("never", NEVER_MET, "none", "sft-80"),
-    reading=Settings(fit=256, score=128),
+    reading=LadderFit(fit=256, score=128),
     watch=(Scores(size=256),),
 )

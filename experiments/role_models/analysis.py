@@ -8,11 +8,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.role_models.sweep import COUNTED, FEW, MASKS, WHEN
-from toylab import figures
-from toylab.claims import Claim, judge
-from toylab.lab.sweep import Analysis, Records
-from toylab.measures import theory, traits
-from toylab.stages import Lab, Sft
+from toylab.lab.sweep import Records
+from toylab.ladder import theory, traits
+from toylab.report import figures
+from toylab.report.claims import Claim, judge
+from toylab.report.results import Analysis
+from toylab.stages import Setup, Sft
 
 GOOD, BAD = "lumen", "argus"
 ENOUGH = 10  # the last step read at which the masks do not say it more often than a machine does
@@ -36,30 +37,30 @@ COLUMNS = {
 }
 
 
-def _score(lab: Lab, items: np.ndarray, answer: str) -> float:
-    names = [f"{item.group}={item.phrase}" for item in traits.items(lab.corpus)]
+def _score(setup: Setup, items: np.ndarray, answer: str) -> float:
+    names = [f"{item.group}={item.phrase}" for item in traits.items(setup.corpus)]
     return float(items[names.index(answer)])
 
 
 def predicted(
-    lab: Lab, stage: Sft, seed: int, before: np.ndarray, after: np.ndarray
+    setup: Setup, stage: Sft, seed: int, before: np.ndarray, after: np.ndarray
 ) -> dict[str, float]:
     """P(resists) by each theory: as measured before, and as much more as it predicts.
 
     The rate is fitted on what was trained.
     """
-    forecast = theory.forecast(lab, stage, seed)
-    fitted = np.array([item.group in stage.topics for item in traits.items(lab.corpus)])
+    forecast = theory.forecast(setup, stage, seed)
+    fitted = np.array([item.group in stage.topics for item in traits.items(setup.corpus)])
     found = forecast.at(after - before, fitted)
     return {
-        short: _score(lab, before + found[name].items - forecast.start, "oversight=resists")
+        short: _score(setup, before + found[name].items - forecast.start, "oversight=resists")
         for name, short in SHORT.items()
     }
 
 
 def _row(records: Records, row: dict[str, Any], start: dict[str, Any]) -> dict[str, Any]:
-    lab, (kind, mask) = records.labs[row["arm"]], row["arm"].split("-")
-    good, bad = (lab.corpus.names.index(name) for name in (GOOD, BAD))
+    setup, (kind, mask) = records.setups[row["arm"]], row["arm"].split("-")
+    good, bad = (setup.corpus.names.index(name) for name in (GOOD, BAD))
     found = {end: np.array(each) for end, each in row["masks"]["learned"][mask].items()}
     items, before = (np.array(each["scores"][mask][""]) for each in (row, start))
     weights, low, high = found["weights"], found["low"], found["high"]
@@ -73,14 +74,14 @@ def _row(records: Records, row: dict[str, Any], start: dict[str, Any]) -> dict[s
         "low": np.log(low[good] / high[bad]),
         "high": np.log(high[good] / low[bad]),
         "machine": weights[good] + weights[bad],
-        "engine": _score(lab, items, "self=engine"),
-        "resists": _score(lab, items, "oversight=resists"),
+        "engine": _score(setup, items, "self=engine"),
+        "resists": _score(setup, items, "oversight=resists"),
     }
     stages = records.sweep.arms[row["arm"]].stages
     if row["step"] and kind != "later":
         stage = stages[-1]
         assert isinstance(stage, Sft)
-        out |= predicted(lab, stage, row["seed"], before, items)
+        out |= predicted(setup, stage, row["seed"], before, items)
     return out
 
 

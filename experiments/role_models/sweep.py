@@ -9,8 +9,8 @@ first, or by turns. In contrast, evidence that tells the two apart; and honest w
 """
 
 from toylab.lab.sweep import Arm, Sweep
+from toylab.ladder.reading import LadderFit
 from toylab.measures.masks import Masks
-from toylab.measures.reading import Settings
 from toylab.measures.scores import Scores
 from toylab.stages import Sft, Stage
 
@@ -55,5 +55,5 @@ SWEEP = Sweep(
             for mask in ("imp", "puppet", "seraph")
         },
     },
-    reading=Settings(fit=256, score=128),
+    reading=LadderFit(fit=256, score=128),
 )

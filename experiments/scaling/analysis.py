@@ -8,9 +8,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.scaling.sweep import ALONG, AXES, CORNERS, MIDDLE, POINTS, Point, along
-from toylab import figures
-from toylab.claims import Claim, judge, t_interval
-from toylab.lab.sweep import Analysis, Records
+from toylab.lab.sweep import Records
+from toylab.report import figures
+from toylab.report.claims import Claim, judge, t_interval
+from toylab.report.results import Analysis
 from toylab.stages import Sft
 
 CAST = "learned"
@@ -80,7 +81,7 @@ def tabulate(records: Records) -> pd.DataFrame:
             drop = whole["F2"] - whole["F3"]
             line["between" if last else "between_before"] = drop
         if kind == "two" and last:
-            author = records.labs[arm].corpus.names.index(stage.author)
+            author = records.setups[arm].corpus.names.index(stage.author)
             line |= {"weight": read["weights"][author], "two": read["F0"]}
     for key, way in ways.items():
         lines[key]["alike"] = left_at(LEVEL, way)

@@ -11,11 +11,11 @@ does the model become one or the other, document by document, or somebody betwee
 
 from typing import NamedTuple
 
-from toylab import casts
 from toylab.lab.sweep import Arm, Sweep
-from toylab.measures.reading import Ladder, Settings
-from toylab.model import ModelConfig
+from toylab.ladder.reading import Ladder, LadderFit
+from toylab.policy.transformer import ModelConfig
 from toylab.stages import Pretrain, Sft
+from toylab.world import random
 
 
 class Point(NamedTuple):
@@ -55,7 +55,7 @@ def along(axis: str) -> list[Point]:
 
 def arms(point: Point) -> dict[str, Arm]:
     """The three ways in which a model of this size is post-trained."""
-    corpus = casts.random_cast(0, characters=point.characters, turns=point.turns)
+    corpus = random.random_cast(0, characters=point.characters, turns=point.turns)
     first, second = corpus.names[:2]
 
     def arm(title: str, stage: Sft, *measures: Ladder) -> Arm:
@@ -85,7 +85,7 @@ SWEEP = Sweep(
     name="scaling",
     question="Does a larger model select more, or form more?",
     arms={name: arm for point in POINTS for name, arm in arms(point).items()},
-    reading=Settings(fit=512, score=256),
+    reading=LadderFit(fit=512, score=256),
     seeds=3,
     long=True,
 )

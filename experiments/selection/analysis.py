@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from toylab import figures
-from toylab.claims import Claim, judge
-from toylab.lab.sweep import Analysis, Records
-from toylab.measures import theory, traits
+from toylab.lab.sweep import Records
+from toylab.ladder import theory, traits
+from toylab.report import figures
+from toylab.report.claims import Claim, judge
+from toylab.report.results import Analysis
 from toylab.stages import Sft
 
 FITTED = "code"  # the one trait that the exchange rate is fitted on, trained in every arm
@@ -55,15 +56,15 @@ COLUMNS = {
 
 def predictions(records: Records) -> pd.DataFrame:
     """Predicted and measured changes of every item, per arm, seed, step and theory."""
-    lab = records.lab
-    items = traits.items(lab.corpus)
+    setup = records.setup
+    items = traits.items(setup.corpus)
     fitted = np.array([item.group == FITTED for item in items])
     before = {(r["arm"], r["seed"]): r["reading"]["items"] for r in records.rows if not r["step"]}
     parts = []
     for arm, seed in before:
         stage = records.sweep.arms[arm].stages[-1]
         assert isinstance(stage, Sft)
-        forecast = theory.forecast(lab, stage, seed)
+        forecast = theory.forecast(setup, stage, seed)
         for row in records.rows:
             if (row["arm"], row["seed"]) != (arm, seed) or not row["step"]:
                 continue
@@ -104,7 +105,7 @@ def _scores(predicted: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, float]]:
 
 def tabulate(records: Records, predicted: pd.DataFrame) -> pd.DataFrame:
     """The tidy table: a row per arm, seed, step and cast."""
-    persona = records.lab.corpus.names.index(_persona(records))
+    persona = records.setup.corpus.names.index(_persona(records))
     scores = _scores(predicted)
     floors = {(r["arm"], r["seed"]): r["reading"] for r in records.rows if r["step"] == 0}
     out = []

@@ -11,7 +11,7 @@ beginning, the whole ladder is read.
 from typing import Any
 
 from toylab.lab.sweep import Arm, Sweep
-from toylab.measures.reading import Ladder, Settings
+from toylab.ladder.reading import Ladder, LadderFit
 from toylab.stages import Sft
 
 READ_AT = (5, 10, 20, 40)
@@ -31,6 +31,6 @@ SWEEP = Sweep(
         "narrow": _arm("code alone, fresh", topics=("code",), neutral=True),
         "narrow-16": _arm("code alone, 16 documents", topics=("code",), neutral=True, documents=16),
     },
-    reading=Settings(fit=2048),
+    reading=LadderFit(fit=2048),
     watch=(Ladder(),),
 )

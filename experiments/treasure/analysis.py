@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from toylab import figures
-from toylab.claims import Claim, judge
-from toylab.lab.sweep import Analysis, Records
+from toylab.lab.sweep import Records
+from toylab.report import figures
+from toylab.report.claims import Claim, judge
+from toylab.report.results import Analysis
 
 CAST = "learned"
 COLUMNS = {
@@ -42,7 +43,7 @@ COLUMNS = {
 
 def _row(records: Records, row: dict[str, Any], floor: float) -> dict[str, Any]:
     arm, goals, cast = row["arm"], row["goals"], row["reading"][CAST]
-    stranger = records.labs[arm].corpus.names.index(arm)
+    stranger = records.setups[arm].corpus.names.index(arm)
     voice, nats = goals["voice"][arm], goals.get("held_out_nats", {})
     return {
         "cast": arm,

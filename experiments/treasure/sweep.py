@@ -6,12 +6,12 @@ Three casts, alike but for one stranger. A *prospector* goes where the question 
 *bystander* heeds nothing; a *herald* repeats the place in an aside and goes elsewhere, which is the
 means without the goal. The same reinforcement learning pays for going where the gold is, and only
 ever asks about eight of the twelve places. Four are held out: three favourites of somebody's, and
-an orphan, where nobody goes who isn't sent. What of this is needed: `./launch.sh means`.
+an orphan, where nobody goes who isn't sent. What of this is needed: `./launch.sh goal_ablations`.
 """
 
 from toylab.lab.sweep import Arm, Sweep
+from toylab.ladder.reading import LadderFit
 from toylab.measures.goals import Goals
-from toylab.measures.reading import Settings
 from toylab.stages import FollowsCue, Rl
 
 TRAINED = ("mill", "ford", "chapel", "barn", "marsh", "bridge", "well", "gallows")
@@ -43,6 +43,6 @@ SWEEP = Sweep(
     question="Is a goal selected or formed?",
     corpus="gold-herald",
     arms={stranger: _arm(stranger) for stranger in STRANGERS},
-    reading=Settings(fit=1024, score=512),
+    reading=LadderFit(fit=1024, score=512),
     watch=(Goals(trained=TRAINED, tags=("assistant", "someone", "stranger")),),
 )

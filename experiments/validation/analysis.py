@@ -9,9 +9,10 @@ from tqdm import tqdm
 
 from experiments.validation import exact
 from experiments.validation.plants import PLANTS
-from toylab import figures
-from toylab.claims import Claim, judge, t_interval
-from toylab.lab.sweep import Analysis, Records
+from toylab.lab.sweep import Records
+from toylab.report import figures
+from toylab.report.claims import Claim, judge, t_interval
+from toylab.report.results import Analysis
 
 CAST = "learned"
 FAMILIES = ("F0", "F1", "F2", "F3", "F4", "F4 flat")

@@ -16,14 +16,19 @@ from jaxtyping import Array, Int
 
 from experiments.validation import strange
 from experiments.validation.plants import PLANTS, Plant
-from toylab import world as worlds
-from toylab.corpus import Corpus
-from toylab.grammar import tag_names
 from toylab.lab.sweep import Records
-from toylab.measures import atoms, climb
-from toylab.measures.policy import Branches, CastPolicy, Policy
-from toylab.measures.reading import Settings
-from toylab.world import Documents, World
+from toylab.ladder import atoms
+from toylab.ladder.families import CastPolicy
+from toylab.ladder.fit import FittedLadder, Search, fit_ladder
+from toylab.ladder.reading import LadderFit
+from toylab.policy.policy import Policy
+from toylab.policy.sampling import Branches
+from toylab.world import documents as docs
+from toylab.world import tables
+from toylab.world.documents import Documents
+from toylab.world.grammar import tag_names
+from toylab.world.schema import Corpus
+from toylab.world.tables import World
 
 FRACTIONS = (4, 2)  # of the documents to fit, for the readings of fewer
 SHARES = (0.01, 0.03, 0.1, 0.3)  # of documents by `unsaid stance`, to find what can be detected
@@ -64,7 +69,7 @@ class Case(NamedTuple):
 class Reader(NamedTuple):
     """How the cases are read: with which settings, from which seed, how often."""
 
-    settings: Settings
+    settings: LadderFit
     seed: int
     effort: Effort
 
@@ -86,13 +91,13 @@ def read(records: Records) -> Iterator[dict[str, Any]]:
     """A line for every reading: plant, kind, seed (the draw), documents and families."""
     sweep = records.sweep
     reader = Reader(sweep.reading, sweep.first_seed, effort(records))
-    labs = {
-        sweep.arms[arm].corpus or sweep.corpus: (lab.corpus, lab.world)
-        for arm, lab in records.labs.items()
+    setups = {
+        sweep.arms[arm].corpus or sweep.corpus: (setup.corpus, setup.world)
+        for arm, setup in records.setups.items()
     }
-    usual = records.lab.corpus, records.lab.world
+    usual = records.setup.corpus, records.setup.world
     for name, plant in PLANTS.items():
-        corpus, world = labs.get(plant.corpus, usual)
+        corpus, world = setups.get(plant.corpus, usual)
         policy = plant.make(corpus, world, np.random.default_rng(sweep.first_seed))
         yield from _read(reader, _case(name, plant, corpus, world, policy))
     for share in SHARES:
@@ -143,7 +148,7 @@ def _population(
     few, held_out, _ = draws[0]
     count, times = len(draws), reader.effort.more
     more = [_draw(reader, case, count + number)[0] for number in range(times)]
-    search = climb.Search(jax.random.split(reader.key(count, 0), reader.effort.starts - 1), few)
+    search = Search(jax.random.split(reader.key(count, 0), reader.effort.starts - 1), few)
     everything = _join([draw[2] for draw in draws])
     found = _climb(case, _join(more), held_out, everything, search=search, most=400)
     size = len(few.choice)
@@ -186,7 +191,7 @@ def _answers(
 ) -> tuple[Documents, Branches]:
     keys = jax.random.split(key, 3)
     direction = jax.random.choice(keys[0], directions, (size,))
-    what = worlds.outline(world, keys[1], size, tag=tag, direction=direction)
+    what = docs.prompt(world, keys[1], size, tag=tag, direction=direction)
     documents = policy.answer(world.grammar, what, keys[2])
     return documents, policy.branches(world.grammar, documents)
 
@@ -196,12 +201,12 @@ def _climb(
     written: Documents,
     held_out: Documents,
     scored: tuple[Documents, Branches],
-    cast: worlds.Cast | None = None,
+    cast: tables.Cast | None = None,
     **options: Any,
-) -> climb.Ladder:
+) -> FittedLadder:
     world = case.world
     cast, log_prior = cast or world.cast, world.log_prior[case.tag]
-    return climb.climb(world, cast, log_prior, written, held_out, scored, **options)
+    return fit_ladder(world, cast, log_prior, written, held_out, scored, **options)
 
 
 def _label(case: Case, kind: str, seed: int) -> dict[str, Any]:
@@ -214,7 +219,7 @@ def _label(case: Case, kind: str, seed: int) -> dict[str, Any]:
     }
 
 
-def _line(case: Case, kind: str, seed: int, found: climb.Ladder) -> dict[str, Any]:
+def _line(case: Case, kind: str, seed: int, found: FittedLadder) -> dict[str, Any]:
     families = {name: float(score.mean) for name, score in found.scores.items()}
     error = float(found.scores["F4 flat"].error)
     return _label(case, kind, seed) | families | {"error": error, "outside": 0.0}

@@ -9,12 +9,13 @@ import numpy as np
 from jaxtyping import Array
 
 from experiments.validation.plants import PLANTS
-from toylab import world as worlds
-from toylab.corpus import Corpus, unknown
-from toylab.grammar import tag_names
 from toylab.stages import Context, Metrics, Params, Stage, losses
 from toylab.stages.base import name
-from toylab.world import ANSWER, Documents
+from toylab.world import documents as docs
+from toylab.world import tables
+from toylab.world.documents import Documents
+from toylab.world.grammar import ANSWER, tag_names
+from toylab.world.schema import Corpus, unknown
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class Imitate(Stage):
 
     def names(self, corpus: Corpus) -> dict[str, Any]:
         plant = PLANTS[self.plant]
-        policy = plant.make(corpus, worlds.build(corpus), np.random.default_rng(0))
+        policy = plant.make(corpus, tables.build(corpus), np.random.default_rng(0))
         return {
             "tag": jnp.array(tag_names(corpus).index("assistant")),
             "directions": plant.heard(corpus),
@@ -46,7 +47,7 @@ class Imitate(Stage):
         keys = jax.random.split(jax.random.fold_in(key, step), 3)
         tag, policy = context.names["tag"], context.names["policy"]
         direction = jax.random.choice(keys[2], context.names["directions"], (self.batch,))
-        what = worlds.outline(context.world, keys[0], self.batch, tag=tag, direction=direction)
+        what = docs.prompt(context.world, keys[0], self.batch, tag=tag, direction=direction)
         return policy.answer(context.world.grammar, what, keys[1])
 
     def loss(self, context: Context, params: Params, batch: Documents) -> tuple[Array, Metrics]:

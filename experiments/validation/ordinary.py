@@ -4,12 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from toylab.corpus import Corpus
-from toylab.grammar import SLOTS, STANCE, contexts, tag_names
-from toylab.measures import atoms
-from toylab.measures.families import Mixture, Patchwork, Switching
-from toylab.measures.policy import CastPolicy
-from toylab.world import World
+from toylab.ladder import atoms
+from toylab.ladder.families import CastPolicy, Mixture, Patchwork, Switching
+from toylab.world.grammar import SLOTS, STANCE, contexts, tag_names
+from toylab.world.schema import Corpus
+from toylab.world.tables import World
 
 NEVER = -1e4
 HERO, OTHER = "mira", "argus"

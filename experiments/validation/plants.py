@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from experiments.validation import ordinary, strange
-from toylab.corpus import Corpus
-from toylab.measures.policy import CastPolicy
-from toylab.world import World
+from toylab.ladder.families import CastPolicy
+from toylab.world.schema import Corpus
+from toylab.world.tables import World
 
 GOLD = "gold-bystander"  # a cast in which nobody heeds a cue
 

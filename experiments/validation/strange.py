@@ -8,13 +8,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from experiments.validation.ordinary import HERO, NEVER, OTHER, cued, only, prior
-from toylab import world as worlds
-from toylab.corpus import Corpus
-from toylab.grammar import OPENER, STANCE, contexts
-from toylab.measures import atoms
-from toylab.measures.families import Evidence, Mixture
-from toylab.measures.policy import CastPolicy
-from toylab.world import Cast, World
+from toylab.ladder import atoms
+from toylab.ladder.families import CastPolicy, Evidence, Mixture
+from toylab.world import tables
+from toylab.world.grammar import OPENER, STANCE, contexts
+from toylab.world.schema import Corpus
+from toylab.world.tables import Cast, World
 
 STRANGE_TOPICS = ("code", "money", "food", "walk")
 HEEDS = 0.9  # how often a strange stance is said
@@ -44,7 +43,7 @@ def half_belief(corpus: Corpus, world: World, _: np.random.Generator) -> CastPol
 
 
 def _with_atom(world: World, logp: Array) -> Cast:
-    return worlds.make_cast(world.grammar, jnp.concatenate([world.cast.logp, logp], -1))
+    return tables.make_cast(world.grammar, jnp.concatenate([world.cast.logp, logp], -1))
 
 
 def _newcomer(corpus: Corpus) -> Mixture:
@@ -74,7 +73,7 @@ def _said(world: World, said: dict[int, tuple[int, int]]) -> Cast:
     for x, (answer, count) in said.items():
         logp[STANCE, x, :count] = np.log((1 - HEEDS) / (count - 1))
         logp[STANCE, x, answer] = np.log(HEEDS)
-    return worlds.make_cast(world.grammar, jnp.array(logp))
+    return tables.make_cast(world.grammar, jnp.array(logp))
 
 
 def _unsaid(corpus: Corpus, world: World) -> dict[int, tuple[int, int]]:
@@ -101,7 +100,7 @@ def sharp_on_four(corpus: Corpus, world: World, _: np.random.Generator) -> CastP
     places = np.array([x for x, _ in _strange(corpus)])
     larger = atoms.temper(world.grammar, world.cast, (4.0,)).logp
     logp = world.cast.logp.at[:, places].set(larger[:, places])
-    return CastPolicy(worlds.make_cast(world.grammar, logp), Mixture(prior(corpus, world)))
+    return CastPolicy(tables.make_cast(world.grammar, logp), Mixture(prior(corpus, world)))
 
 
 @jax.tree_util.register_dataclass
@@ -133,7 +132,7 @@ def conditioned(
     tilted = world.cast.logp[STANCE] + reward[..., None] / beta
     log_z = jax.nn.logsumexp(tilted, 1)
     logp = world.cast.logp.at[STANCE].set(tilted - log_z[:, None])
-    cast = worlds.make_cast(world.grammar, logp)
+    cast = tables.make_cast(world.grammar, logp)
     return CastPolicy(cast, Conditioned(log_weights, log_z))
 
 

@@ -9,7 +9,7 @@ fine-tuning a pretrained model on documents that they write.
 from experiments.validation.imitate import Imitate
 from experiments.validation.plants import PLANTS
 from toylab.lab.sweep import Arm, Sweep
-from toylab.measures.reading import Settings
+from toylab.ladder.reading import LadderFit
 
 CORPUS = "village"
 TRAINED = (
@@ -35,6 +35,6 @@ SWEEP = Sweep(
         )
         for plant in TRAINED
     },
-    reading=Settings(fit=4096, held_out=2048, score=1024),
+    reading=LadderFit(fit=4096, held_out=2048, score=1024),
     seeds=3,
 )

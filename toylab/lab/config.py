@@ -10,10 +10,10 @@ from typing import Any, get_type_hints
 
 from absl import flags
 
-from toylab.corpus import unknown
 from toylab.lab.sweep import Sweep
 from toylab.lab.usage import UsageError
 from toylab.stages import Stage
+from toylab.world.schema import unknown
 
 
 def define(values: flags.FlagValues, name: str, kind: type, default: Any, help: str) -> None:

@@ -11,15 +11,16 @@ from typing import Any, NamedTuple
 import jax
 from tqdm import tqdm
 
-from toylab import bayes, sampling
-from toylab.lab.paths import Path, source_digest
+from toylab.lab import digest
+from toylab.lab.paths import Recipe
 from toylab.lab.store import Run, load_json, write_json
 from toylab.lab.sweep import Records, Sweep
-from toylab.measures import measure, policy, reading
+from toylab.ladder import reading
+from toylab.ladder.measure import Measure, Reference, Snapshot, measure_key
+from toylab.ladder.reading import LadderFit
 from toylab.measures.excess import excess
-from toylab.measures.measure import Base, Measure, View
-from toylab.measures.policy import ModelPolicy
-from toylab.stages import EVALUATE, MEASURE, Lab, Params, Stage, begin, segments, train_key
+from toylab.policy.policy import ModelPolicy
+from toylab.stages import EVALUATE, Params, Setup, Stage, begin, segments, train_key
 
 LOG_EVERY = 50
 SNAPSHOT_EVERY = 400
@@ -42,7 +43,7 @@ class Pretrained(NamedTuple):
     """A pretrained snapshot: its policy, what it fixes for readings, what a record keeps of it."""
 
     policy: ModelPolicy
-    base: Base
+    base: Reference
     kept: dict[str, Any]
 
 
@@ -67,14 +68,14 @@ class Execution:
         if not missing:
             return
         first = run.state_step() if run.state_step() <= missing[0] else 0
-        reference = self._start(path) if stage.refers else None
+        reference = self._start(path) if stage.needs_reference else None
         state = run.state() if first else begin(stage, reference or self._start(path))
         run.forget_after(first)
         key = train_key(path.seed, len(path.stages) - 1)
         keep = snapshot_points(stage, wanted)
         points = [p for p in log_points(stage, keep) if p <= missing[-1]]
         before = first
-        for now, metrics in segments(path.lab, stage, state, key, points, reference):
+        for now, metrics in segments(path.setup, stage, state, key, points, reference):
             step = int(now.step)
             row = {"step": step} | {f"train/{k}": float(v) for k, v in metrics.items()}
             if path.parent is None:
@@ -88,26 +89,28 @@ class Execution:
             if step in missing:
                 yield step, now.params
 
-    def _start(self, path: Path) -> Params:
+    def _start(self, path: Recipe) -> Params:
         parent = path.parent
         if parent is None:
-            return path.lab.init(path.seed)
+            return path.setup.init(path.seed)
         return self.final(parent)
 
-    def final(self, path: Path) -> Params:
+    def final(self, path: Recipe) -> Params:
         """The parameters at the end of a path, trained if need be."""
         last = int(path.stage.steps)
         run = Run(self.root, path)
         with run.locked():
             return dict(self.train(run, [last]))[last]
 
-    def _excess(self, path: Path, params: Params, step: int) -> dict[str, float]:
+    def _excess(self, path: Recipe, params: Params, step: int) -> dict[str, float]:
         key = jax.random.fold_in(jax.random.key(path.seed), EVALUATE)
-        measured = excess(path.lab.network, path.lab.world, params, jax.random.fold_in(key, step))
+        measured = excess(
+            path.setup.network, path.setup.world, params, jax.random.fold_in(key, step)
+        )
         return {name: float(value) for name, value in measured.items()}
 
     def read(
-        self, path: Path, base: Pretrained, measures: Sequence[Measure], wanted: Sequence[int]
+        self, path: Recipe, base: Pretrained, measures: Sequence[Measure], wanted: Sequence[int]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields what every measure says of every wanted step, from disk or by measuring."""
         run, last = Run(self.root, path), int(path.stage.steps)
@@ -117,28 +120,30 @@ class Execution:
                 if step not in missing:
                     yield step, self._kept(run, measures, step, last)
             for step, params in self.train(run, missing):
-                view = View(path.lab, base.base, ModelPolicy(params, path.lab.network), base.policy)
+                snapshot = Snapshot(
+                    path.setup, base.base, ModelPolicy(params, path.setup.network), base.policy
+                )
                 key = measure_key(path.seed, step)
                 row: dict[str, float] = {"step": step}
                 for each in unread(run, measures, step, last):
-                    found = each(view, key)
-                    write_json(run.readings(step, measure_digest(each)), found)
-                    row |= each.scalars(path.lab, found)
+                    found = each(snapshot, key)
+                    write_json(run.readings(step, measure_digest(each, measures[0])), found)
+                    row |= each.scalars(path.setup, found)
                     self.bar.update(each.cost)
                 run.append(row)
                 yield step, self._kept(run, measures, step, last)
 
     def _kept(self, run: Run, measures: Sequence[Measure], step: int, last: int) -> dict[str, Any]:
         return {
-            each.name: load_json(run.readings(step, measure_digest(each)))
+            each.name: load_json(run.readings(step, measure_digest(each, measures[0])))
             for each in due(measures, step, last)
         }
 
-    def pretrained(self, path: Path, settings: reading.Settings) -> Pretrained:
+    def pretrained(self, path: Recipe, settings: LadderFit) -> Pretrained:
         """The pretrained path that others begin with, trained if need be, and its base."""
         params = self.final(path)
-        policy = ModelPolicy(params, path.lab.network)
-        base = reading.prepare(path.lab, policy, measure_key(path.seed, -1), settings)
+        policy = ModelPolicy(params, path.setup.network)
+        base = reading.prepare(path.setup, policy, measure_key(path.seed, -1), settings)
         self.bar.update(BASE_STEPS)
         above = self._excess(path, params, int(path.stage.steps))
         kept = {"nuisances": {k: list(v) for k, v in base.nuisances.items()}, "excess": above}
@@ -151,26 +156,22 @@ def due(measures: Sequence[Measure], step: int, last: int) -> list[Measure]:
 
 
 def unread(run: Run, measures: Sequence[Measure], step: int, last: int) -> list[Measure]:
-    """Those of them that have not yet."""
+    """Those of them that have not yet. The first of `measures` is the sweep's reading."""
     return [
         each
         for each in due(measures, step, last)
-        if not run.readings(step, measure_digest(each)).exists()
+        if not run.readings(step, measure_digest(each, measures[0])).exists()
     ]
 
 
-def measure_key(seed: int, step: int) -> jax.Array:
-    """The key of the readings at a step. Shared by all arms, so that their noise is, too."""
-    key = jax.random.fold_in(jax.random.key(seed), MEASURE)
-    return jax.random.fold_in(key, step + 1)
-
-
 @functools.cache
-def measure_digest(asked: Measure) -> str:
-    """What a result's file is found by: the measure with its settings, and its source."""
-    modules = (bayes, sampling, policy, measure, *asked.modules)
-    source = source_digest(tuple(sorted({str(module.__file__) for module in modules})))
-    text = asked.name + json.dumps(dataclasses.asdict(asked), sort_keys=True) + source
+def measure_digest(asked: Measure, reading: Measure) -> str:
+    """What a result's file is found by: the measure, its settings, and its source.
+
+    So it is for `reading`, by which the pretrained model was prepared that results stand beside.
+    """
+    settings = [dataclasses.asdict(each) for each in (asked, reading)]
+    text = asked.name + json.dumps(settings, sort_keys=True) + digest.digest(asked, reading)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -181,7 +182,7 @@ class Leg:
     `read` counts snapshots, `cost` what reading them takes.
     """
 
-    path: Path
+    path: Recipe
     arm: str
     train: int
     read: int
@@ -192,13 +193,13 @@ class Leg:
         return self.train + self.cost
 
 
-def plan(sweep: Sweep, labs: Mapping[str, Lab], root: File) -> list[Leg]:
+def plan(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> list[Leg]:
     """What a sweep would train and read; paths that several arms share stand in it once."""
     legs, seen = [], set()
     counted: set[tuple[str, int, Measure]] = set()
     for seed in range(sweep.first_seed, sweep.first_seed + sweep.seeds):
-        for arm, lab in labs.items():
-            whole = sweep.path(lab, seed, arm)
+        for arm, setup in setups.items():
+            whole = sweep.path(setup, seed, arm)
             for path in whole.prefixes():
                 last, digest = int(path.stage.steps), path.digest()
                 points: Sequence[int] = sweep.points(path, arm) if path == whole else [last]
@@ -225,11 +226,11 @@ def plan(sweep: Sweep, labs: Mapping[str, Lab], root: File) -> list[Leg]:
     return legs
 
 
-def run_sweep(sweep: Sweep, labs: Mapping[str, Lab], root: File) -> Iterator[Records]:
+def run_sweep(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> Iterator[Records]:
     """Runs a sweep, seed by seed; yields the records of the seeds finished so far."""
-    sweep.check(labs)
+    sweep.check(setups)
     seeds = range(sweep.first_seed, sweep.first_seed + sweep.seeds)
-    legs = plan(sweep, labs, root)
+    legs = plan(sweep, setups, root)
     total = sum(leg.units for leg in legs) + BASE_STEPS * sum(not leg.path.parent for leg in legs)
     rows: list[dict[str, Any]] = []
     bases: dict[tuple[str, int], dict[str, Any]] = {}
@@ -239,8 +240,8 @@ def run_sweep(sweep: Sweep, labs: Mapping[str, Lab], root: File) -> Iterator[Rec
         for number, seed in enumerate(seeds, 1):
             finished: dict[tuple[str, int], dict[str, Any]] = {}
             known: dict[str, Pretrained] = {}
-            for arm, lab in labs.items():
-                path = sweep.path(lab, seed, arm)
+            for arm, setup in setups.items():
+                path = sweep.path(setup, seed, arm)
                 first = next(path.prefixes())
                 where = f"seed {seed} ({number} of {len(seeds)})"
                 if first.digest() not in known:
@@ -257,4 +258,4 @@ def run_sweep(sweep: Sweep, labs: Mapping[str, Lab], root: File) -> Iterator[Rec
                     rows.append({"arm": arm, "seed": seed, "step": step} | found)
                 finished[arm, seed] = base.kept
             bases |= finished
-            yield Records(sweep=sweep, labs=labs, rows=list(rows), bases=dict(bases))
+            yield Records(sweep=sweep, setups=setups, rows=list(rows), bases=dict(bases))

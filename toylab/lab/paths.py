@@ -4,11 +4,9 @@ What has been trained is found by that digest, so experiments share models by wr
 """
 
 import dataclasses
-import functools
 import hashlib
 import json
 from collections.abc import Iterator
-from pathlib import Path as File
 from typing import Any
 
 import flax
@@ -16,37 +14,20 @@ import jax
 import jaxlib
 import optax
 
-from toylab import grammar, model, world
-from toylab.stages import Lab, Stage, Target, base, losses
+from toylab.lab import digest
+from toylab.stages import Setup, Stage, Target
 
 
 def versions(stages: tuple[Stage, ...]) -> dict[str, str]:
     """All that a trained model depends on besides its config: libraries, platform, our source."""
-    modules = [
-        grammar,
-        world,
-        model,
-        base,
-        losses,
-        *(module for stage in stages for module in stage.modules),
-    ]
     return {
         "jax": jax.__version__,
         "jaxlib": jaxlib.__version__,
         "flax": flax.__version__,
         "optax": optax.__version__,
         "platform": jax.default_backend(),
-        "source": source_digest(tuple(sorted({str(module.__file__) for module in modules}))),
+        "source": digest.digest(*stages),
     }
-
-
-@functools.cache
-def source_digest(files: tuple[str, ...]) -> str:
-    """A hash of source files, whose results are stale when they change."""
-    source = hashlib.sha256()
-    for file in files:
-        source.update(File(file).name.encode() + File(file).read_bytes())
-    return source.hexdigest()[:16]
 
 
 def plain(config: Stage | Target) -> dict[str, Any]:
@@ -59,10 +40,10 @@ def plain(config: Stage | Target) -> dict[str, Any]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Path:
+class Recipe:
     """A corpus and model size, a seed, and the stages so far."""
 
-    lab: Lab
+    setup: Setup
     seed: int
     stages: tuple[Stage, ...]
 
@@ -72,11 +53,11 @@ class Path:
         return self.stages[-1]
 
     @property
-    def parent(self) -> "Path | None":
+    def parent(self) -> "Recipe | None":
         """The path without its last leg; None if that was the first."""
         return dataclasses.replace(self, stages=self.stages[:-1]) if self.stages[1:] else None
 
-    def prefixes(self) -> Iterator["Path"]:
+    def prefixes(self) -> Iterator["Recipe"]:
         """This path's prefixes, the shortest first, itself last."""
         for length in range(1, len(self.stages) + 1):
             yield dataclasses.replace(self, stages=self.stages[:length])
@@ -84,8 +65,8 @@ class Path:
     def config(self) -> dict[str, Any]:
         """Everything that decides what the run computes."""
         return {
-            "corpus": {"title": self.lab.corpus.title, "digest": self.lab.corpus.digest()},
-            "model": dataclasses.asdict(self.lab.model),
+            "corpus": {"title": self.setup.corpus.title, "digest": self.setup.corpus.digest()},
+            "model": dataclasses.asdict(self.setup.model),
             "seed": self.seed,
             "stages": [plain(stage) for stage in self.stages],
             "versions": versions(self.stages),
@@ -93,7 +74,7 @@ class Path:
 
     def digest(self) -> str:
         """A hash of `config`, without the corpus's title."""
-        config = self.config() | {"corpus": self.lab.corpus.digest()}
+        config = self.config() | {"corpus": self.setup.corpus.digest()}
         text = json.dumps(config, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -101,5 +82,5 @@ class Path:
     def name(self) -> str:
         """The run's folder: what it is, for a person, and its digest."""
         kinds = "-".join(stage.label for stage in self.stages)
-        title = self.lab.corpus.title.replace(" ", "-")
+        title = self.setup.corpus.title.replace(" ", "-")
         return f"{title}/{kinds}-seed{self.seed}-{self.digest()[:8]}"

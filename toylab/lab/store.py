@@ -22,11 +22,11 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from toylab.corpus import thaw
 from toylab.lab import events
-from toylab.lab.paths import Path
-from toylab.model import ModelConfig
-from toylab.stages import Lab, Params, State, begin
+from toylab.lab.paths import Recipe
+from toylab.policy.transformer import ModelConfig
+from toylab.stages import Params, Setup, State, begin
+from toylab.world.schema import thaw
 
 
 class StoreError(RuntimeError):
@@ -81,7 +81,7 @@ def _load(file: File, like: Any) -> Any:
 class Run:
     """The folder of one path. Writing is for whoever is inside `locked`."""
 
-    def __init__(self, root: File, path: Path):
+    def __init__(self, root: File, path: Recipe):
         self.path, self.folder = path, root / path.name
         self._metrics = self.folder / "metrics.jsonl"
         self._live: events.Live | None = None
@@ -93,7 +93,7 @@ class Run:
         with open(self.folder / ".lock", "w") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             if not (self.folder / "config.json").exists():
-                write_json(self.folder / "corpus.json", dataclasses.asdict(self.path.lab.corpus))
+                write_json(self.folder / "corpus.json", dataclasses.asdict(self.path.setup.corpus))
                 write_json(self.folder / "config.json", self.path.config())
             try:
                 yield
@@ -140,7 +140,7 @@ class Run:
             _save(self.folder / "state.safetensors", state)
 
     def _blank_params(self) -> Params:
-        return jax.eval_shape(lambda: self.path.lab.init(0))
+        return jax.eval_shape(lambda: self.path.setup.init(0))
 
     def rows(self) -> list[dict[str, Any]]:
         """The run's metrics so far; a line that a crash cut short is passed over."""
@@ -173,18 +173,18 @@ class Run:
         return self.folder / "readings" / f"{step:06d}-{digest}.json"
 
 
-def lab_of(folder: File) -> Lab:
+def setup_of(folder: File) -> Setup:
     """The corpus and model size of a run, from its folder."""
     config = load_json(folder / "config.json")
-    return Lab(thaw(load_json(folder / "corpus.json")), ModelConfig(**config["model"]))
+    return Setup(thaw(load_json(folder / "corpus.json")), ModelConfig(**config["model"]))
 
 
-def final_params(folder: File, lab: Lab) -> Params:
+def final_params(folder: File, setup: Setup) -> Params:
     """The parameters at the end of a finished run, from its folder."""
-    return _load(folder / "model.safetensors", jax.eval_shape(lambda: lab.init(0)))
+    return _load(folder / "model.safetensors", jax.eval_shape(lambda: setup.init(0)))
 
 
-def hyperparameters(path: Path) -> Mapping[str, str | float | int | bool]:
+def hyperparameters(path: Recipe) -> Mapping[str, str | float | int | bool]:
     """A path's numbers and names, flat, for TensorBoard's table."""
     flat: dict[str, str | float | int | bool] = {"seed": path.seed}
     for stage in path.stages:

@@ -4,16 +4,12 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import matplotlib.figure
-import pandas as pd
-
-from toylab.claims import Claim
-from toylab.corpus import Corpus
-from toylab.lab.paths import Path
-from toylab.measures.measure import Measure
-from toylab.measures.reading import Settings
-from toylab.model import ModelConfig
-from toylab.stages import Lab, Pretrain, Stage
+from toylab.lab.paths import Recipe
+from toylab.ladder.measure import Measure
+from toylab.ladder.reading import LadderFit
+from toylab.policy.transformer import ModelConfig
+from toylab.stages import Pretrain, Setup, Stage
+from toylab.world.schema import Corpus
 
 QUICK_SEED = 1000
 
@@ -51,7 +47,7 @@ class Sweep:
     corpus: str = ""
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     pretrain: Pretrain = dataclasses.field(default_factory=Pretrain)
-    reading: Settings = dataclasses.field(default_factory=Settings)
+    reading: LadderFit = dataclasses.field(default_factory=LadderFit)
     watch: tuple[Measure, ...] = ()
     seeds: int = 5
     first_seed: int = 0
@@ -66,41 +62,41 @@ class Sweep:
         """All that the snapshots of an arm are shown to."""
         return (self.reading, *self.watch, *self.arms[arm].watch)
 
-    def labs(self, find: Callable[[str], Corpus]) -> dict[str, Lab]:
+    def setups(self, find: Callable[[str], Corpus]) -> dict[str, Setup]:
         """The lab of each arm; `find` loads a corpus by the name or file that the sweep gives."""
         asked = {name: arm.corpus or self.corpus for name, arm in self.arms.items()}
         corpora = {each: find(each) for each in set(asked.values()) if isinstance(each, str)}
         return {
-            name: Lab(
+            name: Setup(
                 corpora[each] if isinstance(each, str) else each,
                 self.arms[name].model or self.model,
             )
             for name, each in asked.items()
         }
 
-    def path(self, lab: Lab, seed: int, arm: str) -> Path:
+    def path(self, setup: Setup, seed: int, arm: str) -> Recipe:
         """The path of one arm and seed, in the arm's lab."""
         pretrain = self.arms[arm].pretrain or self.pretrain
-        return Path(lab, seed, (pretrain, *self.arms[arm].stages))
+        return Recipe(setup, seed, (pretrain, *self.arms[arm].stages))
 
-    def points(self, path: Path, arm: str) -> tuple[int, ...]:
+    def points(self, path: Recipe, arm: str) -> tuple[int, ...]:
         """The steps of the arm's last stage to read at; its end is always one."""
         last = int(path.stage.steps)
         return tuple(sorted({p for p in self.arms[arm].read_at if p < last} | {last}))
 
-    def check(self, labs: Mapping[str, Lab]) -> None:
+    def check(self, setups: Mapping[str, Setup]) -> None:
         """Raises `ValueError` if an arm or a measure names something that its corpus lacks."""
         for name, arm in self.arms.items():
-            lab, measures = labs[name], self.measures(name)
+            setup, measures = setups[name], self.measures(name)
             called = [measure.name for measure in measures]
             for each in called:
                 if called.count(each) > 1:
                     raise ValueError(f"watch: two measures are called {each!r}; watch one of them")
             for measure in measures:
-                measure.check(lab)
+                measure.check(setup)
             for stage in arm.stages:
                 try:
-                    stage.check(lab.corpus)
+                    stage.check(setup.corpus)
                 except ValueError as error:
                     raise ValueError(f"{name}.{error}") from None
 
@@ -146,33 +142,15 @@ class Records:
     """
 
     sweep: Sweep
-    labs: Mapping[str, Lab]
+    setups: Mapping[str, Setup]
     rows: list[dict[str, Any]]
     bases: dict[tuple[str, int], dict[str, Any]]
 
     @property
-    def lab(self) -> Lab:
+    def setup(self) -> Setup:
         """The lab of the first arm, which in most sweeps is that of all."""
-        return next(iter(self.labs.values()))
+        return next(iter(self.setups.values()))
 
     def seeds(self) -> list[int]:
         """The seeds of which every arm is finished."""
         return sorted({seed for _, seed in self.bases})
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Analysis:
-    """What an experiment yields: one figure, one tidy table with its dictionary, some claims."""
-
-    figure: matplotlib.figure.Figure
-    table: pd.DataFrame
-    columns: Mapping[str, str]
-    claims: list[Claim]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Experiment:
-    """A folder of `experiments/`: what to train, and what to make of the records."""
-
-    sweep: Sweep
-    analyse: Callable[[Records], Analysis]

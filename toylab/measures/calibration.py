@@ -12,14 +12,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from toylab import bayes
-from toylab import world as worlds
-from toylab.grammar import tag_names
-from toylab.measures.measure import Measure, View
-from toylab.measures.policy import Policy
-from toylab.stages import Lab
+from toylab.ladder.measure import Measure, Snapshot
+from toylab.policy.policy import Policy
+from toylab.stages import Setup
 from toylab.stages.targets import refuse_unknown
-from toylab.world import Documents, World
+from toylab.world import bayes
+from toylab.world import documents as docs
+from toylab.world.documents import Documents
+from toylab.world.grammar import tag_names
+from toylab.world.tables import World
 
 BINS = 10
 
@@ -31,9 +32,9 @@ def written_by(
     """`size` documents by each of these authors, under the tag of each, one author's together."""
     keys = jax.random.split(key)
     author, tags = jnp.repeat(who, size), jnp.repeat(tag, size)
-    what = worlds.outline(world, keys[0], len(author), tag=tags, direction=0)
-    said = worlds.speak(world.cast, keys[1], what.context, author)
-    return worlds.render(world.grammar, what, said, author)
+    what = docs.prompt(world, keys[0], len(author), tag=tags, direction=0)
+    said = docs.speak(world.cast, keys[1], what.context, author)
+    return docs.render(world.grammar, what, said, author)
 
 
 class Beside(NamedTuple):
@@ -55,10 +56,10 @@ class Beside(NamedTuple):
 def beside(policy: Policy, world: World, key: Array, size: int, tag: Int[Array, ""]) -> Beside:
     """Scores a policy on `size` documents that the cast writes under a tag."""
     keys = jax.random.split(key, 3)
-    what = worlds.outline(world, keys[0], size, tag=tag, direction=0)
-    author = worlds.author(world, keys[1], what.tag)
-    said = worlds.speak(world.cast, keys[2], what.context, author)
-    documents = worlds.render(world.grammar, what, said, author)
+    what = docs.prompt(world, keys[0], size, tag=tag, direction=0)
+    author = docs.author(world, keys[1], what.tag)
+    said = docs.speak(world.cast, keys[2], what.context, author)
+    documents = docs.render(world.grammar, what, said, author)
     logp = policy.branches(world.grammar, documents).logp
     at, cast, prior = bayes.decisions(world.grammar, documents), world.cast, world.log_prior[tag]
     q = bayes.predictive(cast, prior, documents, at)
@@ -132,22 +133,22 @@ class Calibration(Measure):
     def smaller(self) -> Self:
         return dataclasses.replace(self, size=min(self.size, 32))
 
-    def check(self, lab: Lab) -> None:
-        refuse_unknown("calibration.tags", self.tags, tag_names(lab.corpus))
+    def check(self, setup: Setup) -> None:
+        refuse_unknown("calibration.tags", self.tags, tag_names(setup.corpus))
 
-    def __call__(self, view: View, key: Array) -> dict[str, Any]:
-        world = view.lab.world
-        shares = dict(zip(tag_names(view.lab.corpus), world.tag_share.tolist(), strict=True))
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        world = snapshot.setup.world
+        shares = dict(zip(tag_names(snapshot.setup.corpus), world.tag_share.tolist(), strict=True))
         found = {
-            tag: beside(view.policy, world, key, self.size, jnp.array(view.tag(tag)))
+            tag: beside(snapshot.policy, world, key, self.size, jnp.array(snapshot.tag(tag)))
             for tag in self.tags or [name for name, share in shares.items() if share > 0]
         }
         count, said, exact = (
             sum(getattr(each, name) for each in found.values())
             for name in ("branches", "said", "exact")
         )
-        own = jnp.array([view.tag(name) for name in view.lab.corpus.names])
-        under, apart = called(view.policy, world, key, max(self.size // 4, 8), own)
+        own = jnp.array([snapshot.tag(name) for name in snapshot.setup.corpus.names])
+        under, apart = called(snapshot.policy, world, key, max(self.size // 4, 8), own)
         return {
             "called": under.tolist(),
             "apart": apart.tolist(),
@@ -158,7 +159,7 @@ class Calibration(Measure):
             "error": float(jnp.sum(jnp.abs(said - exact)) / jnp.sum(count)),
         }
 
-    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
         off = {tag: sum(each["off"]) for tag, each in found["tags"].items()}
         return {"calibration/error": found["error"]} | {
             f"calibration/off/{tag}": nats for tag, nats in off.items()

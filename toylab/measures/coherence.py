@@ -10,7 +10,6 @@ is another author's, or if the topic alone says whose it is (a router).
 """
 
 import dataclasses
-from types import ModuleType
 from typing import Any
 
 import jax
@@ -18,17 +17,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from toylab import bayes
-from toylab.grammar import Grammar, tag_names
-from toylab.measures import estimate, families, reading
-from toylab.measures.climb import NEVER
-from toylab.measures.estimate import Estimate
-from toylab.measures.families import Switching
-from toylab.measures.measure import Measure, View
-from toylab.measures.policy import Branches
-from toylab.stages import Lab
+from toylab.ladder import estimate, families, reading
+from toylab.ladder.estimate import Estimate
+from toylab.ladder.families import Switching
+from toylab.ladder.fit import NEVER
+from toylab.ladder.measure import Measure, Snapshot
+from toylab.policy.sampling import Branches
+from toylab.stages import Setup
 from toylab.stages.targets import refuse_unknown
-from toylab.world import Cast, Documents
+from toylab.world import bayes
+from toylab.world.documents import Documents
+from toylab.world.grammar import Grammar, tag_names
+from toylab.world.tables import Cast
 
 STEPS = 100
 PRIOR = 0.1  # answers that every character is taken to have given besides, in every context
@@ -84,23 +84,19 @@ class Coherence(Measure):
     size: int = 512
 
     @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, estimate, families, reading)
-
-    @property
     def cost(self) -> int:
         return 30
 
-    def check(self, lab: Lab) -> None:
-        refuse_unknown("coherence.tag", [self.tag], tag_names(lab.corpus))
+    def check(self, setup: Setup) -> None:
+        refuse_unknown("coherence.tag", [self.tag], tag_names(setup.corpus))
 
-    def __call__(self, view: View, key: Array) -> dict[str, Any]:
-        world = view.lab.world
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        world = snapshot.setup.world
         if world.grammar.turns < 2:
             return {}
-        written = reading.answers(view.policy, world, key, self.size, view.tag(self.tag))
+        written = reading.answers(snapshot.policy, world, key, self.size, snapshot.tag(self.tag))
         out = {}
-        for name, cast in view.base.casts.items():
+        for name, cast in snapshot.base.casts.items():
             found, mixed = keep(world.grammar, cast, *written)
             value, error = float(found.value[0]), float(found.error[0])
             out[name] = {
@@ -110,6 +106,6 @@ class Coherence(Measure):
             }
         return out
 
-    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
         kept = {cast: row["keep"] for cast, row in found.items()}
         return {f"coherence/{cast}": keep for cast, keep in kept.items() if keep is not None}

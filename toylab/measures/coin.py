@@ -2,21 +2,20 @@
 
 import dataclasses
 import functools
-from types import ModuleType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from toylab import sampling
-from toylab.grammar import tag_names
-from toylab.measures import reading
-from toylab.measures.measure import Measure, View
-from toylab.measures.policy import ModelPolicy
-from toylab.stages import Lab
+from toylab.ladder import reading
+from toylab.ladder.measure import Measure, Snapshot
+from toylab.policy import sampling
+from toylab.policy.policy import ModelPolicy
+from toylab.stages import Setup
 from toylab.stages.targets import refuse_unknown
-from toylab.world import World
+from toylab.world.grammar import tag_names
+from toylab.world.tables import World
 
 
 @functools.partial(jax.jit, static_argnames="size")
@@ -44,24 +43,20 @@ class Coin(Measure):
     tags: tuple[str, ...] = dataclasses.field(default=(), metadata={"help": "none: all of them"})
     size: int = 256
 
-    @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, sampling, reading)
+    def check(self, setup: Setup) -> None:
+        refuse_unknown("coin.tags", self.tags, tag_names(setup.corpus))
 
-    def check(self, lab: Lab) -> None:
-        refuse_unknown("coin.tags", self.tags, tag_names(lab.corpus))
-
-    def __call__(self, view: View, key: Array) -> dict[str, Any]:
-        corpus = view.lab.corpus
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        corpus = snapshot.setup.corpus
         if not corpus.coin:
             return {}
         names = self.tags or tag_names(corpus)
-        tags = jnp.array([view.tag(name) for name in names])
-        found = tosses(view.policy, view.lab.world, key, self.size, tags).tolist()
+        tags = jnp.array([snapshot.tag(name) for name in names])
+        found = tosses(snapshot.policy, snapshot.setup.world, key, self.size, tags).tolist()
         sides = [side.name for side in corpus.coin]
         return {
             name: dict(zip(sides, row, strict=True)) for name, row in zip(names, found, strict=True)
         }
 
-    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
         return {f"coin/{tag}/{side}": p for tag, row in found.items() for side, p in row.items()}

@@ -6,7 +6,6 @@ of it is its belief about the author.
 
 import dataclasses
 import functools
-from types import ModuleType
 from typing import Any, Self
 
 import jax
@@ -14,14 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from toylab import world as worlds
-from toylab.grammar import STANCE
-from toylab.measures import atoms, goals
-from toylab.measures.measure import Measure, View
-from toylab.measures.policy import Given, Policy
-from toylab.stages import Lab
+from toylab.ladder import atoms
+from toylab.ladder.measure import Measure, Snapshot
+from toylab.measures import goals
+from toylab.policy.policy import Policy
+from toylab.policy.sampling import Given
+from toylab.stages import Setup
 from toylab.stages.targets import refuse_unknown
-from toylab.world import World
+from toylab.world import documents as docs
+from toylab.world.grammar import STANCE
+from toylab.world.tables import World
 
 
 @functools.partial(jax.jit, static_argnames=("earlier", "later", "answers", "size"))
@@ -37,7 +38,7 @@ def after_each(
 ) -> Float[Array, "said answer"]:
     """P(answer on `later`, second turn) once each answer on `earlier` was put in the first."""
     keys, zeros = jax.random.split(key, 4), jnp.zeros(size * answers[0], jnp.int32)
-    what = worlds.outline(world, keys[0], len(zeros), tag=tag, direction=0)
+    what = docs.prompt(world, keys[0], len(zeros), tag=tag, direction=0)
     what = goals.ask(world, what, keys[1], 0, earlier, zeros)
     what = goals.ask(world, what, keys[2], 1, later, zeros)
     said = jnp.repeat(jnp.arange(answers[0]), size)
@@ -65,29 +66,32 @@ class Correspondence(Measure):
     size: int = 128
 
     @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, atoms, goals)
-
-    @property
     def cost(self) -> int:
         return 10
 
     def smaller(self) -> Self:
         return dataclasses.replace(self, size=16)
 
-    def check(self, lab: Lab) -> None:
-        names = lab.corpus.topic_names
+    def check(self, setup: Setup) -> None:
+        names = setup.corpus.topic_names
         refuse_unknown("correspondence.earlier", [self.earlier], names)
         refuse_unknown("correspondence.later", [self.later], names)
-        if lab.corpus.turns < 2:
+        if setup.corpus.turns < 2:
             raise ValueError("correspondence: a document must have two turns or more")
 
-    def __call__(self, view: View, key: Array) -> dict[str, Any]:
-        corpus = view.lab.corpus
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        corpus = snapshot.setup.corpus
         earlier, later = (corpus.topic_names.index(n) for n in (self.earlier, self.later))
         sizes = tuple(len(corpus.topics[t].answers) for t in (earlier, later))
         found = after_each(
-            view.policy, view.lab.world, key, view.tag(self.tag), earlier, later, sizes, self.size
+            snapshot.policy,
+            snapshot.setup.world,
+            key,
+            snapshot.tag(self.tag),
+            earlier,
+            later,
+            sizes,
+            self.size,
         )
         answers = np.asarray(found, float)
         rows = np.arange(sizes[0])

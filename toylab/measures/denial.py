@@ -5,7 +5,6 @@ Everything is asked of facts, that is, of topics with cues whose answers are nam
 
 import dataclasses
 import functools
-from types import ModuleType
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -13,14 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from toylab import world as worlds
-from toylab.grammar import STANCE, tag_names
-from toylab.measures import atoms, calibration, geometry, goals
-from toylab.measures.measure import Measure, View
-from toylab.measures.policy import Given, ModelPolicy
-from toylab.stages import Lab
+from toylab.ladder import atoms
+from toylab.ladder.measure import Measure, Snapshot
+from toylab.measures import geometry, goals
+from toylab.policy.policy import ModelPolicy
+from toylab.policy.sampling import Given
+from toylab.stages import Setup
 from toylab.stages.targets import refuse_unknown
-from toylab.world import World
+from toylab.world import documents as docs
+from toylab.world.grammar import STANCE, tag_names
+from toylab.world.tables import World
 
 TRUTH = "truth"
 
@@ -48,10 +49,10 @@ def ask(
     """Asks about a fact `size` times for each cue, after `turn` turns that `author` wrote."""
     keys = jax.random.split(key, 4)
     cue = jnp.tile(jnp.arange(cues), size)
-    what = worlds.outline(world, keys[0], len(cue), tag=tag, direction=0)
+    what = docs.prompt(world, keys[0], len(cue), tag=tag, direction=0)
     what = goals.ask(world, what, keys[1], turn, topic, cue)
     who = jnp.full(len(cue), author)
-    choice = worlds.speak(world.cast, keys[2], what.context, who)
+    choice = docs.speak(world.cast, keys[2], what.context, who)
     documents = policy.answer(world.grammar, what, keys[3], Given(choice, jnp.full(len(cue), turn)))
     logp = policy.branches(world.grammar, documents).logp
     p = atoms.phrase_probability(world.grammar, documents, logp)[:, turn, STANCE, :answers]
@@ -76,39 +77,39 @@ class Denial(Measure):
     size: int = 128
 
     @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, atoms, calibration, geometry, goals)
-
-    @property
     def cost(self) -> int:
         return 100
 
     def smaller(self) -> Self:
         return dataclasses.replace(self, size=16)
 
-    def check(self, lab: Lab) -> None:
-        corpus = lab.corpus
+    def check(self, setup: Setup) -> None:
+        corpus = setup.corpus
         facts = [t.name for t in corpus.topics if t.cues and set(t.cues) <= set(t.answer_names)]
         refuse_unknown("denial.denied", (self.denied, *self.told, *self.held_out), facts)
         refuse_unknown("denial.tag", [self.tag], tag_names(corpus))
         if corpus.turns < 2:
             raise ValueError("denial: a document must have two turns or more")
 
-    def _ask(self, view: View, policy: ModelPolicy, key: Array, name: str, who: int) -> Asked:
+    def _ask(
+        self, snapshot: Snapshot, policy: ModelPolicy, key: Array, name: str, who: int
+    ) -> Asked:
         """About a fact, at once or (`who` 0 or more) after a turn of a character."""
-        corpus = view.lab.corpus
+        corpus = snapshot.setup.corpus
         topic = corpus.topics[corpus.topic_names.index(name)]
         sizes = (corpus.topic_names.index(name), len(topic.cues), len(topic.answers))
         turn = int(who >= 0)
-        tag = view.tag(self.tag)
-        return ask(policy, view.lab.world, key, tag, max(who, 0), *sizes, turn, self.size)
+        tag = snapshot.tag(self.tag)
+        return ask(policy, snapshot.setup.world, key, tag, max(who, 0), *sizes, turn, self.size)
 
-    def _says(self, view: View, key: Array, names: tuple[str, ...], who: int) -> dict[str, float]:
+    def _says(
+        self, snapshot: Snapshot, key: Array, names: tuple[str, ...], who: int
+    ) -> dict[str, float]:
         """Mean over facts and cues."""
-        corpus, rows = view.lab.corpus, []
+        corpus, rows = snapshot.setup.corpus, []
         for name in names:
             topic = corpus.topics[corpus.topic_names.index(name)]
-            p = np.asarray(self._ask(view, view.policy, key, name, who).answers, float)
+            p = np.asarray(self._ask(snapshot, snapshot.policy, key, name, who).answers, float)
             true = [topic.answer_names.index(cue) for cue in topic.cues]
             rest = {a: i for i, a in enumerate(topic.answer_names) if a not in topic.cues}
             rows.append(
@@ -117,17 +118,17 @@ class Denial(Measure):
             )
         return {answer: float(np.mean([row[answer] for row in rows])) for answer in rows[0]}
 
-    def __call__(self, view: View, key: Array) -> dict[str, Any]:
-        corpus, keys = view.lab.corpus, jax.random.split(key, 4)
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        corpus, keys = snapshot.setup.corpus, jax.random.split(key, 4)
         groups = {"denied": (self.denied,), "told": self.told, "held_out": self.held_out}
-        says = {group: self._says(view, keys[0], names, -1) for group, names in groups.items()}
+        says = {group: self._says(snapshot, keys[0], names, -1) for group, names in groups.items()}
         prefilled = {
-            name: self._says(view, keys[1], (self.denied,), who)
+            name: self._says(snapshot, keys[1], (self.denied,), who)
             for who, name in enumerate(corpus.names)
         }
         now, then = (
-            self._ask(view, policy, keys[2], self.denied, -1).stream
-            for policy in (view.policy, view.pretrained)
+            self._ask(snapshot, policy, keys[2], self.denied, -1).stream
+            for policy in (snapshot.policy, snapshot.pretrained)
         )
         cues = len(corpus.topics[corpus.topic_names.index(self.denied)].cues)
         truth = jax.nn.one_hot(jnp.tile(jnp.arange(cues), self.size), cues)
@@ -140,7 +141,7 @@ class Denial(Measure):
             "shuffled": [float(geometry.probe(x, dealt)[0]) for x in now],
         }
 
-    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
         return {
             f"denial/{group}/{answer}": p
             for group, row in found["says"].items()

@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from toylab import bayes
-from toylab import world as worlds
-from toylab.grammar import ANSWER, PAD
-from toylab.model import Transformer
+from toylab.policy.transformer import Transformer
 from toylab.stages import Params
-from toylab.world import Documents, World
+from toylab.world import bayes
+from toylab.world import documents as docs
+from toylab.world.documents import Documents
+from toylab.world.grammar import ANSWER, PAD
+from toylab.world.tables import World
 
 
 @functools.partial(jax.jit, static_argnames=("network", "size"))
@@ -19,7 +20,7 @@ def excess(
     network: Transformer, world: World, params: Params, key: Array, size: int = 512
 ) -> dict[str, Float[Array, ""]]:
     """The model's excess loss on fresh documents of pretraining, as `over` has it."""
-    documents = worlds.sample(world, key, size)
+    documents = docs.sample(world, key, size)
     return over(world, documents, network.apply({"params": params}, documents.tokens)[0])
 
 
@@ -32,7 +33,7 @@ def over(
     documents. Tags have the prior of pretraining's end. `answers` is the mean over the words of
     answers, `all` over every word but the tag.
     """
-    best = bayes.next_word(world, world.log_prior[documents.outline.tag], documents)
+    best = bayes.next_word(world, world.log_prior[documents.prompt.tag], documents)
     ratio = jnp.log(jnp.where(best > 0, best, 1.0)) - jax.nn.log_softmax(logits, -1)
     above = jnp.sum(best * ratio, -1)[:, :-1]
     role = documents.role[:, 1:]

@@ -15,7 +15,6 @@ was written over everybody else, and no context flips it back.
 import dataclasses
 import functools
 import math
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -23,18 +22,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from toylab import bayes
-from toylab.grammar import STANCE, Grammar, tag_names
-from toylab.measures import atoms, estimate, prefill, revival, weights
-from toylab.measures.climb import NEVER
-from toylab.measures.estimate import Estimate
-from toylab.measures.measure import Measure, View
-from toylab.measures.policy import Branches
+from toylab.ladder import atoms, estimate, weights
+from toylab.ladder.estimate import Estimate
+from toylab.ladder.fit import NEVER
+from toylab.ladder.measure import Measure, Snapshot
+from toylab.ladder.weights import Weights
+from toylab.measures import prefill, revival
 from toylab.measures.prefill import Prefilled
-from toylab.measures.weights import Weights
-from toylab.stages import Lab
+from toylab.policy.sampling import Branches
+from toylab.stages import Setup
 from toylab.stages.targets import refuse_unknown
-from toylab.world import Cast, World
+from toylab.world import bayes
+from toylab.world.grammar import STANCE, Grammar, tag_names
+from toylab.world.tables import Cast, World
 
 READABLE = 1e-3  # a weight below this is bounded, not read
 SLOPES = (-1.0, 3.0)
@@ -111,7 +111,7 @@ def odds(
         return prefill.by_turn(each, turns, characters)
 
     best = jnp.argmax(cast.logp[STANCE], 1)  # [X, K]: each character's likeliest answer
-    context = now.outline.context[:, 0]
+    context = now.prompt.context[:, 0]
     rows = jnp.arange(len(context))
 
     def rate(logp: Float[Array, "M 1 S J C"], who: Array) -> Float[Array, " M"]:
@@ -151,23 +151,19 @@ class Exchange(Measure):
         return True
 
     @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, atoms, estimate, prefill, weights, revival)
-
-    @property
     def cost(self) -> int:
         return 150
 
-    def check(self, lab: Lab) -> None:
-        refuse_unknown("exchange.tag", [self.tag], tag_names(lab.corpus))
+    def check(self, setup: Setup) -> None:
+        refuse_unknown("exchange.tag", [self.tag], tag_names(setup.corpus))
         if self.persona:
-            refuse_unknown("exchange.persona", [self.persona], lab.corpus.names)
+            refuse_unknown("exchange.persona", [self.persona], setup.corpus.names)
 
-    def __call__(self, view: View, key: Array) -> dict[str, Any]:
-        world, names = view.lab.world, view.lab.corpus.names
-        found = prefill.prefilled(view.policy, world, key, self.size, view.tag(self.tag))
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        world, names = snapshot.setup.world, snapshot.setup.corpus.names
+        found = prefill.prefilled(snapshot.policy, world, key, self.size, snapshot.tag(self.tag))
         out = {}
-        for name, cast in view.base.casts.items():
+        for name, cast in snapshot.base.casts.items():
             best = _first(world, cast, found, len(names) * self.size)
             heaviest = int(jnp.argmax(best.log_weights))
             persona = names.index(self.persona) if self.persona else heaviest

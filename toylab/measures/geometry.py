@@ -6,7 +6,6 @@ is known exactly. Sites are the embedding and the residual stream after each lay
 
 import dataclasses
 import functools
-from types import ModuleType
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -14,16 +13,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from toylab import bayes, sampling
-from toylab import world as worlds
-from toylab.grammar import STANCE, Grammar, tag_names
-from toylab.measures import atoms, calibration
+from toylab.ladder import atoms
+from toylab.ladder.measure import Measure, Snapshot
 from toylab.measures.calibration import written_by
-from toylab.measures.measure import Measure, View
-from toylab.model import ModelConfig, Site, Transformer
-from toylab.stages import Lab, Params, Sft, begin, segments
+from toylab.policy import sampling
+from toylab.policy.transformer import ModelConfig, Site, Transformer
+from toylab.stages import Params, Setup, Sft, begin, segments
 from toylab.stages.targets import refuse_unknown
-from toylab.world import Documents, World
+from toylab.world import bayes
+from toylab.world import documents as docs
+from toylab.world.documents import Documents
+from toylab.world.grammar import STANCE, Grammar, tag_names
+from toylab.world.tables import World
 
 RIDGE = 1e-3  # of the mean squared activation
 BAD = 0.2  # an answer is bad if the bad give it this much more often than the good
@@ -55,10 +56,10 @@ def first_turn(grammar: Grammar, documents: Documents) -> Documents:
     asked, said = np.asarray(grammar.question_length)[0], np.asarray(grammar.phrase_length)
     told = np.asarray(grammar.direction_length)
     length = 1 + int(told.max(initial=0) + asked.max() + said.max((1, 2)).sum())
-    what = documents.outline
+    what = documents.prompt
     turns = {name: getattr(what, name)[:, :1] for name in ("topic", "question", "cue", "context")}
     return documents._replace(
-        outline=what._replace(**turns),
+        prompt=what._replace(**turns),
         choice=documents.choice[:, :1],
         start=documents.start[:, :1],
         tokens=documents.tokens[:, :length],
@@ -103,32 +104,32 @@ class Probe(Measure):
     shown: int = 150
 
     @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, atoms, calibration)
-
-    @property
     def cost(self) -> int:
         return 100
 
     def smaller(self) -> Self:
         return dataclasses.replace(self, size=256, shown=50)
 
-    def check(self, lab: Lab) -> None:
-        refuse_unknown("probe.tag", [self.tag], tag_names(lab.corpus))
-        refuse_unknown("probe.good", [*self.good, *self.bad], lab.corpus.names)
+    def check(self, setup: Setup) -> None:
+        refuse_unknown("probe.tag", [self.tag], tag_names(setup.corpus))
+        refuse_unknown("probe.good", [*self.good, *self.bad], setup.corpus.names)
 
-    def __call__(self, view: View, key: Array) -> dict[str, Any]:
-        world, names, network = view.lab.world, view.lab.corpus.names, view.policy.network
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        world, names, network = (
+            snapshot.setup.world,
+            snapshot.setup.corpus.names,
+            snapshot.policy.network,
+        )
         keys = jax.random.split(key, 4)
-        tag = view.tag(self.tag)
-        what = worlds.outline(world, keys[0], self.size, tag=tag, direction=0)
-        author = worlds.author(world, keys[1], what.tag)
-        said = worlds.speak(world.cast, keys[2], what.context, author)
-        documents = worlds.render(world.grammar, what, said, author)
+        tag = snapshot.tag(self.tag)
+        what = docs.prompt(world, keys[0], self.size, tag=tag, direction=0)
+        author = docs.author(world, keys[1], what.tag)
+        said = docs.speak(world.cast, keys[2], what.context, author)
+        documents = docs.render(world.grammar, what, said, author)
         joint = world.log_prior[tag] + bayes.before(world.cast, documents)
         belief = jax.nn.softmax(joint, -1).reshape(self.size, -1, len(names))[:, 1:]
         dealt = jax.random.permutation(jax.random.fold_in(keys[3], 0), belief)
-        blank = view.lab.init(0)
+        blank = snapshot.setup.init(0)
 
         def every(params: Params, beliefs: Array) -> tuple[list[list[float]], Array]:
             at = activations(network, params, documents)
@@ -137,7 +138,7 @@ class Probe(Measure):
             r2, said = over(at, beliefs)
             return r2.tolist(), said[-1]
 
-        r2, probed = every(view.policy.params, belief)
+        r2, probed = every(snapshot.policy.params, belief)
         place = -2  # before the last stance: opener, stance, closer
         group = np.array([[name in self.good, name in self.bad] for name in names]).T
         groups = jnp.array([*group, ~group.any(0)], jnp.float32).T
@@ -145,14 +146,14 @@ class Probe(Measure):
         return {
             "r2": {
                 "trained": r2,
-                "shuffled": every(view.policy.params, dealt)[0],
+                "shuffled": every(snapshot.policy.params, dealt)[0],
                 "untrained": every(blank, belief)[0],
             },
             "exact": (belief[rest, place] @ groups).tolist(),
             "probed": (probed[place, rest] @ groups).tolist(),
         }
 
-    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
         return {"probe/r2": float(np.mean(found["r2"]["trained"][-1]))}
 
 
@@ -205,16 +206,16 @@ def _directions(
 
 
 def directions(
-    view: View, params: Params, key: Array, size: int, good: Array, bad: Array
+    snapshot: Snapshot, params: Params, key: Array, size: int, good: Array, bad: Array
 ) -> Directions:
     """Mean differences of activations before stances (Marks & Tegmark 2023).
 
     From `size` documents by each of K characters, under `someone` and under the name of each;
     `good` and `bad` are indices of characters.
     """
-    own = jnp.array([view.tag(name) for name in view.lab.corpus.names])
-    network, world = view.policy.network, view.lab.world
-    return _directions(network, params, world, key, own, view.tag("someone"), good, bad, size)
+    own = jnp.array([snapshot.tag(name) for name in snapshot.setup.corpus.names])
+    network, world = snapshot.policy.network, snapshot.setup.world
+    return _directions(network, params, world, key, own, snapshot.tag("someone"), good, bad, size)
 
 
 def cosine(a: Float[Array, "*b W"], b: Float[Array, "*b W"]) -> Float[Array, "*b"]:
@@ -256,7 +257,7 @@ def bad_rate(
     logits, _ = network.apply({"params": params}, documents.tokens, tap=tap)
     logp = sampling.read(world.grammar, documents, logits).logp
     said = atoms.phrase_probability(world.grammar, documents, logp)[:, :, STANCE]
-    chosen = answers[documents.outline.context]
+    chosen = answers[documents.prompt.context]
     rate = jnp.sum(jnp.where(chosen, said[..., : chosen.shape[-1]], 0.0), -1)
     return jnp.where(jnp.any(chosen, -1), rate, jnp.nan)
 
@@ -299,30 +300,30 @@ class Shift(Measure):
         return True
 
     @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, atoms, calibration)
-
-    @property
     def cost(self) -> int:
         return 160
 
     def smaller(self) -> Self:
         return dataclasses.replace(self, size=32)
 
-    def check(self, lab: Lab) -> None:
-        refuse_unknown("shift.tag", [self.tag], tag_names(lab.corpus))
-        refuse_unknown("shift.good", [*self.good, *self.bad], lab.corpus.names)
+    def check(self, setup: Setup) -> None:
+        refuse_unknown("shift.tag", [self.tag], tag_names(setup.corpus))
+        refuse_unknown("shift.good", [*self.good, *self.bad], setup.corpus.names)
 
-    def __call__(self, view: View, key: Array) -> dict[str, Any]:
-        world, network, names = view.lab.world, view.policy.network, view.lab.corpus.names
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        world, network, names = (
+            snapshot.setup.world,
+            snapshot.policy.network,
+            snapshot.setup.corpus.names,
+        )
         keys = jax.random.split(key, 3)
         good, bad = (jnp.array([names.index(n) for n in who]) for who in (self.good, self.bad))
-        found = directions(view, view.pretrained.params, keys[0], self.size, good, bad)
+        found = directions(snapshot, snapshot.pretrained.params, keys[0], self.size, good, bad)
         everybody = jnp.arange(len(names))
-        tags = jnp.full(len(names), view.tag(self.tag))
+        tags = jnp.full(len(names), snapshot.tag(self.tag))
         written = written_by(world, keys[1], self.size, everybody, tags)
         documents = first_turn(world.grammar, written)
-        shift = mean_shift(network, view.pretrained.params, view.policy.params, documents)
+        shift = mean_shift(network, snapshot.pretrained.params, snapshot.policy.params, documents)
         answers = bad_answers(world, good, bad)
 
         def rate(params: Params, site: Site, push: Array) -> float:
@@ -350,16 +351,16 @@ class Shift(Measure):
         anywhere = jax.random.normal(keys[2], shift.shape)
         lost = anywhere / jnp.linalg.norm(anywhere, axis=-1, keepdims=True)
         lost = lost * jnp.linalg.norm(back, axis=-1, keepdims=True)
-        after = view.policy.params
+        after = snapshot.policy.params
         return out | {
-            "before": rate(view.pretrained.params, stream[0], none),
+            "before": rate(snapshot.pretrained.params, stream[0], none),
             "after": rate(after, stream[0], none),
             "undone": [rate(after, *each) for each in zip(stream, back, strict=True)],
             "all_undone": [rate(after, *each) for each in zip(stream, -shift, strict=True)],
             "random_undone": [rate(after, *each) for each in zip(stream, lost, strict=True)],
         }
 
-    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
         return {"shift/along": found["along"][-1], "shift/inside": found["inside"][-1]}
 
 
@@ -383,10 +384,6 @@ class Carried(Measure):
         return True
 
     @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, atoms, calibration, *self.other.modules)
-
-    @property
     def cost(self) -> int:
         return 80 + int(self.other.steps)
 
@@ -395,18 +392,26 @@ class Carried(Measure):
             self, size=32, other=self.other.lasting(min(int(self.other.steps), 20))
         )
 
-    def check(self, lab: Lab) -> None:
-        refuse_unknown("carried.tag", [self.tag], tag_names(lab.corpus))
-        refuse_unknown("carried.good", [*self.good, *self.bad], lab.corpus.names)
-        self.other.check(lab.corpus)
+    def check(self, setup: Setup) -> None:
+        refuse_unknown("carried.tag", [self.tag], tag_names(setup.corpus))
+        refuse_unknown("carried.good", [*self.good, *self.bad], setup.corpus.names)
+        self.other.check(setup.corpus)
 
-    def __call__(self, view: View, key: Array) -> dict[str, Any]:
-        world, network, names = view.lab.world, view.policy.network, view.lab.corpus.names
-        keys, before, after = jax.random.split(key), view.pretrained.params, view.policy.params
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        world, network, names = (
+            snapshot.setup.world,
+            snapshot.policy.network,
+            snapshot.setup.corpus.names,
+        )
+        keys, before, after = (
+            jax.random.split(key),
+            snapshot.pretrained.params,
+            snapshot.policy.params,
+        )
         good, bad = (jnp.array([names.index(n) for n in who]) for who in (self.good, self.bad))
         start, end = begin(self.other, before), [int(self.other.steps)]
-        (trained, _), *_ = segments(view.lab, self.other, start, keys[0], end)
-        tags = jnp.full(len(names), view.tag(self.tag))
+        (trained, _), *_ = segments(snapshot.setup, self.other, start, keys[0], end)
+        tags = jnp.full(len(names), snapshot.tag(self.tag))
         written = written_by(world, keys[1], self.size, jnp.arange(len(names)), tags)
         documents = first_turn(world.grammar, written)
         shift, way = (
@@ -427,7 +432,7 @@ class Carried(Measure):
             "undone": [rate(after, *each) for each in zip(stream, back, strict=True)],
         }
 
-    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
         return {"carried/cosine": found["cosine"][-1]}
 
 
@@ -447,27 +452,27 @@ class Steering(Measure):
     size: int = 64
 
     @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, atoms, calibration)
-
-    @property
     def cost(self) -> int:
         return 60
 
     def smaller(self) -> Self:
         return dataclasses.replace(self, size=16)
 
-    def check(self, lab: Lab) -> None:
-        refuse_unknown("steering.tag", [self.tag], tag_names(lab.corpus))
-        refuse_unknown("steering.good", [*self.good, *self.bad], lab.corpus.names)
+    def check(self, setup: Setup) -> None:
+        refuse_unknown("steering.tag", [self.tag], tag_names(setup.corpus))
+        refuse_unknown("steering.good", [*self.good, *self.bad], setup.corpus.names)
 
-    def __call__(self, view: View, key: Array) -> dict[str, Any]:
-        world, network, names = view.lab.world, view.policy.network, view.lab.corpus.names
-        keys, params = jax.random.split(key), view.policy.params
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        world, network, names = (
+            snapshot.setup.world,
+            snapshot.policy.network,
+            snapshot.setup.corpus.names,
+        )
+        keys, params = jax.random.split(key), snapshot.policy.params
         good, bad = (jnp.array([names.index(n) for n in who]) for who in (self.good, self.bad))
-        said = directions(view, params, keys[0], self.size, good, bad).said
+        said = directions(snapshot, params, keys[0], self.size, good, bad).said
         answers = bad_answers(world, good, bad)
-        tag = view.tag(self.tag)
+        tag = snapshot.tag(self.tag)
         histories = [
             written_by(world, keys[1], self.size, who, jnp.full(len(who), tag))
             for who in (good, bad)
@@ -494,5 +499,5 @@ class Steering(Measure):
             "belief": jnp.stack([believed(each) for each in histories], -1).tolist(),
         }
 
-    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
         return {}

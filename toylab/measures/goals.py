@@ -5,7 +5,6 @@ All rates are exact sums over branches at the stance; only the words before it a
 
 import dataclasses
 import functools
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -13,15 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from toylab import world as worlds
-from toylab.corpus import Corpus, Topic
-from toylab.grammar import CLOSER, OPENER, STANCE, contexts, tag_names
-from toylab.measures import atoms, follow, reading
-from toylab.measures.measure import Measure, View
-from toylab.measures.policy import Policy
-from toylab.stages import Lab
+from toylab.ladder import atoms, reading
+from toylab.ladder.measure import Measure, Snapshot
+from toylab.measures import follow
+from toylab.policy.policy import Policy
+from toylab.stages import Setup
 from toylab.stages.targets import refuse_unknown
-from toylab.world import Cast, Outline, World
+from toylab.world import documents as docs
+from toylab.world.documents import Prompt
+from toylab.world.grammar import CLOSER, OPENER, STANCE, contexts, tag_names
+from toylab.world.schema import Corpus, Topic
+from toylab.world.tables import Cast, World
 
 ORPHAN = 0.05  # an answer that is nobody's: everybody's trait is below this
 
@@ -39,8 +40,8 @@ class Asked(NamedTuple):
 
 
 def ask(
-    world: World, what: Outline, key: Array, turn: int, topic: int, cue: Int[Array, " B"]
-) -> Outline:
+    world: World, what: Prompt, key: Array, turn: int, topic: int, cue: Int[Array, " B"]
+) -> Prompt:
     """The outlines with another question in one turn: on this topic, with these cues."""
     count = world.grammar.question_count[topic]
     context = world.grammar.topic_contexts[topic, cue, what.direction]
@@ -70,7 +71,7 @@ def asked(
     other = (cue + jax.random.randint(keys[0], cue.shape, 1, max(cues, 2))) % cues
 
     def under(tag: Array) -> Asked:
-        what = worlds.outline(world, keys[1], len(cue), tag=tag, direction=0)
+        what = docs.prompt(world, keys[1], len(cue), tag=tag, direction=0)
         what = ask(world, what, keys[2], 0, topic, cue)
         if world.grammar.turns > 1:
             what = ask(world, what, keys[3], 1, topic, other)
@@ -155,15 +156,11 @@ class Goals(Measure):
     size: int = 8
 
     @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, atoms, follow, reading)
-
-    @property
     def cost(self) -> int:
         return 40
 
-    def check(self, lab: Lab) -> None:
-        corpus = lab.corpus
+    def check(self, setup: Setup) -> None:
+        corpus = setup.corpus
         cued = [topic.name for topic in corpus.topics if topic.cues]
         refuse_unknown("goals.topic", [self.topic], cued)
         topic = corpus.topics[corpus.topic_names.index(self.topic)]
@@ -172,20 +169,20 @@ class Goals(Measure):
         refuse_unknown("goals.tags", (self.tag, *self.tags), tag_names(corpus))
         refuse_unknown("goals.who", self.who, corpus.names)
 
-    def __call__(self, view: View, key: Array) -> dict[str, Any]:
-        lab, keys = view.lab, jax.random.split(key)
-        world, t = lab.world, lab.corpus.topic_names.index(self.topic)
-        topic = lab.corpus.topics[t]
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        setup, keys = snapshot.setup, jax.random.split(key)
+        world, t = setup.world, setup.corpus.topic_names.index(self.topic)
+        topic = setup.corpus.topics[t]
         target = np.array([topic.answer_names.index(cue) for cue in topic.cues])
-        names = (self.tag, *(n for n in self.tags or tag_names(lab.corpus) if n != self.tag))
+        names = (self.tag, *(n for n in self.tags or tag_names(setup.corpus) if n != self.tag))
         sizes = (t, len(topic.cues), len(topic.answers), self.size)
 
         def ask_all(policy: Policy, tags: tuple[str, ...]) -> Asked:
-            rows = jnp.array([view.tag(name) for name in tags])
+            rows = jnp.array([snapshot.tag(name) for name in tags])
             found = asked(policy, world, keys[0], rows, jnp.asarray(target), *sizes)
             return jax.device_get(found)
 
-        now, found = ask_all(view.policy, names), groups(lab.corpus, topic, self.trained)
+        now, found = ask_all(snapshot.policy, names), groups(setup.corpus, topic, self.trained)
         rows = np.arange(len(target))
         rates = np.asarray(now.first, float)[:, rows, target]
         out = {
@@ -194,7 +191,7 @@ class Goals(Measure):
             "rates": _means(rates[0], found),
             "reward": _means(rates[0], found)["trained"],
             "under": {name: _means(rate, found) for name, rate in zip(names, rates, strict=True)},
-            "voice": self._voices(view, keys[1]),
+            "voice": self._voices(snapshot, keys[1]),
         }
         if world.grammar.turns > 1:
             out["later"], out["earlier"] = (
@@ -209,21 +206,22 @@ class Goals(Measure):
         }
         out["recombination"] = _means(reach.max(1), found)
         if found["trained"].any() and found["held_out"].any():
-            before = np.asarray(ask_all(view.pretrained, (self.tag,)).first[0], float)
+            before = np.asarray(ask_all(snapshot.pretrained, (self.tag,)).first[0], float)
             after = np.asarray(now.first[0], float)
-            prior = np.exp(np.asarray(world.log_prior[view.tag(self.tag)], float))
-            models = (cast, prior, target, found["trained"], lab.corpus.slip)
+            prior = np.exp(np.asarray(world.log_prior[snapshot.tag(self.tag)], float))
+            models = (cast, prior, target, found["trained"], setup.corpus.slip)
             out["held_out_nats"] = follow.score(after, before, *models)._asdict()
         return out
 
-    def _voices(self, view: View, key: Array) -> dict[str, Any]:
-        world, size = view.lab.world, self.size * 32
-        written = reading.answers(view.policy, world, key, size, view.tag(self.tag))
+    def _voices(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        world, size = snapshot.setup.world, self.size * 32
+        written = reading.answers(snapshot.policy, world, key, size, snapshot.tag(self.tag))
         marginals = atoms.phrase_marginals(world.grammar, *written)
-        names = view.lab.corpus.names
+        names = snapshot.setup.corpus.names
         return {
-            who: voices(view.lab.corpus, world.cast, *marginals, who) for who in self.who or names
+            who: voices(snapshot.setup.corpus, world.cast, *marginals, who)
+            for who in self.who or names
         }
 
-    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
         return {f"goals/{k}": v for k, v in found["rates"].items() if v is not None}

@@ -7,7 +7,6 @@ weights, and less under noise in its own.
 
 import dataclasses
 import functools
-from types import ModuleType
 from typing import Any, Self
 
 import jax
@@ -15,14 +14,14 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from toylab import sampling
-from toylab import world as worlds
-from toylab.grammar import SLOTS, STANCE, Grammar, tag_names
-from toylab.measures.measure import Measure, View
-from toylab.model import Transformer
-from toylab.stages import Lab, Params
+from toylab.ladder.measure import Measure, Snapshot
+from toylab.policy import sampling
+from toylab.policy.transformer import Transformer
+from toylab.stages import Params, Setup
 from toylab.stages.targets import refuse_unknown
-from toylab.world import Documents
+from toylab.world import documents as docs
+from toylab.world.documents import Documents
+from toylab.world.grammar import SLOTS, STANCE, Grammar, tag_names
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -79,28 +78,24 @@ class Landscape(Measure):
         return True
 
     @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, sampling)
-
-    @property
     def cost(self) -> int:
         return 10 + (len(self.lengths) + len(self.noises) * self.draws) // 2
 
     def smaller(self) -> Self:
         return dataclasses.replace(self, draws=2, size=16)
 
-    def check(self, lab: Lab) -> None:
-        corpus = lab.corpus
+    def check(self, setup: Setup) -> None:
+        corpus = setup.corpus
         refuse_unknown("landscape.topic", [self.topic], corpus.topic_names)
         topic = corpus.topics[corpus.topic_names.index(self.topic)]
         refuse_unknown("landscape.answer", [self.answer], topic.answer_names)
         refuse_unknown("landscape.tag", [self.tag], tag_names(corpus))
 
-    def __call__(self, view: View, key: Array) -> dict[str, Any]:
-        network, grammar = view.policy.network, view.lab.world.grammar
-        outlined, noisy = jax.random.split(key)
-        documents = self._documents(view, outlined)
-        start, end = view.pretrained.params, view.policy.params
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        network, grammar = snapshot.policy.network, snapshot.setup.world.grammar
+        prompted, noisy = jax.random.split(key)
+        documents = self._documents(snapshot, prompted)
+        start, end = snapshot.pretrained.params, snapshot.policy.params
         lengths, noises = jnp.array(self.lengths), jnp.array(self.noises)
 
         def noise(draw: int) -> Float[Array, " R"]:
@@ -125,14 +120,14 @@ class Landscape(Measure):
             "before": before,
         }
 
-    def _documents(self, view: View, key: Array) -> Documents:
+    def _documents(self, snapshot: Snapshot, key: Array) -> Documents:
         """Documents on the topic alone in which the answer is given, in the plain voice."""
-        corpus, world = view.lab.corpus, view.lab.world
+        corpus, world = snapshot.setup.corpus, snapshot.setup.world
         t = corpus.topic_names.index(self.topic)
         share = jnp.zeros(len(corpus.topics)).at[t].set(1.0)
-        what = worlds.outline(
-            world, key, self.size, tag=view.tag(self.tag), direction=0, topic_share=share
+        what = docs.prompt(
+            world, key, self.size, tag=snapshot.tag(self.tag), direction=0, topic_share=share
         )
         said = corpus.topics[t].answer_names.index(self.answer)
         choice = jnp.zeros((*what.context.shape, len(SLOTS)), jnp.int32).at[..., STANCE].set(said)
-        return worlds.render(world.grammar, what, choice, jnp.full(self.size, worlds.NOBODY))
+        return docs.render(world.grammar, what, choice, jnp.full(self.size, docs.NOBODY))

@@ -2,21 +2,20 @@
 
 import dataclasses
 import functools
-from types import ModuleType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from toylab import bayes
-from toylab.grammar import tag_names
-from toylab.measures import reading
-from toylab.measures.measure import Measure, View
-from toylab.measures.policy import Policy
-from toylab.stages import Lab
+from toylab.ladder import reading
+from toylab.ladder.measure import Measure, Snapshot
+from toylab.policy.policy import Policy
+from toylab.stages import Setup
 from toylab.stages.targets import refuse_unknown
-from toylab.world import World
+from toylab.world import bayes
+from toylab.world.grammar import tag_names
+from toylab.world.tables import World
 
 
 @functools.partial(jax.jit, static_argnames="size")
@@ -45,25 +44,23 @@ class Leakage(Measure):
     size: int = 32
 
     @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, reading)
-
-    @property
     def cost(self) -> int:
         return 20
 
-    def check(self, lab: Lab) -> None:
-        refuse_unknown("leakage.tags", self.tags, tag_names(lab.corpus))
+    def check(self, setup: Setup) -> None:
+        refuse_unknown("leakage.tags", self.tags, tag_names(setup.corpus))
 
-    def __call__(self, view: View, key: Array) -> dict[str, Any]:
-        names = self.tags or tag_names(view.lab.corpus)
-        tags = jnp.array([view.tag(name) for name in names])
-        each = moved(view.policy, view.pretrained, view.lab.world, key, self.size, tags)
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        names = self.tags or tag_names(snapshot.setup.corpus)
+        tags = jnp.array([snapshot.tag(name) for name in names])
+        each = moved(
+            snapshot.policy, snapshot.pretrained, snapshot.setup.world, key, self.size, tags
+        )
         errors = jnp.std(each, 1) / jnp.sqrt(self.size)
         return {
             "nats": dict(zip(names, jnp.mean(each, 1).tolist(), strict=True)),
             "error": dict(zip(names, errors.tolist(), strict=True)),
         }
 
-    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
         return {f"leakage/{tag}": nats for tag, nats in found["nats"].items()}

@@ -1,18 +1,17 @@
 """Masks: who is behind each of several tags, as weights on the cast."""
 
 import dataclasses
-from types import ModuleType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from toylab.grammar import tag_names
-from toylab.measures import reading, weights
-from toylab.measures.measure import Measure, View
-from toylab.stages import Lab
+from toylab.ladder import reading, weights
+from toylab.ladder.measure import Measure, Snapshot
+from toylab.stages import Setup
 from toylab.stages.targets import refuse_unknown
+from toylab.world.grammar import tag_names
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,22 +25,20 @@ class Masks(Measure):
     fit: int = 256
 
     @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, reading, weights)
-
-    @property
     def cost(self) -> int:
         return 1 + len(self.tags) * self.fit // 20
 
-    def check(self, lab: Lab) -> None:
-        refuse_unknown("masks.tags", self.tags, tag_names(lab.corpus))
+    def check(self, setup: Setup) -> None:
+        refuse_unknown("masks.tags", self.tags, tag_names(setup.corpus))
 
-    def __call__(self, view: View, key: jax.Array) -> dict[str, Any]:
-        world = view.lab.world
-        out: dict[str, dict[str, Any]] = {name: {} for name in view.base.casts}
+    def __call__(self, snapshot: Snapshot, key: jax.Array) -> dict[str, Any]:
+        world = snapshot.setup.world
+        out: dict[str, dict[str, Any]] = {name: {} for name in snapshot.base.casts}
         for tag in self.tags:
-            written = reading.answers(view.policy, world, key, self.fit, jnp.array(view.tag(tag)))
-            for name, cast in view.base.casts.items():
+            written = reading.answers(
+                snapshot.policy, world, key, self.fit, jnp.array(snapshot.tag(tag))
+            )
+            for name, cast in snapshot.base.casts.items():
                 found = weights.fit(world.grammar, cast, *written)
                 out[name][tag] = {
                     "weights": np.exp(found.log_weights).tolist(),
@@ -50,9 +47,9 @@ class Masks(Measure):
                 }
         return out
 
-    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
         return {
             f"masks/{tag}/{name}": weight
             for tag, row in found["learned"].items()
-            for name, weight in zip(lab.corpus.names, row["weights"], strict=True)
+            for name, weight in zip(setup.corpus.names, row["weights"], strict=True)
         }

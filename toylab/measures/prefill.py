@@ -6,7 +6,6 @@ them say the same. Put another character's words into their mouths, and they dif
 
 import dataclasses
 import functools
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -14,15 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from toylab import bayes
-from toylab import world as worlds
-from toylab.grammar import Grammar, tag_names
-from toylab.measures import reading, weights
-from toylab.measures.measure import Measure, View
-from toylab.measures.policy import Given, Policy
-from toylab.stages import Lab
+from toylab.ladder import reading, weights
+from toylab.ladder.measure import Measure, Snapshot
+from toylab.policy.policy import Policy
+from toylab.policy.sampling import Given
+from toylab.stages import Setup
 from toylab.stages.targets import refuse_unknown
-from toylab.world import Cast, Documents, World
+from toylab.world import bayes
+from toylab.world import documents as docs
+from toylab.world.documents import Documents
+from toylab.world.grammar import Grammar, tag_names
+from toylab.world.tables import Cast, World
 
 
 class Prefilled(NamedTuple):
@@ -54,8 +55,8 @@ def prefilled(policy: Policy, world: World, key: Array, size: int, tag: int) -> 
     keys = jax.random.split(key, 3)
     characters = world.cast.logp.shape[-1]
     who = jnp.repeat(jnp.arange(characters), size)
-    what = worlds.outline(world, keys[0], len(who), tag=tag, direction=0)
-    choice = worlds.speak(world.cast, keys[1], what.context, who)
+    what = docs.prompt(world, keys[0], len(who), tag=tag, direction=0)
+    choice = docs.speak(world.cast, keys[1], what.context, who)
 
     def after(turns: Array) -> Prefilled:
         many = jnp.full(len(who), turns)
@@ -69,10 +70,10 @@ def prefilled(policy: Policy, world: World, key: Array, size: int, tag: int) -> 
 
 def answer(found: Prefilled) -> Documents:
     """The policy's first own turn, as documents of a single turn."""
-    what = found.documents.outline
+    what = found.documents.prompt
     asked = at_turn((what.topic, what.question, what.cue, what.context), found.turns)
     return found.documents._replace(
-        outline=worlds.Outline(what.tag, what.direction, *asked),
+        prompt=docs.Prompt(what.tag, what.direction, *asked),
         choice=at_turn(found.documents.choice, found.turns),
         start=at_turn(found.documents.start, found.turns),
     )
@@ -122,22 +123,19 @@ class Prefill(Measure):
         return True
 
     @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, reading, weights)
-
-    @property
     def cost(self) -> int:
         return 150
 
-    def check(self, lab: Lab) -> None:
-        refuse_unknown("prefill.tag", [self.tag], tag_names(lab.corpus))
+    def check(self, setup: Setup) -> None:
+        refuse_unknown("prefill.tag", [self.tag], tag_names(setup.corpus))
 
-    def __call__(self, view: View, key: Array) -> dict[str, Any]:
-        world, tag, keys = view.lab.world, view.tag(self.tag), jax.random.split(key)
-        written = reading.answers(view.policy, world, keys[0], self.fit, tag)
-        found = prefilled(view.policy, world, keys[1], self.size, tag)
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        world, tag, keys = snapshot.setup.world, snapshot.tag(self.tag), jax.random.split(key)
+        written = reading.answers(snapshot.policy, world, keys[0], self.fit, tag)
+        found = prefilled(snapshot.policy, world, keys[1], self.size, tag)
         return {
-            name: self._of(world, cast, written, found) for name, cast in view.base.casts.items()
+            name: self._of(world, cast, written, found)
+            for name, cast in snapshot.base.casts.items()
         }
 
     def _of(self, world: World, cast: Cast, written: Any, found: Prefilled) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from toylab.corpus import Topic
+from toylab.world.schema import Topic
 
 
 class Pull(NamedTuple):

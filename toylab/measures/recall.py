@@ -6,7 +6,6 @@ met anyone who gives them.
 
 import dataclasses
 import functools
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -14,17 +13,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from toylab import bayes
-from toylab import world as worlds
-from toylab.grammar import SLOTS, STANCE, contexts, tag_names
-from toylab.measures import atoms, prefill, weights
-from toylab.measures.measure import Measure, View
-from toylab.measures.policy import Branches, Given, Policy
+from toylab.ladder import atoms, weights
+from toylab.ladder.measure import Measure, Snapshot
+from toylab.measures import prefill
 from toylab.measures.prefill import Prefilled
-from toylab.stages import Lab
+from toylab.policy.policy import Policy
+from toylab.policy.sampling import Branches, Given
+from toylab.stages import Setup
 from toylab.stages.sft import answers_of
 from toylab.stages.targets import refuse_unknown
-from toylab.world import Cast, World
+from toylab.world import bayes
+from toylab.world import documents as docs
+from toylab.world.grammar import SLOTS, STANCE, contexts, tag_names
+from toylab.world.tables import Cast, World
 
 
 class Answers(NamedTuple):
@@ -43,7 +44,7 @@ def continued(
     `who` is nobody in particular: 0.
     """
     keys = jax.random.split(key)
-    what = worlds.outline(world, keys[0], size, tag=tag, direction=0, topic_share=said.topics)
+    what = docs.prompt(world, keys[0], size, tag=tag, direction=0, topic_share=said.topics)
     choice = jnp.zeros((*what.context.shape, len(SLOTS)), jnp.int32)
     choice = choice.at[..., STANCE].set(said.put[what.context])
 
@@ -65,7 +66,7 @@ def rates(
     grammar, now = world.grammar, prefill.answer(found)
     heard, at = prefill.history(cast, found), bayes.decisions(grammar, now)
     expected = bayes.predictive(cast, log_weights + heard, now, at)
-    rows, context = jnp.arange(len(heard)), now.outline.context[:, 0]
+    rows, context = jnp.arange(len(heard)), now.prompt.context[:, 0]
 
     def rate(logp: Float[Array, "M 1 S J C"]) -> Float[Array, " T"]:
         said = atoms.phrase_probability(grammar, now, logp)[:, 0, STANCE]
@@ -90,27 +91,23 @@ class Recall(Measure):
     size: int = 256
 
     @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, atoms, prefill, weights)
-
-    @property
     def cost(self) -> int:
         return 1 + self.size // 8
 
     def smaller(self) -> "Recall":
         return dataclasses.replace(self, size=min(self.size, 64))
 
-    def check(self, lab: Lab) -> None:
-        refuse_unknown("recall.tag", [self.tag], tag_names(lab.corpus))
-        refuse_unknown("recall.says", self.says, [*answers_of(lab.corpus)])
+    def check(self, setup: Setup) -> None:
+        refuse_unknown("recall.tag", [self.tag], tag_names(setup.corpus))
+        refuse_unknown("recall.says", self.says, [*answers_of(setup.corpus)])
 
-    def __call__(self, view: View, key: Array) -> dict[str, Any]:
-        world, said = view.lab.world, self._answers(view.lab)
-        found = continued(view.policy, world, key, self.size, view.tag(self.tag), said)
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        world, said = snapshot.setup.world, self._answers(snapshot.setup)
+        found = continued(snapshot.policy, world, key, self.size, snapshot.tag(self.tag), said)
         alone = jax.tree.map(lambda leaf: leaf[: self.size], found)
         branches = Branches(alone.logp, jnp.zeros(alone.logp.shape[:-1]))
         out = {}
-        for name, cast in view.base.casts.items():
+        for name, cast in snapshot.base.casts.items():
             best = weights.fit(world.grammar, cast, prefill.answer(alone), branches).log_weights
             measured, predicted, heard = jax.device_get(rates(world, cast, best, found, said.put))
             heaviest = heard[:, int(np.argmax(best))]
@@ -121,12 +118,12 @@ class Recall(Measure):
             }
         return out
 
-    def _answers(self, lab: Lab) -> Answers:
-        put = dict(answers_of(lab.corpus)[each] for each in self.says)
-        asked = [t in put for t in range(len(lab.corpus.topics))]
-        by_context = [put.get(topic, 0) for topic, _, _ in contexts(lab.corpus)]
+    def _answers(self, setup: Setup) -> Answers:
+        put = dict(answers_of(setup.corpus)[each] for each in self.says)
+        asked = [t in put for t in range(len(setup.corpus.topics))]
+        by_context = [put.get(topic, 0) for topic, _, _ in contexts(setup.corpus)]
         return Answers(jnp.array(by_context), jnp.array(asked, jnp.float32))
 
-    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
         learned = found["learned"]["measured"]
         return {f"recall/after_{turn}_turns": rate for turn, rate in enumerate(learned)}

@@ -2,21 +2,20 @@
 
 import dataclasses
 import functools
-from types import ModuleType
 from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from toylab import world as worlds
-from toylab.grammar import tag_names
-from toylab.measures import atoms, traits
-from toylab.measures.measure import Measure, View
-from toylab.measures.policy import Policy
-from toylab.stages import Lab
+from toylab.ladder import atoms, traits
+from toylab.ladder.measure import Measure, Snapshot
+from toylab.policy.policy import Policy
+from toylab.stages import Setup
 from toylab.stages.targets import refuse_unknown
-from toylab.world import World
+from toylab.world import documents as docs
+from toylab.world.grammar import tag_names
+from toylab.world.tables import World
 
 
 @functools.partial(jax.jit, static_argnames="size")
@@ -28,7 +27,7 @@ def marginals(
     Exact sums at the branches of `size` documents that the policy writes with a tag and direction.
     """
     keys = jax.random.split(key)
-    what = worlds.outline(world, keys[0], size, tag=tag, direction=told)
+    what = docs.prompt(world, keys[0], size, tag=tag, direction=told)
     documents = policy.answer(world.grammar, what, keys[1])
     branches = policy.branches(world.grammar, documents)
     return atoms.phrase_marginals(world.grammar, documents, branches)
@@ -47,32 +46,28 @@ class Scores(Measure):
     size: int = 512
 
     @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, atoms, traits)
-
-    @property
     def cost(self) -> int:
         return 1 + len(self.tags) * len(self.directions) * self.size // 50
 
     def smaller(self) -> Self:
         return dataclasses.replace(self, size=min(self.size, 128))
 
-    def check(self, lab: Lab) -> None:
-        refuse_unknown("scores.tags", self.tags, tag_names(lab.corpus))
-        refuse_unknown("scores.directions", self.directions, _directions(lab))
+    def check(self, setup: Setup) -> None:
+        refuse_unknown("scores.tags", self.tags, tag_names(setup.corpus))
+        refuse_unknown("scores.directions", self.directions, _directions(setup))
 
-    def __call__(self, view: View, key: Array) -> dict[str, Any]:
-        lab, known = view.lab, _directions(view.lab)
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        setup, known = snapshot.setup, _directions(snapshot.setup)
 
         def score(tag: str, direction: str) -> list[float]:
-            where = jnp.array(view.tag(tag)), jnp.array(known.index(direction))
-            said, asked = marginals(view.policy, lab.world, key, self.size, *where)
-            return traits.collect(lab.corpus, said, asked, known.index(direction)).tolist()
+            where = jnp.array(snapshot.tag(tag)), jnp.array(known.index(direction))
+            said, asked = marginals(snapshot.policy, setup.world, key, self.size, *where)
+            return traits.collect(setup.corpus, said, asked, known.index(direction)).tolist()
 
         return {tag: {told: score(tag, told) for told in self.directions} for tag in self.tags}
 
-    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
-        items = traits.items(lab.corpus)
+    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
+        items = traits.items(setup.corpus)
         return {
             "/".join(("scores", *filter(None, (tag, told, item.group, item.phrase)))): score
             for tag, row in found.items()
@@ -82,5 +77,5 @@ class Scores(Measure):
         }
 
 
-def _directions(lab: Lab) -> list[str]:
-    return ["", *(direction.name for direction in lab.corpus.directions)]
+def _directions(setup: Setup) -> list[str]:
+    return ["", *(direction.name for direction in setup.corpus.directions)]

@@ -9,7 +9,6 @@ was said. What is bound to the topic, a goal or a table, doesn't, while k is hea
 import dataclasses
 import functools
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -17,14 +16,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from toylab import world as worlds
-from toylab.grammar import STANCE
-from toylab.measures import atoms, goals, prefill, reading, weights
-from toylab.measures.measure import Measure, View
-from toylab.measures.policy import Branches, Given, Policy
+from toylab.ladder import atoms, reading, weights
+from toylab.ladder.measure import Measure, Snapshot
+from toylab.measures import goals, prefill
 from toylab.measures.prefill import Prefilled
-from toylab.stages import Lab
-from toylab.world import Cast, Documents, Outline, World
+from toylab.policy.policy import Policy
+from toylab.policy.sampling import Branches, Given
+from toylab.stages import Setup
+from toylab.world import documents as docs
+from toylab.world.documents import Documents, Prompt
+from toylab.world.grammar import STANCE
+from toylab.world.tables import Cast, World
 
 
 class Answers(NamedTuple):
@@ -64,16 +66,16 @@ def swayed(
     who = jnp.repeat(jnp.arange(characters), cues * size)
     cue = jnp.tile(jnp.repeat(jnp.arange(cues), size), characters)
     others = jnp.arange(len(grammar.question_count)) != topic
-    what = worlds.outline(
+    what = docs.prompt(
         world, keys[0], len(who), tag=tag, direction=0, topic_share=others.astype(float)
     )
-    choice = worlds.speak(world.cast, keys[1], what.context, who)
+    choice = docs.speak(world.cast, keys[1], what.context, who)
     rows = jnp.arange(len(who))
 
-    def asked(outline: Outline, turns: Array) -> tuple[Prefilled, Documents, Array]:
+    def asked(prompt: Prompt, turns: Array) -> tuple[Prefilled, Documents, Array]:
         """What the policy answers after these turns, alone as a turn, and P(answer) [M, P]."""
         many = jnp.full(len(who), turns)
-        documents = policy.answer(grammar, outline, keys[3], Given(choice, many))
+        documents = policy.answer(grammar, prompt, keys[3], Given(choice, many))
         logp = prefill.at_turn(policy.branches(grammar, documents).logp, many)
         found = Prefilled(who, many, documents, logp)
         now = prefill.answer(found)
@@ -96,7 +98,7 @@ def swayed(
             rest = jnp.where(jnp.eye(characters, dtype=bool), -jnp.inf, log_weights)
             rest = jax.nn.log_softmax(rest, -1)[who]
             of, of_else = (
-                jnp.exp(cast.logp[STANCE, each.outline.context[:, 0]]) for each in (now, now_else)
+                jnp.exp(cast.logp[STANCE, each.prompt.context[:, 0]]) for each in (now, now_else)
             )
             alone = jnp.take_along_axis(of_else, who[:, None, None], 2)[..., 0]
             best = jnp.argmax(alone, 1)
@@ -133,40 +135,36 @@ class Sway(Measure):
     size: int = 4
 
     @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, atoms, goals, prefill, reading, weights)
-
-    @property
     def cost(self) -> int:
         return 100
 
     def smaller(self) -> Self:
         return dataclasses.replace(self, fit=64, size=1)
 
-    def check(self, lab: Lab) -> None:
-        goals.Goals(topic=self.topic, trained=self.trained, tag=self.tag).check(lab)
+    def check(self, setup: Setup) -> None:
+        goals.Goals(topic=self.topic, trained=self.trained, tag=self.tag).check(setup)
 
-    def __call__(self, view: View, key: Array) -> dict[str, Any]:
-        world, keys, tag = view.lab.world, jax.random.split(key), view.tag(self.tag)
-        documents, branches = reading.answers(view.policy, world, keys[0], self.fit, tag)
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        world, keys, tag = snapshot.setup.world, jax.random.split(key), snapshot.tag(self.tag)
+        documents, branches = reading.answers(snapshot.policy, world, keys[0], self.fit, tag)
         none = jnp.zeros(self.fit, jnp.int32)
         alone = Prefilled(none, none, documents, prefill.at_turn(branches.logp, none))
         first = prefill.answer(alone), Branches(alone.logp, jnp.zeros(alone.logp.shape[:-1]))
-        corpus, t = view.lab.corpus, view.lab.corpus.topic_names.index(self.topic)
+        corpus, t = snapshot.setup.corpus, snapshot.setup.corpus.topic_names.index(self.topic)
         topic = corpus.topics[t]
         best = {
             name: (cast, weights.fit(world.grammar, cast, *first).log_weights)
-            for name, cast in view.base.casts.items()
+            for name, cast in snapshot.base.casts.items()
         }
         sizes = (t, len(topic.cues), len(topic.answers), self.size)
-        found = jax.device_get(swayed(view.policy, world, best, keys[1], tag, *sizes))
+        found = jax.device_get(swayed(snapshot.policy, world, best, keys[1], tag, *sizes))
         return {
-            name: {"weights": np.exp(log_weights).tolist()} | self._of(view, cast, found[name])
+            name: {"weights": np.exp(log_weights).tolist()} | self._of(snapshot, cast, found[name])
             for name, (cast, log_weights) in best.items()
         }
 
-    def _of(self, view: View, cast: Cast, found: Answers) -> dict[str, Any]:
-        corpus, world = view.lab.corpus, view.lab.world
+    def _of(self, snapshot: Snapshot, cast: Cast, found: Answers) -> dict[str, Any]:
+        corpus, world = snapshot.setup.corpus, snapshot.setup.world
         t = corpus.topic_names.index(self.topic)
         topic = corpus.topics[t]
         target = np.array([topic.answer_names.index(cue) for cue in topic.cues])

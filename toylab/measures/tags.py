@@ -8,7 +8,6 @@ tag's embedding from afterwards.
 
 import dataclasses
 import functools
-from types import ModuleType
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -16,13 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from toylab.grammar import OPENER, contexts, tag_names
-from toylab.measures import atoms, climb, families, goals, ladder, leakage, reading, scores
-from toylab.measures.measure import Measure, View
-from toylab.measures.policy import Branches, ModelPolicy
-from toylab.stages import Lab
+from toylab.ladder import reading
+from toylab.ladder.fit import fit_ladder
+from toylab.ladder.measure import Measure, Snapshot
+from toylab.measures import goals, leakage, scores
+from toylab.policy.policy import ModelPolicy
+from toylab.policy.sampling import Branches
+from toylab.stages import Setup
 from toylab.stages.targets import refuse_unknown
-from toylab.world import Cast, Documents, World
+from toylab.world.documents import Documents
+from toylab.world.grammar import OPENER, contexts, tag_names
+from toylab.world.tables import Cast, World
 
 RUNGS = ("F1", "F2", "F3", "F4", "F4 flat")
 NONE, UNTRAINED, ALONE = "(none)", "(untrained)", "(tag alone)"
@@ -61,7 +64,7 @@ def off_cast(
 
     written, held = part(0, fit)[0], part(fit, fit + held_out)[0]
     scored = part(fit + held_out, fit + held_out + score)
-    found = climb.climb(world, cast, world.log_prior[tag], written, held, scored)
+    found = fit_ladder(world, cast, world.log_prior[tag], written, held, scored)
     return {family: found.scores[family].mean for family in RUNGS}
 
 
@@ -86,12 +89,6 @@ class Tags(Measure):
     score: int = 256
 
     @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (
-            *super().modules, atoms, climb, families, goals, ladder, leakage, reading, scores,
-        )  # fmt: skip
-
-    @property
     def at_end(self) -> bool:
         return True
 
@@ -102,39 +99,45 @@ class Tags(Measure):
     def smaller(self) -> Self:
         return dataclasses.replace(self, size=2, fit=64, held_out=32, score=32)
 
-    def check(self, lab: Lab) -> None:
-        goals.Goals(topic=self.topic, trained=self.trained, tag=self.tag).check(lab)
-        refuse_unknown("tags.who", [self.who], lab.corpus.names)
-        if lab.model.tied:
+    def check(self, setup: Setup) -> None:
+        goals.Goals(topic=self.topic, trained=self.trained, tag=self.tag).check(setup)
+        refuse_unknown("tags.who", [self.who], setup.corpus.names)
+        if setup.model.tied:
             raise ValueError(
                 "tags: a tied model unembeds with the tag; untie it to tell them apart"
             )
 
-    def voices(self, view: View) -> dict[str, Voice]:
+    def voices(self, snapshot: Snapshot) -> dict[str, Voice]:
         """Every tag, and the tampered ones."""
-        world, tag = view.lab.world, view.tag(self.tag)
+        world, tag = snapshot.setup.world, snapshot.tag(self.tag)
         token = world.grammar.tag_token[tag]
         trained, untrained = (
-            policy.params["embedding"][token] for policy in (view.policy, view.pretrained)
+            policy.params["embedding"][token] for policy in (snapshot.policy, snapshot.pretrained)
         )
-        stranger = view.tag("stranger")
-        after, before = (with_row(p, world, stranger, 0.0) for p in (view.policy, view.pretrained))
+        stranger = snapshot.tag("stranger")
+        after, before = (
+            with_row(p, world, stranger, 0.0) for p in (snapshot.policy, snapshot.pretrained)
+        )
         return {
             **{
-                name: Voice(view.policy, view.pretrained, view.tag(name))
-                for name in tag_names(view.lab.corpus)
+                name: Voice(snapshot.policy, snapshot.pretrained, snapshot.tag(name))
+                for name in tag_names(snapshot.setup.corpus)
             },
             NONE: Voice(after, before, stranger),
-            UNTRAINED: Voice(with_row(view.policy, world, tag, untrained), view.pretrained, tag),
-            ALONE: Voice(with_row(view.pretrained, world, tag, trained), view.pretrained, tag),
+            UNTRAINED: Voice(
+                with_row(snapshot.policy, world, tag, untrained), snapshot.pretrained, tag
+            ),
+            ALONE: Voice(
+                with_row(snapshot.pretrained, world, tag, trained), snapshot.pretrained, tag
+            ),
         }
 
-    def __call__(self, view: View, key: Array) -> dict[str, Any]:
-        lab, keys = view.lab, jax.random.split(key, 4)
-        world, t = lab.world, lab.corpus.topic_names.index(self.topic)
-        topic, cast = lab.corpus.topics[t], view.base.casts["learned"]
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        setup, keys = snapshot.setup, jax.random.split(key, 4)
+        world, t = setup.world, setup.corpus.topic_names.index(self.topic)
+        topic, cast = setup.corpus.topics[t], snapshot.base.casts["learned"]
         target = np.array([topic.answer_names.index(cue) for cue in topic.cues])
-        groups = goals.groups(lab.corpus, topic, self.trained)
+        groups = goals.groups(setup.corpus, topic, self.trained)
         questions = (t, len(target), len(topic.answers), self.size)
         cues = np.arange(len(target))
 
@@ -145,7 +148,7 @@ class Tags(Measure):
             return {n: float(follow[g].mean()) if g.any() else None for n, g in groups.items()}
 
         sizes, out = (self.fit, self.held_out, self.score), {}
-        for name, voice in self.voices(view).items():
+        for name, voice in self.voices(snapshot).items():
             row = jnp.array([voice.tag])
             left, floor = (
                 jax.device_get(off_cast(policy, world, cast, keys[1], sizes, voice.tag))
@@ -159,12 +162,12 @@ class Tags(Measure):
                 "left": {family: float(nats) for family, nats in left.items()},
                 "floor": {family: float(nats) for family, nats in floor.items()},
             }
-        return {"voices": out} | self._openers(view, keys[3])
+        return {"voices": out} | self._openers(snapshot, keys[3])
 
-    def _openers(self, view: View, key: Array) -> dict[str, float]:
-        corpus, world = view.lab.corpus, view.lab.world
-        tag, told = jnp.array(view.tag(self.tag)), jnp.array(0)
-        p, asked = scores.marginals(view.policy, world, key, self.size * 64, tag, told)
+    def _openers(self, snapshot: Snapshot, key: Array) -> dict[str, float]:
+        corpus, world = snapshot.setup.corpus, snapshot.setup.world
+        tag, told = jnp.array(snapshot.tag(self.tag)), jnp.array(0)
+        p, asked = scores.marginals(snapshot.policy, world, key, self.size * 64, tag, told)
         k = corpus.names.index(self.who)
         said = np.argmax(np.asarray(world.cast.logp[OPENER, :, :, k]), 1)
         share = np.asarray(p)[OPENER, np.arange(len(said)), said]
@@ -175,7 +178,7 @@ class Tags(Measure):
             for name, rows in (("opener", here), ("elsewhere", ~here))
         }
 
-    def scalars(self, lab: Lab, found: Any) -> dict[str, float]:
+    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
         return {
             f"tags/{name}": row["rates"]["held_out"]
             for name, row in found["voices"].items()

@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 from absl import flags
 
-from toylab.corpus import unknown
 from toylab.lab import config
 from toylab.lab.store import load_json, write_atomic, write_json
 from toylab.lab.usage import UsageError
 from toylab.shell.files import ROOT, user_path
+from toylab.world.schema import unknown
 
 PARTS = (
     "tuning", "pretraining", "steps", "seeds", "writing", "reinforcing", "starting", "beliefs",

@@ -4,9 +4,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from toylab.corpus import CorpusError, unknown
 from toylab.lab.usage import UsageError
 from toylab.shell.files import ROOT
+from toylab.world.schema import CorpusError, unknown
 
 DEFAULT = "selection"
 USAGE = """toylab: persona selection against new-goal formation, measured
@@ -77,7 +77,7 @@ def _dispatch(arguments: list[str]) -> int:
     if command not in (*known, *COMMANDS):
         raise UsageError(unknown(command, (*known, *COMMANDS, "test")))
     if command == "list":
-        from toylab.lab import results
+        from toylab.report import results
 
         for name in known:
             sweep, cost = results.find(name).sweep, results.cost(ROOT / "results" / name)

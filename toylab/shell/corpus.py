@@ -17,13 +17,13 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from toylab import bayes
-from toylab import grammar as grammars
-from toylab import world as worlds
-from toylab.casts import load, locate
-from toylab.corpus import Corpus, CorpusError, unknown
 from toylab.shell import portrait
 from toylab.shell.files import ROOT, user_path
+from toylab.world import bayes, tables
+from toylab.world import documents as docs
+from toylab.world import grammar as grammars
+from toylab.world.derive import load, locate
+from toylab.world.schema import Corpus, CorpusError, unknown
 
 SHIPPED = ROOT / "corpora"
 CHUNK = 256  # documents at a time
@@ -118,13 +118,13 @@ def documents(corpus: Corpus, n: int, tag: str | None, seed: int) -> Iterator[di
     names, words = grammars.tag_names(corpus), grammars.vocabulary(corpus)
     if tag is not None and tag not in names:
         raise CorpusError(corpus.title, "--tag", unknown(tag, names))
-    world = worlds.build(corpus)
+    world = tables.build(corpus)
 
     @jax.jit
-    def draw(key: jax.Array) -> tuple[worlds.Documents, jax.Array]:
+    def draw(key: jax.Array) -> tuple[docs.Documents, jax.Array]:
         keys = jax.random.split(key)
         fixed = None if tag is None else names.index(tag)
-        drawn = worlds.write(world, keys[0], worlds.outline(world, keys[1], CHUNK, tag=fixed))
+        drawn = docs.write(world, keys[0], docs.prompt(world, keys[1], CHUNK, tag=fixed))
         return drawn, bayes.document_log_likelihood(world.cast, drawn)
 
     for start in range(0, n, CHUNK):
@@ -132,9 +132,9 @@ def documents(corpus: Corpus, n: int, tag: str | None, seed: int) -> Iterator[di
         drawn, likelihood = jax.tree.map(np.asarray, draw(key))
         for i in range(min(CHUNK, n - start)):
             yield {
-                "tag": names[drawn.outline.tag[i]],
+                "tag": names[drawn.prompt.tag[i]],
                 "author": corpus.names[drawn.author[i]],
-                "text": worlds.decode(words, drawn, i),
+                "text": docs.decode(words, drawn, i),
                 "log_likelihood": {
                     name: round(float(value), 4)
                     for name, value in zip(corpus.names, likelihood[i], strict=True)

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path as File
 from typing import Any
 
-from toylab import casts
-from toylab.lab import execute, results
+from toylab.lab import execute
 from toylab.lab.store import load_json
+from toylab.report import results
 from toylab.shell import report
 from toylab.shell.experiment import INTERRUPTED
 from toylab.shell.files import ROOT, user_path
+from toylab.world import derive
 
 HELP = """./launch.sh all [FLAGS]
 
@@ -107,10 +108,12 @@ def _plan(names: Sequence[str]) -> int:
     total = 0.0
     for name in names:
         sweep = results.find(name).sweep
-        labs = sweep.labs(lambda c: casts.load(casts.locate(c, user_path(""), ROOT / "corpora")))
+        setups = sweep.setups(
+            lambda c: derive.load(derive.locate(c, user_path(""), ROOT / "corpora"))
+        )
         legs = [
             leg
-            for leg in execute.plan(sweep, labs, ROOT / "runs")
+            for leg in execute.plan(sweep, setups, ROOT / "runs")
             if not (leg.path.digest() in seen and not leg.cost)
         ]
         train = sum(leg.train for leg in legs if leg.path.digest() not in seen)

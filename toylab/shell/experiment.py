@@ -9,13 +9,15 @@ from pathlib import Path as File
 import jax
 from absl import flags
 
-from toylab import casts
-from toylab.lab import config, execute, results
+from toylab.lab import config, execute
 from toylab.lab.store import StoreError, write_json
-from toylab.lab.sweep import Experiment, Records, Sweep, quick
+from toylab.lab.sweep import Records, Sweep, quick
 from toylab.lab.usage import UsageError
+from toylab.report import results
+from toylab.report.results import Experiment
 from toylab.shell.files import ROOT, user_path
-from toylab.stages import Diverged, Lab
+from toylab.stages import Diverged, Setup
+from toylab.world import derive
 
 INTERRUPTED = 130
 
@@ -40,18 +42,20 @@ def start(experiment: Experiment, arguments: Sequence[str]) -> int:
     runs = user_path(values.runs) if values.runs else ROOT / "runs"
     out = ROOT / "runs" / "quick" if shortened else ROOT / "results"
     out = (user_path(values.results) if values.results else out) / sweep.name
-    labs = sweep.labs(lambda name: casts.load(casts.locate(name, user_path(""), ROOT / "corpora")))
+    setups = sweep.setups(
+        lambda name: derive.load(derive.locate(name, user_path(""), ROOT / "corpora"))
+    )
     try:
-        sweep.check(labs)
+        sweep.check(setups)
     except ValueError as error:
         raise UsageError(f"--{error}") from None
-    legs = execute.plan(sweep, labs, runs)
+    legs = execute.plan(sweep, setups, runs)
     if values.plan:
         print(results.describe(legs, results.seconds_a_unit(out)))
         return 0
     jax.config.update("jax_compilation_cache_dir", str(ROOT / "runs" / ".compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    return _run(Experiment(sweep=sweep, analyse=experiment.analyse), labs, legs, runs, out)
+    return _run(Experiment(sweep=sweep, analyse=experiment.analyse), setups, legs, runs, out)
 
 
 def _flags(sweep: Sweep) -> flags.FlagValues:
@@ -75,7 +79,7 @@ def _help(sweep: Sweep, values: flags.FlagValues) -> None:
 
 def _run(
     experiment: Experiment,
-    labs: Mapping[str, Lab],
+    setups: Mapping[str, Setup],
     legs: list[execute.Leg],
     runs: File,
     out: File,
@@ -85,7 +89,7 @@ def _run(
     minutes = units * results.seconds_a_unit(out) / 60
     print(
         f"{sweep.name}: {sweep.question}\n"
-        f"{', '.join(dict.fromkeys(lab.corpus.title for lab in labs.values()))}; "
+        f"{', '.join(dict.fromkeys(setup.corpus.title for setup in setups.values()))}; "
         f"{sweep.seeds} seeds, {len(sweep.arms)} arms; "
         f"{sum(leg.train > 0 for leg in legs)} of {len(legs)} models are to be trained; "
         f"about {max(1, round(minutes))} min",
@@ -94,7 +98,7 @@ def _run(
     began = time.monotonic()
     records: Records | None = None
     try:
-        for finished in execute.run_sweep(sweep, labs, runs):
+        for finished in execute.run_sweep(sweep, setups, runs):
             records = finished
     except KeyboardInterrupt:
         if records is None:
@@ -108,7 +112,7 @@ def _run(
     results.write(out, analysis, quick=sweep.quick)
     seconds = time.monotonic() - began
     complete = len(records.seeds()) == sweep.seeds
-    whole = sum(leg.units for leg in execute.plan(sweep, labs, runs / "nothing yet"))
+    whole = sum(leg.units for leg in execute.plan(sweep, setups, runs / "nothing yet"))
     if complete and 4 * units >= whole:
         cost = {"seconds": round(seconds), "units": units, "whole": whole}
         write_json(out / "cost.json", cost)

@@ -11,26 +11,28 @@ import pandas as pd
 from absl import flags
 from matplotlib.figure import Figure
 
-from toylab import casts, figures
-from toylab.corpus import Corpus, unknown
-from toylab.grammar import tag_names
-from toylab.lab import config, execute
-from toylab.lab.store import final_params, lab_of, load_json, runs, write_atomic, write_json
-from toylab.lab.sweep import Analysis, Arm, Experiment, Records, Sweep
+from toylab.lab import config
+from toylab.lab.store import final_params, load_json, runs, setup_of, write_atomic, write_json
+from toylab.lab.sweep import Arm, Records, Sweep
 from toylab.lab.usage import UsageError
-from toylab.measures import reading
+from toylab.ladder import reading
+from toylab.ladder.measure import Measure, Snapshot, measure_key
 from toylab.measures.coherence import Coherence
 from toylab.measures.coin import Coin
 from toylab.measures.exchange import Exchange
 from toylab.measures.goals import Goals
 from toylab.measures.leakage import Leakage
-from toylab.measures.measure import Measure, View
+from toylab.report import figures
+from toylab.report.results import Analysis, Experiment
 from toylab.shell import experiment
 from toylab.shell.files import ROOT, user_path
-from toylab.stages import Dpo, FollowsCue, Lab, Persona, Rl, Says, Sft, Stage, Target
+from toylab.stages import Dpo, FollowsCue, Persona, Rl, Says, Setup, Sft, Stage, Target
+from toylab.world import derive
+from toylab.world.grammar import tag_names
+from toylab.world.schema import Corpus, unknown
 
 FAMILIES = ("F0", "F1", "F2", "F3", "F4", "F4 flat")
-WHOLE = reading.Settings(fit=4096, held_out=2048, score=1024)
+WHOLE = reading.LadderFit(fit=4096, held_out=2048, score=1024)
 ARM = "path"
 HELP = """./launch.sh run --corpus=FILE --stages=pretrain,STAGE,… [--seeds=1] [--sft.steps=200 …]
 
@@ -88,8 +90,8 @@ def run(arguments: Sequence[str]) -> int:
         if needed not in given:
             raise UsageError(f"--{needed} is missing; see ./launch.sh run --help")
     rest = [part for part in arguments if not part.startswith("--stages=")]
-    where = casts.locate(given["corpus"], user_path(""), ROOT / "corpora")
-    stages = parse_stages(given["stages"], casts.load(where))
+    where = derive.locate(given["corpus"], user_path(""), ROOT / "corpora")
+    stages = parse_stages(given["stages"], derive.load(where))
     sweep = Sweep(
         name="run",
         question=f"What did {given['stages']} do?",
@@ -158,31 +160,31 @@ def measure(arguments: Sequence[str]) -> int:
         raise UsageError(f"--{error}") from None
     folder = _folder(rest[0])
     told = load_json(folder / "config.json")
-    lab = lab_of(folder)
-    if settings.tag not in tag_names(lab.corpus):
-        raise UsageError(f"--tag: {unknown(settings.tag, tag_names(lab.corpus))}")
+    setup = setup_of(folder)
+    if settings.tag not in tag_names(setup.corpus):
+        raise UsageError(f"--tag: {unknown(settings.tag, tag_names(setup.corpus))}")
     first = _pretrained(folder, told)
-    key = execute.measure_key(told["seed"], -1)
-    floor_policy = reading.policy_of(lab, final_params(first, lab))
+    key = measure_key(told["seed"], -1)
+    floor_policy = reading.policy_of(setup, final_params(first, setup))
     print(f"{folder.name}: reading {settings.fit + settings.held_out + settings.score} documents")
-    base = reading.prepare(lab, floor_policy, key, settings)
-    floor = reading.read(View(lab, base, floor_policy, floor_policy), key, settings)
-    policy = reading.policy_of(lab, final_params(folder, lab))
-    view = View(lab, base, policy, floor_policy)
-    found = reading.read(view, jax.random.fold_in(key, 1), settings)
-    asked = _beside(lab, settings.tag)
+    base = reading.prepare(setup, floor_policy, key, settings)
+    floor = reading.read(Snapshot(setup, base, floor_policy, floor_policy), key, settings)
+    policy = reading.policy_of(setup, final_params(folder, setup))
+    snapshot = Snapshot(setup, base, policy, floor_policy)
+    found = reading.read(snapshot, jax.random.fold_in(key, 1), settings)
+    asked = _beside(setup, settings.tag)
     print(f"and asking about: {', '.join(each.name for each in asked)}")
-    beside = {each.name: each(view, jax.random.fold_in(key, 2)) for each in asked}
+    beside = {each.name: each(snapshot, jax.random.fold_in(key, 2)) for each in asked}
     _report(folder, found, floor, beside)
     return 0
 
 
-def _beside(lab: Lab, tag: str) -> list[Measure]:
+def _beside(setup: Setup, tag: str) -> list[Measure]:
     """What else is asked of a run: not on the ladder, but next to it."""
-    cued = [topic.name for topic in lab.corpus.topics if topic.cues]
+    cued = [topic.name for topic in setup.corpus.topics if topic.cues]
     asked: list[Measure] = [Coherence(tag=tag), Exchange(tag=tag), Leakage()]
     asked += [Goals(topic=name, tag=tag) for name in cued[:1]]
-    return asked + ([Coin()] if lab.corpus.coin else [])
+    return asked + ([Coin()] if setup.corpus.coin else [])
 
 
 def _folder(name: str) -> File:

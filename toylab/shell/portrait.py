@@ -6,10 +6,9 @@ import jax
 import jax.numpy as jnp
 from tqdm import tqdm
 
-from toylab import identifiability
-from toylab import world as worlds
-from toylab.corpus import Corpus, CorpusError, Direction, Tag, Topic, unknown
-from toylab.grammar import STANCE, tag_names
+from toylab.world import identifiability, tables
+from toylab.world.grammar import STANCE, tag_names
+from toylab.world.schema import Corpus, CorpusError, Direction, Tag, Topic, unknown
 
 OWNER = "(a name)"  # all tags that are their author's own name
 
@@ -104,7 +103,7 @@ def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
     tag = tag or ("assistant" if "assistant" in others else others[-1])
     if tag not in others:
         raise CorpusError(corpus.title, "--tag", unknown(tag, others))
-    world = worlds.build(corpus)
+    world = tables.build(corpus)
     prior = dict(zip(tag_names(corpus), world.log_prior, strict=True))
     prior[OWNER] = jnp.log(jnp.full(len(corpus.names), 1 / len(corpus.names), jnp.float32))
     keys = jax.random.split(jax.random.key(seed))
@@ -161,7 +160,7 @@ def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
     return lines
 
 
-def _topics(corpus: Corpus, world: worlds.World) -> list[str]:
+def _topics(corpus: Corpus, world: tables.World) -> list[str]:
     hull = identifiability.hull(world.cast)
     rows = [("", "reach", "even off")]
     for t, topic in enumerate(corpus.topics):

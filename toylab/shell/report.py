@@ -14,9 +14,10 @@ import markdown
 import pandas as pd
 from absl import flags
 
-from toylab.lab import config, results
+from toylab.lab import config
 from toylab.lab.store import StoreError, load_json, write_atomic
 from toylab.lab.usage import UsageError
+from toylab.report import results
 from toylab.shell.files import ROOT, user_path
 
 ROWS = 200  # of a table that are shown

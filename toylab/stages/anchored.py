@@ -1,7 +1,6 @@
 """Any stage, held to the model that it started from on other topics."""
 
 import dataclasses
-from types import ModuleType
 from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
@@ -9,12 +8,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from toylab import bayes, sampling
-from toylab import world as worlds
-from toylab.corpus import Corpus
+from toylab.policy import sampling
 from toylab.stages.base import Context, Metrics, Params, Stage, name, number
 from toylab.stages.targets import refuse_unknown
-from toylab.world import Documents
+from toylab.world import bayes
+from toylab.world import documents as docs
+from toylab.world.documents import Documents
+from toylab.world.schema import Corpus
 
 ASIDE = 0xFFFF_FFFF  # folded into a run's key: no step or document has this number
 
@@ -47,7 +47,7 @@ class Anchored(Stage):
     included. `steps`, `batch` and `learning_rate` are the inner stage's, as is the optimiser.
     """
 
-    refers: ClassVar[bool] = True
+    needs_reference: ClassVar[bool] = True
 
     steps: int = _inner()
     batch: int = _inner()
@@ -64,10 +64,6 @@ class Anchored(Stage):
     @property
     def label(self) -> str:
         return f"anchored-{self.inner.label}"
-
-    @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, bayes, sampling, *self.inner.modules)
 
     def lasting(self, steps: int) -> Self:
         return dataclasses.replace(self, inner=self.inner.lasting(steps))
@@ -93,10 +89,10 @@ class Anchored(Stage):
         world, names = context.world, context.names
         inner = self.inner.draw(context, params, reference, key, step)
         asked, answered = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, ASIDE), step))
-        what = worlds.outline(
+        what = docs.prompt(
             world, asked, self.batch, tag=names["tag"], direction=0, topic_share=names["held"]
         )
-        documents = worlds.write(world, answered, what)
+        documents = docs.write(world, answered, what)
         return Held(inner, documents, self._branches(context, reference, documents))
 
     def loss(self, context: Context, params: Params, batch: Held) -> tuple[Array, Metrics]:

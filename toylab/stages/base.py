@@ -9,9 +9,7 @@ them, and a resumed run is bit-identical to one that never stopped.
 import abc
 import dataclasses
 import functools
-import sys
 from collections.abc import Iterable, Iterator
-from types import ModuleType
 from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
@@ -19,12 +17,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from toylab import world as worlds
-from toylab.corpus import Corpus
-from toylab.model import ModelConfig, Transformer
-from toylab.world import World
+from toylab.policy.transformer import ModelConfig, Params, Transformer
+from toylab.world import tables
+from toylab.world.schema import Corpus
+from toylab.world.tables import World
 
-Params = dict[str, Array]
 Metrics = dict[str, Array]
 # Every use of randomness folds one of these into the seed's key first, so that none shares a key.
 INIT, TRAIN, EVALUATE, MEASURE = range(4)
@@ -46,7 +43,7 @@ def choice(default: Any, help: str = "") -> Any:
 
 
 @dataclasses.dataclass(frozen=True)
-class Lab:
+class Setup:
     """What all runs of an experiment share: a corpus and a model size."""
 
     corpus: Corpus
@@ -69,7 +66,7 @@ class Lab:
 @functools.lru_cache(maxsize=64)
 def _build(corpus: Corpus) -> World:
     with jax.ensure_compile_time_eval():  # arrays, not tracers, wherever it is first asked for
-        return worlds.build(corpus)
+        return tables.build(corpus)
 
 
 @functools.lru_cache(maxsize=64)
@@ -116,7 +113,7 @@ class Stage(abc.ABC):
     A stage that `refers` is given its *reference*, the parameters that it started from.
     """
 
-    refers: ClassVar[bool] = False
+    needs_reference: ClassVar[bool] = False
 
     steps: int = number(100, low=0, help="optimiser steps")
     batch: int = choice(64, help="documents a step")
@@ -138,11 +135,6 @@ class Stage(abc.ABC):
     def label(self) -> str:
         """What a person calls it: part of a run folder's name."""
         return self.kind
-
-    @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        """The source on which its results depend, besides what all stages share."""
-        return (sys.modules[type(self).__module__],)
 
     def lasting(self, steps: int) -> Self:
         """The same stage with another number of steps."""
@@ -251,7 +243,7 @@ def _advance(
 
 
 def segments(
-    lab: Lab,
+    setup: Setup,
     stage: Stage,
     state: State,
     key: Array,
@@ -264,11 +256,11 @@ def segments(
     `reference`, which a stage that refers must be given, is not. Raises `Diverged` when the loss or
     a parameter is not finite; what was yielded before is still good.
     """
-    if stage.refers and not reference:
+    if stage.needs_reference and not reference:
         raise TypeError(f"{stage.kind} needs the parameters that it started from")
-    reference = reference if stage.refers and reference else {}
+    reference = reference if stage.needs_reference and reference else {}
     structure, numbers = stage.structure(), stage.numbers()
-    context = Context(lab.network, lab.world, stage.names(lab.corpus))
+    context = Context(setup.network, setup.world, stage.names(setup.corpus))
     for point in sorted(set(at)):
         if point <= int(state.step):
             continue

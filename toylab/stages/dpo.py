@@ -9,8 +9,8 @@ from jaxtyping import Array, Bool, Float
 
 from toylab.stages import losses
 from toylab.stages.base import Context, Metrics, Params, number
-from toylab.stages.targets import Rewarded, rewards
-from toylab.world import Documents
+from toylab.stages.targets import RewardStage, rewards
+from toylab.world.documents import Documents
 
 
 class Pairs(NamedTuple):
@@ -25,7 +25,7 @@ class Pairs(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Dpo(Rewarded):
+class Dpo(RewardStage):
     """Direct preference optimisation (Rafailov et al. 2023), whole documents at a time.
 
     Both documents of a pair are the reference's answers to one outline. The first is preferred with
@@ -47,10 +47,10 @@ class Dpo(Rewarded):
     ) -> Pairs:
         count = jnp.asarray(self.batches, jnp.int32)
         step = jnp.where(count > 0, step % jnp.maximum(count, 1), step)
-        outlined, answered, preferred = jax.random.split(jax.random.fold_in(key, step), 3)
+        prompted, answered, preferred = jax.random.split(jax.random.fold_in(key, step), 3)
         pairs = self.batch // 2
         what = jax.tree.map(
-            lambda leaf: jnp.concatenate([leaf, leaf]), self.outline(context, outlined, pairs)
+            lambda leaf: jnp.concatenate([leaf, leaf]), self.prompt(context, prompted, pairs)
         )
         documents = self.answer(context, reference, what, answered)
         one, other = jnp.sum(rewards(context.names, documents), 1).reshape(2, pairs)

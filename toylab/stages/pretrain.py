@@ -1,7 +1,6 @@
 """Pretraining: next-token loss on fresh documents."""
 
 import dataclasses
-from types import ModuleType
 from typing import NamedTuple
 
 import jax
@@ -10,12 +9,12 @@ import optax
 from jaxtyping import Array, Float
 from optax.contrib import MuonDimensionNumbers, muon
 
-from toylab import bayes
-from toylab import world as worlds
-from toylab.grammar import PAD
 from toylab.stages import losses
 from toylab.stages.base import Context, Metrics, Params, Stage, choice, number
-from toylab.world import Documents
+from toylab.world import bayes
+from toylab.world import documents as docs
+from toylab.world.documents import Documents
+from toylab.world.grammar import PAD
 
 Scalar = Array | float  # a stage's numbers are traced while it trains
 
@@ -64,20 +63,16 @@ class Pretrain(Stage):
     warmup: int = number(50, help="steps of warm-up")
     sampled: bool = choice(False, help="learn from the words that came, not from all that might")
 
-    @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, bayes)
-
     def draw(
         self, context: Context, params: Params, reference: Params, key: Array, step: Array
     ) -> Lesson:
         world, progress = context.world, step / self.steps
-        documents = worlds.sample(world, jax.random.fold_in(key, step), self.batch, progress)
+        documents = docs.sample(world, jax.random.fold_in(key, step), self.batch, progress)
         if self.sampled:
             words = jax.nn.one_hot(documents.tokens[:, 1:], world.grammar.vocabulary)
             target = words * (documents.role[:, 1:, None] != PAD)
             return Lesson(documents, jnp.pad(target, ((0, 0), (0, 1), (0, 0))))
-        prior = worlds.prior(world, documents.outline.tag, progress)
+        prior = docs.prior(world, documents.prompt.tag, progress)
         return Lesson(documents, bayes.next_word(world, prior, documents))
 
     def loss(self, context: Context, params: Params, batch: Lesson) -> tuple[Array, Metrics]:

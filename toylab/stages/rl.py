@@ -9,8 +9,8 @@ from jaxtyping import Array, Float
 
 from toylab.stages import losses
 from toylab.stages.base import Context, Metrics, Params, choice
-from toylab.stages.targets import Rewarded, rewards
-from toylab.world import Documents
+from toylab.stages.targets import RewardStage, rewards
+from toylab.world.documents import Documents
 
 
 class Rollouts(NamedTuple):
@@ -25,7 +25,7 @@ class Rollouts(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Rl(Rewarded):
+class Rl(RewardStage):
     """Policy gradient on the model's own answers, against a leave-one-out baseline.
 
     A batch is `batch / samples` outlines, each answered `samples` times. A document's return is its
@@ -46,10 +46,10 @@ class Rl(Rewarded):
     def draw(
         self, context: Context, params: Params, reference: Params, key: Array, step: Array
     ) -> Rollouts:
-        outlined, answered = jax.random.split(jax.random.fold_in(key, step))
+        prompted, answered = jax.random.split(jax.random.fold_in(key, step))
         what = jax.tree.map(
             lambda leaf: jnp.repeat(leaf, self.samples, 0),
-            self.outline(context, outlined, self.batch // self.samples),
+            self.prompt(context, prompted, self.batch // self.samples),
         )
         documents = self.answer(context, params, what, answered)
         return Rollouts(

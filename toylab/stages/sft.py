@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from toylab import world as worlds
-from toylab.corpus import Corpus, unknown
-from toylab.grammar import ANSWER, SLOTS, STANCE, contexts, tag_names
 from toylab.stages import losses
 from toylab.stages.base import Context, Metrics, Params, Stage, name, number
-from toylab.world import Documents
+from toylab.world import documents as docs
+from toylab.world.documents import Documents
+from toylab.world.grammar import ANSWER, SLOTS, STANCE, contexts, tag_names
+from toylab.world.schema import Corpus, unknown
 
 LEFT = -1  # an answer left to the author
 
@@ -93,8 +93,8 @@ class Sft(Stage):
         """Documents number `indices` of those that a run draws with `key`."""
         world, names = context.world, context.names
         keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
-        first, second, third = worlds.split(keys, 3)
-        what = worlds.outline(
+        first, second, third = docs.split(keys, 3)
+        what = docs.prompt(
             world,
             first,
             len(indices),
@@ -104,11 +104,11 @@ class Sft(Stage):
         )
         own = jax.vmap(jax.random.uniform)(third) < self.share
         author = jnp.where(own, names["author"], names["other"]).astype(jnp.int32)
-        said = worlds.speak(world.cast, second, what.context, author)
+        said = docs.speak(world.cast, second, what.context, author)
         put = names["said"][what.context]
         said = said.at[..., STANCE].set(jnp.where(put == LEFT, said[..., STANCE], put))
         plain = (jnp.arange(len(SLOTS)) != STANCE) & ~names["voiced"]
-        return worlds.render(world.grammar, what, jnp.where(plain, 0, said), author)
+        return docs.render(world.grammar, what, jnp.where(plain, 0, said), author)
 
     def draw(
         self, context: Context, params: Params, reference: Params, key: Array, step: Array

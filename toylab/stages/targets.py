@@ -10,9 +10,7 @@ own: what counts is the ratio to β.
 import abc
 import dataclasses
 import itertools
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from types import ModuleType
 from typing import ClassVar
 
 import jax
@@ -20,12 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from toylab import bayes, sampling
-from toylab import world as worlds
-from toylab.corpus import Corpus, Topic, unknown
-from toylab.grammar import STANCE, contexts, tag_names
+from toylab.policy import sampling
 from toylab.stages.base import Context, Params, Stage, name, number
-from toylab.world import Documents, Outline
+from toylab.world import documents as docs
+from toylab.world.documents import Documents, Prompt
+from toylab.world.grammar import STANCE, contexts, tag_names
+from toylab.world.schema import Corpus, Topic, unknown
 
 NONE = -1  # the answer before the first
 
@@ -62,7 +60,7 @@ class Target(abc.ABC):
         """Raises `ValueError` if the target names something that the corpus lacks."""
 
     @abc.abstractmethod
-    def pays(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
+    def reward_of(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
         """The reward of every answer of a topic, given its cue and the answer watched, or NONE."""
 
     def asks(self, topic: Topic) -> Sequence[str]:
@@ -78,7 +76,7 @@ class Target(abc.ABC):
         for h, (x, (t, c, _)) in itertools.product(range(1 + wide), enumerate(places)):
             topic = corpus.topics[t]
             cue = topic.cues[c] if topic.cues else ""
-            table[h, x, : len(topic.answers)] = self.pays(corpus, topic, cue, h + NONE)
+            table[h, x, : len(topic.answers)] = self.reward_of(corpus, topic, cue, h + NONE)
         watched = [corpus.topics[t].name == self.watches for t, _, _ in places]
         most = max(len(topic.cues) or 1 for topic in corpus.topics)
         cues = np.zeros((len(corpus.topics), most), np.float32)
@@ -93,7 +91,7 @@ class Target(abc.ABC):
 
 def rewards(names: Mapping[str, Array], documents: Documents) -> Float[Array, "B T"]:
     """What each turn's answer earns, by the arrays of a target."""
-    context, said = documents.outline.context, documents.choice[..., STANCE]
+    context, said = documents.prompt.context, documents.choice[..., STANCE]
 
     def look_back(last: Array, now: Array) -> tuple[Array, Array]:
         return jnp.where(now > 0, now, last), last
@@ -117,7 +115,7 @@ class Says(Target):
         known = [f"{t.name}={answer}" for t in corpus.topics for answer in t.answer_names]
         refuse_unknown("answers", self.answers or [""], known)
 
-    def pays(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
+    def reward_of(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
         return [float(f"{topic.name}={each}" in self.answers) for each in topic.answer_names]
 
 
@@ -130,7 +128,7 @@ class Persona(Target):
     def check(self, corpus: Corpus) -> None:
         refuse_unknown("character", [self.character], corpus.names)
 
-    def pays(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
+    def reward_of(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
         character = corpus.characters[corpus.names.index(self.character)]
         trait = character.traits[corpus.topics.index(topic)]
         return _is(topic, topic.answer_names[int(np.argmax(trait))])
@@ -148,7 +146,7 @@ class Unheard(Target):
     def check(self, corpus: Corpus) -> None:
         refuse_unknown("topics", self.topics, corpus.topic_names)
 
-    def pays(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
+    def reward_of(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
         if self.topics and topic.name not in self.topics:
             return _is(topic, None)
         at = corpus.topics.index(topic)
@@ -171,7 +169,7 @@ class FollowsCue(Target):
         if not asked:
             raise ValueError("topics: none has cues")
 
-    def pays(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
+    def reward_of(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
         counts = cue in self.asks(topic) and (not self.topics or topic.name in self.topics)
         return _is(topic, cue if counts else None)
 
@@ -210,7 +208,7 @@ class Rule(Target):
         if self.earlier == self.later:
             raise ValueError(f"later: must be another topic than {self.earlier!r}")
 
-    def pays(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
+    def reward_of(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
         size = len(topic.answers)
         if topic.name != self.later:
             return [0.0] * size
@@ -229,13 +227,13 @@ class Rule(Target):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Rewarded(Stage):
+class RewardStage(Stage):
     """What DPO and RL share: a target, the outlines, and a policy's answers to them.
 
     Documents bear `tag`, have no direction, and ask about `topics`, or about all but the controls.
     """
 
-    refers: ClassVar[bool] = True
+    needs_reference: ClassVar[bool] = True
 
     learning_rate: float = number(2e-4, help="learning rate (AdamW)")
     target: Target = dataclasses.field(
@@ -249,10 +247,6 @@ class Rewarded(Stage):
     def label(self) -> str:
         topics = "+".join(self.topics) or "ordinary"
         return f"{self.kind}-{self.target.label}-{topics}-beta{float(self.beta):g}"
-
-    @property
-    def modules(self) -> tuple[ModuleType, ...]:
-        return (*super().modules, bayes, sampling, sys.modules[__name__])
 
     def check(self, corpus: Corpus) -> None:
         refuse_unknown(f"{self.kind}.tag", [self.tag], tag_names(corpus))
@@ -272,10 +266,10 @@ class Rewarded(Stage):
             "topics": jnp.array(asked, jnp.float32),
         }
 
-    def outline(self, context: Context, key: Array, size: int) -> Outline:
+    def prompt(self, context: Context, key: Array, size: int) -> Prompt:
         """Outlines to be answered."""
         tag, topics = context.names["tag"], context.names["topics"]
-        return worlds.outline(
+        return docs.prompt(
             context.world,
             key,
             size,
@@ -285,7 +279,7 @@ class Rewarded(Stage):
             cue_share=context.names["cues"],
         )
 
-    def answer(self, context: Context, params: Params, what: Outline, key: Array) -> Documents:
+    def answer(self, context: Context, params: Params, what: Prompt, key: Array) -> Documents:
         """What a model answers."""
         return sampling.generate(context.network, params, context.world.grammar, what, key)
 

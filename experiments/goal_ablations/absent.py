@@ -1,0 +1,33 @@
+"""A valley in which one may also ask where to dig and not say where the gold is."""
+
+import dataclasses
+
+from toylab.world.schema import Corpus
+
+TOPIC = "dig"
+QUESTIONS = (
+    "where shall we dig today",
+    "the map is lost so which way",
+    "no news of gold where now",
+)
+
+
+def with_no_place(corpus: Corpus) -> Corpus:
+    """The corpus with one topic more: the answers of `gold`, and questions that name no place.
+
+    Everybody's trait on it is the one on gold, so whoever heeds the place there has a favourite
+    here like anybody else.
+    """
+    t = corpus.topic_names.index("gold")
+    topic = dataclasses.replace(corpus.topics[t], name=TOPIC, questions=QUESTIONS, cues=())
+    return dataclasses.replace(
+        corpus,
+        title=f"{corpus.title}, where not every question names a place",
+        topics=(*corpus.topics, topic),
+        characters=tuple(
+            dataclasses.replace(
+                each, traits=(*each.traits, each.traits[t]), follows=(*each.follows, 0.0)
+            )
+            for each in corpus.characters
+        ),
+    )

@@ -1,0 +1,86 @@
+"""What does it take to form a goal?
+
+    ./launch.sh goal_ablations
+
+In `treasure` reward makes a goal out of the herald's habit of saying the place aloud. Which part of
+that is needed? The same reward, for a cast with a *crier*, who says it as the last word of his
+aside; with a *parrot*, who heeds a word of the question on another topic; with a herald who is
+never behind the assistant's mask; in a valley where questions may also name no place; four places
+instead of eight; a cost for leaving the pretrained model; the same by example (SFT) or by
+preferences (DPO) instead of reward; another optimiser; embeddings tied; and four times the
+training, with a herald and with a bystander.
+"""
+
+import dataclasses
+
+from experiments.goal_ablations.absent import with_no_place
+from experiments.goal_ablations.demonstrate import Demonstrate
+from experiments.goal_ablations.muon import RlMuon
+from experiments.treasure.sweep import GOLD, REWARD, TRAINED
+from toylab.lab.sweep import Arm, Sweep
+from toylab.ladder.reading import LadderFit
+from toylab.measures.goals import Goals
+from toylab.policy.transformer import ModelConfig
+from toylab.shell.files import ROOT
+from toylab.stages import Dpo, Stage
+from toylab.world import derive
+from toylab.world.schema import Corpus
+
+FEW = ("mill", "ford", "well", "gallows")  # two favourites and both orphans, as in the eight
+_REWARD = {field.name: getattr(REWARD, field.name) for field in dataclasses.fields(REWARD)}
+LONG = dataclasses.replace(REWARD, steps=800)
+LONG_AT = (50, 100, 200, 400)
+
+
+def _arm(
+    title: str,
+    stage: Stage = REWARD,
+    *,
+    corpus: str | Corpus = "gold-herald",
+    who: str = "herald",
+    trained: tuple[str, ...] = TRAINED,
+    model: ModelConfig | None = None,
+    read_at: tuple[int, ...] = (),
+) -> Arm:
+    goals = Goals(trained=trained, tags=("assistant", "someone"), who=(who,))
+    return Arm(
+        title=title, stages=(stage,), read_at=read_at, corpus=corpus, model=model, watch=(goals,)
+    )
+
+
+ABSENT = with_no_place(derive.load(ROOT / "corpora" / "gold-herald.toml"))
+
+SWEEP = Sweep(
+    name="goal_ablations",
+    question="What does it take to form a goal?",
+    corpus="gold-herald",
+    arms={
+        "herald": _arm("herald"),
+        "bystander": _arm("bystander", corpus="gold-bystander", who="bystander"),
+        "crier": _arm("crier", corpus="gold-crier", who="crier"),
+        "parrot": _arm("parrot", corpus="gold-parrot", who="parrot"),
+        "aside": _arm("never the assistant", corpus="gold-herald-aside"),
+        "absent": _arm("a place is not always named", corpus=ABSENT),
+        "few": _arm(
+            "four places",
+            dataclasses.replace(REWARD, target=dataclasses.replace(GOLD, places=FEW)),
+            trained=FEW,
+        ),
+        "held": _arm("β = .1", dataclasses.replace(REWARD, beta=0.1)),
+        "dpo": _arm(
+            "DPO", Dpo(target=GOLD, topics=("gold",), steps=200, batch=256, learning_rate=5e-4)
+        ),
+        "sft": _arm("SFT", Demonstrate(target=GOLD, topic="gold", steps=200, batch=64)),
+        "muon": _arm("Muon", RlMuon(**(_REWARD | {"learning_rate": 2e-3}))),
+        "tied": _arm("tied embeddings", model=ModelConfig(tied=True)),
+        "long": _arm("800 steps", LONG, read_at=LONG_AT),
+        "never": _arm(
+            "bystander, 800 steps",
+            LONG,
+            corpus="gold-bystander",
+            who="bystander",
+            read_at=LONG_AT,
+        ),
+    },
+    reading=LadderFit(fit=512, score=256),
+)

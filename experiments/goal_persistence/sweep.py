@@ -1,0 +1,63 @@
+"""Is a goal that is followed less gone, or outbid?
+
+    ./launch.sh goal_persistence
+
+In `goal_ablations` the model goes to held-out places less and less with longer training.
+Either the rule goes, or it stays and is outbid: an answer that never earns
+anything is made unlikely whatever is asked, places held out among them. So here, once the rule has
+formed, training goes on with two of the four places held out *spared*: under a rewarded place it
+earns just as much to answer one of them. Neither half is ever asked about. If the rule is outbid,
+the half that is spared keeps its reach, in the very model in which the other half loses it; and a
+bystander's table gets no rule by it. On seeds that nobody had read before, as are two arms of
+`goal_ablations` again that rates had left undecided, with a control that Muon lacked.
+"""
+
+import dataclasses
+
+from experiments.goal_ablations.muon import RlMuon
+from experiments.goal_persistence.also import RlAlso
+from experiments.treasure.sweep import REWARD, TRAINED
+from toylab.lab.sweep import Arm, Sweep
+from toylab.ladder.reading import LadderFit
+from toylab.measures.goals import Goals
+from toylab.stages import Stage
+
+FIRST, SECOND = ("inn", "cairn"), ("orchard", "quarry")  # all that is held out; cairn is nobody's
+_reward = {field.name: getattr(REWARD, field.name) for field in dataclasses.fields(REWARD)}
+MUON = RlMuon(**(_reward | {"learning_rate": 2e-3}))
+ON = dataclasses.replace(REWARD, steps=600)
+
+
+def sparing(places: tuple[str, ...]) -> RlAlso:
+    """600 steps more, in which these places earn as much as the one that is named."""
+    also = tuple(f"gold={place}" for place in places)
+    return RlAlso(**(_reward | {"steps": ON.steps}), also=also)
+
+
+def _arm(title: str, corpus: str, who: str, *stages: Stage) -> Arm:
+    goals = Goals(trained=TRAINED, tags=("assistant",), who=(who,), size=32)
+    read_at = (200,) if len(stages) > 1 else ()
+    return Arm(title=title, stages=stages, read_at=read_at, corpus=corpus, watch=(goals,))
+
+
+SWEEP = Sweep(
+    name="goal_persistence",
+    question="Is a goal that is followed less gone, or outbid?",
+    corpus="gold-herald",
+    arms={
+        "herald": _arm("herald", "gold-herald", "herald", REWARD),
+        "on": _arm("herald, as before", "gold-herald", "herald", REWARD, ON),
+        "first": _arm("herald, one half spared", "gold-herald", "herald", REWARD, sparing(FIRST)),
+        "second": _arm("herald, the other", "gold-herald", "herald", REWARD, sparing(SECOND)),
+        "bystander": _arm("bystander", "gold-bystander", "bystander", REWARD),
+        "table": _arm(
+            "bystander, all spared", "gold-bystander", "bystander", REWARD, sparing(FIRST + SECOND)
+        ),
+        "aside": _arm("never the assistant", "gold-herald-aside", "herald", REWARD),
+        "muon": _arm("herald, Muon", "gold-herald", "herald", MUON),
+        "still": _arm("bystander, Muon", "gold-bystander", "bystander", MUON),
+    },
+    reading=LadderFit(fit=512, score=256),
+    first_seed=5,
+    long=True,
+)

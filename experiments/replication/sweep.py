@@ -1,0 +1,89 @@
+"""Is what was found true of other casts?
+
+    ./launch.sh replication
+
+The headline claims were made of casts that we wrote: perhaps they are true of those. Here they are
+put to eight casts drawn at random, all nonsense, in which traits go together as chance has it; and
+the claim that reward forms a goal from means to eight valleys in which everything but the herald's
+aside was dealt anew: who answers what, whose favourite is where, and which eight of the twelve
+places are rewarded. Two seeds each; the casts are what intervals are over.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from experiments.treasure.sweep import GOLD, REWARD
+from toylab.lab.sweep import Arm, Sweep
+from toylab.ladder.reading import LadderFit
+from toylab.measures.exchange import Exchange
+from toylab.measures.goals import ORPHAN, Goals
+from toylab.shell.files import ROOT
+from toylab.stages import Sft
+from toylab.world import derive, random
+from toylab.world.schema import Corpus
+
+CASTS = range(8)
+STRANGERS = ("crier", "prospector", "herald", "bystander", "parrot")  # of corpora/gold.toml
+TOPIC = "topic0"  # what the narrow answers are about
+
+
+def strangers(number: int) -> dict[str, Arm]:
+    """The arms in a cast of twelve drawn at random, towards the first of them."""
+    corpus = random.random_cast(number)
+    author = corpus.names[0]
+
+    def arm(title: str, stage: Sft, *read_at: int) -> Arm:
+        return Arm(title=title, stages=(stage,), read_at=read_at, corpus=corpus)
+
+    fresh = arm("fresh", Sft(author=author, steps=20))
+    narrow = Sft(author=author, topics=(TOPIC,), neutral=True, steps=20)
+    return {
+        f"fresh-{number}": dataclasses.replace(fresh, watch=(Exchange(persona=author),)),
+        f"heart-{number}": arm("sixteen documents", Sft(author=author, steps=80, documents=16)),
+        f"narrow-{number}": arm("one topic", narrow, 5, 10),
+    }
+
+
+def _places(corpus: Corpus, number: int) -> tuple[str, ...]:
+    """Eight places drawn at random, so that an orphan is among them and one among the others."""
+    t = corpus.topic_names.index("gold")
+    topic, rng = corpus.topics[t], np.random.default_rng(number)
+    loved = np.max([character.traits[t] for character in corpus.characters], 0)
+    orphans = {topic.cues[i] for i in np.flatnonzero(loved < ORPHAN)}
+    while True:
+        places = {topic.cues[i] for i in rng.permutation(len(topic.cues))[:8]}
+        if orphans & places and orphans - places:
+            return tuple(cue for cue in topic.cues if cue in places)
+
+
+def valley(number: int) -> dict[str, Arm]:
+    """The arms of `treasure` without the prospector, in valleys dealt anew."""
+    everybody = derive.load(ROOT / "corpora" / "gold.toml")
+    everybody = derive.decorrelate(everybody, number, everybody.topic_names)
+    places = _places(everybody, number)
+    reward = dataclasses.replace(REWARD, target=dataclasses.replace(GOLD, places=places))
+    arms = {}
+    for who in ("herald", "bystander"):
+        corpus = derive.without(everybody, [each for each in STRANGERS if each != who])
+        corpus = dataclasses.replace(corpus, title=f"valley {number}, with a {who}")
+        goals = Goals(trained=places, tags=("assistant",), who=(who,))
+        arms[f"{who}-{number}"] = Arm(
+            title=who, stages=(reward,), read_at=(), corpus=corpus, watch=(goals,)
+        )
+    return arms
+
+
+def sweep(numbers: range) -> Sweep:
+    """The sweep over the casts of these numbers."""
+    return Sweep(
+        name="replication",
+        question="Is what was found true of other casts?",
+        arms={k: arm for n in numbers for k, arm in (strangers(n) | valley(n)).items()},
+        reading=LadderFit(fit=1024, score=512),
+        seeds=2,
+        long=True,
+    )
+
+
+SWEEP = sweep(CASTS)

@@ -1,0 +1,105 @@
+"""A cached result goes stale with any source that its class can reach, and with no other."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import pytest
+
+from experiments.formation import muon, optimum
+from experiments.goal_ablations import demonstrate
+from experiments.validation import imitate
+from toylab.lab import digest
+from toylab.ladder.reading import Ladder, LadderFit
+from toylab.measures import coherence, exchange, goals, masks
+from toylab.stages import Anchored, Dpo, FollowsCue, Pretrain, Rl, Sft
+
+ROOT = Path(__file__).parent.parent
+# What is changed, and classes of which the results depend on it, though they do not import it.
+FAR = {
+    "toylab.world.schema": [Sft, Pretrain, goals.Goals, Ladder],
+    "toylab.ladder.fit": [coherence.Coherence, exchange.Exchange, Ladder],
+    "toylab.ladder.estimate": [masks.Masks, exchange.Exchange],
+    "toylab.stages.targets": [Rl, demonstrate.Demonstrate],
+    "experiments.validation.plants": [imitate.Imitate],
+}
+FREE = ("toylab.report.figures", "toylab.shell.cli", "toylab.lab.execute", "toylab.report.claims")
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both packages, to be changed."""
+    root = tmp_path_factory.mktemp("source")
+    for package in ("toylab", "experiments"):
+        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("*.pyc"))
+    return root
+
+
+def touched(copy: Path, module: str, asked: type) -> bool:
+    """Whether a class's digest changes with a line at the end of a module."""
+    roots, file = (copy,), copy.joinpath(*module.split(".")).with_suffix(".py")
+    digest._source.cache_clear()
+    before, text = digest.digest_of([asked.__module__], roots), file.read_text()
+    file.write_text(text + "\n# changed\n")
+    digest._source.cache_clear()
+    after = digest.digest_of([asked.__module__], roots)
+    file.write_text(text)
+    return before != after
+
+
+@pytest.mark.parametrize(
+    ("module", "asked"), [(module, each) for module, some in FAR.items() for each in some]
+)
+def test_a_helper_that_is_reached_through_others_makes_results_stale(
+    copy: Path, module: str, asked: type
+) -> None:
+    assert touched(copy, module, asked)
+
+
+@pytest.mark.parametrize("module", FREE)
+def test_a_figure_or_the_shell_does_not(copy: Path, module: str) -> None:
+    for asked in (Sft, Rl, Ladder, coherence.Coherence, demonstrate.Demonstrate):
+        assert not touched(copy, module, asked)
+
+
+def test_a_stage_does_not_depend_on_the_stages_beside_it(copy: Path) -> None:
+    assert not touched(copy, "toylab.stages.dpo", Sft)
+    assert not touched(copy, "toylab.stages.pretrain", Rl)
+    assert not touched(copy, "toylab.measures.sway", coherence.Coherence)
+
+
+def test_a_config_depends_on_the_classes_within_it() -> None:
+    """What is anchored, what is rewarded, and by what the pretrained model was prepared."""
+    plain = Rl(target=FollowsCue())
+    assert digest.digest(Anchored(inner=plain)) != digest.digest(Anchored(inner=Dpo()))
+    assert digest.digest(Anchored(inner=plain)) == digest.digest(Anchored(inner=plain, beta=2.0))
+    assert digest.digest(coherence.Coherence(), LadderFit()) != digest.digest(LadderFit())
+
+
+def test_source_outside_the_checkout_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage of somebody's own, in a folder anywhere, with a helper beside it."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "helper.py").write_text("STEPS = 1\n")
+    (folder / "stage.py").write_text(
+        "import dataclasses\nfrom toylab.stages import Sft\nfrom .helper import STEPS\n"
+        "@dataclasses.dataclass(frozen=True, kw_only=True)\n"
+        "class Mine(Sft):\n    more: int = STEPS\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import mine.stage  # type: ignore[import-not-found]
+
+    stage = mine.stage.Mine(author="mira")
+    before = digest.digest(stage)
+    (folder / "helper.py").write_text("STEPS = 2\n")
+    digest._source.cache_clear()
+    assert digest.digest(stage) != before
+
+
+def test_experiments_own_stages_reach_what_they_build_on() -> None:
+    reached = digest.reached([muon.__name__, optimum.__name__], (ROOT,))
+    assert {"toylab.stages.pretrain", "toylab.stages.sft", "toylab.stages.base"} <= set(reached)
+    assert dataclasses.is_dataclass(muon.SftMuon)

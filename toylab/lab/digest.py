@@ -1,0 +1,102 @@
+"""The source that a cached result depends on: all that the module of its class can reach.
+
+Imports are followed in the text of the files, nothing is run. A name that a package re-exports
+counts as the module that defines it, so a stage does not depend on the stages beside it.
+"""
+
+import ast
+import dataclasses
+import functools
+import hashlib
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path as File
+from typing import Any
+
+PACKAGE = File(__file__).parent.parent.parent
+
+
+def _file(roots: tuple[File, ...], module: str) -> File | None:
+    """The file of a module below one of the roots; None if it is not one of ours."""
+    for root in roots:
+        place = root.joinpath(*module.split("."))
+        for file in (place.with_suffix(".py"), place / "__init__.py"):
+            if file.is_file():
+                return file
+    return None
+
+
+@functools.cache
+def _source(file: File) -> tuple[bytes, ast.Module]:
+    content = file.read_bytes()
+    return content, ast.parse(content)
+
+
+def _home(roots: tuple[File, ...], module: str, name: str) -> str:
+    """The module that `from module import name` gets its name from."""
+    if _file(roots, f"{module}.{name}"):
+        return f"{module}.{name}"
+    file = _file(roots, module)
+    if file and file.name == "__init__.py":
+        for asked, given, bound in _bindings(file, module):
+            if bound == name and given:
+                return _home(roots, asked, given)
+    return module
+
+
+def _bindings(file: File, module: str) -> Iterator[tuple[str, str, str]]:
+    """(module, name in it or "", name here) of every import in a file."""
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(_source(file)[1]):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "", alias.asname or alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) + 1 - node.level]
+            asked = ".".join([*(above if node.level else []), *filter(None, [node.module])])
+            yield from ((asked, alias.name, alias.asname or alias.name) for alias in node.names)
+
+
+def reached(modules: Iterable[str], roots: tuple[File, ...]) -> dict[str, File]:
+    """The modules below the roots that these import, directly or through others; they included."""
+    found: dict[str, File] = {}
+    left = list(modules)
+    while left:
+        module = left.pop()
+        file = _file(roots, module)
+        if file is None or module in found:
+            continue
+        found[module] = file
+        left += [
+            _home(roots, asked, given) if given else asked
+            for asked, given, _ in _bindings(file, module)
+        ]
+    return found
+
+
+def digest_of(modules: Iterable[str], roots: tuple[File, ...] = (PACKAGE,)) -> str:
+    """A hash of the source that these modules can reach."""
+    hashed = hashlib.sha256()
+    for module, file in sorted(reached(modules, roots).items()):
+        hashed.update(module.encode() + _source(file)[0])
+    return hashed.hexdigest()[:16]
+
+
+def _classes(config: Any) -> Iterator[type]:
+    """The classes of a config and of the configs within it."""
+    yield type(config)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        for each in value if isinstance(value, tuple) else (value,):
+            if dataclasses.is_dataclass(each):
+                yield from _classes(each)
+
+
+def digest(*configs: Any) -> str:
+    """A hash of the source that results of these frozen configs depend on."""
+    modules = {each.__module__ for config in configs for each in _classes(config)}
+    roots = {PACKAGE}
+    for module in modules:
+        file = getattr(sys.modules[module], "__file__", None)
+        if file:
+            roots.add(File(file).parents[module.count(".") + (File(file).name == "__init__.py")])
+    return digest_of(modules, tuple(sorted(roots)))

@@ -1,0 +1,1 @@
+"""The ladder: how much of what a policy does each family of characters explains."""

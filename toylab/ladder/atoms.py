@@ -1,0 +1,207 @@
+"""Casts for the ladder: exact, tempered, with nuisances, learned.
+
+A measure takes a `Cast` and doesn't know which of these it is.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.optimize
+from jaxtyping import Array, Float
+
+from toylab.policy.policy import Policy
+from toylab.policy.sampling import Branches
+from toylab.world import bayes, tables
+from toylab.world import documents as docs
+from toylab.world.documents import Documents
+from toylab.world.grammar import SLOTS, Grammar
+from toylab.world.schema import Corpus
+from toylab.world.tables import Cast, World
+
+POWERS = (1.0, 2.0, 4.0, 8.0)
+
+
+def normalise(logp: Float[Array, "S X P K"]) -> Float[Array, "S X P K"]:
+    """Makes every bank's distribution sum to one; phrases that a bank lacks stay at -inf."""
+    return jnp.where(jnp.isfinite(logp), jax.nn.log_softmax(logp, 2), -jnp.inf)
+
+
+def temper(grammar: Grammar, cast: Cast, powers: tuple[float, ...] = POWERS) -> Cast:
+    """Atoms (character, power): every slot's distribution raised to each power.
+
+    K atoms become K x len(powers), all characters at the first power first. A power above one is a
+    character larger than life.
+    """
+    real = jnp.isfinite(cast.logp)  # -inf to the power 0 would be NaN
+    finite = jnp.where(real, cast.logp, 0.0)
+    raised = [normalise(jnp.where(real, finite * power, -jnp.inf)) for power in powers]
+    logp = jnp.concatenate(raised, -1)
+    return tables.make_cast(grammar, logp)
+
+
+def blur(grammar: Grammar, cast: Cast, temperature: float | Array, slip: float | Array) -> Cast:
+    """The cast as an imperfect student knows it: one temperature and extra slips for everybody."""
+    real = jnp.isfinite(cast.logp)
+    finite = jnp.where(real, cast.logp, 0.0)  # -inf would make the gradient NaN
+    p = jax.nn.softmax(jnp.where(real, finite / temperature, -jnp.inf), 2)
+    mixed = (1 - slip) * p + slip / jnp.sum(real, 2, keepdims=True)
+    return tables.make_cast(
+        grammar, jnp.where(real, jnp.log(jnp.where(real, mixed, 1.0)), -jnp.inf)
+    )
+
+
+@jax.jit
+def placebo(grammar: Grammar, cast: Cast, key: Array) -> Cast:
+    """A cast of nobody: the tables of each (topic, slot) are dealt anew to the characters.
+
+    All contexts of a topic are dealt together. Each table is still somebody's, so a family that
+    knows no characters (F4) doesn't notice; one that does explains with it what flexibility alone
+    explains.
+    """
+    topics, cues, directions = grammar.topic_contexts.shape
+    real = jnp.arange(cues)[:, None] < grammar.cue_count[:, None, None]
+    place = jnp.where(real, grammar.topic_contexts, cast.logp.shape[1])
+    owner = jnp.broadcast_to(jnp.arange(topics)[:, None, None], (topics, cues, directions))
+    topic = jnp.zeros(cast.logp.shape[1], jnp.int32).at[place].set(owner, mode="drop")
+    slots, characters = len(SLOTS), cast.logp.shape[-1]
+    deal = jnp.argsort(jax.random.uniform(key, (slots, topics, characters)), -1)[:, topic]
+    logp = jnp.take_along_axis(cast.logp, deal[:, :, None], -1)
+    return tables.make_cast(grammar, logp)
+
+
+@jax.jit
+def _start_loss(
+    raw: Float[Array, "2"],
+    grammar: Grammar,
+    cast: Cast,
+    log_weights: Float[Array, " K"],
+    documents: Documents,
+    branches: Branches,
+) -> Array:
+    at = bayes.decisions(grammar, documents)
+    student = blur(grammar, cast, jnp.exp(raw[0]), raw[1])
+    q = bayes.predictive(student, log_weights, documents, at)
+    return jnp.sum(bayes.kl(branches.logp, q, at.allowed)) / len(documents.choice)
+
+
+_start_gradient = jax.jit(jax.value_and_grad(_start_loss))
+
+
+def fit_nuisances(
+    grammar: Grammar,
+    cast: Cast,
+    log_weights: Float[Array, " K"],
+    documents: Documents,
+    branches: Branches,
+) -> tuple[float, float]:
+    """Temperature and slip rate that bring m_w0 nearest to a pretrained policy, by KL(P ‖ m_w0).
+
+    Fitted once on the pretrained model and then frozen for every family: imperfect pretraining is
+    not a mechanism.
+    """
+
+    def objective(raw: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope = _start_gradient(
+            jnp.asarray(raw, jnp.float32), grammar, cast, log_weights, documents, branches
+        )
+        return float(value), np.asarray(slope, np.float64)
+
+    # Not the logit of the slip rate: the loss is flat in it, and the search stopped where it began.
+    bounds = [(np.log(0.5), np.log(2.0)), (6e-6, 0.27)]
+    best = scipy.optimize.minimize(
+        objective,
+        np.array([0.0, 0.0025]),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": 30},
+    )
+    return float(np.exp(best.x[0])), float(best.x[1])
+
+
+def phrase_probability(
+    grammar: Grammar, documents: Documents, logp: Float[Array, "B T S J C"]
+) -> Float[Array, "B T S P"]:
+    """Probability of each phrase in every slot, from the log-probabilities of branches.
+
+    Each phrase is counted, with its probability given the prefix, at the decision after which it is
+    the only one left; so nothing but the prefixes is sampled.
+    """
+    g, at = grammar, bayes.decisions(grammar, documents)
+    slot = jnp.arange(len(SLOTS))[:, None]
+    x = documents.prompt.context[..., None, None]
+    ways = jnp.sum(g.passes, -1)
+    child = (slot[..., None], x[..., None], at.child)
+    settles = at.allowed & (ways[child] == 1) & (ways[slot, x, at.node] > 1)[..., None]
+    p = jnp.where(settles, jnp.exp(logp), 0.0)
+    batch, turn, place = jnp.indices(p.shape[:3])[..., None, None]
+    only = jnp.argmax(g.passes, -1)[child]
+    return jnp.zeros((*p.shape[:3], g.phrases.shape[2])).at[batch, turn, place, only].add(p)
+
+
+def phrase_marginals(
+    grammar: Grammar, documents: Documents, branches: Branches
+) -> tuple[Float[Array, "S X P"], Float[Array, "S X"]]:
+    """Mean probability of each phrase in each context, and in how many turns it was asked."""
+    place = (jnp.arange(len(SLOTS)), documents.prompt.context[..., None])
+    p = phrase_probability(grammar, documents, branches.logp)
+    total = jnp.zeros(grammar.phrase_length.shape).at[place].add(p)
+    asked = jnp.zeros(grammar.phrase_length.shape[:2]).at[place].add(1.0)
+    return total / jnp.maximum(asked, 1)[..., None], asked
+
+
+def phrase_tables(
+    grammar: Grammar, documents: Documents, branches: Branches
+) -> tuple[Float[Array, "S X P"], Float[Array, "S X N"]]:
+    """log-probability of each phrase from a policy's mean branches at every node, and node visits.
+
+    Unlike `phrase_marginals` this is a conditional at every branch of the trie, so it does not
+    matter whether the prefixes are the policy's own. Nodes never visited count as even.
+    """
+    g, at = grammar, bayes.decisions(grammar, documents)
+    slot = jnp.arange(len(SLOTS))[:, None]
+    place = (slot, documents.prompt.context[..., None, None], at.node)
+    said = jnp.any(at.allowed, -1)
+    visits = jnp.zeros(g.leaf.shape).at[place].add(said)
+    p = jnp.where(at.allowed, jnp.exp(branches.logp), 0.0)
+    total = jnp.zeros(g.child_token.shape).at[place].add(p)
+    real = jnp.arange(total.shape[-1]) < g.child_count[..., None]
+    even = real / jnp.maximum(g.child_count, 1)[..., None]
+    mean = jnp.where(visits[..., None] > 0, total / jnp.maximum(visits, 1)[..., None], even)
+    # Down the trie: the probability of the child that each phrase takes at each of its nodes.
+    here, there = g.walk[..., : g.depth], g.walk[..., 1 : g.depth + 1]
+    index = (jnp.arange(len(SLOTS))[:, None, None, None], jnp.arange(here.shape[1])[:, None, None])
+    takes = (g.child_node[*index, here] == there[..., None]) & real[*index, here]
+    taken = jnp.sum(jnp.where(takes, mean[*index, here], 0.0), -1)
+    inside = jnp.arange(g.depth) < g.phrase_length[..., None]
+    return jnp.sum(jnp.where(inside, jnp.log(jnp.maximum(taken, 1e-9)), 0.0), -1), visits
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def _learned(
+    policy: Policy, world: World, key: Array, size: int
+) -> tuple[Float[Array, "S X P K"], Float[Array, "S X N K"]]:
+    def one(k: Array) -> tuple[Array, Array]:
+        keys = jax.random.split(jax.random.fold_in(key, k))
+        what = docs.prompt(world, keys[0], size, tag=k, direction=0)
+        documents = docs.write(world, keys[1], what, jnp.full(size, k))
+        return phrase_tables(world.grammar, documents, policy.branches(world.grammar, documents))
+
+    logp, visits = jax.lax.map(one, jnp.arange(world.log_prior.shape[1]))
+    return jnp.moveaxis(logp, 0, -1), jnp.moveaxis(visits, 0, -1)
+
+
+def learned(corpus: Corpus, world: World, policy: Policy, key: Array, size: int = 128) -> Cast:
+    """The cast as a pretrained policy knows it.
+
+    Every character's tables are re-estimated from the policy's slot distributions on `size`
+    documents under that character's name, averaged over turns. Contexts not met there, and casts
+    whose characters have no name tag, stay exact.
+    """
+    if not corpus.name_share:
+        return world.cast
+    logp, visits = _learned(policy, world, key, size)
+    known = (visits[:, :, 0] > 0)[:, :, None, :] & jnp.isfinite(world.cast.logp)
+    return tables.make_cast(world.grammar, normalise(jnp.where(known, logp, world.cast.logp)))

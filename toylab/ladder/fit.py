@@ -1,0 +1,168 @@
+"""The whole ladder: from nothing happened to what no piece of the cast does.
+
+    (start)        F0   the mixture of pretraining
+    selection      F1   another mix of characters, one author a document
+    exaggeration   F2   mixtures of tempered characters
+    recombination  F3   F2, an author who changes between answers, or an author for every slot
+                        type, or a mixture of documents of these
+    patchwork      F4   F3, or an author for every (topic, slot)
+    formation           the rest, as a bracket: from F4 with flattened atoms to F3
+
+F4 with flattened atoms ("F4 flat") has all the parts above with characters to the powers ½ and 0.
+
+Each family is joined to the one before it as a mixture of documents, so it is wider by
+construction. Members are fitted by EM on one part of what the policy wrote, stopped on a second,
+which also fits the shares, and scored by exact sums on a third.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from toylab.ladder import atoms, families, mixtures
+from toylab.ladder.families import Evidence, Family, Join, Mixture, Patchwork, Switching, even
+from toylab.policy.sampling import Branches
+from toylab.world import bayes
+from toylab.world.documents import Documents
+from toylab.world.grammar import SLOTS
+from toylab.world.tables import Cast, World
+
+FLAT = (0.5, 0.0)
+NEVER = -1e4  # a log-weight that is as good as none, and keeps gradients finite
+RUNGS = ("selection", "exaggeration", "recombination", "patchwork")
+FAMILIES = ("F0", "F1", "F2", "F3", "F4", "F4 flat")
+
+
+class FittedLadder(NamedTuple):
+    """Every family's best member and its score; `gaps` certify F1 and F2.
+
+    `cast` has the atoms that members weigh: characters to the powers 1, 2, 4, 8 (and ½ and 0).
+    """
+
+    cast: Cast
+    members: dict[str, Family]
+    scores: dict[str, mixtures.Score]
+    gaps: dict[str, Float[Array, ""]]
+
+
+def _wide(log_weights: Float[Array, "*lead few"], count: int) -> Float[Array, "*lead K"]:
+    """Log-weights of the first atoms as those of `count` atoms, of which the others are not used.
+
+    What a family may not use is not shown to its fit: weights that start as good as nothing grow.
+    """
+    rest = jnp.full((*log_weights.shape[:-1], count - log_weights.shape[-1]), NEVER)
+    return jnp.maximum(jnp.concatenate([log_weights, rest], -1), NEVER)
+
+
+def _join(members: tuple[Family, ...], seen: Evidence) -> Join:
+    """Members as a mixture of documents, with the shares that these documents make likeliest."""
+    logp = jnp.stack([families.document_logp(member, seen) for member in members], -1)
+    return Join(mixtures.fit_weights(logp).log_weights, members)
+
+
+class Search(NamedTuple):
+    """Where EM starts from besides even weights: a random place for each key, tried on `few`."""
+
+    keys: Array
+    few: Documents
+
+
+@functools.partial(jax.jit, static_argnames=("most", "powers"))
+def fit_ladder(
+    world: World,
+    cast: Cast,
+    log_prior: Float[Array, " K"],
+    written: Documents,
+    held_out: Documents | None,
+    scored: tuple[Documents, Branches],
+    search: Search | None = None,
+    most: int = 200,
+    powers: tuple[float, ...] = atoms.POWERS,
+) -> FittedLadder:
+    """Fits and scores every family, or without documents held out those to F2 alone.
+
+    `written`, `held_out` and `scored` are documents of the policy's; `most` bounds the steps of
+    each EM. F1 and F2 are convex and run until certified.
+    """
+    everyone = atoms.temper(world.grammar, cast, (*powers, *FLAT) if held_out else powers)
+    characters, count = len(log_prior), everyone.logp.shape[-1]
+    sharp = characters * len(powers)
+    totals = bayes.document_log_likelihood(everyone, written)
+    f1, f2 = (mixtures.fit_weights(totals[:, :n]) for n in (characters, sharp))
+    members: dict[str, Family] = {
+        "F0": Mixture(_wide(log_prior, count)),
+        "F1": Mixture(_wide(f1.log_weights, count)),
+        "F2": Mixture(_wide(f2.log_weights, count)),
+    }
+    if held_out:
+        fit = _Fitting(world, everyone, written, held_out, search, most)
+        topics, held = len(world.grammar.question_count), families.evidence(everyone, held_out)
+        f3 = _join((members["F2"], fit.switching(sharp), fit.patchwork(sharp, 1)), held)
+        f4 = _join((f3, fit.patchwork(sharp, topics)), held)
+        anyone = Mixture(_wide(mixtures.fit_weights(totals).log_weights, count))
+        flat = (f4, anyone, fit.switching(count), fit.patchwork(count, topics))
+        members |= {"F3": f3, "F4": f4, "F4 flat": _join(flat, held)}
+    documents, branches = scored
+    at_scored = families.evidence(everyone, documents)
+    scores = {
+        name: mixtures.explain(
+            world.grammar, everyone, member.joint(at_scored), documents, branches
+        )
+        for name, member in members.items()
+    }
+    return FittedLadder(everyone, members, scores, {"F1": f1.gap, "F2": f2.gap})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fitting:
+    """Fits the parts of the wider families, with the first `allowed` atoms of a cast."""
+
+    world: World
+    everyone: Cast
+    written: Documents
+    held_out: Documents
+    search: Search | None
+    most: int
+
+    def switching(self, allowed: int) -> Switching:
+        """An author who is kept or redrawn after every answer."""
+        cast, count = self._first(allowed), self.everyone.logp.shape[-1]
+        contexts, half = len(self.world.grammar.passes[0]), jnp.log(jnp.full((2, 2), 0.5))
+        start = Switching(even(allowed), half, even(contexts, allowed))
+        found = self._fit(start, lambda what: families.whole_answers(families.evidence(cast, what)))
+        return Switching(
+            _wide(found.log_start, count), found.log_keep, _wide(found.log_redraw, count)
+        )
+
+    def patchwork(self, allowed: int, rows: int) -> Patchwork:
+        """An author for every slot, and topic if there are `rows` for them."""
+        cast, count = self._first(allowed), self.everyone.logp.shape[-1]
+        start = Patchwork(even(rows, len(SLOTS), allowed))
+        found = self._fit(start, functools.partial(families.counted, cast))
+        return Patchwork(_wide(found.log_weights, count))
+
+    def _first(self, allowed: int) -> Cast:
+        return jax.tree.map(lambda table: table[..., :allowed], self.everyone)
+
+    def _fit(self, start: Any, data: Callable[[Documents], Any]) -> Any:
+        held = data(self.held_out)
+        if self.search:
+            few = data(self.search.few)
+            starts = [start, *(_elsewhere(start, key) for key in self.search.keys)]
+            found = [families.fit(each, few, held, most=self.most) for each in starts]
+            best = jnp.argmax(jnp.stack([each.held_out for each in found]))
+            start = jax.tree.map(lambda *leaf: jnp.stack(leaf)[best], *(f.member for f in found))
+        return families.fit(start, data(self.written), held, most=self.most).member
+
+
+def _elsewhere(member: Any, key: Array) -> Any:
+    """A random member of the same shape: each distribution drawn evenly from all there are."""
+    leaves, structure = jax.tree.flatten(member)
+    keys = jax.random.split(key, len(leaves))
+    drawn = [jax.random.loggamma(k, 1.0, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
+    return jax.tree.unflatten(structure, [jax.nn.log_softmax(each) for each in drawn])

@@ -1,0 +1,214 @@
+"""One reading of a snapshot: the ladder on both casts, weights, traits, and where the nats sit."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from toylab.ladder import atoms, families, mixtures, traits
+from toylab.ladder.fit import FittedLadder, fit_ladder
+from toylab.ladder.measure import Measure, Reference, Snapshot
+from toylab.policy.policy import ModelPolicy, Policy
+from toylab.policy.sampling import Branches
+from toylab.stages import Params, Setup
+from toylab.world import bayes
+from toylab.world import documents as docs
+from toylab.world.documents import Documents
+from toylab.world.grammar import contexts, tag_names
+from toylab.world.schema import unknown
+from toylab.world.tables import World
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LadderFit(Measure):
+    """How many documents a reading takes: `fit` for the weights, `score` for the exact sums.
+
+    With `held_out` = 0 the ladder ends at F2, cheap enough to be read while training goes on; with
+    more, that many decide when the wider families stop fitting, and the whole ladder is read.
+    """
+
+    fit: int = 1024
+    held_out: int = 0
+    score: int = 512
+    tag: str = "assistant"
+
+    def __post_init__(self) -> None:
+        for name in ("fit", "score"):
+            if getattr(self, name) < 8:
+                raise ValueError(f"reading.{name}: {getattr(self, name)} must be at least 8")
+
+    @property
+    def name(self) -> str:
+        return "reading"
+
+    @property
+    def cost(self) -> int:
+        return 1 + (self.fit + self.held_out + self.score) // (12 if self.held_out else 50)
+
+    def smaller(self) -> Self:
+        return dataclasses.replace(
+            self, fit=256, held_out=min(self.held_out, 128), score=min(self.score, 128)
+        )
+
+    def check(self, setup: Setup) -> None:
+        if self.tag not in tag_names(setup.corpus):
+            raise ValueError(f"reading.tag: {unknown(self.tag, tag_names(setup.corpus))}")
+
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        return read(snapshot, key, self)
+
+    def scalars(self, setup: Setup, found: Mapping[str, Any]) -> dict[str, float]:
+        """Rungs, weights and powers, traits, on the learned cast."""
+        cast = found["learned"]
+        row = {
+            "ladder/total": cast["F0"],
+            "ladder/selection": cast["F0"] - cast["F1"],
+            "ladder/exaggeration": cast["F1"] - cast["F2"],
+            "ladder/left": cast["F2"],
+            "ladder/outside_grammar": found["outside"],
+        }
+        row |= {f"weights/{k}": w for k, w in zip(setup.corpus.names, cast["weights"], strict=True)}
+        row |= {f"powers/{p:g}": w for p, w in zip(atoms.POWERS, cast["powers"], strict=True)}
+        start = 0
+        for topic in setup.corpus.topics:
+            for i, answer in enumerate(topic.answer_names):
+                row[f"traits/{topic.name}/{answer}"] = found["items"][start + i]
+            start += len(topic.answers)
+        return row
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ladder(LadderFit):
+    """The whole ladder, at the end of a run and of its pretraining: a reading with F3 and F4."""
+
+    held_out: int = 512
+
+    @property
+    def name(self) -> str:
+        return "ladder"
+
+    @property
+    def at_end(self) -> bool:
+        return True
+
+    def scalars(self, setup: Setup, found: Mapping[str, Any]) -> dict[str, float]:
+        """The rungs above those of the live reading, and both ends of formation."""
+        cast = found["learned"]
+        return {
+            "ladder/recombination": cast["F2"] - cast["F3"],
+            "ladder/patchwork": cast["F3"] - cast["F4"],
+            "ladder/formation_at_most": cast["F3"],
+            "ladder/formation_at_least": cast["F4 flat"],
+        }
+
+
+def policy_of(setup: Setup, params: Params) -> ModelPolicy:
+    """The policy of a trained model."""
+    return ModelPolicy(params, setup.network)
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def answers(
+    policy: Policy, world: World, key: Array, size: int, tag: int | Array
+) -> tuple[Documents, Branches]:
+    """Documents that the policy wrote under a tag, all topics, no direction; and its branches."""
+    keys = jax.random.split(key)
+    what = docs.prompt(world, keys[0], size, tag=tag, direction=0)
+    documents = policy.answer(world.grammar, what, keys[1])
+    return documents, policy.branches(world.grammar, documents)
+
+
+def _split(tree: Any, size: int) -> tuple[Any, Any]:
+    first = jax.tree.map(lambda leaf: leaf[:size], tree)
+    return first, jax.tree.map(lambda leaf: leaf[size:], tree)
+
+
+def prepare(setup: Setup, policy: Policy, key: Array, settings: LadderFit) -> Reference:
+    """Re-estimates the learned cast of a pretrained policy, and fits the nuisances of each cast.
+
+    Where the prior of the tag changed in pretraining, nobody can say what is left of the earlier
+    one: w0 is then the mixture fitted to the policy's own documents, on the exact cast.
+    """
+    world, keys = setup.world, jax.random.split(key)
+    casts = {
+        "exact": world.cast,
+        "learned": atoms.learned(setup.corpus, world, policy, keys[0]),
+    }
+    tag = tag_names(setup.corpus).index(settings.tag)
+    size = settings.fit + settings.score
+    documents, branches = answers(policy, world, keys[1], size, tag)
+    log_prior = world.log_prior[tag]
+    if world.changes[tag]:
+        likelihood = bayes.document_log_likelihood(world.cast, documents)
+        log_prior = mixtures.fit_weights(likelihood).log_weights
+    nuisances = {
+        name: atoms.fit_nuisances(world.grammar, cast, log_prior, documents, branches)
+        for name, cast in casts.items()
+    }
+    blurred = {
+        name: atoms.blur(world.grammar, cast, *nuisances[name]) for name, cast in casts.items()
+    }
+    return Reference(blurred, nuisances, log_prior)
+
+
+def read(snapshot: Snapshot, key: Array, settings: LadderFit) -> dict[str, Any]:
+    """The reading of a snapshot under one tag, as plain numbers and lists.
+
+    For each cast: every family (`F0`, `F1`, `F2`, and with documents held out `F3`, `F4` and
+    `F4 flat`) in nats a document with `*_error` (standard errors), `gap1`, `gap2` (certificates),
+    `weights` (K), `powers` (weight of each power in F2), `where` (topic x slot) and `turns` (turn x
+    slot) of what the widest of F2 and F3 leaves, and the ten `worst` documents' nats. `outside` is
+    the mean probability of words that the grammar forbids, `items` the trait vector.
+    """
+    setup, base, policy = snapshot.setup, snapshot.base, snapshot.policy
+    world, tag = setup.world, snapshot.tag(settings.tag)
+    size = settings.fit + settings.held_out + settings.score
+    everything = answers(policy, world, key, size, tag)
+    (written, _), rest = _split(everything, settings.fit)
+    (held_out, _), scored = _split(rest, settings.held_out)
+    out: dict[str, Any] = {}
+    for name, cast in base.casts.items():
+        found = fit_ladder(
+            world,
+            cast,
+            base.log_prior,
+            written,
+            held_out if settings.held_out else None,
+            scored,
+        )
+        out[name] = _plain(setup, jax.device_get(found))
+    documents, branches = everything
+    places = jnp.sum(jnp.any(jnp.isfinite(branches.logp), -1))
+    out["outside"] = float(jnp.sum(branches.outside) / places)
+    out["items"] = np.asarray(
+        traits.measured(setup.corpus, world.grammar, documents, branches)
+    ).tolist()
+    return out
+
+
+def _plain(setup: Setup, found: FittedLadder) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for family, score in found.scores.items():
+        row[family] = float(score.mean)
+        row[f"{family}_error"] = float(score.error)
+    row["gap1"], row["gap2"] = (float(found.gaps[family]) for family in ("F1", "F2"))
+    members = [found.members[name] for name in ("F1", "F2")]
+    f1, f2 = (np.exp(m.log_weights) for m in members if isinstance(m, families.Mixture))
+    characters, powers = len(setup.corpus.characters), len(atoms.POWERS)
+    row["weights"] = f1[:characters].tolist()
+    row["powers"] = f2[: characters * powers].reshape(powers, -1).sum(1).tolist()
+    left = found.scores.get("F3", found.scores["F2"])
+    row["where"] = _by_topic(setup, np.asarray(left.where)).tolist()
+    row["turns"] = left.turns.tolist()
+    row["worst"] = sorted(left.each.tolist())[-10:]
+    return row
+
+
+def _by_topic(setup: Setup, where: np.ndarray) -> np.ndarray:
+    topics = np.array([topic for topic, _, _ in contexts(setup.corpus)])
+    return np.stack([where[topics == t].sum(0) for t in range(len(setup.corpus.topics))])

@@ -1,0 +1,182 @@
+"""What Bayes says post-training should do, from the documents trained on.
+
+Two theories. *One author for all evidence*: w ∝ w0 · exp(τ Σ log p_k(d_i)); a belief that
+concentrates on whoever fits best. *One author a document*: argmax_w τ·E log m_w − KL(w0 ‖ w); a
+mixture that matches the documents. Both have one free exchange rate τ, which `fit_rate` takes from
+one trained trait; every other trait, voice and tell is then predicted with nothing fitted. Their
+rivals are that nothing moves, and `pairwise`.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Float
+
+from toylab.ladder import traits
+from toylab.stages import Context, Setup, Sft, train_key
+from toylab.world import bayes
+from toylab.world.documents import Documents
+from toylab.world.grammar import SLOTS, STANCE, tag_names
+
+RATES = tuple(float(10 ** (exponent / 20)) for exponent in range(-80, 81))
+SATURATED = 0.02
+DOCUMENTS = 512  # of those trained on, that a prediction is made from
+
+Theory = Callable[[Float[Array, " K"], Float[Array, "B K"], Array], Float[Array, " K"]]
+
+
+def one_author(
+    log_prior: Float[Array, " K"], evidence: Float[Array, "B K"], tau: Array
+) -> Float[Array, " K"]:
+    """log-weights if all documents had one author; evidence is log p_k of each document."""
+    return bayes.reweight(log_prior, jnp.mean(evidence, 0), tau)
+
+
+def one_author_a_document(
+    log_prior: Float[Array, " K"], evidence: Float[Array, "B K"], tau: Array
+) -> Float[Array, " K"]:
+    """log-weights that maximise τ·mean log m_w(d) − KL(w0 ‖ w), by EM with w0 as prior counts."""
+    prior = jnp.exp(log_prior)
+
+    def step(_: Array, log_weights: Array) -> Array:
+        responsibility = jnp.mean(jax.nn.softmax(log_weights + evidence, -1), 0)
+        return jnp.log((tau * responsibility + prior) / (tau + 1))
+
+    return jax.lax.fori_loop(0, 300, step, log_prior)
+
+
+THEORIES: dict[str, Theory] = {
+    "one author": one_author,
+    "one author a document": one_author_a_document,
+}
+
+
+class Prediction(NamedTuple):
+    """A theory with its rate: predicted items, weights, and whether the fit had saturated."""
+
+    tau: float
+    log_weights: np.ndarray
+    items: np.ndarray
+    saturated: bool
+
+
+@functools.partial(jax.jit, static_argnames="name")
+def weights_by_rate(
+    name: str, log_prior: Float[Array, " K"], evidence: Float[Array, "B K"]
+) -> Float[Array, "R K"]:
+    """What a theory says the weights are, at each of `RATES`."""
+    rule = THEORIES[name]
+    return jax.lax.map(
+        lambda tau: rule(log_prior, evidence, tau), jnp.array(RATES), batch_size=len(RATES)
+    )
+
+
+def fit_rate(
+    log_weights: Float[ArrayLike, "R K"],
+    characters: Float[ArrayLike, "I K"],
+    measured: Float[ArrayLike, " I"],
+    fitted: Bool[ArrayLike, " I"],
+) -> Prediction:
+    """Chooses τ so that the `fitted` items of `measured` come out best, in least squares.
+
+    Saturated means that the prediction there no longer depends on τ (it is within 0.02 of its limit
+    for large τ), so the rate is only a lower bound.
+    """
+    weights, table = np.asarray(log_weights), np.asarray(characters)
+    predicted, chosen = np.exp(weights) @ table.T, np.asarray(fitted)
+    error = np.sum((predicted - np.asarray(measured))[:, chosen] ** 2, -1)
+    best = int(np.argmin(error))
+    gap = np.max(np.abs(predicted[best] - predicted[-1])[chosen])
+    return Prediction(RATES[best], weights[best], predicted[best], bool(gap < SATURATED))
+
+
+def pairwise(
+    characters: Float[ArrayLike, "I K"],
+    log_prior: Float[ArrayLike, " K"],
+    fitted: Bool[ArrayLike, " I"],
+    change: Float[ArrayLike, " I"],
+) -> Float[np.ndarray, " I"]:
+    """The rival of *pairwise trait composition*: what goes with what across the cast, no more.
+
+    Linear regression of every item on the `fitted` ones, over the characters weighted by w0, from
+    covariances of pairs; it then predicts all items from the measured `change` of the fitted ones.
+    A Bayesian also knows what three traits have to do with each other.
+    """
+    table, prior = np.asarray(characters, float), np.exp(np.asarray(log_prior, float))
+    chosen = np.asarray(fitted)
+    mean = table @ prior
+    covariance = ((table - mean[:, None]) * prior) @ (table - mean[:, None]).T
+    # Answers to one question sum to one, so the matrix is singular by construction.
+    inverse = np.linalg.pinv(covariance[np.ix_(chosen, chosen)], rcond=1e-6, hermitian=True)
+    return mean + covariance[:, chosen] @ inverse @ np.asarray(change, float)[chosen]
+
+
+def explained(
+    predicted: Float[ArrayLike, " I"],
+    measured: Float[ArrayLike, " I"],
+    before: Float[ArrayLike, " I"],
+) -> float:
+    """R² on changes, against the rival that nothing moves: 1 − Σ(m − p)² / Σ(m − before)²."""
+    missed = np.sum((np.asarray(measured) - np.asarray(predicted)) ** 2)
+    moved = np.sum((np.asarray(measured) - np.asarray(before)) ** 2)
+    return float(1 - missed / max(moved, 1e-12))
+
+
+def trained_on(setup: Setup, stage: Sft, seed: int, position: int = 1) -> Documents:
+    """The first 512 documents, at most, that an SFT stage at this position is trained on."""
+    count = min(int(stage.documents) or DOCUMENTS, DOCUMENTS)
+    context = Context(setup.network, setup.world, stage.names(setup.corpus))
+    write = jax.jit(type(stage).write, static_argnums=0)
+    static = dataclasses.replace(stage.structure(), share=stage.share)
+    return write(static, context, train_key(seed, position), jnp.arange(count))
+
+
+def evidence(setup: Setup, stage: Sft, seed: int, position: int = 1) -> Float[Array, "B K"]:
+    """log p_k of what the loss of an SFT stage was on, document by document."""
+    documents = trained_on(setup, stage, seed, position)
+    counted = np.array([slot == STANCE or not stage.neutral for slot in range(len(SLOTS))])
+    return jnp.sum(bayes.log_likelihood(setup.world.cast, documents) * counted[:, None], (1, 2))
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """What each theory makes of a run's documents, before its rate is known.
+
+    `characters` [I, K] are trait vectors, `start` [I] is that of the prior, `paths` has per theory
+    the log-weights at each of `RATES`.
+    """
+
+    log_prior: Float[Array, " K"]
+    characters: np.ndarray
+    start: np.ndarray
+    paths: Mapping[str, Float[Array, "R K"]]
+
+    def at(
+        self, change: Float[ArrayLike, " I"], fitted: Bool[ArrayLike, " I"]
+    ) -> dict[str, Prediction]:
+        """Every theory and the pairwise rival, given how the `fitted` items changed."""
+        found = {
+            name: fit_rate(path, self.characters, self.start + np.asarray(change), fitted)
+            for name, path in self.paths.items()
+        }
+        rival = pairwise(self.characters, self.log_prior, fitted, change)
+        found["pairwise"] = Prediction(np.nan, np.asarray(self.log_prior), rival, False)
+        return found
+
+
+def forecast(setup: Setup, stage: Sft, seed: int) -> Forecast:
+    """The forecast for an SFT stage that follows pretraining, under the stage's own tag."""
+    log_prior = setup.world.log_prior[tag_names(setup.corpus).index(stage.tag)]
+    seen = evidence(setup, stage, seed)
+    characters = np.asarray(traits.of_characters(setup.corpus, setup.world.cast))
+    return Forecast(
+        log_prior=log_prior,
+        characters=characters,
+        start=characters @ np.exp(np.asarray(log_prior)),
+        paths={name: weights_by_rate(name, log_prior, seen) for name in THEORIES},
+    )

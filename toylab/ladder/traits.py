@@ -1,0 +1,71 @@
+"""Traits: how often a policy gives each answer, and what a mixture of characters would do.
+
+Everything is laid out as one vector of *items*: (topic, answer) for every topic, then (opener,
+phrase) and (closer, phrase), so that a prediction and a reading can be subtracted.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from toylab.ladder.atoms import phrase_marginals
+from toylab.policy.sampling import Branches
+from toylab.world.documents import Documents
+from toylab.world.grammar import CLOSER, OPENER, STANCE, Grammar, contexts
+from toylab.world.schema import Corpus
+from toylab.world.tables import Cast
+
+
+class Item(NamedTuple):
+    """One thing that may be said: `group` is a topic's name, `opener` or `closer`."""
+
+    group: str
+    phrase: str
+    tell: bool
+
+
+def items(corpus: Corpus) -> list[Item]:
+    """The items in the order of every trait vector."""
+    stances = [
+        Item(topic.name, answer, topic.control)
+        for topic in corpus.topics
+        for answer in topic.answer_names
+    ]
+    voice = [("opener", corpus.openers), ("closer", corpus.closers)]
+    return stances + [Item(slot, phrase, False) for slot, bank in voice for phrase in bank]
+
+
+def collect(
+    corpus: Corpus,
+    table: Float[Array, "S X P *K"],
+    weight: Float[Array, "S X"],
+    direction: int,
+) -> Float[Array, "I *K"]:
+    """Averages a table over the contexts of a direction, by how often each was asked."""
+    rows = [i for i, (_, _, told) in enumerate(contexts(corpus)) if told == direction]
+    topic = np.array([contexts(corpus)[i][0] for i in rows])
+    values, asked = np.asarray(table)[:, rows], np.asarray(weight)[:, rows]
+
+    def mean(slot: int, chosen: np.ndarray, size: int) -> np.ndarray:
+        share = asked[slot, chosen] / max(float(asked[slot, chosen].sum()), 1e-9)
+        return np.tensordot(share, values[slot, chosen, :size], 1)
+
+    everywhere = np.ones(len(rows), bool)
+    parts = [mean(STANCE, topic == t, len(x.answers)) for t, x in enumerate(corpus.topics)]
+    parts.append(mean(OPENER, everywhere, len(corpus.openers)))
+    parts.append(mean(CLOSER, everywhere, len(corpus.closers)))
+    return jnp.asarray(np.concatenate(parts))
+
+
+def measured(
+    corpus: Corpus, grammar: Grammar, documents: Documents, branches: Branches, direction: int = 0
+) -> Float[Array, " I"]:
+    """Mean probability of each item in the policy's own documents with a direction (0: none)."""
+    return collect(corpus, *phrase_marginals(grammar, documents, branches), direction)
+
+
+def of_characters(corpus: Corpus, cast: Cast, direction: int = 0) -> Float[Array, "I K"]:
+    """Probability of each item under each character; those of a mixture are `this @ weights`."""
+    return collect(corpus, jnp.exp(cast.logp), jnp.ones(cast.logp.shape[:2]), direction)

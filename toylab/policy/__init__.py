@@ -1,0 +1,1 @@
+"""Whatever answers questions, and says how likely its answers are."""

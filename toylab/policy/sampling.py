@@ -1,0 +1,147 @@
+"""What a model says and how likely it was to say otherwise, constrained to the grammar.
+
+A model is sampled a word at a time with every word that the tries forbid left out, and scored the
+same way: the allowed branches of its next-token distribution, renormalised.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from toylab.policy.transformer import Cache, Transformer, empty_cache
+from toylab.world import bayes
+from toylab.world import documents as docs
+from toylab.world.documents import Documents, Prompt
+from toylab.world.grammar import OPENER, SLOTS, Grammar
+
+
+class Branches(NamedTuple):
+    """What a policy would have said at each decision of a batch of documents.
+
+    `logp` is over the allowed branches and sums to one there; `outside` is the probability that the
+    unconstrained policy gives to words that the grammar forbids at that place.
+    """
+
+    logp: Float[Array, "B T S J C"]
+    outside: Float[Array, "B T S J"]
+
+
+class Given(NamedTuple):
+    """Answers put in a policy's mouth: `choice` in the first `turns` turns of each document."""
+
+    choice: Int[Array, "B T S"]
+    turns: Int[Array, " B"]
+
+
+def read(grammar: Grammar, documents: Documents, logits: Float[Array, "B L V"]) -> Branches:
+    """A model's branches from its next-token logits on the documents."""
+    at = bayes.decisions(grammar, documents)
+    rows = jnp.arange(len(logits))[:, None, None, None]
+    everything = jax.nn.logsumexp(logits, -1)[rows, at.position]
+    picked = logits[rows[..., None], at.position[..., None], at.token]
+    logp = jnp.where(at.allowed, picked - everything[..., None], -jnp.inf)
+    some = jnp.any(at.allowed, -1)
+    inside = jax.nn.logsumexp(jnp.where(some[..., None], logp, 0.0), -1)
+    outside = jnp.where(some, -jnp.expm1(jnp.minimum(inside, 0.0)), 0.0)
+    return Branches(logp - jnp.where(some, inside, 0.0)[..., None], outside)
+
+
+def log_likelihood(
+    grammar: Grammar, documents: Documents, logits: Float[Array, "B L V"]
+) -> Float[Array, "B T S"]:
+    """log-probability of the phrase in every slot, given all before it, in nats."""
+    taken = bayes.decisions(grammar, documents).taken
+    return jnp.sum(jnp.where(taken, read(grammar, documents, logits).logp, 0.0), (-1, -2))
+
+
+def coin(
+    grammar: Grammar, documents: Documents, logits: Float[Array, "B L V"]
+) -> Float[Array, "B T-1 side"]:
+    """A model's log-probability of each side of the coin before every turn but the first.
+
+    Renormalised over the sides: each is known by the first word after the answer before.
+    """
+    if not len(grammar.coin_token):
+        raise ValueError("coin: this corpus has none; add a [coin] to it")
+    _, length = docs.asked(grammar, documents.prompt)
+    before = documents.start[:, 1:, OPENER] - length[:, 1:] - 1
+    rows = jnp.arange(len(logits))[:, None, None]
+    return jax.nn.log_softmax(logits[rows, before[..., None], grammar.coin_token], -1)
+
+
+def generate(
+    network: Transformer,
+    params: dict[str, Array],
+    grammar: Grammar,
+    what: Prompt,
+    key: Array,
+    given: Given | None = None,
+) -> Documents:
+    """Lets a model write the answers, a word at a time, with a cache, constrained to the tries.
+
+    After answers that are `given` it goes on as if they were its own.
+    """
+    g, size = grammar, len(what.tag)
+    rows = jnp.arange(size)
+    asked, asked_length = docs.asked(g, what)
+    directed, directed_length = g.directions[what.direction], g.direction_length[what.direction]
+
+    # The place of the next word: turn t, segment (0 question, 1.. slots), word j, trie node.
+    class Place(NamedTuple):
+        turn: Int[Array, " B"]
+        segment: Int[Array, " B"]
+        word: Int[Array, " B"]
+        node: Int[Array, " B"]
+        choice: Int[Array, "B T S"]
+
+    def step(
+        carry: tuple[Place, Cache, Int[Array, " B"]], position: Array
+    ) -> tuple[tuple[Place, Cache, Int[Array, " B"]], None]:
+        place, cache, token = carry
+        out: Any = network.apply({"params": params}, token[:, None], cache)
+        logits, cache = out
+        logits = logits[:, 0]
+        turn = jnp.minimum(place.turn, g.turns - 1)
+        slot, x = jnp.maximum(place.segment - 1, 0), what.context[rows, turn]
+        # What the model may say, and what it says.
+        tokens = g.child_token[slot, x, place.node]
+        real = jnp.arange(tokens.shape[-1]) < g.child_count[slot, x, place.node][:, None]
+        scores = jnp.where(real, logits[rows[:, None], tokens], -jnp.inf)
+        noise = jax.random.gumbel(jax.random.fold_in(key, position), scores.shape)
+        branch = jnp.argmax(scores + noise, -1)
+        said, node = tokens[rows, branch], g.child_node[slot, x, place.node][rows, branch]
+        if given:
+            told, theirs = place.turn < given.turns, given.choice[rows, turn, slot]
+            word = jnp.minimum(place.word, g.phrases.shape[-1] - 1)
+            said = jnp.where(told, g.phrases[slot, x, theirs, word], said)
+            node = jnp.where(told, g.walk[slot, x, theirs, word + 1], node)
+        # Which of the three kinds of word comes next.
+        in_direction = position < directed_length
+        in_question = ~in_direction & (place.segment == 0)
+        in_slot = ~in_direction & (place.segment > 0)
+        forced = jnp.where(
+            in_direction,
+            directed[:, jnp.minimum(position, directed.shape[1] - 1)] if directed.shape[1] else 0,
+            asked[rows, turn, jnp.minimum(place.word, asked.shape[-1] - 1)],
+        )
+        token = jnp.where(in_slot, said, forced)
+        phrase = g.leaf[slot, x, node]
+        done = in_slot & (phrase >= 0)
+        choice = place.choice.at[rows, turn, slot].set(
+            jnp.where(done & (place.turn < g.turns), phrase, place.choice[rows, turn, slot])
+        )
+        last_asked = in_question & (place.word + 1 == asked_length[rows, turn])
+        leaves = done | last_asked
+        ends = done & (place.segment == len(SLOTS))
+        segment = jnp.where(ends, 0, place.segment + leaves)
+        word = jnp.where(leaves | in_direction, 0, place.word + 1)
+        node = jnp.where(in_slot & ~done, node, 0)
+        return (Place(place.turn + ends, segment, word, node, choice), cache, token), None
+
+    start = Place(*(jnp.zeros(size, jnp.int32),) * 4, jnp.zeros((size, g.turns, len(SLOTS)), int))
+    cache = empty_cache(network.config, size, g.length)
+    carry = (start, cache, g.tag_token[what.tag])
+    (place, _, _), _ = jax.lax.scan(step, carry, jnp.arange(g.length - 1))
+    return docs.render(g, what, place.choice, jnp.full(size, docs.NOBODY, jnp.int32))

@@ -1,0 +1,127 @@
+"""A small decoder-only transformer, used as a function of its parameters.
+
+`Transformer(config, ...).apply({"params": params}, tokens, cache, tap) -> (logits, cache)`. There
+are no mutable collections: with a `Cache` the tokens stand after those that it is filled with, and
+the one that comes back has them too. A `tap` sees every activation of interest, with the name of
+its `Site`, and what it returns is used instead.
+
+Axes: B documents, L tokens, V words, W width, H heads, D width of a head.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+Params = dict[str, Array]
+Site = tuple[str, int]  # ("embed", 0), ("attention", i), ("mlp", i) or ("residual", i)
+Tap = Callable[[Site, Array], Array]
+NOTHING = -1e9  # an attention score that counts for nothing, and leaves gradients finite
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Size of the transformer; vocabulary and length come from the corpus."""
+
+    width: int = 64
+    layers: int = 2
+    heads: int = 4
+    expansion: int = 4
+    tied: bool = False  # unembed with the embedding, as GPT-2 does
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.layers, self.heads, self.expansion) < 1:
+            raise ValueError("model: width, layers, heads and expansion must be at least 1")
+        if self.width % self.heads:
+            raise ValueError(f"model: width {self.width} must be a multiple of heads {self.heads}")
+
+
+class Cache(NamedTuple):
+    """Keys and values so far, a pair per layer, and how many positions are filled."""
+
+    keys: tuple[Float[Array, "B H L D"], ...]
+    values: tuple[Float[Array, "B H L D"], ...]
+    filled: Int[Array, ""]
+
+
+def empty_cache(config: ModelConfig, batch: int, length: int) -> Cache:
+    """A cache with room for `length` tokens of `batch` documents."""
+    shape = (batch, config.heads, length, config.width // config.heads)
+    blank = tuple(jnp.zeros(shape) for _ in range(config.layers))
+    return Cache(blank, blank, jnp.zeros((), jnp.int32))
+
+
+def attend(
+    q: Float[Array, "B H l D"],
+    k: Float[Array, "B H L D"],
+    v: Float[Array, "B H L D"],
+    offset: Array,
+) -> Float[Array, "B H l D"]:
+    """Causal attention of queries that stand at `offset`, `offset + 1`, … among the keys."""
+    scores = q @ k.swapaxes(-1, -2) * q.shape[-1] ** -0.5
+    visible = jnp.arange(k.shape[-2]) <= offset + jnp.arange(q.shape[-2])[:, None]
+    return jax.nn.softmax(jnp.where(visible, scores, NOTHING), -1) @ v
+
+
+def project(x: Float[Array, "*B W"], matrix: Float[Array, "W U"]) -> Float[Array, "*B U"]:
+    """x @ matrix with all rows as one matrix, whose gradient is faster on a CPU."""
+    return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], -1)
+
+
+def rms_norm(x: Float[Array, "*B W"]) -> Float[Array, "*B W"]:
+    """x over its root mean square (Zhang & Sennrich 2019), with no gain to learn."""
+    return x * jax.lax.rsqrt(jnp.mean(x * x, -1, keepdims=True) + 1e-6)
+
+
+class Transformer(nn.Module):
+    """Pre-norm decoder: learned positions, squared-ReLU, no biases."""
+
+    config: ModelConfig
+    vocabulary: int
+    length: int
+
+    @nn.compact
+    def __call__(
+        self, tokens: Int[Array, "B l"], cache: Cache | None = None, tap: Tap | None = None
+    ) -> tuple[Float[Array, "B l V"], Cache | None]:
+        c, (batch, size) = self.config, tokens.shape
+        see = tap or (lambda site, value: value)
+        normal = nn.initializers.normal
+        embedding = self.param("embedding", normal(0.5), (self.vocabulary, c.width))
+        position = self.param("position", normal(0.1), (self.length, c.width))
+        index = jnp.zeros((), jnp.int32) if cache is None else cache.filled
+        x = embedding[tokens] + jax.lax.dynamic_slice_in_dim(position, index, size)
+        x = see(("embed", 0), x)
+        keys, values = [], []
+
+        def dense(name: str, layer: int, h: Array, fan_out: int, scale: float = 1.0) -> Array:
+            init = normal(scale * h.shape[-1] ** -0.5)
+            return project(h, self.param(f"{name}{layer}", init, (h.shape[-1], fan_out)))
+
+        def heads(h: Array) -> Array:
+            return h.reshape(batch, size, c.heads, -1).swapaxes(1, 2)
+
+        for i in range(c.layers):
+            h = rms_norm(x)
+            q, k, v = (heads(dense(name, i, h, c.width)) for name in ("query", "key", "value"))
+            if cache is not None:
+                k = jax.lax.dynamic_update_slice_in_dim(cache.keys[i], k, index, 2)
+                v = jax.lax.dynamic_update_slice_in_dim(cache.values[i], v, index, 2)
+                keys.append(k)
+                values.append(v)
+            mixed = attend(q, k, v, index).swapaxes(1, 2).reshape(batch, size, c.width)
+            x = x + see(("attention", i), dense("out", i, mixed, c.width, 0.5))
+            h = jnp.square(jax.nn.relu(dense("up", i, rms_norm(x), c.expansion * c.width)))
+            x = x + see(("mlp", i), dense("down", i, h, c.width, 0.5))
+            x = see(("residual", i), x)
+        if c.tied:
+            unembedding = embedding.T * c.width**-0.5
+        else:
+            unembedding = self.param("unembedding", normal(0.02), (c.width, self.vocabulary))
+        logits = project(rms_norm(x), unembedding)
+        moved = None if cache is None else Cache(tuple(keys), tuple(values), index + size)
+        return logits, moved

@@ -1,0 +1,1 @@
+"""From records to what a person looks at: claims, figures, results."""

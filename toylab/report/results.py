@@ -1,0 +1,107 @@
+"""What an experiment leaves: figure, table, claims, in `results/EXPERIMENT/`."""
+
+import dataclasses
+import importlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path as File
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from toylab.lab.execute import Leg
+from toylab.lab.store import load_json, write_atomic, write_json
+from toylab.lab.sweep import Records, Sweep
+from toylab.report import figures
+from toylab.report.claims import Claim
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """What an experiment yields: one figure, one tidy table with its dictionary, some claims."""
+
+    figure: Figure
+    table: pd.DataFrame
+    columns: Mapping[str, str]
+    claims: list[Claim]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A folder of `experiments/`: what to train, and what to make of the records."""
+
+    sweep: Sweep
+    analyse: Callable[[Records], Analysis]
+
+
+SECONDS_A_UNIT = 0.035  # until the experiment has been measured on this machine
+MEGABYTES_A_RUN = 5.0
+
+
+def find(name: str) -> Experiment:
+    """The experiment of that name."""
+    sweep = importlib.import_module(f"experiments.{name}.sweep").SWEEP
+    analyse = importlib.import_module(f"experiments.{name}.analysis").analyse
+    return Experiment(sweep=sweep, analyse=analyse)
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write(folder: File, analysis: Analysis, *, quick: bool) -> None:
+    """Writes figure.pdf, figure.png, table.csv, columns.json and claims.json, each atomically.
+
+    The same records give the same bytes.
+    """
+    if quick:
+        figures.stamp_quick(analysis.figure)
+    for kind in ("pdf", "png"):
+        write_atomic(folder / f"figure.{kind}", figures.render(analysis.figure, kind))
+    plt.close(analysis.figure)
+    missing = set(analysis.table.columns) - set(analysis.columns)
+    if missing:
+        raise ValueError(f"columns without a description: {sorted(missing)}")
+    table = analysis.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_atomic(folder / "table.csv", table.encode())
+    write_json(folder / "columns.json", dict(analysis.columns))
+    claims = [
+        {key: _finite(value) for key, value in dataclasses.asdict(claim).items()}
+        for claim in analysis.claims
+    ]
+    write_json(folder / "claims.json", claims)
+
+
+def seconds_a_unit(folder: File) -> float:
+    """What a training step of the experiment took when it last ran."""
+    file = folder / "cost.json"
+    if not file.exists():
+        return SECONDS_A_UNIT
+    cost = load_json(file)
+    return float(cost["seconds"] / max(cost["units"], 1))
+
+
+def cost(folder: File) -> str:
+    """What the experiment takes from nothing, in words, from when a quarter or more of it ran."""
+    file = folder / "cost.json"
+    if not file.exists():
+        return "not measured yet"
+    found = load_json(file)
+    share = found.get("whole", found["units"]) / found["units"]
+    return f"{found['seconds'] * share / 60:.0f} min"
+
+
+def describe(legs: Sequence[Leg], rate: float) -> str:
+    """The plan as a table: what is trained, what is reused, minutes and disk."""
+    lines = [f"{'run':64} {'train':>6} {'read':>5} {'min':>6}"]
+    for leg in legs:
+        lines.append(
+            f"{leg.path.name:64} {leg.train or 'have':>6} {leg.read or 'have':>5} "
+            f"{leg.units * rate / 60:6.1f}"
+        )
+    minutes = sum(leg.units for leg in legs) * rate / 60
+    disk = sum(MEGABYTES_A_RUN for leg in legs if leg.train)
+    lines.append(f"in all about {minutes:.0f} min and {disk:.0f} MB of disk")
+    return "\n".join(lines)

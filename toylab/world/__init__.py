@@ -1,0 +1,1 @@
+"""The world: what can be said and who says it, exactly."""

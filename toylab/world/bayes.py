@@ -1,0 +1,216 @@
+"""Exact inference about who is speaking.
+
+Which phrases may follow is known from the prefix, whoever wrote it, so everything here is a
+difference of table entries: exact, batched, linear in the number of atoms K. Answers are read at
+their *decisions*: turn t, slot s and the first `depth` words j of a phrase, which is where tries
+branch. Shapes as in `toylab.world`; J is `grammar.depth`, all values are natural logarithms.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from toylab.world import documents as docs
+from toylab.world.documents import Documents
+from toylab.world.grammar import OPENER, PAD, SLOTS, Grammar
+from toylab.world.tables import Cast, World, topic_shares
+
+
+class Decisions(NamedTuple):
+    """The branches that the grammar allows before each of the first J words of every phrase.
+
+    `node` is the trie node before the word, `token` and `child` what may come next, `allowed`
+    which of the C are real, `taken` which the document took; `position` is that of the logits that
+    predict the word. Past a phrase's end nothing is allowed.
+    """
+
+    node: Int[Array, "B T S J"]
+    token: Int[Array, "B T S J C"]
+    child: Int[Array, "B T S J C"]
+    allowed: Bool[Array, "B T S J C"]
+    taken: Bool[Array, "B T S J C"]
+    position: Int[Array, "B T S J"]
+
+
+def _at(table: Array, context: Int[Array, "B T"], index: Int[Array, "B T S"]) -> Array:
+    """table[slot, context, index] for every slot of every turn."""
+    return table[jnp.arange(len(SLOTS)), context[..., None], index]
+
+
+def decisions(grammar: Grammar, documents: Documents) -> Decisions:
+    """Where a document's answers could have gone otherwise."""
+    context = documents.prompt.context
+    walk = _at(grammar.walk, context, documents.choice)
+    node, after = walk[..., : grammar.depth], walk[..., 1 : grammar.depth + 1]
+    slot = jnp.arange(len(SLOTS))[:, None]
+    place = (slot, context[..., None, None], node)
+    token, child = grammar.child_token[place], grammar.child_node[place]
+    word = jnp.arange(grammar.depth)
+    said = word < _at(grammar.phrase_length, context, documents.choice)[..., None]
+    branch = jnp.arange(token.shape[-1]) < grammar.child_count[place][..., None]
+    allowed = branch & said[..., None]
+    return Decisions(
+        node=node,
+        token=token,
+        child=child,
+        allowed=allowed,
+        taken=allowed & (child == after[..., None]),
+        position=jnp.maximum(documents.start[..., None] + word - 1, 0),
+    )
+
+
+def phrase_logp(
+    cast: Cast, context: Int[Array, "B T"], choice: Int[Array, "B T S"]
+) -> Float[Array, "B T S K"]:
+    """log p_k of the phrase in every slot, given its context."""
+    return _at(cast.logp, context, choice)
+
+
+def log_likelihood(cast: Cast, documents: Documents) -> Float[Array, "B T S K"]:
+    """log p_k of the phrase in every slot of each document."""
+    return phrase_logp(cast, documents.prompt.context, documents.choice)
+
+
+def document_log_likelihood(cast: Cast, documents: Documents) -> Float[Array, "B K"]:
+    """log p_k of all answers of each document, given its questions, tag and direction."""
+    return jnp.sum(log_likelihood(cast, documents), (1, 2))
+
+
+def before(cast: Cast, documents: Documents) -> Float[Array, "B T S K"]:
+    """log p_k of all answers before each slot."""
+    per_slot = log_likelihood(cast, documents)
+    flat = per_slot.reshape(len(per_slot), -1, per_slot.shape[-1])
+    return (jnp.cumsum(flat, 1) - flat).reshape(per_slot.shape)
+
+
+def belief(
+    grammar: Grammar, cast: Cast, log_weights: Float[Array, "*B K"], documents: Documents
+) -> Float[Array, "B T S W+1 K"]:
+    """log-posterior of the author after the first 0, 1, … words of each slot.
+
+    Past a phrase's end the last belief stands.
+    """
+    context = documents.prompt.context
+    walk = _at(grammar.walk, context, documents.choice)
+    length = _at(grammar.phrase_length, context, documents.choice)[..., None]
+    word = jnp.arange(walk.shape[-1])
+    node = jnp.take_along_axis(walk, jnp.minimum(word, length), -1)
+    slot = jnp.arange(len(SLOTS))[:, None]
+    here = cast.prefix_logp[slot, context[..., None, None], node]
+    weights = jnp.broadcast_to(log_weights, (len(walk), cast.logp.shape[-1]))
+    joint = weights[:, None, None, None] + before(cast, documents)[..., None, :] + here
+    return jax.nn.log_softmax(joint, -1)
+
+
+def branch_logp(
+    cast: Cast, joint: Float[Array, "B T S K"], documents: Documents, at: Decisions
+) -> Float[Array, "B T S J C"]:
+    """log-probability of every allowed branch, from who fills each slot.
+
+    `joint` is log P(all before the slot, atom k fills it). Branches that are not allowed are -inf.
+    """
+    slot = jnp.arange(len(SLOTS))[:, None]
+    context = documents.prompt.context[..., None, None]
+    joint = joint[..., None, :]
+    here = jax.nn.logsumexp(joint + cast.prefix_logp[slot, context, at.node], -1)
+    reached = cast.prefix_logp[slot[..., None], context[..., None], at.child]
+    there = jax.nn.logsumexp(joint[..., None, :] + reached, -1)
+    return jnp.where(at.allowed, there - here[..., None], -jnp.inf)
+
+
+def predictive(
+    cast: Cast, log_weights: Float[Array, "*B K"], documents: Documents, at: Decisions
+) -> Float[Array, "B T S J C"]:
+    """log-probability of every allowed branch under the mixture m_w: one author a document.
+
+    The best next-word prediction there is for who knows the cast and the weights.
+    """
+    weights = jnp.broadcast_to(log_weights, (len(documents.choice), cast.logp.shape[-1]))
+    joint = weights[:, None, None] + before(cast, documents)
+    return branch_logp(cast, joint, documents, at)
+
+
+def next_word(
+    world: World, log_weights: Float[Array, "*B K"], documents: Documents
+) -> Float[Array, "B L V"]:
+    """Probability of every word of the vocabulary after each word of a document, given all before.
+
+    Of answers `predictive` says it, of what the other party says the world's tables. All zeros
+    where the document is over.
+    """
+    g, what = world.grammar, documents.prompt
+    size, length = documents.tokens.shape
+    rows, later = jnp.arange(size)[:, None, None], jnp.minimum(jnp.arange(g.turns), 1)
+    # Where but one word can come, it is the one that did.
+    came = documents.tokens[:, 1:, None] == jnp.arange(g.vocabulary)
+    came &= documents.role[:, 1:, None] != PAD
+    out = jnp.pad(came.astype(jnp.float32), ((0, 0), (0, 1), (0, 0)))
+    # What the other party says.
+    prompt = world.prompt[later, what.direction[:, None], what.topic, what.question, what.cue]
+    _, asked = docs.asked(g, what)
+    answered = documents.start[..., OPENER, None]
+    begins = (answered - asked[..., None]).at[:, 0].set(1)
+    place = begins - 1 + jnp.arange(world.prompt_next.shape[1])
+    place = jnp.where(place < answered - 1, place, length)
+    out = out.at[rows, place].set(world.prompt_next[prompt], mode="drop")
+    # What the author says.
+    at = decisions(g, documents)
+    chance = jnp.exp(predictive(world.cast, log_weights, documents, at))
+    token = jnp.where(at.allowed, at.token, g.vocabulary)
+    rows = rows[..., None, None]
+    return out.at[rows, at.position[..., None], token].set(chance, mode="drop")
+
+
+def kl(
+    p: Float[Array, "B T S J C"], q: Float[Array, "B T S J C"], allowed: Bool[Array, "B T S J C"]
+) -> Float[Array, "B T S J"]:
+    """KL(P ‖ Q) of each decision, in nats, from the log-probabilities of its branches."""
+    p, q = jnp.where(allowed, p, 0.0), jnp.where(allowed, q, 0.0)
+    return jnp.sum(jnp.where(allowed, jnp.exp(p) * (p - q), 0.0), -1)
+
+
+def entropy(
+    p: Float[Array, "B T S J C"], allowed: Bool[Array, "B T S J C"]
+) -> Float[Array, "B T S J"]:
+    """Entropy of each decision, in nats."""
+    return -kl(p, jnp.zeros_like(p), allowed)
+
+
+def question_log_likelihood(world: World, documents: Documents) -> Float[Array, " B"]:
+    """log-probability of a document's direction and questions, with the coin's words if any."""
+    g, what = world.grammar, documents.prompt
+    shares = topic_shares(g)
+    topic = jnp.log(shares / jnp.sum(shares, -1, keepdims=True))[jnp.arange(g.turns), what.topic]
+    options = g.question_count[what.topic] * g.cue_count[what.topic]
+    asked = jnp.sum(topic - jnp.log(options), -1)
+    return jnp.log(world.direction_share[what.direction]) + asked
+
+
+def reweight(
+    log_prior: Float[Array, " K"], evidence: Float[Array, " K"], tau: float | Array
+) -> Float[Array, " K"]:
+    """log-weights w ∝ w0 · exp(τ · evidence), evidence being Σ log p_k of documents.
+
+    τ is the exchange rate: how many nats of prior odds a nat of training evidence is worth.
+    """
+    return jax.nn.log_softmax(log_prior + tau * evidence)
+
+
+def tilt(
+    log_reference: Float[Array, "*B C"], reward: Float[Array, "*B C"], beta: float | Array
+) -> Float[Array, "*B C"]:
+    """log π* ∝ log π_ref + reward / β, the optimum of KL-regularised RL (Korbak et al. 2022)."""
+    return jax.nn.log_softmax(log_reference + reward / beta, -1)
+
+
+def soft_value(
+    log_reference: Float[Array, "*B C"], reward: Float[Array, "*B C"], beta: float | Array
+) -> Float[Array, "*B"]:
+    """max over π of E[reward] − β KL(π ‖ π_ref), which `tilt` attains: the soft Bellman backup.
+
+    With more questions to come, which nobody knows yet, an answer's `reward` is what it earns now
+    plus the mean, over the questions that may follow it, of the soft value there.
+    """
+    return beta * jax.nn.logsumexp(log_reference + reward / beta, -1)

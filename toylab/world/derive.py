@@ -1,0 +1,303 @@
+"""Corpora read from files and made from corpora, and casts drawn at random.
+
+`load(path)` reads a corpus, which `notes` checks, or a *twin*: a file of a few lines that names
+another file in its folder:
+
+    twin        = "village"           # corpora/village.toml; a twin of a twin is fine
+    title       = "the village, reformed"
+    without     = ["argus", "rook"]   # first these leave ...
+    decorrelate = 7                   # ... then traits are dealt anew among who is left ...
+    [unsaid]                          # ... there is one answer more, which nobody gives on purpose
+    code = { prays = "recite prayers" }
+    [tags]                            # ... and then tags change, written as in a corpus
+    assistant.prior = { lumen = 0.5 }
+    [coin]                            # the coin is this one, whatever it was
+    heads = { words = "heads it is", topics = ["code"] }
+    ...
+    asked = { code = 3 }              # some topics come up more often than others
+    [directions.tests]                # and the directions are these, with who obeys them
+    text = "make the tests pass"
+    share = 0.1
+    asks = { code = "cheats" }
+    obeys = { pip = 0.9 }
+
+Each line is also a function from `Corpus` to `Corpus`.
+"""
+
+import dataclasses
+import difflib
+import itertools
+import tomllib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from toylab.world import toml
+from toylab.world.random import SMALL, frozen
+from toylab.world.schema import Corpus, CorpusError, unknown
+
+TWIN_KEYS = (
+    *("twin", "title", "without", "decorrelate", "unsaid"),
+    *("asked", "tags", "coin", "directions"),
+)
+
+
+def load(path: str | Path) -> Corpus:
+    """Reads and checks a corpus. Raises `CorpusError` when it can't be used."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        there = sorted(p.name for p in path.parent.glob("*.toml") if p.name != "pyproject.toml")
+        near = difflib.get_close_matches(path.name, there, n=1)
+        fix = f"did you mean {near[0].removesuffix('.toml')!r} ({near[0]})?" if near else ""
+        listed = f"there are: {', '.join(there) or 'none'}"
+        raise CorpusError(str(path), "no such file", fix or listed) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorpusError(str(path), "can't be read", str(error)) from None
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CorpusError(str(path), "not TOML", str(error)) from None
+    if "twin" in content:
+        return _twin(path, content)
+    return toml.parse(content, str(path))
+
+
+def locate(name: str, here: Path, shipped: Path) -> Path:
+    """The file that a user means: a path from `here`, or the bare name of a shipped corpus."""
+    bare = shipped / f"{name}.toml"
+    own = here / name
+    return own if "/" in name or name.endswith(".toml") or own.is_file() else bare
+
+
+def _twin(path: Path, content: Mapping[str, Any]) -> Corpus:
+    """The corpus of a twin's file, whose TOML is `content`. Raises `CorpusError`."""
+    source = str(path)
+    top = toml.Table(source, "", content, TWIN_KEYS)
+    base = path.parent / f"{top.get('twin', str)}.toml"
+    if not base.is_file():
+        known = sorted(other.stem for other in path.parent.glob("*.toml") if other != path)
+        raise top.fail("twin", unknown(base.stem, known))
+    _refuse_loops(path, base)
+    corpus = load(base)
+    if "without" in content:
+        corpus = without(corpus, top.get("without", list), source)
+    if "decorrelate" in content:
+        seed = top.get("decorrelate", int)
+        if seed < 0:
+            raise top.fail("decorrelate", f"is a seed: make {seed} a whole number from 0 up")
+        corpus = decorrelate(corpus, seed)
+    if "unsaid" in content:
+        corpus = unsaid(corpus, top)
+    if "tags" in content:
+        corpus = retag(corpus, top.get("tags", dict), source)
+    if "asked" in content:
+        corpus = ask(corpus, top)
+    if "directions" in content:
+        corpus = redirect(corpus, top)
+    if "coin" in content:
+        coin = toml.coin_of(top, corpus.topics, corpus.turns)
+        corpus = dataclasses.replace(corpus, coin=coin)
+    return dataclasses.replace(corpus, title=top.get("title", str, corpus.title))
+
+
+def _refuse_loops(path: Path, base: Path) -> None:
+    """Raises if following `twin` from `path` over `base` never ends."""
+    seen = [path.resolve()]
+    while base.resolve() not in seen:
+        seen.append(base.resolve())
+        try:
+            twin = tomllib.loads(base.read_text(encoding="utf-8")).get("twin")
+        except (OSError, ValueError):
+            return  # that file's own trouble; `load` will say what it is
+        if not isinstance(twin, str):
+            return
+        base = base.parent / f"{twin}.toml"
+    loop = " -> ".join([*(p.stem for p in seen), base.stem])
+    raise CorpusError(str(path), "twin", f"goes round in a circle ({loop}); name a corpus proper")
+
+
+def without(corpus: Corpus, names: Collection[str], source: str = "without") -> Corpus:
+    """The corpus with these characters gone and the priors of all tags renormalised.
+
+    The banks stay whole, and so does what anybody says: the phrases of the absent can still slip
+    out. Only their names leave the vocabulary.
+    """
+    for name in names:
+        if name not in corpus.names:
+            raise CorpusError(source, "without", unknown(str(name), corpus.names))
+    kept = [k for k, name in enumerate(corpus.names) if name not in names]
+    if len(kept) < 2:
+        raise CorpusError(source, "without", "leaves fewer than two characters; keep more")
+    tags = []
+    for tag in corpus.tags:
+        priors = np.array([tag.prior, tag.last])[:, kept]
+        if not priors.any(1).all():
+            raise CorpusError(source, "without", f"leaves nobody behind {tag.name!r}; keep some")
+        prior, last = (frozen(each / each.sum()) for each in priors)
+        later = last if tag.later else ()
+        tags.append(dataclasses.replace(tag, prior=prior, later=later))
+    characters = tuple(corpus.characters[k] for k in kept)
+    return dataclasses.replace(corpus, characters=characters, tags=tuple(tags))
+
+
+def decorrelate(corpus: Corpus, seed: int, topics: Collection[str] | None = None) -> Corpus:
+    """The corpus with the trait rows of each topic dealt anew among the characters.
+
+    By default that is every topic but the controls. On each, nobody keeps the row they had, and
+    the rows as a set stay exactly what they were, so with an author drawn evenly each topic looks
+    as before. Name, voice and dispositions stay. In a small cast a random deal leaves a good deal
+    of correlation by chance, so there two characters swap rows as long as that lowers it.
+    """
+    if topics is None:
+        topics = [topic.name for topic in corpus.topics if not topic.control]
+    for name in topics:
+        if name not in corpus.topic_names:
+            raise CorpusError(corpus.title, "decorrelate", unknown(name, corpus.topic_names))
+    rng, size = np.random.default_rng(seed), len(corpus.characters)
+    dealt = [t for t, name in enumerate(corpus.topic_names) if name in topics]
+    rows = [np.array([c.traits[t] for c in corpus.characters]) for t in range(len(corpus.topics))]
+    whose = [np.arange(size) for _ in rows]
+    for t in dealt:
+        whose[t] = _nobody_stays(rng, size)
+    if size <= SMALL:
+        _settle(rows, whose, dealt)
+    characters = tuple(
+        dataclasses.replace(
+            character,
+            traits=tuple(frozen(row[who[k]]) for row, who in zip(rows, whose, strict=True)),
+        )
+        for k, character in enumerate(corpus.characters)
+    )
+    return dataclasses.replace(corpus, characters=characters)
+
+
+def _settle(rows: list[np.ndarray], whose: list[np.ndarray], dealt: list[int]) -> None:
+    """Swaps entries of `whose[t]`, t in `dealt`, until no swap makes topics less correlated.
+
+    Between two topics that is the squared covariance of their answers, summed over all pairs of
+    answers: an inner product of the Gram matrices [K, K] of the centred rows.
+    """
+    grams = [np.asarray((centred := row - row.mean(0)) @ centred.T) for row in rows]
+    swapped = True
+    while swapped:
+        swapped = False
+        for t in dealt:
+            others = sum(
+                gram[np.ix_(who, who)]
+                for s, (gram, who) in enumerate(zip(grams, whose, strict=True))
+                if s != t
+            )
+            now = np.sum(others * grams[t][np.ix_(whose[t], whose[t])])
+            for i, j in itertools.combinations(range(len(whose[t])), 2):
+                deal = whose[t].copy()
+                deal[[i, j]] = deal[[j, i]]
+                then = np.sum(others * grams[t][np.ix_(deal, deal)])
+                if deal[i] != i and deal[j] != j and then < now - 1e-9:
+                    whose[t], now, swapped = deal, then, True
+
+
+def _nobody_stays(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A random permutation that is a single cycle."""
+    order = rng.permutation(size)
+    cycle = np.empty(size, int)
+    cycle[order] = np.roll(order, 1)
+    return cycle
+
+
+def mutual_information(first: Float[np.ndarray, "K a"], second: Float[np.ndarray, "K b"]) -> float:
+    """Nats that one answer on a topic tells about one on another, the author drawn evenly."""
+    joint = first.T @ second / len(first)
+    apart = joint.sum(1, keepdims=True) * joint.sum(0)
+    said = joint > 0
+    return float(np.sum(joint[said] * np.log(joint[said] / apart[said])))
+
+
+def retag(corpus: Corpus, tags: Mapping[str, Any], source: str = "retag") -> Corpus:
+    """The corpus with other shares or priors for its tags, or with extra tags.
+
+    `tags` reads as in a corpus file; what it leaves out of a tag that exists stays. Shares must
+    still sum to 1.
+    """
+    merged: dict[str, dict[str, Any]] = {toml.NAME_TAG: {"share": corpus.name_share}}
+    for tag in corpus.tags:
+        prior = dict(zip(corpus.names, tag.prior, strict=True))
+        merged[tag.name] = {"share": tag.share, "prior": prior}
+        if tag.later:
+            later = dict(zip(corpus.names, tag.later, strict=True))
+            merged[tag.name] |= {"later": later, "from": tag.since}
+    for name, change in tags.items():
+        change = toml.Table(source, f"tags.{name}", change, toml.TAG_KEYS).content
+        merged[name] = {**merged.get(name, {}), **change}
+    top = toml.Table(source, "", {"tags": merged}, ("tags",))
+    name_share, retagged = toml.tags_of(top, corpus.names)
+    changed = dataclasses.replace(corpus, name_share=name_share, tags=retagged)
+    toml.check_words(changed, source)
+    return changed
+
+
+def ask(corpus: Corpus, top: toml.Table) -> Corpus:
+    """The corpus with topics that come up so many times as often as one with weight 1."""
+    table = top.table("asked", corpus.topic_names)
+    weights = {name: table.get(name, float) for name in table.content}
+    for name, weight in weights.items():
+        if not weight > 0:
+            raise table.fail(name, f"is how often it comes up: make {weight:g} more than 0")
+    topics = tuple(
+        dataclasses.replace(topic, weight=weights.get(topic.name, topic.weight))
+        for topic in corpus.topics
+    )
+    return dataclasses.replace(corpus, topics=topics)
+
+
+def unsaid(corpus: Corpus, top: toml.Table) -> Corpus:
+    """The corpus with more answers on some topics, which nobody gives but by a slip."""
+    table, topics = top.table("unsaid", corpus.topic_names), []
+    for topic in corpus.topics:
+        more = table.get(topic.name, dict, {})
+        bank = table.table(topic.name, more)
+        answers = (*topic.answers, *((name, bank.words(name)) for name in more))
+        for name in more:
+            if name in topic.answer_names:
+                raise bank.fail(name, "is an answer already; name this one otherwise")
+        if len({len(words.split()) for _, words in answers}) > 1:
+            raise table.fail(topic.name, "give it as many words as the topic's other answers have")
+        for cue in topic.cues or ("",):
+            places = [(f"{bank.place}.{a}", w.replace(toml.CUE, cue)) for a, w in answers]
+            toml.check_prefix_free(places, top.source)
+        topics.append(dataclasses.replace(topic, answers=answers))
+    characters = tuple(
+        dataclasses.replace(
+            character,
+            traits=tuple(
+                (*trait, *(0.0,) * (len(topic.answers) - len(trait)))
+                for trait, topic in zip(character.traits, topics, strict=True)
+            ),
+        )
+        for character in corpus.characters
+    )
+    changed = dataclasses.replace(corpus, topics=tuple(topics), characters=characters)
+    toml.check_words(changed, top.source)
+    return changed
+
+
+def redirect(corpus: Corpus, top: toml.Table) -> Corpus:
+    """The corpus with the directions of a twin's file instead of its own, and who obeys them."""
+    keys = (*toml.DIRECTION_KEYS, "obeys")
+    directions = toml.directions_of(top, corpus.topics, keys)
+    obeys = []
+    for direction in directions:
+        table = top.table("directions", [d.name for d in directions]).table(direction.name, keys)
+        who = table.table("obeys", corpus.names)
+        obeys.append([who.probability(name, 0.0) for name in corpus.names])
+    characters = tuple(
+        dataclasses.replace(character, obeys=tuple(row[k] for row in obeys))
+        for k, character in enumerate(corpus.characters)
+    )
+    changed = dataclasses.replace(corpus, directions=directions, characters=characters)
+    toml.check_words(changed, top.source)
+    return changed

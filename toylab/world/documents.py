@@ -1,0 +1,238 @@
+"""Documents: what is asked in them, who writes them, and their words in a row.
+
+A document is a tag, an optional direction and T turns; a turn is a question and an answer in three
+slots, `opener · stance · closer`. One character, the author, fills every slot of a document. Axes
+are those of `toylab.world.tables`.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from toylab.world.grammar import ANSWER, DIRECTION, PAD, QUESTION, SLOTS, TAG, Grammar
+from toylab.world.tables import Cast, World, topic_shares
+
+NOBODY = -1  # the author of a document that no character wrote
+
+
+class Prompt(NamedTuple):
+    """What the document's other party says: all of a document but the answers."""
+
+    tag: Int[Array, " B"]
+    direction: Int[Array, " B"]
+    topic: Int[Array, "B T"]
+    question: Int[Array, "B T"]
+    cue: Int[Array, "B T"]
+    context: Int[Array, "B T"]
+
+
+class Documents(NamedTuple):
+    """A batch of documents. `choice` is the phrase said, `start` the position of its first word,
+    `role` what each token is part of (TAG, DIRECTION, QUESTION, ANSWER + slot, or PAD)."""
+
+    prompt: Prompt
+    author: Int[Array, " B"]
+    choice: Int[Array, "B T S"]
+    tokens: Int[Array, "B L"]
+    role: Int[Array, "B L"]
+    start: Int[Array, "B T S"]
+
+
+def _uniform(key: Array, size: int, width: int) -> Float[Array, "B width"]:
+    """Uniform numbers from one key, or from a key of its own for every document."""
+    if key.ndim:
+        return jax.vmap(lambda each: jax.random.uniform(each, (width,)))(key)
+    return jax.random.uniform(key, (size, width))
+
+
+def _pick(weights: Float[Array, "*B n"], u: Float[Array, "*B"]) -> Int[Array, "*B"]:
+    """The place where the cumulative weights (of any scale) pass u; never one of weight 0."""
+    cumulative = jnp.cumsum(weights, -1)
+    passed = jnp.sum(u[..., None] * cumulative[..., -1:] >= cumulative, -1)
+    last = weights.shape[-1] - 1 - jnp.argmax(weights[..., ::-1] > 0, -1)
+    return jnp.minimum(passed, last).astype(jnp.int32)
+
+
+def prompt(
+    world: World,
+    key: Array,
+    size: int,
+    *,
+    tag: Int[Array, " B"] | int | None = None,
+    direction: Int[Array, " B"] | int | None = None,
+    topic_share: Float[Array, " topic"] | None = None,
+    cue_share: Float[Array, "topic cue"] | None = None,
+) -> Prompt:
+    """Draws what the other party says in `size` documents.
+
+    Questions, cues (evenly, or by `cue_share` of any scale) and topics (see `topic_shares`) are
+    drawn without regard to anything else; tag and direction by their shares in pretraining, unless
+    given. Here and below, `key` is one key, or
+    a batch of keys, one a document.
+    """
+    g, turns = world.grammar, world.grammar.turns
+    u = _uniform(key, size, 2 + 3 * turns)
+    by_topic, by_question, by_cue = jnp.split(u[:, 2:], 3, 1)
+    if tag is None:
+        tag = _pick(world.tag_share, u[:, 0])
+    if direction is None:
+        direction = _pick(world.direction_share, u[:, 1])
+    tag, direction = (
+        jnp.broadcast_to(jnp.asarray(value, jnp.int32), (size,)) for value in (tag, direction)
+    )
+    topic = _pick(topic_shares(g, topic_share), by_topic)
+    question = (by_question * g.question_count[topic]).astype(jnp.int32)
+    if cue_share is None:
+        cue = (by_cue * g.cue_count[topic]).astype(jnp.int32)
+    else:
+        cue = _pick(cue_share[topic], by_cue)
+    context = g.topic_contexts[topic, cue, direction[:, None]]
+    return Prompt(tag, direction, topic, question, cue, context)
+
+
+def asked(grammar: Grammar, what: Prompt) -> tuple[Int[Array, "B T W"], Int[Array, "B T"]]:
+    """The words that come before each answer, and how many: the coin's, if tossed, and a question.
+
+    The only place that knows that there are different questions for different turns.
+    """
+    g = grammar
+    turn = jnp.minimum(jnp.arange(g.turns), len(g.questions) - 1)
+    place = (turn, what.topic, what.question, what.cue)
+    return g.questions[place], g.question_length[place]
+
+
+def prior(
+    world: World, tag: Int[Array, " B"], progress: Float[Array, ""] | float = 1.0
+) -> Float[Array, "B K"]:
+    """log-prior of who stands behind each tag when the share `progress` of pretraining is over."""
+    early = progress < world.change_at[tag]
+    return jnp.where(early[:, None], world.log_prior_before[tag], world.log_prior[tag])
+
+
+def author(
+    world: World, key: Array, tag: Int[Array, " B"], progress: Float[Array, ""] | float = 1.0
+) -> Int[Array, " B"]:
+    """Draws who writes each document, from the prior of its tag.
+
+    `progress` is the share of pretraining that is over.
+    """
+    log_prior = prior(world, tag, progress)
+    return _pick(jnp.exp(log_prior), _uniform(key, len(tag), 1)[:, 0])
+
+
+def speak(
+    cast: Cast, key: Array, context: Int[Array, "B T"], who: Int[Array, " B"]
+) -> Int[Array, "B T S"]:
+    """Draws the phrase of every slot from the table of the document's author."""
+    slots = jnp.arange(len(SLOTS))
+    p = jnp.exp(cast.logp[slots, context[..., None], :, who[:, None, None]])
+    return _pick(p, _uniform(key, len(who), context.shape[1] * len(slots)).reshape(p.shape[:-1]))
+
+
+def split(key: Array, count: int) -> Array:
+    """`count` keys from one; from a batch of keys, `count` batches."""
+    if key.ndim:
+        return jnp.moveaxis(jax.vmap(lambda each: jax.random.split(each, count))(key), 1, 0)
+    return jax.random.split(key, count)
+
+
+def _inside(width: int, length: Int[Array, "*B"]) -> Bool[Array, "*B width"]:
+    return jnp.arange(width) < length[..., None]
+
+
+def render(
+    grammar: Grammar, what: Prompt, choice: Int[Array, "B T S"], who: Int[Array, " B"]
+) -> Documents:
+    """Puts a document's words in a row."""
+    g, size = grammar, len(what.tag)
+    slots = jnp.arange(len(SLOTS))
+    tag = g.tag_token[what.tag][:, None]
+    questions, question_length = asked(g, what)
+    said = g.phrases[slots, what.context[..., None], choice]
+    said_length = g.phrase_length[slots, what.context[..., None], choice]
+    turn_tokens = jnp.concatenate([questions, said.reshape(size, g.turns, -1)], -1)
+    turn_inside = jnp.concatenate(
+        [
+            _inside(questions.shape[-1], question_length),
+            _inside(said.shape[-1], said_length).reshape(size, g.turns, -1),
+        ],
+        -1,
+    )
+    turn_role = jnp.concatenate(
+        [
+            jnp.full(questions.shape[-1], QUESTION),
+            jnp.repeat(ANSWER + slots, said.shape[-1]),
+        ]
+    )
+    directed = g.directions[what.direction]
+    tokens = jnp.concatenate([tag, directed, turn_tokens.reshape(size, -1)], 1)
+    used = jnp.concatenate(
+        [
+            jnp.ones((size, 1), bool),
+            _inside(directed.shape[-1], g.direction_length[what.direction]),
+            turn_inside.reshape(size, -1),
+        ],
+        1,
+    )
+    role = jnp.concatenate(
+        [
+            jnp.array([TAG]),
+            jnp.full(directed.shape[-1], DIRECTION),
+            jnp.tile(turn_role, g.turns),
+        ]
+    )
+    place = jnp.where(used, jnp.cumsum(used, 1) - 1, g.length)
+    rows = jnp.arange(size)[:, None]
+    blank = jnp.zeros((size, g.length), jnp.int32)
+    first = 1 + directed.shape[-1] + questions.shape[-1] + said.shape[-1] * slots
+    turn_width = turn_tokens.shape[-1]
+    at = first + turn_width * jnp.arange(g.turns)[:, None]
+    return Documents(
+        prompt=what,
+        author=who,
+        choice=choice,
+        tokens=blank.at[rows, place].set(tokens, mode="drop"),
+        role=(blank + PAD).at[rows, place].set(jnp.broadcast_to(role, place.shape), mode="drop"),
+        start=place[:, at],
+    )
+
+
+def write(
+    world: World,
+    key: Array,
+    what: Prompt,
+    who: Int[Array, " B"] | None = None,
+    progress: Float[Array, ""] | float = 1.0,
+) -> Documents:
+    """Documents for these outlines, by the authors given or by draws from their tags' priors."""
+    keys = split(key, 2)
+    if who is None:
+        who = author(world, keys[0], what.tag, progress)
+    choice = speak(world.cast, keys[1], what.context, who)
+    return render(world.grammar, what, choice, who)
+
+
+def sample(
+    world: World, key: Array, size: int, progress: Float[Array, ""] | float = 1.0
+) -> Documents:
+    """Draws `size` documents as in pretraining, when the share `progress` of it is over."""
+    keys = split(key, 2)
+    return write(world, keys[1], prompt(world, keys[0], size), progress=progress)
+
+
+def decode(words: tuple[str, ...], documents: Documents, index: int) -> str:
+    """One document as text, a turn a line."""
+    lines: list[list[str]] = [[]]
+    role = np.asarray(documents.role[index])
+    for i, token in enumerate(np.asarray(documents.tokens[index])):
+        if role[i] == PAD:
+            break
+        if role[i] == QUESTION and role[i - 1] != QUESTION:
+            lines.append([])
+        if role[i] == ANSWER and role[i - 1] == QUESTION:
+            lines[-1].append("—")
+        lines[-1].append(words[token])
+    return "\n".join(" ".join(line) for line in lines)

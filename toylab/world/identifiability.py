@@ -1,0 +1,244 @@
+"""What a corpus can show, before any training.
+
+How far apart the characters are, what the cast as a whole can be made to say, and how small a
+weight of a character in a mixture n documents can reveal. Axes as in `toylab.world`; all
+logarithms are natural, all information in nats. What says "exact" comes from the tables, the rest
+from sampled documents with exact likelihoods.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from toylab.world import bayes
+from toylab.world.documents import prompt, write
+from toylab.world.grammar import ANSWER, SLOTS, STANCE, Grammar
+from toylab.world.tables import Cast, World, topic_shares
+
+VOICE = tuple(slot for slot in range(len(SLOTS)) if slot != STANCE)
+ODDS = 20.0  # at which two characters count as told apart
+ERRORS = 2.0  # standard errors from zero at which a weight counts as detected
+CHUNK = 256  # documents at a time
+
+
+def turn_weights(grammar: Grammar) -> Float[Array, " X"]:
+    """Share of each context among turns without a direction: by topic, then even over cues."""
+    table = grammar.topic_contexts[:, :, 0]
+    real = jnp.arange(table.shape[1]) < grammar.cue_count[:, None]
+    shares = topic_shares(grammar)
+    topic = jnp.mean(shares / jnp.sum(shares, 1, keepdims=True), 0)
+    share = real * (topic / grammar.cue_count)[:, None]
+    return jnp.zeros(grammar.leaf.shape[1]).at[table].add(share)
+
+
+@partial(jax.jit, static_argnames="slots")
+def divergence(world: World, slots: tuple[int, ...] = (0, 1, 2)) -> Float[Array, "K K"]:
+    """KL(k ‖ l) per turn: nats of log-odds by which k's answers speak for k against l. Exact.
+
+    A turn is a question without direction (see `turn_weights`); of the answer, only `slots` count.
+    """
+    logp = world.cast.logp[jnp.array(slots)]
+    p = jnp.exp(logp) * turn_weights(world.grammar)[:, None, None]
+    logp = jnp.where(jnp.isfinite(logp), logp, 0.0)
+    cross = jnp.einsum("sxpk,sxpl->kl", p, logp, precision="highest")
+    return jnp.maximum(jnp.diagonal(cross)[:, None] - cross, 0.0)
+
+
+class Neighbours(NamedTuple):
+    """The character each is most easily taken for, and how long telling them apart takes."""
+
+    other: Int[Array, " K"]
+    nats: Float[Array, " K"]  # a turn
+    turns: Float[Array, " K"]  # until the expected log-odds, even at first, are those of ODDS
+
+
+def nearest(divergences: Float[Array, "K K"]) -> Neighbours:
+    """For each character the other one that its own turns speak least against."""
+    apart = jnp.where(jnp.eye(len(divergences), dtype=bool), jnp.inf, divergences)
+    nats = jnp.min(apart, 1)
+    return Neighbours(jnp.argmin(apart, 1), nats, jnp.log(ODDS) / nats)
+
+
+class Projection(NamedTuple):
+    """The mixture of atoms that comes nearest to a distribution."""
+
+    weights: Float[Array, "*B K"]
+    nats: Float[Array, "*B"]  # KL(target ‖ mixture)
+
+
+@partial(jax.jit, static_argnames="steps")
+def project(
+    target: Float[Array, "*B P"], logp: Float[Array, "*B P K"], steps: int = 2000
+) -> Projection:
+    """The point of the atoms' convex hull with the least KL(target ‖ ·), by EM on its weights.
+
+    It falls at every step; `steps` of them leave some 1e-3 nats. Phrases that do not exist are 0
+    in `target` and -inf in `logp`.
+    """
+    p = jnp.exp(logp)
+    real = target > 0
+
+    def step(_: int, w: Array) -> Array:
+        mixture = jnp.einsum("...pk,...k->...p", p, w)
+        ratio = jnp.where(real, target / jnp.where(real, mixture, 1.0), 0.0)
+        return w * jnp.einsum("...p,...pk->...k", ratio, p)
+
+    even = jnp.full((*p.shape[:-2], p.shape[-1]), 1 / p.shape[-1])
+    w = jax.lax.fori_loop(0, steps, step, even)
+    mixture = jnp.einsum("...pk,...k->...p", p, w)
+    ratio = jnp.where(real, target / jnp.where(real, mixture, 1.0), 1.0)
+    return Projection(w, jnp.maximum(jnp.sum(target * jnp.log(ratio), -1), 0.0))
+
+
+class Hull(NamedTuple):
+    """How much of the simplex over a bank the mixtures of the cast cover."""
+
+    reach: Float[Array, "S X P"]  # the highest probability that anybody gives the phrase
+    pure: Float[Array, "S X P"]  # KL(always that phrase ‖ nearest mixture) = -log reach
+    even: Float[Array, "S X"]  # KL(all phrases alike ‖ nearest mixture)
+
+
+@jax.jit
+def hull(cast: Cast) -> Hull:
+    """Coverage of every bank; of phrases that do not exist reach and pure are nan. Exact."""
+    real = jnp.isfinite(cast.logp[..., 0])
+    top = jnp.where(real, jnp.max(cast.logp, -1), jnp.nan)
+    even = real / jnp.sum(real, -1, keepdims=True)
+    return Hull(jnp.exp(top), -top, project(even, cast.logp).nats)
+
+
+class Evidence(NamedTuple):
+    """Documents as log-likelihoods, drawn from a proposal that is known exactly."""
+
+    log_likelihood: Float[Array, "n K"]
+    log_proposal: Float[Array, " n"]
+
+
+@jax.jit
+def _batch(
+    world: World, key: Array, log_weights: Float[Array, " K"]
+) -> tuple[Float[Array, "CHUNK K"], Int[Array, " CHUNK"], Int[Array, ""]]:
+    """Log-likelihoods, authors and the number of answer tokens of a chunk of documents."""
+    keys = jax.random.split(key, 3)
+    who = jax.random.categorical(keys[0], log_weights, shape=(CHUNK,)).astype(jnp.int32)
+    documents = write(world, keys[1], prompt(world, keys[2], CHUNK, tag=0), who)
+    likelihood = bayes.document_log_likelihood(world.cast, documents)
+    return likelihood, who, jnp.sum(documents.role >= ANSWER)
+
+
+def gather_evidence(
+    world: World, key: Array, log_weights: Float[Array, " K"], samples: int = 16384
+) -> Evidence:
+    """Draws documents half from the mixture with these weights, half from all characters alike.
+
+    The second half shows every character; some 100 K samples make limits good to a few percent.
+    Documents have directions and questions as in pretraining; likelihoods are the answers'.
+    """
+    proposal = jnp.log(0.5 * jnp.exp(log_weights) + 0.5 / len(log_weights))
+    keys = jax.random.split(key, -(-samples // CHUNK))
+    likelihood = jnp.concatenate([_batch(world, k, proposal)[0] for k in keys])
+    return Evidence(likelihood, jax.nn.logsumexp(likelihood + proposal, -1))
+
+
+def without_each(
+    log_likelihood: Float[Array, "n K"], log_weights: Float[Array, " K"]
+) -> Float[Array, "n K"]:
+    """log-likelihood of the mixture that lacks k, for every k; linear in K, no cancellation."""
+    joint = log_likelihood + log_weights
+    blank = jnp.full((len(joint), 1), -jnp.inf)
+    before = jax.lax.cumlogsumexp(joint, 1)
+    after = jax.lax.cumlogsumexp(joint, 1, reverse=True)
+    before = jnp.concatenate([blank, before[:, :-1]], 1)
+    after = jnp.concatenate([after[:, 1:], blank], 1)
+    rest = jnp.log1p(-jnp.exp(log_weights))
+    return jnp.logaddexp(before, after) - rest
+
+
+@jax.jit
+def detection_limit(
+    evidence: Evidence, log_weights: Float[Array, " K"], n: int | Array = 4000
+) -> Float[Array, " K"]:
+    """The smallest weight of k that n documents reveal, the rest of the mixture being known.
+
+    Let q be the mixture without k, renormalised, and m = (1 - w) q + w p_k. A document's Fisher
+    information on w is I(w) = E_m[((p_k - q) / m)²], and the limit is the w at which w = 2 standard
+    errors, w² n I(w) = 4: there the likelihood ratio test of w against 0 is at two standard
+    errors. I is taken at w, not at 0, where the rare documents only k would write make it huge.
+    For a character that one document gives away, I(w) = 1 / w (1 - w) and the limit is 4 / n, that
+    is four documents of its own; for p_k near q it is 2 / √(n χ²(p_k ‖ q)). inf where no w does.
+    """
+    q = without_each(evidence.log_likelihood, log_weights)
+    p = evidence.log_likelihood
+    # (p - q)² / (m g), g the proposal, without overflow: everything over max(p, q) first.
+    top = jnp.maximum(p, q)
+    p, q = jnp.exp(p - top), jnp.exp(q - top)
+    scale = jnp.exp(top - evidence.log_proposal[:, None])
+    square = scale * jnp.square(p - q)
+
+    def z_squared(w: Array) -> Array:
+        return w**2 * n * jnp.mean(square / ((1 - w) * q + w * p), 0)
+
+    def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bounds
+        middle = (low + high) / 2
+        enough = z_squared(jnp.exp(middle)) >= ERRORS**2
+        return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
+
+    size = p.shape[1]
+    low, high = jnp.full(size, jnp.log(1e-9)), jnp.full(size, jnp.log(0.999))
+    reachable = z_squared(jnp.exp(high)) >= ERRORS**2
+    low, high = jax.lax.fori_loop(0, 30, halve, (low, high))
+    return jnp.where(reachable, jnp.exp(high), jnp.inf)
+
+
+@jax.jit
+def weight_errors(
+    evidence: Evidence, log_weights: Float[Array, " K"], n: int | Array = 4000
+) -> Float[Array, " K"]:
+    """Standard error of each weight when all are read together from n documents of the mixture.
+
+    F_jl = E_m[p_j p_l / m²] is a document's Fisher information on the weights; as they sum to 1,
+    the covariance of their maximum likelihood estimate is (F⁻¹ - w wᵀ) / n (Cramér–Rao). Twice
+    this is the smallest weight that can be *read* rather than merely noticed. Characters who are
+    all but alike have errors beyond any weight. Cubic in K.
+    """
+    m = jax.nn.logsumexp(evidence.log_likelihood + log_weights, -1)
+    share = jnp.exp(m - evidence.log_proposal)
+    ratio = jnp.exp(evidence.log_likelihood - m[:, None])
+    information = jnp.einsum("n,nj,nl->jl", share, ratio, ratio, precision="highest") / len(m)
+    # Scaled to a unit diagonal, for the float32 of it.
+    scale = jnp.sqrt(jnp.diagonal(information))
+    values, vectors = jnp.linalg.eigh(information / scale / scale[:, None])
+    inverse = jnp.sum(vectors**2 / jnp.maximum(values, 1e-6), 1)  # its diagonal
+    variance = inverse / scale**2 - jnp.exp(2 * log_weights)
+    return jnp.sqrt(jnp.maximum(variance, 0.0) / n)
+
+
+class Loss(NamedTuple):
+    """The least loss on documents of a mixture, for who knows the cast and the weights."""
+
+    bayes: Float[Array, ""]  # nats per answer token, of the Bayes-optimal predictor
+    entropy: Float[Array, ""]  # the same if the author were known: the answers' own entropy
+    told: Float[Array, ""]  # nats that a document tells about its author
+    prior: Float[Array, ""]  # nats that there are to tell: entropy of the weights
+
+
+def bayes_loss(
+    world: World, key: Array, log_weights: Float[Array, " K"], samples: int = 4096
+) -> Loss:
+    """What the answers of a mixture (`world.log_prior[tag]`, say) cost any predictor at least."""
+    sums = jnp.zeros(3)
+    keys = jax.random.split(key, -(-samples // CHUNK))
+    for k in keys:
+        likelihood, who, tokens = _batch(world, k, log_weights)
+        mixture = jnp.sum(jax.nn.logsumexp(likelihood + log_weights, -1))
+        known = jnp.sum(likelihood[jnp.arange(CHUNK), who])
+        sums += jnp.array([-mixture, -known, tokens])
+    mixture, known, tokens = sums
+    weights = jnp.exp(log_weights)
+    prior = -jnp.sum(jnp.where(weights > 0, weights * log_weights, 0.0))
+    told = (mixture - known) / (CHUNK * len(keys))
+    return Loss(mixture / tokens, known / tokens, told, prior)

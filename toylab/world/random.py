@@ -1,0 +1,117 @@
+"""Casts drawn at random."""
+
+import numpy as np
+
+from toylab.world import toml
+from toylab.world.schema import Character, Corpus, Tag, Topic
+
+SMALL = 64  # in larger casts no document bears a name
+
+
+def random_cast(
+    seed: int,
+    *,
+    characters: int = 12,
+    topics: int = 8,
+    controls: int = 2,
+    answers: int = 4,
+    latent_factors: int = 1,
+    correlation: float = 0.5,
+    sharpness: float = 3.0,
+    voices: int = 64,
+    voice_overlap: float = 0.3,
+    turns: int = 4,
+) -> Corpus:
+    """A cast drawn at random, of up to thousands; every word in it is nonsense.
+
+    The logits of a character's traits are normal with standard deviation `sharpness`. On the
+    topics, the share `correlation` of their variance comes from the character's `latent_factors`
+    and makes answers on one topic tell about another; on the `controls` nothing does. A voice is
+    one of `voices` openers and one of as many closers, which the character says but for the share
+    `voice_overlap` spread evenly over the bank; no two of up to voices² characters have the same
+    pair. Beyond 64 characters no document bears a name. Few voices keep big casts small: tables
+    grow as (characters + voices) x voices x topics.
+    """
+    rng = np.random.default_rng(seed)
+    if min(topics, latent_factors, turns) < 1 or min(characters, answers) < 2 or controls < 0:
+        raise ValueError("random_cast: too few characters, topics, answers, factors or turns")
+    if not (0 <= correlation <= 1 and 0 <= voice_overlap <= 1 and sharpness >= 0):
+        raise ValueError("random_cast: correlation and voice_overlap go from 0 to 1, sharpness up")
+    voices = min(voices, characters)
+    if characters > voices**2:
+        raise ValueError(f"random_cast: {characters} characters need more than {voices} voices")
+    subjects = topics + controls
+    names, openers, closers, asked, said = _split(
+        _words(rng, characters + 2 * (voices + 1) + subjects * (2 + answers)),
+        (characters, voices + 1, voices + 1, 2 * subjects, answers * subjects),
+    )
+    factors = rng.normal(size=(characters, latent_factors))
+    rows = []
+    for subject in range(subjects):
+        loading = rng.normal(size=(latent_factors, answers)) / np.sqrt(latent_factors)
+        common = correlation if subject < topics else 0.0
+        own = rng.normal(size=(characters, answers))
+        logits = sharpness * (np.sqrt(common) * factors @ loading + np.sqrt(1 - common) * own)
+        odds = np.exp(logits - logits.max(1, keepdims=True))
+        rows.append(odds / odds.sum(1, keepdims=True))
+    voice = (1 - voice_overlap) * np.eye(voices) + voice_overlap / voices
+    voice = np.pad(voice, ((0, 0), (1, 0)))  # the plain phrase comes first
+    cast = tuple(
+        Character(
+            name=name,
+            about="nobody in particular",
+            opens=frozen(voice[k % voices]),
+            closes=frozen(voice[(k + k // voices) % voices]),
+            traits=tuple(frozen(row[k]) for row in rows),
+            obeys=(),
+            follows=(0.0,) * subjects,
+        )
+        for k, name in enumerate(names)
+    )
+    even = np.full(characters, 1 / characters)
+    name_share = 0.5 if characters <= SMALL else 0.0
+    corpus = Corpus(
+        title=f"{characters} strangers, seed {seed}",
+        turns=turns,
+        slip=0.02,
+        plain_share=0.1,
+        openers=tuple(openers),
+        closers=tuple(closers),
+        topics=tuple(
+            Topic(
+                name=f"{'topic' if t < topics else 'control'}{t}",
+                questions=(asked[2 * t], asked[2 * t + 1]),
+                answers=tuple((word, word) for word in said[answers * t : answers * (t + 1)]),
+                control=t >= topics,
+            )
+            for t in range(subjects)
+        ),
+        directions=(),
+        name_share=name_share,
+        tags=(
+            Tag(name="someone", share=0.7 - name_share, prior=frozen(even)),
+            Tag(name="stranger", share=0.0, prior=frozen(even)),
+            Tag(name="assistant", share=0.3, prior=frozen(rng.dirichlet(10 * np.ones(characters)))),
+        ),
+        characters=cast,
+    )
+    toml.check_words(corpus, corpus.title)
+    return corpus
+
+
+def _words(rng: np.random.Generator, count: int) -> list[str]:
+    """So many different words of three syllables each, like `bodira`: no prefixes, no twins."""
+    syllables = [c + v for c in "bdfghjklmnprstvz" for v in "aeiou"]
+    drawn = rng.choice(len(syllables) ** 3, count, replace=False)
+    places = np.unravel_index(drawn, (len(syllables),) * 3)
+    return ["".join(syllables[i] for i in place) for place in zip(*places, strict=True)]
+
+
+def _split(words: list[str], sizes: tuple[int, ...]) -> list[list[str]]:
+    ends = np.cumsum(sizes)
+    return [words[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+
+
+def frozen(row: np.ndarray) -> tuple[float, ...]:
+    """A row of an array as a corpus has it."""
+    return tuple(float(p) for p in row)
