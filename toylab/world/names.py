@@ -1,0 +1,129 @@
+"""Typed names: dataclass fields that name parts of a corpus.
+
+A field made with `topic()`, `character()`, `tag()`, … holds one name or a tuple of names. `check`
+refuses what a corpus lacks, and `resolve` says where in the corpus the others stand.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from toylab.world.grammar import tag_names
+from toylab.world.schema import Corpus, unknown
+
+# The names that a field may hold, in their order or each with its place. They may depend on other
+# fields of the config, which is the second argument.
+Known = Callable[[Corpus, Any], Sequence[str] | Mapping[str, Any]]
+REQUIRED = dataclasses.MISSING
+
+
+def named(known: Known, default: Any = REQUIRED, *, empty: Any = None, help: str = "") -> Any:
+    """A field that names what is `known`.
+
+    It may be empty if its default is the empty tuple or if `empty` is given: a function of corpus
+    and config that says which names an empty field stands for.
+    """
+    optional = default == () or empty is not None
+    kind = {"name": True, "help": help, "known": known, "empty": empty, "optional": optional}
+    return dataclasses.field(default=default, metadata=kind)
+
+
+def ordinary(corpus: Corpus, _: Any = None) -> list[str]:
+    """All topics but the controls."""
+    return [topic.name for topic in corpus.topics if not topic.control]
+
+
+def cued(corpus: Corpus, _: Any = None) -> list[str]:
+    """Topics with cues."""
+    return [topic.name for topic in corpus.topics if topic.cues]
+
+
+def facts(corpus: Corpus, _: Any = None) -> list[str]:
+    """Topics with cues, each of which has an answer named after it."""
+    return [t.name for t in corpus.topics if t.cues and set(t.cues) <= set(t.answer_names)]
+
+
+def answers_of(corpus: Corpus, _: Any = None) -> dict[str, tuple[int, int]]:
+    """Where each answer stands, (topic, place in its bank), by its name `topic=answer`."""
+    return {
+        f"{topic.name}={answer}": (t, place)
+        for t, topic in enumerate(corpus.topics)
+        for place, answer in enumerate(topic.answer_names)
+    }
+
+
+def topic(default: Any = REQUIRED, *, among: Known | None = None, **more: Any) -> Any:
+    """Topics; or only the `ordinary` ones, those that are `cued`, or `facts`."""
+    return named(among or (lambda corpus, _: corpus.topic_names), default, **more)
+
+
+def character(default: Any = REQUIRED, **more: Any) -> Any:
+    """Characters of the cast."""
+    return named(lambda corpus, _: corpus.names, default, **more)
+
+
+def tag(default: Any = "assistant", **more: Any) -> Any:
+    """Tags, those that are names of characters included."""
+    return named(lambda corpus, _: tag_names(corpus), default, **more)
+
+
+def direction(default: Any = "", **more: Any) -> Any:
+    """Directions. The empty name, at place 0, is none."""
+    return named(lambda corpus, _: ["", *(d.name for d in corpus.directions)], default, **more)
+
+
+def answer(default: Any = REQUIRED, *, of: str = "", **more: Any) -> Any:
+    """Answers, written `topic=answer`; or by their own names, to the topic in the field `of`."""
+
+    def own(corpus: Corpus, config: Any) -> Sequence[str]:
+        return corpus.topics[corpus.topic_names.index(getattr(config, of))].answer_names
+
+    return named(own if of else answers_of, default, **more)
+
+
+def cue(default: Any = (), *, of: str, **more: Any) -> Any:
+    """Cues of the topics in the field `of`; of all topics if that is empty."""
+
+    def known(corpus: Corpus, config: Any) -> Sequence[str]:
+        chosen = _each(getattr(config, of) or corpus.topic_names)
+        return [cue for topic in corpus.topics if topic.name in chosen for cue in topic.cues]
+
+    return named(known, default, **more)
+
+
+def _each(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
+
+
+def _named(config: Any) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
+    for field in dataclasses.fields(config):
+        if "known" in field.metadata:
+            yield field.name, getattr(config, field.name), field.metadata
+
+
+def check(config: Any, corpus: Corpus, place: str) -> None:
+    """Raises `ValueError`, beginning with `place.field`, for the first name that a corpus lacks."""
+    for field, value, kind in _named(config):
+        if value or not kind["optional"]:
+            known = kind["known"](corpus, config)
+            for each in _each(value) or ("",):
+                if each not in known:
+                    raise ValueError(f"{place}.{field}: {unknown(each, known)}")
+
+
+def resolve(config: Any, corpus: Corpus) -> dict[str, Any]:
+    """Where the names of each field stand: an int for one name, an int array [n] for a tuple.
+
+    An answer written `topic=answer` stands at a pair (topic, place in its bank). An empty name that
+    nothing is known to stand for is None. The names must have passed `check`.
+    """
+    found: dict[str, Any] = {}
+    for field, value, kind in _named(config):
+        value = value or (kind["empty"](corpus, config) if kind["empty"] else value)
+        known = kind["known"](corpus, config)
+        places = known if isinstance(known, Mapping) else {n: i for i, n in enumerate(known)}
+        one = isinstance(value, str)
+        found[field] = places.get(value) if one else np.array([places[n] for n in value], np.int32)
+    return found
