@@ -107,6 +107,18 @@ def test_a_run_that_stops_and_goes_on_is_the_same_to_the_bit(setup: Setup) -> No
     assert int(again.step) == 12
 
 
+def test_whatever_is_yielded_stays_usable_and_so_does_what_went_in(setup: Setup) -> None:
+    params = setup.init(0)
+    start = begin(PRETRAIN, params)
+    kept = [state for state, _ in segments(setup, PRETRAIN, start, train_key(0, 0), [2, 4, 6])]
+    assert [int(state.step) for state in kept] == [2, 4, 6]
+    for state in (start, *kept[:2]):  # each leads to the same end, however often it is used
+        for _ in range(2):
+            *_, (end, _) = segments(setup, PRETRAIN, state, train_key(0, 0), [6])
+            assert alike(end, kept[2])
+    assert alike(params, setup.init(0))
+
+
 def test_points_that_are_past_are_passed_over(setup: Setup) -> None:
     state, _ = train(setup, PRETRAIN, at=(3,))
     assert list(segments(setup, PRETRAIN, state, train_key(0, 0), [0, 2, 3])) == []
