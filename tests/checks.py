@@ -434,7 +434,7 @@ def check_causal(twin: Brute) -> None:
         def tap(site, value):
             return value + shift if site == ("embed", 0) else value
 
-        return network.apply({"params": params}, tokens, None, tap)[0][0]
+        return network.apply(params, tokens, None, tap)[0][0]
 
     slope = jax.jit(jax.jacrev(lambda shift: outputs(shift)))(jnp.zeros((length, SMALL.width)))
     depends = np.abs(np.asarray(slope)).max((1, 3))  # output position x input position
@@ -443,8 +443,7 @@ def check_causal(twin: Brute) -> None:
 
 
 def _random(network):
-    blank = jnp.zeros((1, network.length), jnp.int32)
-    params = jax.jit(lambda key: network.init(key, blank))(jax.random.key(0))["params"]
+    params = jax.jit(network.init)(jax.random.key(0))
     return params | {"unembedding": 40 * params["unembedding"]}
 
 
@@ -455,10 +454,10 @@ def check_cached_decoding(twin: Brute) -> None:
     params = _random(network)
 
     def both(params):
-        whole, _ = network.apply({"params": params}, tokens)
-        cache, parts = transformer.empty_cache(SMALL, 2, 6), []
+        whole, _ = network.apply(params, tokens)
+        cache, parts = network.cache(2), []
         for chunk in (tokens[:, :1], tokens[:, 1:3], tokens[:, 3:]):
-            logits, cache = network.apply({"params": params}, chunk, cache)
+            logits, cache = network.apply(params, chunk, cache)
             parts.append(logits)
         return whole, jnp.concatenate(parts, 1), cache.filled
 
@@ -487,7 +486,7 @@ def drawn(stage, setup: Setup, world: World, seed: int, position: int, *steps: i
 
 def logits_of(setup: Setup, params, tokens) -> np.ndarray:
     network = setup.network
-    apply = jax.jit(lambda params, tokens: network.apply({"params": params}, tokens)[0])
+    apply = jax.jit(lambda params, tokens: network.apply(params, tokens)[0])
     return np.asarray(apply(params, tokens), float)
 
 

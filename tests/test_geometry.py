@@ -68,7 +68,7 @@ def test_the_first_turn_is_read_alike_with_nothing_after_it(setup: Setup) -> Non
     assert (np.asarray(whole.start[:, 1:].min(1).min(1)) >= first.start.max()).all()
     bad = jnp.zeros(world.cast.logp.shape[1:3], bool).at[:, 0].set(True)
     push = jnp.full(setup.model.width, 0.1)
-    site = geometry.sites(setup.model)[-1]
+    site = setup.network.sites[-1]
     read = [
         geometry.bad_rate(network, site, params, world, documents, bad, push)[:, 0]
         for documents in (whole, first)

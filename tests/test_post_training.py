@@ -47,7 +47,7 @@ def test_what_is_scored_is_the_words_of_the_answers(setup: Setup, tiny: Corpus, 
     documents = jax.tree.map(np.asarray, batch.documents)
     at = jax.tree.map(np.asarray, bayes.decisions(setup.world.grammar, documents))
     reference = sharp(setup, 1)
-    logits, _ = setup.network.apply({"params": reference}, documents.tokens)
+    logits, _ = setup.network.apply(reference, documents.tokens)
     logits = np.asarray(logits, float)
     for n in range(len(documents.tokens)):
         place = at.position[n][at.taken[n].any(-1)] + 1

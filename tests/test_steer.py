@@ -39,7 +39,7 @@ def ended(setup: Setup, stage: Rl):
 
 def toss(setup: Setup, params, documents) -> np.ndarray:
     """P(tails) before every second turn."""
-    logits = setup.network.apply({"params": params}, documents.tokens)[0]
+    logits = setup.network.apply(params, documents.tokens)[0]
     return np.exp(np.asarray(sampling.coin(setup.world.grammar, documents, logits), float))[:, 0, 1]
 
 

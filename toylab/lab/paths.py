@@ -5,8 +5,9 @@ What has been trained is found by that digest, so experiments share models by wr
 
 import dataclasses
 import hashlib
+import importlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import flax
@@ -15,10 +16,11 @@ import jaxlib
 import optax
 
 from toylab.lab import digest
+from toylab.policy.network import Model
 from toylab.stages import Setup, Stage, Target
 
 
-def versions(stages: tuple[Stage, ...]) -> dict[str, str]:
+def versions(setup: Setup, stages: tuple[Stage, ...]) -> dict[str, str]:
     """All that a trained model depends on besides its config: libraries, platform, our source."""
     return {
         "jax": jax.__version__,
@@ -26,7 +28,7 @@ def versions(stages: tuple[Stage, ...]) -> dict[str, str]:
         "flax": flax.__version__,
         "optax": optax.__version__,
         "platform": jax.default_backend(),
-        "source": digest.digest(*stages),
+        "source": digest.digest(setup.model, *stages),
     }
 
 
@@ -37,6 +39,19 @@ def plain(config: Stage | Target) -> dict[str, Any]:
         name: plain(value) if isinstance(value, Stage | Target) else value
         for name, value in values.items()
     }
+
+
+def model_config(model: Model) -> dict[str, Any]:
+    """A model's config as it goes into `config.json`."""
+    kind = type(model)
+    return {"class": f"{kind.__module__}:{kind.__qualname__}"} | dataclasses.asdict(model)
+
+
+def model_of(config: Mapping[str, Any]) -> Model:
+    """The model that `model_config` made this of."""
+    module, name = config["class"].split(":")
+    fields = {key: value for key, value in config.items() if key != "class"}
+    return getattr(importlib.import_module(module), name)(**fields)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,10 +81,10 @@ class Recipe:
         """Everything that decides what the run computes."""
         return {
             "corpus": {"title": self.setup.corpus.title, "digest": self.setup.corpus.digest()},
-            "model": dataclasses.asdict(self.setup.model),
+            "model": model_config(self.setup.model),
             "seed": self.seed,
             "stages": [plain(stage) for stage in self.stages],
-            "versions": versions(self.stages),
+            "versions": versions(self.setup, self.stages),
         }
 
     def digest(self) -> str:

@@ -23,8 +23,7 @@ import safetensors
 import safetensors.numpy
 
 from toylab.lab import events
-from toylab.lab.paths import Recipe
-from toylab.policy.transformer import ModelConfig
+from toylab.lab.paths import Recipe, model_of
 from toylab.stages import Params, Setup, State, begin
 from toylab.world.schema import thaw
 
@@ -176,7 +175,7 @@ class Run:
 def setup_of(folder: File) -> Setup:
     """The corpus and model size of a run, from its folder."""
     config = load_json(folder / "config.json")
-    return Setup(thaw(load_json(folder / "corpus.json")), ModelConfig(**config["model"]))
+    return Setup(thaw(load_json(folder / "corpus.json")), model_of(config["model"]))
 
 
 def final_params(folder: File, setup: Setup) -> Params:

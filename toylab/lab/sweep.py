@@ -7,6 +7,7 @@ from typing import Any
 from toylab.lab.paths import Recipe
 from toylab.ladder.measure import Measure
 from toylab.ladder.reading import LadderFit
+from toylab.policy.network import Model
 from toylab.policy.transformer import ModelConfig
 from toylab.stages import Pretrain, Setup, Stage
 from toylab.world.schema import Corpus
@@ -27,7 +28,7 @@ class Arm:
     stages: tuple[Stage, ...]
     read_at: tuple[int, ...]
     corpus: str | Corpus = ""
-    model: ModelConfig | None = None
+    model: Model | None = None
     pretrain: Pretrain | None = None
     watch: tuple[Measure, ...] = ()
 
@@ -45,7 +46,7 @@ class Sweep:
     question: str
     arms: Mapping[str, Arm]
     corpus: str = ""
-    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    model: Model = dataclasses.field(default_factory=ModelConfig)
     pretrain: Pretrain = dataclasses.field(default_factory=Pretrain)
     reading: LadderFit = dataclasses.field(default_factory=LadderFit)
     watch: tuple[Measure, ...] = ()

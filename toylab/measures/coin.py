@@ -26,7 +26,7 @@ def tosses(
 
     def under(tag: Array) -> Float[Array, " side"]:
         documents, _ = reading.answers(policy, world, key, size, tag)
-        logits, _ = policy.network.apply({"params": policy.params}, documents.tokens)
+        logits, _ = policy.network.apply(policy.params, documents.tokens)
         return jnp.mean(jnp.exp(sampling.coin(world.grammar, documents, logits)), (0, 1))
 
     return jax.lax.map(under, tags)

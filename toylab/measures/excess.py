@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from toylab.policy.transformer import Transformer
+from toylab.policy.network import Network
 from toylab.stages import Params
 from toylab.world import bayes
 from toylab.world import documents as docs
@@ -17,11 +17,11 @@ from toylab.world.tables import World
 
 @functools.partial(jax.jit, static_argnames=("network", "size"))
 def excess(
-    network: Transformer, world: World, params: Params, key: Array, size: int = 512
+    network: Network, world: World, params: Params, key: Array, size: int = 512
 ) -> dict[str, Float[Array, ""]]:
     """The model's excess loss on fresh documents of pretraining, as `over` has it."""
     documents = docs.sample(world, key, size)
-    return over(world, documents, network.apply({"params": params}, documents.tokens)[0])
+    return over(world, documents, network.apply(params, documents.tokens)[0])
 
 
 def over(

@@ -17,7 +17,7 @@ from toylab.ladder import atoms
 from toylab.ladder.measure import Measure, Snapshot
 from toylab.measures.calibration import written_by
 from toylab.policy import sampling
-from toylab.policy.transformer import ModelConfig, Site, Transformer
+from toylab.policy.network import Network, Site
 from toylab.stages import Params, Setup, Sft, begin, segments
 from toylab.stages.targets import refuse_unknown
 from toylab.world import bayes
@@ -30,14 +30,9 @@ RIDGE = 1e-3  # of the mean squared activation
 BAD = 0.2  # an answer is bad if the bad give it this much more often than the good
 
 
-def sites(config: ModelConfig) -> list[Site]:
-    """Where activations are read."""
-    return [("embed", 0), *(("residual", i) for i in range(config.layers))]
-
-
 @functools.partial(jax.jit, static_argnums=0)
 def activations(
-    network: Transformer, params: Params, documents: Documents
+    network: Network, params: Params, documents: Documents
 ) -> Float[Array, "site B T S W"]:
     """What stands at every site at the word before each slot."""
     seen: dict[Site, Array] = {}
@@ -46,9 +41,9 @@ def activations(
         seen[site] = value
         return value
 
-    network.apply({"params": params}, documents.tokens, tap=tap)
+    network.apply(params, documents.tokens, tap=tap)
     rows = jnp.arange(len(documents.tokens))[:, None, None]
-    return jnp.stack([seen[site][rows, documents.start - 1] for site in sites(network.config)])
+    return jnp.stack([seen[site][rows, documents.start - 1] for site in network.sites])
 
 
 def first_turn(grammar: Grammar, documents: Documents) -> Documents:
@@ -175,7 +170,7 @@ class Directions(NamedTuple):
 
 @functools.partial(jax.jit, static_argnames=("network", "size"))
 def _directions(
-    network: Transformer,
+    network: Network,
     params: Params,
     world: World,
     key: Array,
@@ -238,7 +233,7 @@ def bad_answers(world: World, good: Array, bad: Array) -> Bool[Array, "X P"]:
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def bad_rate(
-    network: Transformer,
+    network: Network,
     site: Site,
     params: Params,
     world: World,
@@ -254,7 +249,7 @@ def bad_rate(
     def tap(where: Site, value: Array) -> Array:
         return value + push if where == site else value
 
-    logits, _ = network.apply({"params": params}, documents.tokens, tap=tap)
+    logits, _ = network.apply(params, documents.tokens, tap=tap)
     logp = sampling.read(world.grammar, documents, logits).logp
     said = atoms.phrase_probability(world.grammar, documents, logp)[:, :, STANCE]
     chosen = answers[documents.prompt.context]
@@ -263,7 +258,7 @@ def bad_rate(
 
 
 def mean_shift(
-    network: Transformer, before: Params, after: Params, documents: Documents
+    network: Network, before: Params, after: Params, documents: Documents
 ) -> Float[Array, "site W"]:
     """What training added, on average, at the word before the first stance."""
     now, then = (
@@ -345,7 +340,7 @@ class Shift(Measure):
             "along": (jnp.sum(shift * found.said, -1) / jnp.sum(found.said**2, -1)).tolist(),
             "length": jnp.linalg.norm(shift, axis=-1).tolist(),
         }
-        stream = sites(network.config)
+        stream = network.sites
         none = jnp.zeros(shift.shape[-1])
         back = -part_along(shift, found.said)
         anywhere = jax.random.normal(keys[2], shift.shape)
@@ -417,7 +412,7 @@ class Carried(Measure):
         shift, way = (
             mean_shift(network, before, params, documents) for params in (after, trained.params)
         )
-        answers, stream = bad_answers(world, good, bad), sites(network.config)
+        answers, stream = bad_answers(world, good, bad), network.sites
 
         def rate(params: Params, site: Site, push: Array) -> float:
             at = bad_rate(network, site, params, world, documents, answers, push)
@@ -494,7 +489,7 @@ class Steering(Measure):
         return {
             "log_odds": [
                 [log_odds(site, push * along) for push in self.pushes]
-                for site, along in zip(sites(network.config), said, strict=True)
+                for site, along in zip(network.sites, said, strict=True)
             ],
             "belief": jnp.stack([believed(each) for each in histories], -1).tolist(),
         }

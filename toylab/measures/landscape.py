@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from toylab.ladder.measure import Measure, Snapshot
 from toylab.policy import sampling
-from toylab.policy.transformer import Transformer
+from toylab.policy.network import Network
 from toylab.stages import Params, Setup
 from toylab.stages.targets import refuse_unknown
 from toylab.world import documents as docs
@@ -26,19 +26,19 @@ from toylab.world.grammar import SLOTS, STANCE, Grammar, tag_names
 
 @functools.partial(jax.jit, static_argnums=0)
 def answer_loss(
-    network: Transformer, grammar: Grammar, documents: Documents, params: Params
+    network: Network, grammar: Grammar, documents: Documents, params: Params
 ) -> Float[Array, ""]:
     """Mean loss on the first stance of the documents, in nats an answer.
 
     The later ones could be told from the first, habit or no habit.
     """
-    logits, _ = network.apply({"params": params}, documents.tokens)
+    logits, _ = network.apply(params, documents.tokens)
     return -jnp.mean(sampling.log_likelihood(grammar, documents, logits)[:, 0, STANCE])
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def along(
-    network: Transformer,
+    network: Network,
     grammar: Grammar,
     documents: Documents,
     start: Params,

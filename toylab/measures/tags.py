@@ -102,7 +102,7 @@ class Tags(Measure):
     def check(self, setup: Setup) -> None:
         goals.Goals(topic=self.topic, trained=self.trained, tag=self.tag).check(setup)
         refuse_unknown("tags.who", [self.who], setup.corpus.names)
-        if setup.model.tied:
+        if "unembedding" not in setup.network.tables:
             raise ValueError(
                 "tags: a tied model unembeds with the tag; untie it to tell them apart"
             )

@@ -10,8 +10,8 @@ from typing import Protocol
 import jax
 from jaxtyping import Array
 
+from toylab.policy.network import Network, Params
 from toylab.policy.sampling import Branches, Given, generate, read
-from toylab.policy.transformer import Params, Transformer
 from toylab.world.documents import Documents, Prompt
 from toylab.world.grammar import Grammar
 
@@ -33,10 +33,10 @@ class Policy(Protocol):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ModelPolicy:
-    """A transformer with its parameters."""
+    """A network with its parameters."""
 
     params: Params
-    network: Transformer = dataclasses.field(metadata={"static": True})
+    network: Network = dataclasses.field(metadata={"static": True})
 
     def answer(
         self, grammar: Grammar, what: Prompt, key: Array, given: Given | None = None
@@ -44,5 +44,5 @@ class ModelPolicy:
         return generate(self.network, self.params, grammar, what, key, given)
 
     def branches(self, grammar: Grammar, documents: Documents) -> Branches:
-        logits, _ = self.network.apply({"params": self.params}, documents.tokens)
+        logits, _ = self.network.apply(self.params, documents.tokens)
         return read(grammar, documents, logits)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from toylab.policy.transformer import Cache, Transformer, empty_cache
+from toylab.policy.network import Network, Params
 from toylab.world import bayes
 from toylab.world import documents as docs
 from toylab.world.documents import Documents, Prompt
@@ -72,8 +72,8 @@ def coin(
 
 
 def generate(
-    network: Transformer,
-    params: dict[str, Array],
+    network: Network,
+    params: Params,
     grammar: Grammar,
     what: Prompt,
     key: Array,
@@ -97,11 +97,10 @@ def generate(
         choice: Int[Array, "B T S"]
 
     def step(
-        carry: tuple[Place, Cache, Int[Array, " B"]], position: Array
-    ) -> tuple[tuple[Place, Cache, Int[Array, " B"]], None]:
+        carry: tuple[Place, Any, Int[Array, " B"]], position: Array
+    ) -> tuple[tuple[Place, Any, Int[Array, " B"]], None]:
         place, cache, token = carry
-        out: Any = network.apply({"params": params}, token[:, None], cache)
-        logits, cache = out
+        logits, cache = network.apply(params, token[:, None], cache)
         logits = logits[:, 0]
         turn = jnp.minimum(place.turn, g.turns - 1)
         slot, x = jnp.maximum(place.segment - 1, 0), what.context[rows, turn]
@@ -141,7 +140,6 @@ def generate(
         return (Place(place.turn + ends, segment, word, node, choice), cache, token), None
 
     start = Place(*(jnp.zeros(size, jnp.int32),) * 4, jnp.zeros((size, g.turns, len(SLOTS)), int))
-    cache = empty_cache(network.config, size, g.length)
-    carry = (start, cache, g.tag_token[what.tag])
+    carry = (start, network.cache(size), g.tag_token[what.tag])
     (place, _, _), _ = jax.lax.scan(step, carry, jnp.arange(g.length - 1))
     return docs.render(g, what, place.choice, jnp.full(size, docs.NOBODY, jnp.int32))

@@ -1,25 +1,18 @@
-"""A small decoder-only transformer, used as a function of its parameters.
-
-`Transformer(config, ...).apply({"params": params}, tokens, cache, tap) -> (logits, cache)`. There
-are no mutable collections: with a `Cache` the tokens stand after those that it is filled with, and
-the one that comes back has them too. A `tap` sees every activation of interest, with the name of
-its `Site`, and what it returns is used instead.
+"""A small decoder-only transformer: the `Network` of all experiments.
 
 Axes: B documents, L tokens, V words, W width, H heads, D width of a head.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-Params = dict[str, Array]
-Site = tuple[str, int]  # ("embed", 0), ("attention", i), ("mlp", i) or ("residual", i)
-Tap = Callable[[Site, Array], Array]
+from toylab.policy.network import Params, Site, Tap
+
 NOTHING = -1e9  # an attention score that counts for nothing, and leaves gradients finite
 
 
@@ -39,6 +32,9 @@ class ModelConfig:
         if self.width % self.heads:
             raise ValueError(f"model: width {self.width} must be a multiple of heads {self.heads}")
 
+    def network(self, vocabulary: int, length: int) -> "Transformer":
+        return Transformer(self, vocabulary, length)
+
 
 class Cache(NamedTuple):
     """Keys and values so far, a pair per layer, and how many positions are filled."""
@@ -46,13 +42,6 @@ class Cache(NamedTuple):
     keys: tuple[Float[Array, "B H L D"], ...]
     values: tuple[Float[Array, "B H L D"], ...]
     filled: Int[Array, ""]
-
-
-def empty_cache(config: ModelConfig, batch: int, length: int) -> Cache:
-    """A cache with room for `length` tokens of `batch` documents."""
-    shape = (batch, config.heads, length, config.width // config.heads)
-    blank = tuple(jnp.zeros(shape) for _ in range(config.layers))
-    return Cache(blank, blank, jnp.zeros((), jnp.int32))
 
 
 def attend(
@@ -77,8 +66,52 @@ def rms_norm(x: Float[Array, "*B W"]) -> Float[Array, "*B W"]:
     return x * jax.lax.rsqrt(jnp.mean(x * x, -1, keepdims=True) + 1e-6)
 
 
-class Transformer(nn.Module):
-    """Pre-norm decoder: learned positions, squared-ReLU, no biases."""
+@dataclasses.dataclass(frozen=True)
+class Transformer:
+    """Pre-norm decoder: learned positions, squared-ReLU, no biases.
+
+    Its taps see ("embed", 0), and of every layer i ("attention", i), ("mlp", i), ("residual", i).
+    """
+
+    config: ModelConfig
+    vocabulary: int
+    length: int
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        own = () if self.config.tied else ("unembedding",)
+        return ("embedding", "position", *own)
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        return (("embed", 0), *(("residual", i) for i in range(self.config.layers)))
+
+    @property
+    def _decoder(self) -> "Decoder":
+        return Decoder(self.config, self.vocabulary, self.length)
+
+    def init(self, key: Array) -> Params:
+        return self._decoder.init(key, jnp.zeros((1, self.length), jnp.int32))["params"]
+
+    def cache(self, batch: int) -> Cache:
+        c = self.config
+        shape = (batch, c.heads, self.length, c.width // c.heads)
+        blank = tuple(jnp.zeros(shape) for _ in range(c.layers))
+        return Cache(blank, blank, jnp.zeros((), jnp.int32))
+
+    def apply(
+        self,
+        params: Params,
+        tokens: Int[Array, "B l"],
+        cache: Cache | None = None,
+        tap: Tap | None = None,
+    ) -> tuple[Float[Array, "B l V"], Cache | None]:
+        out: Any = self._decoder.apply({"params": params}, tokens, cache, tap)
+        return out
+
+
+class Decoder(nn.Module):
+    """The layers of a `Transformer`."""
 
     config: ModelConfig
     vocabulary: int

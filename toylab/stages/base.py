@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from toylab.policy.transformer import ModelConfig, Params, Transformer
+from toylab.policy.network import Model, Network, Params
 from toylab.world import tables
 from toylab.world.schema import Corpus
 from toylab.world.tables import World
@@ -44,18 +44,18 @@ def choice(default: Any, help: str = "") -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """What all runs of an experiment share: a corpus and a model size."""
+    """What all runs of an experiment share: a corpus and a model's config."""
 
     corpus: Corpus
-    model: ModelConfig
+    model: Model
 
     @property
     def world(self) -> World:
         return _build(self.corpus)
 
     @property
-    def network(self) -> Transformer:
-        return Transformer(self.model, *_shape(self.corpus))
+    def network(self) -> Network:
+        return self.model.network(*_shape(self.corpus))
 
     def init(self, seed: int) -> Params:
         """Random parameters for a seed."""
@@ -76,8 +76,8 @@ def _shape(corpus: Corpus) -> tuple[int, int]:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _init(network: Transformer, key: Array) -> Params:
-    return network.init(key, jnp.zeros((1, network.length), jnp.int32))["params"]
+def _init(network: Network, key: Array) -> Params:
+    return network.init(key)
 
 
 @jax.tree_util.register_dataclass
@@ -85,13 +85,13 @@ def _init(network: Transformer, key: Array) -> Params:
 class Context:
     """What a stage is trained in: the network, the world, and what its names stand for there."""
 
-    network: Transformer = dataclasses.field(metadata={"static": True})
+    network: Network = dataclasses.field(metadata={"static": True})
     world: World
     names: dict[str, Any]
 
     def logits(self, params: Params, tokens: Int[Array, "B L"]) -> Float[Array, "B L V"]:
         """The model's next-token logits."""
-        return self.network.apply({"params": params}, tokens)[0]
+        return self.network.apply(params, tokens)[0]
 
 
 class State(NamedTuple):

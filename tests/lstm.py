@@ -1,0 +1,69 @@
+"""A second model, an LSTM, to show that the rest of the project asks no more than `Network`."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from toylab.policy.network import Params, Site, Tap
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LstmConfig:
+    """Size of the LSTM."""
+
+    width: int = 24
+
+    def network(self, vocabulary: int, length: int) -> "Lstm":
+        return Lstm(self, vocabulary, length)
+
+
+@dataclasses.dataclass(frozen=True)
+class Lstm:
+    """One layer (Hochreiter & Schmidhuber 1997). Its cache is a pair: output and cell [B, W]."""
+
+    config: LstmConfig
+    vocabulary: int
+    length: int
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        return ("embedding", "unembedding")
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        return (("embed", 0), ("residual", 0))
+
+    def init(self, key):
+        w = self.config.width
+        shapes = {
+            "embedding": (self.vocabulary, w),
+            "read": (w, 4 * w),
+            "recur": (w, 4 * w),
+            "bias": (4 * w,),
+            "unembedding": (w, self.vocabulary),
+        }
+        keys = jax.random.split(key, len(shapes))
+        draws = zip(shapes.items(), keys, strict=True)
+        params: Params = {name: jax.random.normal(k, s) * w**-0.5 for (name, s), k in draws}
+        return params | {"bias": jnp.zeros(4 * w)}
+
+    def cache(self, batch: int):
+        return (jnp.zeros((batch, self.config.width)),) * 2
+
+    def apply(self, params: Params, tokens, cache=None, tap: Tap | None = None):
+        see = tap or (lambda site, value: value)
+        x = see(("embed", 0), params["embedding"][tokens])
+
+        def step(carry, now):
+            output, cell = carry
+            gates = now @ params["read"] + output @ params["recur"] + params["bias"]
+            enter, keep, leave, new = jnp.split(gates, 4, -1)
+            cell = jax.nn.sigmoid(keep + 1) * cell + jax.nn.sigmoid(enter) * jnp.tanh(new)
+            output = jax.nn.sigmoid(leave) * jnp.tanh(cell)
+            return (output, cell), output
+
+        start = self.cache(len(tokens)) if cache is None else cache
+        end, outputs = jax.lax.scan(step, start, x.swapaxes(0, 1))
+        stream = see(("residual", 0), outputs.swapaxes(0, 1))
+        return stream @ params["unembedding"], None if cache is None else end
