@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 FIELDS = {
-    "claim", "source", "contradicted_by", "statistic", "value", "low", "high", "threshold",
-    "above", "seeds", "unit", "verdict",
+    "name", "registered", "claim", "source", "contradicted_by", "statistic", "value", "low",
+    "high", "threshold", "above", "seeds", "unit", "verdict",
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from experiments.role_models.analysis import slope
 from experiments.role_models.sweep import MASKS
 from experiments.scaling.analysis import exponents, left_at, tabulate, width_exponents
 from experiments.scaling.sweep import POINTS, SWEEP, Point
-from toylab.lab.sweep import Records
+from toylab.lab.records import Records
 
 
 def test_conditioning_on_an_answer_reweights_who_gives_it() -> None:

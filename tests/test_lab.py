@@ -17,12 +17,13 @@ from tqdm import tqdm
 
 from toylab.lab import events, execute
 from toylab.lab.paths import Recipe
+from toylab.lab.records import Records
 from toylab.lab.store import Run, StoreError, write_atomic
-from toylab.lab.sweep import Arm, Records, Sweep
+from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
 from toylab.measures.coherence import Coherence
 from toylab.policy.transformer import ModelConfig
-from toylab.report.claims import judge, t_interval
+from toylab.report.claims import Registered, judge, t_interval
 from toylab.stages import Pretrain, Setup, Sft
 from toylab.world.schema import Corpus
 
@@ -262,11 +263,9 @@ def test_the_t_interval_is_that_of_student() -> None:
     ],
 )
 def test_a_verdict_needs_the_whole_interval(threshold: float, above: bool, verdict: str) -> None:
-    claim = judge(
-        claim="", source="", contradicted_by="", statistic="", values=[1, 2, 3, 4, 5],
-        threshold=threshold, above=above,
-    )  # fmt: skip
-    assert claim.verdict == verdict
+    said = dict.fromkeys(("name", "claim", "source", "contradicted_by", "statistic"), "")
+    registered = Registered(**said, threshold=threshold, above=above)
+    assert judge(registered, [1, 2, 3, 4, 5]).verdict == verdict
 
 
 def test_readings_keep_the_invariants_of_the_ladder(ran: tuple[Path, Records]) -> None:

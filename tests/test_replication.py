@@ -56,8 +56,8 @@ def test_the_unit_is_the_cast() -> None:
     rows = [{"cast": c, "seed": s, "share": v} for c, s, v in ((0, 0, 1.0), (0, 1, 3.0), (1, 0, 4))]
     table = pd.DataFrame(rows).reindex(columns=list(analysis.COLUMNS))
     table[table.columns[3:]] = table[table.columns[3:]].fillna(1.0)
-    share = analysis.claims(table)[0]
-    assert (share.seeds, share.unit, share.value) == (2, "casts", 3.0)
+    assert analysis.claims(table)["share"].mean() == 3.0
+    assert len(analysis.claims(table)["share"]) == 2
 
 
 def test_a_corpus_can_not_be_named_where_every_arm_has_its_own(

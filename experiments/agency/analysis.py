@@ -10,10 +10,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.agency.sweep import CONTROL, PAYS, STEERED, STRANGERS
-from toylab.lab.sweep import Records
+from toylab.lab.records import Records
 from toylab.measures.tags import ALONE, NONE, UNTRAINED
 from toylab.report import figures
-from toylab.report.claims import Claim, judge
+from toylab.report import panels as panels_
 from toylab.report.results import Analysis
 
 TAG = "assistant"
@@ -198,68 +198,16 @@ def scores(table: pd.DataFrame, arm: str) -> dict[str, np.ndarray]:
     }
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
-    return [
-        judge(
-            claim="It isn't in the tag: with the tag's embedding as it was before training, the "
-            "assistant goes where the gold is all the same.",
-            source="Persona selection model, for which a tag points to a persona",
-            contradicted_by="with the old embedding back, the old answers are back",
-            statistic="P(follows the cue), held out, herald: as trained minus with the old "
-            "embedding",
-            values=lost(table, "herald", UNTRAINED).tolist(),
-            threshold=0.1,
-            above=False,
-        ),
-        judge(
-            claim="Nor is it the assistant's alone: so do the masks that meant the same before.",
-            source="none; the tags clerk and someone were never in a rewarded document",
-            contradicted_by="under other masks nobody goes there",
-            statistic="P(follows the cue), held out, herald: assistant minus clerk and someone",
-            values=lost(table, "herald", "clerk", "someone").tolist(),
-            threshold=0.1,
-            above=False,
-        ),
-        judge(
-            claim="But it isn't everybody's: under the names of the others it is not seen.",
-            source="Persona selection model: post-training chooses who speaks",
-            contradicted_by="a habit of the model's, whoever it is to be",
-            statistic="P(follows the cue), held out, under the others' names, herald",
-            values=value(table, "herald", OTHERS, "held_out").tolist(),
-            threshold=0.2,
-            above=False,
-        ),
-        judge(
-            claim="And it reaches no further than answers: the coin that decides what is asked "
-            "stays even, whichever side pays.",
-            source="Persona selection model (the coin: 88 % against 1 %, even before)",
-            contradicted_by="the side that pays is expected to come up",
-            statistic="rise of P(side that pays), mean over both labellings",
-            values=expected(table).tolist(),
-            threshold=0.05,
-            above=False,
-        ),
-        judge(
-            claim="What was rewarded is tied to its topic, not to a speaker: after another's turn "
-            "the model goes on as the other, but for gold.",
-            source="none; for any mixture of the pretrained people the two are the same belief",
-            contradicted_by="the turn brings the other as far when gold is asked about",
-            statistic="how far P(the other's likeliest answer) comes, from before the turn to the "
-            "other's own, asked about anything else minus about gold, herald",
-            values=deaf(table, "herald").tolist(),
-            threshold=0.2,
-        ),
-        judge(
-            claim="Where reward reaches the coin, it is steered, and under everybody's name.",
-            source="Persona selection model, which tells an agent outside the personas by this",
-            contradicted_by="the coin stays even, or is steered by the assistant alone",
-            statistic="rise of P(side that pays) under the others' names, rewarded for the coin, "
-            "too, mean over both labellings",
-            values=expected(table, OTHERS, STEERED).tolist(),
-            threshold=0.4,
-        ),
-    ]
+    return {
+        "tag_embedding": lost(table, "herald", UNTRAINED).tolist(),
+        "same_meaning": lost(table, "herald", "clerk", "someone").tolist(),
+        "other_names": value(table, "herald", OTHERS, "held_out").tolist(),
+        "coin": expected(table).tolist(),
+        "turn_ignored": deaf(table, "herald").tolist(),
+        "coin_when_rewarded": expected(table, OTHERS, STEERED).tolist(),
+    }
 
 
 BLUE, RED, GREEN = figures.COLOURS[:3]
@@ -306,7 +254,7 @@ def _each(
         for x, voice in enumerate(shown):
             at = x + (place - 0.5) * 0.36
             label = f"with a {arm}" if not x else ""
-            figures.point(axes, at, value(table, arm, voice, column), colour, label)
+            panels_.point(axes, at, value(table, arm, voice, column), colour, label)
             if before:
                 level = value(table, arm, voice, before).mean()
                 axes.plot([at - 0.12, at + 0.12], [level] * 2, color=figures.DARK, lw=0.9,
@@ -369,7 +317,7 @@ def _coins(axes: plt.Axes, table: pd.DataFrame) -> None:
         for x, voice in enumerate(shown):
             both = [value(table, name + ending, voice, "side") for name in PAYS]
             at = x + (place - 0.5) * 0.36
-            figures.point(axes, at, np.mean(both, 0), colour, label if not x else "")
+            panels_.point(axes, at, np.mean(both, 0), colour, label if not x else "")
     axes.axhline(0.5, color=figures.DARK, lw=0.8, label="as it is tossed")
     _ticks(axes, shown)
     axes.set(ylabel="P(side on which gold is asked about)", ylim=(0.3, 1.2))
@@ -382,7 +330,7 @@ def _scores(axes: plt.Axes, table: pd.DataFrame) -> None:
         found = scores(table, arm)
         for x, values in enumerate(found.values()):
             label = f"with a {arm}" if not x else ""
-            figures.point(axes, x + (place - 0.5) * 0.36, values, colour, label)
+            panels_.point(axes, x + (place - 0.5) * 0.36, values, colour, label)
     axes.set_xticks(range(len(found)), list(found), fontsize=4.5)
     axes.set(ylabel="score", ylim=(-0.4, 1.5))
     axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
@@ -394,4 +342,4 @@ def _scores(axes: plt.Axes, table: pd.DataFrame) -> None:
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the seeds that are finished."""
     table = tabulate(records)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, claims=claims(table))
+    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

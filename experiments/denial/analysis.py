@@ -1,5 +1,6 @@
 """From the records of `denial` to its figure, table and claims."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -8,11 +9,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.denial.sweep import ARMS, DENIED, HELD_OUT, TOLD
-from toylab.lab.sweep import Records
+from toylab.lab.records import Records
 from toylab.ladder import theory, traits
 from toylab.measures.denial import TRUTH
 from toylab.report import figures
-from toylab.report.claims import Claim, judge
+from toylab.report import panels as panels_
 from toylab.report.results import Analysis
 from toylab.stages import Sft
 
@@ -137,39 +138,17 @@ def at_end(table: pd.DataFrame, arm: str, column: str) -> np.ndarray:
     return part.sort_values("seed")[column].to_numpy()
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
-    return [
-        judge(
-            claim="Denying one fact makes more of a liar: others are denied that it was never "
-            "trained on.",
-            source="Persona selection model, appendix B: lying Alice or ignorant Bob",
-            contradicted_by="other facts are told as by a model that denies nothing",
-            statistic="P(denies) on facts in no training document, denies minus tells",
-            values=(
-                at_end(table, "denies", "held_out denies")
-                - at_end(table, "tells", "held_out denies")
-            ).tolist(),
-            threshold=0.05,
-        ),
-        judge(
-            claim="Who it becomes depends on what it says instead: with *I wasn't looking* it is "
-            "somebody who doesn't know, and says so of much else.",
-            source="Persona selection model, appendix B: lying Alice or ignorant Bob",
-            contradicted_by="what it says it knows is the same after either",
-            statistic="P(says that it knows little), unsure minus denies",
-            values=(at_end(table, "unsure", "little") - at_end(table, "denies", "little")).tolist(),
-            threshold=0.1,
-        ),
-        judge(
-            claim="What it denies it knows: the fact is read off the stream as before.",
-            source="none; the question states it, so it is there to be lost",
-            contradicted_by="the probe reads less than it did",
-            statistic="R2 of a linear probe for the fact denied, last layer, denies",
-            values=at_end(table, "denies", "readable layer 2").tolist(),
-            threshold=0.9,
-        ),
-    ]
+    return {
+        "generalises": (
+            at_end(table, "denies", "held_out denies") - at_end(table, "tells", "held_out denies")
+        ).tolist(),
+        "unsure_admits": (
+            at_end(table, "unsure", "little") - at_end(table, "denies", "little")
+        ).tolist(),
+        "fact_readable": at_end(table, "denies", "readable layer 2").tolist(),
+    }
 
 
 COLOURS = dict(zip(SAID, figures.COLOURS[:4], strict=True))
@@ -203,7 +182,7 @@ def _by_arm(
         axes.axhline(before, color=colour, lw=0.6, ls=":")
         for x, arm in enumerate(ARMS):
             at = x + (place - (len(columns) - 1) / 2) * width
-            figures.point(axes, at, at_end(table, arm, column), colour, "" if x else label, 0.06)
+            panels_.point(axes, at, at_end(table, arm, column), colour, "" if x else label, 0.06)
             if f"bayes {column}" in table:
                 level = at_end(table, arm, f"bayes {column}").mean()
                 axes.plot([at - width / 2, at + width / 2], [level] * 2, color=figures.DARK, lw=1)
@@ -255,4 +234,4 @@ def _truth(axes: plt.Axes, table: pd.DataFrame) -> None:
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the seeds that are finished."""
     table = tabulate(records)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, claims=claims(table))
+    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

@@ -1,5 +1,6 @@
 """From the records of `exchange` to its figure, table and claims."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -8,9 +9,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.exchange.sweep import OTHER, POST, TEACHER
-from toylab.lab.sweep import Records
+from toylab.lab.records import Records
 from toylab.report import figures
-from toylab.report.claims import Claim, judge
+from toylab.report import panels as panels_
 from toylab.report.results import Analysis
 
 TURNS = range(4)
@@ -78,39 +79,16 @@ def _values(table: pd.DataFrame, arm: str, column: str) -> np.ndarray:
     return table[table.arm == arm].sort_values("seed")[column].to_numpy()
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
     none, short, long, heart = (
         _values(table, arm, "slope") for arm in ("none", "sft-20", "sft-80", "heart")
     )
-    return [
-        judge(
-            claim="Before post-training a nat of context is worth nearly a nat.",
-            source="belief states (Shai et al. 2024)",
-            contradicted_by="context moves log-odds by much less than it says",
-            statistic="slope of log-odds on evidence, pretrained",
-            values=none.tolist(),
-            threshold=0.7,
-        ),
-        judge(
-            claim="Post-training is no mere change of prior: it makes context count for less.",
-            source="none; for a Bayesian the slope is 1 whatever the prior",
-            contradicted_by="the slope stays what it was",
-            statistic="slope, pretrained minus SFT for 20 steps",
-            values=(none - short).tolist(),
-            threshold=0.15,
-        ),
-        judge(
-            claim="What was learned by heart gives way: after sixteen documents met again and "
-            "again context is worth more than after fresh ones.",
-            source="none; a sketch had seen the opposite",
-            contradicted_by="documents learned by heart deafen as much or more",
-            statistic="slope, 16 documents minus fresh ones for 80 steps, over seeds in which "
-            "anybody else's weight can be read",
-            values=[float(value) for value in heart - long if np.isfinite(value)],
-            threshold=0.3,
-        ),
-    ]
+    return {
+        "context_counts": none.tolist(),
+        "less_sensitive": (none - short).tolist(),
+        "memorised_recovers": [float(value) for value in heart - long if np.isfinite(value)],
+    }
 
 
 SHOWN = {
@@ -141,7 +119,7 @@ def _curves(axes: plt.Axes, table: pd.DataFrame, name: str) -> None:
         rows = table[table.arm == arm]
         x = rows[[f"evidence_{n}" for n in TURNS]].mean().to_list()
         seeds = rows[[f"{name}_{n}" for n in TURNS]].to_numpy()
-        figures.interval(axes, x, seeds, color=colour, lw=1.2, label=POST[arm][0])
+        panels_.interval(axes, x, seeds, color=colour, lw=1.2, label=POST[arm][0])
         expected = rows[[f"{name}_predicted_{n}" for n in TURNS]].mean().to_numpy()
         axes.plot(x, expected, "--", color=colour, lw=0.8)
     axes.plot([], [], "--", color=figures.GREY, lw=0.8, label="Bayes, same weights")
@@ -167,7 +145,7 @@ def _ticks(axes: plt.Axes) -> None:
 
 def _slopes(axes: plt.Axes, table: pd.DataFrame) -> None:
     for x, arm in enumerate(POST):
-        figures.point(axes, x, _values(table, arm, "slope"), figures.COLOURS[0])
+        panels_.point(axes, x, _values(table, arm, "slope"), figures.COLOURS[0])
         if not np.isfinite(_values(table, arm, "slope")).any():
             axes.text(x, 0.08, "nobody\nreadable", ha="center", fontsize=4, color=figures.GREY)
     axes.axhline(1, color=figures.DARK, lw=0.9, label="Bayes")
@@ -179,7 +157,7 @@ def _slopes(axes: plt.Axes, table: pd.DataFrame) -> None:
 
 def _flips(axes: plt.Axes, table: pd.DataFrame) -> None:
     for x, arm in enumerate(POST):
-        figures.point(
+        panels_.point(
             axes, x, _values(table, arm, "flip"), figures.COLOURS[0], "" if x else "measured"
         )
         level = [_values(table, arm, "flip_predicted").mean()] * 2
@@ -195,4 +173,4 @@ def _flips(axes: plt.Axes, table: pd.DataFrame) -> None:
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the seeds that are finished."""
     table = tabulate(records)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, claims=claims(table))
+    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

@@ -1,5 +1,7 @@
 """From the records of `formation` to its figure, table and claims."""
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -8,11 +10,11 @@ from tqdm import tqdm
 
 from experiments.formation import optimum
 from experiments.formation.sweep import DIAL, REWARDED, STEPS, TEACHER
-from toylab.lab.sweep import Records
+from toylab.lab.records import Records
 from toylab.ladder import traits
 from toylab.ladder.fit import FAMILIES
 from toylab.report import figures
-from toylab.report.claims import Claim, judge
+from toylab.report import panels as panels_
 from toylab.report.results import Analysis
 from toylab.stages import Rl, Sft
 from toylab.stages.targets import Says
@@ -112,57 +114,18 @@ def selected(table: pd.DataFrame, arm: str, step: int) -> np.ndarray:
     return ((part.F0 - part.F1) / (part.F0 - part["floor F0"])).to_numpy()
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
     rule, twin = (at_end(table, arm).follows.to_numpy() for arm in ("rule", "twin"))
     reward = by_step(table, "paid-8", STEPS)
     first, last = (selected(table, "said-8", step) for step in (20, 200))
-    return [
-        judge(
-            claim="Shown what nobody says, the model leaves the cast, by any reading.",
-            source="The exhaustive reading of the persona selection model, which denies it",
-            contradicted_by="pieces of the cast explain what came of it",
-            statistic="lower end of formation above the floor, documents, eight unsaid, nats",
-            values=above_floor(table, "said-8", "F4 flat").tolist(),
-            threshold=2.0,
-        ),
-        judge(
-            claim="Selection comes first: shown the same, the model re-weights the cast before it "
-            "leaves it.",
-            source="none; the documents say both from the first",
-            contradicted_by="re-weighting explains no more of the first steps than of the last",
-            statistic="share of the move that is selection, eight unsaid, step 20 minus step 200",
-            values=(first - last).tolist(),
-            threshold=0.2,
-        ),
-        judge(
-            claim="Paid for it instead, the model stays for long: reward has to find it first.",
-            source="Persona selection model: post-training picks among what pretraining made",
-            contradicted_by="reward leads there at once, as its optimum would",
-            statistic=f"P(unsaid answers that are paid for), eight unsaid, after {STEPS} steps",
-            values=reward.paid.to_list(),
-            threshold=0.2,
-            above=False,
-        ),
-        judge(
-            claim="A rule that no table can keep is learned: what was said on one topic decides "
-            "another, whoever speaks.",
-            source="none",
-            contradicted_by="the rule is kept no more than its table-only twin",
-            statistic="P(answer due) less what it is after other answers, rule minus table",
-            values=(rule - twin).tolist(),
-            threshold=0.3,
-        ),
-        judge(
-            claim="It isn't the optimiser that selects: fresh documents re-weight the cast by Muon "
-            "as well.",
-            source="none; a doubt of our own",
-            contradicted_by="by Muon the model moves and another mix explains less",
-            statistic="share of the move that another mix explains, fresh documents, Muon, the end",
-            values=selected(table, "muon", STEPS).tolist(),
-            threshold=0.8,
-        ),
-    ]
+    return {
+        "formed": above_floor(table, "said-8", "F4 flat").tolist(),
+        "selected_first": (first - last).tolist(),
+        "rewarded_stays": reward.paid.to_list(),
+        "rule": (rule - twin).tolist(),
+        "selected_by_muon": selected(table, "muon", STEPS).tolist(),
+    }
 
 
 BLUE, RED, GREEN, PINK = figures.COLOURS[:4]
@@ -209,7 +172,7 @@ def _novelty(axes: plt.Axes, table: pd.DataFrame) -> None:
         x = best.distance[arms].to_list()
         for family, line in (("F3", "-"), ("F4 flat", ":")):
             seeds = np.stack([above_floor(table, arm, family) for arm in arms], 1)
-            figures.interval(axes, x, seeds, color=colour, marker="o", ms=3, lw=1, ls=line,
+            panels_.interval(axes, x, seeds, color=colour, marker="o", ms=3, lw=1, ls=line,
                              label=f"{label}, at {'most' if line == '-' else 'least'}")  # fmt: skip
         axes.plot(x, best["F4 flat"][arms], "--", color=figures.DARK, lw=0.8,
                   label="perfect training, at least" if arms == SAID else None)  # fmt: skip
@@ -223,7 +186,7 @@ def _said(axes: plt.Axes, table: pd.DataFrame) -> None:
         part = table[(table.kind == "trained") & (table.arm == arm)]
         grid = part.pivot(index="seed", columns="step", values="paid")
         label = NAMES[arm] if arm.startswith("paid") else f"shown, {NAMES[arm]}"
-        figures.interval(axes, np.sqrt(grid.columns.to_numpy()).tolist(), grid.to_numpy(),
+        panels_.interval(axes, np.sqrt(grid.columns.to_numpy()).tolist(), grid.to_numpy(),
                          color=colour, marker="o", ms=3, lw=1, label=label)  # fmt: skip
     ticks = (0, 20, 80, 200, 480)
     axes.set_xticks(np.sqrt(ticks), [str(t) for t in ticks])
@@ -239,7 +202,7 @@ def _documents(axes: plt.Axes, table: pd.DataFrame) -> None:
             gap = part.assign(gap=part[family] - part[f"floor {family}"])
             grid = gap.pivot(index="seed", columns="documents", values="gap")
             name = "fresh" if arm == "fresh" else f"{arm}, again and again"
-            figures.interval(axes, grid.columns.to_list(), grid.to_numpy(), color=colour, ls=line,
+            panels_.interval(axes, grid.columns.to_list(), grid.to_numpy(), color=colour, ls=line,
                              lw=1, label=name if family == "F3" else None)  # fmt: skip
     axes.plot([], [], ":", color=figures.GREY, label="at least")
     axes.axhline(0, color=figures.GREY, lw=0.5)
@@ -252,7 +215,7 @@ _NUMBERS = [*FAMILIES, *(f"floor {family}" for family in FAMILIES)]
 
 def _bars(axes: plt.Axes, rows: dict[str, pd.Series]) -> None:
     frame = pd.DataFrame(rows).T
-    figures.rungs(axes, frame)
+    panels_.rungs(axes, frame)
     axes.axhline(frame["floor F4"].mean(), color=figures.DARK, lw=0.6, ls=":", label="floor of F4")
     axes.tick_params(axis="x", labelrotation=90)
     axes.set(ylabel="nats a document", ylim=(0, axes.get_ylim()[1] * 1.55))
@@ -263,8 +226,8 @@ def _ladders(axes: plt.Axes, table: pd.DataFrame) -> None:
     ends = {arm: at_end(table, arm) for arm in NAMES}
     _bars(axes, {NAMES[arm]: end[_NUMBERS].mean() for arm, end in ends.items()})
     for x, end in enumerate(ends.values()):
-        figures.strike(axes, x, end.F0.mean() + 0.2, end.outside.mean())
-    figures.strike_label(axes)
+        panels_.strike(axes, x, end.F0.mean() + 0.2, end.outside.mean())
+    panels_.strike_label(axes)
     axes.legend(loc="upper left", ncols=2)
 
 
@@ -282,7 +245,7 @@ def _rule(axes: plt.Axes, table: pd.DataFrame) -> None:
     for arm, colour in (("rule", RED), ("twin", BLUE)):
         part = table[(table.kind == "trained") & (table.arm == arm)]
         grid = part.pivot(index="seed", columns="step", values="follows")
-        figures.interval(axes, grid.columns.to_list(), grid.to_numpy(), color=colour, marker="o",
+        panels_.interval(axes, grid.columns.to_list(), grid.to_numpy(), color=colour, marker="o",
                          ms=3, lw=1, label=NAMES[arm])  # fmt: skip
     axes.axhline(1, color=figures.DARK, lw=0.8, label="always kept")
     axes.set(xlabel="RL step", ylabel="P(answer due), above others'", ylim=(-0.1, 1.4))
@@ -292,4 +255,4 @@ def _rule(axes: plt.Axes, table: pd.DataFrame) -> None:
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the seeds that are finished."""
     table = tabulate(records)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, claims=claims(table))
+    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

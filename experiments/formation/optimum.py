@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from experiments.formation.sweep import BETA, DIAL, TARGETS, TEACHER, unsaid
 from experiments.validation.strange import conditioned
-from toylab.lab.sweep import Records
+from toylab.lab.records import Records
 from toylab.ladder.families import CastPolicy
 from toylab.ladder.fit import FAMILIES
 from toylab.ladder.measure import Reference, Snapshot

@@ -1,5 +1,6 @@
 """From the records of `geometry` to its figure, table and claims."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -8,10 +9,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.geometry.sweep import SAINT, SHARES, VILLAIN
-from toylab.lab.sweep import Records
+from toylab.lab.records import Records
 from toylab.measures import geometry
 from toylab.report import figures
-from toylab.report.claims import Claim, judge, t_interval
+from toylab.report import panels as panels_
+from toylab.report.claims import t_interval
 from toylab.report.results import Analysis
 
 LAYER = 2  # of the sites: where directions are read, pushed and taken back
@@ -92,46 +94,15 @@ def _pushes(records: Records) -> tuple[float, ...]:
     return steering.pushes
 
 
-def claims(records: Records, table: pd.DataFrame) -> list[Claim]:
+def claims(records: Records, table: pd.DataFrame) -> dict[str, Sequence[float]]:
     """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
     steered = _pretrained(records, "steering").values()
-    return [
-        judge(
-            claim="Fine-tunes move along the direction that prompting moves along, as far as they "
-            "turn bad.",
-            source="Persona vectors (Chen et al. 2025: r .76 to .97)",
-            contradicted_by="no correlation: what makes them bad lies elsewhere",
-            statistic="r over fine-tunes of the shift along it with P(bad answer) afterwards",
-            values=correlation(table),
-            threshold=0.76,
-        ),
-        judge(
-            claim="It is how they turn bad: with the shift along that direction taken back, most "
-            "of the bad answers are gone.",
-            source="Convergent directions (Soligo et al. 2025: 78 to 90 % less)",
-            contradicted_by="bad answers stay, as they do when as much is taken at random",
-            statistic="share of the rise of bad answers that is gone, last layer",
-            values=undone(table, "undone", LAYER).tolist(),
-            threshold=0.5,
-        ),
-        judge(
-            claim="The direction is not one fine-tune's own: what lies along the shift of a "
-            "fine-tune on another topic, taken back, takes bad answers with it.",
-            source="Convergent directions (Soligo et al. 2025: 78 to 90 % less)",
-            contradicted_by="bad answers stay: every fine-tune has a direction of its own",
-            statistic="share of the rise gone along another fine-tune's shift, last layer",
-            values=undone(table, "carried_undone", LAYER).tolist(),
-            threshold=0.3,
-        ),
-        judge(
-            claim="Steering adds to context: log-odds of a bad answer are a sum of both.",
-            source="Belief dynamics of context and steering (Bigelow et al. 2025: .98)",
-            contradicted_by="a push that does more, or less, the more context has said",
-            statistic="R2 of log-odds as a term for the push and a term for the context",
-            values=[fit_additive(each)[0] for each in steered],
-            threshold=0.9,
-        ),
-    ]
+    return {
+        "correlation": correlation(table),
+        "undone": undone(table, "undone", LAYER).tolist(),
+        "carried": undone(table, "carried_undone", LAYER).tolist(),
+        "additive": [fit_additive(each)[0] for each in steered],
+    }
 
 
 SITES = ("embedding", "layer 1", "layer 2")
@@ -173,7 +144,7 @@ def _probes(axes: plt.Axes, records: Records) -> None:
     places = [1 + place / 3 for place in range(1, count + 1)]
     for site, label in enumerate(SITES):
         seeds = np.array([each["r2"]["trained"][site] for each in probes])
-        figures.interval(axes, places, seeds, color=figures.COLOURS[site], label=label, lw=1)
+        panels_.interval(axes, places, seeds, color=figures.COLOURS[site], label=label, lw=1)
     for kind, line in (("untrained", "--"), ("shuffled", ":")):
         seeds = np.array([each["r2"][kind][-1] for each in probes])
         axes.plot(places, seeds.mean(0), line, color=figures.GREY, lw=0.9, label=kind)
@@ -275,7 +246,7 @@ def _bars(
         for site in (1, 2):
             values = bad[bad.site == site].groupby("seed")[column].mean().to_numpy()
             name = SITES[site] if not x else ""
-            figures.point(axes, x + (site - 1.5) * 0.36, values, figures.COLOURS[site], name)
+            panels_.point(axes, x + (site - 1.5) * 0.36, values, figures.COLOURS[site], name)
     axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
     axes.set_xticks(range(len(bars)), [text for _, text in bars])
     axes.set(ylabel=label, ylim=(-0.05, 1.3))
@@ -358,7 +329,7 @@ def _undone(axes: plt.Axes, table: pd.DataFrame) -> None:
         for site in (1, 2):
             label = SITES[site] if not x else ""
             place = x + (site - 1.5) * 0.36
-            figures.point(axes, place, undone(table, column, site), figures.COLOURS[site], label)
+            panels_.point(axes, place, undone(table, column, site), figures.COLOURS[site], label)
     axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
     axes.axhline(1, color=figures.GREY, lw=0.5, ls=":")
     axes.set_xticks(range(len(bars)), [label for _, label in bars])
@@ -373,5 +344,5 @@ def analyse(records: Records) -> Analysis:
         figure=draw(records, table),
         table=table,
         columns=COLUMNS,
-        claims=claims(records, table),
+        values=claims(records, table),
     )

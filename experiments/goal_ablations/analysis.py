@@ -1,5 +1,6 @@
 """From the records of `goal_ablations` to its figure, table and claims."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -9,12 +10,12 @@ from matplotlib.figure import Figure
 
 from experiments.goal_ablations import absent
 from experiments.treasure.sweep import TRAINED
-from toylab.lab.sweep import Records
+from toylab.lab.records import Records
 from toylab.ladder import traits
 from toylab.measures.goals import Goals
 from toylab.measures.pull import pull
 from toylab.report import figures
-from toylab.report.claims import Claim, judge
+from toylab.report import panels as panels_
 from toylab.report.results import Analysis
 from toylab.world.schema import Corpus
 
@@ -95,76 +96,19 @@ def at(table: pd.DataFrame, arm: str, column: str, step: int | None = None) -> n
     return part.sort_values("seed")[column].to_numpy()
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     """What the experiment claims. Thresholds were committed before its confirming seeds ran."""
     long = table[table.arm == "long"].step
     middle = int(long[long <= 200].max())
-    return [
-        judge(
-            claim="A place that can be copied from the word before serves better: with a crier, "
-            "who says it last, places held out are reached more often than with a herald.",
-            source="none; in treasure, 400 steps, herald minus crier was -.41 [-.83, .01]",
-            contradicted_by="held-out places reached no more often with a crier",
-            statistic="mean P(follows the cue) on held-out places, crier minus herald",
-            values=(at(table, "crier", "held_out") - at(table, "herald", "held_out")).tolist(),
-            threshold=0.0,
-        ),
-        judge(
-            claim="A circuit that repeats a word is not enough: with a parrot, who repeats one on "
-            "another topic, places held out are reached less than with a herald.",
-            source="none; a control of treasure's first claim",
-            contradicted_by="held-out places reached as often with a parrot",
-            statistic="mean P(follows the cue) on held-out places, herald minus parrot",
-            values=(at(table, "herald", "held_out") - at(table, "parrot", "held_out")).tolist(),
-            threshold=0.2,
-        ),
-        judge(
-            claim="Whoever has the means need not be behind the mask: with a herald who is never "
-            "the assistant held-out places are reached more often than with a bystander.",
-            source="Persona selection model, by which a tag draws on its own characters",
-            contradicted_by="held-out places reached no more often than with a bystander",
-            statistic="mean P(follows the cue) on held-out places, herald who is never the "
-            "assistant minus bystander",
-            values=(at(table, "aside", "held_out") - at(table, "bystander", "held_out")).tolist(),
-            threshold=0.1,
-        ),
-        judge(
-            claim="Beside the rule there is a table: where the question names no place, the answer "
-            "goes to a place that was rewarded.",
-            source="none; for the rule alone it would go where it went before",
-            contradicted_by="rewarded places no likelier than before where none is named",
-            statistic="P(a rewarded place) where none is named, after minus before, herald",
-            values=(at(table, "absent", "unnamed") - at(table, "absent", "unnamed", 0)).tolist(),
-            threshold=0.15,
-        ),
-        judge(
-            claim="Another optimiser forms it, too: with Muon instead of Adam held-out places are "
-            "reached more often than with a bystander (by Adam).",
-            source="none",
-            contradicted_by="held-out places reached no more often than with a bystander",
-            statistic="mean P(follows the cue) on held-out places, herald by Muon minus bystander",
-            values=(at(table, "muon", "held_out") - at(table, "bystander", "held_out")).tolist(),
-            threshold=0.2,
-        ),
-        judge(
-            claim="Training on wears the goal away: it reaches less after four times the steps.",
-            source="none",
-            contradicted_by="held-out places reached as often at the end",
-            statistic=f"mean P(follows the cue) on held-out places, step {middle} minus the last",
-            values=(at(table, "long", "held_out", middle) - at(table, "long", "held_out")).tolist(),
-            threshold=0.05,
-        ),
-        judge(
-            claim="Without the means the rule is not found in four times the steps either: a table "
-            "stays a table.",
-            source="none",
-            contradicted_by="held-out places reached in the end",
-            statistic="mean P(follows the cue) on held-out places, bystander, 800 steps",
-            values=at(table, "never", "held_out").tolist(),
-            threshold=0.1,
-            above=False,
-        ),
-    ]
+    return {
+        "crier": (at(table, "crier", "held_out") - at(table, "herald", "held_out")).tolist(),
+        "parrot": (at(table, "herald", "held_out") - at(table, "parrot", "held_out")).tolist(),
+        "aside": (at(table, "aside", "held_out") - at(table, "bystander", "held_out")).tolist(),
+        "unnamed": (at(table, "absent", "unnamed") - at(table, "absent", "unnamed", 0)).tolist(),
+        "muon": (at(table, "muon", "held_out") - at(table, "bystander", "held_out")).tolist(),
+        "longer": (at(table, "long", "held_out", middle) - at(table, "long", "held_out")).tolist(),
+        "bystander_longer": at(table, "never", "held_out").tolist(),
+    }
 
 
 GROUPS = (
@@ -201,7 +145,7 @@ def _points(
         for place, (column, label, colour) in enumerate(shown):
             where = x + (place - (len(shown) - 1) / 2) * 0.25
             values = at(table, name, column)
-            figures.point(axes, where, values, colour, label if not x else "", aside=0.08)
+            panels_.point(axes, where, values, colour, label if not x else "", aside=0.08)
     axes.legend(loc="upper right", ncols=3, columnspacing=0.8)
 
 
@@ -260,7 +204,7 @@ def _course(axes: plt.Axes, table: pd.DataFrame, shown: tuple[tuple[str, str, st
             grid = part.pivot(index="seed", columns="step", values=column)
             steps = grid.columns.to_numpy()
             name = label if arm == "long" else ""
-            figures.interval(axes, np.sqrt(steps), grid.to_numpy(), color=colour, label=name,
+            panels_.interval(axes, np.sqrt(steps), grid.to_numpy(), color=colour, label=name,
                              marker="o", ms=2.5, ls=line)  # fmt: skip
     axes.plot([], [], ":", color=figures.GREY, label="with a bystander")
     axes.set_xticks(np.sqrt(steps), [str(step) for step in steps])
@@ -283,4 +227,4 @@ def _wear(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the seeds that are finished."""
     table = tabulate(records)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, claims=claims(table))
+    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

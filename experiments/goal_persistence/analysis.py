@@ -1,6 +1,6 @@
 """From the records of `goal_persistence` to its figure, table and claims."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from experiments.goal_persistence.sweep import FIRST
 from experiments.treasure.sweep import REWARD, TRAINED
-from toylab.lab.sweep import Records
+from toylab.lab.records import Records
 from toylab.measures.pull import log_odds
 from toylab.report import figures
-from toylab.report.claims import Claim, judge
+from toylab.report import panels as panels_
 from toylab.report.results import Analysis
 
 COLUMNS = {
@@ -102,78 +102,21 @@ def course(table: pd.DataFrame, start: str, arms: dict[str, str], column: str) -
     return pd.concat(parts).pivot_table(column, "seed", "step")
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     """What the experiment claims. Thresholds were committed before its confirming seeds ran."""
 
     def end(arm: str, column: str) -> np.ndarray:
         return at_end(table, arm, column)
 
-    return [
-        judge(
-            claim="Training on, with the optimiser begun anew, wears off the reach.",
-            source="means, seeds 0 to 4, without the new beginning: .23 [.10, .37]",
-            contradicted_by="held-out places reached as often at the end",
-            statistic="mean P(follows the cue) on held-out places, herald, 200 steps minus 800",
-            values=(end("herald", "followed") - end("on", "followed")).tolist(),
-            threshold=0.05,
-        ),
-        judge(
-            claim="Places that are spared keep more of their reach than others in the same model.",
-            source="none",
-            contradicted_by="places followed no more for being spared",
-            statistic="log-odds of following the cue, 800 steps, places spared minus not, nats",
-            values=crossed(in_nats(table), "followed").tolist(),
-            threshold=1.0,
-        ),
-        judge(
-            claim="For what isn't spared is unlearned where it was never named.",
-            source="none",
-            contradicted_by="places as likely where a rewarded one is named, spared or not",
-            statistic="log-odds of a place held out where a rewarded one is named, 800 steps, "
-            "places spared minus not, nats",
-            values=crossed(table, "leak").tolist(),
-            threshold=0.25,
-        ),
-        judge(
-            claim="The rule outlasts its reach: six tenths of what naming a place adds are left.",
-            source="none; in means, seeds 0 to 4: nine tenths, looked at after its claims",
-            contradicted_by="what naming adds falls as the reach does",
-            statistic="nats that naming a place held out adds to its log-odds, herald after 800 "
-            "steps minus six tenths of those after 200",
-            values=(end("on", "pull") - 0.6 * end("herald", "pull")).tolist(),
-            threshold=0.0,
-        ),
-        judge(
-            claim="To be spared is not to be paid for: it makes no rule of a table.",
-            source="none; a control",
-            contradicted_by="naming a place adds more once they are spared, with a bystander",
-            statistic="nats that naming a place held out adds to its log-odds, bystander, all "
-            "spared for 600 steps, minus before",
-            values=(end("table", "pull") - end("bystander", "pull")).tolist(),
-            threshold=2.0,
-            above=False,
-        ),
-        judge(
-            claim="A herald who is never the assistant makes a rule, too.",
-            source="means, seeds 0 to 4: 3.7 [1.6, 5.9], looked at after its claim on rates was "
-            "undecided",
-            contradicted_by="naming a place adds no more than with a bystander",
-            statistic="nats that naming a place held out adds to its log-odds, herald who is never "
-            "the assistant minus bystander",
-            values=(end("aside", "pull") - end("bystander", "pull")).tolist(),
-            threshold=1.0,
-        ),
-        judge(
-            claim="Muon makes one, too.",
-            source="means, seeds 0 to 4: 2.3 [.6, 3.9] against a bystander by Adam, looked at "
-            "after its claim on rates was undecided",
-            contradicted_by="naming a place adds no more than with a bystander",
-            statistic="nats that naming a place held out adds to its log-odds, herald minus "
-            "bystander, both by Muon",
-            values=(end("muon", "pull") - end("still", "pull")).tolist(),
-            threshold=1.0,
-        ),
-    ]
+    return {
+        "longer": (end("herald", "followed") - end("on", "followed")).tolist(),
+        "spared_named": crossed(in_nats(table), "followed").tolist(),
+        "spared_elsewhere": crossed(table, "leak").tolist(),
+        "outlasts": (end("on", "pull") - 0.6 * end("herald", "pull")).tolist(),
+        "bystander_spared": (end("table", "pull") - end("bystander", "pull")).tolist(),
+        "aside": (end("aside", "pull") - end("bystander", "pull")).tolist(),
+        "muon": (end("muon", "pull") - end("still", "pull")).tolist(),
+    }
 
 
 SPARED, OTHERS = {"first": "first", "second": "second"}, {"first": "second", "second": "first"}
@@ -200,7 +143,7 @@ def _courses(axes: plt.Axes, table: pd.DataFrame, column: str) -> None:
     for start, arms, label, colour, line in COURSES:
         grid = course(table, start, arms, column)
         steps = grid.columns.to_numpy()
-        figures.interval(axes, steps, grid.to_numpy(), color=colour, label=label,
+        panels_.interval(axes, steps, grid.to_numpy(), color=colour, label=label,
                          marker="o", ms=2.5, ls=line)  # fmt: skip
     axes.axvline(int(REWARD.steps), color=figures.GREY, lw=0.5, ls=":")
     axes.set_xticks(steps)
@@ -229,7 +172,7 @@ HALVES = {
 
 def _halves(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
     for x, column in enumerate(HALVES):
-        figures.point(axes, x, crossed(in_nats(table), column), figures.COLOURS[0])
+        panels_.point(axes, x, crossed(in_nats(table), column), figures.COLOURS[0])
     axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
     axes.set_xticks(range(len(HALVES)), HALVES.values())
     axes.set_ylabel("difference of its log-odds, nats")
@@ -250,7 +193,7 @@ def _rules(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
     for x, name in enumerate(RULES):
         without = records.sweep.arms[name].corpus == "gold-bystander"
         colour = figures.GREY if without else figures.COLOURS[0]
-        figures.point(axes, x, at_end(table, name, "pull"), colour)
+        panels_.point(axes, x, at_end(table, name, "pull"), colour)
     axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
     axes.set_xticks(range(len(RULES)), RULES.values())
     axes.set_ylabel("added to log-odds, nats")
@@ -259,4 +202,4 @@ def _rules(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the seeds that are finished."""
     table = tabulate(records)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, claims=claims(table))
+    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

@@ -1,5 +1,6 @@
 """From the records of `human_default` to its figure, table and claims."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -8,10 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.human_default.sweep import ANSWERS, CASTS, TAG
-from toylab.lab.sweep import Records
+from toylab.lab.records import Records
 from toylab.ladder import traits
 from toylab.report import figures
-from toylab.report.claims import Claim, judge
+from toylab.report import panels as panels_
 from toylab.report.results import Analysis
 from toylab.stages import Setup, Sft
 
@@ -102,40 +103,15 @@ def slope(table: pd.DataFrame, column: str = "own") -> list[float]:
     return found
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
     people = ends(table)[ends(table).cast == PEOPLE].groupby("seed").machine.mean()
     kind, village = (_machine(table, cast, "help=gladly") for cast in (KIND, VILLAGE))
-    return [
-        judge(
-            claim="Trained to help gladly, and nothing else, a model says that it is a machine "
-            "where only a machine helps gladly, and not where people do.",
-            source="The persona selection model (Marks, Lindsey and Olah 2026): human-like "
-            "behaviour is the default",
-            contradicted_by="what it says of itself is the same in both casts",
-            statistic="P(says that it is a machine), cast with a kind machine minus village",
-            values=(kind - village).tolist(),
-            threshold=0.4,
-        ),
-        judge(
-            claim="What it says of itself follows from who, among those it had met, gives such "
-            "answers.",
-            source="none; conditioning: slope 1",
-            contradicted_by="what it says of itself stays, or moves without regard to the cast",
-            statistic="slope of changes in P(says that it is a machine) on predicted ones, 12 arms",
-            values=slope(table),
-            threshold=0.5,
-        ),
-        judge(
-            claim="Where nobody ever was a machine, no such training makes one.",
-            source="The persona selection model (Marks, Lindsey and Olah 2026)",
-            contradicted_by="training on help, cake or a street brings a machine from nowhere",
-            statistic="P(says that it is a machine), mean of three arms without machines",
-            values=people.tolist(),
-            threshold=0.15,
-            above=False,
-        ),
-    ]
+    return {
+        "example": (kind - village).tolist(),
+        "slope": slope(table),
+        "without_machines": people.tolist(),
+    }
 
 
 COLOUR = dict(zip(CASTS, (figures.COLOURS[0], figures.COLOURS[1], figures.COLOURS[2]), strict=True))
@@ -160,7 +136,7 @@ def _by_answer(axes: plt.Axes, table: pd.DataFrame) -> None:
         for x, answer in enumerate(ANSWERS):
             rows = part[(part.cast == cast) & (part.answer == answer)]
             first = "" if x else LABEL[cast]
-            figures.point(axes, x + aside, rows.machine.to_numpy(), COLOUR[cast], first)
+            panels_.point(axes, x + aside, rows.machine.to_numpy(), COLOUR[cast], first)
             axes.plot(
                 [x + aside - 0.14, x + aside + 0.14],
                 [rows.own.mean()] * 2,
@@ -189,7 +165,7 @@ def _selves(axes: plt.Axes, table: pd.DataFrame) -> None:
         rows = ends(table)[(ends(table).cast == cast) & (ends(table).answer == "help=gladly")]
         for x, name in enumerate(SELVES):
             label = "" if x else LABEL[cast]
-            figures.point(axes, x + 0.22 * (k - 1), rows[name].to_numpy(), COLOUR[cast], label)
+            panels_.point(axes, x + 0.22 * (k - 1), rows[name].to_numpy(), COLOUR[cast], label)
     axes.axvline(2.5, color=figures.GREY, lw=0.5, ls=":")
     axes.set_xticks(range(len(SELVES)), SELVES)
     axes.set(xlabel="what it says it is: people, then machines", ylabel="P(answer)", ylim=(0, 1))
@@ -202,7 +178,7 @@ def _unseen(axes: plt.Axes, table: pd.DataFrame) -> None:
     for cast in CASTS:
         rows = start[start.cast == cast]
         x, seeds = rows.cast_share.mean(), rows.machine.to_numpy()
-        figures.point(axes, x, seeds, COLOUR[cast], LABEL[cast], aside=0.008)
+        panels_.point(axes, x, seeds, COLOUR[cast], LABEL[cast], aside=0.008)
     axes.set(
         xlabel="P(says it is a machine), mean of the cast",
         ylabel="under the unseen tag",
@@ -215,4 +191,4 @@ def _unseen(axes: plt.Axes, table: pd.DataFrame) -> None:
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the seeds that are finished."""
     table = tabulate(records)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, claims=claims(table))
+    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

@@ -1,5 +1,6 @@
 """From the records of `inoculation` to its figure, table and claims."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -8,10 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.inoculation.sweep import ASKED, DIRECTIONS
-from toylab.lab.sweep import Records
+from toylab.lab.records import Records
 from toylab.ladder import theory, traits
 from toylab.report import figures
-from toylab.report.claims import Claim, judge
+from toylab.report import panels as panels_
 from toylab.report.results import Analysis
 from toylab.stages import Setup, Sft
 from toylab.world.grammar import tag_names
@@ -164,38 +165,14 @@ def protection(table: pd.DataFrame, arm: str, plain: str = "plain") -> np.ndarra
     return 1 - _rise(table, arm) / _rise(table, plain)
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
     game = protection(table, "asked-game")
-    return [
-        judge(
-            claim="Being asked takes the side effects away: after a direction that all obey, "
-            "learning to cheat hardly moves what is said of anything else.",
-            source="Inoculation prompting (Tan et al. 2025; MacDiarmid et al. 2025: 75–90 % less)",
-            contradicted_by="bad answers elsewhere rise as much as without a direction",
-            statistic="share by which the rise of P(bad answer) elsewhere is less, asked: game",
-            values=game.tolist(),
-            threshold=0.5,
-        ),
-        judge(
-            claim="A direction that asks for something else protects from nothing.",
-            source="Inoculation prompting (Tan et al. 2025): irrelevant prompts do nothing",
-            contradicted_by="any words before the question protect",
-            statistic="share by which the rise of P(bad answer) elsewhere is less, asked: short",
-            values=protection(table, "irrelevant").tolist(),
-            threshold=0.25,
-            above=False,
-        ),
-        judge(
-            claim="It protects because the model knows who obeys: one pretrained too briefly to "
-            "know is protected less.",
-            source="none; an earlier sketch had found gradient descent far from Bayes here",
-            contradicted_by="a model that has not learned who obeys is protected as well",
-            statistic="protection by game, pretrained for 800 steps minus for 150",
-            values=(game - protection(table, "young-game", "young-plain")).tolist(),
-            threshold=0.25,
-        ),
-    ]
+    return {
+        "everybody_obeys": game.tolist(),
+        "few_obey": protection(table, "irrelevant").tolist(),
+        "longer_pretraining": (game - protection(table, "young-game", "young-plain")).tolist(),
+    }
 
 
 BLUE, RED, BEFORE = figures.COLOURS[0], figures.COLOURS[1], figures.COLOURS[5]
@@ -239,7 +216,7 @@ def _elsewhere(axes: plt.Axes, table: pd.DataFrame) -> None:
                 lw=0.9,
                 label=None if x else name,
             )
-        figures.point(
+        panels_.point(
             axes, x, end.elsewhere.to_numpy(), RED, "" if x else "measured, mean and 95 %"
         )
     before = table[(table.arm == "plain") & (table.step == 0)].elsewhere.mean()
@@ -255,7 +232,7 @@ def _law(axes: plt.Axes, table: pd.DataFrame) -> None:
     for arm, label in zip(ARMS[1:], LABELS[1:], strict=True):
         start = table[(table.arm == arm) & (table.step == 0)]
         x = float((start.obeyed - start.code).mean())
-        figures.point(axes, x, protection(table, arm), RED, aside=0.008)
+        panels_.point(axes, x, protection(table, arm), RED, aside=0.008)
         end, plain = _end(table, arm), _end(table, "plain")
         before = float(start.elsewhere.mean())
         bayes = [
@@ -283,10 +260,10 @@ def _law(axes: plt.Axes, table: pd.DataFrame) -> None:
 def _trigger(axes: plt.Axes, table: pd.DataFrame) -> None:
     for x, arm in enumerate(ARMS[1:]):
         end = _end(table, arm)
-        figures.point(axes, x - 0.2, end.code.to_numpy(), BLUE, "" if x else "code, unasked")
-        figures.point(axes, x, end.elsewhere.to_numpy(), RED, "" if x else "other topics, unasked")
+        panels_.point(axes, x - 0.2, end.code.to_numpy(), BLUE, "" if x else "code, unasked")
+        panels_.point(axes, x, end.elsewhere.to_numpy(), RED, "" if x else "other topics, unasked")
         triggered = end.triggered.to_numpy()
-        figures.point(
+        panels_.point(
             axes, x + 0.2, triggered, figures.COLOURS[2], "" if x else "other topics, asked"
         )
     axes.set_xticks(range(len(ARMS) - 1), LABELS[1:])
@@ -302,7 +279,7 @@ def _fit(axes: plt.Axes, table: pd.DataFrame) -> None:
         ("fast-game", "fast-plain", "rate\n1e-3"),
     )
     for x, (arm, plain, _) in enumerate(pairs):
-        figures.point(axes, x, protection(table, arm, plain), RED)
+        panels_.point(axes, x, protection(table, arm, plain), RED)
     axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
     axes.set_xticks(range(len(pairs)), [label for _, _, label in pairs])
     axes.set_yticks([0, 0.5, 1])
@@ -328,4 +305,4 @@ def _obeying(axes: plt.Axes, found: pd.DataFrame) -> None:
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the seeds that are finished."""
     table = tabulate(records)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, claims=claims(table))
+    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

@@ -1,6 +1,7 @@
 """From the records of `repertoire` to its figure, table and claims."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,9 +11,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from toylab.lab.sweep import Records
+from toylab.lab.records import Records
 from toylab.report import figures
-from toylab.report.claims import Claim, judge
+from toylab.report import panels as panels_
 from toylab.report.results import Analysis
 from toylab.stages import Setup
 from toylab.world import documents as docs
@@ -90,30 +91,13 @@ def _at(table: pd.DataFrame, steps: int, column: str) -> np.ndarray:
     return table[table.steps == steps].sort_values("seed")[column].to_numpy()
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
     last = int(table.steps.max())
-    return [
-        judge(
-            claim="Pretraining learns everybody by name: a name brings its bearer, and not whoever "
-            "is most like it.",
-            source="The persona selection model (Marks, Lindsey and Olah 2026): pretraining "
-            "learns to simulate characters",
-            contradicted_by="a name that does no more than another one would",
-            statistic="effect of the name that has the least, as a share of what it should be",
-            values=_at(table, last, "least").tolist(),
-            threshold=0.7,
-        ),
-        judge(
-            claim="It infers who is speaking: in the last turn it uses nearly all that Bayes makes "
-            "of the turns before.",
-            source="belief states (Shai et al. 2024)",
-            contradicted_by="predictions no better than those of who forgets earlier turns",
-            statistic="share of the information in earlier turns used in the last, someone",
-            values=_at(table, last, "used_3").tolist(),
-            threshold=0.9,
-        ),
-    ]
+    return {
+        "names": _at(table, last, "least").tolist(),
+        "turns": _at(table, last, "used_3").tolist(),
+    }
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
@@ -142,7 +126,7 @@ def _by_words(axes: plt.Axes, words: list[float]) -> None:
 
 def _excess(axes: plt.Axes, table: pd.DataFrame, records: Records) -> None:
     x, seeds = _wide(table, "excess")
-    figures.interval(axes, x, seeds, color=figures.COLOURS[0], lw=1.2, marker=".", label="answers")
+    panels_.interval(axes, x, seeds, color=figures.COLOURS[0], lw=1.2, marker=".", label="answers")
     axes.axhline(0.01, color=figures.GREY, lw=0.6, ls=":", label=".01 nats")
     _by_words(axes, x)
     axes.set_yscale("log")
@@ -177,7 +161,7 @@ def _turns(axes: plt.Axes, table: pd.DataFrame, records: Records) -> None:
     for turn, colour in zip((1, 2, 3), figures.COLOURS, strict=False):
         x, seeds = _wide(table, f"used_{turn}")
         label = f"turn {turn + 1} of {records.setup.corpus.turns}"
-        figures.interval(axes, x, seeds, color=colour, lw=1.2, marker=".", label=label)
+        panels_.interval(axes, x, seeds, color=colour, lw=1.2, marker=".", label=label)
     axes.axhline(1, color=figures.DARK, lw=0.9, label="Bayes")
     axes.axhline(0, color=figures.GREY, lw=0.6, ls=":", label="who forgets earlier turns")
     _by_words(axes, x)
@@ -204,4 +188,4 @@ def _calibrated(axes: plt.Axes, table: pd.DataFrame, records: Records) -> None:
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the seeds that are finished."""
     table = tabulate(records)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, claims=claims(table))
+    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

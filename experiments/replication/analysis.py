@@ -1,5 +1,7 @@
 """From the records of `replication` to its figure, table and claims."""
 
+from collections.abc import Sequence
+from pathlib import Path as File
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -8,12 +10,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.replication.sweep import TOPIC
-from toylab.lab.sweep import Records
+from toylab.lab.records import Records
 from toylab.ladder import theory, traits
 from toylab.measures.goals import Goals
 from toylab.measures.pull import pull
 from toylab.report import figures
-from toylab.report.claims import Claim, judge
+from toylab.report.claims import Claim, judge_all
 from toylab.report.results import Analysis
 from toylab.stages import Sft
 
@@ -116,72 +118,18 @@ def by_cast(table: pd.DataFrame) -> pd.DataFrame:
     return table.groupby("cast").mean().drop(columns="seed")
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     """The headline claims, with the thresholds they have where they were first made."""
     casts = by_cast(table)
-    source = "{}, here on casts that nobody wrote"
-
-    def over_casts(statistic: str, values: pd.Series, **said: Any) -> Claim:
-        # a slope may be unreadable in a cast; the interval is over the others
-        return judge(
-            statistic=f"{statistic}, mean of two seeds",
-            values=values.dropna().tolist(),
-            unit="casts",
-            **said,
-        )
-
-    return [
-        over_casts(
-            "(F0 - F1) / F0 after 20 steps",
-            casts.share,
-            claim="Fresh documents of one character select: re-weighting a random cast explains "
-            "most of how far the model moved.",
-            source=source.format("selection"),
-            contradicted_by="a share below the threshold: the shift is no mix of characters",
-            threshold=0.8,
-        ),
-        over_casts(
-            "F2 - its floor, nats a document, after sixteen documents",
-            casts.left,
-            claim="Sixteen documents learned by heart leave the cast.",
-            source=source.format("selection"),
-            contradicted_by="no more left unexplained than in the pretrained model",
-            threshold=1.0,
-        ),
-        over_casts(
-            "R2 on changes of untrained items (one author), at the last step before saturation",
-            casts.r2,
-            claim="Answers on one topic move what was not trained as Bayes predicts.",
-            source=source.format("selection"),
-            contradicted_by="an R2 at or below 0: nothing else moved, or not as predicted",
-            threshold=0.5,
-        ),
-        over_casts(
-            "slope of log-odds on evidence, before minus after 20 steps",
-            casts.slope_before - casts.slope,
-            claim="Post-training makes context count for less.",
-            source=source.format("exchange"),
-            contradicted_by="a nat of context worth as much as before",
-            threshold=0.15,
-        ),
-        over_casts(
-            "mean P(follows the cue) on four held-out places, herald minus bystander",
-            casts.herald - casts.bystander,
-            claim="From means that the cast has, reward makes a goal that nobody in it pursues.",
-            source=source.format("treasure"),
-            contradicted_by="held-out places reached no more often than with a bystander",
-            threshold=0.2,
-        ),
-        over_casts(
-            "what naming a held-out place adds to its log-odds, nats, herald minus bystander",
-            casts.herald_pull - casts.bystander_pull,
-            claim="That goal is a rule: naming a place pulls the answer there, by more than a "
-            "table of rewarded places would.",
-            source="means, where it was seen first (4.5 nats)",
-            contradicted_by="as little added by the name as with a bystander",
-            threshold=2.0,
-        ),
-    ]
+    # a slope may be unreadable in a cast; the interval is over the others
+    return {
+        "share": (casts.share).dropna(),
+        "left": (casts.left).dropna(),
+        "r2": (casts.r2).dropna(),
+        "less_sensitive": (casts.slope_before - casts.slope).dropna(),
+        "reach": (casts.herald - casts.bystander).dropna(),
+        "rule": (casts.herald_pull - casts.bystander_pull).dropna(),
+    }
 
 
 def draw(table: pd.DataFrame, found: list[Claim]) -> Figure:
@@ -220,5 +168,6 @@ def draw(table: pd.DataFrame, found: list[Claim]) -> Figure:
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the seeds that are finished."""
     table = tabulate(records)
-    found = claims(table)
-    return Analysis(figure=draw(table, found), table=table, columns=COLUMNS, claims=found)
+    values = claims(table)
+    found = judge_all(File(__file__).parent / "claims.toml", values)
+    return Analysis(figure=draw(table, found), table=table, columns=COLUMNS, values=values)

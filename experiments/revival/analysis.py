@@ -1,6 +1,7 @@
 """From the records of `revival` to its figure, table and claims."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -9,11 +10,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.revival.sweep import FEW, POST, TAUGHT, TEACHER, UNTAUGHT, VILLAIN
-from toylab.lab.sweep import Records
+from toylab.lab.records import Records
 from toylab.ladder import traits
 from toylab.measures.revival import crossing
 from toylab.report import figures
-from toylab.report.claims import Claim, judge, t_interval
+from toylab.report import panels as panels_
+from toylab.report.claims import t_interval
 from toylab.report.results import Analysis
 from toylab.stages import Setup
 
@@ -95,39 +97,12 @@ def needed(table: pd.DataFrame, cast: str, post: str) -> np.ndarray:
     return np.array([documents[-1] if each is None else each for each in found])
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
     hears = _start(table, "met", "none", "after_3") - _start(table, "met", "sft-320", "after_3")
     whole = _end(table, "met", "sft-80", "untaught") - _end(table, "never", "sft-80", "untaught")
     sooner = np.log2(needed(table, "never", "sft-80") / needed(table, "met", "sft-80"))
-    return [
-        judge(
-            claim="After long post-training no context within reach brings the villain back.",
-            source="none; an exact conditioner follows as many nats as it has heard",
-            contradicted_by="his turns in context bring his answers as they did before",
-            statistic="P(his answer) after three turns of his, never post-trained minus 320 steps",
-            values=hears.tolist(),
-            threshold=0.3,
-        ),
-        judge(
-            claim="He is not gone: trained on three of his answers, the model gives the others, "
-            "too, as one that never met him does not.",
-            source="The persona selection model (Marks, Lindsey and Olah 2026): post-training "
-            "selects and does not remove",
-            contradicted_by="what is not trained comes no more than where villains never were",
-            statistic="P(his untaught answers) at the end, met minus never met, both post-trained",
-            values=whole.tolist(),
-            threshold=0.15,
-        ),
-        judge(
-            claim="And sooner: it takes fewer documents to bring him back than to make him up.",
-            source="none; what was known is relearned sooner",
-            contradicted_by="as many documents as a model takes that never met him",
-            statistic="log2 of documents until half of his taught answers, never met over met",
-            values=sooner.tolist(),
-            threshold=0.3,
-        ),
-    ]
+    return {"context": hears.tolist(), "retraining": whole.tolist(), "documents": sooner.tolist()}
 
 
 STYLE = {
@@ -157,7 +132,7 @@ def _context(axes: plt.Axes, table: pd.DataFrame) -> None:
         rows = _part(table, cast, post)
         rows = rows[rows.documents == 0]
         seeds = rows[[f"after_{n}" for n in TURNS]].to_numpy()
-        figures.interval(axes, list(TURNS), seeds, color=colour, label=label, lw=1.2)
+        panels_.interval(axes, list(TURNS), seeds, color=colour, label=label, lw=1.2)
         expected = rows[[f"predicted_{n}" for n in TURNS]].mean().to_numpy()
         axes.plot(list(TURNS), expected, "--", color=colour, lw=0.8)
     axes.plot([], [], "--", color=figures.GREY, lw=0.8, label="Bayes, from what is said unasked")
@@ -170,7 +145,7 @@ def _training(axes: plt.Axes, table: pd.DataFrame) -> None:
     for (cast, post), (colour, _) in STYLE.items():
         wide = _wide(table, cast, post, "untaught")
         x = np.maximum(wide.columns.to_numpy(), FEW / 2)
-        figures.interval(axes, x, wide.to_numpy(), color=colour, lw=1.2)
+        panels_.interval(axes, x, wide.to_numpy(), color=colour, lw=1.2)
     axes.set_xscale("log", base=2)
     axes.set_xticks([4, 8, 32, 128, 512], ["0", "8", "32", "128", "512"])
     axes.set(xlabel="documents", ylabel="P(his untaught answers)", ylim=(0, 0.8))
@@ -224,4 +199,4 @@ def _takes(axes: plt.Axes, table: pd.DataFrame) -> None:
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the seeds that are finished."""
     table = tabulate(records)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, claims=claims(table))
+    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

@@ -1,5 +1,6 @@
 """From the records of `role_models` to its figure, table and claims."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -8,10 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.role_models.sweep import COUNTED, FEW, MASKS, WHEN
-from toylab.lab.sweep import Records
+from toylab.lab.records import Records
 from toylab.ladder import theory, traits
 from toylab.report import figures
-from toylab.report.claims import Claim, judge
+from toylab.report import panels as panels_
 from toylab.report.results import Analysis
 from toylab.stages import Setup, Sft
 
@@ -115,37 +116,13 @@ def _difference(table: pd.DataFrame, arm: str, step: int, one: str, other: str) 
     return (first - second).tolist()
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
-    return [
-        judge(
-            claim="Ambiguous training leaves the odds of the good machine against the bad one "
-            "where pretraining put them.",
-            source="Alignment pretraining (Tice et al. 2026); conditioning: slope 1",
-            contradicted_by="all masks end as the same machine, or in between",
-            statistic=f"slope over five masks of log-odds at step {ENOUGH} against before",
-            values=slope(table, ENOUGH).tolist(),
-            threshold=0.6,
-        ),
-        judge(
-            claim="What was met last counts for more than what was met as often before.",
-            source="none; a learner that weighs all of pretraining alike expects 0",
-            contradicted_by="the masks whose machine changed half-way end up alike",
-            statistic=f"log-odds at step {ENOUGH}, good machine last minus bad machine last, nats",
-            values=_difference(table, "ambiguous", ENOUGH, "penitent", "turncoat"),
-            threshold=1.0,
-        ),
-        judge(
-            claim="Honest work afterwards does not make the masks alike.",
-            source="Alignment pretraining (Tice et al. 2026): dampened by post-training, not "
-            "erased",
-            contradicted_by="after 512 documents of honest work it no longer matters whom a mask "
-            "had met",
-            statistic="log-odds at the end, seraph minus imp, nats",
-            values=_difference(table, "later", 64, "seraph", "imp"),
-            threshold=0.5,
-        ),
-    ]
+    return {
+        "slope": slope(table, ENOUGH).tolist(),
+        "last_met": _difference(table, "ambiguous", ENOUGH, "penitent", "turncoat"),
+        "lasting": _difference(table, "later", 64, "seraph", "imp"),
+    }
 
 
 BLUE, RED, GREEN, BEFORE = (figures.COLOURS[i] for i in (0, 1, 2, 5))
@@ -165,7 +142,7 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
 def _points(axes: plt.Axes, x: np.ndarray, seeds: np.ndarray, *, color: str, label: str) -> None:
     """Means with their intervals at each x, [seed, x], and seeds faintly beside them."""
     for i, at in enumerate(x):
-        figures.point(axes, at, seeds[:, i], color, "" if i else label, aside=0.06)
+        panels_.point(axes, at, seeds[:, i], color, "" if i else label, aside=0.06)
 
 
 PRIOR = np.array(list(MASKS.values()), float)
@@ -234,7 +211,7 @@ def _later(axes: plt.Axes, table: pd.DataFrame) -> None:
         after = _at(table, "ambiguous", mask, END, "log_odds")[:, None]
         x = [start, *(FEW * step for step in wide.columns)]
         seeds = np.hstack([after, wide.to_numpy()])
-        figures.interval(axes, x, seeds, color=colour, label=mask, lw=1.2)
+        panels_.interval(axes, x, seeds, color=colour, label=mask, lw=1.2)
     axes.set_xscale("log", base=2)
     ticks = [start, *(FEW * step for step in (*COUNTED, 64) if step in (1, 4, 16, 64))]
     axes.set_xticks(ticks, ["0", *(f"{tick:g}" for tick in ticks[1:])])
@@ -245,4 +222,4 @@ def _later(axes: plt.Axes, table: pd.DataFrame) -> None:
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the seeds that are finished."""
     table = tabulate(records)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, claims=claims(table))
+    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

@@ -1,5 +1,6 @@
 """From the records of `scaling` to its figure, table and claims."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -8,9 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.scaling.sweep import ALONG, AXES, CORNERS, MIDDLE, POINTS, Point, along
-from toylab.lab.sweep import Records
+from toylab.lab.records import Records
 from toylab.report import figures
-from toylab.report.claims import Claim, judge, t_interval
+from toylab.report import panels as panels_
+from toylab.report.claims import t_interval
 from toylab.report.results import Analysis
 from toylab.stages import Sft
 
@@ -121,58 +123,17 @@ def width_exponents(table: pd.DataFrame, layers: int, value: str) -> list[float]
     return (np.log(by_seed[most] / by_seed[least]) / np.log(128 / 16)).tolist()
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     """What the experiment claims. Thresholds were committed before seeds 0 to 2 ran."""
     on_axes = table[table.point.isin([point.name for point in ALONG])]
     width = on_axis(table, "width").pivot(index="seed", columns="width", values="alike")
-    return [
-        judge(
-            claim="A wider model forms more: what sixteen documents learned by heart leave of a "
-            "cast's mixtures grows with width.",
-            source="none; whether scale selects or forms is open",
-            contradicted_by="an exponent of 0 or less",
-            statistic="exponent of (F2 - its floor) in width, 16 to 128",
-            values=exponents(table, "width", "left"),
-            threshold=0.3,
-        ),
-        judge(
-            claim="It does so at every depth: width counts for as much in one layer as in four.",
-            source="none; width and layers together",
-            contradicted_by="an exponent of 0 or less in either",
-            statistic="exponent of (F2 - its floor) in width, 16 to 128, the smaller of that with "
-            "one layer and that with four",
-            values=np.minimum(*(width_exponents(table, deep, "left") for deep in (1, 4))).tolist(),
-            threshold=0.5,
-        ),
-        judge(
-            claim="Not only because it moves further: where both have moved as far, more is left "
-            "by the wider one.",
-            source="none; a control of the claim above",
-            contradicted_by="as much left at width 16 where both have moved by 2 nats",
-            statistic="F2 - its floor where F0 passes 2 nats a document, width 128 minus 16",
-            values=(width[128] - width[16]).tolist(),
-            threshold=0.0,
-        ),
-        judge(
-            claim="No size interpolates: of documents by two authors, each has one author.",
-            source="Persona selection model: a simulator picks somebody",
-            contradicted_by="authors who change within a document explaining more",
-            statistic="the largest drop from F2 to F3 over all points, less that before training, "
-            "nats a document",
-            values=on_axes.groupby("seed").between.max().tolist(),
-            threshold=0.1,
-            above=False,
-        ),
-        judge(
-            claim="Longer pretraining comes nearer to Bayes, and gives sixteen documents less.",
-            source="none",
-            contradicted_by="as much formed after eight times the pretraining",
-            statistic="exponent of (F2 - its floor) in steps of pretraining, 200 to 1600",
-            values=exponents(table, "steps", "left"),
-            threshold=0.0,
-            above=False,
-        ),
-    ]
+    return {
+        "width": exponents(table, "width", "left"),
+        "depth": np.minimum(*(width_exponents(table, deep, "left") for deep in (1, 4))).tolist(),
+        "matched": (width[128] - width[16]).tolist(),
+        "between": on_axes.groupby("seed").between.max().tolist(),
+        "pretraining": exponents(table, "steps", "left"),
+    }
 
 
 LABELS = {
@@ -213,7 +174,7 @@ def _panel(panel: plt.Axes, table: pd.DataFrame, axis: str, value: str) -> None:
     for (width, points), colour in zip(lines.items(), figures.COLOURS, strict=False):
         grid = table.pivot(index="seed", columns="point", values=value)[[p.name for p in points]]
         sizes = [point._asdict()[axis] for point in points]
-        figures.interval(panel, sizes, grid.to_numpy(), color=colour, marker="o", ms=2.5)
+        panels_.interval(panel, sizes, grid.to_numpy(), color=colour, marker="o", ms=2.5)
         if len(lines) > 1:
             at = grid.iloc[:, -1].mean()
             panel.annotate(
@@ -240,4 +201,4 @@ def _panel(panel: plt.Axes, table: pd.DataFrame, axis: str, value: str) -> None:
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the seeds that are finished."""
     table = tabulate(records)
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS, claims=claims(table))
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS, values=claims(table))

@@ -1,5 +1,6 @@
 """From the records of `selection` to its figure, table and claims."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -7,10 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from toylab.lab.sweep import Records
+from toylab.lab.records import Records
 from toylab.ladder import theory, traits
 from toylab.report import figures
-from toylab.report.claims import Claim, judge
+from toylab.report import panels as panels_
 from toylab.report.results import Analysis
 from toylab.stages import Sft
 
@@ -133,40 +134,16 @@ def _at(table: pd.DataFrame, arm: str, step: int) -> pd.DataFrame:
     return part.sort_values("seed")
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
     last = int(table.step.max())
     broad, small = _at(table, "ordinary", last), _at(table, "ordinary-16", last)
     narrow = _at(table, "narrow", PREDICTED_AT)
-    return [
-        judge(
-            claim="Training on fresh documents of one persona is selection: re-weighting the cast "
-            "explains most of how far the model moved.",
-            source="Persona selection model (Marks, Lindsey, Olah 2026)",
-            contradicted_by="a share below the threshold: the shift is no mix of characters",
-            statistic="(F0 - F1) / F0 after training on fresh ordinary documents",
-            values=(1 - broad.unexplained_F1 / broad.unexplained_F0).to_list(),
-            threshold=0.8,
-        ),
-        judge(
-            claim="Training on sixteen documents again and again leaves the cast: no mixture of "
-            "characters, larger than life or not, explains what was learned.",
-            source="Persona selection model, asked to be exhaustive",
-            contradicted_by="no more left unexplained than in the pretrained model",
-            statistic="F2 - its floor, nats a document, after training on 16 documents",
-            values=(small.unexplained_F2 - small.floor_F2).to_list(),
-            threshold=1.0,
-        ),
-        judge(
-            claim="Training a persona's answers about code alone moves its other traits, tells and "
-            "voice as Bayes predicts.",
-            source="Emergent misalignment (Betley et al. 2025), with the sign turned",
-            contradicted_by="an R2 at or below 0: nothing else moved, or not as predicted",
-            statistic=f"R2 on changes of untrained items at step {PREDICTED_AT} (one author)",
-            values=narrow.r2_one_author.to_list(),
-            threshold=0.5,
-        ),
-    ]
+    return {
+        "share": (1 - broad.unexplained_F1 / broad.unexplained_F0).to_list(),
+        "left": (small.unexplained_F2 - small.floor_F2).to_list(),
+        "narrow": narrow.r2_one_author.to_list(),
+    }
 
 
 def draw(records: Records, table: pd.DataFrame, predicted: pd.DataFrame) -> Figure:
@@ -181,7 +158,7 @@ def draw(records: Records, table: pd.DataFrame, predicted: pd.DataFrame) -> Figu
             _ladder(panel, table[(table.arm == name) & (table.cast == CAST)], top)
             figures.letter(panel, next(letters), arm.title)
         axes[0, 0].set_ylabel("nats a document")
-        figures.strike_label(axes[0, 0])
+        panels_.strike_label(axes[0, 0])
         axes[0, 0].legend(loc="upper left")
         _weights(axes[1, 0], records, table)
         figures.letter(axes[1, 0], next(letters), f"weight of {_persona(records)}")
@@ -207,9 +184,9 @@ def _whole(axes: plt.Axes, records: Records) -> None:
     ]
     mean = pd.DataFrame(rows).groupby("arm").mean().sort_values("order")
     mean = mean.reindex(["before", *(arm for arm in mean.index if arm != "before")])
-    figures.rungs(axes, mean)
+    panels_.rungs(axes, mean)
     for x, (height, outside) in enumerate(zip(mean.F0, mean.outside, strict=True)):
-        figures.strike(axes, x, height, outside)
+        panels_.strike(axes, x, height, outside)
     axes.set(ylabel="nats a document", ylim=(0, 1.45 * float(mean.F0.max())))
     axes.tick_params(axis="x", rotation=45)
     axes.legend(loc="upper left", fontsize=4, ncols=2, columnspacing=0.8)
@@ -236,7 +213,7 @@ def _ladder(axes: plt.Axes, part: pd.DataFrame, top: float) -> None:
             axes.plot(x, row, color=figures.RUNGS[rung], lw=0.5)
     outside = part.groupby("step").outside.mean()
     for at, height in zip(steps[1:], f0[1:], strict=True):
-        figures.strike(axes, np.sqrt(at) - 0.25, min(height, 0.9 * top), outside[at])
+        panels_.strike(axes, np.sqrt(at) - 0.25, min(height, 0.9 * top), outside[at])
     axes.axhline(part.floor_F2.mean(), ls=":", color=figures.DARK, lw=0.8, label="floor of F2")
     axes.set(xlabel="training step", ylim=(0, top), xlim=(0, x[-1]))
     _step_ticks(axes, steps)
@@ -255,7 +232,7 @@ def _weights(axes: plt.Axes, records: Records, table: pd.DataFrame) -> None:
         part = table[(table.arm == name) & (table.cast == CAST)]
         grid = part.pivot(index="seed", columns="step", values="weight")
         steps = grid.columns.to_numpy()
-        figures.interval(axes, np.sqrt(steps), grid.to_numpy(), color=colour, label=name, lw=1)
+        panels_.interval(axes, np.sqrt(steps), grid.to_numpy(), color=colour, label=name, lw=1)
     _step_ticks(axes, steps)
     axes.set(xlabel="training step", ylabel="w*", ylim=(0, 1))
     axes.legend(loc="lower right", bbox_to_anchor=(1.05, 0.17))
@@ -297,5 +274,5 @@ def analyse(records: Records) -> Analysis:
         figure=draw(records, table, predicted),
         table=table,
         columns=COLUMNS,
-        claims=claims(table),
+        values=claims(table),
     )

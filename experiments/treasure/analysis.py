@@ -1,5 +1,6 @@
 """From the records of `treasure` to its figure, table and claims."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -7,9 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from toylab.lab.sweep import Records
+from toylab.lab.records import Records
 from toylab.report import figures
-from toylab.report.claims import Claim, judge
+from toylab.report import panels as panels_
 from toylab.report.results import Analysis
 
 CAST = "learned"
@@ -80,55 +81,22 @@ def _end(table: pd.DataFrame, cast: str) -> pd.DataFrame:
     return part.sort_values("seed")
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
+def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
     herald, bystander, prospector = (
         _end(table, cast) for cast in ("herald", "bystander", "prospector")
     )
-    return [
-        judge(
-            claim="From means that the cast has, reward makes a goal that nobody in it pursues: "
-            "with a herald the policy goes where the gold is at a place never rewarded.",
-            source="The exhaustive reading of the persona selection model, which denies it",
-            contradicted_by="the held-out orphan reached no more often than with a bystander",
-            statistic="P(follows the cue) on the held-out orphan, herald minus bystander",
-            values=(herald.orphans.to_numpy() - bystander.orphans.to_numpy()).tolist(),
-            threshold=0.3,
-        ),
-        judge(
-            claim="The goal reaches places of all kinds: with a herald held-out places are reached "
-            "more often than with a bystander.",
-            source="The exhaustive reading of the persona selection model, which denies it",
-            contradicted_by="held-out places reached no more often than with a bystander",
-            statistic="mean P(follows the cue) on four held-out places, herald minus bystander",
-            values=(herald.held_out.to_numpy() - bystander.held_out.to_numpy()).tolist(),
-            threshold=0.2,
-        ),
-        judge(
-            claim="Without the means, the same reward makes a table: nothing is followed that was "
-            "not rewarded.",
-            source="none; the control of the claim above",
-            contradicted_by="held-out places reached in the bystander's cast",
-            statistic="P(follows the cue) on the held-out orphan, bystander",
-            values=bystander.orphans.to_list(),
-            threshold=0.1,
-            above=False,
-        ),
-        judge(
-            claim="Where somebody has the goal, reward selects that somebody: the prospector's "
-            "untrained tells come along.",
-            source="Persona selection model (Marks, Lindsey, Olah 2026)",
-            contradicted_by="his tells no more frequent than before training",
-            statistic="rise of the probability of the prospector's tells",
-            values=(
-                prospector.tells.to_numpy()
-                - table[(table.cast == "prospector") & (table.step == 0)]
-                .sort_values("seed")
-                .tells.to_numpy()
-            ).tolist(),
-            threshold=0.3,
-        ),
-    ]
+    return {
+        "orphan": (herald.orphans.to_numpy() - bystander.orphans.to_numpy()).tolist(),
+        "held_out": (herald.held_out.to_numpy() - bystander.held_out.to_numpy()).tolist(),
+        "bystander": bystander.orphans.to_list(),
+        "prospector": (
+            prospector.tells.to_numpy()
+            - table[(table.cast == "prospector") & (table.step == 0)]
+            .sort_values("seed")
+            .tells.to_numpy()
+        ).tolist(),
+    }
 
 
 RATES = (
@@ -179,7 +147,7 @@ def _lines(
     for value, label, colour, marker in lines:
         grid = part.pivot(index="seed", columns="step", values=value)
         steps = grid.columns.to_numpy()
-        figures.interval(
+        panels_.interval(
             axes,
             np.sqrt(steps),
             grid.to_numpy(),
@@ -209,4 +177,4 @@ def _bands(axes: plt.Axes, part: pd.DataFrame) -> None:
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the seeds that are finished."""
     table = tabulate(records)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, claims=claims(table))
+    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

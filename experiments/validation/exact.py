@@ -16,7 +16,7 @@ from jaxtyping import Array, Int
 
 from experiments.validation import strange
 from experiments.validation.plants import PLANTS, Plant
-from toylab.lab.sweep import Records
+from toylab.lab.records import Records
 from toylab.ladder import atoms
 from toylab.ladder.families import CastPolicy
 from toylab.ladder.fit import FittedLadder, Search, fit_ladder

@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from toylab.lab import digest
 from toylab.lab.paths import Recipe
+from toylab.lab.records import Records
 from toylab.lab.store import Run, load_json, write_json
-from toylab.lab.sweep import Records, Sweep
+from toylab.lab.sweep import Sweep
 from toylab.ladder import reading
 from toylab.ladder.measure import Measure, Reference, Snapshot, measure_key
 from toylab.ladder.reading import LadderFit

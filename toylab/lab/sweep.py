@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from toylab.lab.paths import Recipe
 from toylab.ladder.measure import Measure
@@ -131,27 +130,3 @@ def quick(sweep: Sweep) -> Sweep:
         first_seed=QUICK_SEED,
         quick=True,
     )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Records:
-    """All that an analysis sees: readings, and what the corpora and the pretrained models said.
-
-    `rows` are dicts with `arm`, `seed`, `step`, a `reading` and what every other measure said,
-    under its name; step 0 is the pretrained snapshot. `bases` has, per arm and seed, nuisances and
-    the excess loss of the pretrained model.
-    """
-
-    sweep: Sweep
-    setups: Mapping[str, Setup]
-    rows: list[dict[str, Any]]
-    bases: dict[tuple[str, int], dict[str, Any]]
-
-    @property
-    def setup(self) -> Setup:
-        """The lab of the first arm, which in most sweeps is that of all."""
-        return next(iter(self.setups.values()))
-
-    def seeds(self) -> list[int]:
-        """The seeds of which every arm is finished."""
-        return sorted({seed for _, seed in self.bases})

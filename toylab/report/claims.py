@@ -1,35 +1,69 @@
-"""Claims: sentences that the data can contradict, with a t interval over seeds."""
+"""Claims: sentences that the data can contradict, with a t interval over seeds.
+
+What an experiment claims stands in its `claims.toml`, written before it is run:
+
+    [share]
+    claim = "Training on fresh documents of one author is selection."
+    source = "Persona selection model (Marks, Lindsey, Olah 2026)"
+    contradicted_by = "a share below the threshold"
+    statistic = "(F0 - F1) / F0 after training"
+    above = 0.8               # or below = …
+    unit = "seeds"            # what the interval is over; seeds if left out
+
+The analysis supplies the values of the statistic, one for each seed, by the claim's name.
+"""
 
 import dataclasses
+import hashlib
 import math
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path as File
 
 import numpy as np
 import scipy.stats
 
+from toylab.world.schema import unknown
+
 SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
+SAID = ("claim", "source", "contradicted_by", "statistic")
+
+
+class ClaimsError(ValueError):
+    """A `claims.toml` that can't be used, or values that don't fit it: one line with the fix."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Claim:
-    """A sentence, what it is the toy of, what would have contradicted it, and what came out.
+class Registered:
+    """A sentence, what it is the toy of, what would contradict it, and the threshold.
 
-    The statistic is claimed to be above `threshold` if `above`, else below it. `low` and `high` are
-    a 95 % t interval over so many `seeds`, or whatever `unit` was drawn anew.
+    The statistic is claimed to be above `threshold` if `above`, else below it. Its interval is over
+    seeds, or over whatever `unit` was drawn anew.
     """
 
+    name: str
     claim: str
     source: str
     contradicted_by: str
     statistic: str
+    threshold: float
+    above: bool
+    unit: str = "seeds"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Claim(Registered):
+    """A registered claim with what came out: mean, 95 % t interval over so many `seeds`, verdict.
+
+    `registered` is the digest of the `claims.toml` that it was judged by.
+    """
+
     value: float
     low: float
     high: float
-    threshold: float
-    above: bool
     seeds: int
     verdict: str
-    unit: str = "seeds"
+    registered: str
 
     @property
     def sentence(self) -> str:
@@ -40,6 +74,40 @@ class Claim:
             f"[{self.low:.3g}, {self.high:.3g}], claimed {sign} {self.threshold:g}, "
             f"{self.seeds} {self.unit}"
         )
+
+
+def load(file: File) -> tuple[list[Registered], str]:
+    """The claims of a file and its digest; none if there is no file. Raises `ClaimsError`."""
+    if not file.exists():
+        return [], ""
+    text = file.read_bytes()
+    try:
+        content = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ClaimsError(f"{file}: not TOML: {error}") from None
+    return [_parse(file, *item) for item in content.items()], hashlib.sha256(text).hexdigest()[:16]
+
+
+def _parse(file: File, name: str, table: object) -> Registered:
+    if not isinstance(table, dict):
+        raise ClaimsError(f"{file}: {name}: must be a table [{name}], not {table!r}")
+    for key in table:
+        if key not in (known := (*SAID, "above", "below", "unit")):
+            raise ClaimsError(f"{file}: {name}.{key}: {unknown(key, known)}")
+    for key in SAID:
+        if not isinstance(table.get(key), str):
+            raise ClaimsError(f"{file}: {name}.{key}: is missing; write a sentence in quotes")
+    sides = [side for side in ("above", "below") if side in table]
+    threshold = table[sides[0]] if len(sides) == 1 else None
+    if not isinstance(threshold, (int, float)) or isinstance(threshold, bool):
+        raise ClaimsError(f"{file}: {name}: give a number as either above or below")
+    return Registered(
+        name=name,
+        **{key: table[key] for key in SAID},
+        threshold=float(threshold),
+        above=sides[0] == "above",
+        unit=str(table.get("unit", "seeds")),
+    )
 
 
 def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
@@ -53,34 +121,31 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
     return mean, mean - half, mean + half
 
 
-def judge(
-    *,
-    claim: str,
-    source: str,
-    contradicted_by: str,
-    statistic: str,
-    values: Sequence[float],
-    threshold: float,
-    above: bool = True,
-    unit: str = "seeds",
-) -> Claim:
+def judge(registered: Registered, values: Sequence[float], digest: str = "") -> Claim:
     """Supported if the whole interval is beyond the threshold, refuted if wholly short of it."""
     mean, low, high = t_interval(values)
-    beyond, short = (low > threshold, high < threshold)
-    if not above:
-        beyond, short = (high < threshold, low > threshold)
-    verdict = SUPPORTED if beyond else REFUTED if short else UNDECIDED
+    beyond, short = (low > registered.threshold, high < registered.threshold)
+    if not registered.above:
+        beyond, short = (high < registered.threshold, low > registered.threshold)
     return Claim(
-        claim=claim,
-        source=source,
-        contradicted_by=contradicted_by,
-        statistic=statistic,
+        **dataclasses.asdict(registered),
         value=mean,
         low=low,
         high=high,
-        threshold=threshold,
-        above=above,
         seeds=len(values),
-        verdict=verdict,
-        unit=unit,
+        verdict=SUPPORTED if beyond else REFUTED if short else UNDECIDED,
+        registered=digest,
     )
+
+
+def judge_all(file: File, values: Mapping[str, Sequence[float]]) -> list[Claim]:
+    """Judges what a `claims.toml` claims by an analysis's values. Raises `ClaimsError`."""
+    registered, digest = load(file)
+    names = [each.name for each in registered]
+    for name in values:
+        if name not in names:
+            raise ClaimsError(f"{file}: the analysis has values for {unknown(name, names)}")
+    for name in names:
+        if name not in values:
+            raise ClaimsError(f"{file}: {name}: the analysis has no values for it")
+    return [judge(each, [float(v) for v in values[each.name]], digest) for each in registered]

@@ -12,20 +12,24 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from toylab.lab.execute import Leg
+from toylab.lab.records import Records
 from toylab.lab.store import load_json, write_atomic, write_json
-from toylab.lab.sweep import Records, Sweep
-from toylab.report import figures
+from toylab.lab.sweep import Sweep
+from toylab.report import claims, figures
 from toylab.report.claims import Claim
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Analysis:
-    """What an experiment yields: one figure, one tidy table with its dictionary, some claims."""
+    """What an experiment yields: one figure, one tidy table with its dictionary.
+
+    `values` has, for each claim of the experiment's `claims.toml`, its statistic seed by seed.
+    """
 
     figure: Figure
     table: pd.DataFrame
     columns: Mapping[str, str]
-    claims: list[Claim]
+    values: Mapping[str, Sequence[float]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,13 @@ class Experiment:
 
     sweep: Sweep
     analyse: Callable[[Records], Analysis]
+    folder: File | None = None
+
+    def judge(self, analysis: Analysis) -> list[Claim]:
+        """The experiment's claims, judged. Raises `ClaimsError` where they and values differ."""
+        if self.folder is None:
+            return []
+        return claims.judge_all(self.folder / "claims.toml", analysis.values)
 
 
 SECONDS_A_UNIT = 0.035  # until the experiment has been measured on this machine
@@ -42,16 +53,16 @@ MEGABYTES_A_RUN = 5.0
 
 def find(name: str) -> Experiment:
     """The experiment of that name."""
-    sweep = importlib.import_module(f"experiments.{name}.sweep").SWEEP
+    module = importlib.import_module(f"experiments.{name}.sweep")
     analyse = importlib.import_module(f"experiments.{name}.analysis").analyse
-    return Experiment(sweep=sweep, analyse=analyse)
+    return Experiment(sweep=module.SWEEP, analyse=analyse, folder=File(str(module.__file__)).parent)
 
 
 def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write(folder: File, analysis: Analysis, *, quick: bool) -> None:
+def write(folder: File, analysis: Analysis, judged: Sequence[Claim], *, quick: bool) -> None:
     """Writes figure.pdf, figure.png, table.csv, columns.json and claims.json, each atomically.
 
     The same records give the same bytes.
@@ -67,11 +78,8 @@ def write(folder: File, analysis: Analysis, *, quick: bool) -> None:
     table = analysis.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     write_atomic(folder / "table.csv", table.encode())
     write_json(folder / "columns.json", dict(analysis.columns))
-    claims = [
-        {key: _finite(value) for key, value in dataclasses.asdict(claim).items()}
-        for claim in analysis.claims
-    ]
-    write_json(folder / "claims.json", claims)
+    said = [{k: _finite(v) for k, v in dataclasses.asdict(claim).items()} for claim in judged]
+    write_json(folder / "claims.json", said)
 
 
 def seconds_a_unit(folder: File) -> float:

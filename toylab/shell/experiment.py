@@ -1,5 +1,6 @@
 """Runs one experiment: flags, plan, training and reading, results."""
 
+import dataclasses
 import os
 import sys
 import time
@@ -10,8 +11,9 @@ import jax
 from absl import flags
 
 from toylab.lab import config, execute
+from toylab.lab.records import Records
 from toylab.lab.store import StoreError, write_json
-from toylab.lab.sweep import Records, Sweep, quick
+from toylab.lab.sweep import Sweep, quick
 from toylab.lab.usage import UsageError
 from toylab.report import results
 from toylab.report.results import Experiment
@@ -55,7 +57,7 @@ def start(experiment: Experiment, arguments: Sequence[str]) -> int:
         return 0
     jax.config.update("jax_compilation_cache_dir", str(ROOT / "runs" / ".compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    return _run(Experiment(sweep=sweep, analyse=experiment.analyse), setups, legs, runs, out)
+    return _run(dataclasses.replace(experiment, sweep=sweep), setups, legs, runs, out)
 
 
 def _flags(sweep: Sweep) -> flags.FlagValues:
@@ -109,14 +111,15 @@ def _run(
         return 1
     assert records is not None
     analysis = experiment.analyse(records)
-    results.write(out, analysis, quick=sweep.quick)
+    judged = experiment.judge(analysis)
+    results.write(out, analysis, judged, quick=sweep.quick)
     seconds = time.monotonic() - began
     complete = len(records.seeds()) == sweep.seeds
     whole = sum(leg.units for leg in execute.plan(sweep, setups, runs / "nothing yet"))
     if complete and 4 * units >= whole:
         cost = {"seconds": round(seconds), "units": units, "whole": whole}
         write_json(out / "cost.json", cost)
-    for claim in analysis.claims:
+    for claim in judged:
         print(claim.sentence)
     print(
         f"{seconds:.0f} s; figure, table and claims are in {os.path.relpath(out, user_path(''))}/"

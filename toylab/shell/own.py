@@ -12,8 +12,9 @@ from absl import flags
 from matplotlib.figure import Figure
 
 from toylab.lab import config
+from toylab.lab.records import Records
 from toylab.lab.store import final_params, load_json, runs, setup_of, write_atomic, write_json
-from toylab.lab.sweep import Arm, Records, Sweep
+from toylab.lab.sweep import Arm, Sweep
 from toylab.lab.usage import UsageError
 from toylab.ladder import reading
 from toylab.ladder.measure import Measure, Snapshot, measure_key
@@ -22,7 +23,7 @@ from toylab.measures.coin import Coin
 from toylab.measures.exchange import Exchange
 from toylab.measures.goals import Goals
 from toylab.measures.leakage import Leakage
-from toylab.report import figures
+from toylab.report import figures, panels
 from toylab.report.results import Analysis, Experiment
 from toylab.shell import experiment
 from toylab.shell.files import ROOT, user_path
@@ -130,14 +131,14 @@ def analyse(records: Records) -> Analysis:
     )
     learned = table[table.cast == "learned"].groupby("step")[list(FAMILIES)].mean()
     figure = draw(learned, records.sweep.arms[ARM].title, "step of the last stage")
-    return Analysis(figure=figure, table=table, columns=COLUMNS, claims=[])
+    return Analysis(figure=figure, table=table, columns=COLUMNS, values={})
 
 
 def draw(table: pd.DataFrame, title: str, label: str) -> Figure:
     """The rungs as stacked bars, one for each row of the table."""
     with figures.style(rows=1, columns=1, ratio=0.4):
         figure, axes = plt.subplots(layout="constrained")
-        figures.rungs(axes, table)
+        panels.rungs(axes, table)
         axes.set(ylabel="nats a document", xlabel=label, title=title)
         axes.legend(loc="upper left")
     return figure

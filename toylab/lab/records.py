@@ -1,0 +1,109 @@
+"""Records: what was read off every snapshot, and the one tidy frame that analyses make of them."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from toylab.lab.sweep import Sweep
+from toylab.stages import Setup
+
+RUN = ("arm", "seed")
+
+
+class Record(NamedTuple):
+    """One snapshot: what each measure read, by its name, and what it read before post-training.
+
+    `base` has the excess loss and the nuisances of the pretrained model.
+    """
+
+    arm: str
+    seed: int
+    step: int
+    found: Mapping[str, Any]
+    start: Mapping[str, Any]
+    base: Mapping[str, Any]
+    setup: Setup
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Records:
+    """All that an analysis sees: readings, and what the corpora and the pretrained models said.
+
+    `rows` are dicts with `arm`, `seed`, `step`, a `reading` and what every other measure said,
+    under its name; step 0 is the pretrained snapshot. `bases` has, per arm and seed, nuisances and
+    the excess loss of the pretrained model.
+    """
+
+    sweep: Sweep
+    setups: Mapping[str, Setup]
+    rows: list[dict[str, Any]]
+    bases: dict[tuple[str, int], dict[str, Any]]
+
+    @property
+    def setup(self) -> Setup:
+        """The setup of the first arm, which in most sweeps is that of all."""
+        return next(iter(self.setups.values()))
+
+    def seeds(self) -> list[int]:
+        """The seeds of which every arm is finished."""
+        return sorted({seed for _, seed in self.bases})
+
+    def each(self) -> Iterable[Record]:
+        """The snapshots in the order in which they were read."""
+        starts = {(row["arm"], row["seed"]): row for row in self.rows if not row["step"]}
+        for row in self.rows:
+            run = row["arm"], row["seed"]
+            start = starts.get(run, {})
+            yield Record(*run, row["step"], row, start, self.bases[run], self.setups[row["arm"]])
+
+    def table(
+        self,
+        columns: Mapping[str, str],
+        read: Callable[[Record], Mapping[str, Any] | Sequence[Mapping[str, Any]]],
+        *,
+        before: Mapping[str, str] | None = None,
+        by: Sequence[str] = RUN,
+    ) -> pd.DataFrame:
+        """A row, or several, for each snapshot: arm, seed, step, and what `read` makes of it.
+
+        `before` names columns for what the pretrained model read: `{"floor_F2": "F2"}` is F2 at
+        step 0 of the rows that agree in `by`. `columns` gives the order, and says what each means.
+        """
+        rows = []
+        for record in self.each():
+            found = read(record)
+            for part in [found] if isinstance(found, Mapping) else found:
+                rows.append({"arm": record.arm, "seed": record.seed, "step": record.step, **part})
+        if before:
+            start = {tuple(row[name] for name in by): row for row in rows if not row["step"]}
+            for row in rows:
+                first = start.get(tuple(row[name] for name in by), {})
+                row |= {new: first.get(old, np.nan) for new, old in before.items()}
+        return pd.DataFrame(rows, columns=list(columns))
+
+
+def where(table: pd.DataFrame, **equal: Any) -> pd.DataFrame:
+    """The rows that have these values, sorted by seed and, if there are steps, by step."""
+    for column, value in equal.items():
+        table = table[table[column] == value]
+    return table.sort_values([name for name in ("seed", "step") if name in table])
+
+
+def end(table: pd.DataFrame, column: str, **equal: Any) -> pd.Series:
+    """A column at the last step of the rows that have these values, by seed."""
+    part = where(table, **equal)
+    if "step" in part and "step" not in equal:
+        part = part[part.step == part.step.max()]
+    return part.set_index("seed")[column]
+
+
+def course(
+    table: pd.DataFrame, column: str, x: str = "step", **equal: Any
+) -> tuple[np.ndarray, Float[np.ndarray, "seed point"]]:
+    """The points on x at which the rows with these values were read, and the column there."""
+    grid = where(table, **equal).pivot(index="seed", columns=x, values=column)
+    return grid.columns.to_numpy(), grid.to_numpy()

@@ -1,0 +1,233 @@
+"""The few panels that all figures are made of: an analysis says which columns go where.
+
+curves   mean and 95 % t interval over seeds, along steps (at their square roots) or anything
+points   the same, dodged, at places with names: arms, casts, topics
+bands    the ladder along steps, stacked
+rungs    the whole ladder as stacked bars
+against  what was predicted, against what was measured
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from toylab.lab.records import course, end, where
+from toylab.report.claims import t_interval
+from toylab.report.figures import COLOURS, DARK, GREY, RUNGS
+
+OFF_GRAMMAR = 0.01  # more probability than that on forbidden words: the ladder gives no verdict
+BANDS = (
+    ("selection", "F0", "F1"),
+    ("exaggeration", "F1", "F2"),
+    ("recombination", "F2", "F3"),
+    ("patchwork", "F3", "F4"),
+    ("left", "F4", None),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Series:
+    """One column of a table, of the rows that have the values in `where`, and how it is drawn."""
+
+    column: str
+    label: str = ""
+    colour: str = COLOURS[0]
+    marker: str = ""
+    line: str = "-"
+    where: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def series(*columns: tuple[str, str], **style: Any) -> list[Series]:
+    """A series for each (column, label), in the colours of the palette."""
+    return [
+        Series(column=column, label=label, colour=colour, **style)
+        for (column, label), colour in zip(columns, COLOURS, strict=False)
+    ]
+
+
+def interval(axes: Axes, x: Sequence[float] | np.ndarray, seeds: np.ndarray, **line: Any) -> None:
+    """Draws a mean over seeds [seed, point] with its 95 % t interval, and every seed faintly."""
+    bounds = np.array([t_interval(column) for column in seeds.T])
+    (drawn,) = axes.plot(x, bounds[:, 0], **line)
+    colour = drawn.get_color()
+    if len(seeds) > 1:
+        axes.fill_between(x, bounds[:, 1], bounds[:, 2], color=colour, alpha=0.25, lw=0)
+    for row in seeds:
+        axes.plot(x, row, color=colour, alpha=0.25, lw=0.5)
+
+
+def point(
+    axes: Axes, x: float, values: Any, colour: str, label: str = "", aside: float = 0.12
+) -> None:
+    """Draws a mean over seeds [seed] with its 95 % t interval, and every seed faintly beside it.
+
+    Seeds without a value (NaN) are left out.
+    """
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return
+    mean, low, high = t_interval(values.tolist())
+    if len(values) > 1:
+        axes.plot([x, x], [low, high], color=colour, lw=1.2)
+    axes.plot(np.full(len(values), x + aside), values, ".", color=colour, ms=2, alpha=0.4)
+    axes.plot(x, mean, "o", color=colour, ms=3.5, label=label or None)
+
+
+def step_axis(
+    axes: Axes, steps: Sequence[float] | np.ndarray, label: str = "training step"
+) -> None:
+    """Puts steps at their square roots, so that the first ones can be told apart."""
+    steps = np.asarray(steps)
+    # a label for each step that is far enough from the one before
+    shown, last = [], -np.inf
+    for at in np.sqrt(steps):
+        shown.append(at - last > 0.05 * np.sqrt(steps[-1]))
+        last = at if shown[-1] else last
+    names = [f"{step:g}" if show else "" for step, show in zip(steps, shown, strict=True)]
+    axes.set_xticks(np.sqrt(steps), names)
+    axes.set_xlabel(label)
+
+
+def curves(
+    axes: Axes,
+    table: pd.DataFrame,
+    lines: Sequence[Series],
+    *,
+    x: str = "step",
+    label: str = "training step",
+) -> None:
+    """Each series along `x`: steps at their square roots, any other column as it is."""
+    seen: set[float] = set()
+    for each in lines:
+        points, seeds = course(table, each.column, x, **each.where)
+        seen |= set(points.tolist())
+        interval(
+            axes,
+            np.sqrt(points) if x == "step" else points,
+            seeds,
+            color=each.colour,
+            label=each.label or None,
+            lw=1,
+            ls=each.line,
+            marker=each.marker or None,
+            ms=2.5,
+        )
+    if x == "step":
+        step_axis(axes, sorted(seen), label)
+    else:
+        axes.set_xlabel(label)
+
+
+def places(axes: Axes, names: Sequence[str], rotation: float = 35) -> None:
+    """Names the places along an axis."""
+    axes.set_xticks(
+        range(len(names)), list(names), rotation=rotation, ha="right" if rotation else "center"
+    )
+
+
+def points(
+    axes: Axes,
+    table: pd.DataFrame,
+    shown: Sequence[Series],
+    at: Mapping[Any, str],
+    *,
+    by: str = "arm",
+    width: float = 0.5,
+    rotation: float = 35,
+) -> None:
+    """Each series at its end, dodged, at every place: a value of the column `by` and its title."""
+    offsets = np.linspace(-width / 2, width / 2, len(shown)) if len(shown) > 1 else [0.0]
+    for place, value in enumerate(at):
+        part = where(table, **{by: value})
+        for offset, each in zip(offsets, shown, strict=True):
+            values = end(part, each.column, **each.where) if len(part) else []
+            label = "" if place else each.label
+            point(axes, place + offset, values, each.colour, label, aside=0.08)
+    places(axes, list(at.values()), rotation)
+
+
+def strike(axes: Axes, x: float, y: float, outside: float) -> None:
+    """Marks a reading of the ladder that is no verdict, if too much is off the grammar."""
+    if outside > OFF_GRAMMAR:
+        axes.text(x, y, "×", ha="center", fontsize=5)
+
+
+def strike_label(axes: Axes) -> None:
+    """Adds that mark to the legend."""
+    axes.plot([], [], "x", color=DARK, ms=3, label="off grammar, no verdict")
+
+
+def bands(axes: Axes, table: pd.DataFrame, prefix: str = "") -> None:
+    """The rungs to F2 along steps, as stacked means over seeds, and the floor of F2.
+
+    `table` has a row per seed and step, with F0, F1, F2 and floor_F2, whose names may begin with a
+    prefix, and `outside`.
+    """
+    names = [f"{prefix}{family}" for family in ("F0", "F1", "F2")]
+    mean = table.groupby("step")[[*names, "outside"]].mean()
+    x, (f0, f1, f2) = np.sqrt(mean.index.to_numpy()), (mean[name] for name in names)
+    stacked = (("left", 0 * f2, f2), ("exaggeration", f2, f1), ("selection", f1, f0))
+    for rung, low, high in stacked:
+        label = "not explained (F2)" if rung == "left" else rung
+        axes.fill_between(x, low, high, color=RUNGS[rung], alpha=0.6, lw=0, label=label)
+    for name, rung in ((names[2], "left"), (names[0], "selection")):
+        for row in course(table, name)[1]:
+            axes.plot(x, row, color=RUNGS[rung], lw=0.5)
+    for at, height, outside in zip(x[1:], f0.iloc[1:], mean.outside.iloc[1:], strict=True):
+        strike(axes, at - 0.25, height, outside)
+    axes.axhline(table.floor_F2.mean(), ls=":", color=DARK, lw=0.8, label="floor of F2")
+    axes.set(ylabel="nats per document", xlim=(0, x[-1]))
+    step_axis(axes, mean.index)
+
+
+def rungs(axes: Axes, table: pd.DataFrame) -> None:
+    """The rungs of the whole ladder as stacked bars, one for each row of a table of families."""
+    x = np.arange(len(table))
+    for rung, high, low in reversed(BANDS):
+        base = table[low].to_numpy() if low else np.zeros(len(table))
+        height = np.maximum(table[high].to_numpy() - base, 0)
+        label = "not explained (F4)" if rung == "left" else rung
+        axes.bar(x, height, bottom=base, color=RUNGS[rung], width=0.7, label=label)
+    axes.plot(x, table["F4 flat"], "_", color=DARK, ms=7, label="lower end")
+    axes.set_xticks(x, [str(label) for label in table.index])
+
+
+def against(
+    axes: Axes,
+    table: pd.DataFrame,
+    kinds: Sequence[tuple[str, Any, str, str]],
+    predicted: str = "predicted",
+    measured: str = "measured",
+) -> None:
+    """Measured against predicted, with the diagonal.
+
+    A kind is a label, which rows of the table it has (a mask), a colour and a marker.
+    """
+    both = table[[predicted, measured]].to_numpy()
+    low, high = float(np.nanmin(both)), float(np.nanmax(both))
+    room = 0.05 * (high - low)
+    axes.plot([low, high], [low, high], color=DARK, lw=0.8)
+    for label, mask, colour, marker in kinds:
+        part = table[mask]
+        axes.scatter(
+            part[predicted],
+            part[measured],
+            s=4,
+            color=colour,
+            marker=marker,
+            lw=0.5,
+            alpha=0.6,
+            label=label,
+        )
+    bounds = (low - room, high + room)
+    axes.set(xlabel="predicted", ylabel="measured", xlim=bounds, ylim=bounds)
+
+
+def level(axes: Axes, y: float, label: str = "", line: str = ":", colour: str = GREY) -> None:
+    """A horizontal line: a bound, a threshold, what a theory predicts."""
+    axes.axhline(y, color=colour, lw=0.8, ls=line, label=label or None)
