@@ -1,4 +1,4 @@
-"""What all figures share: style, colours, lettered panels, and the bytes that they are written as."""
+"""What all figures share: style, colours, lettered panels, and the bytes they are written as."""
 
 import contextlib
 import io
