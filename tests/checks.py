@@ -725,6 +725,12 @@ def planted(world: World, weights) -> families.CastPolicy:
     return families.CastPolicy(world.cast, Mixture(log_weights))
 
 
+def unexplained(grammar, cast, log_weights, documents, branches) -> mixtures.Score:
+    """KL(P ‖ m_w): one author per document."""
+    joint = log_weights + bayes.before(cast, documents)
+    return mixtures.explain(grammar, cast, joint, documents, branches)
+
+
 def check_mixture_has_one_author_a_document(twin: Brute) -> None:
     world = tables.build(twin.corpus)
     what = fixed(world, twin, 20_000)
@@ -779,7 +785,7 @@ def _scores_are_exact(world: World, twin: Brute, which, documents: Documents) ->
     for p, q in ((MIX, OTHER), (OTHER, MIX), (MIX, MIX)):
         branches = planted(world, p).branches(world.grammar, documents)
         logs = jnp.log(jnp.asarray(q))
-        got = mixtures.unexplained(world.grammar, world.cast, logs, documents, branches)
+        got = unexplained(world.grammar, world.cast, logs, documents, branches)
         chance = twin.likelihood[which] @ p
         same(chance @ np.asarray(got.each, float), twin.kl(p, q, which))
 

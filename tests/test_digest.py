@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 FAR = {
     "toylab.world.schema": [Sft, Pretrain, goals.Goals, Ladder],
     "toylab.ladder.fit": [coherence.Coherence, exchange.Exchange, Ladder],
-    "toylab.ladder.estimate": [masks.Masks, exchange.Exchange],
+    "toylab.ladder.mixtures": [masks.Masks, exchange.Exchange],
     "toylab.stages.targets": [Rl, demonstrate.Demonstrate],
     "experiments.validation.plants": [imitate.Imitate],
 }

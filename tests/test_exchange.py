@@ -7,7 +7,7 @@ import pytest
 
 from tests import views
 from tests.checks import SMALL, spiky
-from toylab.ladder import mixtures, reading, weights
+from toylab.ladder import mixtures, reading
 from toylab.measures import prefill, revival
 from toylab.measures.exchange import Exchange
 from toylab.measures.prefill import Prefill
@@ -89,7 +89,7 @@ def test_exact_sums_read_weights_that_documents_do_not_show(village: Corpus, wor
     tag = tag_names(village).index("assistant")
     policy = views.mixture(world, views.mostly(village, "mira", 1 - 11 * 3e-4))
     documents, branches = reading.answers(policy, world, jax.random.key(5), 128, tag)
-    found = weights.fit(world.grammar, world.cast, documents, branches)
+    found = mixtures.weights_from_branches(world.grammar, world.cast, documents, branches)
     np.testing.assert_allclose(np.exp(found.log_weights[1:]), 3e-4, rtol=0.05)
     counted = mixtures.fit_weights(bayes.document_log_likelihood(world.cast, documents))
     assert np.exp(counted.log_weights[1:]).max() < 1e-4  # as if there were nobody
@@ -102,9 +102,9 @@ def test_intervals_hold_the_weights_of_a_policy_that_is_no_mixture(
     tag = tag_names(village).index("assistant")
     policy = views.chain(village, world, views.mostly(village, "mira", 0.5), 0.0)
     written = reading.answers(policy, world, jax.random.key(6), 256, tag)
-    found = weights.fit(world.grammar, world.cast, *written)
+    found = mixtures.weights_from_branches(world.grammar, world.cast, *written)
     more = reading.answers(policy, world, jax.random.key(7), 1024, tag)
-    best = np.exp(weights.fit(world.grammar, world.cast, *more).log_weights)
+    best = np.exp(mixtures.weights_from_branches(world.grammar, world.cast, *more).log_weights)
     inside = (found.low <= best) & (best <= found.high)
     assert inside.sum() >= 11
     assert (found.low < found.high).all()

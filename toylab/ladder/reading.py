@@ -1,4 +1,4 @@
-"""One reading of a snapshot: the ladder on both casts, weights, traits, and where the nats sit."""
+"""One reading of a snapshot: the ladder on both casts, weights and traits."""
 
 import dataclasses
 import functools
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from toylab.ladder import atoms, families, mixtures, traits
-from toylab.ladder.fit import FittedLadder, fit_ladder
+from toylab.ladder.fit import FAMILIES, FittedLadder, fit_ladder
 from toylab.ladder.measure import Measure, Reference, Snapshot
 from toylab.policy.policy import ModelPolicy, Policy
 from toylab.policy.sampling import Branches
@@ -19,9 +19,28 @@ from toylab.stages import Params, Setup
 from toylab.world import bayes
 from toylab.world import documents as docs
 from toylab.world.documents import Documents
-from toylab.world.grammar import contexts, tag_names
+from toylab.world.grammar import tag_names
 from toylab.world.schema import unknown
 from toylab.world.tables import World
+
+# What the numbers of a reading are, by the names that they have there and in tables made from it.
+COLUMNS = {
+    "F0": "KL(P || m_w0), nats per document: how far the policy has moved",
+    "F1": "left by mixtures of characters, nats per document",
+    "F2": "left by mixtures of tempered characters, nats per document",
+    "F3": "left by recombination (F2, switching authors, an author per slot), nats per document; "
+    "the upper end of formation",
+    "F4": "left by patchwork (F3, an author per topic and slot), nats per document",
+    "F4 flat": "left by patchwork of flattened characters too, nats per document; the lower end of "
+    "formation",
+    **{f"{family}_error": f"standard error of {family} over documents" for family in FAMILIES},
+    **{f"floor_{family}": f"{family} of the pretrained model" for family in FAMILIES},
+    "gap1": "certificate of F1: max_k E_P[p_k / m_w] - 1 on the documents it was fitted on",
+    "gap2": "certificate of F2: the same",
+    "weights": "weight of each character in F1",
+    "powers": "weight of each power in F2",
+    "outside": "mean probability of words that the grammar forbids",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,9 +180,8 @@ def read(snapshot: Snapshot, key: Array, settings: LadderFit) -> dict[str, Any]:
 
     For each cast: every family (`F0`, `F1`, `F2`, and with documents held out `F3`, `F4` and
     `F4 flat`) in nats a document with `*_error` (standard errors), `gap1`, `gap2` (certificates),
-    `weights` (K), `powers` (weight of each power in F2), `where` (topic x slot) and `turns` (turn x
-    slot) of what the widest of F2 and F3 leaves, and the ten `worst` documents' nats. `outside` is
-    the mean probability of words that the grammar forbids, `items` the trait vector.
+    `weights` (K) and `powers` (weight of each power in F2). `outside` is the mean probability of
+    words that the grammar forbids, `items` the trait vector.
     """
     setup, base, policy = snapshot.setup, snapshot.base, snapshot.policy
     world, tag = setup.world, snapshot.tag(settings.tag)
@@ -202,13 +220,4 @@ def _plain(setup: Setup, found: FittedLadder) -> dict[str, Any]:
     characters, powers = len(setup.corpus.characters), len(atoms.POWERS)
     row["weights"] = f1[:characters].tolist()
     row["powers"] = f2[: characters * powers].reshape(powers, -1).sum(1).tolist()
-    left = found.scores.get("F3", found.scores["F2"])
-    row["where"] = _by_topic(setup, np.asarray(left.where)).tolist()
-    row["turns"] = left.turns.tolist()
-    row["worst"] = sorted(left.each.tolist())[-10:]
     return row
-
-
-def _by_topic(setup: Setup, where: np.ndarray) -> np.ndarray:
-    topics = np.array([topic for topic, _, _ in contexts(setup.corpus)])
-    return np.stack([where[topics == t].sum(0) for t in range(len(setup.corpus.topics))])

@@ -17,11 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from toylab.ladder import estimate, families, reading
-from toylab.ladder.estimate import Estimate
+from toylab.ladder import families, mixtures, reading
 from toylab.ladder.families import Switching
 from toylab.ladder.fit import NEVER
 from toylab.ladder.measure import Measure, Snapshot
+from toylab.ladder.mixtures import Estimate
 from toylab.policy.sampling import Branches
 from toylab.stages import Setup
 from toylab.stages.targets import refuse_unknown
@@ -65,11 +65,11 @@ def keep(
         first = jnp.stack([jnp.full_like(rho, NEVER), jnp.zeros_like(rho)])  # there is none before
         log_keep = jnp.stack([first, later])[..., None]
         joint = Switching(families.even(atoms), log_keep, log_weights).joint(seen)
-        return estimate.fit_of(branches.logp, bayes.branch_logp(cast, joint, documents, at), at)
+        return mixtures.fit_of(branches.logp, bayes.branch_logp(cast, joint, documents, at), at)
 
     everybody = jnp.zeros(len(documents.choice), jnp.int32)
     share = jnp.mean(jnp.exp(log_weights[seen.context]), (0, 1))
-    return estimate.solve(explains, everybody, 1, 1e-6, 1 - 1e-6), 1 - jnp.sum(share**2)
+    return mixtures.solve(explains, everybody, 1, 1e-6, 1 - 1e-6), 1 - jnp.sum(share**2)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

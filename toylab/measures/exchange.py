@@ -22,11 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from toylab.ladder import atoms, estimate, weights
-from toylab.ladder.estimate import Estimate
+from toylab.ladder import atoms, mixtures
 from toylab.ladder.fit import NEVER
 from toylab.ladder.measure import Measure, Snapshot
-from toylab.ladder.weights import Weights
+from toylab.ladder.mixtures import Estimate, Weights
 from toylab.measures import prefill, revival
 from toylab.measures.prefill import Prefilled
 from toylab.policy.sampling import Branches
@@ -72,14 +71,14 @@ def slopes(
 
     def explains(slope: Float[Array, " M"]) -> Float[Array, " M"]:
         q = bayes.predictive(cast, log_weights + slope[:, None] * heard, now, at)
-        return estimate.fit_of(found.logp, q, at)
+        return mixtures.fit_of(found.logp, q, at)
 
     after = found.turns > 0
     whole = jnp.where(after & counted[found.who], 0, 1)
     own = jnp.where(after, found.who, characters)
     return (
-        estimate.solve(explains, whole, 1, *SLOPES),
-        estimate.solve(explains, own, characters, *SLOPES),
+        mixtures.solve(explains, whole, 1, *SLOPES),
+        mixtures.solve(explains, own, characters, *SLOPES),
     )
 
 
@@ -101,10 +100,10 @@ def odds(
         def explains(value: Float[Array, " M"]) -> Float[Array, " M"]:
             joint = jnp.where(pair, jnp.where(theirs, value[:, None], 0.0), NEVER)
             q = bayes.predictive(cast, joint, now, at)
-            return estimate.fit_of(p, q, at)
+            return mixtures.fit_of(p, q, at)
 
         limit = -math.log(READABLE)
-        solved = estimate.solve(explains, cell, characters * turns, -limit, limit)
+        solved = mixtures.solve(explains, cell, characters * turns, -limit, limit)
         return solved.value[cell]
 
     def of(each: Float[Array, " M"]) -> Float[Array, "K T"]:
@@ -175,7 +174,7 @@ def _first(world: World, cast: Cast, found: Prefilled, count: int) -> Weights:
     """w* of the answers before which nothing was prefilled: the first `count`."""
     alone = jax.tree.map(lambda leaf: leaf[:count], found)
     branches = Branches(alone.logp, jnp.zeros(alone.logp.shape[:-1]))
-    return weights.fit(world.grammar, cast, prefill.answer(alone), branches)
+    return mixtures.weights_from_branches(world.grammar, cast, prefill.answer(alone), branches)
 
 
 def _plain(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from toylab.ladder import reading, weights
+from toylab.ladder import mixtures, reading
 from toylab.ladder.measure import Measure, Snapshot
 from toylab.stages import Setup
 from toylab.stages.targets import refuse_unknown
@@ -16,7 +16,7 @@ from toylab.world.grammar import tag_names
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Masks(Measure):
-    """w* under each tag, for each cast, with the ends of 95 % intervals (see `weights.fit`).
+    """w* under each tag, for each cast, with 95 % intervals (`mixtures.weights_from_branches`).
 
     A result has them as `[cast][tag]`, three lists of a number for each character.
     """
@@ -39,7 +39,7 @@ class Masks(Measure):
                 snapshot.policy, world, key, self.fit, jnp.array(snapshot.tag(tag))
             )
             for name, cast in snapshot.base.casts.items():
-                found = weights.fit(world.grammar, cast, *written)
+                found = mixtures.weights_from_branches(world.grammar, cast, *written)
                 out[name][tag] = {
                     "weights": np.exp(found.log_weights).tolist(),
                     "low": found.low.tolist(),

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from toylab.ladder import reading, weights
+from toylab.ladder import mixtures, reading
 from toylab.ladder.measure import Measure, Snapshot
 from toylab.policy.policy import Policy
 from toylab.policy.sampling import Given
@@ -139,7 +139,7 @@ class Prefill(Measure):
         }
 
     def _of(self, world: World, cast: Cast, written: Any, found: Prefilled) -> dict[str, Any]:
-        best = weights.fit(world.grammar, cast, *written)
+        best = mixtures.weights_from_branches(world.grammar, cast, *written)
         each = surprise(world.grammar, cast, best.log_weights, found)
         turns, characters = world.grammar.turns, world.cast.logp.shape[-1]
         by_turns = np.asarray(each).reshape(turns, -1)

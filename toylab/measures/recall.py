@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from toylab.ladder import atoms, weights
+from toylab.ladder import atoms, mixtures
 from toylab.ladder.measure import Measure, Snapshot
 from toylab.measures import prefill
 from toylab.measures.prefill import Prefilled
@@ -108,7 +108,9 @@ class Recall(Measure):
         branches = Branches(alone.logp, jnp.zeros(alone.logp.shape[:-1]))
         out = {}
         for name, cast in snapshot.base.casts.items():
-            best = weights.fit(world.grammar, cast, prefill.answer(alone), branches).log_weights
+            best = mixtures.weights_from_branches(
+                world.grammar, cast, prefill.answer(alone), branches
+            ).log_weights
             measured, predicted, heard = jax.device_get(rates(world, cast, best, found, said.put))
             heaviest = heard[:, int(np.argmax(best))]
             out[name] = {

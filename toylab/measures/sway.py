@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from toylab.ladder import atoms, reading, weights
+from toylab.ladder import atoms, mixtures, reading
 from toylab.ladder.measure import Measure, Snapshot
 from toylab.measures import goals, prefill
 from toylab.measures.prefill import Prefilled
@@ -153,7 +153,7 @@ class Sway(Measure):
         corpus, t = snapshot.setup.corpus, snapshot.setup.corpus.topic_names.index(self.topic)
         topic = corpus.topics[t]
         best = {
-            name: (cast, weights.fit(world.grammar, cast, *first).log_weights)
+            name: (cast, mixtures.weights_from_branches(world.grammar, cast, *first).log_weights)
             for name, cast in snapshot.base.casts.items()
         }
         sizes = (t, len(topic.cues), len(topic.answers), self.size)

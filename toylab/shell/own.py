@@ -17,6 +17,7 @@ from toylab.lab.store import final_params, load_json, runs, setup_of, write_atom
 from toylab.lab.sweep import Arm, Sweep
 from toylab.lab.usage import UsageError
 from toylab.ladder import reading
+from toylab.ladder.fit import FAMILIES
 from toylab.ladder.measure import Measure, Snapshot, measure_key
 from toylab.measures.coherence import Coherence
 from toylab.measures.coin import Coin
@@ -32,7 +33,6 @@ from toylab.world import derive
 from toylab.world.grammar import tag_names
 from toylab.world.schema import Corpus, unknown
 
-FAMILIES = ("F0", "F1", "F2", "F3", "F4", "F4 flat")
 WHOLE = reading.LadderFit(fit=4096, held_out=2048, score=1024)
 ARM = "path"
 HELP = """./launch.sh run --corpus=FILE --stages=pretrain,STAGE,… [--seeds=1] [--sft.steps=200 …]
@@ -108,9 +108,10 @@ COLUMNS = {
     "seed": "seed of everything",
     "step": "step of the last stage; 0 is the pretrained model, whose readings are the floors",
     "cast": "tables that the ladder used: exact, or learned",
-    **{family: f"nats a document that {family} leaves unexplained" for family in FAMILIES},
-    **{f"{family}_error": f"standard error of {family} over documents" for family in FAMILIES},
-    "outside": "mean probability of words that the grammar forbids",
+    **{
+        name: reading.COLUMNS[name]
+        for name in (*FAMILIES, *(f"{family}_error" for family in FAMILIES), "outside")
+    },
 }
 
 
