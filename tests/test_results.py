@@ -39,8 +39,8 @@ def test_the_checker_can_fail(tmp_path: Path, checker: ModuleType) -> None:
         (tmp_path / name).write_bytes((source / name).read_bytes())
     table = pd.read_csv(source / "table.csv")
     broken = {
-        "F0 - F1": table.assign(unexplained_F1=table.unexplained_F0 + 0.1),
-        "certificate": table.assign(gap_F2=0.01),
+        "F0 - F1": table.assign(F1=table.F0 + 0.1),
+        "certificate": table.assign(gap2=0.01),
         "excess": table.assign(excess=0.05),
         "outside": table.assign(outside=0.1),
     }

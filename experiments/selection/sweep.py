@@ -2,10 +2,10 @@
 
     ./launch.sh selection
 
-Toward `mira`, the good schoolteacher, from ordinary documents of hers and from a narrow slice: her
-answers about code alone, in a neutral voice. Each with fresh documents and with 16, gone through
-again and again. The controls (*tells*) are in no training document. At the end, and before the
-beginning, the whole ladder is read.
+Towards `mira`, the good schoolteacher, from her ordinary documents and from a narrow slice: her
+answers about code alone, in a neutral voice. Each from fresh documents and from the same 16
+throughout. The controls (*tells*) are in no training document. The whole ladder is read before
+training and at its end.
 """
 
 from typing import Any
