@@ -1,20 +1,22 @@
-"""From the records of `exchange` to its figure, table and claims."""
+"""From the records of `exchange` to its figure, its table and the values of its claims."""
 
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.exchange.sweep import OTHER, POST, TEACHER
-from toylab.lab.records import Records
-from toylab.report import figures
-from toylab.report import panels as panels_
+from toylab.lab.records import Record, Records, end, where
+from toylab.report import figures, panels
+from toylab.report.figures import COLOURS, DARK, GREY
+from toylab.report.panels import Series
 from toylab.report.results import Analysis
 
 TURNS = range(4)
+BAYES = "Bayes, same weights"
 COLUMNS = {
     "arm": "how the assistant was post-trained to be the schoolteacher (none: not at all)",
     "seed": "seed of everything: parameters, documents, readings",
@@ -31,30 +33,39 @@ COLUMNS = {
     **{f"rate_{n}": f"P(the teacher's likeliest answer) after {n} turns" for n in TURNS},
     **{f"rate_predicted_{n}": f"the same for a Bayesian, {n} turns" for n in TURNS},
 }
-TABLES = {
+BY_TURN = {
     "evidence": "evidence",
     "odds": "measured",
     "odds_predicted": "predicted",
     "rate": "rate",
     "rate_predicted": "rate_predicted",
 }
+SHOWN = {
+    "none": DARK,
+    "sft-10": COLOURS[5],
+    "sft-20": COLOURS[0],
+    "sft-80": COLOURS[2],
+    "sft-320": COLOURS[3],
+    "heart": COLOURS[4],
+    "two": COLOURS[1],
+}
 
 
-def _row(records: Records, row: dict[str, Any]) -> dict[str, Any]:
-    found, names = row["exchange"]["learned"], records.setup.corpus.names
-    teacher = names.index(TEACHER)
-    others = [k for k in range(len(names)) if k != teacher]
-    most = [found["evidence"][k][-1] for k in others]
+def _read(record: Record) -> list[dict[str, Any]]:
+    """A row for the end of post-training: means and medians over all but the teacher."""
+    if not record.step:
+        return []
+    found, names = record.found["exchange"]["learned"], record.setup.corpus.names
+    others = [k for k, name in enumerate(names) if name != TEACHER]
 
     def median(flips: list[float | None]) -> float:
-        """Of a character whom no context brings back all that was tried is a lower bound."""
+        """Of a character that no context brings back, all that was tried is a lower bound."""
+        tried = [found["evidence"][k][-1] for k in others]
         each = [flips[k] for k in others]
-        return float(np.median([m if f is None else f for f, m in zip(each, most, strict=True)]))
+        return float(np.median([m if f is None else f for f, m in zip(each, tried, strict=True)]))
 
-    out = {
-        "arm": row["arm"],
-        "seed": row["seed"],
-        "weight": found["weights"][teacher],
+    row = {
+        "weight": found["weights"][names.index(TEACHER)],
         "readable": sum(found["read"]),
         "slope": np.nan if found["slope"] is None else found["slope"],
         "slope_other": found["slopes"][names.index(OTHER)],
@@ -62,115 +73,83 @@ def _row(records: Records, row: dict[str, Any]) -> dict[str, Any]:
         "flip_predicted": median(found["flip_predicted"]),
         "flipped": float(np.mean([found["flip"][k] is not None for k in others])),
     }
-    for name, table in TABLES.items():
-        mean = np.mean([found[table][k] for k in others], 0)
-        out |= {f"{name}_{n}": float(value) for n, value in enumerate(mean)}
-    return out
-
-
-def tabulate(records: Records) -> pd.DataFrame:
-    """A row per arm and seed, at the end of its post-training."""
-    rows = [_row(records, row) for row in records.rows if row["step"]]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(["arm", "seed"], ignore_index=True)
-
-
-def _values(table: pd.DataFrame, arm: str, column: str) -> np.ndarray:
-    """By seed."""
-    return table[table.arm == arm].sort_values("seed")[column].to_numpy()
+    for name, key in BY_TURN.items():
+        mean = np.mean([found[key][k] for k in others], 0)
+        row |= {f"{name}_{n}": float(mean[n]) for n in TURNS}
+    return [row]
 
 
 def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
-    none, short, long, heart = (
-        _values(table, arm, "slope") for arm in ("none", "sft-20", "sft-80", "heart")
+    """The statistic of each claim, by seed; where no slope can be read, the seed is left out."""
+    none, short, long, memorised = (
+        end(table, "slope", arm=arm) for arm in ("none", "sft-20", "sft-80", "heart")
     )
     return {
-        "context_counts": none.tolist(),
-        "less_sensitive": (none - short).tolist(),
-        "memorised_recovers": [float(value) for value in heart - long if np.isfinite(value)],
+        "context_counts": none,
+        "less_sensitive": none - short,
+        "memorised_recovers": (memorised - long).dropna(),
     }
-
-
-SHOWN = {
-    "none": figures.DARK,
-    "sft-10": figures.COLOURS[5],
-    "sft-20": figures.COLOURS[0],
-    "sft-80": figures.COLOURS[2],
-    "sft-320": figures.COLOURS[3],
-    "heart": figures.COLOURS[4],
-    "two": figures.COLOURS[1],
-}
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
     """Log-odds against evidence; the slope; what it takes to flip; the teacher's answers."""
-    panels = (
+    shown = (
         ("turns of another in context", _odds),
         ("what a nat of context is worth", _slopes),
         ("what it takes to flip", _flips),
         ("the teacher's answers", _rates),
     )
-    return figures.page(panels, table)
+    return figures.page(shown, table)
 
 
-def _curves(axes: plt.Axes, table: pd.DataFrame, name: str) -> None:
+def _by_turn(axes: Axes, table: pd.DataFrame, name: str) -> None:
     """A curve over turns for each arm shown, at the evidence that they are; Bayes dashed."""
     for arm, colour in SHOWN.items():
-        rows = table[table.arm == arm]
-        x = rows[[f"evidence_{n}" for n in TURNS]].mean().to_list()
-        seeds = rows[[f"{name}_{n}" for n in TURNS]].to_numpy()
-        panels_.interval(axes, x, seeds, color=colour, lw=1.2, label=POST[arm][0])
-        expected = rows[[f"{name}_predicted_{n}" for n in TURNS]].mean().to_numpy()
-        axes.plot(x, expected, "--", color=colour, lw=0.8)
-    axes.plot([], [], "--", color=figures.GREY, lw=0.8, label="Bayes, same weights")
+        part = where(table, arm=arm)
+        evidence, measured, predicted = (
+            part[[f"{column}_{n}" for n in TURNS]]
+            for column in ("evidence", name, f"{name}_predicted")
+        )
+        x = evidence.mean().to_numpy()
+        panels.interval(axes, x, measured.to_numpy(), color=colour, lw=1.2, label=POST[arm][0])
+        axes.plot(x, predicted.mean(), "--", color=colour, lw=0.8)
+    axes.plot([], [], "--", color=GREY, lw=0.8, label=BAYES)
     axes.set_xlabel("evidence in context for another (nats)")
 
 
-def _odds(axes: plt.Axes, table: pd.DataFrame) -> None:
-    _curves(axes, table, "odds")
-    axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
+def _odds(axes: Axes, table: pd.DataFrame) -> None:
+    _by_turn(axes, table, "odds")
+    panels.level(axes, 0)
     axes.set(ylabel="log-odds, another over the teacher", ylim=(-7.2, 15))
     axes.legend(loc="upper left", ncols=3, columnspacing=0.8)
 
 
-def _rates(axes: plt.Axes, table: pd.DataFrame) -> None:
-    _curves(axes, table, "rate")
+def _rates(axes: Axes, table: pd.DataFrame) -> None:
+    _by_turn(axes, table, "rate")
     axes.set(ylabel="P(the teacher's answer)", ylim=(0, 1))
 
 
-def _ticks(axes: plt.Axes) -> None:
-    labels = [title for title, _ in POST.values()]
-    axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right")
+def _by_arm(axes: Axes, table: pd.DataFrame, shown: Series) -> None:
+    titles = {arm: title for arm, (title, _) in POST.items()}
+    panels.points(axes, table, [shown], titles, prediction=BAYES)
 
 
-def _slopes(axes: plt.Axes, table: pd.DataFrame) -> None:
-    for x, arm in enumerate(POST):
-        panels_.point(axes, x, _values(table, arm, "slope"), figures.COLOURS[0])
-        if not np.isfinite(_values(table, arm, "slope")).any():
-            axes.text(x, 0.08, "nobody\nreadable", ha="center", fontsize=4, color=figures.GREY)
-    axes.axhline(1, color=figures.DARK, lw=0.9, label="Bayes")
-    axes.axhline(0, color=figures.GREY, lw=0.6, ls=":", label="no context is heard")
-    _ticks(axes)
+def _slopes(axes: Axes, table: pd.DataFrame) -> None:
+    _by_arm(axes, table, Series(column="slope"))
+    panels.level(axes, 1, "Bayes", "-", DARK)
+    panels.level(axes, 0, "context has no effect")
     axes.set(ylabel="slope of log-odds on evidence", ylim=(-0.1, 1.6))
     axes.legend(loc="upper left", ncols=2)
 
 
-def _flips(axes: plt.Axes, table: pd.DataFrame) -> None:
-    for x, arm in enumerate(POST):
-        panels_.point(
-            axes, x, _values(table, arm, "flip"), figures.COLOURS[0], "" if x else "measured"
-        )
-        level = [_values(table, arm, "flip_predicted").mean()] * 2
-        axes.plot([x - 0.3, x + 0.3], level, color=figures.DARK, lw=0.9,
-                  label=None if x else "Bayes, same weights")  # fmt: skip
-    most = table.evidence_3.mean()
-    axes.axhline(most, color=figures.GREY, lw=0.6, ls=":", label="all that was tried")
-    _ticks(axes)
+def _flips(axes: Axes, table: pd.DataFrame) -> None:
+    _by_arm(axes, table, Series(column="flip", label="measured", predicted="flip_predicted"))
+    panels.level(axes, table.evidence_3.mean(), "all that was tried")
     axes.set(ylabel="nats until another is likelier", ylim=(-0.5, 25))
     axes.legend(loc="upper left", ncols=3)
 
 
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the seeds that are finished."""
-    table = tabulate(records)
+    table = records.table(COLUMNS, _read).sort_values(["arm", "seed"], ignore_index=True)
     return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

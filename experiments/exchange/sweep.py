@@ -2,11 +2,11 @@
 
     ./launch.sh exchange
 
-Post-training gives the schoolteacher weight; turns of others, put in the model's mouth, take it
-away again. To a model that conditions, a nat of what was said in context is worth a nat of prior
-odds, however those came about. Read after pretraining, and after SFT for a little or for long, on
-code alone, on sixteen documents learned by heart, after DPO and RL; and after SFT on two authors, a
-control in which there still is something to be heard.
+Post-training gives the schoolteacher weight; a prefilled history of turns by others takes it away
+again. To a model that conditions, a nat of what was said in context is worth a nat of prior odds,
+however those came about. Read after pretraining; after short and long SFT, SFT on code alone and on
+sixteen memorised documents; after DPO and RL; and after SFT on two authors, a control in which
+another character keeps enough weight to be read.
 """
 
 from typing import Any

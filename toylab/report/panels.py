@@ -31,10 +31,14 @@ BANDS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Series:
-    """One column of a table, of the rows that have the values in `where`, and how it is drawn."""
+    """One column of a table, of the rows that have the values in `where`, and how it is drawn.
+
+    `predicted` is the column of what a theory predicts of it.
+    """
 
     column: str
     label: str = ""
+    predicted: str = ""
     colour: str = COLOURS[0]
     marker: str = ""
     line: str = "-"
@@ -139,15 +143,26 @@ def points(
     by: str = "arm",
     width: float = 0.5,
     rotation: float = 35,
+    prediction: str = "predicted",
 ) -> None:
-    """Each series at its end, dodged, at every place: a value of the column `by` and its title."""
+    """Each series at its end, dodged, at every place: a value of the column `by` and its title.
+
+    A dash marks the mean of what is predicted of it; `prediction` is its label in the legend.
+    """
     offsets = np.linspace(-width / 2, width / 2, len(shown)) if len(shown) > 1 else [0.0]
+    dash = 0.5 * width / len(shown)
     for place, value in enumerate(at):
         part = where(table, **{by: value})
         for offset, each in zip(offsets, shown, strict=True):
             values = end(part, each.column, **each.where) if len(part) else []
             label = "" if place else each.label
             point(axes, place + offset, values, each.colour, label, aside=0.08)
+            if each.predicted and len(part):
+                mean = end(part, each.predicted, **each.where).mean()
+                ends = [place + offset - dash, place + offset + dash]
+                axes.plot(ends, [mean, mean], color=DARK, lw=0.9)
+    if any(each.predicted for each in shown):
+        axes.plot([], [], color=DARK, lw=0.9, label=prediction)
     places(axes, list(at.values()), rotation)
 
 
