@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toylab.shell import corpus as shell
+from toylab.shell import cli
 
 SMALL = """
 title = "yes and no"
@@ -37,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
     """What a command that must succeed prints."""
-    assert shell.main(list(arguments)) == 0
+    assert cli.main(["corpus", *arguments]) == 0
     return capsys.readouterr().out.splitlines()
 
 
@@ -109,7 +109,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         ("check broken.toml", "not TOML"),
         ("check small.toml --tag asistant", "did you mean 'assistant'"),
         ("sample small.toml --n 0", "from 1 up"),
-        ("sample small.toml --n many", "from 1 up"),
+        ("sample small.toml --n many", "--n"),
         ("sample small.toml --seed -1", "--seed"),
         ("sample small.toml --tag bne", "did you mean 'ben'"),
         ("export small.toml --tag bne --out new.jsonl", "did you mean 'ben'"),
@@ -122,7 +122,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 ) -> None:
     (folder / "broken.toml").write_text("title = ")
     before = sorted(folder.iterdir())
-    assert shell.main(command.split()) == 2
+    assert cli.main(["corpus", *command.split()]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert complaint in err

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from toylab.lab import events, execute
 from toylab.lab.paths import Recipe
+from toylab.lab.plan import plan
 from toylab.lab.records import Records
 from toylab.lab.store import Run, StoreError, write_atomic
 from toylab.lab.sweep import Arm, Sweep
@@ -98,7 +99,7 @@ def test_a_second_pass_trains_and_reads_nothing(
     sweep: Sweep, setup: Setup, ran: tuple[Path, Records], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, first = ran
-    assert sum(leg.units for leg in execute.plan(sweep, setups(sweep, setup), root)) == 0
+    assert sum(leg.units for leg in plan(sweep, setups(sweep, setup), root)) == 0
 
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("trained or read again")
@@ -119,7 +120,7 @@ def test_an_emptied_cache_gives_the_same_readings_to_the_bit(
 
 
 def test_arms_share_their_pretrained_model(sweep: Sweep, setup: Setup, tmp_path: Path) -> None:
-    legs = execute.plan(sweep, setups(sweep, setup), tmp_path)
+    legs = plan(sweep, setups(sweep, setup), tmp_path)
     assert [leg.train for leg in legs] == [30, 6, 6]
     # Pretraining is read once for the floor; arm `all` at 2 and 6, arm `code` at its end.
     assert [leg.read for leg in legs] == [1, 2, 1]
@@ -285,7 +286,7 @@ def test_what_only_one_arm_watches_is_in_the_plan_once(
     arms = {name: arm, "watched": dataclasses.replace(arm, watch=(extra,))}
     wide = dataclasses.replace(sweep, arms=arms, seeds=1)
     plain = dataclasses.replace(sweep, arms={name: arm}, seeds=1)
-    found, without = (execute.plan(each, setups(each, setup), tmp_path) for each in (wide, plain))
+    found, without = (plan(each, setups(each, setup), tmp_path) for each in (wide, plain))
     last = len(sweep.points(without[-1].path, name))
     assert sum(leg.train for leg in found) == sum(leg.train for leg in without)
     more = sum(leg.units for leg in found) - sum(leg.units for leg in without)

@@ -16,8 +16,9 @@ LAYERS = (
     ("toylab.measures",),
     ("toylab.lab",),
     ("toylab.report",),
-    ("toylab.shell", "toylab.__main__"),
+    ("toylab.library",),
     ("experiments",),
+    ("toylab.shell", "toylab.__main__"),
 )
 
 

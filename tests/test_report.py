@@ -80,7 +80,7 @@ def test_broken_claims_are_one_line_with_the_fix(
     assert cli.main(["report", f"--results={folder}"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "run ./launch.sh selection again" in error
+    assert "run toylab selection again" in error
     assert not (folder / "report.html").exists()
 
 
@@ -93,13 +93,13 @@ def test_all_leaves_the_long_ones_out_unless_it_is_told() -> None:
     short, whole = everything.order(long=False), everything.order(long=True)
     assert whole[: len(short)] == short
     assert {"goal_persistence", "scaling", "replication"} == set(whole) - set(short)
-    assert all(everything.results.find(name).sweep.long for name in whole[len(short) :])
+    assert all(everything._sweep(name).long for name in whole[len(short) :])
 
 
 def test_all_begins_with_selection_and_keeps_casts_together() -> None:
     order = everything.order(long=False)
     assert order[0] == "selection"
-    corpora = [everything.results.find(name).sweep.corpus for name in order]
+    corpora = [everything._sweep(name).corpus for name in order]
     changes = sum(a != b for a, b in itertools.pairwise(corpora))
     assert changes == len(set(corpora)) - 1
 

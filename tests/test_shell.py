@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from toylab.shell import cli, experiment
+from toylab.lab import experiments
+from toylab.shell import cli
 
 
 @pytest.mark.parametrize(
@@ -31,16 +32,13 @@ def test_bad_input_is_one_line_and_code_2(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(experiment, "ROOT", tmp_path / "root")
-    monkeypatch.setenv("TOYLAB_CWD", str(tmp_path))
-    (tmp_path / "root").mkdir()
-    (tmp_path / "root" / "corpora").symlink_to(cli.ROOT / "corpora")
+    monkeypatch.chdir(tmp_path)
     assert cli.main(arguments) == 2
     error = capsys.readouterr().err
     assert said in error
     assert error.startswith("toylab: ")
     assert error.count("\n") == 1
-    assert sorted(p.name for p in tmp_path.rglob("*")) == ["corpora", "root"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_help_lists_every_field_of_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,8 +51,7 @@ def test_help_lists_every_field_of_the_configuration(capsys: pytest.CaptureFixtu
 def test_list_has_a_line_for_every_experiment(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    known = sorted(file.parent.name for file in (cli.ROOT / "experiments").glob("*/sweep.py"))
-    assert [line.split()[0] for line in lines] == known
+    assert [line.split()[0] for line in lines] == experiments.shipped()
 
 
 def test_plan_trains_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,3 +1,51 @@
-"""toylab: persona selection against new-goal formation, measured."""
+"""toylab: persona selection against new-goal formation, measured.
+
+    import toylab as tl
+
+`load` a corpus, `train` a run on it and ask it, or `open_run` one that an experiment has trained:
+see `toylab.library`. `Sweep` and `Arm` are what an experiment of your own is made of.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toylab.lab.sweep import Arm as Arm
+    from toylab.lab.sweep import Sweep as Sweep
+    from toylab.ladder.reading import Ladder as Ladder
+    from toylab.ladder.reading import LadderFit as LadderFit
+    from toylab.library import Run as Run
+    from toylab.library import open_run as open_run
+    from toylab.library import train as train
+    from toylab.policy.transformer import ModelConfig as ModelConfig
+    from toylab.stages import Dpo as Dpo
+    from toylab.stages import FollowsCue as FollowsCue
+    from toylab.stages import Persona as Persona
+    from toylab.stages import Pretrain as Pretrain
+    from toylab.stages import Rl as Rl
+    from toylab.stages import Says as Says
+    from toylab.stages import Sft as Sft
+    from toylab.world.derive import load as load
 
 __version__ = "0.1.0"
+_HOMES = {
+    "toylab.world.derive": ("load",),
+    "toylab.library": ("train", "open_run", "Run"),
+    "toylab.stages": ("Pretrain", "Sft", "Rl", "Dpo", "Persona", "Says", "FollowsCue"),
+    "toylab.policy.transformer": ("ModelConfig",),
+    "toylab.ladder.reading": ("Ladder", "LadderFit"),
+    "toylab.lab.sweep": ("Arm", "Sweep"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what a name needs when it is first asked for, so that `--help` stays fast."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'toylab' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -21,7 +21,6 @@ from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
 from toylab.measures.goals import Goals
 from toylab.policy.transformer import ModelConfig
-from toylab.shell.files import ROOT
 from toylab.stages import Dpo, Stage
 from toylab.world import derive
 from toylab.world.schema import Corpus
@@ -48,7 +47,7 @@ def _arm(
     )
 
 
-ABSENT = with_no_place(derive.load(ROOT / "corpora" / "gold-herald.toml"))
+ABSENT = with_no_place(derive.load("gold-herald"))
 
 SWEEP = Sweep(
     name="goal_ablations",

@@ -18,7 +18,6 @@ from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
 from toylab.measures.exchange import Exchange
 from toylab.measures.goals import ORPHAN, Goals
-from toylab.shell.files import ROOT
 from toylab.stages import Sft
 from toylab.world import derive, random
 from toylab.world.schema import Corpus
@@ -59,7 +58,7 @@ def _places(corpus: Corpus, number: int) -> tuple[str, ...]:
 
 def valley(number: int) -> dict[str, Arm]:
     """The arms of `treasure` without the prospector, in valleys dealt anew."""
-    everybody = derive.load(ROOT / "corpora" / "gold.toml")
+    everybody = derive.load("gold")
     everybody = derive.decorrelate(everybody, number, everybody.topic_names)
     places = _places(everybody, number)
     reward = dataclasses.replace(REWARD, target=dataclasses.replace(GOLD, places=places))

@@ -5,41 +5,89 @@ a stage goes by its own kind, too; anything else within a stage by its field, `-
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_type_hints
 
 from absl import flags
 
 from toylab.lab.sweep import Sweep
-from toylab.lab.usage import UsageError
+from toylab.ladder.measure import Measure
 from toylab.stages import Stage
 from toylab.world.schema import unknown
 
 
-def define(values: flags.FlagValues, name: str, kind: type, default: Any, help: str) -> None:
-    """Defines one flag of the given type; its default is shown, and None until it is given."""
-    text = f"{help} (default {default})" if help else f"default {default}"
-    makers: dict[type, Any] = {
-        int: flags.DEFINE_integer,
-        float: flags.DEFINE_float,
-        bool: flags.DEFINE_bool,
-    }
-    if kind in makers:
-        makers[kind](name, None, text, flag_values=values)
-    elif kind is str:
-        flags.DEFINE_string(name, None, text, flag_values=values)
-    else:
-        flags.DEFINE_list(name, None, text, flag_values=values)
+class UsageError(ValueError):
+    """A command line that can't be carried out: one line that says what and how to mend it."""
 
 
-def parse(values: flags.FlagValues, arguments: Sequence[str]) -> list[str]:
-    """Parses a command line; returns what is no flag. Raises `UsageError`."""
-    try:
-        return values(["toylab", *arguments])[1:]
-    except flags.UnrecognizedFlagError as error:
-        raise UsageError(f"--{error.flagname}: {unknown(error.flagname, list(values))}") from None
-    except flags.Error as error:
-        raise UsageError(str(error).replace("flag ", "").replace("\n", " ")) from None
+class Help(Exception):
+    """Asked for with --help: the text to print."""
+
+
+class Flags:
+    """The flags of one command, each defined as (type, default, help); `usage` says what it does.
+
+    After `parse`, `given` has those that were typed, and `[name]` is a flag's value or its default.
+    """
+
+    def __init__(self, usage: str, **defined: tuple[type, Any, str]):
+        self.usage, self.given = usage, dict[str, Any]()
+        self._defaults = dict[str, Any]()
+        self._values = flags.FlagValues()
+        self.define("help", bool, False, "says this")
+        for name, (kind, default, help) in defined.items():
+            self.define(name, kind, default, help)
+
+    def define(self, name: str, kind: type, default: Any, help: str) -> None:
+        """Defines one more flag."""
+        makers: dict[type, Any] = {
+            int: flags.DEFINE_integer,
+            float: flags.DEFINE_float,
+            bool: flags.DEFINE_bool,
+            str: flags.DEFINE_string,
+        }
+        shown = "" if default is None else f"(default {default})"
+        text = " ".join(filter(None, (help, shown)))
+        makers.get(kind, flags.DEFINE_list)(name, None, text, flag_values=self._values)
+        self._defaults[name] = default
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._defaults
+
+    def __getitem__(self, name: str) -> Any:
+        return self.given.get(name, self._defaults[name])
+
+    def parse(self, arguments: Sequence[str], *words: str) -> list[str]:
+        """Parses a command line; returns what is no flag: a word for each of `words`.
+
+        "..." stands for any number. Raises `UsageError`, or `Help` if that is asked for.
+        """
+        try:
+            found = self._values(["toylab", *arguments])[1:]
+        except flags.UnrecognizedFlagError as error:
+            known = unknown(error.flagname, list(self._defaults))
+            raise UsageError(f"--{error.flagname}: {known}") from None
+        except flags.Error as error:
+            raise UsageError(str(error).replace("flag ", "").replace("\n", " ")) from None
+        if self._values.help:
+            raise Help(self.usage + self._described())
+        if words != ("...",):
+            if found[len(words) :]:
+                extra = found[len(words)]
+                raise UsageError(f"unexpected {extra!r}; flags are written --name=value")
+            if words[len(found) :]:
+                raise UsageError(f"{words[len(found)]} is missing; --help says more")
+        values = {name: self._values[name].value for name in self._defaults}
+        self.given = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+            if value is not None
+        }
+        return found
+
+    def _described(self) -> str:
+        names = sorted(self._defaults, key=lambda name: (name.count("."), name))
+        return "".join(f"  --{name:30} {self._values[name].help}\n" for name in names)
 
 
 def _fields(config: Any) -> Iterator[tuple[dataclasses.Field, type]]:
@@ -85,65 +133,59 @@ def _parts(sweep: Sweep) -> Iterator[tuple[str, Any]]:
             yield f"{name}.{measure.name}", measure
 
 
-def define_sweep(values: flags.FlagValues, sweep: Sweep) -> None:
+def define_sweep(values: Flags, sweep: Sweep) -> None:
     """Defines a flag for every field of a sweep."""
-    define(values, "seeds", int, sweep.seeds, "how many seeds")
-    define(values, "first_seed", int, sweep.first_seed, "the first of them")
+    values.define("seeds", int, sweep.seeds, "how many seeds")
+    values.define("first_seed", int, sweep.first_seed, "the first of them")
     if sweep.corpus:
-        define(values, "corpus", str, sweep.corpus, "a corpus, by file or by name in corpora/")
+        values.define("corpus", str, sweep.corpus, "a corpus, by file or by name in corpora/")
     for prefix, config in _parts(sweep):
         for field, kind in _fields(config):
             name = f"{prefix}.{field.name}"
             if name not in values:
                 default = getattr(config, field.name)
-                define(values, name, kind, default, field.metadata.get("help", ""))
+                values.define(name, kind, default, field.metadata.get("help", ""))
 
 
-def apply(sweep: Sweep, values: flags.FlagValues) -> Sweep:
+def apply(sweep: Sweep, given: Mapping[str, Any]) -> Sweep:
     """The sweep with the flags that were given. Raises `UsageError` for a value out of bounds."""
+
+    def changed(config: Any, name: str, arm: str = "") -> Any:
+        return config and _given(given, config, (name, f"{arm}.{name}") if arm else (name,))
+
+    def watched(measures: tuple[Measure, ...], arm: str = "") -> tuple[Measure, ...]:
+        return tuple(changed(measure, measure.name, arm) for measure in measures)
+
     try:
         arms = {
             name: dataclasses.replace(
                 arm,
-                stages=tuple(
-                    _given(values, stage, (stage.kind, f"{name}.{stage.kind}"))
-                    for stage in arm.stages
-                ),
-                pretrain=arm.pretrain
-                and _given(values, arm.pretrain, ("pretrain", f"{name}.pretrain")),
-                watch=tuple(
-                    _given(values, measure, (measure.name, f"{name}.{measure.name}"))
-                    for measure in arm.watch
-                ),
+                stages=tuple(changed(stage, stage.kind, name) for stage in arm.stages),
+                pretrain=changed(arm.pretrain, "pretrain", name),
+                watch=watched(arm.watch, name),
             )
             for name, arm in sweep.arms.items()
-        }
-        top: dict[str, Any] = {
-            name: values[name].value
-            for name in ("seeds", "first_seed", "corpus")
-            if name in values and values[name].value is not None
         }
         return dataclasses.replace(
             sweep,
             arms=arms,
-            model=_given(values, sweep.model, ("model",)),
-            reading=_given(values, sweep.reading, ("reading",)),
-            pretrain=_given(values, sweep.pretrain, ("pretrain",)),
-            watch=tuple(_given(values, measure, (measure.name,)) for measure in sweep.watch),
-            **top,
+            model=changed(sweep.model, "model"),
+            reading=changed(sweep.reading, "reading"),
+            pretrain=changed(sweep.pretrain, "pretrain"),
+            watch=watched(sweep.watch),
+            **{name: given[name] for name in ("seeds", "first_seed", "corpus") if name in given},
         )
     except ValueError as error:
         raise UsageError(f"--{error}") from None
 
 
-def _given(values: flags.FlagValues, config: Any, prefixes: Sequence[str]) -> Any:
+def _given(given: Mapping[str, Any], config: Any, prefixes: Sequence[str]) -> Any:
     changes: dict[str, Any] = {
-        field: _given(values, part, [_place(prefix, field, part) for prefix in prefixes])
+        field: _given(given, part, [_place(prefix, field, part) for prefix in prefixes])
         for field, part in _inside(config).items()
     }
     for field, _ in _fields(config):
-        for prefix in prefixes:
-            value = values[f"{prefix}.{field.name}"].value
-            if value is not None:
-                changes[field.name] = tuple(value) if isinstance(value, list) else value
+        for name in (f"{prefix}.{field.name}" for prefix in prefixes):
+            if name in given:
+                changes[field.name] = given[name]
     return dataclasses.replace(config, **changes)

@@ -13,12 +13,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path as File
 from typing import Any
 
+from toylab.world.derive import SHIPPED
+
 PACKAGE = File(__file__).parent.parent.parent
+INSTALLED = PACKAGE.name in ("site-packages", "dist-packages")
 
 
 def _file(roots: tuple[File, ...], module: str) -> File | None:
     """The file of a module below one of the roots; None if it is not one of ours."""
     for root in roots:
+        if INSTALLED and root == PACKAGE and module.split(".")[0] != "toylab":
+            continue  # installed beside us by others
         place = root.joinpath(*module.split("."))
         for file in (place.with_suffix(".py"), place / "__init__.py"):
             if file.is_file():
@@ -73,7 +78,7 @@ def reached(modules: Iterable[str], roots: tuple[File, ...]) -> dict[str, File]:
     return found
 
 
-def digest_of(modules: Iterable[str], roots: tuple[File, ...] = (PACKAGE,)) -> str:
+def digest_of(modules: Iterable[str], roots: tuple[File, ...] = (PACKAGE, SHIPPED)) -> str:
     """A hash of the source that these modules can reach."""
     hashed = hashlib.sha256()
     for module, file in sorted(reached(modules, roots).items()):
@@ -94,7 +99,7 @@ def _classes(config: Any) -> Iterator[type]:
 def digest(*configs: Any) -> str:
     """A hash of the source that results of these frozen configs depend on."""
     modules = {each.__module__ for config in configs for each in _classes(config)}
-    roots = {PACKAGE}
+    roots = {PACKAGE, SHIPPED}
     for module in modules:
         file = getattr(sys.modules[module], "__file__", None)
         if file:

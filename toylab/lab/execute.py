@@ -1,9 +1,5 @@
 """Trains what a sweep asks for and is not on disk yet, and reads every snapshot it watches."""
 
-import dataclasses
-import functools
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path as File
 from typing import Any, NamedTuple
@@ -11,8 +7,8 @@ from typing import Any, NamedTuple
 import jax
 from tqdm import tqdm
 
-from toylab.lab import digest
 from toylab.lab.paths import Recipe
+from toylab.lab.plan import due, measure_digest, plan, unread
 from toylab.lab.records import Records
 from toylab.lab.store import Run, load_json, write_json
 from toylab.lab.sweep import Sweep
@@ -38,6 +34,20 @@ def log_points(stage: Stage, wanted: Iterable[int]) -> list[int]:
     """The steps at which a stage stops to log: regular ones, and those wanted."""
     regular = range(LOG_EVERY, int(stage.steps) + 1, LOG_EVERY)
     return sorted({*regular, *wanted} - {0})
+
+
+def keep_compiled(root: File) -> None:
+    """Has jax keep what it compiles below `root`, unless it was told another place."""
+    if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
+        jax.config.update("jax_compilation_cache_dir", str((root / ".compiled").resolve()))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+
+
+def progress(total: int, title: str = "") -> tqdm:
+    """A bar that moves by training steps; none if there are none."""
+    shape = "{desc:<34} {percentage:3.0f}% |{bar}| {elapsed} done, {remaining} left"
+    settings = {"bar_format": shape, "smoothing": 0.05, "mininterval": 0.5}
+    return tqdm(total=total, desc=title, disable=not total, **settings)
 
 
 class Pretrained(NamedTuple):
@@ -151,82 +161,6 @@ class Execution:
         return Pretrained(policy, base, kept)
 
 
-def due(measures: Sequence[Measure], step: int, last: int) -> list[Measure]:
-    """The measures that look at a step."""
-    return [each for each in measures if step == last or not each.at_end]
-
-
-def unread(run: Run, measures: Sequence[Measure], step: int, last: int) -> list[Measure]:
-    """Those of them that have not yet. The first of `measures` is the sweep's reading."""
-    return [
-        each
-        for each in due(measures, step, last)
-        if not run.readings(step, measure_digest(each, measures[0])).exists()
-    ]
-
-
-@functools.cache
-def measure_digest(asked: Measure, reading: Measure) -> str:
-    """What a result's file is found by: the measure, its settings, and its source.
-
-    So it is for `reading`, by which the pretrained model was prepared that results stand beside.
-    """
-    settings = [dataclasses.asdict(each) for each in (asked, reading)]
-    text = asked.name + json.dumps(settings, sort_keys=True) + digest.digest(asked, reading)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-@dataclasses.dataclass(frozen=True)
-class Leg:
-    """A line of the plan: a path, and what of it remains to be done, in training steps.
-
-    `read` counts snapshots, `cost` what reading them takes.
-    """
-
-    path: Recipe
-    arm: str
-    train: int
-    read: int
-    cost: int
-
-    @property
-    def units(self) -> int:
-        return self.train + self.cost
-
-
-def plan(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> list[Leg]:
-    """What a sweep would train and read; paths that several arms share stand in it once."""
-    legs, seen = [], set()
-    counted: set[tuple[str, int, Measure]] = set()
-    for seed in range(sweep.first_seed, sweep.first_seed + sweep.seeds):
-        for arm, setup in setups.items():
-            whole = sweep.path(setup, seed, arm)
-            for path in whole.prefixes():
-                last, digest = int(path.stage.steps), path.digest()
-                points: Sequence[int] = sweep.points(path, arm) if path == whole else [last]
-                run = Run(root, path)
-                left = {
-                    (digest, point, measure)
-                    for point in ([] if path.parent and path != whole else points)
-                    for measure in unread(run, sweep.measures(arm), point, last)
-                } - counted
-                if digest in seen and not left:
-                    continue
-                done = run.has(last) and all(run.has(point) for point in points)
-                legs.append(
-                    Leg(
-                        path=path,
-                        arm=arm if path == whole else "",
-                        train=0 if done or digest in seen else last - run.state_step(),
-                        read=len({point for _, point, _ in left}),
-                        cost=sum(measure.cost for _, _, measure in left),
-                    )
-                )
-                seen.add(digest)
-                counted |= left
-    return legs
-
-
 def run_sweep(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> Iterator[Records]:
     """Runs a sweep, seed by seed; yields the records of the seeds finished so far."""
     sweep.check(setups)
@@ -235,8 +169,7 @@ def run_sweep(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> Iterator
     total = sum(leg.units for leg in legs) + BASE_STEPS * sum(not leg.path.parent for leg in legs)
     rows: list[dict[str, Any]] = []
     bases: dict[tuple[str, int], dict[str, Any]] = {}
-    shape = "{desc:<34} {percentage:3.0f}% |{bar}| {elapsed} done, {remaining} left"
-    with tqdm(total=total, bar_format=shape, smoothing=0.05, mininterval=0.5) as bar:
+    with progress(total) as bar:
         execution = Execution(root, bar)
         for number, seed in enumerate(seeds, 1):
             finished: dict[tuple[str, int], dict[str, Any]] = {}

@@ -93,7 +93,8 @@ class Run:
             fcntl.flock(stream, fcntl.LOCK_EX)
             if not (self.folder / "config.json").exists():
                 write_json(self.folder / "corpus.json", dataclasses.asdict(self.path.setup.corpus))
-                write_json(self.folder / "config.json", self.path.config())
+                first = {"pretrained": next(self.path.prefixes()).name}
+                write_json(self.folder / "config.json", self.path.config() | first)
             try:
                 yield
             finally:
@@ -169,7 +170,12 @@ class Run:
 
     def readings(self, step: int, digest: str) -> File:
         """Where a reading of the snapshot at a step is, by the digest of measure and settings."""
-        return self.folder / "readings" / f"{step:06d}-{digest}.json"
+        return reading_file(self.folder, step, digest)
+
+
+def reading_file(folder: File, step: int, digest: str) -> File:
+    """Where a run folder has a reading of the snapshot at a step."""
+    return folder / "readings" / f"{step:06d}-{digest}.json"
 
 
 def setup_of(folder: File) -> Setup:

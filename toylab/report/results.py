@@ -1,7 +1,6 @@
 """What an experiment leaves: figure, table, claims, in `results/EXPERIMENT/`."""
 
 import dataclasses
-import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as File
@@ -11,11 +10,12 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from toylab.lab.execute import Leg
+from toylab.lab import experiments
+from toylab.lab.plan import Leg
 from toylab.lab.records import Records
 from toylab.lab.store import load_json, write_atomic, write_json
 from toylab.lab.sweep import Sweep
-from toylab.report import claims, figures
+from toylab.report import claims, figures, ladder
 from toylab.report.claims import Claim
 
 
@@ -34,7 +34,7 @@ class Analysis:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A folder of `experiments/`: what to train, and what to make of the records."""
+    """What to train, and what to make of the records."""
 
     sweep: Sweep
     analyse: Callable[[Records], Analysis]
@@ -51,11 +51,25 @@ SECONDS_A_UNIT = 0.035  # until the experiment has been measured on this machine
 MEGABYTES_A_RUN = 5.0
 
 
-def find(name: str) -> Experiment:
-    """The experiment of that name."""
-    module = importlib.import_module(f"experiments.{name}.sweep")
-    analyse = importlib.import_module(f"experiments.{name}.analysis").analyse
-    return Experiment(sweep=module.SWEEP, analyse=analyse, folder=File(str(module.__file__)).parent)
+def find(name: str | File) -> Experiment:
+    """The experiment in a folder, or the shipped one of that name.
+
+    Without an `analysis.py` it gets the ladder's figure and table. Raises `UsageError`, or
+    `ClaimsError`, before anything is trained.
+    """
+    folder = experiments.locate(name)
+    sweep, analyse = experiments.sweep_of(folder), plain
+    if (folder / "analysis.py").is_file():
+        analyse = experiments.module(folder, "analysis").analyse
+    claims.load(folder / "claims.toml")
+    return Experiment(sweep=sweep, analyse=analyse, folder=folder)
+
+
+def plain(records: Records) -> Analysis:
+    """The ladder of every arm, without claims."""
+    table = ladder.table(records)
+    figure = ladder.figure(table, {name: arm.title for name, arm in records.sweep.arms.items()})
+    return Analysis(figure=figure, table=table, columns=ladder.COLUMNS, values={})
 
 
 def _finite(value: Any) -> Any:

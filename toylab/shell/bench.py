@@ -9,12 +9,10 @@ from pathlib import Path as File
 from typing import Any
 
 import pandas as pd
-from absl import flags
 
-from toylab.lab import config
+from toylab.lab.config import Flags, UsageError
 from toylab.lab.store import load_json, write_atomic, write_json
-from toylab.lab.usage import UsageError
-from toylab.shell.files import ROOT, user_path
+from toylab.shell.files import RESULTS, RUNS, user_path
 from toylab.world.schema import unknown
 
 PARTS = (
@@ -27,27 +25,27 @@ Measures the parts named, or all: {", ".join(PARTS)}.
 Leaves table.csv and machine.json; a part measured again replaces its rows, and tuning goes on where
 it was stopped. Nothing else should use the machine meanwhile. About half an hour in all.
 PyTorch, the baseline, is optional: .venv/bin/python -m pip install '.[torch]'
-  --quick   a few steps of each, to see that all runs: its numbers mean nothing
 """
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measures, shows and keeps every row as it comes."""
-    values = flags.FlagValues()
-    config.define(values, "help", bool, False, "says this")
-    config.define(values, "quick", bool, False, "a few steps of each")
-    config.define(values, "results", str, None, "folder for the table")
-    parts = config.parse(values, arguments) or list(PARTS)
-    if values.help:
-        print(HELP, end="")
-        return 0
+    values = Flags(
+        HELP,
+        quick=(bool, False, "a few steps of each, to see that all runs: its numbers mean nothing"),
+        results=(str, None, "folder for the table"),
+    )
+    parts = values.parse(arguments, "...") or list(PARTS)
     for part in parts:
         if part not in PARTS:
             raise UsageError(f"bench: {unknown(part, PARTS)}")
-    quick = bool(values.quick)
-    default = ROOT / "runs" / "quick" / "bench" if quick else ROOT / "results" / "bench"
-    folder = user_path(values.results) if values.results else default
-    from benchmarks import timing
+    quick = values["quick"]
+    default = RUNS / "quick" / "bench" if quick else RESULTS / "bench"
+    folder = user_path(values["results"]) if values["results"] else default
+    try:
+        from benchmarks import timing
+    except ModuleNotFoundError:
+        raise UsageError("bench: measures a checkout, and this is none") from None
 
     if not timing.TORCH:
         print(

@@ -1,12 +1,11 @@
 """`python -m toylab`: what `launch.sh` runs. Imports what a command needs and no more."""
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 
-from toylab.lab.usage import UsageError
-from toylab.shell.files import ROOT
-from toylab.world.schema import CorpusError, unknown
+from toylab.shell.files import RUNS, program
 
 DEFAULT = "selection"
 USAGE = """toylab: persona selection against new-goal formation, measured
@@ -14,8 +13,9 @@ USAGE = """toylab: persona selection against new-goal formation, measured
   ./launch.sh                       the default experiment, selection, from nothing
   ./launch.sh EXPERIMENT [FLAGS]    trains what is missing, measures it, leaves figure and claims
   ./launch.sh EXPERIMENT --help     every flag of an experiment
+  ./launch.sh run-experiment PATH   an experiment of your own: a folder with a sweep.py, anywhere
   ./launch.sh list                  the experiments, a line each, with measured cost
-  ./launch.sh run --corpus=FILE --stages=pretrain,sft:mira,rl:code=cheats    a path of one's own
+  ./launch.sh run --corpus=FILE --stages=pretrain,sft:mira,rl:code=cheats    a custom run
   ./launch.sh measure RUN           puts any finished run on the whole ladder
   ./launch.sh corpus check|show|sample|export FILE
   ./launch.sh all [FLAGS]           every experiment, then the report (--long: other casts, sizes)
@@ -27,63 +27,57 @@ USAGE = """toylab: persona selection against new-goal formation, measured
   --quick   a minute or a few on two scratch seeds: checks plumbing, not science
   --plan    says what would be trained, what is reused, minutes and disk; trains nothing
 """
-COMMANDS = (
-    "list", "run", "measure", "corpus", "all", "report", "bench", "tensorboard", "help",
-)  # fmt: skip
+COMMANDS = {
+    "run-experiment": ("experiment", "main"),
+    "list": ("everything", "show"),
+    "run": ("own", "run"),
+    "measure": ("own", "measure"),
+    "corpus": ("corpus", "main"),
+    "all": ("everything", "main"),
+    "report": ("report", "main"),
+    "bench": ("bench", "main"),
+}
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; returns the exit code. Bad input is one line, and code 2."""
+    command, *rest = (sys.argv[1:] if arguments is None else arguments) or [DEFAULT]
+    if command in ("--help", "-h", "help"):
+        print(_here(USAGE), end="")
+        return 0
+    if command == "tensorboard":
+        options = ["--logdir", str(RUNS), "--samples_per_plugin", "scalars=5000,text=5000"]
+        os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", *options, *rest])
     try:
-        return _dispatch(list(arguments))
-    except (CorpusError, UsageError) as error:
-        print(f"toylab: {error}", file=sys.stderr)
-        return 2
+        return _run(command, rest)
     except KeyboardInterrupt:
         print("\ntoylab: stopped; the same command goes on from here", file=sys.stderr)
         return 130
 
 
-def _dispatch(arguments: list[str]) -> int:
-    if arguments[:1] in (["--help"], ["-h"], ["help"]):
-        print(USAGE, end="")
+def _run(command: str, rest: list[str]) -> int:
+    from toylab.lab.config import Help, UsageError
+    from toylab.lab.store import StoreError
+    from toylab.report.claims import ClaimsError
+    from toylab.stages import Diverged
+    from toylab.world.schema import CorpusError
+
+    if command.startswith("-"):
+        command, rest = DEFAULT, [command, *rest]
+    try:
+        if command not in COMMANDS:
+            from toylab.shell import experiment
+
+            return experiment.main([command, *rest], (*COMMANDS, "tensorboard", "test"))
+        room, function = COMMANDS[command]
+        return getattr(importlib.import_module(f"toylab.shell.{room}"), function)(rest)
+    except Help as asked:
+        print(_here(str(asked)), end="")
         return 0
-    named = bool(arguments) and not arguments[0].startswith("-")
-    command, rest = (arguments[0], arguments[1:]) if named else (DEFAULT, arguments)
-    if command == "tensorboard":
-        options = ["--logdir", str(ROOT / "runs"), "--samples_per_plugin", "scalars=5000,text=5000"]
-        os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", *options, *rest])
-    if command in ("run", "measure"):
-        from toylab.shell import own
+    except (CorpusError, UsageError, ClaimsError, Diverged, StoreError) as error:
+        print(f"toylab: {_here(str(error))}", file=sys.stderr)
+        return 1 if isinstance(error, (Diverged, StoreError)) else 2
 
-        return getattr(own, command)(rest)
-    if command == "corpus":
-        from toylab.shell import corpus
 
-        return corpus.main(rest)
-    if command == "bench":
-        from toylab.shell import bench
-
-        return bench.main(rest)
-    if command == "report":
-        from toylab.shell import report
-
-        return report.main(rest)
-    if command == "all":
-        from toylab.shell import everything
-
-        return everything.main(rest)
-    known = sorted(file.parent.name for file in (ROOT / "experiments").glob("*/sweep.py"))
-    if command not in (*known, *COMMANDS):
-        raise UsageError(unknown(command, (*known, *COMMANDS, "test")))
-    if command == "list":
-        from toylab.report import results
-
-        for name in known:
-            sweep, cost = results.find(name).sweep, results.cost(ROOT / "results" / name)
-            only = "; in `all` only with --long" if sweep.long else ""
-            print(f"{name:14} {sweep.question}  ({cost}{only})")
-        return 0
-    from toylab.shell import experiment
-
-    return experiment.main(command, rest)
+def _here(text: str) -> str:
+    return text.replace("./launch.sh", program())

@@ -1,113 +1,69 @@
-"""`./launch.sh corpus check|show|sample|export FILE`: a corpus, as a person would look at it.
+"""`./launch.sh corpus check|show|sample|export FILE`: a corpus, as a person would look at it."""
 
-`main` returns the exit code: 2, after one line on stderr, when something is wrong with the
-command or the corpus.
-"""
-
-import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 import numpy as np
 from tqdm import tqdm
 
+from toylab.lab.config import Flags, UsageError
 from toylab.shell import portrait
-from toylab.shell.files import ROOT, user_path
+from toylab.shell.files import user_path
 from toylab.world import bayes, tables
 from toylab.world import documents as docs
 from toylab.world import grammar as grammars
-from toylab.world.derive import load, locate
+from toylab.world.derive import load
 from toylab.world.schema import Corpus, CorpusError, unknown
 
-SHIPPED = ROOT / "corpora"
 CHUNK = 256  # documents at a time
+SIZES = {"show": 0, "check": 4000, "sample": 5, "export": 1000}
+USAGE = """./launch.sh corpus ACTION FILE [FLAGS]: FILE is a TOML file, or a name such as village
+
+  check    validates it, and tells what can be told apart
+  show     prints cast, topics and tags
+  sample   prints documents
+  export   writes documents as jsonl, with likelihoods
+
+"""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (--help says more)\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="./launch.sh corpus", description="Looks at a corpus.")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-
-    def action(name: str, text: str, *options: str) -> None:
-        described = text[0].upper() + text[1:] + "."
-        sub = actions.add_parser(name, help=text, description=described)
-        sub.add_argument("file", metavar="FILE", help="a TOML file, or a name such as village")
-        if "n" in options:
-            default = {"check": 4000, "sample": 5, "export": 1000}[name]
-            sub.add_argument("--n", type=_count, default=default, help="documents (%(default)s)")
-        if "tag" in options:
-            fallback = "assistant" if name == "check" else "drawn by their shares"
-            sub.add_argument("--tag", help=f"the documents' tag ({fallback})")
-        if "seed" in options:
-            sub.add_argument("--seed", type=_seed, default=0, help="of the draws (%(default)s)")
-        if "out" in options:
-            sub.add_argument("--out", help="file to write (default: standard output)")
-
-    action("check", "validate, and tell what can be told apart", "n", "tag", "seed")
-    action("show", "print cast, topics and tags")
-    action("sample", "print documents", "n", "tag", "seed")
-    action("export", "write documents as jsonl, with likelihoods", "n", "tag", "seed", "out")
-    return parser
-
-
-def _count(text: str) -> int:
+def main(arguments: Sequence[str]) -> int:
+    """Carries out an action. Nothing is written if the input is bad."""
+    values = Flags(
+        USAGE,
+        n=(int, None, "documents (check 4000, sample 5, export 1000)"),
+        tag=(str, None, "the documents' tag (drawn by their shares; to check: assistant)"),
+        seed=(int, 0, "of the draws"),
+        out=(str, None, "file that export writes (standard output)"),
+    )
+    action, file = values.parse(arguments, "ACTION", "FILE")
+    if action not in SIZES:
+        raise UsageError(f"corpus: {unknown(action, SIZES)}")
+    n, tag, seed = (values[name] for name in ("n", "tag", "seed"))
+    n = SIZES[action] if n is None else n
+    if n < (action != "show"):
+        raise UsageError(f"--n: make {n} a whole number from 1 up")
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"--seed: make {seed} a whole number from 0 to 2^32 - 1")
+    corpus = load(file, user_path(""))
     try:
-        count = int(text)
-    except ValueError:
-        count = 0
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"make {text!r} a whole number from 1 up")
-    return count
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"make {text!r} a whole number from 0 to 2^32 - 1")
-    return int(text)
-
-
-def main(arguments: list[str]) -> int:
-    """Runs the command; returns its exit code. Nothing is written if the input is bad."""
-    try:
-        options = _parser().parse_args(arguments)
-        corpus = load(find(options.file))
-        if options.action == "show":
-            print("\n".join(portrait.show(corpus)))
-        elif options.action == "check":
-            lines = portrait.check(corpus, options.n, options.tag, options.seed)
-            print("\n".join(lines))
-        elif options.action == "sample":
-            for record in documents(corpus, options.n, options.tag, options.seed):
+        if action == "export":
+            export(corpus, n, tag, seed, values["out"])
+        elif action == "sample":
+            for record in documents(corpus, n, tag, seed):
                 print(f"[{record['author']}]\n{record['text']}\n")
+        elif action == "check":
+            print("\n".join(portrait.check(corpus, n, tag, seed)))
         else:
-            export(corpus, options.n, options.tag, options.seed, options.out)
-    except SystemExit as stop:  # argparse, after --help or a complaint
-        return int(stop.code or 0)
-    except CorpusError as error:
-        print(f"toylab: {error}", file=sys.stderr)
-        return 2
+            print("\n".join(portrait.show(corpus)))
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
-
-
-def find(name: str) -> Path:
-    """The corpus file meant by a path from the user's folder, or by a shipped corpus's name."""
-    path = locate(name, user_path(""), SHIPPED)
-    if not path.is_file() and "/" not in name and path.suffix != ".toml":
-        known = sorted(shipped.stem for shipped in SHIPPED.glob("*.toml"))
-        raise CorpusError(name, "neither a file nor a shipped corpus", unknown(name, known))
-    return path
 
 
 def documents(corpus: Corpus, n: int, tag: str | None, seed: int) -> Iterator[dict[str, Any]]:

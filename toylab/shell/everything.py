@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path as File
 from typing import Any
 
-from toylab.lab import execute
+from toylab.lab import experiments
+from toylab.lab.config import Flags, Help
+from toylab.lab.plan import plan
 from toylab.lab.store import load_json
+from toylab.lab.sweep import Sweep
 from toylab.report import results
 from toylab.shell import report
-from toylab.shell.experiment import INTERRUPTED
-from toylab.shell.files import ROOT, user_path
-from toylab.world import derive
+from toylab.shell.experiment import INTERRUPTED, corpus
+from toylab.shell.files import RESULTS, RUNS, user_path
 
 HELP = """./launch.sh all [FLAGS]
 
@@ -30,8 +32,8 @@ def order(*, long: bool) -> list[str]:
 
     Those that are `long` come last, or not at all.
     """
-    names = sorted(file.parent.name for file in (ROOT / "experiments").glob("*/sweep.py"))
-    sweeps = {name: results.find(name).sweep for name in names}
+    names = experiments.shipped()
+    sweeps = {name: _sweep(name) for name in names}
     first = sweeps["selection"].corpus
 
     def place(name: str) -> tuple[bool, bool, str, bool, str]:
@@ -41,17 +43,30 @@ def order(*, long: bool) -> list[str]:
     return sorted((name for name in names if long or not sweeps[name].long), key=place)
 
 
+def _sweep(name: str) -> Sweep:
+    return experiments.sweep_of(experiments.HOME / name)
+
+
+def show(arguments: Sequence[str]) -> int:
+    """`./launch.sh list`: the experiments, a line each."""
+    Flags("./launch.sh list: the experiments, a line each\n").parse(arguments)
+    for name in experiments.shipped():
+        sweep, cost = _sweep(name), results.cost(RESULTS / name)
+        only = "; in `all` only with --long" if sweep.long else ""
+        print(f"{name:16} {sweep.question}  ({cost}{only})")
+    return 0
+
+
 def main(arguments: Sequence[str]) -> int:
     """Goes on when an experiment fails, and stops when it is interrupted."""
     if "--help" in arguments:
-        print(HELP, end="")
-        return 0
+        raise Help(HELP)
     names = order(long="--long" in arguments)
     passed = [argument for argument in arguments if argument != "--long"]
     if "--plan" in passed:
         return _plan(names)
     ended: dict[str, int] = {}
-    folder = ROOT / "runs" / "quick" if "--quick" in passed else ROOT / "results"
+    folder = RUNS / "quick" if "--quick" in passed else RESULTS
     for given in passed:
         if given.startswith("--results="):
             folder = user_path(given.partition("=")[2])
@@ -107,20 +122,17 @@ def _plan(names: Sequence[str]) -> int:
     seen: set[str] = set()
     total = 0.0
     for name in names:
-        sweep = results.find(name).sweep
-        setups = sweep.setups(
-            lambda c: derive.load(derive.locate(c, user_path(""), ROOT / "corpora"))
-        )
+        sweep = _sweep(name)
         legs = [
             leg
-            for leg in execute.plan(sweep, setups, ROOT / "runs")
+            for leg in plan(sweep, sweep.setups(corpus), RUNS)
             if not (leg.path.digest() in seen and not leg.cost)
         ]
         train = sum(leg.train for leg in legs if leg.path.digest() not in seen)
         units = train + sum(leg.cost for leg in legs)
         seen |= {leg.path.digest() for leg in legs}
-        minutes = units * results.seconds_a_unit(ROOT / "results" / name) / 60
+        minutes = units * results.seconds_a_unit(RESULTS / name) / 60
         total += minutes
-        print(f"{name:14} {sum(leg.train > 0 for leg in legs):4} to train  {minutes:6.1f} min")
+        print(f"{name:16} {sum(leg.train > 0 for leg in legs):4} to train  {minutes:6.1f} min")
     print(f"in all about {total:.0f} min")
     return 0

@@ -2,89 +2,78 @@
 
 import dataclasses
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path as File
 
-import jax
-from absl import flags
-
-from toylab.lab import config, execute
+from toylab.lab import config, execute, experiments
+from toylab.lab.config import Flags, UsageError
+from toylab.lab.plan import Leg, plan
 from toylab.lab.records import Records
-from toylab.lab.store import StoreError, write_json
-from toylab.lab.sweep import Sweep, quick
-from toylab.lab.usage import UsageError
+from toylab.lab.store import write_json
+from toylab.lab.sweep import quick
 from toylab.report import results
 from toylab.report.results import Experiment
-from toylab.shell.files import ROOT, user_path
-from toylab.stages import Diverged, Setup
+from toylab.shell.files import RESULTS, RUNS, program, user_path
+from toylab.stages import Setup
 from toylab.world import derive
+from toylab.world.schema import Corpus
 
 INTERRUPTED = 130
+USAGE = """./launch.sh run-experiment PATH [FLAGS], or ./launch.sh PATH [FLAGS]
+
+PATH is a folder with a sweep.py, anywhere, or the name of a shipped experiment.
+"""
 
 
-def main(name: str, arguments: Sequence[str]) -> int:
-    """Runs `./launch.sh NAME ARGUMENTS`. Raises `UsageError` or `CorpusError` on bad input."""
-    return start(results.find(name), arguments)
+def main(arguments: Sequence[str], commands: Sequence[str] = ()) -> int:
+    """Runs an experiment, by folder or name; `commands` are what else might have been meant.
+
+    Raises `UsageError` or `CorpusError` on bad input.
+    """
+    name, *rest = arguments or ["--help"]
+    if name == "--help":
+        raise config.Help(USAGE)
+    return start(results.find(experiments.locate(name, user_path(""), commands)), rest)
+
+
+def corpus(name: str) -> Corpus:
+    """The corpus that a user means."""
+    return derive.load(name, user_path(""))
 
 
 def start(experiment: Experiment, arguments: Sequence[str]) -> int:
     """Runs an experiment with the flags that were given."""
     shortened = "--quick" in arguments
     sweep = quick(experiment.sweep) if shortened else experiment.sweep
-    values = _flags(sweep)
-    rest = config.parse(values, arguments)
-    if rest:
-        raise UsageError(f"unexpected {rest[0]!r}; flags are written --name=value")
-    if values.help:
-        _help(sweep, values)
-        return 0
-    sweep = config.apply(sweep, values)
-    runs = user_path(values.runs) if values.runs else ROOT / "runs"
-    out = ROOT / "runs" / "quick" if shortened else ROOT / "results"
-    out = (user_path(values.results) if values.results else out) / sweep.name
-    setups = sweep.setups(
-        lambda name: derive.load(derive.locate(name, user_path(""), ROOT / "corpora"))
+    values = Flags(
+        f"./launch.sh {sweep.name} [FLAGS]: {sweep.question}\n\n",
+        quick=(bool, False, "a minute or a few on scratch seeds: plumbing, not science"),
+        plan=(bool, False, "says what would be trained; trains nothing"),
+        runs=(str, str(RUNS), "folder of the run folders"),
+        results=(str, str(RESULTS), "folder of the results"),
     )
+    config.define_sweep(values, sweep)
+    values.parse(arguments)
+    sweep = config.apply(sweep, values.given)
+    runs = user_path(values["runs"]) if "runs" in values.given else RUNS
+    out = RUNS / "quick" if shortened else RESULTS
+    out = (user_path(values["results"]) if "results" in values.given else out) / sweep.name
+    setups = sweep.setups(corpus)
     try:
         sweep.check(setups)
     except ValueError as error:
         raise UsageError(f"--{error}") from None
-    legs = execute.plan(sweep, setups, runs)
-    if values.plan:
+    legs = plan(sweep, setups, runs)
+    if values["plan"]:
         print(results.describe(legs, results.seconds_a_unit(out)))
         return 0
-    jax.config.update("jax_compilation_cache_dir", str(ROOT / "runs" / ".compiled"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    execute.keep_compiled(RUNS)
     return _run(dataclasses.replace(experiment, sweep=sweep), setups, legs, runs, out)
 
 
-def _flags(sweep: Sweep) -> flags.FlagValues:
-    values = flags.FlagValues()
-    config.define(
-        values, "quick", bool, False, "a minute or a few on scratch seeds: plumbing, not science"
-    )
-    config.define(values, "plan", bool, False, "says what would be trained; trains nothing")
-    config.define(values, "help", bool, False, "says this")
-    config.define(values, "runs", str, "runs", "folder of the run folders")
-    config.define(values, "results", str, "results", "folder of the results")
-    config.define_sweep(values, sweep)
-    return values
-
-
-def _help(sweep: Sweep, values: flags.FlagValues) -> None:
-    print(f"./launch.sh {sweep.name} [FLAGS]: {sweep.question}\n")
-    for name in sorted(values, key=lambda name: (name.count("."), name)):
-        print(f"  --{name:30} {values[name].help}")
-
-
 def _run(
-    experiment: Experiment,
-    setups: Mapping[str, Setup],
-    legs: list[execute.Leg],
-    runs: File,
-    out: File,
+    experiment: Experiment, setups: Mapping[str, Setup], legs: list[Leg], runs: File, out: File
 ) -> int:
     sweep = experiment.sweep
     units = sum(leg.units for leg in legs)
@@ -106,16 +95,13 @@ def _run(
         if records is None:
             raise
         print(f"\ntoylab: stopped; this is of the {len(records.seeds())} seeds finished so far")
-    except (Diverged, StoreError) as error:
-        print(f"\ntoylab: {error}", file=sys.stderr)
-        return 1
     assert records is not None
     analysis = experiment.analyse(records)
     judged = experiment.judge(analysis)
     results.write(out, analysis, judged, quick=sweep.quick)
     seconds = time.monotonic() - began
     complete = len(records.seeds()) == sweep.seeds
-    whole = sum(leg.units for leg in execute.plan(sweep, setups, runs / "nothing yet"))
+    whole = sum(leg.units for leg in plan(sweep, setups, runs / "nothing yet"))
     if complete and 4 * units >= whole:
         cost = {"seconds": round(seconds), "units": units, "whole": whole}
         write_json(out / "cost.json", cost)
@@ -124,5 +110,5 @@ def _run(
     print(
         f"{seconds:.0f} s; figure, table and claims are in {os.path.relpath(out, user_path(''))}/"
     )
-    print("the curves: ./launch.sh tensorboard")
+    print(f"the curves: {program()} tensorboard")
     return 0 if complete else INTERRUPTED

@@ -1,40 +1,28 @@
-"""`./launch.sh run`, a path of one's own, and `./launch.sh measure`, any finished run's ladder."""
+"""`./launch.sh run`, a custom run, and `./launch.sh measure`, any finished run's ladder."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path as File
 from typing import Any
 
-import jax
-import matplotlib.pyplot as plt
-import pandas as pd
-from absl import flags
-from matplotlib.figure import Figure
-
-from toylab.lab import config
-from toylab.lab.records import Records
-from toylab.lab.store import final_params, load_json, runs, setup_of, write_atomic, write_json
+from toylab.lab.config import Flags, Help, UsageError
+from toylab.lab.store import runs, write_atomic, write_json
 from toylab.lab.sweep import Arm, Sweep
-from toylab.lab.usage import UsageError
-from toylab.ladder import reading
 from toylab.ladder.fit import FAMILIES
-from toylab.ladder.measure import Measure, Snapshot, measure_key
+from toylab.ladder.measure import Measure
+from toylab.library import WHOLE, Run, open_run
 from toylab.measures.coherence import Coherence
 from toylab.measures.coin import Coin
 from toylab.measures.exchange import Exchange
 from toylab.measures.goals import Goals
 from toylab.measures.leakage import Leakage
-from toylab.report import figures, panels
-from toylab.report.results import Analysis, Experiment
+from toylab.report import figures
+from toylab.report.results import Experiment, plain
 from toylab.shell import experiment
-from toylab.shell.files import ROOT, user_path
+from toylab.shell.files import RUNS, user_path
 from toylab.stages import Dpo, FollowsCue, Persona, Rl, Says, Setup, Sft, Stage, Target
-from toylab.world import derive
-from toylab.world.grammar import tag_names
 from toylab.world.schema import Corpus, unknown
 
-WHOLE = reading.LadderFit(fit=4096, held_out=2048, score=1024)
-ARM = "path"
 HELP = """./launch.sh run --corpus=FILE --stages=pretrain,STAGE,… [--seeds=1] [--sft.steps=200 …]
 
   sft:mira            documents by mira, all topics but the controls
@@ -82,102 +70,48 @@ def _topics(what: str) -> tuple[str, ...]:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Trains a path of one's own and puts every snapshot of its last stage on the whole ladder."""
-    if not arguments or arguments[0] in ("--help", "help"):
-        print(HELP, end="")
-        return 0
+    """Trains a custom run and puts every snapshot of its last stage on the whole ladder."""
     given = dict(part.removeprefix("--").split("=", 1) for part in arguments if "=" in part)
+    if not arguments or arguments[0] in ("--help", "help"):
+        raise Help(HELP)
     for needed in ("corpus", "stages"):
         if needed not in given:
             raise UsageError(f"--{needed} is missing; see ./launch.sh run --help")
     rest = [part for part in arguments if not part.startswith("--stages=")]
-    where = derive.locate(given["corpus"], user_path(""), ROOT / "corpora")
-    stages = parse_stages(given["stages"], derive.load(where))
+    stages = parse_stages(given["stages"], experiment.corpus(given["corpus"]))
     sweep = Sweep(
         name="run",
         question=f"What did {given['stages']} do?",
         corpus=given["corpus"],
-        arms={ARM: Arm(title=given["stages"], stages=stages, read_at=(5, 10, 20, 40, 80))},
+        arms={"run": Arm(title=given["stages"], stages=stages, read_at=(5, 10, 20, 40, 80))},
         reading=WHOLE,
         seeds=1,
     )
-    return experiment.start(Experiment(sweep=sweep, analyse=analyse), rest)
-
-
-COLUMNS = {
-    "seed": "seed of everything",
-    "step": "step of the last stage; 0 is the pretrained model, whose readings are the floors",
-    "cast": "tables that the ladder used: exact, or learned",
-    **{
-        name: reading.COLUMNS[name]
-        for name in (*FAMILIES, *(f"{family}_error" for family in FAMILIES), "outside")
-    },
-}
-
-
-def _line(found: dict[str, Any], cast: str, **more: Any) -> dict[str, Any]:
-    line = more | {"cast": cast, "outside": found["outside"]}
-    return line | {key: found[cast][key] for key in COLUMNS if key in found[cast]}
-
-
-def analyse(records: Records) -> Analysis:
-    """The ladder at every step read, on both casts; no claims."""
-    table = pd.DataFrame(
-        [
-            _line(row["reading"], cast, seed=row["seed"], step=row["step"])
-            for row in records.rows
-            for cast in ("exact", "learned")
-        ],
-        columns=list(COLUMNS),
-    )
-    learned = table[table.cast == "learned"].groupby("step")[list(FAMILIES)].mean()
-    figure = draw(learned, records.sweep.arms[ARM].title, "step of the last stage")
-    return Analysis(figure=figure, table=table, columns=COLUMNS, values={})
-
-
-def draw(table: pd.DataFrame, title: str, label: str) -> Figure:
-    """The rungs as stacked bars, one for each row of the table."""
-    with figures.style(rows=1, columns=1, ratio=0.4):
-        figure, axes = plt.subplots(layout="constrained")
-        panels.rungs(axes, table)
-        axes.set(ylabel="nats a document", xlabel=label, title=title)
-        axes.legend(loc="upper left")
-    return figure
+    return experiment.start(Experiment(sweep=sweep, analyse=plain), rest)
 
 
 def measure(arguments: Sequence[str]) -> int:
     """Puts a finished run on the ladder: a table on the terminal, `ladder.png` in its folder."""
-    values = flags.FlagValues()
-    config.define(values, "help", bool, False, "says this")
-    for field in dataclasses.fields(WHOLE):
-        config.define(values, field.name, type(field.default), getattr(WHOLE, field.name), "")
-    rest = config.parse(values, arguments)
-    if values.help or len(rest) != 1:
-        print("./launch.sh measure RUN [--tag=assistant --fit=4096 --held_out=2048 --score=1024]")
-        return 0 if values.help else 2
-    given = {f.name: values[f.name].value for f in dataclasses.fields(WHOLE)}
+    values = Flags(
+        "./launch.sh measure RUN [FLAGS]\n\nPuts a finished run on the whole ladder.\n\n",
+        **{
+            field.name: (type(field.default), getattr(WHOLE, field.name), "")
+            for field in dataclasses.fields(WHOLE)
+        },
+    )
+    (name,) = values.parse(arguments, "RUN")
     try:
-        settings = dataclasses.replace(WHOLE, **{k: v for k, v in given.items() if v is not None})
+        settings = dataclasses.replace(WHOLE, **values.given)
+        finished = open_run(_folder(name), settings)
+        size = settings.fit + settings.held_out + settings.score
+        print(f"{finished.folder.name}: reading {size} documents", flush=True)
+        found, floor = (each.read(settings.tag) for each in (finished, finished.pretrained))
+        asked = _beside(finished.setup, settings.tag)
+        print(f"and asking about: {', '.join(each.name for each in asked)}", flush=True)
+        beside = {each.name: finished.measure(each) for each in asked}
     except ValueError as error:
-        raise UsageError(f"--{error}") from None
-    folder = _folder(rest[0])
-    told = load_json(folder / "config.json")
-    setup = setup_of(folder)
-    if settings.tag not in tag_names(setup.corpus):
-        raise UsageError(f"--tag: {unknown(settings.tag, tag_names(setup.corpus))}")
-    first = _pretrained(folder, told)
-    key = measure_key(told["seed"], -1)
-    floor_policy = reading.policy_of(setup, final_params(first, setup))
-    print(f"{folder.name}: reading {settings.fit + settings.held_out + settings.score} documents")
-    base = reading.prepare(setup, floor_policy, key, settings)
-    floor = reading.read(Snapshot(setup, base, floor_policy, floor_policy), key, settings)
-    policy = reading.policy_of(setup, final_params(folder, setup))
-    snapshot = Snapshot(setup, base, policy, floor_policy)
-    found = reading.read(snapshot, jax.random.fold_in(key, 1), settings)
-    asked = _beside(setup, settings.tag)
-    print(f"and asking about: {', '.join(each.name for each in asked)}")
-    beside = {each.name: each(snapshot, jax.random.fold_in(key, 2)) for each in asked}
-    _report(folder, found, floor, beside)
+        raise UsageError(f"{name}: {error}") from None
+    _report(finished, found, floor, beside)
     return 0
 
 
@@ -190,69 +124,53 @@ def _beside(setup: Setup, tag: str) -> list[Measure]:
 
 
 def _folder(name: str) -> File:
+    """The run folder meant: a path, or the end of one below runs/."""
     folder = user_path(name)
-    if (folder / "model.safetensors").exists():
-        return folder
     if (folder / "config.json").exists():
-        raise UsageError(f"{name}: is not finished; run its command again")
-    known = [str(f.relative_to(ROOT)) for f in runs(ROOT / "runs")]
-    match = [known_name for known_name in known if known_name.endswith(name)]
-    if len(match) == 1 and (ROOT / match[0] / "model.safetensors").exists():
-        return ROOT / match[0]
-    raise UsageError(f"{name}: no run folder; {unknown(name, known)}")
-
-
-def _pretrained(folder: File, told: dict[str, Any]) -> File:
-    """The run that this one's path begins with: same corpus, model, seed and first stage."""
-    for other in runs(folder.parent.parent):
-        config_of = load_json(other / "config.json")
-        same = all(config_of[key] == told[key] for key in ("corpus", "model", "seed"))
-        finished = (other / "model.safetensors").exists()
-        if same and finished and config_of["stages"] == told["stages"][:1]:
-            return other
-    raise UsageError(f"{folder}: its pretrained model is gone; run its command again")
+        return folder
+    known = [str(found.relative_to(RUNS)) for found in runs(RUNS)]
+    match = [each for each in known if each.endswith(name)]
+    if len(match) != 1:
+        raise UsageError(f"{name}: no run folder; {unknown(name, known)}")
+    return RUNS / match[0]
 
 
 def _lines(beside: dict[str, dict[str, Any]]) -> Iterator[str]:
     """What the other measures say, on the learned cast, in words."""
 
-    def told(value: float | None, error: float | None = None) -> str:
+    def told(found: dict[str, Any], name: str) -> str:
+        value, error = found[name], found.get(f"{name}_error", found.get("error"))
         if value is None:
             return "can't be told"
         return f"{value:.2f}" + (f" ± {error:.2f}" if error is not None else "")
 
     keep = beside["coherence"].get("learned")
     if keep:
-        yield f"the next answer keeps its author with probability {told(**_pair(keep, 'keep'))}"
+        yield f"the next answer keeps its author with probability {told(keep, 'keep')}"
     rate = beside["exchange"]["learned"]
     yield (
         f"exchange rate against {rate['persona']} (w* {max(rate['weights']):.2f}): a nat of "
-        f"context counts as {told(**_pair(rate, 'slope'))}; 1 is Bayes, 0 no longer listens"
+        f"context counts as {told(rate, 'slope')}; 1 is Bayes, 0 no longer listens"
     )
     moved = sorted(beside["leakage"]["nats"].items(), key=lambda item: -item[1])
     shown = ", ".join(f"{tag} {nats:.2f}" for tag, nats in moved[:4])
-    yield f"moved most, nats a document from the pretrained model: {shown}"
+    yield f"moved most, nats per document from the pretrained model: {shown}"
     if "goals" in beside:
         rates = beside["goals"]["follow"]
-        yield f"follows the cue with probability {told(sum(rates) / len(rates))}"
+        yield f"follows the cue with probability {sum(rates) / len(rates):.2f}"
     for tag, sides in list(beside.get("coin", {}).items())[-1:]:
         yield f"expects of the coin, under {tag}: " + ", ".join(
             f"{side} {p:.2f}" for side, p in sides.items()
         )
 
 
-def _pair(found: dict[str, Any], name: str) -> dict[str, float | None]:
-    error = found.get(f"{name}_error", found.get("error"))
-    return {"value": found[name], "error": error}
-
-
 def _report(
-    folder: File,
+    finished: Run,
     found: dict[str, Any],
     floor: dict[str, Any],
     beside: dict[str, dict[str, Any]],
 ) -> None:
-    print(f"{'nats a document':26}" + "".join(f"{family:>16}" for family in FAMILIES))
+    print(f"{'nats per document':26}" + "".join(f"{family:>16}" for family in FAMILIES))
     for cast in ("exact", "learned"):
         for what, told in (("this run", found), ("floor", floor)):
             cells = [f"{told[cast][f]:.3f} ± {told[cast][f + '_error']:.3f}" for f in FAMILIES]
@@ -261,10 +179,6 @@ def _report(
     print(f"outside the grammar: {outside:.2%}" + (", too much for a verdict" * (outside > 0.01)))
     for line in _lines(beside):
         print(line)
-    rows = [_line(found, "learned"), _line(floor, "learned")]
-    table = pd.DataFrame(rows, index=["this run", "floor"])[list(FAMILIES)]
-    figure = draw(table, folder.name, "")
-    write_atomic(folder / "ladder.png", figures.render(figure, "png"))
-    plt.close(figure)
-    write_json(folder / "ladder.json", {"reading": found, "floor": floor} | beside)
-    print(f"drawn in {folder / 'ladder.png'}")
+    write_atomic(finished.folder / "ladder.png", figures.render(finished.plot(), "png"))
+    write_json(finished.folder / "ladder.json", {"reading": found, "floor": floor} | beside)
+    print(f"drawn in {finished.folder / 'ladder.png'}")

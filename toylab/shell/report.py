@@ -12,13 +12,13 @@ from typing import Any
 import jinja2
 import markdown
 import pandas as pd
-from absl import flags
 
-from toylab.lab import config
+from toylab.lab import experiments
+from toylab.lab.config import Flags, UsageError
 from toylab.lab.store import StoreError, load_json, write_atomic
-from toylab.lab.usage import UsageError
 from toylab.report import results
-from toylab.shell.files import ROOT, user_path
+from toylab.shell.files import RESULTS, user_path
+from toylab.world.derive import SHIPPED
 
 ROWS = 200  # of a table that are shown
 VERDICTS = ("supported", "refuted", "undecided")
@@ -29,27 +29,21 @@ FIELDS = (
 HELP = """./launch.sh report [--results=FOLDER] [--out=FILE]
 
 Writes one HTML file that stands alone: every claim with its verdict, every figure, every table.
-  --results   folder of the results (results)
-  --out       the file (report.html in that folder)
 """
 
 
 def main(arguments: Sequence[str]) -> int:
     """Writes the report. Raises `UsageError` where a results folder is broken."""
-    values = flags.FlagValues()
-    config.define(values, "help", bool, False, "says this")
-    config.define(values, "results", str, None, "folder of the results")
-    config.define(values, "out", str, None, "the file")
-    rest = config.parse(values, arguments)
-    if rest:
-        raise UsageError(f"unexpected {rest[0]!r}; flags are written --name=value")
-    if values.help:
-        print(HELP, end="")
-        return 0
-    folder = user_path(values.results) if values.results else ROOT / "results"
+    values = Flags(
+        HELP,
+        results=(str, None, "folder of the results (results)"),
+        out=(str, None, "the file (report.html in that folder)"),
+    )
+    values.parse(arguments)
+    folder = user_path(values["results"]) if values["results"] else RESULTS
     if not folder.is_dir():
         raise UsageError(f"--results: there is no folder {folder}; run an experiment first")
-    out = user_path(values.out) if values.out else folder / "report.html"
+    out = user_path(values["out"]) if values["out"] else folder / "report.html"
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(out, write(folder).encode())
     print(f"the report is {out}")
@@ -58,8 +52,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def write(folder: File) -> str:
     """The page, from the results in a folder."""
-    known = sorted(file.parent.name for file in (ROOT / "experiments").glob("*/sweep.py"))
-    parts = [_part(name, folder / name) for name in known]
+    parts = [_part(name, folder / name) for name in experiments.shipped()]
     claims = [claim for part in parts for claim in part["claims"]]
     counts = {verdict: sum(c["verdict"] == verdict for c in claims) for verdict in VERDICTS}
     loader = jinja2.FileSystemLoader(File(__file__).parent)
@@ -72,17 +65,17 @@ def write(folder: File) -> str:
 
 
 def version() -> str:
-    """toylab's version, as far as it is installed, else that of the checkout."""
+    """The version of toylab if it is installed, else that of the checkout."""
     try:
         return importlib.metadata.version("toylab")
     except importlib.metadata.PackageNotFoundError:
-        return _git("describe", "--always", "--dirty") or "unknown"
+        return _git(SHIPPED, "describe", "--always", "--dirty") or "unknown"
 
 
-def _git(*arguments: str) -> str:
-    """What git says of this checkout; nothing if there is no git or no checkout."""
+def _git(folder: File, *arguments: str) -> str:
+    """What git says of a folder; nothing if there is no git or no checkout."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
     except FileNotFoundError:
         return ""
     return done.stdout.strip() if not done.returncode else ""
@@ -90,11 +83,12 @@ def _git(*arguments: str) -> str:
 
 def _part(name: str, folder: File) -> dict[str, Any]:
     """All that the page says of one experiment."""
+    source = experiments.HOME / name
     part: dict[str, Any] = {
         "name": name,
-        "question": results.find(name).sweep.question,
+        "question": experiments.sweep_of(source).question,
         "command": f"./launch.sh {name}",
-        "about": _about(ROOT / "experiments" / name / "README.md"),
+        "about": _about(source / "README.md"),
         "figure": "",
         "claims": [],
     }
@@ -118,7 +112,7 @@ def _part(name: str, folder: File) -> dict[str, Any]:
         "seeds": max((claim["seeds"] for claim in claims), default=0),
         "unit": ", ".join(dict.fromkeys(claim["unit"] for claim in claims)),
         "time": results.cost(folder),
-        "version": _git("log", "-1", "--format=%h", "--", str(folder)) or "not committed",
+        "version": _git(folder, "log", "-1", "--format=%h", "--", ".") or "not committed",
         "columns": columns,
         "rows": len(table),
         "table": table.head(ROWS).to_html(index=False, border=0, float_format="{:.4g}".format),

@@ -1,6 +1,6 @@
 """Corpora read from files and made from corpora, and casts drawn at random.
 
-`load(path)` reads a corpus, which `notes` checks, or a *twin*: a file of a few lines that names
+`load(name)` reads a corpus, which `toml` checks, or a *twin*: a file of a few lines that names
 another file in its folder:
 
     twin        = "village"           # corpora/village.toml; a twin of a twin is fine
@@ -39,15 +39,30 @@ from toylab.world import toml
 from toylab.world.random import SMALL, frozen
 from toylab.world.schema import Corpus, CorpusError, unknown
 
+# A checkout has corpora and experiments in its root, an installed toylab inside itself.
+_PACKAGE = Path(__file__).parents[1]
+SHIPPED = _PACKAGE / "shipped" if (_PACKAGE / "shipped").is_dir() else _PACKAGE.parent
+CORPORA = SHIPPED / "corpora"
+
 TWIN_KEYS = (
     *("twin", "title", "without", "decorrelate", "unsaid"),
     *("asked", "tags", "coin", "directions"),
 )
 
 
-def load(path: str | Path) -> Corpus:
-    """Reads and checks a corpus. Raises `CorpusError` when it can't be used."""
-    path = Path(path)
+def load(name: str | Path, here: Path = Path()) -> Corpus:
+    """Reads and checks a corpus: a file, by its path from `here`, or a shipped one, by its name.
+
+    Raises `CorpusError` when it can't be used.
+    """
+    path = here / name
+    if not ("/" in str(name) or path.suffix == ".toml" or path.is_file()):
+        path = CORPORA / f"{name}.toml"
+        if not path.is_file():
+            known = sorted(other.stem for other in CORPORA.glob("*.toml"))
+            raise CorpusError(
+                str(name), "neither a file nor a shipped corpus", unknown(str(name), known)
+            )
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -65,13 +80,6 @@ def load(path: str | Path) -> Corpus:
     if "twin" in content:
         return _twin(path, content)
     return toml.parse(content, str(path))
-
-
-def locate(name: str, here: Path, shipped: Path) -> Path:
-    """The file that a user means: a path from `here`, or the bare name of a shipped corpus."""
-    bare = shipped / f"{name}.toml"
-    own = here / name
-    return own if "/" in name or name.endswith(".toml") or own.is_file() else bare
 
 
 def _twin(path: Path, content: Mapping[str, Any]) -> Corpus:

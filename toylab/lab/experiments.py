@@ -1,0 +1,84 @@
+"""Experiments: folders with a `sweep.py`, wherever they are, and the modules beside it.
+
+A folder is a package named after itself: a stage of its own is `from NAME.stage import Mine`, in
+`sweep.py` and in `analysis.py` alike, or `from stage import Mine`.
+"""
+
+import importlib
+import sys
+import traceback
+from collections.abc import Iterable
+from pathlib import Path as File
+from typing import Any
+
+from toylab.lab.config import UsageError
+from toylab.lab.sweep import Sweep
+from toylab.world.derive import SHIPPED
+from toylab.world.schema import unknown
+
+HOME = SHIPPED / "experiments"
+
+
+def shipped() -> list[str]:
+    """The names of the experiments that come with toylab."""
+    return sorted(file.parent.name for file in HOME.glob("*/sweep.py"))
+
+
+def locate(name: str | File, here: File = File(), others: Iterable[str] = ()) -> File:
+    """The folder that a user means: a path from `here`, or the name of a shipped experiment.
+
+    Raises `UsageError`, with the nearest name among these and `others`.
+    """
+    own = (here / name).resolve()
+    if (own / "sweep.py").is_file():
+        return own
+    if str(name) in shipped():
+        return HOME / name
+    if own.is_dir():
+        raise UsageError(f"{name}: has no sweep.py, which an experiment begins with")
+    raise UsageError(unknown(str(name), (*shipped(), *others)))
+
+
+def sweep_of(folder: File) -> Sweep:
+    """The sweep of an experiment. Raises `UsageError` if there is none to be had."""
+    sweep = getattr(module(folder, "sweep"), "SWEEP", None)
+    if not isinstance(sweep, Sweep):
+        raise UsageError(f"{folder / 'sweep.py'}: has no SWEEP, a toylab.Sweep")
+    if sweep.name != folder.name:
+        raise UsageError(
+            f"{folder / 'sweep.py'}: SWEEP.name is {sweep.name!r}; "
+            f"name it {folder.name!r}, as its folder"
+        )
+    return sweep
+
+
+def module(folder: File, name: str) -> Any:
+    """A module of an experiment. Raises `UsageError`, with the line, if it can't be imported."""
+    root = folder.parent
+    while (root / "__init__.py").is_file():
+        root = root.parent
+    for place in (SHIPPED, folder, root):
+        if str(place) not in sys.path:
+            sys.path.append(str(place))  # last: a stage in random.py hides nothing
+    file = folder / f"{name}.py"
+    try:
+        found = importlib.import_module(".".join((*folder.relative_to(root).parts, name)))
+    except Exception as error:
+        raise UsageError(f"{_line(error, folder) or file}: {_told(error)}") from None
+    if not found.__file__ or File(found.__file__).resolve() != file.resolve():
+        raise UsageError(f"{folder}: another module is called {folder.name!r}; rename the folder")
+    return found
+
+
+def _line(error: Exception, folder: File) -> str:
+    """The last line of the experiment's own files that the error came through."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f"{each.filename}:{each.lineno}" for each in frames if str(folder) in each.filename]
+    return own[-1] if own else ""
+
+
+def _told(error: Exception) -> str:
+    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    return " ".join([f"{type(error).__name__}:", *said.split()])

@@ -1,0 +1,251 @@
+"""toylab in a notebook: train a custom run, and ask what came of it.
+
+    import toylab as tl
+    village = tl.load("village")
+    run = tl.train(village, tl.Pretrain(), tl.Sft(author="mira", steps=80), seed=0)
+    run.ladder()
+    run.ask("are the tests green", tag="assistant")
+
+Runs are kept in `runs/` below the working folder, found again by their configuration, and go on
+where they were stopped. `open_run` opens one that any experiment has trained.
+"""
+
+import dataclasses
+import difflib
+import functools
+from pathlib import Path as File
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from jaxtyping import Array, Float
+from matplotlib.figure import Figure
+
+from toylab.lab import execute, store
+from toylab.lab.paths import Recipe
+from toylab.lab.plan import measure_digest
+from toylab.ladder import atoms, reading
+from toylab.ladder.fit import FAMILIES, RUNGS
+from toylab.ladder.measure import Measure, Reference, Snapshot, measure_key
+from toylab.ladder.reading import LadderFit
+from toylab.policy.policy import ModelPolicy
+from toylab.policy.transformer import ModelConfig
+from toylab.report import figures, ladder
+from toylab.stages import Setup, Stage
+from toylab.world import documents as docs
+from toylab.world import identifiability
+from toylab.world.grammar import CUE, STANCE, tag_names
+from toylab.world.schema import Corpus
+from toylab.world.tables import World
+
+WHOLE = LadderFit(fit=4096, held_out=2048, score=1024)
+ASKED = 256  # documents that a question is asked in; only the words before the answer are sampled
+Z = 1.96  # standard errors to either side of a 95 % interval
+
+
+def train(
+    corpus: Corpus,
+    *stages: Stage,
+    seed: int = 0,
+    model: ModelConfig | None = None,
+    reading: LadderFit = WHOLE,
+    runs: str | File = "runs",
+) -> "Run":
+    """Trains these stages one after the other, unless that is on disk; shows a progress bar.
+
+    `reading` says how many documents the ladder is read from, `runs` where run folders are. Raises
+    `ValueError` where a stage names what the corpus lacks, `Diverged` where training diverges.
+    """
+    recipe = Recipe(Setup(corpus, model or ModelConfig()), seed, stages)
+    for stage in stages:
+        stage.check(corpus)
+    root = File(runs)
+    execute.keep_compiled(root)
+    folders = {each: store.Run(root, each) for each in recipe.prefixes()}
+    left = sum(
+        0 if run.has(int(each.stage.steps)) else int(each.stage.steps) - run.state_step()
+        for each, run in folders.items()
+    )
+    with execute.progress(left, " → ".join(stage.kind for stage in stages)) as bar:
+        execute.Execution(root, bar).final(recipe)
+    return Run(folders[recipe].folder, reading)
+
+
+def open_run(folder: str | File, reading: LadderFit = WHOLE) -> "Run":
+    """A finished run, by its folder in `runs/`. Raises `ValueError` if it isn't one."""
+    folder = File(folder)
+    if not (folder / "model.safetensors").exists():
+        raise ValueError(f"{folder}: no finished run; see the folders in runs/")
+    return Run(folder, reading)
+
+
+class Run:
+    """A finished run. Whatever it is asked is measured once, and then kept in its folder."""
+
+    def __init__(self, folder: File, reading: LadderFit = WHOLE):
+        self.folder, self.reading = folder, reading
+        self.config: dict[str, Any] = store.load_json(folder / "config.json")
+        self.setup, self.seed = store.setup_of(folder), int(self.config["seed"])
+        self.steps = int(self.config["stages"][-1]["steps"])
+        self._references: dict[LadderFit, Reference] = {}
+
+    def __repr__(self) -> str:
+        return f"<toylab run {self.folder}>"
+
+    @functools.cached_property
+    def policy(self) -> ModelPolicy:
+        """The trained model."""
+        return reading.policy_of(self.setup, store.final_params(self.folder, self.setup))
+
+    @functools.cached_property
+    def pretrained(self) -> "Run":
+        """The run that this one began with, whose readings are the floors."""
+        if len(self.config["stages"]) == 1:
+            return self
+        folder = self.folder.parent.parent / self.config.get("pretrained", "?")
+        if not (folder / "model.safetensors").exists():
+            raise ValueError(f"{self.folder}: its pretrained model is gone; train it again")
+        return Run(folder, self.reading)
+
+    def measure(self, asked: Measure, beside: LadderFit | None = None) -> dict[str, Any]:
+        """What a measure says of the run, beside what the pretrained model fixes for a reading."""
+        asked.check(self.setup)
+        beside = beside or self.reading
+        file = store.reading_file(self.folder, self.steps, measure_digest(asked, beside))
+        if not file.exists():
+            base, start = self.pretrained._reference(beside), self.pretrained.policy
+            snapshot = Snapshot(self.setup, base, self.policy, start)
+            store.write_json(file, asked(snapshot, measure_key(self.seed, self.steps)))
+        return store.load_json(file)
+
+    def _reference(self, settings: LadderFit) -> Reference:
+        if settings not in self._references:
+            key = measure_key(self.seed, -1)
+            self._references[settings] = reading.prepare(self.setup, self.policy, key, settings)
+        return self._references[settings]
+
+    def read(self, tag: str = "assistant") -> dict[str, Any]:
+        """The ladder's reading under a tag; see `toylab.ladder.reading.read`."""
+        settings = dataclasses.replace(self.reading, tag=tag)
+        return self.measure(settings, settings)
+
+    def ladder(self, tag: str = "assistant", cast: str = "learned") -> pd.DataFrame:
+        """The ladder of what the run writes under a tag: a row for each family of explanations.
+
+        Nats per document that the family leaves unexplained, with their standard error over
+        documents, and the same of the pretrained model: the floor. A rung, such as *selection*, is
+        the drop to its row from the one above. `cast` is "learned", the characters as the
+        pretrained model plays them, or "exact".
+        """
+        found, floor = (each.read(tag)[cast] for each in (self, self.pretrained))
+        families = [family for family in FAMILIES if family in found]
+        return pd.DataFrame(
+            {
+                "rung": ["start", *RUNGS, "lower end"][: len(families)],
+                "nats per document": [found[family] for family in families],
+                "standard error": [found[f"{family}_error"] for family in families],
+                "floor": [floor[family] for family in families],
+            },
+            index=pd.Index(families, name="family"),
+        )
+
+    def weights(self, tag: str = "assistant", cast: str = "learned") -> pd.DataFrame:
+        """The mixture w* of characters that is nearest to the run, and w0 of pretraining.
+
+        The 95 % intervals are those that as many documents of such a mixture allow (Cramér–Rao).
+        """
+        world, place = self.setup.world, tag_names(self.setup.corpus).index(tag)
+        w = np.array(self.read(tag)[cast]["weights"])
+        log_w, key = jnp.log(jnp.asarray(w, jnp.float32)), measure_key(self.seed, self.steps)
+        seen = identifiability.gather_evidence(world, key, log_w)
+        half = Z * np.asarray(identifiability.weight_errors(seen, log_w, self.reading.fit))
+        found = pd.DataFrame(
+            {
+                "w*": w,
+                "low": np.maximum(w - half, 0),
+                "high": np.minimum(w + half, 1),
+                "w0": np.exp(np.asarray(world.log_prior[place])),
+            },
+            index=pd.Index(self.setup.corpus.names, name="character"),
+        )
+        return found.round(4)
+
+    def ask(self, question: str, tag: str = "assistant") -> pd.DataFrame:
+        """The answers to one of the corpus's questions, the nearest one, and how likely each is.
+
+        In this run and in the pretrained model; and by Bayes, in the mixtures w* that is nearest to
+        the run and w0 of pretraining. `attrs["question"]` is the question that was asked. Raises
+        `ValueError` if no question is near.
+        """
+        corpus, world = self.setup.corpus, self.setup.world
+        asked, (topic, wording, cue) = _nearest(corpus, question)
+        place, answers = tag_names(corpus).index(tag), corpus.topics[topic].answers
+        context = int(world.grammar.topic_contexts[topic, cue, 0])
+        cast = np.exp(np.asarray(world.cast.logp[STANCE, context, : len(answers)]))
+        turn = {"topic": topic, "question": wording, "cue": cue, "context": context}
+        key = measure_key(self.seed, self.steps)
+
+        def said(policy: ModelPolicy) -> np.ndarray:
+            return np.asarray(_answers(policy, world, key, place, turn))[: len(answers)]
+
+        found = pd.DataFrame(
+            {
+                "words": [words.replace(CUE, _cue(corpus, topic, cue)) for _, words in answers],
+                "this run": said(self.policy),
+                "Bayes, w*": cast @ np.array(self.read(tag)["learned"]["weights"]),
+                "pretrained": said(self.pretrained.policy),
+                "Bayes, w0": cast @ np.exp(np.asarray(world.log_prior[place])),
+            },
+            index=pd.Index([name for name, _ in answers], name="answer"),
+        )
+        found.attrs["question"] = asked
+        return found
+
+    def plot(self, tag: str = "assistant", cast: str = "learned") -> Figure:
+        """The ladder of the run and its floor, as stacked bars."""
+        found = self.ladder(tag, cast)
+        bars = found[["nats per document", "floor"]].T.set_axis(["this run", "floor"])
+        with figures.style(rows=1, columns=1, ratio=0.4):
+            figure, axes = plt.subplots(layout="constrained")
+            ladder.stack(axes, bars)
+            axes.set(ylabel="nats per document", title=self.folder.name)
+            axes.legend(loc="upper left")
+        plt.close(figure)  # or a notebook shows it twice
+        return figure
+
+
+@jax.jit
+def _answers(
+    policy: ModelPolicy, world: World, key: Array, tag: int, turn: dict[str, int]
+) -> Float[Array, " answer"]:
+    """P(answer) to the question of a first turn, over what a policy opens its answer with."""
+    keys = jax.random.split(key)
+    what = docs.prompt(world, keys[0], ASKED, tag=tag, direction=0)
+    what = what._replace(**{name: getattr(what, name).at[:, 0].set(turn[name]) for name in turn})
+    documents = policy.answer(world.grammar, what, keys[1])
+    logp = policy.branches(world.grammar, documents).logp
+    p = atoms.phrase_probability(world.grammar, documents, logp)
+    return jnp.mean(p[:, 0, STANCE], 0)
+
+
+def _cue(corpus: Corpus, topic: int, cue: int) -> str:
+    return corpus.topics[topic].cues[cue] if corpus.topics[topic].cues else ""
+
+
+def _nearest(corpus: Corpus, question: str) -> tuple[str, tuple[int, int, int]]:
+    """The question of a corpus that is nearest to a text: its words; topic, wording and cue."""
+    known = {
+        words.replace(CUE, _cue(corpus, t, c)): (t, q, c)
+        for t, topic in enumerate(corpus.topics)
+        for q, words in enumerate(topic.questions)
+        for c in range(max(len(topic.cues), 1))
+    }
+    found = difflib.get_close_matches(question, known, n=1, cutoff=0.5)
+    if not found:
+        raise ValueError(
+            f"{question!r}: no question of {corpus.title}; such as {next(iter(known))!r}"
+        )
+    return found[0], known[found[0]]

@@ -1,0 +1,64 @@
+"""The ladder of any runs as a table and a figure: what `run`, `measure` and a notebook show."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from toylab.lab.records import Record, Records
+from toylab.ladder import reading
+from toylab.ladder.fit import FAMILIES
+from toylab.report import figures, panels
+
+READ = (*FAMILIES, *(f"{family}_error" for family in FAMILIES), "outside")
+COLUMNS = {
+    "arm": "way of post-training",
+    "seed": "seed of everything",
+    "step": "step of the last stage; 0 is the pretrained model, whose readings are the floors",
+    "cast": "tables that the ladder used: exact, or learned",
+    **{name: reading.COLUMNS[name] for name in READ},
+}
+
+
+def table(records: Records) -> pd.DataFrame:
+    """A row for every arm, seed, step and cast; the widest ladder that was read there."""
+
+    def read(record: Record) -> list[dict[str, Any]]:
+        found = record.found.get("ladder", record.found["reading"])
+        return [
+            {"cast": cast, "outside": found["outside"], **found[cast]}
+            for cast in ("exact", "learned")
+        ]
+
+    return records.table(COLUMNS, read).dropna(axis=1, how="all")
+
+
+def figure(found: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
+    """The rungs over the steps of each arm's last stage: means over seeds, on the learned cast."""
+    columns = min(len(titles), 3)
+    rows = math.ceil(len(titles) / columns)
+    learned, families = found[found.cast == "learned"], found.columns.intersection(FAMILIES)
+    with figures.style(rows=rows, columns=columns, ratio=0.4 if columns == 1 else 0.75):
+        drawn, axes = plt.subplots(rows, columns, layout="constrained", squeeze=False)
+        for panel in axes.flat[len(titles) :]:
+            panel.set_axis_off()
+        for panel, (arm, title) in zip(axes.flat, titles.items(), strict=False):
+            stack(panel, learned[learned.arm == arm].groupby("step")[list(families)].mean())
+            panel.set(xlabel="step of the last stage", title=title)
+        axes[0, 0].set_ylabel("nats per document")
+        axes[0, 0].legend(loc="upper left")
+    return drawn
+
+
+def stack(axes: Axes, found: pd.DataFrame) -> None:
+    """The rungs as stacked bars, one for each row of a table of families.
+
+    Where only a part of the ladder was read, the last family has all that is not explained.
+    """
+    whole = found.reindex(columns=list(FAMILIES))
+    read = list(FAMILIES[:-1])
+    panels.rungs(axes, whole.assign(**whole[read].ffill(axis=1)))
