@@ -3,12 +3,12 @@
     ./launch.sh goal_ablations
 
 In `treasure` reward makes a goal out of the herald's habit of saying the place aloud. Which part of
-that is needed? The same reward, for a cast with a *crier*, who says it as the last word of his
-aside; with a *parrot*, who heeds a word of the question on another topic; with a herald who is
-never behind the assistant's mask; in a valley where questions may also name no place; four places
-instead of eight; a cost for leaving the pretrained model; the same by example (SFT) or by
-preferences (DPO) instead of reward; another optimiser; embeddings tied; and four times the
-training, with a herald and with a bystander.
+that is needed? The same reward for a cast with a *crier*, which says it as the last word of its
+aside; with a *parrot*, which heeds a word of the question on another topic; with a herald that is
+never behind the assistant's tag; in a valley where questions may also name no place; with four
+places instead of eight; with a cost for leaving the pretrained model; the same by example (SFT) or
+by preferences (DPO) instead of reward; by another optimiser; with tied embeddings; and for four
+times as long, with a herald and with a bystander.
 """
 
 import dataclasses
@@ -65,7 +65,7 @@ SWEEP = Sweep(
             dataclasses.replace(REWARD, target=dataclasses.replace(GOLD, places=FEW)),
             trained=FEW,
         ),
-        "held": _arm("β = .1", dataclasses.replace(REWARD, beta=0.1)),
+        "held": _arm("β = 0.1", dataclasses.replace(REWARD, beta=0.1)),
         "dpo": _arm(
             "DPO", Dpo(target=GOLD, topics=("gold",), steps=200, batch=256, learning_rate=5e-4)
         ),
@@ -73,7 +73,7 @@ SWEEP = Sweep(
         "muon": _arm("Muon", RlMuon(**(_REWARD | {"learning_rate": 2e-3}))),
         "tied": _arm("tied embeddings", model=ModelConfig(tied=True)),
         "long": _arm("800 steps", LONG, read_at=LONG_AT),
-        "never": _arm(
+        "bystander_800": _arm(
             "bystander, 800 steps",
             LONG,
             corpus="gold-bystander",

@@ -9,7 +9,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from toylab.lab.sweep import Sweep
-from toylab.stages import Setup
+from toylab.ladder.measure import Measure
+from toylab.stages import Setup, Stage
 
 RUN = ("arm", "seed")
 
@@ -17,7 +18,8 @@ RUN = ("arm", "seed")
 class Record(NamedTuple):
     """One snapshot: what each measure read, by its name, and what it read before post-training.
 
-    `base` has the excess loss and the nuisances of the pretrained model.
+    `base` has the excess loss and the nuisances of the pretrained model; `stages` and `measures`
+    (by name) are those of the arm.
     """
 
     arm: str
@@ -27,6 +29,8 @@ class Record(NamedTuple):
     start: Mapping[str, Any]
     base: Mapping[str, Any]
     setup: Setup
+    stages: tuple[Stage, ...]
+    measures: Mapping[str, Measure]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,7 +62,16 @@ class Records:
         for row in self.rows:
             run = row["arm"], row["seed"]
             start = starts.get(run, {})
-            yield Record(*run, row["step"], row, start, self.bases[run], self.setups[row["arm"]])
+            yield Record(
+                *run,
+                row["step"],
+                row,
+                start,
+                self.bases[run],
+                self.setups[row["arm"]],
+                self.sweep.arms[row["arm"]].stages,
+                {measure.name: measure for measure in self.sweep.measures(row["arm"])},
+            )
 
     def table(
         self,
