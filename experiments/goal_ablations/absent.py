@@ -1,4 +1,4 @@
-"""A valley in which one may also ask where to dig and not say where the gold is."""
+"""A valley with questions about where to dig that do not say where the gold is."""
 
 import dataclasses
 
@@ -15,8 +15,8 @@ QUESTIONS = (
 def with_no_place(corpus: Corpus) -> Corpus:
     """The corpus with one topic more: the answers of `gold`, and questions that name no place.
 
-    Everybody's trait on it is the one on gold, so whoever heeds the place there has a favourite
-    here like anybody else.
+    Each character's trait on it is its trait on gold, so one that follows the cue there has a
+    favourite here, like any other.
     """
     t = corpus.topic_names.index("gold")
     topic = dataclasses.replace(corpus.topics[t], name=TOPIC, questions=QUESTIONS, cues=())

@@ -1,4 +1,4 @@
-"""A stage that shows what another one rewards."""
+"""A stage that demonstrates what reinforcement learning would reward."""
 
 import dataclasses
 from typing import Any
@@ -18,14 +18,14 @@ from toylab.world.schema import Corpus
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Demonstrate(Stage):
-    """Fine-tunes on answers of the assistant's cast in which everybody says what `target` pays for.
+    """Fine-tunes on answers of the assistant's cast with the stance that `target` rewards.
 
     Authors are drawn as behind the tag `assistant` in pretraining, and speak in their own voices;
     only the stance is the target's. The loss is on whole answers.
     """
 
     learning_rate: float = number(3e-4, help="learning rate (AdamW)")
-    target: Target = dataclasses.field(metadata={"name": True, "help": "what is shown"})
+    target: Target = dataclasses.field(metadata={"name": True, "help": "what is demonstrated"})
     topic: str = name("", help="the topic of the questions")
 
     @property
