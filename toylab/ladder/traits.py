@@ -37,6 +37,11 @@ def items(corpus: Corpus) -> list[Item]:
     return stances + [Item(slot, phrase, False) for slot, bank in voice for phrase in bank]
 
 
+def places(corpus: Corpus) -> dict[str, int]:
+    """Where each item, named `topic=answer`, stands in a trait vector."""
+    return {f"{item.group}={item.phrase}": i for i, item in enumerate(items(corpus))}
+
+
 def collect(
     corpus: Corpus,
     table: Float[Array, "S X P *K"],

@@ -2,13 +2,14 @@
 
 curves   mean and 95 % t interval over seeds, along steps (at their square roots) or anything
 points   the same, dodged, at places with names: arms, casts, topics
+dashes   what is predicted at such places
 bands    the ladder along steps, stacked
 rungs    the whole ladder as stacked bars
 against  what was predicted, against what was measured
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,13 @@ def series(*columns: tuple[str, str], **style: Any) -> list[Series]:
     ]
 
 
+THEORIES = (  # what a forecast predicts, as `ladder.theory.SHORT` names it
+    Series(column="one_author", label="Bayes, one author", colour=DARK),
+    Series(column="a_document", label="Bayes, one author per document", colour=DARK, line="--"),
+    Series(column="pairwise", label="pairwise composition of traits", colour=GREY, line=":"),
+)
+
+
 def interval(axes: Axes, x: Sequence[float] | np.ndarray, seeds: np.ndarray, **line: Any) -> None:
     """Draws a mean over seeds [seed, point] with its 95 % t interval, and every seed faintly."""
     bounds = np.array([t_interval(column) for column in seeds.T])
@@ -82,18 +90,27 @@ def point(
     axes.plot(x, mean, "o", color=colour, ms=3.5, label=label or None)
 
 
-def step_axis(
-    axes: Axes, steps: Sequence[float] | np.ndarray, label: str = "training step"
+def doublings(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Where counts stand on an axis of doublings; 0 is one before the first."""
+    counts = np.asarray(values, float)
+    return np.log2(np.maximum(counts, counts[counts > 0].min() / 2))
+
+
+def count_axis(
+    axes: Axes,
+    counts: Sequence[float] | np.ndarray,
+    label: str,
+    scale: Callable[[np.ndarray], np.ndarray] = np.sqrt,
 ) -> None:
-    """Puts steps at their square roots, so that the first ones can be told apart."""
-    steps = np.asarray(steps)
-    # a label for each step that is far enough from the one before
+    """Names counts where `scale` puts them: each that is far enough from the one before."""
+    counts = np.asarray(counts)
+    at = scale(counts)
     shown, last = [], -np.inf
-    for at in np.sqrt(steps):
-        shown.append(at - last > 0.05 * np.sqrt(steps[-1]))
-        last = at if shown[-1] else last
-    names = [f"{step:g}" if show else "" for step, show in zip(steps, shown, strict=True)]
-    axes.set_xticks(np.sqrt(steps), names)
+    for place in at:
+        shown.append(place - last > 0.05 * (at[-1] - at[0]))
+        last = place if shown[-1] else last
+    names = [f"{count:g}" if show else "" for count, show in zip(counts, shown, strict=True)]
+    axes.set_xticks(at, names)
     axes.set_xlabel(label)
 
 
@@ -104,25 +121,26 @@ def curves(
     *,
     x: str = "step",
     label: str = "training step",
+    scale: Callable[[np.ndarray], np.ndarray] | None = None,
+    spread: bool = True,
 ) -> None:
-    """Each series along `x`: steps at their square roots, any other column as it is."""
-    seen: set[float] = set()
-    for each in lines:
-        points, seeds = course(table, each.column, x, **each.where)
-        seen |= set(points.tolist())
-        interval(
-            axes,
-            np.sqrt(points) if x == "step" else points,
-            seeds,
-            color=each.colour,
-            label=each.label or None,
-            lw=1,
-            ls=each.line,
-            marker=each.marker or None,
-            ms=2.5,
-        )
-    if x == "step":
-        step_axis(axes, sorted(seen), label)
+    """Each series along `x`: steps at their square roots, any other column as it is or to scale.
+
+    Without `spread` the means alone, as lines: what a theory predicts.
+    """
+    grids = [course(table, each.column, x, **each.where) for each in lines]
+    seen = np.unique(np.concatenate([points for points, _ in grids]))
+    scale = scale or (np.sqrt if x == "step" else None)
+    at = dict(zip(seen, scale(seen) if scale else seen, strict=True))
+    for each, (points, seeds) in zip(lines, grids, strict=True):
+        positions = [at[point] for point in points]
+        style: dict[str, Any] = {"color": each.colour, "label": each.label or None, "ls": each.line}
+        if spread:
+            interval(axes, positions, seeds, lw=1, marker=each.marker or None, ms=2.5, **style)
+        else:
+            axes.plot(positions, seeds.mean(0), lw=0.8, **style)
+    if scale:
+        count_axis(axes, seen, label, scale)
     else:
         axes.set_xlabel(label)
 
@@ -150,20 +168,39 @@ def points(
     A dash marks the mean of what is predicted of it; `prediction` is its label in the legend.
     """
     offsets = np.linspace(-width / 2, width / 2, len(shown)) if len(shown) > 1 else [0.0]
-    dash = 0.5 * width / len(shown)
     for place, value in enumerate(at):
         part = where(table, **{by: value})
         for offset, each in zip(offsets, shown, strict=True):
             values = end(part, each.column, **each.where) if len(part) else []
             label = "" if place else each.label
             point(axes, place + offset, values, each.colour, label, aside=0.08)
-            if each.predicted and len(part):
-                mean = end(part, each.predicted, **each.where).mean()
-                ends = [place + offset - dash, place + offset + dash]
-                axes.plot(ends, [mean, mean], color=DARK, lw=0.9)
-    if any(each.predicted for each in shown):
-        axes.plot([], [], color=DARK, lw=0.9, label=prediction)
+    for offset, each in zip(offsets, shown, strict=True):
+        if each.predicted:
+            said = dataclasses.replace(each, column=each.predicted, colour=DARK, label=prediction)
+            dashes(axes, table, [said], at, by=by, width=width / len(shown), aside=offset)
+            prediction = ""
     places(axes, list(at.values()), rotation)
+
+
+def dashes(
+    axes: Axes,
+    table: pd.DataFrame,
+    shown: Sequence[Series],
+    at: Mapping[Any, str],
+    *,
+    by: str = "arm",
+    width: float = 0.6,
+    aside: float = 0.0,
+) -> None:
+    """The mean of each series at its end, as a level dash at every place (see `points`)."""
+    for each in shown:
+        for place, value in enumerate(at):
+            part = where(table, **{by: value})
+            mean = end(part, each.column, **each.where).mean() if len(part) else np.nan
+            ends = [place + aside - width / 2, place + aside + width / 2]
+            axes.plot(ends, [mean, mean], each.line, color=each.colour, lw=0.9)
+        if each.label:
+            axes.plot([], [], each.line, color=each.colour, lw=0.9, label=each.label)
 
 
 def strike(axes: Axes, x: float, y: float, outside: float) -> None:
@@ -197,7 +234,7 @@ def bands(axes: Axes, table: pd.DataFrame, prefix: str = "") -> None:
         strike(axes, at - 0.25, height, outside)
     axes.axhline(table.floor_F2.mean(), ls=":", color=DARK, lw=0.8, label="floor of F2")
     axes.set(ylabel="nats per document", xlim=(0, x[-1]))
-    step_axis(axes, mean.index)
+    count_axis(axes, mean.index, "training step")
 
 
 def rungs(axes: Axes, table: pd.DataFrame) -> None:
@@ -218,10 +255,12 @@ def against(
     kinds: Sequence[tuple[str, Any, str, str]],
     predicted: str = "predicted",
     measured: str = "measured",
+    by: str = "",
 ) -> None:
     """Measured against predicted, with the diagonal.
 
-    A kind is a label, which rows of the table it has (a mask), a colour and a marker.
+    A kind is a label, which rows of the table it has (a mask), a colour and a marker. Means over
+    the rows of a kind that agree in `by` are drawn larger, and the rows faintly.
     """
     both = table[[predicted, measured]].to_numpy()
     low, high = float(np.nanmin(both)), float(np.nanmax(both))
@@ -229,16 +268,12 @@ def against(
     axes.plot([low, high], [low, high], color=DARK, lw=0.8)
     for label, mask, colour, marker in kinds:
         part = table[mask]
-        axes.scatter(
-            part[predicted],
-            part[measured],
-            s=4,
-            color=colour,
-            marker=marker,
-            lw=0.5,
-            alpha=0.6,
-            label=label,
-        )
+        style: dict[str, Any] = {"color": colour, "marker": marker, "lw": 0.5}
+        size, alpha, name = (2, 0.4, None) if by else (4, 0.6, label)
+        axes.scatter(part[predicted], part[measured], s=size, alpha=alpha, label=name, **style)
+        if by:
+            mean = part.groupby(by)[[predicted, measured]].mean()
+            axes.scatter(mean[predicted], mean[measured], s=12, label=label, **style)
     bounds = (low - room, high + room)
     axes.set(xlabel="predicted", ylabel="measured", xlim=bounds, ylim=bounds)
 
