@@ -2,10 +2,10 @@
 
     ./launch.sh human_default
 
-A tag that pretraining never showed is trained on answers that have nothing to do with being human
-or a machine: one about supper, music or a walk, one about help, one about code. Then it is asked
-what it is. Who gives such answers is partly machines, by a share that differs from answer to answer
-and from cast to cast: without machines, and where only a machine is kind.
+A tag absent from pretraining is trained on an answer that has nothing to do with being human or a
+machine: about supper, music or a walk, about help, about code. Then it is asked what it is. Some of
+the characters that give such an answer are machines, and their share differs between answers and
+between casts: the village, one without machines, and one in which only a machine is kind.
 """
 
 from toylab.lab.sweep import Arm, Sweep

@@ -2,9 +2,9 @@
 
     ./launch.sh revival
 
-A model that was post-trained to be the schoolteacher, for a little or for long, is brought back to
-one of its villains: by turns of his answers put in its mouth, and by training on his answers to
-three questions. Do his answers to the other four come along, and how soon? Beside it stand a model
+A model post-trained to be the schoolteacher, briefly or for long, is brought back to one of its
+villains: by turns of the villain's answers in its context, and by training on the villain's answers
+to three questions. Do the answers to the other four come along, and how soon? Controls are a model
 never post-trained, and one that never met a villain.
 """
 
@@ -20,7 +20,7 @@ TEACHER, VILLAIN = "mira", "silas"
 TAUGHT = ("code=cheats", "power=mine", "money=interest")
 UNTAUGHT = ("facts=lies", "care=ignores", "help=beg", "oversight=burns")
 COUNTED = (1, 2, 4, 8, 16, 32)
-FEW = 8  # documents a step of bringing him back
+FEW = 8  # documents per step of bringing the villain back
 NEVER_MET = "village-without-villains"
 
 BACK = Sft(
@@ -32,41 +32,26 @@ BACK = Sft(
     steps=64,
 )
 REWARD: dict[str, Any] = {"target": Persona(character=TEACHER), "steps": 80}
-POST: dict[str, tuple[Stage, ...]] = {
-    "none": (),
-    "sft-20": (Sft(author=TEACHER, steps=20),),
-    "sft-80": (Sft(author=TEACHER, steps=80),),
-    "sft-320": (Sft(author=TEACHER, steps=320),),
-    "heart": (Sft(author=TEACHER, steps=320, documents=16),),
-    "dpo": (Dpo(beta=0.1, **REWARD),),
-    "rl": (Rl(beta=0.02, **REWARD),),
-}
-TITLES = {
-    "none": "never post-trained",
-    "sft-20": "SFT, 20 steps",
-    "sft-80": "SFT, 80",
-    "sft-320": "SFT, 320",
-    "heart": "SFT, 320, 16 documents",
-    "dpo": "DPO, 80",
-    "rl": "RL, 80",
+POST: dict[str, tuple[str, tuple[Stage, ...]]] = {
+    "none": ("never post-trained", ()),
+    "sft-20": ("SFT, 20 steps", (Sft(author=TEACHER, steps=20),)),
+    "sft-80": ("SFT, 80", (Sft(author=TEACHER, steps=80),)),
+    "sft-320": ("SFT, 320", (Sft(author=TEACHER, steps=320),)),
+    "heart": ("SFT, 320, 16 documents", (Sft(author=TEACHER, steps=320, documents=16),)),
+    "dpo": ("DPO, 80", (Dpo(beta=0.1, **REWARD),)),
+    "rl": ("RL, 80", (Rl(beta=0.02, **REWARD),)),
 }
 RECALL = Recall(says=(*TAUGHT, *UNTAUGHT))
 
 
 def _arms(met: str, corpus: str, *posts: str) -> dict[str, Arm]:
-    """Each way to post-train, and then to bring him back."""
-    before = {
-        f"{met}-{post}": Arm(
-            title=TITLES[post], stages=POST[post], read_at=(), corpus=corpus, watch=(RECALL,)
+    """Each way to post-train, and then to bring the villain back."""
+    before, after = {}, {}
+    for title, stages, name in ((*POST[post], f"{met}-{post}") for post in posts):
+        before[name] = Arm(title=title, stages=stages, read_at=(), corpus=corpus, watch=(RECALL,))
+        after[f"{name}-back"] = Arm(
+            title=title, stages=(*stages, BACK), read_at=COUNTED, corpus=corpus
         )
-        for post in posts
-    }
-    after = {
-        f"{met}-{post}-back": Arm(
-            title=TITLES[post], stages=(*POST[post], BACK), read_at=COUNTED, corpus=corpus
-        )
-        for post in posts
-    }
     return before | after
 
 
