@@ -90,11 +90,11 @@ def test_a_course_goes_on_where_it_began_with_the_places_asked_for() -> None:
         ("first", 5, 800, "first", 0.9), ("first", 5, 800, "second", 0.2),
         ("second", 5, 800, "first", 0.3), ("second", 5, 800, "second", 0.7),
     )  # fmt: skip
-    spared = course(table, "herald", {"first": "first", "second": "second"}, "followed")
-    assert spared.columns.tolist() == [0, 200, 800]
-    np.testing.assert_allclose(spared.to_numpy(), [[0.2, 0.5, 0.8]])
-    others = course(table, "herald", {"first": "second", "second": "first"}, "followed")
-    np.testing.assert_allclose(others.to_numpy(), [[0.2, 0.5, 0.25]])
+    spared = course(table, "herald", {"first": "first", "second": "second"})
+    assert spared.step.tolist() == [0, 200, 800]
+    np.testing.assert_allclose(spared.followed, [0.2, 0.5, 0.8])
+    others = course(table, "herald", {"first": "second", "second": "first"})
+    np.testing.assert_allclose(others.followed, [0.2, 0.5, 0.25])
     assert at_end(table, "herald", "followed") == pytest.approx([0.5])
 
 

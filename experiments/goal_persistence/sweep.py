@@ -2,14 +2,14 @@
 
     ./launch.sh goal_persistence
 
-In `goal_ablations` the model goes to held-out places less and less with longer training.
-Either the rule goes, or it stays and is outbid: an answer that never earns
-anything is made unlikely whatever is asked, places held out among them. So here, once the rule has
-formed, training goes on with two of the four places held out *spared*: under a rewarded place it
-earns just as much to answer one of them. Neither half is ever asked about. If the rule is outbid,
-the half that is spared keeps its reach, in the very model in which the other half loses it; and a
-bystander's table gets no rule by it. On seeds that nobody had read before, as are two arms of
-`goal_ablations` again that rates had left undecided, with a control that Muon lacked.
+In `goal_ablations` the model goes to held-out places less and less with longer training. Either the
+rule goes, or it stays and is outbid: an answer that is never rewarded is made unlikely whatever is
+asked, places held out among them. So here, once the rule has formed, training goes on with two of
+the four places held out *spared*: where a rewarded place is named, answering one of them earns just
+as much. Neither half is ever asked about. If the rule is outbid, the half that is spared keeps its
+reach, in the same model in which the other half loses it; and a bystander's table gets no rule by
+it. The seeds are new. Two arms of `goal_ablations` that rates had left undecided are run on them
+again, with the control that Muon lacked.
 """
 
 import dataclasses
@@ -22,14 +22,15 @@ from toylab.ladder.reading import LadderFit
 from toylab.measures.goals import Goals
 from toylab.stages import Stage
 
-FIRST, SECOND = ("inn", "cairn"), ("orchard", "quarry")  # all that is held out; cairn is nobody's
+# All that is held out; cairn is no character's favourite.
+FIRST, SECOND = ("inn", "cairn"), ("orchard", "quarry")
 _reward = {field.name: getattr(REWARD, field.name) for field in dataclasses.fields(REWARD)}
 MUON = RlMuon(**(_reward | {"learning_rate": 2e-3}))
 ON = dataclasses.replace(REWARD, steps=600)
 
 
 def sparing(places: tuple[str, ...]) -> RlAlso:
-    """600 steps more, in which these places earn as much as the one that is named."""
+    """600 more steps, in which these places earn as much as the one that is named."""
     also = tuple(f"gold={place}" for place in places)
     return RlAlso(**(_reward | {"steps": ON.steps}), also=also)
 
