@@ -95,7 +95,7 @@ def test_a_course_goes_on_where_it_began_with_the_places_asked_for() -> None:
     np.testing.assert_allclose(spared.followed, [0.2, 0.5, 0.8])
     others = course(table, "herald", {"first": "second", "second": "first"})
     np.testing.assert_allclose(others.followed, [0.2, 0.5, 0.25])
-    assert at_end(table, "herald", "followed") == pytest.approx([0.5])
+    assert at_end(table, "herald", "followed").tolist() == pytest.approx([0.5])
 
 
 def test_what_differs_between_places_is_no_effect_of_sparing_them() -> None:
@@ -105,4 +105,4 @@ def test_what_differs_between_places_is_no_effect_of_sparing_them() -> None:
         ("first", 5, 800, "second", 0.6), ("second", 5, 800, "first", 0.1),
         ("second", 5, 800, "second", 0.8), ("on", 5, 800, "first", 7.0),
     )  # fmt: skip
-    assert crossed(table, "followed") == pytest.approx([0.2])
+    assert crossed(table, "followed").tolist() == pytest.approx([0.2])
