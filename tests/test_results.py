@@ -2,11 +2,8 @@
 
 import importlib.util
 import json
-import re
-from collections import Counter
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -53,38 +50,3 @@ def test_the_checker_can_fail(tmp_path: Path, checker: ModuleType) -> None:
     table.to_csv(tmp_path / "table.csv", index=False)
     with pytest.raises(AssertionError, match="proven"):
         checker.check(tmp_path, quick=False)
-
-
-def _quoted(claim: dict[str, Any]) -> str:
-    """How a claim stands in a table: number, interval, threshold, verdict."""
-    side = f"claimed {'>' if claim['above'] else '<'} {claim['threshold']:g}"
-    interval = f"{claim['value']:z.2f} [{claim['low']:z.2f}, {claim['high']:z.2f}]"
-    return f"{interval}, {side} | {claim['verdict']} "
-
-
-def _claims() -> dict[str, list[dict[str, Any]]]:
-    return {folder.name: json.loads((folder / "claims.json").read_text()) for folder in SHIPPED}
-
-
-def test_every_claim_stands_in_the_findings_as_it_came_out() -> None:
-    parts = (ROOT / "docs" / "findings.md").read_text().split("\n## ")[1:]
-    told = {re.findall(r"results/(\w+)/figure.png", part)[0]: part for part in parts}
-    assert set(told) == set(_claims())
-    for name, claims in _claims().items():
-        rows = [row for row in told[name].splitlines() if "claimed" in row and row[:2] == "| "]
-        assert len(rows) == len(claims), name
-        for claim in claims:
-            assert any(_quoted(claim) in row for row in rows), (name, claim["claim"])
-
-
-def test_the_readme_quotes_claims_as_they_came_out_and_counts_them() -> None:
-    readme, known = (ROOT / "README.md").read_text(), _claims()
-    rows = [row for row in readme.splitlines() if ", claimed " in row]
-    assert len(rows) > 10
-    for row in rows:
-        (name,) = re.findall(r"results/(\w+)/figure.png", row)
-        assert any(_quoted(claim) in row for claim in known[name]), row
-    verdicts = Counter(claim["verdict"] for claims in known.values() for claim in claims)
-    counts = ", ".join(f"{verdicts[v]} {v}" for v in ("supported", "undecided"))
-    said = f"All {verdicts.total()} claims, {counts} and {verdicts['refuted']} refuted"
-    assert said in readme

@@ -20,6 +20,7 @@ USAGE = """toylab: persona selection against new-goal formation, measured
   ./launch.sh corpus check|show|sample|export FILE
   ./launch.sh all [FLAGS]           every experiment, then the report (--long: other casts, sizes)
   ./launch.sh report                findings, figures and claims as one HTML file
+  ./launch.sh render                writes the numbers of claims into README and docs/findings.md
   ./launch.sh bench                 speed, as ratios measured side by side
   ./launch.sh tensorboard           watches the runs in a browser
   ./launch.sh test                  the tests
@@ -35,6 +36,7 @@ COMMANDS = {
     "corpus": ("corpus", "main"),
     "all": ("everything", "main"),
     "report": ("report", "main"),
+    "render": ("report", "render_documents"),
     "bench": ("bench", "main"),
 }
 

@@ -16,7 +16,7 @@ import pandas as pd
 from toylab.lab import experiments
 from toylab.lab.config import Flags, UsageError
 from toylab.lab.store import StoreError, load_json, write_atomic
-from toylab.report import results
+from toylab.report import render, results
 from toylab.shell.files import RESULTS, user_path
 from toylab.world.derive import SHIPPED
 
@@ -47,6 +47,18 @@ def main(arguments: Sequence[str]) -> int:
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(out, write(folder).encode())
     print(f"the report is {out}")
+    return 0
+
+
+def render_documents(arguments: Sequence[str]) -> int:
+    """Writes the numbers of the claims that ship into the documents that quote them."""
+    if arguments:
+        raise UsageError(f"unexpected {arguments[0]!r}; render takes no flags")
+    try:
+        changed = render.write(SHIPPED.parent)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    print("\n".join(changed) or "README and findings say what results/ says")
     return 0
 
 

@@ -1,0 +1,47 @@
+"""README and findings quote the claims that ship as they came out, and leave none out."""
+
+from pathlib import Path
+
+import pytest
+
+from toylab.report import render
+
+ROOT = Path(__file__).parent.parent
+KNOWN = render.shipped(ROOT / "results")
+CLAIM = {"value": 0.123, "low": -0.001, "high": 0.25, "threshold": 0.1, "above": False}
+
+
+@pytest.mark.parametrize("document", render.DOCUMENTS)
+def test_rendering_changes_nothing(document: str) -> None:
+    text = (ROOT / document).read_text()
+    assert render.render(text, KNOWN) == text
+
+
+def test_every_claim_stands_in_the_findings() -> None:
+    assert render.missing((ROOT / "docs" / "findings.md").read_text(), KNOWN) == []
+
+
+def test_every_number_in_a_table_of_claims_is_rendered() -> None:
+    for document in render.DOCUMENTS:
+        rows = [row for row in (ROOT / document).read_text().splitlines() if ", claimed " in row]
+        assert len(rows) > 10
+        assert all(render.ROW.search(row) for row in rows)
+
+
+def test_a_row_gets_number_and_verdict_of_its_claim() -> None:
+    known = {"trial": {"one": CLAIM | {"verdict": "undecided"}}}
+    row = "| a sentence <!--trial.one--> | 9.99 [9, 9], claimed > 9 | supported | figure |"
+    wanted = (
+        "| a sentence <!--trial.one--> | 0.12 [0.00, 0.25], claimed < 0.1 | undecided | figure |"
+    )
+    assert render.render(row, known) == wanted
+    counted = render.render("<!--counts-->none<!--/counts-->", known)
+    assert counted == "<!--counts-->1 claims, 0 supported, 1 undecided and 0 refuted<!--/counts-->"
+    assert render.missing(row.replace("one", "two"), known) == ["trial.one"]
+
+
+@pytest.mark.parametrize(("place", "said"), [("trail.one", "'trial'"), ("trial.onne", "'one'")])
+def test_a_claim_that_is_not_there_is_refused(place: str, said: str) -> None:
+    known = {"trial": {"one": CLAIM | {"verdict": "undecided"}}}
+    with pytest.raises(ValueError, match=f"unknown .* did you mean {said}"):
+        render.render(f"<!--{place}--> | | |", known)
