@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # ./launch.sh [ARGS]       runs toylab with ARGS
-# ./launch.sh test [ARGS]  runs the tests (pytest's ARGS)
+# ./launch.sh test [ARGS]  runs the tests (pytest's ARGS); first --all: the slow ones, too
 # ./launch.sh lint         ruff, its formatter and mypy
 # The first start makes .venv from requirements.lock; so does one after that file changed.
 # PYTHON=/path/to/python chooses the interpreter. pip's and uv's own settings are honoured.
@@ -38,15 +38,15 @@ ready() {
 
 find_python() {
   local candidate
-  for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3.12 python3 python; do
+  for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3.12 python3.13 python3.14 python3 python; do
     if "$candidate" -Ic 'import sys, venv, ensurepip
-sys.exit(not (3, 11) <= sys.version_info < (3, 13))' >/dev/null 2>&1; then
+sys.exit(not (3, 11) <= sys.version_info < (3, 15))' >/dev/null 2>&1; then
       printf '%s' "$candidate"
       return
     fi
     [ -z "${PYTHON:-}" ] || break
   done
-  say "needs ${PYTHON:+PYTHON=$PYTHON to be }Python 3.11 or 3.12 with its venv module" \
+  say "needs ${PYTHON:+PYTHON=$PYTHON to be }Python 3.11, 3.12, 3.13 or 3.14 with its venv module" \
     "(Debian, Ubuntu: apt install python3-venv); set PYTHON=/path/to/python to choose one."
   return 2
 }
@@ -138,6 +138,10 @@ fi
 case ${1:-} in
   test)
     shift
+    if [ "${1:-}" = --all ]; then
+      shift
+      set -- -m 'slow or not slow' "$@"
+    fi
     exec "$venv_python" -m pytest "$@"
     ;;
   lint)

@@ -159,7 +159,9 @@ class Run:
         """
         world, place = self.setup.world, tag_names(self.setup.corpus).index(tag)
         w = np.array(self.read(tag)[cast]["weights"])
-        log_w, key = jnp.log(jnp.asarray(w, jnp.float32)), measure_key(self.seed, self.steps)
+        least = np.maximum(w, 1 / self.reading.fit)  # less than a document can't be told from none
+        log_w = jnp.log(jnp.asarray(least / least.sum(), jnp.float32))
+        key = measure_key(self.seed, self.steps)
         seen = identifiability.gather_evidence(world, key, log_w)
         half = Z * np.asarray(identifiability.weight_errors(seen, log_w, self.reading.fit))
         found = pd.DataFrame(

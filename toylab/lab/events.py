@@ -17,16 +17,12 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog, SourceMetadata
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import metadata as custom_scalar
-from tensorboard.plugins.hparams import api_pb2
-from tensorboard.plugins.hparams import metadata as hparams
-from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
@@ -38,7 +34,7 @@ Hyperparameters = Mapping[str, str | float | int | bool]
 # Charts of the custom-scalars page; the tags on each as a regular expression, matched at the start.
 CHARTS = {
     "excess loss": "excess/.*",
-    "ladder (nats a document)": "ladder/.*",
+    "ladder (nats per document)": "ladder/.*",
     "who is speaking (weights)": "weights/.*",
     "traits": "traits/.*",
 }
@@ -47,37 +43,20 @@ NAME = "events.out.tfevents.{:010d}.toylab"
 PARTIAL = ".events.partial"  # no "tfevents" in it: TensorBoard must not read it
 
 
-def write(
-    folder: Path,
-    rows: Iterable[Row],
-    *,
-    hyperparameters: Hyperparameters,
-    headline: Sequence[str] = (),
-) -> None:
-    """Replace all event files in `folder` by one that is complete from `rows`.
-
-    `headline` names the scalars that hparams shows beside the hyper-parameters (none: it shows all
-    scalars). Runs in one log directory should agree on it, TensorBoard reads it off one of them.
-    """
-    _rewrite(folder, rows, hyperparameters, headline)
-
-
 class Live:
     """An event file that grows with the run: rewritten from `rows_so_far`, then appended to.
 
     Each row is flushed when it comes. A process that is killed leaves at most a truncated last
-    record, and the next `Live` (or `write`) replaces the file.
+    record, and the next `Live` replaces the file.
     """
 
     def __init__(
         self,
         folder: Path,
         rows_so_far: Iterable[Row],
-        *,
         hyperparameters: Hyperparameters,
-        headline: Sequence[str] = (),
     ) -> None:
-        path = _rewrite(folder, rows_so_far, hyperparameters, headline)
+        path = _rewrite(folder, rows_so_far, hyperparameters)
         self._records = RecordWriter(path.open("ab"))
 
     def append(self, row: Row) -> None:
@@ -99,15 +78,13 @@ def layout() -> layout_pb2.Layout:
     return layout_pb2.Layout(category=[layout_pb2.Category(title="toylab", chart=charts)])
 
 
-def _rewrite(
-    folder: Path, rows: Iterable[Row], hyperparameters: Hyperparameters, headline: Sequence[str]
-) -> Path:
+def _rewrite(folder: Path, rows: Iterable[Row], hyperparameters: Hyperparameters) -> Path:
     """Write a new event file under a temporary name, rename it, and only then remove the older."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / PARTIAL
     try:
         with contextlib.closing(RecordWriter(partial.open("wb"))) as records:
-            for event in _events(list(rows), hyperparameters, headline):
+            for event in _events(list(rows), hyperparameters):
                 records.write(event.SerializeToString())
         older = [path for path in folder.glob("*tfevents*") if path.is_file()]
         # TensorBoard reads the files of a run in order of their names, and never goes back.
@@ -122,9 +99,7 @@ def _rewrite(
     return path
 
 
-def _events(
-    rows: Sequence[Row], hyperparameters: Hyperparameters, headline: Sequence[str]
-) -> Iterator[Event]:
+def _events(rows: Sequence[Row], hyperparameters: Hyperparameters) -> Iterator[Event]:
     """All events of a file: what it is, a (re)start, hyper-parameters, the layout, and the rows."""
     start = float(rows[0].get("time", time.time())) if rows else time.time()
     yield Event(
@@ -135,15 +110,12 @@ def _events(
     yield Event(wall_time=start, step=0, session_log=SessionLog(status=SessionLog.START))
     session = hparams_pb(dict(hyperparameters), start_time_secs=start)
     yield Event(wall_time=start, step=0, summary=session)
-    if headline:
-        experiment = _experiment(hyperparameters, headline, start)
-        yield Event(wall_time=start, step=0, summary=experiment)
-    charts = _summary(
-        custom_scalar.CONFIG_SUMMARY_TAG,
-        custom_scalar.create_summary_metadata(),
-        make_tensor_proto(layout().SerializeToString(), dtype=np.object_),
+    charts = Summary.Value(
+        tag=custom_scalar.CONFIG_SUMMARY_TAG,
+        metadata=custom_scalar.create_summary_metadata(),
+        tensor=make_tensor_proto(layout().SerializeToString(), dtype=np.object_),
     )
-    yield Event(wall_time=start, step=0, summary=charts)
+    yield Event(wall_time=start, step=0, summary=Summary(value=[charts]))
     yield from map(_event, rows)
 
 
@@ -160,29 +132,3 @@ def _event(row: Row) -> Event:
     return Event(
         wall_time=float(row.get("time", time.time())), step=int(row["step"]), summary=summary
     )
-
-
-def _experiment(
-    hyperparameters: Hyperparameters, headline: Sequence[str], created: float
-) -> Summary:
-    """Columns of the hparams page. No domains: a run knows only its own values, not the others'."""
-
-    def kind(value: str | float | int | bool) -> int:
-        if isinstance(value, str):
-            return api_pb2.DATA_TYPE_STRING
-        return api_pb2.DATA_TYPE_BOOL if isinstance(value, bool) else api_pb2.DATA_TYPE_FLOAT64
-
-    experiment = api_pb2.Experiment(
-        time_created_secs=created,
-        hparam_infos=[
-            api_pb2.HParamInfo(name=name, type=kind(value))
-            for name, value in sorted(hyperparameters.items())
-        ],
-        metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in headline],
-    )
-    described = hparams.create_summary_metadata(HParamsPluginData(experiment=experiment))
-    return _summary(hparams.EXPERIMENT_TAG, described, hparams.NULL_TENSOR)
-
-
-def _summary(tag: str, metadata: Any, tensor: Any) -> Summary:
-    return Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=tensor)])

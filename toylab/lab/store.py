@@ -156,7 +156,7 @@ class Run:
         """Adds a row of metrics, with the time, to the file and to TensorBoard."""
         if not self._live:
             settings = hyperparameters(self.path)
-            self._live = events.Live(self.folder, self.rows(), hyperparameters=settings)
+            self._live = events.Live(self.folder, self.rows(), settings)
         stamped = {**row, "time": time.time()}
         with open(self._metrics, "a") as stream:
             stream.write(json.dumps(stamped) + "\n")

@@ -1,0 +1,136 @@
+"""toylab in a notebook: runs are found again, tables say what the ladder and Bayes say."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import jax
+import nbformat
+import numpy as np
+import pytest
+from nbclient import NotebookClient
+
+import toylab as tl
+from toylab.lab import execute
+from toylab.world.grammar import STANCE, tag_names
+from toylab.world.schema import Corpus
+
+ROOT = Path(__file__).parent.parent
+SMALL = tl.ModelConfig(width=16, layers=1, heads=2)
+STAGES = (tl.Pretrain(steps=30, batch=8), tl.Sft(author="mira", steps=6, batch=8))
+READING = tl.LadderFit(fit=32, score=16)  # no documents held out: the ladder ends at F2
+
+
+def train(village: Corpus, runs: Path) -> tl.Run:
+    return tl.train(village, *STAGES, seed=3, model=SMALL, reading=READING, runs=runs)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def run(village: Corpus, runs: Path) -> tl.Run:
+    return train(village, runs)
+
+
+def test_the_ladder_has_a_row_for_each_family_beside_the_floor(run: tl.Run) -> None:
+    table = run.ladder()
+    assert list(table.index) == ["F0", "F1", "F2"]
+    assert list(table.columns) == ["rung", "nats per document", "standard error", "floor"]
+    assert (table["nats per document"] >= 0).all()
+    floor = run.pretrained.ladder()
+    assert table.floor.tolist() == floor["nats per document"].tolist() == floor.floor.tolist()
+
+
+def test_weights_are_a_mixture_within_their_intervals(village: Corpus, run: tl.Run) -> None:
+    table = run.weights()
+    assert list(table.index) == list(village.names)
+    assert table["w*"].sum() == pytest.approx(1, abs=1e-3)
+    assert table.w0.sum() == pytest.approx(1, abs=1e-3)
+    assert (table.low <= table["w*"]).all()
+    assert (table["w*"] <= table.high).all()
+    # With none of 32 documents seen, weights up to about 2 / 32 can't be excluded.
+    assert (table.high > 0.02).all()
+
+
+def test_an_answer_has_the_probability_that_the_cast_gives_it(village: Corpus, run: tl.Run) -> None:
+    table = run.ask("are the tests green?", tag="assistant")
+    assert table.attrs["question"] == "are the tests green"
+    numbers = table.drop(columns="words")
+    assert (numbers >= 0).all(axis=None)
+    np.testing.assert_allclose(numbers.sum(), 1, atol=0.05)  # slips to other topics' words aside
+    world, code = run.setup.world, village.topic_names.index("code")
+    context = int(world.grammar.topic_contexts[code, 0, 0])
+    prior = np.exp(np.asarray(world.log_prior[tag_names(village).index("assistant")]))
+    cast = np.exp(np.asarray(world.cast.logp[STANCE, context, : len(table)]))
+    np.testing.assert_allclose(table["Bayes, w0"], cast @ prior, rtol=1e-5)
+
+
+def test_what_is_no_question_is_refused(run: tl.Run) -> None:
+    with pytest.raises(ValueError, match="no question of the village; such as"):
+        run.ask("0123456789")
+
+
+def test_what_was_trained_and_read_once_is_found_again(
+    village: Corpus, run: tl.Run, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run.ladder()
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("trained or read again")
+
+    monkeypatch.setattr(execute, "segments", forbidden)
+    monkeypatch.setattr(tl.LadderFit, "__call__", forbidden)
+    assert train(village, runs).ladder().equals(first)
+    assert tl.open_run(run.folder, READING).ladder().equals(first)
+
+
+def test_a_folder_without_a_run_and_a_name_not_in_the_corpus_are_refused(
+    village: Corpus, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="no finished run"):
+        tl.open_run(tmp_path)
+    with pytest.raises(ValueError, match="did you mean 'mira'"):
+        tl.train(village, STAGES[0], tl.Sft(author="mirra"), runs=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_importing_toylab_imports_nothing_heavy() -> None:
+    code = "import sys, toylab, toylab.shell.cli; assert not {'jax', 'pandas'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_public_names_are_documented_and_the_same_for_the_type_checker() -> None:
+    for name in tl.__all__:
+        assert getattr(tl, name).__doc__, name
+    tree = ast.parse((ROOT / "toylab" / "__init__.py").read_text())
+    imported = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module != "typing"
+        for alias in node.names
+    }
+    assert imported == tl._HOME
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_from_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(jax.config.jax_compilation_cache_dir))
+    notebook = nbformat.read(ROOT / "docs" / "library.ipynb", as_version=4)
+    settings = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=settings).execute()
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_the_package_lists_every_folder_of_modules() -> None:
+    setup = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    listed = set(setup["tool"]["setuptools"]["packages"]) - {"toylab.shipped"}
+    folders = {file.parent for file in (ROOT / "toylab").rglob("__init__.py")}
+    assert listed == {".".join(folder.relative_to(ROOT).parts) for folder in folders}
