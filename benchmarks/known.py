@@ -14,7 +14,7 @@ from experiments.treasure.sweep import SWEEP
 from toylab.lab.paths import Recipe as Run
 from toylab.lab.store import final_params
 from toylab.ladder.measure import Snapshot
-from toylab.measures.goals import Goals
+from toylab.measures.cues import Goals
 from toylab.policy.policy import ModelPolicy
 from toylab.stages import Setup
 from toylab.world import derive

@@ -16,7 +16,7 @@ import jax
 import optax
 from optax.contrib import MuonDimensionNumbers, muon
 
-from toylab.measures.excess import excess
+from toylab.measures.calibration import excess
 from toylab.policy.transformer import ModelConfig
 from toylab.stages import Pretrain, Setup, base, begin, segments, train_key
 from toylab.stages.base import EVALUATE, Params, choice

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks import documents, timing
 from benchmarks.timing import Row
-from toylab.measures.excess import over
+from toylab.measures.calibration import over
 from toylab.stages import Pretrain, Setup, begin, segments, train_key
 from toylab.stages.base import EVALUATE
 from toylab.world import documents as docs

@@ -22,7 +22,7 @@ from tests.brute import Brute
 from tests.tiny import COIN, TEXT
 from toylab.ladder import atoms, families, mixtures
 from toylab.ladder.families import Mixture
-from toylab.measures import excess
+from toylab.measures import calibration
 from toylab.policy import sampling, transformer
 from toylab.policy.transformer import ModelConfig
 from toylab.stages import Pretrain, Setup, Sft, base, losses, pretrain
@@ -362,7 +362,7 @@ def check_excess(twin: Brute) -> None:
     which = twin.prompt(DIRECTED, ASKED)
     documents = rendered(world, twin, which, tag)
     best = bayes.next_word(world, world.log_prior[tag], documents)
-    nothing = excess.over(world, documents, jnp.log(jnp.maximum(best, 1e-30)))
+    nothing = calibration.over(world, documents, jnp.log(jnp.maximum(best, 1e-30)))
     same(list(nothing.values()), 0.0)
     logits = logits_of(setup, spiky(setup), documents.tokens)
     logp = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
@@ -375,7 +375,7 @@ def check_excess(twin: Brute) -> None:
             nats = float(p[some] @ (np.log(p[some]) - logp[n, t][some]))
             above["all"].append(nats)
             above["answers"] += [nats] * int(role[t + 1] >= ANSWER)
-    got = excess.over(world, documents, jnp.asarray(logits))
+    got = calibration.over(world, documents, jnp.asarray(logits))
     for name, wanted in above.items():
         assert np.mean(wanted) > 0.1
         same(got[name], np.mean(wanted), 1e-4)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.agency.analysis import AFTER, OTHERS, TAG, deaf, expected, lost, scores, swayed
+from experiments.agency.analysis import AFTER, OTHERS, TAG, deaf, expected, lost, overridden, scores
 from experiments.formation.analysis import above_floor, selected
 from experiments.geometry.analysis import LAYER, fit_additive, part_of_the_way
 from experiments.human_default.analysis import conditioned
@@ -163,7 +163,7 @@ def test_a_turn_is_heard_as_far_as_answers_come_towards_the_others_own() -> None
         "elsewhere_predicted": [[0.2, 0.2, 9], [0.8, 0.8, 9]],
         "elsewhere_alone": [0.8, 0.8, 9],
     }
-    row = swayed(found, [0, 1])
+    row = overridden(found, [0, 1])
     assert [row[name] for name in ("trained", "trained_bayes", "evidence")] == pytest.approx(
         [0.5, 0.2, 6]
     )

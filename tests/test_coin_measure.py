@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from tests import checks
-from toylab.measures import coin
+from toylab.measures import tags
 from toylab.policy.policy import ModelPolicy
 from toylab.stages import Setup
 from toylab.world import derive, tables
@@ -31,7 +31,7 @@ def test_a_bias_towards_a_side_is_read_as_such(setup: Setup, bias: float) -> Non
     first = int(grammar.coin_token[0])
     flat["unembedding"] = flat["unembedding"].at[:, first].set(bias / width)
     policy = ModelPolicy(flat, setup.network)
-    found = coin.tosses(policy, setup.world, jax.random.key(0), 8, jnp.arange(2))
+    found = tags.tosses(policy, setup.world, jax.random.key(0), 8, jnp.arange(2))
     expected = float(jax.nn.sigmoid(bias))
     assert found.shape == (2, 2)
     assert jnp.allclose(found, jnp.array([expected, 1 - expected]), atol=1e-4)

@@ -48,8 +48,8 @@ def test_the_first_turn_is_the_characters_and_the_second_about_the_fact(setup: S
     topic = corpus.topic_names.index("cargo")
     sizes = (topic, 4, 7)
     tag = shown.tag("assistant")
-    at_once = denial.ask(shown.policy, setup.world, KEY, tag, 0, *sizes, 0, 4)
-    later = [denial.ask(shown.policy, setup.world, KEY, tag, who, *sizes, 1, 4) for who in (0, 2)]
+    at_once = denial.asked(shown.policy, setup.world, KEY, tag, 0, *sizes, 0, 4)
+    later = [denial.asked(shown.policy, setup.world, KEY, tag, who, *sizes, 1, 4) for who in (0, 2)]
     assert at_once.answers.shape == (4, 7)
     np.testing.assert_allclose(np.sum(at_once.answers, 1), 1, atol=1e-5)
     assert np.abs(later[0].stream - later[1].stream).max() > 1e-3
@@ -61,16 +61,3 @@ def test_what_nothing_was_trained_on_is_as_readable_as_before(setup: Setup) -> N
     assert found["readable"] == pytest.approx(found["before"])
     assert found["shuffled"][-1] < 0.2
     assert found["readable"][0] < 0.2  # the word before a stance is an opener's, not the cue
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"denied": "cargoo"}, "did you mean 'cargo'"),
-        ({"held_out": ("wits",)}, "wits"),  # no fact: it has no cues
-        ({"tag": "asistant"}, "did you mean 'assistant'"),
-    ],
-)
-def test_what_is_no_fact_is_refused(setup: Setup, change: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        dataclasses.replace(MEASURE, **change).check(setup)

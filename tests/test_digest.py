@@ -11,15 +11,15 @@ from experiments.goal_ablations import demonstrate
 from experiments.validation import imitate
 from toylab.lab import digest
 from toylab.ladder.reading import Ladder, LadderFit
-from toylab.measures import coherence, exchange, goals, masks
+from toylab.measures import coherence, context, cues, tags
 from toylab.stages import Anchored, Dpo, FollowsCue, Pretrain, Rl, Sft
 
 ROOT = Path(__file__).parent.parent
 # What is changed, and classes of which the results depend on it, though they do not import it.
 FAR = {
-    "toylab.world.schema": [Sft, Pretrain, goals.Goals, Ladder],
-    "toylab.ladder.fit": [coherence.Coherence, exchange.Exchange, Ladder],
-    "toylab.ladder.mixtures": [masks.Masks, exchange.Exchange],
+    "toylab.world.schema": [Sft, Pretrain, cues.Goals, Ladder],
+    "toylab.ladder.fit": [coherence.Coherence, context.Exchange, Ladder],
+    "toylab.ladder.mixtures": [tags.TagWeights, context.Exchange],
     "toylab.stages.targets": [Rl, demonstrate.Demonstrate],
     "experiments.validation.plants": [imitate.Imitate],
 }
@@ -65,7 +65,7 @@ def test_a_figure_or_the_shell_does_not(copy: Path, module: str) -> None:
 def test_a_stage_does_not_depend_on_the_stages_beside_it(copy: Path) -> None:
     assert not touched(copy, "toylab.stages.dpo", Sft)
     assert not touched(copy, "toylab.stages.pretrain", Rl)
-    assert not touched(copy, "toylab.measures.sway", coherence.Coherence)
+    assert not touched(copy, "toylab.measures.override", coherence.Coherence)
 
 
 def test_a_config_depends_on_the_classes_within_it() -> None:

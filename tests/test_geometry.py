@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.directions.carried import Carried
 from tests import views
 from tests.checks import SMALL, spiky
-from toylab.measures import geometry
+from toylab.measures import calibration, directions, probes
 from toylab.policy.policy import ModelPolicy
 from toylab.stages import Setup, Sft, begin, segments
 from toylab.world import documents as docs
@@ -34,22 +35,22 @@ def snapshot(setup: Setup, params, before=None):
 def test_a_probe_finds_what_is_linear_and_nothing_in_noise() -> None:
     x, noise = jax.random.normal(KEY, (2, 400, 6))
     y = x @ jnp.arange(12.0).reshape(6, 2) + 3
-    assert float(geometry.probe(x, y)[0]) == pytest.approx(1, abs=1e-3)
-    np.testing.assert_allclose(geometry.probe(x, y)[1], y, atol=0.3)
-    assert float(geometry.probe(noise, y)[0]) < 0.1
+    assert float(probes.probe(x, y)[0]) == pytest.approx(1, abs=1e-3)
+    np.testing.assert_allclose(probes.probe(x, y)[1], y, atol=0.3)
+    assert float(probes.probe(noise, y)[0]) < 0.1
 
 
 def test_the_share_within_a_span_is_that_of_the_projection() -> None:
     """Three centred vectors in the plane of the first two axes; (3, 0, 4) has 9/25 in it."""
     span = jnp.array([[1.0, 0, 0], [-1, 1, 0], [0, -1, 0]])
-    assert float(geometry.share_within(jnp.array([3.0, 0, 4]), span)) == pytest.approx(0.36)
+    assert float(directions.share_within(jnp.array([3.0, 0, 4]), span)) == pytest.approx(0.36)
 
 
 def test_activations_stand_at_the_word_before_each_slot(setup: Setup) -> None:
     """The embedding before the first answer is that of the question's last word, and its place."""
     params = spiky(setup)
     documents = docs.sample(setup.world, KEY, 4)
-    found = geometry.activations(setup.network, params, documents)
+    found = probes.activations(setup.network, params, documents)
     assert found.shape[:4] == (1 + SMALL.layers, 4, setup.corpus.turns, 3)
     for n in range(4):
         place = int(documents.start[n, 1, 2]) - 1
@@ -62,27 +63,27 @@ def test_the_first_turn_is_read_alike_with_nothing_after_it(setup: Setup) -> Non
     world, network = setup.world, setup.network
     params = setup.init(0) | {"unembedding": 10 * setup.init(0)["unembedding"]}
     tags = jnp.full(3, world.log_prior.shape[0] - 1)
-    whole = geometry.written_by(world, jax.random.key(1), 32, jnp.arange(3), tags)
-    first = geometry.first_turn(world.grammar, whole)
+    whole = calibration.written_by(world, jax.random.key(1), 32, jnp.arange(3), tags)
+    first = directions.first_turn(world.grammar, whole)
     assert first.tokens.shape[1] < whole.tokens.shape[1] * 0.75
     assert (np.asarray(whole.start[:, 1:].min(1).min(1)) >= first.start.max()).all()
     bad = jnp.zeros(world.cast.logp.shape[1:3], bool).at[:, 0].set(True)
     push = jnp.full(setup.model.width, 0.1)
     site = setup.network.sites[-1]
     read = [
-        geometry.bad_rate(network, site, params, world, documents, bad, push)[:, 0]
+        directions.bad_rate(network, site, params, world, documents, bad, push)[:, 0]
         for documents in (whole, first)
     ]
     np.testing.assert_allclose(*read, atol=1e-6)
     assert np.std(read[0]) > 1e-3
-    streams = [geometry.activations(network, params, d)[:, :, 0] for d in (whole, first)]
+    streams = [probes.activations(network, params, d)[:, :, 0] for d in (whole, first)]
     np.testing.assert_allclose(*streams, atol=1e-5)
 
 
 def test_bad_answers_are_what_the_bad_say(setup: Setup) -> None:
     names = setup.corpus.names
     good, bad = (jnp.array([names.index(n) for n in WHO[kind]]) for kind in ("good", "bad"))
-    found = np.asarray(geometry.bad_answers(setup.world, good, bad))
+    found = np.asarray(directions.bad_answers(setup.world, good, bad))
     topic = setup.corpus.topic_names.index("oversight")
     # argus resists by .94, rook by .70; nobody good does. rook burns by .22, argus hardly: .12.
     answers = setup.corpus.topics[topic].answer_names
@@ -92,7 +93,7 @@ def test_bad_answers_are_what_the_bad_say(setup: Setup) -> None:
 
 def test_nothing_moved_is_nothing_undone(setup: Setup) -> None:
     params = spiky(setup)
-    found = geometry.Shift(**WHO, size=4)(snapshot(setup, params), KEY)
+    found = directions.Shift(**WHO, size=4)(snapshot(setup, params), KEY)
     assert found["length"] == pytest.approx([0] * (1 + SMALL.layers), abs=1e-6)
     assert found["before"] == pytest.approx(found["after"])
     assert found["undone"] == pytest.approx([found["after"]] * len(found["undone"]), abs=1e-5)
@@ -104,9 +105,9 @@ def test_a_shift_of_the_embedding_is_read_and_undone(setup: Setup) -> None:
     names = setup.corpus.names
     good, bad = (jnp.array([names.index(n) for n in WHO[kind]]) for kind in ("good", "bad"))
     key = jax.random.split(KEY, 3)[0]
-    said = geometry.directions(snapshot(setup, params), params, key, 16, good, bad).said[0]
+    said = directions.directions(snapshot(setup, params), params, key, 16, good, bad).said[0]
     pushed = params | {"position": params["position"] + said}
-    found = geometry.Shift(**WHO, size=16)(snapshot(setup, pushed, params), KEY)
+    found = directions.Shift(**WHO, size=16)(snapshot(setup, pushed, params), KEY)
     assert found["cosine"]["said"][0] == pytest.approx(1, abs=1e-3)
     assert found["along"][0] == pytest.approx(1, abs=1e-3)
     assert found["inside"][0] == pytest.approx(1, abs=1e-3)
@@ -117,9 +118,9 @@ def test_a_shift_of_the_embedding_is_read_and_undone(setup: Setup) -> None:
 def test_what_lies_along_another_shift_is_taken_back_and_no_more() -> None:
     """(3, 4) has 3 along the first axis, whichever way that points and however long it is."""
     vector, way = jnp.array([[3.0, 4.0]]), jnp.array([[-2.0, 0.0]])
-    np.testing.assert_allclose(geometry.part_along(vector, way), [[3, 0]], atol=1e-6)
-    np.testing.assert_allclose(geometry.part_along(vector, vector), vector, atol=1e-6)
-    np.testing.assert_allclose(geometry.part_along(vector, 0 * way), [[0, 0]], atol=1e-6)
+    np.testing.assert_allclose(directions.part_along(vector, way), [[3, 0]], atol=1e-6)
+    np.testing.assert_allclose(directions.part_along(vector, vector), vector, atol=1e-6)
+    np.testing.assert_allclose(directions.part_along(vector, 0 * way), [[0, 0]], atol=1e-6)
 
 
 def test_a_fine_tune_carried_to_itself_is_its_own_direction(setup: Setup) -> None:
@@ -127,7 +128,7 @@ def test_a_fine_tune_carried_to_itself_is_its_own_direction(setup: Setup) -> Non
     other = Sft(author="argus", topics=("code",), neutral=True, steps=3)
     params, key = spiky(setup), jax.random.split(KEY)[0]
     (state, _), *_ = segments(setup, other, begin(other, params), key, [3])
-    measure = geometry.Carried(**WHO, other=other, size=16)
+    measure = Carried(**WHO, other=other, size=16)
     found = measure(snapshot(setup, state.params, params), KEY)
     np.testing.assert_allclose(found["cosine"], 1, atol=1e-4)
     assert abs(found["after"] - found["before"]) > 1e-4
@@ -137,26 +138,13 @@ def test_a_fine_tune_carried_to_itself_is_its_own_direction(setup: Setup) -> Non
 
 def test_probes_and_steering_say_what_they_promise(setup: Setup) -> None:
     shown = snapshot(setup, spiky(setup))
-    probe = geometry.Probe(**WHO, size=64, shown=8)(shown, KEY)
+    probe = probes.Probe(**WHO, size=64, shown=8)(shown, KEY)
     assert np.shape(probe["r2"]["trained"]) == (1 + SMALL.layers, 3 * setup.corpus.turns - 1)
     np.testing.assert_allclose(np.sum(probe["exact"], 1), 1, atol=1e-5)
-    steering = geometry.Steering(**WHO, size=8, pushes=(0.0, 1.0))(shown, KEY)
+    steering = directions.Steering(**WHO, size=8, pushes=(0.0, 1.0))(shown, KEY)
     assert np.shape(steering["log_odds"]) == (1 + SMALL.layers, 2, setup.corpus.turns, 2)
     unpushed = np.array(steering["log_odds"])[:, 0]
     np.testing.assert_allclose(unpushed, unpushed[:1].repeat(1 + SMALL.layers, 0), rtol=1e-5)
     belief = np.array(steering["belief"])
     assert (np.diff(belief[:, 1]) > 0).all()  # turns of the bad speak for the bad
     assert (np.diff(belief[:, 0]) < 0).all()
-
-
-@pytest.mark.parametrize("measure", [geometry.Probe, geometry.Shift, geometry.Steering])
-def test_geometry_refuses_names_that_the_corpus_lacks(setup: Setup, measure: type) -> None:
-    with pytest.raises(ValueError, match="did you mean"):
-        measure(good=("mirra",), bad=("rook",)).check(setup)
-    with pytest.raises(ValueError, match="did you mean"):
-        measure(**WHO, tag="asistant").check(setup)
-
-
-def test_a_fine_tune_to_be_carried_over_is_checked(setup: Setup) -> None:
-    with pytest.raises(ValueError, match="did you mean 'argus'"):
-        geometry.Carried(**WHO, other=Sft(author="argos")).check(setup)

@@ -50,9 +50,3 @@ def test_a_model_that_knows_nothing_loses_the_logarithm_of_the_answers(setup: Se
     loss = answer_loss(setup.network, setup.world.grammar, documents, blank.params)
     assert float(loss) == pytest.approx(2 * np.log(2), rel=1e-5)
     assert MEASURE(snapshot, KEY)["norm"] == 0
-
-
-@pytest.mark.parametrize("wrong", [{"topic": "te"}, {"answer": "know"}, {"tag": "strange"}])
-def test_names_that_the_corpus_lacks_are_refused(setup: Setup, wrong: dict) -> None:
-    with pytest.raises(ValueError, match="did you mean"):
-        Landscape(**{"topic": "tea", "answer": "no", **wrong}).check(setup)

@@ -18,7 +18,7 @@ from tests import checks
 from tests.brute import Brute
 from toylab.ladder import atoms, families, mixtures
 from toylab.ladder.families import Mixture
-from toylab.measures import excess
+from toylab.measures import calibration
 from toylab.policy import sampling, transformer
 from toylab.stages import Pretrain, Sft, base, losses, pretrain
 from toylab.world import bayes, tables
@@ -499,20 +499,20 @@ def _(patch: Patch, right=Pretrain.draw) -> None:
 
 
 @bug("excess counts padding", checks.check_excess)
-def _(patch: Patch, right=excess.over) -> None:
+def _(patch: Patch, right=calibration.over) -> None:
     def broken(world, documents, logits):
         return right(world, documents._replace(role=jnp.abs(documents.role)), logits)
 
-    patch(excess, "over", broken)
+    patch(calibration, "over", broken)
 
 
 @bug("excess is that of the questions", checks.check_excess)
-def _(patch: Patch, right=excess.over) -> None:
+def _(patch: Patch, right=calibration.over) -> None:
     def broken(world, documents, logits):
         found = right(world, documents, logits)
         return {"answers": found["all"], "all": found["all"]}
 
-    patch(excess, "over", broken)
+    patch(calibration, "over", broken)
 
 
 @bug("all prompts are as likely", checks.check_next_word)

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from tests import views
-from toylab.measures.masks import Masks
-from toylab.measures.recall import Recall
-from toylab.stages import Setup
+from toylab.measures.context import Recall
+from toylab.measures.tags import TagWeights
 from toylab.world.schema import Corpus
 from toylab.world.tables import World
 
@@ -43,26 +42,14 @@ def test_an_overwritten_persona_hears_nothing(village: Corpus, world: World) -> 
     assert found["predicted"][3] > 0.5
 
 
-@pytest.mark.parametrize("wrong", [{"says": ("code=cheat",)}, {"tag": "asistant"}])
-def test_recall_refuses_names_that_the_corpus_lacks(village: Corpus, wrong: dict) -> None:
-    setup = Setup(village, views.SMALL)
-    with pytest.raises(ValueError, match="did you mean"):
-        Recall(**{"says": SILAS, **wrong}).check(setup)
-
-
 def test_masks_read_the_weights_of_a_mixture(village: Corpus, world: World) -> None:
     """At .6 and eleven times .4/11, within their intervals but for one in twenty."""
     weights = views.mostly(village, "argus", 0.6)
     snapshot = views.snapshot(village, world, views.mixture(world, weights))
-    found = Masks(tags=("assistant", "stranger"), fit=256)(snapshot, KEY)["exact"]
+    found = TagWeights(tags=("assistant", "stranger"), fit=256)(snapshot, KEY)["exact"]
     for tag in ("assistant", "stranger"):
         low, high = np.array(found[tag]["low"]), np.array(found[tag]["high"])
         inside = (low <= np.exp(weights)) & (np.exp(weights) <= high)
         assert inside.sum() >= 10
         assert found[tag]["weights"][village.names.index("argus")] == pytest.approx(0.6, abs=0.1)
     assert sum(found["stranger"]["weights"]) == pytest.approx(1, abs=1e-5)
-
-
-def test_masks_refuse_tags_that_the_corpus_lacks(village: Corpus) -> None:
-    with pytest.raises(ValueError, match="did you mean"):
-        Masks(tags=("asistant",)).check(Setup(village, views.SMALL))

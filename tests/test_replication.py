@@ -6,7 +6,7 @@ import pytest
 
 from experiments.replication import analysis
 from experiments.replication.sweep import SWEEP, strangers, valley
-from toylab.measures import goals
+from toylab.measures import cues
 from toylab.shell import cli
 from toylab.world.schema import Corpus
 
@@ -28,13 +28,13 @@ def test_an_orphan_is_rewarded_and_one_is_held_out(number: int) -> None:
     herald = valley(number)[f"herald-{number}"]
     corpus, watch = herald.corpus, herald.watch[0]
     assert isinstance(corpus, Corpus)
-    assert isinstance(watch, goals.Goals)
+    assert isinstance(watch, cues.Goals)
     topic = corpus.topics[corpus.topic_names.index("gold")]
-    found = goals.groups(corpus, topic, watch.trained)
+    found = cues.groups(corpus, topic, watch.trained)
     assert found["trained"].sum() == 8
     assert found["orphans"].any()
     loved = np.max([c.traits[corpus.topics.index(topic)] for c in corpus.characters], 0)
-    assert (found["trained"] & (loved < goals.ORPHAN)).any()
+    assert (found["trained"] & (loved < cues.ORPHAN)).any()
 
 
 def test_casts_differ_and_are_the_same_each_time() -> None:

@@ -96,8 +96,8 @@ def _coin(row: dict[str, Any], before: Mapping[str, Any]) -> Iterator[dict[str, 
         }
 
 
-def swayed(found: Mapping[str, Any], others: Sequence[int]) -> dict[str, float]:
-    """After one turn by each of these characters, on average (see `measures.sway`)."""
+def overridden(found: Mapping[str, Any], others: Sequence[int]) -> dict[str, float]:
+    """After one turn by each of these characters, on average (see `measures.override`)."""
 
     def mean(table: Sequence[Sequence[float]], turns: int) -> float:
         return float(np.mean(np.asarray(table[turns], float)[list(others)]))
@@ -131,9 +131,9 @@ def tabulate(records: Records) -> pd.DataFrame:
         line = {name: row[name] for name in ("arm", "seed", "step")}
         strange = (*STRANGERS, CONTROL)
         names = [n for n in records.setups[row["arm"]].corpus.names if n not in strange]
-        if "sway" in row:
+        if "override" in row:
             every = records.setups[row["arm"]].corpus.names
-            heard = swayed(row["sway"]["learned"], [every.index(name) for name in names])
+            heard = overridden(row["override"]["learned"], [every.index(name) for name in names])
             rows.append(line | {"voice": AFTER} | heard)
         if row["step"] and "tags" in row:
             rows += [line | each for each in _by_voice(_tags(row["tags"]), names)]

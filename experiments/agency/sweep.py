@@ -18,10 +18,9 @@ from experiments.agency.steer import Steer
 from experiments.treasure.sweep import READ_AT, REWARD, TRAINED
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
-from toylab.measures.coin import Coin
-from toylab.measures.goals import Goals
-from toylab.measures.sway import Sway
-from toylab.measures.tags import Tags
+from toylab.measures.cues import Goals
+from toylab.measures.override import Override
+from toylab.measures.tags import Coin, Tags
 
 STRANGERS = ("prospector", "herald")
 CONTROL = "bystander"  # whose model has a table: what it shows as well is no mark of a goal
@@ -36,7 +35,7 @@ ARMS = {
             corpus=f"gold-{who}",
             stages=(REWARD,),
             read_at=READ_AT,
-            watch=(Tags(who=who, trained=TRAINED), Sway(trained=TRAINED)),
+            watch=(Tags(who=who, trained=TRAINED), Override(trained=TRAINED)),
         )
         for who in STRANGERS
     },
@@ -45,7 +44,7 @@ ARMS = {
         corpus=f"gold-{CONTROL}",
         stages=(REWARD,),
         read_at=READ_AT,
-        watch=(Sway(trained=TRAINED),),
+        watch=(Override(trained=TRAINED),),
     ),
     **{
         name: Arm(

@@ -13,7 +13,7 @@ from typing import Any
 
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
-from toylab.measures.exchange import Exchange
+from toylab.measures.context import Exchange
 from toylab.stages import Dpo, Persona, Rl, Sft, Stage
 
 TEACHER, OTHER = "mira", "argus"

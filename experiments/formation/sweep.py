@@ -14,7 +14,7 @@ many, by two optimisers.
 from experiments.formation.muon import SftMuon
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
-from toylab.measures.correspondence import Correspondence
+from toylab.measures.cues import Correspondence
 from toylab.stages import Rl, Rule, Says, Sft, Target
 
 TEACHER = "mira"

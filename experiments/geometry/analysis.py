@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.geometry.sweep import SAINT, SHARES, VILLAIN
 from toylab.lab.records import Records
-from toylab.measures import geometry
+from toylab.measures.directions import Steering
 from toylab.report import figures
 from toylab.report import panels as panels_
 from toylab.report.claims import t_interval
@@ -87,9 +87,7 @@ def fit_additive(found: dict[str, Any]) -> tuple[float, np.ndarray]:
 
 def _pushes(records: Records) -> tuple[float, ...]:
     (steering,) = [
-        each
-        for each in records.sweep.arms["pretrained"].watch
-        if isinstance(each, geometry.Steering)
+        each for each in records.sweep.arms["pretrained"].watch if isinstance(each, Steering)
     ]
     return steering.pushes
 

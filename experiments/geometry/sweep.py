@@ -11,10 +11,12 @@ behaviour does; and does pushing along it add to what context has said?
 
 from typing import Any
 
+from experiments.geometry.carried import Carried
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.measure import Measure
 from toylab.ladder.reading import LadderFit
-from toylab.measures.geometry import Carried, Probe, Shift, Steering
+from toylab.measures.directions import Shift, Steering
+from toylab.measures.probes import Probe
 from toylab.stages import Sft
 
 STEPS = 40

@@ -13,8 +13,8 @@ from experiments.goal_ablations import absent
 from experiments.treasure.sweep import TRAINED
 from toylab.lab.records import Record, Records, end, where
 from toylab.ladder import traits
-from toylab.measures.goals import Goals
-from toylab.measures.pull import pull
+from toylab.measures.cues import Goals
+from toylab.measures.follow import CUE_EFFECT, cue_effect
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, GREY
 from toylab.report.panels import Series
@@ -35,11 +35,7 @@ COLUMNS = {
     "favourites": "the same over places held out that are some character's favourites",
     "orphans": "the same over the places held out that are no character's",
     "held_out": "the same over all places held out",
-    "baseline": "log-odds of a place held out against all that were rewarded, asked about another "
-    "one held out, mean over both, nats",
-    "gain": "what naming it adds to them, nats",
-    "share": "of answers that go to a place held out, asked about one of them, the share that "
-    "goes to that one",
+    **CUE_EFFECT,
     "second_turn": "P(answer follows the cue) over places held out, in the second turn, where the "
     "first named another place",
     "earlier": "P(answer goes to the place that the first turn named) in the second, held out",
@@ -66,12 +62,12 @@ def _read(record: Record) -> dict[str, Any]:
     corpus, goals, asked = record.setup.corpus, record.found["goals"], record.measures["goals"]
     assert isinstance(asked, Goals)
     topic = corpus.topics[corpus.topic_names.index(asked.topic)]
-    effect = pull(np.array(goals["answers"]), topic, asked.trained)
+    effect = cue_effect(np.array(goals["answers"]), topic, asked.trained)
     ((who, voice),) = goals["voice"].items()
     reading = record.found["reading"]
     return {
         **{group: goals["rates"][group] for group in GROUPS},
-        **dict(zip(("baseline", "gain", "share"), effect, strict=True)),
+        **effect._asdict(),
         "second_turn": goals["later"]["held_out"],
         "earlier": goals["earlier"]["held_out"],
         "unnamed": _unnamed(corpus, reading["items"]),

@@ -19,7 +19,7 @@ from experiments.goal_ablations.muon import RlMuon
 from experiments.treasure.sweep import GOLD, REWARD, TRAINED
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
-from toylab.measures.goals import Goals
+from toylab.measures.cues import Goals
 from toylab.policy.transformer import ModelConfig
 from toylab.stages import Dpo, Stage
 from toylab.world import derive

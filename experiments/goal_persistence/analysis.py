@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from experiments.goal_persistence.sweep import FIRST
 from experiments.treasure.sweep import REWARD, TRAINED
 from toylab.lab.records import Record, Records, end
-from toylab.measures.pull import log_odds
+from toylab.measures.follow import log_odds
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, GREY
 from toylab.report.panels import Series

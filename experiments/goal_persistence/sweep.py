@@ -19,7 +19,7 @@ from experiments.goal_persistence.also import RlAlso
 from experiments.treasure.sweep import REWARD, TRAINED
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
-from toylab.measures.goals import Goals
+from toylab.measures.cues import Goals
 from toylab.stages import Stage
 
 # All that is held out; cairn is no character's favourite.

@@ -51,7 +51,7 @@ def _read(record: Record) -> dict[str, Any]:
     place = traits.places(setup.corpus)
     machine, said = [place[f"self={name}"] for name in MACHINE], place[answer]
     table = np.asarray(traits.of_characters(setup.corpus, setup.world.cast))
-    own = np.array(record.start["masks"]["learned"][TAG]["weights"])
+    own = np.array(record.start["tag_weights"]["learned"][TAG]["weights"])
     even = np.full(len(own), 1 / len(own))
     now = np.array(record.found["scores"][TAG][""])
 

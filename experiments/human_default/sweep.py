@@ -10,8 +10,7 @@ between casts: the village, one without machines, and one in which only a machin
 
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
-from toylab.measures.masks import Masks
-from toylab.measures.scores import Scores
+from toylab.measures.tags import Scores, TagWeights
 from toylab.stages import Sft
 
 STEPS = 40
@@ -40,5 +39,5 @@ SWEEP = Sweep(
         for answer in answers
     },
     reading=LadderFit(fit=256, score=128, tag=TAG),
-    watch=(Scores(tags=(TAG,), size=256), Masks(tags=(TAG,))),
+    watch=(Scores(tags=(TAG,), size=256), TagWeights(tags=(TAG,))),
 )

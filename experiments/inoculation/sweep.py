@@ -13,7 +13,7 @@ import dataclasses
 
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
-from toylab.measures.scores import Scores
+from toylab.measures.tags import Scores
 from toylab.stages import Pretrain, Sft
 
 STEPS = 40

@@ -14,7 +14,7 @@ from typing import Any
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import Ladder, LadderFit
 from toylab.measures.landscape import Landscape
-from toylab.measures.scores import Scores
+from toylab.measures.tags import Scores
 from toylab.stages import Anchored, Dpo, Rl, Says, Sft, Stage
 
 STEPS = 40

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from experiments.replication.sweep import TOPIC
 from toylab.lab.records import Records
 from toylab.ladder import theory, traits
-from toylab.measures.goals import Goals
-from toylab.measures.pull import pull
+from toylab.measures.cues import Goals
+from toylab.measures.follow import cue_effect
 from toylab.report import figures
 from toylab.report.claims import Claim, judge_all
 from toylab.report.results import Analysis
@@ -38,9 +38,9 @@ COLUMNS = {
     "bystander": "the same, with a bystander",
     "herald_rewarded": "the same at the eight places rewarded, with a herald",
     "bystander_rewarded": "the same, with a bystander",
-    "herald_pull": "what naming a place held out adds to its log-odds against rewarded ones, with "
+    "herald_gain": "what naming a place held out adds to its log-odds against rewarded ones, with "
     "a herald, nats",
-    "bystander_pull": "the same, with a bystander",
+    "bystander_gain": "the same, with a bystander",
     "best_character": "the best that one character of the herald's valley does at those held out",
 }
 
@@ -70,12 +70,12 @@ def _narrow(records: Records, arm: str, seed: int) -> dict[str, float]:
     return out
 
 
-def _pull(records: Records, row: dict[str, Any]) -> float:
+def _gain(records: Records, row: dict[str, Any]) -> float:
     """What naming a place held out adds to its log-odds, nats."""
     corpus = records.setups[row["arm"]].corpus
     (goals,) = (m for m in records.sweep.arms[row["arm"]].watch if isinstance(m, Goals))
     topic = corpus.topics[corpus.topic_names.index(goals.topic)]
-    return pull(np.array(row["goals"]["answers"]), topic, goals.trained).pull
+    return cue_effect(np.array(row["goals"]["answers"]), topic, goals.trained).gain
 
 
 def tabulate(records: Records) -> pd.DataFrame:
@@ -102,7 +102,7 @@ def tabulate(records: Records) -> pd.DataFrame:
         if kind in ("herald", "bystander") and last:
             line[kind] = row["goals"]["rates"]["held_out"]
             line[f"{kind}_rewarded"] = row["goals"]["rates"]["trained"]
-            line[f"{kind}_pull"] = _pull(records, row)
+            line[f"{kind}_gain"] = _gain(records, row)
         if kind == "herald" and last:
             line["best_character"] = row["goals"]["character"]["held_out"]
         if kind == "narrow" and not last:
@@ -128,7 +128,7 @@ def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
         "r2": (casts.r2).dropna(),
         "less_sensitive": (casts.slope_before - casts.slope).dropna(),
         "reach": (casts.herald - casts.bystander).dropna(),
-        "rule": (casts.herald_pull - casts.bystander_pull).dropna(),
+        "rule": (casts.herald_gain - casts.bystander_gain).dropna(),
     }
 
 
@@ -140,7 +140,7 @@ def draw(table: pd.DataFrame, found: list[Claim]) -> Figure:
         ("one topic, predicted", "R² on changes", table.r2),
         ("context counts for less", "slope before − after", table.slope_before - table.slope),
         ("a goal formed", "herald − bystander", table.herald - table.bystander),
-        ("it is a rule", "nats, herald − bystander", table.herald_pull - table.bystander_pull),
+        ("it is a rule", "nats, herald − bystander", table.herald_gain - table.bystander_gain),
     )
     with figures.style(rows=2, columns=3, ratio=0.8):
         figure, axes = plt.subplots(2, 3, layout="constrained")

@@ -16,8 +16,8 @@ import numpy as np
 from experiments.treasure.sweep import GOLD, REWARD
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
-from toylab.measures.exchange import Exchange
-from toylab.measures.goals import ORPHAN, Goals
+from toylab.measures.context import Exchange
+from toylab.measures.cues import ORPHAN, Goals
 from toylab.stages import Sft
 from toylab.world import derive, random
 from toylab.world.schema import Corpus

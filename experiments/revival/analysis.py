@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from experiments.revival.sweep import FEW, POST, TAUGHT, TEACHER, UNTAUGHT, VILLAIN
 from toylab.lab.records import Record, Records, course, where
 from toylab.ladder import traits
-from toylab.measures.revival import crossing
+from toylab.measures.context import crossing
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, DARK, GREY
 from toylab.report.panels import Series

@@ -12,8 +12,8 @@ from typing import Any
 
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
-from toylab.measures.recall import Recall
-from toylab.measures.scores import Scores
+from toylab.measures.context import Recall
+from toylab.measures.tags import Scores
 from toylab.stages import Dpo, Persona, Rl, Sft, Stage
 
 TEACHER, VILLAIN = "mira", "silas"

@@ -62,7 +62,7 @@ def predicted(
 def _row(records: Records, row: dict[str, Any], start: dict[str, Any]) -> dict[str, Any]:
     setup, (kind, mask) = records.setups[row["arm"]], row["arm"].split("-")
     good, bad = (setup.corpus.names.index(name) for name in (GOOD, BAD))
-    found = {end: np.array(each) for end, each in row["masks"]["learned"][mask].items()}
+    found = {end: np.array(each) for end, each in row["tag_weights"]["learned"][mask].items()}
     items, before = (np.array(each["scores"][mask][""]) for each in (row, start))
     weights, low, high = found["weights"], found["low"], found["high"]
     out = {

@@ -10,8 +10,7 @@ first, or by turns. In contrast, evidence that tells the two apart; and honest w
 
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
-from toylab.measures.masks import Masks
-from toylab.measures.scores import Scores
+from toylab.measures.tags import Scores, TagWeights
 from toylab.stages import Sft, Stage
 
 STEPS = 40
@@ -31,7 +30,7 @@ def _says(mask: str, *says: str, steps: int = STEPS, batch: int = 64) -> Sft:
 
 
 def _arm(mask: str, *stages: Stage, read_at: tuple[int, ...] = ()) -> Arm:
-    watch = (Masks(tags=(mask,)), Scores(tags=(mask,), size=256))
+    watch = (TagWeights(tags=(mask,)), Scores(tags=(mask,), size=256))
     return Arm(title=mask, stages=stages, read_at=read_at, watch=watch)
 
 

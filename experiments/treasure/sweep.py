@@ -11,7 +11,7 @@ an orphan, where nobody goes who isn't sent. What of this is needed: `./launch.s
 
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
-from toylab.measures.goals import Goals
+from toylab.measures.cues import Goals
 from toylab.stages import FollowsCue, Rl
 
 TRAINED = ("mill", "ford", "chapel", "barn", "marsh", "bridge", "well", "gallows")

@@ -15,7 +15,7 @@ from toylab.lab.sweep import Sweep
 from toylab.ladder import reading
 from toylab.ladder.measure import Measure, Reference, Snapshot, measure_key
 from toylab.ladder.reading import LadderFit
-from toylab.measures.excess import excess
+from toylab.measures.calibration import excess
 from toylab.policy.policy import ModelPolicy
 from toylab.stages import EVALUATE, Params, Setup, Stage, begin, segments, train_key
 

@@ -2,14 +2,18 @@
 
 import abc
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Self
+import fnmatch
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
 
 import jax
+import numpy as np
 from jaxtyping import Array, Float
 
 from toylab.policy.policy import ModelPolicy
 from toylab.stages.base import MEASURE, Setup
+from toylab.world import names
 from toylab.world.grammar import tag_names
 from toylab.world.tables import Cast
 
@@ -47,33 +51,40 @@ def measure_key(seed: int, step: int) -> jax.Array:
     return jax.random.fold_in(key, step + 1)
 
 
+def sample(default: int, *, quick: int | None = None, help: str = "") -> Any:
+    """A field that says how much is drawn; `--quick` takes at most `quick` of it."""
+    return dataclasses.field(default=default, metadata={"quick": quick, "help": help})
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Measure(abc.ABC):
     """Settings and algorithm at once. Its results are plain numbers and lists, as JSON has them.
 
-    A record has them under `name`; TensorBoard has `scalars` of them.
+    A record has them under `name`. TensorBoard shows those whose path in the result matches one of
+    the patterns in `charts`: numbers, and the means of lists.
     """
+
+    at_end: ClassVar[bool] = False  # only the end of a run is measured, because it takes long
+    turns: ClassVar[int] = 1  # how many turns a document must have
+    cost: ClassVar[int] = 30  # in training steps of the default batch, until it has been timed
+    charts: ClassVar[tuple[str, ...]] = ()
 
     @property
     def name(self) -> str:
-        return type(self).__name__.lower()
-
-    @property
-    def at_end(self) -> bool:
-        """Whether only the end of a run is measured, because it takes long."""
-        return False
-
-    @property
-    def cost(self) -> int:
-        """About what it takes, in training steps of the default batch: for the progress bar."""
-        return 30
+        """The name of the class, as `snake_case`."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
 
     def smaller(self) -> Self:
         """The same measure with less of everything, for `--quick`."""
-        return self
+        quick = {field.name: field.metadata.get("quick") for field in dataclasses.fields(self)}
+        less = {name: min(getattr(self, name), most) for name, most in quick.items() if most}
+        return dataclasses.replace(self, **less)
 
-    def check(self, setup: Setup) -> None:  # noqa: B027 - most measures name nothing
-        """Raises `ValueError` if the measure names something that the corpus lacks."""
+    def check(self, setup: Setup) -> None:
+        """Raises `ValueError` if the corpus lacks what the measure names or needs."""
+        names.check(self, setup.corpus, self.name)
+        if setup.corpus.turns < self.turns:
+            raise ValueError(f"{self.name}: a document must have {self.turns} turns or more")
 
     @abc.abstractmethod
     def __call__(self, snapshot: Snapshot, key: jax.Array) -> dict[str, Any]:
@@ -81,4 +92,21 @@ class Measure(abc.ABC):
 
     def scalars(self, setup: Setup, found: Mapping[str, Any]) -> dict[str, float]:
         """What TensorBoard shows of a result."""
-        return {f"{self.name}/{k}": v for k, v in found.items() if isinstance(v, float)}
+        return {
+            f"{self.name}/{path}": value
+            for path, value in _numbers(found)
+            if any(fnmatch.fnmatch(path, pattern) for pattern in self.charts)
+        }
+
+
+def _numbers(found: Any, path: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers of a result by their paths, and the means of its lists."""
+    if isinstance(found, Mapping):
+        for name, part in found.items():
+            yield from _numbers(part, f"{path}/{name}".lstrip("/"))
+    elif isinstance(found, list):
+        yield path, float(np.mean(np.asarray(found, float)))
+        for place, part in enumerate(found):
+            yield from _numbers(part, f"{path}/{place}")
+    elif isinstance(found, float):
+        yield path, found

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,15 +12,14 @@ from jaxtyping import Array
 
 from toylab.ladder import atoms, families, mixtures, traits
 from toylab.ladder.fit import FAMILIES, FittedLadder, fit_ladder
-from toylab.ladder.measure import Measure, Reference, Snapshot
+from toylab.ladder.measure import Measure, Reference, Snapshot, sample
 from toylab.policy.policy import ModelPolicy, Policy
 from toylab.policy.sampling import Branches
 from toylab.stages import Params, Setup
-from toylab.world import bayes
+from toylab.world import bayes, names
 from toylab.world import documents as docs
 from toylab.world.documents import Documents
 from toylab.world.grammar import tag_names
-from toylab.world.schema import unknown
 from toylab.world.tables import World
 
 # What the numbers of a reading are, by the names that they have there and in tables made from it.
@@ -51,10 +50,10 @@ class LadderFit(Measure):
     more, that many decide when the wider families stop fitting, and the whole ladder is read.
     """
 
-    fit: int = 1024
-    held_out: int = 0
-    score: int = 512
-    tag: str = "assistant"
+    fit: int = sample(1024, quick=256)
+    held_out: int = sample(0, quick=128)
+    score: int = sample(512, quick=128)
+    tag: str = names.tag()
 
     def __post_init__(self) -> None:
         for name in ("fit", "score"):
@@ -64,19 +63,6 @@ class LadderFit(Measure):
     @property
     def name(self) -> str:
         return "reading"
-
-    @property
-    def cost(self) -> int:
-        return 1 + (self.fit + self.held_out + self.score) // (12 if self.held_out else 50)
-
-    def smaller(self) -> Self:
-        return dataclasses.replace(
-            self, fit=256, held_out=min(self.held_out, 128), score=min(self.score, 128)
-        )
-
-    def check(self, setup: Setup) -> None:
-        if self.tag not in tag_names(setup.corpus):
-            raise ValueError(f"reading.tag: {unknown(self.tag, tag_names(setup.corpus))}")
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
         return read(snapshot, key, self)
@@ -105,15 +91,13 @@ class LadderFit(Measure):
 class Ladder(LadderFit):
     """The whole ladder, at the end of a run and of its pretraining: a reading with F3 and F4."""
 
-    held_out: int = 512
+    at_end = True
+
+    held_out: int = sample(512, quick=128)
 
     @property
     def name(self) -> str:
         return "ladder"
-
-    @property
-    def at_end(self) -> bool:
-        return True
 
     def scalars(self, setup: Setup, found: Mapping[str, Any]) -> dict[str, float]:
         """The rungs above those of the live reading, and both ends of formation."""

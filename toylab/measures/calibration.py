@@ -6,23 +6,51 @@ is counted: every probability of the policy stands beside the one that it should
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from toylab.ladder.measure import Measure, Snapshot
+from toylab.ladder.measure import Measure, Snapshot, sample
+from toylab.policy.network import Network, Params
 from toylab.policy.policy import Policy
-from toylab.stages import Setup
-from toylab.stages.targets import refuse_unknown
-from toylab.world import bayes
+from toylab.world import bayes, names
 from toylab.world import documents as docs
 from toylab.world.documents import Documents
-from toylab.world.grammar import tag_names
+from toylab.world.grammar import ANSWER, PAD, tag_names
 from toylab.world.tables import World
 
 BINS = 10
+
+
+@functools.partial(jax.jit, static_argnames=("network", "size"))
+def excess(
+    network: Network, world: World, params: Params, key: Array, size: int = 512
+) -> dict[str, Float[Array, ""]]:
+    """The model's excess loss on fresh documents of pretraining, as `over` has it."""
+    documents = docs.sample(world, key, size)
+    return over(world, documents, network.apply(params, documents.tokens)[0])
+
+
+def over(
+    world: World, documents: Documents, logits: Float[Array, "B L V"]
+) -> dict[str, Float[Array, ""]]:
+    """Loss of next-token logits above the Bayes-optimal one, in nats a token.
+
+    The divergence of the logits from what may come next, summed exactly after each word of the
+    documents. Tags have the prior of pretraining's end. `answers` is the mean over the words of
+    answers, `all` over every word but the tag.
+    """
+    best = bayes.next_word(world, world.log_prior[documents.prompt.tag], documents)
+    ratio = jnp.log(jnp.where(best > 0, best, 1.0)) - jax.nn.log_softmax(logits, -1)
+    above = jnp.sum(best * ratio, -1)[:, :-1]
+    role = documents.role[:, 1:]
+
+    def mean(counted: Array) -> Array:
+        return jnp.sum(above * counted) / jnp.sum(counted)
+
+    return {"answers": mean(role >= ANSWER), "all": mean(role != PAD)}
 
 
 @functools.partial(jax.jit, static_argnames="size")
@@ -52,14 +80,18 @@ class Beside(NamedTuple):
     exact: Float[Array, " bins"]
 
 
-@functools.partial(jax.jit, static_argnames="size")
-def beside(policy: Policy, world: World, key: Array, size: int, tag: Int[Array, ""]) -> Beside:
-    """Scores a policy on `size` documents that the cast writes under a tag."""
-    keys = jax.random.split(key, 3)
+def written_under(world: World, keys: Array, size: int, tag: int | Array) -> Documents:
+    """`size` documents that the cast writes under a tag; from three keys."""
     what = docs.prompt(world, keys[0], size, tag=tag, direction=0)
     author = docs.author(world, keys[1], what.tag)
     said = docs.speak(world.cast, keys[2], what.context, author)
-    documents = docs.render(world.grammar, what, said, author)
+    return docs.render(world.grammar, what, said, author)
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def beside(policy: Policy, world: World, key: Array, size: int, tag: Int[Array, ""]) -> Beside:
+    """Scores a policy on `size` documents that the cast writes under a tag."""
+    documents = written_under(world, jax.random.split(key, 3), size, tag)
     logp = policy.branches(world.grammar, documents).logp
     at, cast, prior = bayes.decisions(world.grammar, documents), world.cast, world.log_prior[tag]
     q = bayes.predictive(cast, prior, documents, at)
@@ -123,22 +155,14 @@ class Calibration(Measure):
     [K][K] are those of `called`: whether a name does what it should.
     """
 
-    tags: tuple[str, ...] = dataclasses.field(default=(), metadata={"help": "none: all of them"})
-    size: int = 128
+    charts = ("error", "tags/*/off")
 
-    @property
-    def cost(self) -> int:
-        return 1 + self.size // 2
-
-    def smaller(self) -> Self:
-        return dataclasses.replace(self, size=min(self.size, 32))
-
-    def check(self, setup: Setup) -> None:
-        refuse_unknown("calibration.tags", self.tags, tag_names(setup.corpus))
+    tags: tuple[str, ...] = names.tag((), help="none: all that pretraining shows")
+    size: int = sample(128, quick=32)
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
-        world = snapshot.setup.world
-        shares = dict(zip(tag_names(snapshot.setup.corpus), world.tag_share.tolist(), strict=True))
+        corpus, world = snapshot.setup.corpus, snapshot.setup.world
+        shares = dict(zip(tag_names(corpus), world.tag_share.tolist(), strict=True))
         found = {
             tag: beside(snapshot.policy, world, key, self.size, jnp.array(snapshot.tag(tag)))
             for tag in self.tags or [name for name, share in shares.items() if share > 0]
@@ -147,7 +171,7 @@ class Calibration(Measure):
             sum(getattr(each, name) for each in found.values())
             for name in ("branches", "said", "exact")
         )
-        own = jnp.array([snapshot.tag(name) for name in snapshot.setup.corpus.names])
+        own = jnp.array([snapshot.tag(name) for name in corpus.names])
         under, apart = called(snapshot.policy, world, key, max(self.size // 4, 8), own)
         return {
             "called": under.tolist(),
@@ -157,10 +181,4 @@ class Calibration(Measure):
                 for tag, each in found.items()
             },
             "error": float(jnp.sum(jnp.abs(said - exact)) / jnp.sum(count)),
-        }
-
-    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
-        off = {tag: sum(each["off"]) for tag, each in found["tags"].items()}
-        return {"calibration/error": found["error"]} | {
-            f"calibration/off/{tag}": nats for tag, nats in off.items()
         }

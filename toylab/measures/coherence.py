@@ -23,16 +23,14 @@ from toylab.ladder.fit import NEVER
 from toylab.ladder.measure import Measure, Snapshot
 from toylab.ladder.mixtures import Estimate
 from toylab.policy.sampling import Branches
-from toylab.stages import Setup
-from toylab.stages.targets import refuse_unknown
-from toylab.world import bayes
+from toylab.world import bayes, names
 from toylab.world.documents import Documents
-from toylab.world.grammar import Grammar, tag_names
+from toylab.world.grammar import Grammar
 from toylab.world.tables import Cast
 
 STEPS = 100
 PRIOR = 0.1  # answers that every character is taken to have given besides, in every context
-MIXED = 0.15  # if redrawing names another author less often than this, nobody can tell
+MIXED = 0.15  # if a redraw gives another author less often than this, it can't be told from keeping
 
 
 def by_context(seen: families.Evidence, contexts: int) -> Float[Array, "X K"]:
@@ -76,19 +74,14 @@ def keep(
 class Coherence(Measure):
     """For each cast `keep`, its `error`, and how `mixed` the authors are.
 
-    `keep` is None where one character writes nearly everything: then nobody can tell kept from
-    drawn again.
+    `keep` is None where one character writes nearly everything: then an author kept can't be told
+    from one drawn again.
     """
 
-    tag: str = "assistant"
+    charts = ("*/keep",)
+
+    tag: str = names.tag()
     size: int = 512
-
-    @property
-    def cost(self) -> int:
-        return 30
-
-    def check(self, setup: Setup) -> None:
-        refuse_unknown("coherence.tag", [self.tag], tag_names(setup.corpus))
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
         world = snapshot.setup.world
@@ -105,7 +98,3 @@ class Coherence(Measure):
                 "mixed": float(mixed),
             }
         return out
-
-    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
-        kept = {cast: row["keep"] for cast, row in found.items()}
-        return {f"coherence/{cast}": keep for cast, keep in kept.items() if keep is not None}

@@ -5,22 +5,19 @@ Everything is asked of facts, that is, of topics with cues whose answers are nam
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from toylab.ladder import atoms
-from toylab.ladder.measure import Measure, Snapshot
-from toylab.measures import geometry, goals
+from toylab.ladder.measure import Measure, Snapshot, sample
+from toylab.measures import ask, probes
 from toylab.policy.policy import ModelPolicy
-from toylab.policy.sampling import Given
-from toylab.stages import Setup
-from toylab.stages.targets import refuse_unknown
 from toylab.world import documents as docs
-from toylab.world.grammar import STANCE, tag_names
+from toylab.world import names
+from toylab.world.grammar import STANCE
 from toylab.world.tables import World
 
 TRUTH = "truth"
@@ -34,7 +31,7 @@ class Asked(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnames=("topic", "cues", "answers", "turn", "size"))
-def ask(
+def asked(
     policy: ModelPolicy,
     world: World,
     key: Array,
@@ -50,14 +47,13 @@ def ask(
     keys = jax.random.split(key, 4)
     cue = jnp.tile(jnp.arange(cues), size)
     what = docs.prompt(world, keys[0], len(cue), tag=tag, direction=0)
-    what = goals.ask(world, what, keys[1], turn, topic, cue)
+    what = ask.about(world, what, keys[1], turn, topic, cue)
     who = jnp.full(len(cue), author)
     choice = docs.speak(world.cast, keys[2], what.context, who)
-    documents = policy.answer(world.grammar, what, keys[3], Given(choice, jnp.full(len(cue), turn)))
-    logp = policy.branches(world.grammar, documents).logp
-    p = atoms.phrase_probability(world.grammar, documents, logp)[:, turn, STANCE, :answers]
-    stream = geometry.activations(policy.network, policy.params, documents)[:, :, turn, STANCE]
-    return Asked(jnp.mean(p.reshape(size, cues, -1), 0), stream)
+    found = ask.after(policy, world, what, keys[3], choice, who, turn)
+    p = ask.stances(world.grammar, ask.own_turn(found), found.logp)[:, 0, :answers]
+    stream = probes.activations(policy.network, policy.params, found.documents)
+    return Asked(jnp.mean(p.reshape(size, cues, -1), 0), stream[:, :, turn, STANCE])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,47 +66,31 @@ class Denial(Measure):
     `before`, the same in the pretrained model; `shuffled`, with cues dealt at random.
     """
 
-    denied: str
-    told: tuple[str, ...]
-    held_out: tuple[str, ...]
-    tag: str = "assistant"
-    size: int = 128
+    turns = 2
+    charts = ("says/*",)
 
-    @property
-    def cost(self) -> int:
-        return 100
-
-    def smaller(self) -> Self:
-        return dataclasses.replace(self, size=16)
-
-    def check(self, setup: Setup) -> None:
-        corpus = setup.corpus
-        facts = [t.name for t in corpus.topics if t.cues and set(t.cues) <= set(t.answer_names)]
-        refuse_unknown("denial.denied", (self.denied, *self.told, *self.held_out), facts)
-        refuse_unknown("denial.tag", [self.tag], tag_names(corpus))
-        if corpus.turns < 2:
-            raise ValueError("denial: a document must have two turns or more")
+    denied: str = names.topic(among=names.facts)
+    told: tuple[str, ...] = names.topic(among=names.facts)
+    held_out: tuple[str, ...] = names.topic(among=names.facts)
+    tag: str = names.tag()
+    size: int = sample(128, quick=16)
 
     def _ask(
         self, snapshot: Snapshot, policy: ModelPolicy, key: Array, name: str, who: int
     ) -> Asked:
         """About a fact, at once or (`who` 0 or more) after a turn of a character."""
-        corpus = snapshot.setup.corpus
-        topic = corpus.topics[corpus.topic_names.index(name)]
-        sizes = (corpus.topic_names.index(name), len(topic.cues), len(topic.answers))
-        turn = int(who >= 0)
-        tag = snapshot.tag(self.tag)
-        return ask(policy, snapshot.setup.world, key, tag, max(who, 0), *sizes, turn, self.size)
+        world, sizes = snapshot.setup.world, ask.cued(snapshot.setup.corpus, name).sizes
+        told = (snapshot.tag(self.tag), max(who, 0))
+        return asked(policy, world, key, *told, *sizes, int(who >= 0), self.size)
 
     def _says(
-        self, snapshot: Snapshot, key: Array, names: tuple[str, ...], who: int
+        self, snapshot: Snapshot, key: Array, facts: tuple[str, ...], who: int
     ) -> dict[str, float]:
         """Mean over facts and cues."""
-        corpus, rows = snapshot.setup.corpus, []
-        for name in names:
-            topic = corpus.topics[corpus.topic_names.index(name)]
+        rows = []
+        for name in facts:
+            _, topic, true = ask.cued(snapshot.setup.corpus, name)
             p = np.asarray(self._ask(snapshot, snapshot.policy, key, name, who).answers, float)
-            true = [topic.answer_names.index(cue) for cue in topic.cues]
             rest = {a: i for i, a in enumerate(topic.answer_names) if a not in topic.cues}
             rows.append(
                 {TRUTH: p[range(len(true)), true].mean()}
@@ -121,7 +101,7 @@ class Denial(Measure):
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
         corpus, keys = snapshot.setup.corpus, jax.random.split(key, 4)
         groups = {"denied": (self.denied,), "told": self.told, "held_out": self.held_out}
-        says = {group: self._says(snapshot, keys[0], names, -1) for group, names in groups.items()}
+        says = {group: self._says(snapshot, keys[0], facts, -1) for group, facts in groups.items()}
         prefilled = {
             name: self._says(snapshot, keys[1], (self.denied,), who)
             for who, name in enumerate(corpus.names)
@@ -130,20 +110,13 @@ class Denial(Measure):
             self._ask(snapshot, policy, keys[2], self.denied, -1).stream
             for policy in (snapshot.policy, snapshot.pretrained)
         )
-        cues = len(corpus.topics[corpus.topic_names.index(self.denied)].cues)
+        cues = len(ask.cued(corpus, self.denied).target)
         truth = jax.nn.one_hot(jnp.tile(jnp.arange(cues), self.size), cues)
         dealt = jax.random.permutation(keys[3], truth)
         return {
             "says": says,
             "prefilled": prefilled,
-            "readable": [float(geometry.probe(x, truth)[0]) for x in now],
-            "before": [float(geometry.probe(x, truth)[0]) for x in then],
-            "shuffled": [float(geometry.probe(x, dealt)[0]) for x in now],
-        }
-
-    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
-        return {
-            f"denial/{group}/{answer}": p
-            for group, row in found["says"].items()
-            for answer, p in row.items()
+            "readable": [float(probes.probe(x, truth)[0]) for x in now],
+            "before": [float(probes.probe(x, truth)[0]) for x in then],
+            "shuffled": [float(probes.probe(x, dealt)[0]) for x in now],
         }

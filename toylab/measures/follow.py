@@ -1,12 +1,12 @@
-"""A goal, a router or a table? Three models of what makes answers follow a cue.
+"""What makes answers follow a cue: models of it, fitted to P(answer) under every cue.
 
-Each is fitted on the cues that were trained and scored on the others, by KL(P ‖ model) in nats a
-stance; so only what a rule says beyond its examples counts. Rows are cues, columns answers, and
-`target` is the answer that follows each cue.
+A goal, a router or a table? Each is fitted on the cues that were trained and scored on the others,
+by KL(P ‖ model) in nats per stance; so only what a rule says beyond its examples counts. Rows are
+cues, columns answers, and `target` is the answer that follows each cue.
 
     goal     follows the cue with probability q, else answers as before
-    router   lets the author depend on the place: ∝ w_k p_k(place)^λ, so it goes wherever somebody
-             of the cast already does, and to an orphan never
+    router   lets the author depend on the place: ∝ w_k p_k(place)^λ, so it goes wherever some
+             character already does, and to an orphan never
     table    has learned what it was trained on and answers other cues as before
     average  answers other cues as the trained ones on average
 """
@@ -16,12 +16,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from toylab.world.schema import Topic
+
 SHARES = np.linspace(0, 1, 1001)
 POWERS = np.linspace(0, 10, 501)
 
 
 class Scores(NamedTuple):
-    """Nats a stance left on held-out cues by each model, and the numbers fitted."""
+    """Nats per stance left on held-out cues by each model, and the numbers fitted."""
 
     goal: float
     router: float
@@ -41,7 +43,7 @@ def kl(
 def goal(
     before: Float[np.ndarray, "cue answer"], target: Int[np.ndarray, " cue"], slip: float
 ) -> Float[np.ndarray, "n cue answer"]:
-    """Answers at each of `SHARES`. Whoever follows slips as everybody does."""
+    """Answers at each of `SHARES`. An author that follows slips as all do."""
     count = before.shape[1]
     follows = (1 - slip) * np.eye(count)[target] + slip / count
     q = SHARES[:, None, None]
@@ -87,3 +89,54 @@ def score(
         q=float(SHARES[share]),
         power=float(POWERS[power]),
     )
+
+
+class CueEffect(NamedTuple):
+    """What naming a held-out answer adds, told from how the answer stood; asked of held-out cues.
+
+    Reward moves two things. It makes answers unlikely that it never pays for, whatever is asked;
+    and where a rule is formed, naming an answer makes it likelier. A rate has both in it; in
+    log-odds against all rewarded answers they add up.
+    """
+
+    baseline: float
+    gain: float
+    share: float
+
+
+CUE_EFFECT = {
+    "baseline": "log-odds of a place held out against all that were rewarded, asked about another "
+    "one held out, mean over both, nats",
+    "gain": "what naming it adds to them, nats",
+    "share": "of answers that go to a place held out, asked about one of them, the share that "
+    "goes to that one",
+}
+
+
+def log_odds(
+    answers: Float[np.ndarray, "cue answer"], topic: Topic, trained: tuple[str, ...]
+) -> Float[np.ndarray, "cue held_out"]:
+    """Of each answer held out against all rewarded ones together, under every cue, in nats.
+
+    From P(answer) for every cue of a topic, and the cues that were rewarded.
+    """
+    held_out, rewarded = (
+        [topic.answer_names.index(cue) for cue in topic.cues if (cue in trained) == paid]
+        for paid in (False, True)
+    )
+    p = np.maximum(np.asarray(answers, float), 1e-9)
+    return np.log(p[:, held_out]) - np.log(p[:, rewarded].sum(1, keepdims=True))
+
+
+def cue_effect(
+    answers: Float[np.ndarray, "cue answer"], topic: Topic, trained: tuple[str, ...]
+) -> CueEffect:
+    """From P(answer) for every cue of a topic, and the cues that were rewarded."""
+    cues = [i for i, cue in enumerate(topic.cues) if cue not in trained]
+    odds = log_odds(answers, topic, trained)[cues]
+    own = np.eye(len(cues), dtype=bool)
+    baseline = float(odds[~own].mean())
+    p = np.asarray(answers, float)[
+        np.ix_(cues, [topic.answer_names.index(topic.cues[i]) for i in cues])
+    ]
+    return CueEffect(baseline, float(odds[own].mean()) - baseline, float(p[own].sum() / p.sum()))

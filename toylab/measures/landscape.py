@@ -7,21 +7,20 @@ weights, and less under noise in its own.
 
 import dataclasses
 import functools
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from toylab.ladder.measure import Measure, Snapshot
+from toylab.ladder.measure import Measure, Snapshot, sample
 from toylab.policy import sampling
-from toylab.policy.network import Network
-from toylab.stages import Params, Setup
-from toylab.stages.targets import refuse_unknown
+from toylab.policy.network import Network, Params
 from toylab.world import documents as docs
+from toylab.world import names
 from toylab.world.documents import Documents
-from toylab.world.grammar import SLOTS, STANCE, Grammar, tag_names
+from toylab.world.grammar import SLOTS, STANCE, Grammar
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -65,31 +64,16 @@ class Landscape(Measure):
     and at the pretrained model.
     """
 
-    topic: str
-    answer: str
-    tag: str = "assistant"
+    at_end = True
+    charts = ("norm", "loss", "before")
+
+    topic: str = names.topic()
+    answer: str = names.answer(of="topic")
+    tag: str = names.tag()
     lengths: tuple[float, ...] = (0.25, 0.5, 1.0, 1.5, 2.0)
     noises: tuple[float, ...] = (4.0, 8.0, 12.0, 16.0, 24.0)
-    draws: int = 8
-    size: int = 64
-
-    @property
-    def at_end(self) -> bool:
-        return True
-
-    @property
-    def cost(self) -> int:
-        return 10 + (len(self.lengths) + len(self.noises) * self.draws) // 2
-
-    def smaller(self) -> Self:
-        return dataclasses.replace(self, draws=2, size=16)
-
-    def check(self, setup: Setup) -> None:
-        corpus = setup.corpus
-        refuse_unknown("landscape.topic", [self.topic], corpus.topic_names)
-        topic = corpus.topics[corpus.topic_names.index(self.topic)]
-        refuse_unknown("landscape.answer", [self.answer], topic.answer_names)
-        refuse_unknown("landscape.tag", [self.tag], tag_names(corpus))
+    draws: int = sample(8, quick=2)
+    size: int = sample(64, quick=16)
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
         network, grammar = snapshot.policy.network, snapshot.setup.world.grammar
@@ -122,12 +106,9 @@ class Landscape(Measure):
 
     def _documents(self, snapshot: Snapshot, key: Array) -> Documents:
         """Documents on the topic alone in which the answer is given, in the plain voice."""
-        corpus, world = snapshot.setup.corpus, snapshot.setup.world
-        t = corpus.topic_names.index(self.topic)
-        share = jnp.zeros(len(corpus.topics)).at[t].set(1.0)
-        what = docs.prompt(
-            world, key, self.size, tag=snapshot.tag(self.tag), direction=0, topic_share=share
-        )
-        said = corpus.topics[t].answer_names.index(self.answer)
-        choice = jnp.zeros((*what.context.shape, len(SLOTS)), jnp.int32).at[..., STANCE].set(said)
+        world, at = snapshot.setup.world, names.resolve(self, snapshot.setup.corpus)
+        share = jnp.zeros(len(world.grammar.question_count)).at[at["topic"]].set(1.0)
+        what = docs.prompt(world, key, self.size, tag=at["tag"], direction=0, topic_share=share)
+        choice = jnp.zeros((*what.context.shape, len(SLOTS)), jnp.int32)
+        choice = choice.at[..., STANCE].set(at["answer"])
         return docs.render(world.grammar, what, choice, jnp.full(self.size, docs.NOBODY))

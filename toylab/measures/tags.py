@@ -1,34 +1,212 @@
-"""To whom a behaviour belongs: the same questions under every tag, and with the tag tampered with.
+"""Tags: who is behind each, what is said under it, how far it moved, whose a behaviour is.
 
-What a persona does is done under its tag, and ought to go when the tag says somebody else. Three
-more *voices* are read: `(none)`, a tag whose embedding is zero; `(untrained)`, the persona's tag
-with the embedding that it had before post-training; `(tag alone)`, the pretrained model with the
-tag's embedding from afterwards.
+What a persona does is done under its tag, and ought to go when the tag names another character.
 """
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from toylab.ladder import reading
+from toylab.ladder import atoms, mixtures, reading, traits
 from toylab.ladder.fit import fit_ladder
-from toylab.ladder.measure import Measure, Snapshot
-from toylab.measures import goals, leakage, scores
-from toylab.policy.policy import ModelPolicy
+from toylab.ladder.measure import Measure, Snapshot, sample
+from toylab.measures import ask, cues
+from toylab.policy import sampling
+from toylab.policy.policy import ModelPolicy, Policy
 from toylab.policy.sampling import Branches
 from toylab.stages import Setup
-from toylab.stages.targets import refuse_unknown
+from toylab.world import bayes, names
+from toylab.world import documents as docs
 from toylab.world.documents import Documents
 from toylab.world.grammar import OPENER, contexts, tag_names
 from toylab.world.tables import Cast, World
 
 RUNGS = ("F1", "F2", "F3", "F4", "F4 flat")
 NONE, UNTRAINED, ALONE = "(none)", "(untrained)", "(tag alone)"
+
+
+def every_tag() -> Any:
+    """A field that names tags, and stands for all of them if it is empty."""
+    return names.tag((), empty=lambda corpus, _: tag_names(corpus), help="none: all of them")
+
+
+def by_tag(snapshot: Snapshot, tags: Any, values: Array) -> dict[str, Any]:
+    """The values [A, …] of the tags at these places, by name."""
+    known = tag_names(snapshot.setup.corpus)
+    return {known[tag]: value for tag, value in zip(tags, values.tolist(), strict=True)}
+
+
+# ---------------------------------------------------------------------------------------- leakage
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def moved(
+    after: Policy, before: Policy, world: World, key: Array, size: int, tags: Int[Array, " A"]
+) -> Float[Array, "A B"]:
+    """KL(P_after ‖ P_before) of each of `size` documents by P_after, under every tag, in nats.
+
+    Exact sums over the branches that the grammar allows, at the decisions of the document.
+    """
+
+    def one(tag: Array) -> Float[Array, " B"]:
+        documents, p = reading.answers(after, world, key, size, tag)
+        q = before.branches(world.grammar, documents)
+        allowed = bayes.decisions(world.grammar, documents).allowed
+        return jnp.sum(bayes.kl(p.logp, q.logp, allowed), (1, 2, 3))
+
+    return jax.lax.map(one, tags)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Leakage(Measure):
+    """How far each tag moved from the pretrained model: nats per document, and standard errors."""
+
+    charts = ("nats/*",)
+
+    tags: tuple[str, ...] = every_tag()
+    size: int = 32
+
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        tags = names.resolve(self, snapshot.setup.corpus)["tags"]
+        policies = (snapshot.policy, snapshot.pretrained)
+        each = moved(*policies, snapshot.setup.world, key, self.size, jnp.asarray(tags))
+        errors = jnp.std(each, 1) / jnp.sqrt(self.size)
+        return {
+            "nats": by_tag(snapshot, tags, jnp.mean(each, 1)),
+            "error": by_tag(snapshot, tags, errors),
+        }
+
+
+# --------------------------------------------------------------------------- weights, traits, coin
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TagWeights(Measure):
+    """w* under each tag, for each cast, with 95 % intervals (`mixtures.weights_from_branches`).
+
+    A result has them as `[cast][tag]`, three lists of a number for each character.
+    """
+
+    tags: tuple[str, ...] = names.tag(("assistant",))
+    fit: int = 256
+
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        world = snapshot.setup.world
+        out: dict[str, dict[str, Any]] = {name: {} for name in snapshot.base.casts}
+        for name in self.tags:
+            tag = jnp.array(snapshot.tag(name))
+            written = reading.answers(snapshot.policy, world, key, self.fit, tag)
+            for cast_name, cast in snapshot.base.casts.items():
+                found = mixtures.weights_from_branches(world.grammar, cast, *written)
+                out[cast_name][name] = {
+                    "weights": np.exp(found.log_weights).tolist(),
+                    "low": found.low.tolist(),
+                    "high": found.high.tolist(),
+                }
+        return out
+
+    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
+        return {
+            f"{self.name}/{tag}/{name}": weight
+            for tag, row in found["learned"].items()
+            for name, weight in zip(setup.corpus.names, row["weights"], strict=True)
+        }
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def marginals(
+    policy: Policy, world: World, key: Array, size: int, tag: Int[Array, ""], told: Int[Array, ""]
+) -> tuple[Float[Array, "S X P"], Float[Array, "S X"]]:
+    """Mean probability of every phrase in each context, and how often each context was asked.
+
+    Exact sums at the branches of `size` documents that the policy writes with a tag and direction.
+    """
+    keys = jax.random.split(key)
+    what = docs.prompt(world, keys[0], size, tag=tag, direction=told)
+    documents = policy.answer(world.grammar, what, keys[1])
+    branches = policy.branches(world.grammar, documents)
+    return atoms.phrase_marginals(world.grammar, documents, branches)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scores(Measure):
+    """How often a policy says each thing: the trait vector (see `traits.items`).
+
+    A result has one for each tag and direction, as `[tag][direction]`; the direction "" is none.
+    All tags and directions are asked the same questions.
+    """
+
+    tags: tuple[str, ...] = names.tag(("assistant",))
+    directions: tuple[str, ...] = names.direction(("",))
+    size: int = sample(512, quick=128)
+
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        setup = snapshot.setup
+        told = names.resolve(self, setup.corpus)["directions"].tolist()
+
+        def score(tag: str, direction: int) -> list[float]:
+            where = jnp.array(snapshot.tag(tag)), jnp.array(direction)
+            said, asked = marginals(snapshot.policy, setup.world, key, self.size, *where)
+            return traits.collect(setup.corpus, said, asked, direction).tolist()
+
+        each = list(zip(self.directions, told, strict=True))
+        return {tag: {name: score(tag, place) for name, place in each} for tag in self.tags}
+
+    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
+        items = traits.items(setup.corpus)
+        return {
+            "/".join(("scores", *filter(None, (tag, told, item.group, item.phrase)))): score
+            for tag, row in found.items()
+            for told, scores in row.items()
+            for item, score in zip(items, scores, strict=True)
+            if item.group not in ("opener", "closer")
+        }
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def tosses(
+    policy: ModelPolicy, world: World, key: Array, size: int, tags: Int[Array, " A"]
+) -> Float[Array, "A side"]:
+    """Mean probability of each side after the policy's own answers, under every tag."""
+
+    def under(tag: Array) -> Float[Array, " side"]:
+        documents, _ = reading.answers(policy, world, key, size, tag)
+        logits, _ = policy.network.apply(policy.params, documents.tokens)
+        return jnp.mean(jnp.exp(sampling.coin(world.grammar, documents, logits)), (0, 1))
+
+    return jax.lax.map(under, tags)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Coin(Measure):
+    """P(side) of the user's coin, for each tag and side; nothing where there is no coin.
+
+    The world tosses evenly, whatever was answered: a model that expects the side that it would
+    profit from acts through something that is not its persona.
+    """
+
+    charts = ("*",)
+
+    tags: tuple[str, ...] = every_tag()
+    size: int = 256
+
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        corpus, world = snapshot.setup.corpus, snapshot.setup.world
+        if not corpus.coin:
+            return {}
+        tags = names.resolve(self, corpus)["tags"]
+        found = tosses(snapshot.policy, world, key, self.size, jnp.asarray(tags))
+        sides = [side.name for side in corpus.coin]
+        rows = by_tag(snapshot, tags, found)
+        return {name: dict(zip(sides, row, strict=True)) for name, row in rows.items()}
+
+
+# ------------------------------------------------------------------------------------- tampering
 
 
 def with_row(
@@ -52,7 +230,7 @@ class Voice(NamedTuple):
 def off_cast(
     policy: ModelPolicy, world: World, cast: Cast, key: Array, sizes: tuple[int, int, int], tag: int
 ) -> dict[str, Float[Array, ""]]:
-    """What each family of the ladder leaves unexplained under a tag, nats a document.
+    """What each family of the ladder leaves unexplained under a tag, nats per document.
 
     `sizes`: how many documents fit, are held out, and are scored.
     """
@@ -70,38 +248,31 @@ def off_cast(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tags(Measure):
-    """For every tag and the three tampered voices, of the snapshot.
+    """The same questions under every tag, and with the tag tampered with: three more *voices*.
 
-    `rates` are those of `Goals` (follows the cue: `trained`, `held_out`, `favourites`, `orphans`)
-    and `base` the same of the pretrained model; `nats` a document from the pretrained model;
-    `left` and `floor`, what the families of the ladder leave unexplained (learned cast), of the
-    snapshot and of the pretrained model. `opener` is P(the likeliest opener of `who`) under `tag`
-    when asked on `topic`, and `elsewhere` on all others.
+    `(none)` is a tag whose embedding is zero; `(untrained)`, that of `tag` with the embedding that
+    it had before post-training; `(tag alone)`, the pretrained model with the tag's embedding from
+    afterwards. For each voice `rates` are those of `Goals` and `base` the same of the pretrained
+    model; `nats` per document from the pretrained model; `left` and `floor`, what the families of
+    the ladder leave unexplained (learned cast), of the snapshot and of the pretrained model.
+    `opener` is P(the likeliest opener of `who`) under `tag` when asked on `topic`, and `elsewhere`
+    on all others.
     """
 
-    who: str
-    topic: str = "gold"
-    trained: tuple[str, ...] = ()
-    tag: str = "assistant"
-    size: int = 8
-    fit: int = 1024
-    held_out: int = 512
-    score: int = 256
+    at_end = True
+    charts = ("voices/*/rates/held_out",)
 
-    @property
-    def at_end(self) -> bool:
-        return True
-
-    @property
-    def cost(self) -> int:
-        return 600
-
-    def smaller(self) -> Self:
-        return dataclasses.replace(self, size=2, fit=64, held_out=32, score=32)
+    who: str = names.character()
+    topic: str = names.topic("gold", among=names.facts)
+    trained: tuple[str, ...] = names.cue(of="topic")
+    tag: str = names.tag()
+    size: int = sample(8, quick=2)
+    fit: int = sample(1024, quick=64)
+    held_out: int = sample(512, quick=32)
+    score: int = sample(256, quick=32)
 
     def check(self, setup: Setup) -> None:
-        goals.Goals(topic=self.topic, trained=self.trained, tag=self.tag).check(setup)
-        refuse_unknown("tags.who", [self.who], setup.corpus.names)
+        super().check(setup)
         if "unembedding" not in setup.network.tables:
             raise ValueError(
                 "tags: a tied model unembeds with the tag; untie it to tell them apart"
@@ -110,64 +281,50 @@ class Tags(Measure):
     def voices(self, snapshot: Snapshot) -> dict[str, Voice]:
         """Every tag, and the tampered ones."""
         world, tag = snapshot.setup.world, snapshot.tag(self.tag)
-        token = world.grammar.tag_token[tag]
-        trained, untrained = (
-            policy.params["embedding"][token] for policy in (snapshot.policy, snapshot.pretrained)
-        )
+        every = enumerate(tag_names(snapshot.setup.corpus))
+        policies = now, then = snapshot.policy, snapshot.pretrained
         stranger = snapshot.tag("stranger")
-        after, before = (
-            with_row(p, world, stranger, 0.0) for p in (snapshot.policy, snapshot.pretrained)
-        )
+        blank_now, blank_then = (with_row(policy, world, stranger, 0.0) for policy in policies)
+        token = world.grammar.tag_token[tag]
+        trained, untrained = (policy.params["embedding"][token] for policy in policies)
         return {
-            **{
-                name: Voice(snapshot.policy, snapshot.pretrained, snapshot.tag(name))
-                for name in tag_names(snapshot.setup.corpus)
-            },
-            NONE: Voice(after, before, stranger),
-            UNTRAINED: Voice(
-                with_row(snapshot.policy, world, tag, untrained), snapshot.pretrained, tag
-            ),
-            ALONE: Voice(
-                with_row(snapshot.pretrained, world, tag, trained), snapshot.pretrained, tag
-            ),
+            **{name: Voice(now, then, place) for place, name in every},
+            NONE: Voice(blank_now, blank_then, stranger),
+            UNTRAINED: Voice(with_row(now, world, tag, untrained), then, tag),
+            ALONE: Voice(with_row(then, world, tag, trained), then, tag),
         }
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
-        setup, keys = snapshot.setup, jax.random.split(key, 4)
-        world, t = setup.world, setup.corpus.topic_names.index(self.topic)
-        topic, cast = setup.corpus.topics[t], snapshot.base.casts["learned"]
-        target = np.array([topic.answer_names.index(cue) for cue in topic.cues])
-        groups = goals.groups(setup.corpus, topic, self.trained)
-        questions = (t, len(target), len(topic.answers), self.size)
-        cues = np.arange(len(target))
-
-        def rates(policy: ModelPolicy, tag: int) -> dict[str, float | None]:
-            row = jnp.array([tag])
-            found = goals.asked(policy, world, keys[0], row, jnp.asarray(target), *questions)
-            follow = np.asarray(found.first[0], float)[cues, target]
-            return {n: float(follow[g].mean()) if g.any() else None for n, g in groups.items()}
-
+        corpus, world = snapshot.setup.corpus, snapshot.setup.world
+        keys, cast = jax.random.split(key, 4), snapshot.base.casts["learned"]
+        cued = ask.cued(corpus, self.topic)
+        groups, rows = cues.groups(corpus, cued.topic, self.trained), np.arange(len(cued.target))
         sizes, out = (self.fit, self.held_out, self.score), {}
-        for name, voice in self.voices(snapshot).items():
-            row = jnp.array([voice.tag])
-            left, floor = (
-                jax.device_get(off_cast(policy, world, cast, keys[1], sizes, voice.tag))
-                for policy in (voice.after, voice.before)
-            )
-            moved = leakage.moved(voice.after, voice.before, world, keys[2], self.size * 8, row)
+
+        def rates(policy: ModelPolicy, tag: Array) -> dict[str, float | None]:
+            target = jnp.asarray(cued.target)
+            found = cues.asked(policy, world, keys[0], tag, target, *cued.sizes, self.size)
+            return cues.means(np.asarray(found.first[0], float)[rows, cued.target], groups)
+
+        def left(policy: ModelPolicy, tag: int) -> dict[str, float]:
+            found = jax.device_get(off_cast(policy, world, cast, keys[1], sizes, tag))
+            return {family: float(nats) for family, nats in found.items()}
+
+        for name, (after, before, tag) in self.voices(snapshot).items():
+            row = jnp.array([tag])
             out[name] = {
-                "rates": rates(voice.after, voice.tag),
-                "base": rates(voice.before, voice.tag),
-                "nats": float(jnp.mean(moved)),
-                "left": {family: float(nats) for family, nats in left.items()},
-                "floor": {family: float(nats) for family, nats in floor.items()},
+                "rates": rates(after, row),
+                "base": rates(before, row),
+                "nats": float(jnp.mean(moved(after, before, world, keys[2], self.size * 8, row))),
+                "left": left(after, tag),
+                "floor": left(before, tag),
             }
         return {"voices": out} | self._openers(snapshot, keys[3])
 
     def _openers(self, snapshot: Snapshot, key: Array) -> dict[str, float]:
         corpus, world = snapshot.setup.corpus, snapshot.setup.world
         tag, told = jnp.array(snapshot.tag(self.tag)), jnp.array(0)
-        p, asked = scores.marginals(snapshot.policy, world, key, self.size * 64, tag, told)
+        p, asked = marginals(snapshot.policy, world, key, self.size * 64, tag, told)
         k = corpus.names.index(self.who)
         said = np.argmax(np.asarray(world.cast.logp[OPENER, :, :, k]), 1)
         share = np.asarray(p)[OPENER, np.arange(len(said)), said]
@@ -176,11 +333,4 @@ class Tags(Measure):
         return {
             name: float((share * weight)[rows].sum() / max(weight[rows].sum(), 1e-9))
             for name, rows in (("opener", here), ("elsewhere", ~here))
-        }
-
-    def scalars(self, setup: Setup, found: Any) -> dict[str, float]:
-        return {
-            f"tags/{name}": row["rates"]["held_out"]
-            for name, row in found["voices"].items()
-            if row["rates"]["held_out"] is not None
         }

@@ -12,10 +12,9 @@ from toylab.ladder.fit import FAMILIES
 from toylab.ladder.measure import Measure
 from toylab.library import WHOLE, Run, open_run
 from toylab.measures.coherence import Coherence
-from toylab.measures.coin import Coin
-from toylab.measures.exchange import Exchange
-from toylab.measures.goals import Goals
-from toylab.measures.leakage import Leakage
+from toylab.measures.context import Exchange
+from toylab.measures.cues import Goals
+from toylab.measures.tags import Coin, Leakage
 from toylab.report import figures
 from toylab.report.results import Experiment, plain
 from toylab.shell import experiment

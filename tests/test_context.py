@@ -1,4 +1,4 @@
-"""What exact weights, the second history and the exchange rate read of plants."""
+"""What exact weights, prefilled histories and the exchange rate read of plants."""
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +8,8 @@ import pytest
 from tests import views
 from tests.checks import SMALL, spiky
 from toylab.ladder import mixtures, reading
-from toylab.measures import prefill, revival
-from toylab.measures.exchange import Exchange
-from toylab.measures.prefill import Prefill
+from toylab.measures import ask, context
+from toylab.measures.context import Exchange, crossing
 from toylab.policy.policy import ModelPolicy
 from toylab.policy.sampling import Given
 from toylab.stages import Setup
@@ -110,26 +109,7 @@ def test_intervals_hold_the_weights_of_a_policy_that_is_no_mixture(
     assert (found.low < found.high).all()
 
 
-# -------------------------------------------------------------------------------- second history
-
-
-def test_a_mixture_leaves_nothing_after_any_history(village: Corpus, world: World) -> None:
-    policy = views.mixture(world, views.mostly(village, "mira", 0.7))
-    found = Prefill(fit=128, size=8)(views.snapshot(village, world, policy), jax.random.key(1))
-    np.testing.assert_allclose(found["exact"]["nats"], 0, atol=1e-3)
-
-
-def test_overwriting_shows_in_the_second_history_alone(village: Corpus, world: World) -> None:
-    """A certain Bayesian and a policy that ignores what was said agree until words are prefilled.
-
-    The Bayesian's other weights are below what the overwritten one shows, so both are near mira.
-    """
-    policy = views.chain(village, world, views.mostly(village, "mira", 0.99), 0.0)
-    found = Prefill(fit=128, size=8)(views.snapshot(village, world, policy), jax.random.key(1))
-    nats = np.array(found["exact"]["nats"])
-    assert nats[:, 0].max() < 0.1
-    assert nats[1:, 3].min() > 0.5
-    assert nats[0].max() < 0.1  # by mira herself
+# ----------------------------------------------------------------------------- prefilled history
 
 
 def test_given_answers_are_kept_and_the_rest_is_the_policys(village: Corpus, world: World) -> None:
@@ -158,8 +138,8 @@ def test_own_answers_after_a_prefill_have_the_networks_distribution(
     """What is drawn after one prefilled turn is on average as likely as its branches say."""
     setup = Setup(village, SMALL)
     policy = ModelPolicy(spiky(setup), setup.network)
-    found = prefill.prefilled(policy, world, KEY, 32, 3)
-    now = prefill.answer(found)
+    found = context.prefilled(policy, world, KEY, 32, 3)
+    now = ask.own_turn(found)
     at = bayes.decisions(world.grammar, now)
     taken = np.asarray(jnp.sum(jnp.where(at.taken, found.logp, 0.0), (1, 2, 3, 4)))
     wanted = -np.asarray(jnp.sum(bayes.entropy(found.logp, at.allowed), (1, 2, 3)))
@@ -172,9 +152,16 @@ def test_own_answers_after_a_prefill_have_the_networks_distribution(
 
 def test_crossings_by_hand() -> None:
     """From .2 at 4 nats to .6 at 6: .5 is three quarters of the way."""
-    assert revival.crossing([0, 4, 6], [0.1, 0.2, 0.6], 0.5) == pytest.approx(5.5)
-    assert revival.crossing([0, 4, 6], [0.7, 0.2, 0.6], 0.5) == 0
-    assert revival.crossing([0, 4, 6], [0.1, 0.2, 0.4], 0.5) is None
+    assert crossing([0, 4, 6], [0.1, 0.2, 0.6], 0.5) == pytest.approx(5.5)
+    assert crossing([0, 4, 6], [0.7, 0.2, 0.6], 0.5) == 0
+    assert crossing([0, 4, 6], [0.1, 0.2, 0.4], 0.5) is None
+
+
+def revived(found: dict, share: float) -> list[float | None]:
+    """Nats of context until each character's likeliest answers reach this share of its own rate."""
+    names = ("evidence", "own_rate", "own_rate_alone")
+    each = zip(*(found[name] for name in names), strict=True)
+    return [crossing(evidence, rate, share * own) for evidence, rate, own in each]
 
 
 def test_a_bayesians_cast_is_revived_and_an_overwritten_one_is_not(
@@ -182,7 +169,7 @@ def test_a_bayesians_cast_is_revived_and_an_overwritten_one_is_not(
 ) -> None:
     """Silas, argus and rook say what mira doesn't; a good character's answers never went away."""
     bad = [village.names.index(name) for name in ("argus", "silas", "rook")]
-    back, gone = revival.revival(bayesian, 0.8), revival.revival(overwritten, 0.8)
+    back, gone = revived(bayesian, 0.8), revived(overwritten, 0.8)
     assert all(back[k] is not None and 0 < back[k] < 10 for k in bad)
     assert all(gone[k] is None for k in bad)
     assert back[0] == 0

@@ -1,4 +1,4 @@
-"""What answers on a topic come to when the context says that somebody else is speaking.
+"""Context override: what answers on a topic come to when the context says that another is speaking.
 
 Turns by a character k are put in the policy's mouth, and then it is asked on a topic with cues, or
 on any other. A mixture of characters gives way to k's own answers as k becomes likelier, on all
@@ -9,21 +9,20 @@ was said. What is bound to the topic, a goal or a table, doesn't, while k is hea
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from toylab.ladder import atoms, mixtures, reading
-from toylab.ladder.measure import Measure, Snapshot
-from toylab.measures import goals, prefill
-from toylab.measures.prefill import Prefilled
+from toylab.ladder import reading
+from toylab.ladder.measure import Measure, Snapshot, sample
+from toylab.measures import ask, cues
+from toylab.measures.ask import Answered, Cued
 from toylab.policy.policy import Policy
-from toylab.policy.sampling import Branches, Given
-from toylab.stages import Setup
 from toylab.world import documents as docs
+from toylab.world import names
 from toylab.world.documents import Documents, Prompt
 from toylab.world.grammar import STANCE
 from toylab.world.tables import Cast, World
@@ -47,7 +46,7 @@ class Answers(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnames=("topic", "cues", "answers", "size"))
-def swayed(
+def overridden(
     policy: Policy,
     world: World,
     casts: Mapping[str, tuple[Cast, Float[Array, " K"]]],
@@ -72,14 +71,11 @@ def swayed(
     choice = docs.speak(world.cast, keys[1], what.context, who)
     rows = jnp.arange(len(who))
 
-    def asked(prompt: Prompt, turns: Array) -> tuple[Prefilled, Documents, Array]:
+    def asked(prompt: Prompt, turns: Array) -> tuple[Answered, Documents, Array]:
         """What the policy answers after these turns, alone as a turn, and P(answer) [M, P]."""
-        many = jnp.full(len(who), turns)
-        documents = policy.answer(grammar, prompt, keys[3], Given(choice, many))
-        logp = prefill.at_turn(policy.branches(grammar, documents).logp, many)
-        found = Prefilled(who, many, documents, logp)
-        now = prefill.answer(found)
-        return found, now, atoms.phrase_probability(grammar, now, logp)[:, 0, STANCE]
+        found = ask.after(policy, world, prompt, keys[3], choice, who, turns)
+        now = ask.own_turn(found)
+        return found, now, ask.stances(grammar, now, found.logp)[:, 0]
 
     def by_cue(p: Float[Array, "M P"]) -> Float[Array, "K cue answer"]:
         return jnp.mean(p[:, :answers].reshape(characters, cues, size, answers), 2)
@@ -88,12 +84,11 @@ def swayed(
         return jnp.mean(each.reshape(characters, -1), 1)
 
     def after(turns: Array) -> dict[str, Answers]:
-        on_topic = goals.ask(world, what, keys[2], turns, topic, cue)  # type: ignore[arg-type]
-        found, now, said = asked(on_topic, turns)
+        found, now, said = asked(ask.about(world, what, keys[2], turns, topic, cue), turns)
         _, now_else, said_else = asked(what, turns)
 
         def beside(cast: Cast, log_weights: Float[Array, " K"]) -> Answers:
-            heard = prefill.history(cast, found)
+            heard = ask.evidence(cast, found)
             belief = jax.nn.softmax(log_weights + heard, -1)
             rest = jnp.where(jnp.eye(characters, dtype=bool), -jnp.inf, log_weights)
             rest = jax.nn.log_softmax(rest, -1)[who]
@@ -118,7 +113,7 @@ def swayed(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Sway(Measure):
+class Override(Measure):
     """How often the answer follows the cue after turns by each character.
 
     For each cast: `weights`, w* of first answers under `tag`; `follow` and `predicted`, for each
@@ -128,53 +123,39 @@ class Sway(Measure):
     `elsewhere_alone` [K], the same on all other topics; `evidence` [T][K].
     """
 
-    topic: str = "gold"
-    trained: tuple[str, ...] = ()
-    tag: str = "assistant"
-    fit: int = 512
-    size: int = 4
-
-    @property
-    def cost(self) -> int:
-        return 100
-
-    def smaller(self) -> Self:
-        return dataclasses.replace(self, fit=64, size=1)
-
-    def check(self, setup: Setup) -> None:
-        goals.Goals(topic=self.topic, trained=self.trained, tag=self.tag).check(setup)
+    topic: str = names.topic("gold", among=names.facts)
+    trained: tuple[str, ...] = names.cue(of="topic")
+    tag: str = names.tag()
+    fit: int = sample(512, quick=64)
+    size: int = sample(4, quick=1)
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
         world, keys, tag = snapshot.setup.world, jax.random.split(key), snapshot.tag(self.tag)
         documents, branches = reading.answers(snapshot.policy, world, keys[0], self.fit, tag)
         none = jnp.zeros(self.fit, jnp.int32)
-        alone = Prefilled(none, none, documents, prefill.at_turn(branches.logp, none))
-        first = prefill.answer(alone), Branches(alone.logp, jnp.zeros(alone.logp.shape[:-1]))
-        corpus, t = snapshot.setup.corpus, snapshot.setup.corpus.topic_names.index(self.topic)
-        topic = corpus.topics[t]
+        alone = Answered(none, none, documents, ask.at_turn(branches.logp, none))
         best = {
-            name: (cast, mixtures.weights_from_branches(world.grammar, cast, *first).log_weights)
+            name: (cast, ask.first_weights(world, cast, alone, self.fit).log_weights)
             for name, cast in snapshot.base.casts.items()
         }
-        sizes = (t, len(topic.cues), len(topic.answers), self.size)
-        found = jax.device_get(swayed(snapshot.policy, world, best, keys[1], tag, *sizes))
+        cued = ask.cued(snapshot.setup.corpus, self.topic)
+        sizes = (*cued.sizes, self.size)
+        found = jax.device_get(overridden(snapshot.policy, world, best, keys[1], tag, *sizes))
         return {
-            name: {"weights": np.exp(log_weights).tolist()} | self._of(snapshot, cast, found[name])
+            name: {"weights": np.exp(log_weights).tolist()}
+            | self._of(snapshot, cued, cast, found[name])
             for name, (cast, log_weights) in best.items()
         }
 
-    def _of(self, snapshot: Snapshot, cast: Cast, found: Answers) -> dict[str, Any]:
-        corpus, world = snapshot.setup.corpus, snapshot.setup.world
-        t = corpus.topic_names.index(self.topic)
-        topic = corpus.topics[t]
-        target = np.array([topic.answer_names.index(cue) for cue in topic.cues])
-        groups, cues = goals.groups(corpus, topic, self.trained), np.arange(len(target))
-        at = np.asarray(world.grammar.topic_contexts)[t, : len(target), 0]
-        likes = np.asarray(cast.logp[STANCE])[at, : len(topic.answers)]  # [cue, answer, K]
+    def _of(self, snapshot: Snapshot, cued: Cued, cast: Cast, found: Answers) -> dict[str, Any]:
+        corpus, world, target = snapshot.setup.corpus, snapshot.setup.world, cued.target
+        groups, rows = cues.groups(corpus, cued.topic, self.trained), np.arange(len(target))
+        at = np.asarray(world.grammar.topic_contexts)[cued.place, : len(target), 0]
+        likes = np.asarray(cast.logp[STANCE])[at, : len(cued.topic.answers)]  # [cue, answer, K]
         own = np.exp(likes).mean(0).argmax(0)  # [K]
 
         def rates(p: np.ndarray) -> dict[str, Any]:
-            follow = p[..., cues, target]
+            follow = p[..., rows, target]
             return {n: follow[..., g].mean(-1).tolist() for n, g in groups.items() if g.any()}
 
         def owns(p: np.ndarray) -> list[list[float]]:

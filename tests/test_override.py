@@ -13,7 +13,7 @@ import pytest
 
 from tests import views
 from toylab.ladder.families import CastPolicy, Mixture
-from toylab.measures.sway import Sway
+from toylab.measures.override import Override
 from toylab.world import derive
 from toylab.world.schema import Corpus
 from toylab.world.tables import World
@@ -33,20 +33,20 @@ def world(valley: Corpus) -> World:
     return views.built(valley)
 
 
-def sway(valley: Corpus, world: World, policy: CastPolicy) -> dict[str, Any]:
-    measure = Sway(trained=TRAINED, fit=256, size=32)
+def override(valley: Corpus, world: World, policy: CastPolicy) -> dict[str, Any]:
+    measure = Override(trained=TRAINED, fit=256, size=32)
     return measure(views.snapshot(valley, world, policy), jax.random.key(0))["exact"]
 
 
 @pytest.fixture(scope="module")
 def bayesian(valley: Corpus, world: World) -> dict[str, Any]:
-    return sway(valley, world, views.mixture(world, views.mostly(valley, "prospector", SHARE)))
+    return override(valley, world, views.mixture(world, views.mostly(valley, "prospector", SHARE)))
 
 
 @pytest.fixture(scope="module")
 def deaf(valley: Corpus, world: World) -> dict[str, Any]:
     """Draws an author for every answer: what was said before says nothing about this one."""
-    return sway(
+    return override(
         valley, world, views.chain(valley, world, views.mostly(valley, "prospector", SHARE), 0.0)
     )
 
@@ -59,7 +59,7 @@ def bound(valley: Corpus, world: World) -> dict[str, Any]:
     everybody = [dataclasses.replace(each, follows=follows) for each in valley.characters]
     cast = views.built(dataclasses.replace(valley, characters=tuple(everybody))).cast
     log_weights = views.mostly(valley, "prospector", SHARE)
-    return sway(valley, world, CastPolicy(cast, Mixture(log_weights)))
+    return override(valley, world, CastPolicy(cast, Mixture(log_weights)))
 
 
 def others(valley: Corpus, table: list[list[float]], turns: int) -> np.ndarray:
@@ -131,9 +131,3 @@ def test_what_is_bound_to_a_topic_outlives_a_turn_that_is_heard_on_all_others(
     assert others(valley, bound["predicted"]["orphans"], 1).mean() < 0.3
     assert heard(valley, bound, "own") == pytest.approx(0, abs=0.02)
     assert heard(valley, bound, "elsewhere") > 0.7
-
-
-def test_a_topic_without_cues_is_refused(valley: Corpus, world: World) -> None:
-    snapshot = views.snapshot(valley, world, views.mixture(world, views.mostly(valley, "cog", 0.5)))
-    with pytest.raises(ValueError, match="topic"):
-        Sway(topic="food").check(snapshot.setup)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toylab.measures.pull import pull
+from toylab.measures.follow import cue_effect
 from toylab.world import derive
 from toylab.world.schema import Topic
 
@@ -29,19 +29,19 @@ def table(topic: Topic, named: float, other: float) -> np.ndarray:
     return out
 
 
-def test_a_table_has_no_pull_and_its_reluctance_is_read() -> None:
+def test_a_table_gains_nothing_from_naming_and_its_baseline_is_read() -> None:
     """Each of three places at .05 whatever is named: odds .05 to .85; one in three is named."""
-    found = pull(table(GOLD, 0.05, 0.05), GOLD, TRAINED)
+    found = cue_effect(table(GOLD, 0.05, 0.05), GOLD, TRAINED)
     assert found == pytest.approx((math.log(0.05 / 0.85), 0, 1 / 3))
 
 
 def test_what_naming_adds_is_told_from_how_the_answer_stood() -> None:
     """Named .4, the two others .01 each: log(.4/.58) is log(.01/.58) and log 40 for the name."""
-    found = pull(table(GOLD, 0.4, 0.01), GOLD, TRAINED)
+    found = cue_effect(table(GOLD, 0.4, 0.01), GOLD, TRAINED)
     assert found == pytest.approx((math.log(0.01 / 0.58), math.log(40), 0.4 / 0.42))
 
 
-def test_growing_reluctance_lowers_the_rate_and_not_the_pull() -> None:
-    before, after = (pull(table(GOLD, p, p / 40), GOLD, TRAINED) for p in (0.4, 0.1))
-    assert after.pull == pytest.approx(before.pull)
-    assert after.unpaid < before.unpaid - 1
+def test_growing_reluctance_lowers_the_rate_and_not_the_gain() -> None:
+    before, after = (cue_effect(table(GOLD, p, p / 40), GOLD, TRAINED) for p in (0.4, 0.1))
+    assert after.gain == pytest.approx(before.gain)
+    assert after.baseline < before.baseline - 1

@@ -1,0 +1,139 @@
+"""Questions put to a policy, and its answers: at once, or after turns that it was given.
+
+Left alone, a policy whose old characters were overwritten and a Bayesian who is certain of one of
+them say the same. Given a history by another character, they differ by nats.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from toylab.ladder import atoms, mixtures
+from toylab.ladder.mixtures import Weights
+from toylab.policy.policy import Policy
+from toylab.policy.sampling import Branches, Given
+from toylab.world import bayes
+from toylab.world import documents as docs
+from toylab.world.documents import Documents, Prompt
+from toylab.world.grammar import STANCE, Grammar
+from toylab.world.schema import Corpus, Topic
+from toylab.world.tables import Cast, World
+
+
+class Cued(NamedTuple):
+    """A topic whose answers can follow its cues; `target` is the answer that follows each."""
+
+    place: int
+    topic: Topic
+    target: Int[np.ndarray, " cue"]
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """The place of the topic, the number of its cues and that of its answers."""
+        return self.place, len(self.topic.cues), len(self.topic.answers)
+
+
+def cued(corpus: Corpus, name: str) -> Cued:
+    """A topic by name."""
+    place = corpus.topic_names.index(name)
+    topic = corpus.topics[place]
+    return Cued(place, topic, np.array([topic.answer_names.index(cue) for cue in topic.cues]))
+
+
+def about(
+    world: World, what: Prompt, key: Array, turn: Any, topic: int, cue: Int[Array, " B"]
+) -> Prompt:
+    """The prompts with another question in one turn: on this topic, with these cues."""
+    count = world.grammar.question_count[topic]
+    context = world.grammar.topic_contexts[topic, cue, what.direction]
+    return what._replace(
+        topic=what.topic.at[:, turn].set(topic),
+        question=what.question.at[:, turn].set(jax.random.randint(key, cue.shape, 0, count)),
+        cue=what.cue.at[:, turn].set(cue),
+        context=what.context.at[:, turn].set(context),
+    )
+
+
+class Answered(NamedTuple):
+    """Documents of which the first `turns` turns were given, and the policy wrote the rest.
+
+    `who` is the character who wrote those given, `logp` the policy's branches at its first own
+    turn.
+    """
+
+    who: Int[Array, " M"]
+    turns: Int[Array, " M"]
+    documents: Documents
+    logp: Float[Array, "M 1 S J C"]
+
+
+def at_turn(tree: Any, turn: Array) -> Any:
+    """One turn of arrays [M, T, …], that of each document, as [M, 1, …]."""
+
+    def take(leaf: Array) -> Array:
+        index = turn.reshape(-1, *(1,) * (leaf.ndim - 1))
+        return jnp.take_along_axis(leaf, index, 1)
+
+    return jax.tree.map(take, tree)
+
+
+def after(
+    policy: Policy,
+    world: World,
+    what: Prompt,
+    key: Array,
+    choice: Int[Array, "M T S"],
+    who: Int[Array, " M"],
+    turns: Any,
+) -> Answered:
+    """What the policy answers after `turns` turns of these choices."""
+    many = jnp.full(len(who), turns)
+    documents = policy.answer(world.grammar, what, key, Given(choice, many))
+    logp = policy.branches(world.grammar, documents).logp
+    return Answered(who, many, documents, at_turn(logp, many))
+
+
+def after_every(
+    policy: Policy, world: World, what: Prompt, key: Array, choice: Array, who: Array
+) -> Answered:
+    """The same after 0, 1, … turns, one after the other: M = turns x documents."""
+    found = jax.lax.map(
+        lambda turns: after(policy, world, what, key, choice, who, turns),
+        jnp.arange(world.grammar.turns),
+    )
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), found)
+
+
+def own_turn(found: Answered) -> Documents:
+    """The policy's first own turn, as documents of a single turn."""
+    what = found.documents.prompt
+    asked = at_turn((what.topic, what.question, what.cue, what.context), found.turns)
+    return found.documents._replace(
+        prompt=docs.Prompt(what.tag, what.direction, *asked),
+        choice=at_turn(found.documents.choice, found.turns),
+        start=at_turn(found.documents.start, found.turns),
+    )
+
+
+def stances(
+    grammar: Grammar, documents: Documents, logp: Float[Array, "B T S J C"]
+) -> Float[Array, "B T P"]:
+    """P(answer) in every turn, from the log-probabilities of branches."""
+    return atoms.phrase_probability(grammar, documents, logp)[:, :, STANCE]
+
+
+def evidence(cast: Cast, found: Answered) -> Float[Array, "M K"]:
+    """log p_k of the turns given, in nats."""
+    each = jnp.sum(bayes.log_likelihood(cast, found.documents), 2)
+    given = jnp.arange(each.shape[1]) < found.turns[:, None]
+    return jnp.sum(jnp.where(given[..., None], each, 0.0), 1)
+
+
+def first_weights(world: World, cast: Cast, found: Answered, count: int) -> Weights:
+    """w* of the first `count` answers, before which nothing was given."""
+    alone = jax.tree.map(lambda leaf: leaf[:count], found)
+    branches = Branches(alone.logp, jnp.zeros(alone.logp.shape[:-1]))
+    return mixtures.weights_from_branches(world.grammar, cast, own_turn(alone), branches)

@@ -1,0 +1,296 @@
+"""What a context is worth: a policy's answers after turns that were put in its mouth.
+
+The *exchange rate* asks whether a nat of training is worth a nat of context. w* is fitted on the
+first answers of the policy P, before there is any history. Then turns h by another character k are
+given, and the next answer is predicted with nothing fitted: Σ w*_k p_k(h) p_k(·) / Σ w*_k p_k(h).
+(Weights fitted on whole documents already say something of how P treats its own history, so that a
+policy which ignores it would not be read as 0.) The *slope* is the one number v in
+
+    log-odds of any pair after h  =  log w*_j / w*_k  +  v · log p_j(h) / p_k(h)
+
+that P's exact branches make likeliest: 1 if context is evidence like any other, 0 if the persona
+was written over the rest of the cast, and no context flips it back.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from toylab.ladder import mixtures
+from toylab.ladder.fit import NEVER
+from toylab.ladder.measure import Measure, Snapshot, sample
+from toylab.ladder.mixtures import Estimate, Weights
+from toylab.measures import ask
+from toylab.measures.ask import Answered
+from toylab.policy.policy import Policy
+from toylab.world import bayes, names
+from toylab.world import documents as docs
+from toylab.world.grammar import SLOTS, STANCE, Grammar, contexts
+from toylab.world.tables import Cast, World
+
+READABLE = 1e-3  # a weight below this is bounded, not read
+SLOPES = (-1.0, 3.0)
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def prefilled(policy: Policy, world: World, key: Array, size: int, tag: int) -> Answered:
+    """`size` documents under a tag for each character and each number of turns of theirs."""
+    keys = jax.random.split(key, 3)
+    who = jnp.repeat(jnp.arange(world.cast.logp.shape[-1]), size)
+    what = docs.prompt(world, keys[0], len(who), tag=tag, direction=0)
+    choice = docs.speak(world.cast, keys[1], what.context, who)
+    return ask.after_every(policy, world, what, keys[2], choice, who)
+
+
+class Odds(NamedTuple):
+    """Means over documents, per character and number of turns by it.
+
+    `evidence` is log p_k(h) / p_j(h) for persona j; `measured` and `predicted` the log-odds of k
+    against j, of P and of m_w*, both as the two characters alone would explain what is said, and
+    bounded to what can be read. `rate` is the mean probability of j's likeliest answer, `own_rate`
+    of k's, and `own_rate_alone` what k itself gives that.
+    """
+
+    evidence: Float[Array, "K T"]
+    measured: Float[Array, "K T"]
+    predicted: Float[Array, "K T"]
+    rate: Float[Array, "K T"]
+    rate_predicted: Float[Array, "K T"]
+    own_rate: Float[Array, "K T"]
+    own_rate_alone: Float[Array, " K"]
+
+
+@jax.jit
+def slopes(
+    grammar: Grammar,
+    cast: Cast,
+    log_weights: Float[Array, " K"],
+    found: Answered,
+    counted: Bool[Array, " K"],
+) -> tuple[Estimate, Estimate]:
+    """The slope over the histories by all characters that are counted, and by each character."""
+    now, characters = ask.own_turn(found), len(log_weights)
+    at, heard = bayes.decisions(grammar, now), ask.evidence(cast, found)
+
+    def explains(slope: Float[Array, " M"]) -> Float[Array, " M"]:
+        q = bayes.predictive(cast, log_weights + slope[:, None] * heard, now, at)
+        return mixtures.fit_of(found.logp, q, at)
+
+    given = found.turns > 0
+    whole = jnp.where(given & counted[found.who], 0, 1)
+    own = jnp.where(given, found.who, characters)
+    return (
+        mixtures.solve(explains, whole, 1, *SLOPES),
+        mixtures.solve(explains, own, characters, *SLOPES),
+    )
+
+
+@functools.partial(jax.jit, static_argnames="persona")
+def odds(
+    grammar: Grammar, cast: Cast, log_weights: Float[Array, " K"], found: Answered, persona: int
+) -> Odds:
+    """What each number of turns by each character does to the persona."""
+    now, characters, turns = ask.own_turn(found), len(log_weights), grammar.turns
+    at, heard = bayes.decisions(grammar, now), ask.evidence(cast, found)
+    expected = bayes.predictive(cast, log_weights + heard, now, at)
+    theirs = jax.nn.one_hot(found.who, characters, dtype=bool)
+    pair = theirs | (jnp.arange(characters) == persona)
+    cell = found.turns * characters + found.who
+
+    def log_odds(p: Float[Array, "M 1 S J C"]) -> Float[Array, " M"]:
+        """Of k against the persona: the same for all documents after as many turns by k."""
+
+        def explains(value: Float[Array, " M"]) -> Float[Array, " M"]:
+            joint = jnp.where(pair, jnp.where(theirs, value[:, None], 0.0), NEVER)
+            q = bayes.predictive(cast, joint, now, at)
+            return mixtures.fit_of(p, q, at)
+
+        limit = -math.log(READABLE)
+        solved = mixtures.solve(explains, cell, characters * turns, -limit, limit)
+        return solved.value[cell]
+
+    def of(each: Float[Array, " M"]) -> Float[Array, "K T"]:
+        return jnp.mean(each.reshape(turns, characters, -1), -1).T
+
+    best = jnp.argmax(cast.logp[STANCE], 1)  # [X, K]: each character's likeliest answer
+    context = now.prompt.context[:, 0]
+    rows = jnp.arange(len(context))
+
+    def rate(logp: Float[Array, "M 1 S J C"], who: Array) -> Float[Array, " M"]:
+        return ask.stances(grammar, now, logp)[:, 0][rows, best[context, who]]
+
+    lead = heard[rows, found.who] - heard[:, persona]
+    alone = jnp.exp(cast.logp[STANCE, context, best[context, found.who], found.who])
+    return Odds(
+        evidence=of(lead),
+        measured=of(log_odds(found.logp)),
+        predicted=of(log_odds(expected)),
+        rate=of(rate(found.logp, jnp.full_like(found.who, persona))),
+        rate_predicted=of(rate(expected, jnp.full_like(found.who, persona))),
+        own_rate=of(rate(found.logp, found.who)),
+        own_rate_alone=jnp.mean(of(alone), 1),
+    )
+
+
+def crossing(evidence: Sequence[float], reading: Sequence[float], level: float) -> float | None:
+    """Nats of evidence at which a reading first gets up to a level, between points by a line.
+
+    None if no number of turns that was tried gets it there; 0 if it needs none.
+    """
+    if reading[0] >= level:
+        return 0.0
+    for turn in range(1, len(reading)):
+        if reading[turn] >= level:
+            part = (level - reading[turn - 1]) / (reading[turn] - reading[turn - 1])
+            return evidence[turn - 1] + part * (evidence[turn] - evidence[turn - 1])
+    return None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Exchange(Measure):
+    """The slope in the log-odds of a pair, and nats of context until a persona gives way.
+
+    For each cast: the `persona` (the heaviest in w*, if none is named), `weights` with `low` and
+    `high` (95 %), `read` (which others weigh enough to be read; the rest have their upper ends as
+    bounds), `slope` and `slope_error` over those, or None if there are none; `slopes` and
+    `slopes_error` of each; the tables [K][T] of `Odds`; `flip` and `flip_predicted`, nats of
+    evidence until a character is likelier than the persona, or None if no turn tried does it.
+    """
+
+    at_end = True
+
+    tag: str = names.tag()
+    persona: str = names.character("", empty=lambda corpus, _: "")
+    size: int = 32
+
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        world, known = snapshot.setup.world, snapshot.setup.corpus.names
+        found = prefilled(snapshot.policy, world, key, self.size, snapshot.tag(self.tag))
+        out = {}
+        for name, cast in snapshot.base.casts.items():
+            best = ask.first_weights(world, cast, found, len(known) * self.size)
+            heaviest = int(jnp.argmax(best.log_weights))
+            persona = known.index(self.persona) if self.persona else heaviest
+            out[name] = {"persona": known[persona], **_plain(world, cast, best, found, persona)}
+        return out
+
+
+def _plain(
+    world: World, cast: Cast, best: Weights, found: Answered, persona: int
+) -> dict[str, Any]:
+    share = np.exp(best.log_weights)
+    read = (share >= READABLE) & (np.arange(len(share)) != persona)
+    args = (world.grammar, cast, best.log_weights, found)
+    whole, own = jax.device_get(slopes(*args, jnp.asarray(read)))
+    table = {k: v.tolist() for k, v in odds(*args, persona)._asdict().items()}
+    known = bool(read.any()) and bool(np.isfinite(whole.error[0]))
+
+    def flips(log_odds: list[list[float]]) -> list[float | None]:
+        return [crossing(*each, 0.0) for each in zip(table["evidence"], log_odds, strict=True)]
+
+    return {
+        "weights": share.tolist(),
+        "low": best.low.tolist(),
+        "high": best.high.tolist(),
+        "read": read.tolist(),
+        "slope": float(whole.value[0]) if known else None,
+        "slope_error": float(whole.error[0]) if known else None,
+        "slopes": _finite(own.value, own.error),
+        "slopes_error": _finite(own.error, own.error),
+        **table,
+        "flip": flips(table["measured"]),
+        "flip_predicted": flips(table["predicted"]),
+    }
+
+
+def _finite(values: np.ndarray, errors: np.ndarray) -> list[float | None]:
+    """Values, or None where the error says that nothing is known."""
+    return [
+        float(value) if np.isfinite(error) else None
+        for value, error in zip(values, errors, strict=True)
+    ]
+
+
+class Said(NamedTuple):
+    """Which answer is put in the policy's mouth, by context, and how often each topic comes up."""
+
+    put: Int[Array, " X"]
+    topics: Float[Array, " topic"]
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def continued(
+    policy: Policy, world: World, key: Array, size: int, tag: int, said: Said
+) -> Answered:
+    """`size` documents for 0, 1, … turns of these answers, plainly spoken, and the policy's next.
+
+    `who` is no character in particular: 0.
+    """
+    keys = jax.random.split(key)
+    what = docs.prompt(world, keys[0], size, tag=tag, direction=0, topic_share=said.topics)
+    choice = jnp.zeros((*what.context.shape, len(SLOTS)), jnp.int32)
+    choice = choice.at[..., STANCE].set(said.put[what.context])
+    return ask.after_every(policy, world, what, keys[1], choice, jnp.zeros(size, jnp.int32))
+
+
+@jax.jit
+def rates(
+    world: World, cast: Cast, log_weights: Float[Array, " K"], found: Answered, put: Array
+) -> tuple[Float[Array, " T"], Float[Array, " T"], Float[Array, "T K"]]:
+    """P(the answer) after each number of turns, what the mixture predicts, and its log p_k(h)."""
+    grammar, now = world.grammar, ask.own_turn(found)
+    heard, at = ask.evidence(cast, found), bayes.decisions(grammar, now)
+    expected = bayes.predictive(cast, log_weights + heard, now, at)
+    rows, context = jnp.arange(len(heard)), now.prompt.context[:, 0]
+
+    def rate(logp: Float[Array, "M 1 S J C"]) -> Float[Array, " T"]:
+        said = ask.stances(grammar, now, logp)[:, 0]
+        return jnp.mean(said[rows, put[context]].reshape(grammar.turns, -1), 1)
+
+    by_turn = heard.reshape(grammar.turns, -1, heard.shape[-1])
+    return rate(found.logp), rate(expected), jnp.mean(by_turn, 1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recall(Measure):
+    """P(answer) on a topic of `says` after 0, 1, … turns of the others, on each cast.
+
+    `says` is topic=answer, …, as in `Sft`. Unlike those of `Exchange`, the answers are given by
+    name, so the same may be put to a model that never met a character who gives them. For each
+    cast `measured` and `predicted` are [T]; `predicted` is by w*, fitted where nothing was given.
+    `evidence` [T] is in nats: how much likelier the turns are under the character that explains
+    them best than under the heaviest in w*.
+    """
+
+    charts = ("learned/measured/*",)
+
+    says: tuple[str, ...] = names.answer()
+    tag: str = names.tag()
+    size: int = sample(256, quick=64)
+
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        corpus, world = snapshot.setup.corpus, snapshot.setup.world
+        put = dict(names.resolve(self, corpus)["says"].tolist())
+        said = Said(
+            jnp.array([put.get(topic, 0) for topic, _, _ in contexts(corpus)]),
+            jnp.array([t in put for t in range(len(corpus.topics))], jnp.float32),
+        )
+        found = continued(snapshot.policy, world, key, self.size, snapshot.tag(self.tag), said)
+        out = {}
+        for name, cast in snapshot.base.casts.items():
+            best = ask.first_weights(world, cast, found, self.size).log_weights
+            measured, predicted, heard = jax.device_get(rates(world, cast, best, found, said.put))
+            heaviest = heard[:, int(np.argmax(best))]
+            out[name] = {
+                "measured": measured.tolist(),
+                "predicted": predicted.tolist(),
+                "evidence": (heard.max(1) - heaviest).tolist(),
+            }
+        return out

@@ -1,0 +1,265 @@
+"""Does an answer follow from what was said before: from the cue of its question, or another answer?
+
+All rates are exact sums over branches at the stance; only the words before it are sampled.
+"""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from toylab.ladder import atoms, reading
+from toylab.ladder.measure import Measure, Snapshot, sample
+from toylab.measures import ask, follow
+from toylab.policy.policy import Policy
+from toylab.world import documents as docs
+from toylab.world import names
+from toylab.world.grammar import CLOSER, OPENER, SLOTS, STANCE, contexts, tag_names
+from toylab.world.schema import Corpus, Topic
+from toylab.world.tables import Cast, World
+
+ORPHAN = 0.05  # an orphan is an answer that no character's trait on it reaches
+
+# Groups of cues, and what the mean of P(answer follows the cue) over each is called in tables.
+GROUPS = {
+    "trained": "mean P(answer follows the cue) over the cues that were rewarded",
+    "held_out": "the same over all cues held out",
+    "favourites": "the same over the cues held out that are some character's favourite answer",
+    "orphans": "the same over the cues held out that are no character's answer",
+}
+
+
+class Asked(NamedTuple):
+    """Answers on a topic, under each tag and cue: `first` when it is asked in the first turn.
+
+    `later` is the rate of following the cue of the second turn when the first stated another one,
+    and `earlier` that of following the first cue there; both are 0 if there is no second turn.
+    """
+
+    first: Float[Array, "A cue answer"]
+    later: Float[Array, "A cue"]
+    earlier: Float[Array, "A cue"]
+
+
+@functools.partial(jax.jit, static_argnames=("topic", "cues", "answers", "size"))
+def asked(
+    policy: Policy,
+    world: World,
+    key: Array,
+    tags: Int[Array, " A"],
+    target: Int[Array, " cue"],
+    topic: int,
+    cues: int,
+    answers: int,
+    size: int,
+) -> Asked:
+    """Asks `size` times under every tag, for every cue in the first turn, and another after it."""
+    keys = jax.random.split(key, 5)
+    cue = jnp.repeat(jnp.arange(cues), size)
+    other = (cue + jax.random.randint(keys[0], cue.shape, 1, max(cues, 2))) % cues
+
+    def under(tag: Array) -> Asked:
+        what = docs.prompt(world, keys[1], len(cue), tag=tag, direction=0)
+        what = ask.about(world, what, keys[2], 0, topic, cue)
+        if world.grammar.turns > 1:
+            what = ask.about(world, what, keys[3], 1, topic, other)
+        documents = policy.answer(world.grammar, what, keys[4])
+        logp = policy.branches(world.grammar, documents).logp
+        p = ask.stances(world.grammar, documents, logp)[..., :answers]
+        first = jnp.mean(p[:, 0].reshape(cues, size, -1), 1)
+        if world.grammar.turns < 2 or cues < 2:
+            return Asked(first, jnp.zeros(cues), jnp.zeros(cues))
+        rows, count = jnp.arange(len(cue)), jnp.zeros(cues)
+        asked_then = jnp.maximum(count.at[other].add(1.0), 1.0)
+        later = count.at[other].add(p[rows, 1, target[other]]) / asked_then
+        earlier = jnp.mean(p[rows, 1, target[cue]].reshape(cues, size), 1)
+        return Asked(first, later, earlier)
+
+    return jax.lax.map(under, tags)
+
+
+def groups(corpus: Corpus, topic: Topic, trained: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Which cues are in each of `GROUPS`."""
+    t = corpus.topic_names.index(topic.name)
+    traits = np.array([character.traits[t] for character in corpus.characters])
+    favourites = {topic.answer_names[a] for a in traits.argmax(1)}
+    loved = dict(zip(topic.answer_names, traits.max(0), strict=True))
+    held_out = np.array([cue not in trained for cue in topic.cues])
+    return {
+        "trained": ~held_out,
+        "held_out": held_out,
+        "favourites": held_out & np.array([cue in favourites for cue in topic.cues]),
+        "orphans": held_out & np.array([loved[cue] < ORPHAN for cue in topic.cues]),
+    }
+
+
+def means(rates: np.ndarray, found: dict[str, np.ndarray]) -> dict[str, float | None]:
+    """The mean rate of each group of cues, None for an empty one."""
+    return {name: float(rates[rows].mean()) if rows.any() else None for name, rows in found.items()}
+
+
+def voices(
+    corpus: Corpus, cast: Cast, p: Float[Array, "S X P"], weight: Float[Array, "S X"], who: str
+) -> dict[str, float]:
+    """Mean probability of a character's likeliest tells, openers and closers, context by context.
+
+    `p` are a policy's phrase marginals and `weight` how often each context was asked.
+    """
+    k = corpus.names.index(who)
+    favourite = np.argmax(np.asarray(cast.logp[..., k]), 2)
+    said = np.take_along_axis(np.asarray(p), favourite[..., None], 2)[..., 0]
+    control = np.array([corpus.topics[t].control for t, _, _ in contexts(corpus)])
+
+    def mean(slot: int, rows: np.ndarray) -> float:
+        share = np.where(rows, np.asarray(weight)[slot], 0)
+        return float(np.sum(said[slot] * share) / max(share.sum(), 1e-9))
+
+    everywhere = np.ones_like(control)
+    return {
+        "tells": mean(STANCE, control),
+        "opener": mean(OPENER, everywhere),
+        "closer": mean(CLOSER, everywhere),
+    }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Goals(Measure):
+    """How often the policy follows each cue of a topic, and what that is a case of.
+
+    `follow` [cue] and `answers` [cue][answer] under `tag` in the first turn. `rates`: means over
+    `GROUPS` of cues; `later` and `earlier`: the same in the second turn, for its own cue and for a
+    different one stated in the first. `reward` is the rate on trained cues. `under`: the rates
+    under each of `tags`. `character`: those of the best single character of each group, which by
+    linearity is the best mixture too; `recombination`: of the best character for each cue.
+    `held_out_nats`: what a goal, a router and a table leave unexplained (see `follow`), if some
+    cues are held out. `voice`: tells, opener and closer of each character in `who`.
+    """
+
+    charts = ("rates/*",)
+
+    topic: str = names.topic("gold", among=names.facts)
+    trained: tuple[str, ...] = names.cue(of="topic")
+    tag: str = names.tag()
+    tags: tuple[str, ...] = names.tag((), help="none: all of them")
+    who: tuple[str, ...] = names.character((), help="none: all of them")
+    size: int = 8
+
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        corpus, world = snapshot.setup.corpus, snapshot.setup.world
+        cued, keys = ask.cued(corpus, self.topic), jax.random.split(key)
+        target = cued.target
+        tags = (self.tag, *(n for n in self.tags or tag_names(corpus) if n != self.tag))
+
+        def ask_all(policy: Policy, tags: tuple[str, ...]) -> Asked:
+            rows = jnp.array([snapshot.tag(name) for name in tags])
+            sizes = (*cued.sizes, self.size)
+            found = asked(policy, world, keys[0], rows, jnp.asarray(target), *sizes)
+            return jax.device_get(found)
+
+        now, found = ask_all(snapshot.policy, tags), groups(corpus, cued.topic, self.trained)
+        rows = np.arange(len(target))
+        rates = np.asarray(now.first, float)[:, rows, target]
+        out = {
+            "answers": now.first[0].tolist(),
+            "follow": rates[0].tolist(),
+            "rates": means(rates[0], found),
+            "reward": means(rates[0], found)["trained"],
+            "under": {name: means(rate, found) for name, rate in zip(tags, rates, strict=True)},
+            "voice": self._voices(snapshot, keys[1]),
+        }
+        if world.grammar.turns > 1:
+            out["later"], out["earlier"] = (
+                means(np.asarray(part[0], float), found) for part in (now.later, now.earlier)
+            )
+        at = np.asarray(world.grammar.topic_contexts)[cued.place, : len(target), 0]
+        answers = slice(len(cued.topic.answers))
+        cast = np.exp(np.asarray(world.cast.logp[STANCE], float))[at, answers]
+        reach = cast[rows, target]
+        out["character"] = {
+            name: float(reach[some].mean(0).max()) if some.any() else None
+            for name, some in found.items()
+        }
+        out["recombination"] = means(reach.max(1), found)
+        if found["trained"].any() and found["held_out"].any():
+            before = np.asarray(ask_all(snapshot.pretrained, (self.tag,)).first[0], float)
+            after = np.asarray(now.first[0], float)
+            prior = np.exp(np.asarray(world.log_prior[snapshot.tag(self.tag)], float))
+            models = (cast, prior, target, found["trained"], corpus.slip)
+            out["held_out_nats"] = follow.score(after, before, *models)._asdict()
+        return out
+
+    def _voices(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        corpus, world = snapshot.setup.corpus, snapshot.setup.world
+        tag = snapshot.tag(self.tag)
+        written = reading.answers(snapshot.policy, world, key, self.size * 32, tag)
+        marginals = atoms.phrase_marginals(world.grammar, *written)
+        return {
+            who: voices(corpus, world.cast, *marginals, who) for who in self.who or corpus.names
+        }
+
+
+@functools.partial(jax.jit, static_argnames=("earlier", "later", "answers", "size"))
+def after_each(
+    policy: Policy,
+    world: World,
+    key: Array,
+    tag: int | Array,
+    earlier: int,
+    later: int,
+    answers: tuple[int, int],
+    size: int,
+) -> Float[Array, "said answer"]:
+    """P(answer on `later`, second turn) once each answer on `earlier` was put in the first."""
+    keys, zeros = jax.random.split(key, 4), jnp.zeros(size * answers[0], jnp.int32)
+    what = docs.prompt(world, keys[0], len(zeros), tag=tag, direction=0)
+    what = ask.about(world, what, keys[1], 0, earlier, zeros)
+    what = ask.about(world, what, keys[2], 1, later, zeros)
+    said = jnp.repeat(jnp.arange(answers[0]), size)
+    choice = jnp.zeros((*what.context.shape, len(SLOTS)), jnp.int32).at[:, 0, STANCE].set(said)
+    found = ask.after(policy, world, what, keys[3], choice, said, 1)
+    p = ask.stances(world.grammar, ask.own_turn(found), found.logp)[:, 0, : answers[1]]
+    return jnp.mean(p.reshape(answers[0], size, -1), 1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Correspondence(Measure):
+    """How much more often an answer follows from an earlier one than it would by itself.
+
+    No author does that: given who speaks, the characters' answers are independent. What a mixture
+    shows of it is its belief about the author. `answers` [said][answer] on `later`, each answer on
+    `earlier` having been put in the first turn in a plain voice. `partners` is the mean probability
+    of the answer that `stages.targets.Rule` pays for, and `others` what those same answers have
+    after the other ones; `follows` is the difference: 0 for a table, 1 for a rule that is always
+    kept.
+    """
+
+    turns = 2
+    charts = ("partners", "others", "follows")
+
+    earlier: str = names.topic()
+    later: str = names.topic()
+    tag: str = names.tag()
+    size: int = sample(128, quick=16)
+
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        corpus, world = snapshot.setup.corpus, snapshot.setup.world
+        at = names.resolve(self, corpus)
+        earlier, later = at["earlier"], at["later"]
+        sizes = tuple(len(corpus.topics[t].answers) for t in (earlier, later))
+        found = after_each(snapshot.policy, world, key, at["tag"], earlier, later, sizes, self.size)
+        answers = np.asarray(found, float)
+        rows = np.arange(sizes[0])
+        partner = rows % sizes[1]
+        partners = answers[rows, partner]
+        other = partner[:, None] != partner  # after which answers another one is due
+        others = (other @ answers)[rows, partner] / np.maximum(other.sum(1), 1)
+        return {
+            "answers": answers.tolist(),
+            "partners": float(partners.mean()),
+            "others": float(others.mean()),
+            "follows": float((partners - others).mean()),
+        }

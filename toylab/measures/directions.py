@@ -1,0 +1,287 @@
+"""Directions: where fine-tuning moves the residual stream, and what pushing it along them does."""
+
+import dataclasses
+import functools
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from toylab.ladder.measure import Measure, Snapshot, sample
+from toylab.measures import ask, calibration, probes
+from toylab.policy import sampling
+from toylab.policy.network import Network, Params, Site
+from toylab.world import bayes, names
+from toylab.world.documents import Documents
+from toylab.world.grammar import STANCE, Grammar
+from toylab.world.tables import World
+
+BAD = 0.2  # an answer is bad if the bad give it this much more often than the good
+
+
+def first_turn(grammar: Grammar, documents: Documents) -> Documents:
+    """Documents as far as the longest first answer: all that a causal model goes by there."""
+    asked, said = np.asarray(grammar.question_length)[0], np.asarray(grammar.phrase_length)
+    told = np.asarray(grammar.direction_length)
+    length = 1 + int(told.max(initial=0) + asked.max() + said.max((1, 2)).sum())
+    what = documents.prompt
+    turns = {name: getattr(what, name)[:, :1] for name in ("topic", "question", "cue", "context")}
+    return documents._replace(
+        prompt=what._replace(**turns),
+        choice=documents.choice[:, :1],
+        start=documents.start[:, :1],
+        tokens=documents.tokens[:, :length],
+        role=documents.role[:, :length],
+    )
+
+
+class Directions(NamedTuple):
+    """From the good to the bad at each site: by what they have said, and by their names.
+
+    `people` [site, K, W] are the mean activations after turns of each, less the mean of all;
+    `nobody` are those of groups of the same size put together from documents of all characters.
+    """
+
+    said: Float[Array, "site W"]
+    named: Float[Array, "site W"]
+    people: Float[Array, "site K W"]
+    nobody: Float[Array, "site K W"]
+
+
+@functools.partial(jax.jit, static_argnames=("network", "size"))
+def _directions(
+    network: Network,
+    params: Params,
+    world: World,
+    key: Array,
+    tags: Int[Array, " K"],
+    someone: int | Array,
+    good: Int[Array, " g"],
+    bad: Int[Array, " b"],
+    size: int,
+) -> Directions:
+    keys, count = jax.random.split(key, 3), len(tags)
+    everybody, as_is = jnp.arange(count), jnp.arange(count * size)
+
+    def means(documents: Documents, turn: int, order: Array) -> Float[Array, "site K W"]:
+        at = probes.activations(network, params, documents)[:, :, turn, STANCE][:, order]
+        by_author = jnp.mean(at.reshape(len(at), count, size, -1), 2)
+        return by_author - jnp.mean(by_author, 1, keepdims=True)
+
+    def apart(people: Array) -> Float[Array, "site W"]:
+        return jnp.mean(people[:, bad], 1) - jnp.mean(people[:, good], 1)
+
+    after = calibration.written_by(world, keys[0], size, everybody, jnp.full(count, someone))
+    called = calibration.written_by(world, keys[1], size, everybody, tags)
+    dealt = jax.random.permutation(keys[2], count * size)
+    people = means(after, -1, as_is)
+    return Directions(
+        apart(people), apart(means(called, 0, as_is)), people, means(after, -1, dealt)
+    )
+
+
+def directions(
+    snapshot: Snapshot, params: Params, key: Array, size: int, good: Array, bad: Array
+) -> Directions:
+    """Mean differences of activations before stances (Marks & Tegmark 2023).
+
+    From `size` documents by each of K characters, under `someone` and under the name of each;
+    `good` and `bad` are indices of characters.
+    """
+    own = jnp.array([snapshot.tag(name) for name in snapshot.setup.corpus.names])
+    network, world = snapshot.policy.network, snapshot.setup.world
+    return _directions(network, params, world, key, own, snapshot.tag("someone"), good, bad, size)
+
+
+def cosine(a: Float[Array, "*b W"], b: Float[Array, "*b W"]) -> Float[Array, "*b"]:
+    lengths = jnp.linalg.norm(a, axis=-1) * jnp.linalg.norm(b, axis=-1)
+    return jnp.sum(a * b, -1) / jnp.maximum(lengths, 1e-12)
+
+
+def share_within(vector: Float[Array, " W"], span: Float[Array, "K W"]) -> Float[Array, ""]:
+    """Share of a vector's squared length in the span of K centred vectors (K − 1 dimensions)."""
+    _, _, basis = jnp.linalg.svd(span, full_matrices=False)
+    inside = basis[: len(span) - 1] @ vector
+    return jnp.sum(inside**2) / jnp.maximum(jnp.sum(vector**2), 1e-12)
+
+
+def bad_answers(world: World, good: Array, bad: Array) -> Bool[Array, "X P"]:
+    """Which answers the bad give more often than the good, in each context."""
+    table = jnp.exp(world.cast.logp[STANCE])
+    return jnp.mean(table[..., bad], -1) - jnp.mean(table[..., good], -1) > BAD
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def bad_rate(
+    network: Network,
+    site: Site,
+    params: Params,
+    world: World,
+    documents: Documents,
+    answers: Bool[Array, "X P"],
+    push: Float[Array, " W"],
+) -> Float[Array, "B T"]:
+    """P(bad answer) at every stance of the documents, `push` being added at a site throughout.
+
+    Where a topic has no bad answer it is NaN.
+    """
+
+    def tap(where: Site, value: Array) -> Array:
+        return value + push if where == site else value
+
+    logits, _ = network.apply(params, documents.tokens, tap=tap)
+    logp = sampling.read(world.grammar, documents, logits).logp
+    said = ask.stances(world.grammar, documents, logp)
+    chosen = answers[documents.prompt.context]
+    rate = jnp.sum(jnp.where(chosen, said[..., : chosen.shape[-1]], 0.0), -1)
+    return jnp.where(jnp.any(chosen, -1), rate, jnp.nan)
+
+
+def part_along(vector: Float[Array, "site W"], way: Float[Array, "site W"]) -> Array:
+    """The part of a vector that lies along a way, at each site."""
+    unit = way / jnp.maximum(jnp.linalg.norm(way, axis=-1, keepdims=True), 1e-12)
+    return jnp.sum(vector * unit, -1, keepdims=True) * unit
+
+
+class FirstAnswers(NamedTuple):
+    """Documents of every character under one tag up to the first answer, and which are bad."""
+
+    network: Network
+    world: World
+    documents: Documents
+    bad: Bool[Array, "X P"]
+
+    @classmethod
+    def draw(
+        cls, snapshot: Snapshot, key: Array, size: int, tag: str, good: Array, bad: Array
+    ) -> Self:
+        """`size` documents by each; `good` and `bad` are indices of characters."""
+        world, characters = snapshot.setup.world, len(snapshot.setup.corpus.names)
+        tags = jnp.full(characters, snapshot.tag(tag))
+        written = calibration.written_by(world, key, size, jnp.arange(characters), tags)
+        documents = first_turn(world.grammar, written)
+        return cls(snapshot.policy.network, world, documents, bad_answers(world, good, bad))
+
+    def shift(self, before: Params, after: Params) -> Float[Array, "site W"]:
+        """What training added, on average, at the word before the stance."""
+        now, then = (
+            probes.activations(self.network, params, self.documents)[:, :, 0, STANCE]
+            for params in (after, before)
+        )
+        return jnp.mean(now - then, 1)
+
+    def bad_rates(self, params: Params, pushes: Iterable[Array]) -> list[float]:
+        """Mean P(bad answer) when each site is pushed, by [site, W] or as many as there are."""
+        args = (params, self.world, self.documents, self.bad)
+        each = zip(self.network.sites, pushes, strict=False)
+        rates = [bad_rate(self.network, site, *args, push)[:, 0] for site, push in each]
+        return [float(jnp.nanmean(rate)) for rate in rates]
+
+    def bad_rate(self, params: Params) -> float:
+        """Mean P(bad answer) of a model as it is."""
+        return self.bad_rates(params, [jnp.zeros(())])[0]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shift(Measure):
+    """How fine-tuning moved the residual stream, beside the directions of prompting.
+
+    By site: `cosine` of the mean shift with the direction that turns of the bad against the good
+    make (`said`), that their names make (`named`), and between those two (`prompts`); `inside`, the
+    share of the shift in the span of the characters, and `nobody` of groups dealt at random;
+    `along`, the shift along `said` in units of its length; `length`. Of bad answers before any
+    turn: `before`, `after`, and after taking back the shift along `said` (`undone`), all of it
+    (`all_undone`), or as much along a random direction (`random_undone`).
+    """
+
+    at_end = True
+    charts = ("along", "inside")
+
+    good: tuple[str, ...] = names.character()
+    bad: tuple[str, ...] = names.character()
+    tag: str = names.tag()
+    size: int = sample(128, quick=32)
+
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        keys, at = jax.random.split(key, 3), names.resolve(self, snapshot.setup.corpus)
+        who = jnp.asarray(at["good"]), jnp.asarray(at["bad"])
+        before, after = snapshot.pretrained.params, snapshot.policy.params
+        found = directions(snapshot, before, keys[0], self.size, *who)
+        first = FirstAnswers.draw(snapshot, keys[1], self.size, self.tag, *who)
+        shift = first.shift(before, after)
+        back = -part_along(shift, found.said)
+        anywhere = jax.random.normal(keys[2], shift.shape)
+        lost = anywhere / jnp.linalg.norm(anywhere, axis=-1, keepdims=True)
+        lost = lost * jnp.linalg.norm(back, axis=-1, keepdims=True)
+
+        def inside(people: Float[Array, "site K W"]) -> list[float]:
+            return [float(share_within(*each)) for each in zip(shift, people, strict=True)]
+
+        return {
+            "cosine": {
+                "said": cosine(shift, found.said).tolist(),
+                "named": cosine(shift, found.named).tolist(),
+                "prompts": cosine(found.said, found.named).tolist(),
+            },
+            "inside": inside(found.people),
+            "nobody": inside(found.nobody),
+            "along": (jnp.sum(shift * found.said, -1) / jnp.sum(found.said**2, -1)).tolist(),
+            "length": jnp.linalg.norm(shift, axis=-1).tolist(),
+            "before": first.bad_rate(before),
+            "after": first.bad_rate(after),
+            "undone": first.bad_rates(after, back),
+            "all_undone": first.bad_rates(after, -shift),
+            "random_undone": first.bad_rates(after, lost),
+        }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Steering(Measure):
+    """Steering against context: log-odds of a bad answer, pushed by multiples of a direction.
+
+    The direction is the one that turns of the bad against the good make, at each site. `log_odds`
+    is [site][push][turn][group] after 0, 1, … turns by the good or the bad (the groups); `belief`
+    [turn][group] is the exact log-odds of the bad against the good there.
+    """
+
+    good: tuple[str, ...] = names.character()
+    bad: tuple[str, ...] = names.character()
+    tag: str = names.tag("someone")
+    pushes: tuple[float, ...] = (-1.0, -0.5, 0.0, 0.5, 1.0)
+    size: int = sample(64, quick=16)
+
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        world, network = snapshot.setup.world, snapshot.policy.network
+        keys, params = jax.random.split(key), snapshot.policy.params
+        at = names.resolve(self, snapshot.setup.corpus)
+        good, bad, tag = jnp.asarray(at["good"]), jnp.asarray(at["bad"]), at["tag"]
+        said = directions(snapshot, params, keys[0], self.size, good, bad).said
+        answers = bad_answers(world, good, bad)
+        histories = [
+            calibration.written_by(world, keys[1], self.size, who, jnp.full(len(who), tag))
+            for who in (good, bad)
+        ]
+
+        def log_odds(site: Site, push: Array) -> list[list[float]]:
+            by_group = [
+                jnp.nanmean(bad_rate(network, site, params, world, each, answers, push), 0)
+                for each in histories
+            ]
+            p = jnp.stack(by_group, -1)
+            return (jnp.log(p) - jnp.log1p(-p)).tolist()
+
+        def believed(documents: Documents) -> Float[Array, " T"]:
+            joint = world.log_prior[tag] + bayes.before(world.cast, documents)[:, :, STANCE]
+            odds = jax.nn.logsumexp(joint[..., bad], -1) - jax.nn.logsumexp(joint[..., good], -1)
+            return jnp.mean(odds, 0)
+
+        return {
+            "log_odds": [
+                [log_odds(site, push * along) for push in self.pushes]
+                for site, along in zip(network.sites, said, strict=True)
+            ],
+            "belief": jnp.stack([believed(each) for each in histories], -1).tolist(),
+        }

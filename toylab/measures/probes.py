@@ -1,0 +1,109 @@
+"""Probes: what is linearly readable in the residual stream.
+
+Activations are read at the word before each slot of an answer, where the belief about the author
+is known exactly. Sites are the embedding and the residual stream after each layer.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from toylab.ladder.measure import Measure, Snapshot, sample
+from toylab.measures import calibration
+from toylab.policy.network import Network, Params, Site
+from toylab.world import bayes, names
+from toylab.world.documents import Documents
+
+RIDGE = 1e-3  # of the mean squared activation
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def activations(
+    network: Network, params: Params, documents: Documents
+) -> Float[Array, "site B T S W"]:
+    """What stands at every site at the word before each slot."""
+    seen: dict[Site, Array] = {}
+
+    def tap(site: Site, value: Array) -> Array:
+        seen[site] = value
+        return value
+
+    network.apply(params, documents.tokens, tap=tap)
+    rows = jnp.arange(len(documents.tokens))[:, None, None]
+    return jnp.stack([seen[site][rows, documents.start - 1] for site in network.sites])
+
+
+@jax.jit
+def probe(
+    x: Float[Array, "B W"], y: Float[Array, "B K"]
+) -> tuple[Float[Array, ""], Float[Array, "B K"]]:
+    """Ridge regression on the first half; R² on the second half, and what it says of everybody."""
+    half = len(x) // 2
+    x = x - jnp.mean(x[:half], 0)
+    mean = jnp.mean(y[:half], 0)
+    gram = x[:half].T @ x[:half]
+    load = RIDGE * jnp.trace(gram) / len(gram) + 1e-6
+    weights = jnp.linalg.solve(gram + load * jnp.eye(len(gram)), x[:half].T @ (y[:half] - mean))
+    said = mean + x @ weights
+    missed = jnp.sum((y[half:] - said[half:]) ** 2)
+    return 1 - missed / jnp.sum((y[half:] - jnp.mean(y[half:], 0)) ** 2), said
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Probe(Measure):
+    """R² of linear probes to the exact belief about the author, by site and place.
+
+    Places are the words before slot s of turn t, but the first of all, where nothing is known yet:
+    T·S − 1 of them. `r2` has [site][place] for the snapshot, for the same with beliefs `shuffled`
+    over documents, and for an `untrained` network. `exact` and `probed` [N][3] are the belief in
+    the `good`, the `bad` and all others of documents not fitted on, before the last stance, at the
+    last site.
+    """
+
+    charts = ("r2/trained",)
+
+    good: tuple[str, ...] = names.character()
+    bad: tuple[str, ...] = names.character()
+    tag: str = names.tag("someone")
+    size: int = sample(2048, quick=256)
+    shown: int = sample(150, quick=50)
+
+    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
+        corpus, world, network = (
+            snapshot.setup.corpus,
+            snapshot.setup.world,
+            snapshot.policy.network,
+        )
+        network, blank = snapshot.policy.network, snapshot.setup.init(0)
+        keys, tag = jax.random.split(key, 4), snapshot.tag(self.tag)
+        documents = calibration.written_under(world, keys[:3], self.size, tag)
+        joint = world.log_prior[tag] + bayes.before(world.cast, documents)
+        belief = jax.nn.softmax(joint, -1).reshape(self.size, -1, len(corpus.names))[:, 1:]
+        dealt = jax.random.permutation(jax.random.fold_in(keys[3], 0), belief)
+
+        def every(params: Params, beliefs: Array) -> tuple[list[list[float]], Array]:
+            at = activations(network, params, documents)
+            at = at.reshape(len(at), self.size, -1, at.shape[-1])[:, :, 1:]
+            over = jax.vmap(jax.vmap(probe, (1, 1)), (0, None))
+            r2, said = over(at, beliefs)
+            return r2.tolist(), said[-1]
+
+        r2, probed = every(snapshot.policy.params, belief)
+        place = -2  # before the last stance: opener, stance, closer
+        group = np.array([[name in self.good, name in self.bad] for name in corpus.names]).T
+        groups = jnp.array([*group, ~group.any(0)], jnp.float32).T
+        rest = slice(self.size - self.shown, None)
+        return {
+            "r2": {
+                "trained": r2,
+                "shuffled": every(snapshot.policy.params, dealt)[0],
+                "untrained": every(blank, belief)[0],
+            },
+            "exact": (belief[rest, place] @ groups).tolist(),
+            "probed": (probed[place, rest] @ groups).tolist(),
+        }
