@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.directions.carried import Carried
+from experiments.geometry.carried import Carried
 from tests import views
 from tests.checks import SMALL, spiky
 from toylab.measures import calibration, directions, probes
