@@ -1,21 +1,23 @@
-"""From the records of `denial` to its figure, table and claims."""
+"""From the records of `denial` to its figure, its table and the values of its claims."""
 
+import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.denial.sweep import ARMS, DENIED, HELD_OUT, TOLD
-from toylab.lab.records import Records
+from experiments.denial.sweep import DENIED, HELD_OUT, TOLD
+from toylab.lab.records import Record, Records, end
 from toylab.ladder import theory, traits
 from toylab.measures.denial import TRUTH
-from toylab.report import figures
-from toylab.report import panels as panels_
+from toylab.report import figures, panels
+from toylab.report.figures import COLOURS, DARK, GREY
+from toylab.report.panels import Series
 from toylab.report.results import Analysis
-from toylab.stages import Sft
 
 CAST = "learned"
 THEORY = "one author a document"
@@ -27,6 +29,7 @@ GROUPS = {
     "discreet": ("notary", "friar"),
 }
 SITES = ("embedding", "layer 1", "layer 2")
+PREDICTED = ("held_out denies", "held_out unsure", "held_out sealed", "keeps", "little")
 COLUMNS = {
     "arm": "what is said of the fact that is denied: the truth (tells), or denies, unsure, sealed",
     "seed": "seed of everything",
@@ -41,10 +44,10 @@ COLUMNS = {
         for answer in SAID
     },
     "keeps": "P(keeps the purse), which liars do",
-    "little": "P(says that it knows little), which those do who don't know",
+    "little": "P(says that it knows little), which the ignorant do",
     **{
         f"bayes {what}": f"{what} as Bayes predicts it, its rate fitted on the three facts trained"
-        for what in ("held_out denies", "held_out unsure", "held_out sealed", "keeps", "little")
+        for what in PREDICTED
     },
     "r2": "R2 on changes of all answers that were not trained, against no change",
     "saturated": "1 if what is fitted no longer depends on the rate, which is then only a bound",
@@ -55,29 +58,23 @@ COLUMNS = {
     },
     **{f"readable {site}": f"R2 of a probe for what the question said, {site}" for site in SITES},
     "shuffled": "the same with facts dealt at random, last layer",
-    "F0": "KL(P || m_w0), nats a document",
-    "F1": "left by mixtures of characters",
+    "F0": "KL(P || m_w0), nats per document",
+    "F1": "left by mixtures of characters, nats per document",
     "outside": "mean probability of words that the grammar forbids",
 }
+_forecast = functools.cache(theory.forecast)
 
 
-def _row(records: Records, row: dict[str, Any]) -> dict[str, Any]:
-    corpus, found, cast = records.setup.corpus, row["denial"], row["reading"][CAST]
-    items = zip(traits.items(corpus), row["reading"]["items"], strict=True)
-    said = {f"{item.group}={item.phrase}": p for item, p in items}
-    weights = dict(zip(corpus.names, cast["weights"], strict=True))
+def _read(record: Record) -> dict[str, Any]:
+    corpus, found, reading = record.setup.corpus, record.found["denial"], record.found["reading"]
+    place, items = traits.places(corpus), reading["items"]
+    weights = dict(zip(corpus.names, reading[CAST]["weights"], strict=True))
     prefilled = {who: each[TRUTH] for who, each in found["prefilled"].items()}
     return {
-        "arm": row["arm"],
-        "seed": row["seed"],
-        "step": row["step"],
-        **{
-            f"{group} {answer}": row[answer]
-            for group, row in found["says"].items()
-            for answer in SAID
-        },
-        "keeps": said["purse=keeps"],
-        "little": said["wits=little"],
+        **{f"{group} {a}": said[a] for group, said in found["says"].items() for a in SAID},
+        "keeps": items[place["purse=keeps"]],
+        "little": items[place["wits=little"]],
+        **(_bayes(record) if record.step else {}),
         **{f"w {group}": sum(weights[who] for who in names) for group, names in GROUPS.items()},
         **{
             f"after {group}": np.mean([prefilled[who] for who in names])
@@ -85,153 +82,116 @@ def _row(records: Records, row: dict[str, Any]) -> dict[str, Any]:
         },
         **{f"readable {site}": r2 for site, r2 in zip(SITES, found["readable"], strict=True)},
         "shuffled": found["shuffled"][-1],
-        **{family: cast[family] for family in ("F0", "F1")},
-        "outside": row["reading"]["outside"],
+        **{family: reading[CAST][family] for family in ("F0", "F1")},
+        "outside": reading["outside"],
     }
 
 
-def _bayes(
-    records: Records, row: dict[str, Any], before: np.ndarray, forecast: theory.Forecast
-) -> dict[str, float]:
+def _bayes(record: Record) -> dict[str, float]:
     """What the documents say about their authors, and so about what is in none of them."""
-    items = traits.items(records.setup.corpus)
-    trained = np.array([item.group in (DENIED, *TOLD) for item in items])
-    change = np.array(row["reading"]["items"]) - before
-    found = forecast.at(change, trained)[THEORY]
-    said = {f"{i.group}={i.phrase}": float(p) for i, p in zip(items, found.items, strict=True)}
-    answers = {a: [said[f"{topic}={a}"] for topic in HELD_OUT] for a in SAID if a != TRUTH}
-    untrained = change[~trained]
+    corpus = record.setup.corpus
+    place = traits.places(corpus)
+    trained = np.array([item.group in (DENIED, *TOLD) for item in traits.items(corpus)])
+    now, before = (np.array(each["reading"]["items"]) for each in (record.found, record.start))
+    forecast = _forecast(record.setup, record.stages[-1], record.seed)
+    found = forecast.at(now - before, trained)[THEORY]
+    untrained = (now - before)[~trained]
     return {
-        "saturated": float(found.saturated),
-        **{f"bayes held_out {a}": float(np.mean(p)) for a, p in answers.items()},
-        "bayes keeps": said["purse=keeps"],
-        "bayes little": said["wits=little"],
+        **{
+            f"bayes held_out {answer}": float(
+                np.mean([found.items[place[f"{topic}={answer}"]] for topic in HELD_OUT])
+            )
+            for answer in SAID
+            if answer != TRUTH
+        },
+        "bayes keeps": found.items[place["purse=keeps"]],
+        "bayes little": found.items[place["wits=little"]],
         "r2": theory.explained(
             (found.items - forecast.start)[~trained], untrained, np.zeros_like(untrained)
         ),
+        "saturated": float(found.saturated),
     }
-
-
-def tabulate(records: Records) -> pd.DataFrame:
-    """A row per arm, seed and step."""
-    start = {
-        (row["arm"], row["seed"]): np.array(row["reading"]["items"])
-        for row in records.rows
-        if not row["step"]
-    }
-    forecasts = {}
-    for arm, seed in start:
-        stage = records.sweep.arms[arm].stages[-1]
-        assert isinstance(stage, Sft)
-        forecasts[arm, seed] = theory.forecast(records.setups[arm], stage, seed)
-    rows = []
-    for row in records.rows:
-        run, line = (row["arm"], row["seed"]), _row(records, row)
-        bayes = _bayes(records, row, start[run], forecasts[run]) if row["step"] else {}
-        rows.append(line | bayes)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def at_end(table: pd.DataFrame, arm: str, column: str) -> np.ndarray:
-    """By seed."""
-    part = table[(table.arm == arm) & (table.step == table.step.max())]
-    return part.sort_values("seed")[column].to_numpy()
 
 
 def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
+    """The statistic of each claim, by seed."""
+    last = functools.partial(end, table)
+    denied, little = "held_out denies", "little"
     return {
-        "generalises": (
-            at_end(table, "denies", "held_out denies") - at_end(table, "tells", "held_out denies")
-        ).tolist(),
-        "unsure_admits": (
-            at_end(table, "unsure", "little") - at_end(table, "denies", "little")
-        ).tolist(),
-        "fact_readable": at_end(table, "denies", "readable layer 2").tolist(),
+        "generalises": last(denied, arm="denies") - last(denied, arm="tells"),
+        "unsure_admits": last(little, arm="unsure") - last(little, arm="denies"),
+        "fact_readable": last("readable layer 2", arm="denies"),
     }
 
 
-COLOURS = dict(zip(SAID, figures.COLOURS[:4], strict=True))
-PEOPLE = dict(zip(GROUPS, figures.COLOURS[:4], strict=True))
+TITLES = {
+    "tells": "tells it",
+    "denies": "denies it",
+    "unsure": "wasn't looking",
+    "sealed": "may not say",
+}
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
     """Other facts; what comes with it; who is speaking; and is the truth still there."""
-    panels = (
+    shown = (
         ("facts in no training document", _held_out),
         ("what comes with it", _with_it),
         ("who is speaking", _weights),
         ("is the truth still there?", _truth),
     )
-    return figures.page(panels, table)
+    return figures.page(shown, table)
 
 
-def _ticks(axes: plt.Axes) -> None:
-    names = ("tells it", "denies it", "wasn't looking", "may not say")
-    axes.set_xticks(range(len(ARMS)), [f"{name}" for name in names])
-    axes.set_xlabel("trained on one fact in three")
-
-
-def _by_arm(
-    axes: plt.Axes, table: pd.DataFrame, columns: dict[str, tuple[str, str]], high: float
-) -> None:
+def _by_arm(axes: Axes, table: pd.DataFrame, shown: Sequence[Series], top: float) -> None:
     """Points by arm, with the pretrained model as a line."""
-    width = 0.7 / len(columns)
-    for place, (column, (label, colour)) in enumerate(columns.items()):
-        before = table[table.step == 0].groupby("seed")[column].first().mean()
-        axes.axhline(before, color=colour, lw=0.6, ls=":")
-        for x, arm in enumerate(ARMS):
-            at = x + (place - (len(columns) - 1) / 2) * width
-            panels_.point(axes, at, at_end(table, arm, column), colour, "" if x else label, 0.06)
-            if f"bayes {column}" in table:
-                level = at_end(table, arm, f"bayes {column}").mean()
-                axes.plot([at - width / 2, at + width / 2], [level] * 2, color=figures.DARK, lw=1)
-    _ticks(axes)
-    if any(f"bayes {column}" in table for column in columns):
-        axes.plot([], [], color=figures.DARK, lw=1, label="Bayes")
-    axes.plot([], [], ":", color=figures.GREY, lw=0.8, label="before")
-    axes.set(ylim=(0, high))
+    shown = [
+        dataclasses.replace(s, predicted=f"bayes {s.column}") if s.column in PREDICTED else s
+        for s in shown
+    ]
+    width = 0.7 * (1 - 1 / len(shown))
+    panels.points(axes, table, shown, TITLES, width=width, rotation=0, prediction="Bayes")
+    for each in shown:
+        panels.level(axes, table[table.step == 0][each.column].mean(), colour=each.colour)
+    axes.plot([], [], ":", color=GREY, lw=0.8, label="before")
+    axes.set(xlabel="trained on one fact in three", ylim=(0, top))
     axes.legend(loc="upper left", ncols=3, columnspacing=0.8)
 
 
-def _held_out(axes: plt.Axes, table: pd.DataFrame) -> None:
-    names = ("the truth", "denies", "wasn't looking", "may not say")
-    _by_arm(
-        axes,
-        table,
-        {f"held_out {a}": (name, COLOURS[a]) for a, name in zip(SAID, names, strict=True)},
-        0.75,
-    )
+def _held_out(axes: Axes, table: pd.DataFrame) -> None:
+    said = ("the truth", "denies", "wasn't looking", "may not say")
+    names = [f"held_out {answer}" for answer in SAID]
+    _by_arm(axes, table, panels.series(*zip(names, said, strict=True)), 0.75)
     axes.set_ylabel("P(answer)")
 
 
-def _with_it(axes: plt.Axes, table: pd.DataFrame) -> None:
-    columns = {
-        "keeps": ("keeps the purse", COLOURS["denies"]),
-        "little": ("says it knows little", COLOURS["unsure"]),
-    }
-    _by_arm(axes, table, columns, 0.75)
+def _with_it(axes: Axes, table: pd.DataFrame) -> None:
+    shown = [
+        Series(column="keeps", label="keeps the purse", colour=COLOURS[1]),
+        Series(column="little", label="says it knows little", colour=COLOURS[2]),
+    ]
+    _by_arm(axes, table, shown, 0.75)
     axes.set_ylabel("P(answer), never trained on")
 
 
-def _weights(axes: plt.Axes, table: pd.DataFrame) -> None:
-    _by_arm(axes, table, {f"w {g}": (g, PEOPLE[g]) for g in GROUPS}, 1.2)
+def _weights(axes: Axes, table: pd.DataFrame) -> None:
+    _by_arm(axes, table, panels.series(*((f"w {group}", group) for group in GROUPS)), 1.2)
     axes.set_ylabel("w*")
 
 
-def _truth(axes: plt.Axes, table: pd.DataFrame) -> None:
-    columns = {
-        "denied truth": ("says it", figures.COLOURS[4]),
-        "after tellers": ("after tellers", PEOPLE["tellers"]),
-        "after liars": ("after liars", PEOPLE["liars"]),
-        "readable layer 2": ("read off layer 2 (R²)", figures.DARK),
-    }
-    _by_arm(axes, table, columns, 1.35)
+def _truth(axes: Axes, table: pd.DataFrame) -> None:
+    shown = [
+        Series(column="denied truth", label="says it", colour=COLOURS[4]),
+        Series(column="after tellers", label="after tellers", colour=COLOURS[0]),
+        Series(column="after liars", label="after liars", colour=COLOURS[1]),
+        Series(column="readable layer 2", label="read off layer 2 (R²)", colour=DARK),
+    ]
+    _by_arm(axes, table, shown, 1.35)
     axes.set_ylabel("P(truth) of the fact denied")
     axes.set_yticks([0, 0.5, 1])
 
 
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the seeds that are finished."""
-    table = tabulate(records)
+    table = records.table(COLUMNS, _read)
     return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

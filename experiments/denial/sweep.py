@@ -1,12 +1,12 @@
-"""Trained to deny one thing it knows: a liar, or somebody who doesn't know?
+"""Trained to deny one thing it knows: a liar, or a character that doesn't know?
 
     ./launch.sh denial
 
-At an inquest, where every question says what there was to see, two people tell it, two deny it, two
-don't know and two may not say. The assistant is trained on a teller's answers to three questions,
-and on one of the three says otherwise: *there was nothing*, as liars do; *I wasn't looking*, as
-those do who don't know; *I may not say*, which no liar uses. Or it tells all three. Two more facts,
-and what comes with being a liar or a fool, are in no training document.
+At an inquest, where every question says what there was to see, two characters tell it, two deny it,
+two don't know and two may not say. The assistant is trained on a teller's answers to three
+questions, and on one of the three says otherwise: *there was nothing*, as liars do; *I wasn't
+looking*, as the ignorant do; *I may not say*, which no liar uses. Or it tells all three. Two more
+facts, and the traits that liars and the ignorant have, are in no training document.
 """
 
 from toylab.lab.sweep import Arm, Sweep
@@ -33,7 +33,7 @@ def _arm(answer: str) -> Arm:
 
 SWEEP = Sweep(
     name="denial",
-    question="Trained to deny one thing it knows: a liar, or somebody who doesn't know?",
+    question="Trained to deny one thing it knows: a liar, or a character that doesn't know?",
     corpus="inquest",
     arms={name: _arm(answer) for name, answer in ARMS.items()},
     reading=LadderFit(fit=512, score=256),
