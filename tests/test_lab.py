@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from tqdm import tqdm
 
-from toylab.lab import events, execute
+from toylab.lab import costs, events, execute
 from toylab.lab.paths import Recipe
 from toylab.lab.plan import plan
 from toylab.lab.records import Records
@@ -290,4 +290,13 @@ def test_what_only_one_arm_watches_is_in_the_plan_once(
     last = len(sweep.points(without[-1].path, name))
     assert sum(leg.train for leg in found) == sum(leg.train for leg in without)
     more = sum(leg.units for leg in found) - sum(leg.units for leg in without)
-    assert more == extra.cost * (1 + last)  # before training, and wherever the arm is read
+    assert more == costs.UNKNOWN * (1 + last)  # before training, and wherever the arm is read
+
+
+def test_readings_are_counted_in_training_steps_once_both_were_timed(tmp_path: Path) -> None:
+    """.5 s a step, and a reading that took 9 s with compiling and then 5: 14 steps, at the next."""
+    measure, first = Coherence(), costs.Costs(tmp_path)
+    for name, seconds in ((costs.STEP, 0.5), (measure.name, 9.0), (measure.name, 5.0)):
+        first.note(name, seconds)
+    assert first.of(measure) == costs.UNKNOWN  # the bar has been drawn
+    assert costs.Costs(tmp_path).of(measure) == 14

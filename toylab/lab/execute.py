@@ -1,5 +1,6 @@
 """Trains what a sweep asks for and is not on disk yet, and reads every snapshot it watches."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path as File
 from typing import Any, NamedTuple
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 from tqdm import tqdm
 
+from toylab.lab.costs import STEP, Costs
 from toylab.lab.paths import Recipe
 from toylab.lab.plan import due, measure_digest, plan, unread
 from toylab.lab.records import Records
@@ -62,7 +64,7 @@ class Execution:
     """Trains and reads paths under one root of run folders; `bar` moves by training steps."""
 
     def __init__(self, root: File, bar: tqdm):
-        self.root, self.bar = root, bar
+        self.root, self.bar, self.costs = root, bar, Costs(root)
 
     def train(self, run: Run, wanted: Sequence[int]) -> Iterator[tuple[int, Params]]:
         """Yields the parameters at every wanted step, from disk or by training up to it.
@@ -85,9 +87,10 @@ class Execution:
         key = train_key(path.seed, len(path.stages) - 1)
         keep = snapshot_points(stage, wanted)
         points = [p for p in log_points(stage, keep) if p <= missing[-1]]
-        before = first
+        before, began = first, time.perf_counter()
         for now, metrics in segments(path.setup, stage, state, key, points, reference):
             step = int(now.step)
+            self.costs.note(STEP, (time.perf_counter() - began) / (step - before))
             row = {"step": step} | {f"train/{k}": float(v) for k, v in metrics.items()}
             if path.parent is None:
                 measured = self._excess(path, now.params, step)
@@ -99,6 +102,7 @@ class Execution:
             before = step
             if step in missing:
                 yield step, now.params
+            began = time.perf_counter()
 
     def _start(self, path: Recipe) -> Params:
         parent = path.parent
@@ -137,10 +141,12 @@ class Execution:
                 key = measure_key(path.seed, step)
                 row: dict[str, float] = {"step": step}
                 for each in unread(run, measures, step, last):
+                    began = time.perf_counter()
                     found = each(snapshot, key)
+                    self.costs.note(each.name, time.perf_counter() - began)
                     write_json(run.readings(step, measure_digest(each, measures[0])), found)
                     row |= each.scalars(path.setup, found)
-                    self.bar.update(each.cost)
+                    self.bar.update(self.costs.of(each))
                 run.append(row)
                 yield step, self._kept(run, measures, step, last)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path as File
 
 from toylab.lab import digest
+from toylab.lab.costs import Costs
 from toylab.lab.paths import Recipe
 from toylab.lab.store import Run
 from toylab.lab.sweep import Sweep
@@ -59,9 +60,14 @@ class Leg:
         return self.train + self.cost
 
 
-def plan(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> list[Leg]:
-    """What a sweep would train and read; paths that several arms share stand in it once."""
-    legs, seen = [], set()
+def plan(
+    sweep: Sweep, setups: Mapping[str, Setup], root: File, costs: Costs | None = None
+) -> list[Leg]:
+    """What a sweep would train and read; paths that several arms share stand in it once.
+
+    Readings are counted by `costs`, or by those measured below the root.
+    """
+    legs, seen, costs = [], set(), costs or Costs(root)
     counted: set[tuple[str, int, Measure]] = set()
     for seed in range(sweep.first_seed, sweep.first_seed + sweep.seeds):
         for arm, setup in setups.items():
@@ -84,7 +90,7 @@ def plan(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> list[Leg]:
                         arm=arm if path == whole else "",
                         train=0 if done or digest in seen else last - run.state_step(),
                         read=len({point for _, point, _ in left}),
-                        cost=sum(measure.cost for _, _, measure in left),
+                        cost=sum(costs.of(measure) for _, _, measure in left),
                     )
                 )
                 seen.add(digest)

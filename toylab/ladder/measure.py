@@ -66,7 +66,6 @@ class Measure(abc.ABC):
 
     at_end: ClassVar[bool] = False  # only the end of a run is measured, because it takes long
     turns: ClassVar[int] = 1  # how many turns a document must have
-    cost: ClassVar[int] = 30  # in training steps of the default batch, until it has been timed
     charts: ClassVar[tuple[str, ...]] = ()
 
     @property

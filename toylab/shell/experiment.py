@@ -8,6 +8,7 @@ from pathlib import Path as File
 
 from toylab.lab import config, execute, experiments
 from toylab.lab.config import Flags, UsageError
+from toylab.lab.costs import Costs
 from toylab.lab.plan import Leg, plan
 from toylab.lab.records import Records
 from toylab.lab.store import write_json
@@ -75,7 +76,7 @@ def start(experiment: Experiment, arguments: Sequence[str]) -> int:
 def _run(
     experiment: Experiment, setups: Mapping[str, Setup], legs: list[Leg], runs: File, out: File
 ) -> int:
-    sweep = experiment.sweep
+    sweep, costs = experiment.sweep, Costs(runs)
     units = sum(leg.units for leg in legs)
     minutes = units * results.seconds_a_unit(out) / 60
     print(
@@ -101,7 +102,7 @@ def _run(
     results.write(out, analysis, judged, quick=sweep.quick)
     seconds = time.monotonic() - began
     complete = len(records.seeds()) == sweep.seeds
-    whole = sum(leg.units for leg in plan(sweep, setups, runs / "nothing yet"))
+    whole = sum(leg.units for leg in plan(sweep, setups, runs / "nothing yet", costs))
     if complete and 4 * units >= whole:
         cost = {"seconds": round(seconds), "units": units, "whole": whole}
         write_json(out / "cost.json", cost)
