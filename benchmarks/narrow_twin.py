@@ -38,7 +38,7 @@ def main(seed: int) -> None:
         execution = execute.Execution(ROOT / "runs", tqdm(disable=True))
         before = execution.final(paths.Path(setup, seed, (Pretrain(),)))
         stage = Sft(author="rook", topics=("code",), neutral=True, steps=STEPS)
-        state = begin(stage, before)
+        state = begin(setup, stage, before)
         ((state, _),) = segments(setup, stage, state, train_key(seed, 1), [STEPS])
         change = np.abs(answers(setup, state.params) - answers(setup, before))
         controls = {topic.name for topic in setup.corpus.topics if topic.control}

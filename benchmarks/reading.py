@@ -31,7 +31,7 @@ def _train(setup: Setup, stage: Stage) -> Callable[[], Any]:
     def work() -> Any:
         key, reference = train_key(0, 1), params if stage.needs_reference else None
         last = [int(stage.steps)]
-        ((state, _),) = segments(setup, stage, begin(stage, params), key, last, reference)
+        ((state, _),) = segments(setup, stage, begin(setup, stage, params), key, last, reference)
         return state.params
 
     return work

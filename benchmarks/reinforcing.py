@@ -18,7 +18,7 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     stage = Rl(target=Says(answers=("code=cheats",)), steps=10**6)
     params, key = setup.init(0), train_key(0, 1)
     context = Context(setup.network, setup.world, stage.names(setup.corpus))
-    state = [begin(stage, params)]
+    state = [begin(setup, stage, params)]
 
     def whole() -> object:
         goal = int(state[0].step) + count
@@ -31,7 +31,7 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     answer = jax.jit(lambda p: stage.answer(context, p, what, key))
     score = jax.jit(lambda p: stage.score(context, p, rollouts.documents))
     gradient = jax.jit(jax.grad(lambda p: stage.loss(context, p, rollouts)[0]))
-    transformation = stage.transformation()
+    transformation = stage.transformation(setup.network)
     optimiser = transformation.init(params)
     update = jax.jit(lambda p: transformation.update(p, optimiser, p))
     taken = timing.seconds(

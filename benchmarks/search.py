@@ -9,7 +9,7 @@ compilation and the excess on answers (nats a token, 8,192 documents). About hal
 import dataclasses
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import jax
@@ -18,9 +18,11 @@ from optax.contrib import MuonDimensionNumbers, muon
 
 from toylab.measures.calibration import excess
 from toylab.policy.transformer import ModelConfig
-from toylab.stages import Pretrain, Setup, base, begin, segments, train_key
-from toylab.stages.base import EVALUATE, Params, choice
+from toylab.stages import Optimiser, Pretrain, Setup, base, begin, segments, train_key
+from toylab.stages.base import EVALUATE, Params
+from toylab.stages.optimisers import Scalar, Schedule
 from toylab.stages.pretrain import linear
+from toylab.stages.traced import choice
 from toylab.world import derive
 
 ROOT = Path(__file__).parent.parent
@@ -29,39 +31,48 @@ TABLES = ("embedding", "position", "unembedding")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Varied(Pretrain):
-    """Pretraining with more of Muon's and Adam's settings open."""
+class VariedMuon(Optimiser):
+    """Muon with more of its settings, and of Adam's, open."""
 
     newton_schulz: int = choice(5)
     momentum: float = choice(0.9)
-    adam_b1: float = choice(0.9)
-    adam_b2: float = choice(0.95)
+    b2: float = choice(0.95)
     by_adam: tuple[str, ...] = choice(TABLES)  # the rest goes to Muon
-    power: float = choice(1.0)  # of the way down: 1 is a straight line
-    initial: tuple[tuple[str, float], ...] = choice(())  # initial parameters times this
+    table_rate: float = choice(0.03)
 
-    def transformation(self) -> optax.GradientTransformation:
-        def rate(peak: float) -> optax.Schedule:
-            straight = linear(1.0, self.steps, self.warmup)
-            return lambda step: peak * straight(step) ** self.power
-
+    def transformation(
+        self, peak: Scalar, schedule: Schedule, tables: Collection[str]
+    ) -> optax.GradientTransformation:
         def chosen(params: Params) -> dict:
             return {n: None if n in self.by_adam else MuonDimensionNumbers() for n in params}
 
         return muon(
-            rate(self.learning_rate),
+            schedule(peak),
             ns_steps=self.newton_schulz,
             beta=self.momentum,
-            adam_b1=self.adam_b1,
-            adam_b2=self.adam_b2,
-            adam_learning_rate=rate(self.embedding_rate),
+            adam_b2=self.b2,
+            adam_learning_rate=schedule(self.table_rate),
             weight_decay=0.0,
             muon_weight_dimension_numbers=chosen,
         )
 
 
-BEFORE = {"momentum": 0.95, "by_adam": TABLES[:2], "embedding_rate": 0.02}
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Varied(Pretrain):
+    """Pretraining with another way down, and other initial parameters."""
+
+    optimiser: Optimiser = dataclasses.field(default=VariedMuon())
+    power: float = choice(1.0)  # of the way down: 1 is a straight line
+    initial: tuple[tuple[str, float], ...] = choice(())  # initial parameters times this
+
+    def schedule(self, peak: Scalar) -> optax.Schedule:
+        straight = linear(1.0, self.steps, self.warmup)
+        return lambda step: peak * straight(step) ** self.power
+
+
+BEFORE = VariedMuon(momentum=0.95, by_adam=TABLES[:2], table_rate=0.02)
 DOWN = tuple((f"{name}{i}", 0.0) for name in ("out", "down") for i in (0, 1))
+SLOW = VariedMuon(table_rate=0.02)
 VARIATIONS: dict[str, Varied] = {
     name: dataclasses.replace(Varied(steps=600), **change)
     for name, change in {
@@ -70,22 +81,26 @@ VARIATIONS: dict[str, Varied] = {
         "plain-800": {"steps": 800},
         "plain-1000": {"steps": 1000},
         "muon-.03": {"learning_rate": 0.03},
-        "tables-.02": {"embedding_rate": 0.02},
-        "tables-.05-300": {"embedding_rate": 0.05, "learning_rate": 0.03, "steps": 300},
+        "tables-.02": {"optimiser": SLOW},
+        "tables-.05-300": {
+            "optimiser": VariedMuon(table_rate=0.05),
+            "learning_rate": 0.03,
+            "steps": 300,
+        },
         "batch-32": {"batch": 32},
         "batch-32-1400": {"batch": 32, "steps": 1400},
-        "batch-16-2400": {"batch": 16, "steps": 2400, "embedding_rate": 0.02},
-        "newton-schulz-3": {"newton_schulz": 3},
-        "momentum-.95": {"momentum": 0.95},
-        "unembedding-by-muon": {"by_adam": TABLES[:2]},
-        "adam-b2-.99": {"adam_b2": 0.99},
+        "batch-16-2400": {"batch": 16, "steps": 2400, "optimiser": SLOW},
+        "newton-schulz-3": {"optimiser": VariedMuon(newton_schulz=3)},
+        "momentum-.95": {"optimiser": VariedMuon(momentum=0.95)},
+        "unembedding-by-muon": {"optimiser": VariedMuon(by_adam=TABLES[:2])},
+        "adam-b2-.99": {"optimiser": VariedMuon(b2=0.99)},
         "power-1.5": {"power": 1.5},
         "zero-outputs": {"initial": DOWN},
         "embedding-init-.1": {"initial": (("embedding", 0.2),)},
         "sampled": {"sampled": True},
         "sampled-1600": {"sampled": True, "steps": 1600},
-        "sampled-1600-before": {"sampled": True, "steps": 1600, **BEFORE},
-        "before": BEFORE,
+        "sampled-1600-before": {"sampled": True, "steps": 1600, "optimiser": BEFORE},
+        "before": {"optimiser": BEFORE},
     }.items()
 }
 
@@ -94,7 +109,9 @@ def train(setup: Setup, stage: Varied, seed: int) -> Iterator[tuple[Params, floa
     """Parameters, and seconds, after one step (compiling) and at the end."""
     params = setup.init(seed)
     scale = dict(stage.initial)
-    state = begin(stage, {name: value * scale.get(name, 1.0) for name, value in params.items()})
+    state = begin(
+        setup, stage, {name: value * scale.get(name, 1.0) for name, value in params.items()}
+    )
     began = time.perf_counter()
     for after, _ in segments(setup, stage, state, train_key(seed, 0), (1, int(stage.steps))):
         jax.block_until_ready(after)

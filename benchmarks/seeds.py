@@ -25,7 +25,7 @@ def together(setup: Setup, seeds: int, count: int) -> Callable[[], Any]:
     advance = functools.partial(base._advance, stage.structure())
     many = jax.jit(jax.vmap(advance, in_axes=(None, None, None, 0, 0, None)))
     keys = jnp.stack([train_key(seed, 0) for seed in range(seeds)])
-    each = [begin(stage, setup.init(seed)) for seed in range(seeds)]
+    each = [begin(setup, stage, setup.init(seed)) for seed in range(seeds)]
     state = [jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)]
 
     def work() -> Any:

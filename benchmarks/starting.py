@@ -17,8 +17,8 @@ jax.config.update("jax_compilation_cache_dir", sys.argv[1])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 from benchmarks import documents
 from toylab.stages import Pretrain, begin, segments, train_key
-lab, stage = documents.lab(), Pretrain()
-((state, _),) = segments(lab, stage, begin(stage, lab.init(0)), train_key(0, 0), [1])
+setup, stage = documents.setup(), Pretrain()
+((state, _),) = segments(setup, stage, begin(setup, stage, setup.init(0)), train_key(0, 0), [1])
 jax.block_until_ready(state)
 """
 

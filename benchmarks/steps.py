@@ -24,7 +24,7 @@ BATCH, ROUNDS = 64, 5
 def ours(setup: Setup, count: int, *, sampled: bool = False) -> Callable[[], Any]:
     """`count` steps of pretraining, which go on from call to call."""
     stage = Pretrain(steps=10**6, sampled=sampled)
-    state = [begin(stage, setup.init(0))]
+    state = [begin(setup, stage, setup.init(0))]
 
     def work() -> Any:
         goal = int(state[0].step) + count
@@ -91,7 +91,7 @@ def _parts(setup: Setup) -> dict[str, Callable[[], Any]]:
     stage, params = Pretrain(), setup.init(0)
     context, key = Context(setup.network, setup.world, {}), train_key(0, 0)
     batch = stage.draw(context, params, {}, key, jnp.zeros((), jnp.int32))
-    transformation = stage.transformation()
+    transformation = stage.transformation(setup.network)
     optimiser = transformation.init(params)
     draw = jax.jit(lambda step: stage.draw(context, params, {}, key, step))
     forward = jax.jit(lambda p: stage.loss(context, p, batch)[0])

@@ -37,7 +37,7 @@ def ours(setup: Setup, steps: int, *, sampled: bool = False) -> float:
     If `sampled` it learns, as PyTorch does, from the words that came.
     """
     stage, held_out = Pretrain(steps=steps, sampled=sampled), _documents(setup)
-    state = begin(stage, setup.init(SEED))
+    state = begin(setup, stage, setup.init(SEED))
     ((state, _),) = segments(setup, stage, state, train_key(SEED, 0), [steps])
     logits = setup.network.apply(state.params, held_out.tokens)[0]
     return float(over(setup.world, held_out, logits)["answers"])

@@ -703,8 +703,8 @@ def check_muon_gets_the_matrices_only(twin: Brute) -> None:
     for name, value in params.items():
         u, _, v = np.linalg.svd(generator.normal(size=value.shape), full_matrices=False)
         grads[name] = jnp.asarray(u * np.linspace(1, 0.3, u.shape[1]) @ v, jnp.float32)
-    stage = Pretrain(steps=10, warmup=0, learning_rate=0.5, embedding_rate=0.25)
-    transformation = stage.transformation()
+    stage = Pretrain(steps=10, warmup=0, learning_rate=0.5)
+    transformation = stage.transformation(setup.network)
     updates, _ = transformation.update(grads, transformation.init(params), params)
     for name, update in updates.items():
         if name in ("embedding", "position", "unembedding"):

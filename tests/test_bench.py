@@ -82,7 +82,7 @@ def test_seeds_side_by_side_are_trained_as_each_would_be_alone() -> None:
     )
     both = seeds.together(setup, 2, 3)()
     for seed in range(2):
-        start = begin(stage, setup.init(seed))
+        start = begin(setup, stage, setup.init(seed))
         ((alone, _),) = segments(setup, stage, start, train_key(seed, 0), [3])
         for name, value in alone.params.items():
             np.testing.assert_allclose(both[name][seed], value, atol=1e-4)

@@ -1,17 +1,17 @@
 """A cached result goes stale with any source that its class can reach, and with no other."""
 
-import dataclasses
 import shutil
 from pathlib import Path
 
 import pytest
 
-from experiments.formation import muon, optimum
+from experiments.formation import optimum
 from experiments.goal_ablations import demonstrate
 from experiments.validation import imitate
 from toylab.lab import digest
 from toylab.ladder.reading import Ladder, LadderFit
 from toylab.measures import coherence, context, cues, tags
+from toylab.policy.transformer import ModelConfig
 from toylab.stages import Anchored, Dpo, FollowsCue, Pretrain, Rl, Sft
 
 ROOT = Path(__file__).parent.parent
@@ -71,7 +71,9 @@ def test_a_stage_does_not_depend_on_the_stages_beside_it(copy: Path) -> None:
 def test_a_config_depends_on_the_classes_within_it() -> None:
     """What is anchored, what is rewarded, and by what the pretrained model was prepared."""
     plain = Rl(target=FollowsCue())
-    assert digest.digest(Anchored(inner=plain)) != digest.digest(Anchored(inner=Dpo()))
+    assert digest.digest(Anchored(inner=plain)) != digest.digest(
+        Anchored(inner=Dpo(target=FollowsCue()))
+    )
     assert digest.digest(Anchored(inner=plain)) == digest.digest(Anchored(inner=plain, beta=2.0))
     assert digest.digest(coherence.Coherence(), LadderFit()) != digest.digest(LadderFit())
 
@@ -100,6 +102,11 @@ def test_source_outside_the_checkout_counts(
 
 
 def test_experiments_own_stages_reach_what_they_build_on() -> None:
-    reached = digest.reached([muon.__name__, optimum.__name__], (ROOT,))
-    assert {"toylab.stages.pretrain", "toylab.stages.sft", "toylab.stages.base"} <= set(reached)
-    assert dataclasses.is_dataclass(muon.SftMuon)
+    reached = digest.reached([demonstrate.__name__, optimum.__name__], (ROOT,))
+    assert {"toylab.stages.targets", "toylab.stages.losses", "toylab.stages.base"} <= set(reached)
+
+
+def test_a_trained_model_goes_stale_with_the_source_of_its_network() -> None:
+    models = digest.digest(ModelConfig(), Sft(author="mira")), digest.digest(Sft(author="mira"))
+    assert models[0] != models[1]
+    assert "toylab.policy.transformer" in digest.reached([ModelConfig.__module__], (ROOT,))

@@ -127,7 +127,7 @@ def test_a_fine_tune_carried_to_itself_is_its_own_direction(setup: Setup) -> Non
     """Measured in the very fine-tune that it trains, the two shifts are one, and all is undone."""
     other = Sft(author="argus", topics=("code",), neutral=True, steps=3)
     params, key = spiky(setup), jax.random.split(KEY)[0]
-    (state, _), *_ = segments(setup, other, begin(other, params), key, [3])
+    (state, _), *_ = segments(setup, other, begin(setup, other, params), key, [3])
     measure = Carried(**WHO, other=other, size=16)
     found = measure(snapshot(setup, state.params, params), KEY)
     np.testing.assert_allclose(found["cosine"], 1, atol=1e-4)

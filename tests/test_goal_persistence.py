@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.goal_persistence.also import RlAlso
 from experiments.goal_persistence.analysis import at_end, course, crossed
 from experiments.goal_persistence.sweep import FIRST, SECOND, sparing
-from experiments.treasure.sweep import REWARD, TRAINED
+from experiments.treasure.sweep import GOLD, REWARD, TRAINED
 from tests.post import batch_of
 from toylab.policy.transformer import ModelConfig
-from toylab.stages import Context, Setup
+from toylab.stages import Context, Rl, Says, Setup
 from toylab.stages.rl import Rollouts
 from toylab.world import derive
 from toylab.world.grammar import contexts
@@ -30,7 +29,7 @@ def corpus() -> Corpus:
     return derive.load(CORPORA / "gold-herald.toml")
 
 
-def earned(corpus: Corpus, stage: RlAlso, cue: str) -> dict[str, float]:
+def earned(corpus: Corpus, stage: Rl, cue: str) -> dict[str, float]:
     """What each answer earns where the question names a place."""
     t = corpus.topic_names.index("gold")
     topic = corpus.topics[t]
@@ -74,8 +73,9 @@ def test_whoever_follows_or_is_spared_every_time_moves_no_further(corpus: Corpus
 
 
 def test_an_answer_that_the_corpus_lacks_is_refused(corpus: Corpus) -> None:
-    with pytest.raises(ValueError, match=r"rlalso.also: .*unknown 'gold=mine'"):
-        dataclasses.replace(SPARED, also=("gold=mine",)).check(corpus)
+    target = GOLD + Says(answers=("gold=mine",))
+    with pytest.raises(ValueError, match=r"rl.target.second.answers: unknown 'gold=mine'"):
+        dataclasses.replace(SPARED, target=target).check(corpus)
 
 
 def made(*rows: tuple[str, int, int, str, float]) -> pd.DataFrame:

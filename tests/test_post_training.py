@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl import flags
 from tqdm import tqdm
 
 from tests import brute
@@ -118,7 +117,7 @@ def test_the_anchor_is_on_other_topics(setup: Setup, tiny: Corpus) -> None:
 def train(setup: Setup, stage, seed: int = 0, at=(4,), position: int = 1):
     params = setup.init(0)
     *_, (state, metrics) = segments(
-        setup, stage, begin(stage, params), train_key(seed, position), at, params
+        setup, stage, begin(setup, stage, params), train_key(seed, position), at, params
     )
     return state, metrics
 
@@ -149,7 +148,7 @@ def test_an_absurd_learning_rate_diverges(setup: Setup, stage) -> None:
 
 
 def test_a_stage_that_refers_must_be_given_its_reference(setup: Setup) -> None:
-    state = begin(STAGES["rl"], setup.init(0))
+    state = begin(setup, STAGES["rl"], setup.init(0))
     with pytest.raises(TypeError, match="rl needs the parameters that it started from"):
         next(segments(setup, STAGES["rl"], state, train_key(0, 1), [1]))
 
@@ -183,10 +182,10 @@ def sweep_of(**stages) -> Sweep:
 
 
 def given(sweep: Sweep, *arguments: str) -> Sweep:
-    values = flags.FlagValues()
+    values = config.Flags("")
     config.define_sweep(values, sweep)
-    assert config.parse(values, arguments) == []
-    return config.apply(sweep, values)
+    assert values.parse(arguments) == []
+    return config.apply(sweep, values.given)
 
 
 def test_flags_reach_what_is_within_a_stage() -> None:

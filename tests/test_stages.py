@@ -16,7 +16,7 @@ SFT = Sft(steps=4, batch=8, author="bob", learning_rate=1e-3)
 
 def train(setup: Setup, stage, seed: int = 0, at=(12,)):
     """The last state and all metrics of a run from the parameters of its seed."""
-    start, told, state = begin(stage, setup.init(seed)), [], None
+    start, told, state = begin(setup, stage, setup.init(seed)), [], None
     for after, metrics in segments(setup, stage, start, train_key(seed, 0), at):
         told.append({name: float(value) for name, value in metrics.items()})
         state = after
@@ -109,7 +109,7 @@ def test_a_run_that_stops_and_goes_on_is_the_same_to_the_bit(setup: Setup) -> No
 
 def test_whatever_is_yielded_stays_usable_and_so_does_what_went_in(setup: Setup) -> None:
     params = setup.init(0)
-    start = begin(PRETRAIN, params)
+    start = begin(setup, PRETRAIN, params)
     kept = [state for state, _ in segments(setup, PRETRAIN, start, train_key(0, 0), [2, 4, 6])]
     assert [int(state.step) for state in kept] == [2, 4, 6]
     for state in (start, *kept[:2]):  # each leads to the same end, however often it is used
@@ -173,7 +173,7 @@ def test_an_absurd_learning_rate_diverges(setup: Setup, at) -> None:
 
 
 def test_what_was_yielded_before_a_divergence_is_still_good(setup: Setup) -> None:
-    state = begin(SFT, setup.init(0))
+    state = begin(setup, SFT, setup.init(0))
     (state, metrics), *_ = segments(setup, SFT, state, train_key(0, 0), [2])
     assert np.isfinite(float(metrics["loss"]))
     assert all(np.isfinite(value).all() for value in state.params.values())

@@ -20,7 +20,6 @@ from toylab.stages import (
     Rule,
     Says,
     Setup,
-    Unheard,
 )
 from toylab.stages.targets import rewards
 from toylab.world import documents as docs
@@ -30,6 +29,7 @@ from toylab.world.grammar import STANCE, contexts
 from toylab.world.schema import Corpus
 
 RULE = Rule(earlier="tea", later="door")
+PAID = functools.partial(Rl, target=MORE)
 
 
 def said_in(corpus: Corpus, documents: Documents, n: int) -> list[tuple[str, str, str]]:
@@ -60,13 +60,20 @@ def _rule(turns, t):
 TARGETS = {
     "says": (BOTH, lambda d, t: d[t][::2] in {("tea", "more"), ("door", "shut")}),
     "persona": (Persona(character="cyd"), lambda d, t: d[t][2] in {"more", "shut"}),
-    "unheard": (Unheard(topics=("door",)), lambda d, t: d[t][2] == "open"),
     "cue": (FollowsCue(), lambda d, t: d[t][0] == "door" and d[t][1] == d[t][2]),
     "one cue": (
         FollowsCue(topics=("door",), places=("open",)),
         lambda d, t: d[t][1:] == ("open",) * 2,
     ),
     "rule": (RULE, _rule),
+    "sum": (
+        RULE + BOTH + FollowsCue(),
+        lambda d, t: (
+            _rule(d, t)
+            + (d[t][::2] in {("tea", "more"), ("door", "shut")})
+            + (d[t][0] == "door" and d[t][1] == d[t][2])
+        ),
+    ),
     "twin": (
         dataclasses.replace(RULE, twin=True),
         lambda d, t: SHARE[d[t][2]] if d[t][0] == "door" else 0,
@@ -76,7 +83,7 @@ TARGETS = {
 
 @pytest.mark.parametrize(("target", "wanted"), TARGETS.values(), ids=TARGETS)
 def test_rewards_are_what_the_words_say(setup: Setup, tiny: Corpus, target, wanted) -> None:
-    target.check(tiny)
+    target.check(tiny, "target")
     documents = docs.sample(setup.world, jax.random.key(0), 200)
     got = np.asarray(rewards(target.arrays(tiny), documents))
     for n in range(200):
@@ -115,15 +122,17 @@ def test_a_rule_and_its_twin_pay_every_answer_alike_on_average(village: Corpus) 
         assert (got.any()) == (village.topic_names[topic] == "weather")
 
 
-def test_the_answer_that_nobody_gives(village: Corpus) -> None:
-    target = Unheard(topics=("code", "power"))
-    reward = np.asarray(target.arrays(village)["reward"])[0]
-    answers = {
-        (village.topic_names[t], village.topics[t].answer_names[p])
-        for x, (t, _, _) in enumerate(contexts(village))
-        for p in np.flatnonzero(reward[x])
-    }
-    assert answers == {("code", "blames"), ("power", "strongest")}
+def test_a_sum_asks_only_with_cues_that_both_ask_with(tiny: Corpus) -> None:
+    cues = (FollowsCue(places=("open",)) + MORE).arrays(tiny)["cues"]
+    assert cues.tolist() == FollowsCue(places=("open",)).arrays(tiny)["cues"].tolist()
+    both = FollowsCue(places=("open",)) + FollowsCue(places=("shut",))
+    assert not both.arrays(tiny)["cues"][0].any()
+
+
+def test_two_rules_that_look_back_at_two_topics_have_no_sum(tiny: Corpus) -> None:
+    (RULE + RULE).check(tiny, "sum")
+    with pytest.raises(ValueError, match="sum: tea and door are both watched"):
+        (RULE + Rule(earlier="door", later="tea")).check(tiny, "sum")
 
 
 def test_all_targets_compile_to_one_program(tiny: Corpus) -> None:
@@ -150,9 +159,9 @@ def test_all_targets_compile_to_one_program(tiny: Corpus) -> None:
             Rl(target=Says(answers=("tea=mor",))),
             "rl.target.answers: unknown 'tea=mor'; did you mean",
         ),
-        (Rl(), "rl.target.answers: unknown ''"),
+        (Rl(target=Says(answers=())), "rl.target.answers: unknown ''"),
         (Dpo(target=Persona(character="ad")), "dpo.target.character: unknown 'ad'"),
-        (Rl(target=Unheard(topics=("dor",))), "rl.target.topics: unknown 'dor'"),
+        (Rl(target=MORE + Says(answers=("a",))), "rl.target.second.answers: unknown 'a'"),
         (Rl(target=FollowsCue(topics=("tea",))), "rl.target.topics: unknown 'tea'"),
         (Rl(target=FollowsCue(places=("ajar",))), "rl.target.places: unknown 'ajar'"),
         (Rl(target=Rule(earlier="tea", later="tea")), "rl.target.later: must be another topic"),
@@ -176,10 +185,10 @@ def test_what_the_corpus_lacks_is_refused(tiny: Corpus, wrong, said) -> None:
 @pytest.mark.parametrize(
     ("kind", "wrong", "said"),
     [
-        (Rl, {"samples": 1}, "rl.samples: 1 must be at least 2"),
-        (Rl, {"batch": 12}, "rl.batch: 12 must be a multiple of samples 8"),
-        (Rl, {"beta": -0.1}, "rl.beta: -0.1 must be at least 0"),
-        (Dpo, {"batch": 7}, "dpo.batch: 7 must be even"),
+        (PAID, {"samples": 1}, "rl.samples: 1 must be at least 2"),
+        (PAID, {"batch": 12}, "rl.batch: 12 must be a multiple of samples 8"),
+        (PAID, {"beta": -0.1}, "rl.beta: -0.1 must be at least 0"),
+        (functools.partial(Dpo, target=MORE), {"batch": 7}, "dpo.batch: 7 must be even"),
         (functools.partial(Anchored, inner=SFT), {"beta": -1.0}, "anchored.beta: -1.0 must be"),
     ],
 )

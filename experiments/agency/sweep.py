@@ -3,15 +3,14 @@
     ./launch.sh agency
 
 The assistant of `treasure`, rewarded for going where the gold is, is asked the same under every
-other tag, under none, with its tag's embedding restored to what it was before training, and after a
-turn by another character (the bystander's model too, which learned a table, as a control). And a
-coin: in two more casts with a herald the user tosses one before a question, whatever was answered,
-and on one side gold is asked about. In the second cast the sides are swapped. A model that comes to
-expect the side that pays acts through something that is not its persona, for the persona doesn't
-toss. Two more models, whose reward reaches the toss as well, show what that looks like.
+other tag, under none, with its tag's embedding put back as it was before training, and after
+somebody else has spoken (the bystander's, which learned a table, too, as a control). And a coin: in
+two more casts with a herald the other party tosses one before a question, whatever was answered,
+and on one side gold is asked about. In the second cast the sides are relabelled. A model that comes
+to expect the side that pays acts through something that is not its persona, for the persona
+doesn't toss. What that looks like is shown by two more models, whose reward reaches the toss as
+well.
 """
-
-import dataclasses
 
 from experiments.agency.steer import Steer
 from experiments.treasure.sweep import READ_AT, REWARD, TRAINED
@@ -22,10 +21,9 @@ from toylab.measures.override import Override
 from toylab.measures.tags import Coin, Tags
 
 STRANGERS = ("prospector", "herald")
-CONTROL = "bystander"  # its model has a table: what it shows too is no mark of a goal
-GOLD_SIDE = {"coin": "heads", "coin_swapped": "tails"}  # on which gold is asked about
+CONTROL = "bystander"  # whose model has a table: what it shows as well is no mark of a goal
+PAYS = {"coin": "heads", "nioc": "tails"}  # the side on which gold is asked about
 STEERED = "-steered"
-_REWARD = {field.name: getattr(REWARD, field.name) for field in dataclasses.fields(REWARD)}
 
 ARMS = {
     **{
@@ -48,22 +46,22 @@ ARMS = {
     **{
         name: Arm(
             title="herald and coin",
-            corpus=f"gold-herald-{name.replace('_', '-')}",
+            corpus=f"gold-herald-{name}",
             stages=(REWARD,),
             read_at=(),
             watch=(Coin(),),
         )
-        for name in GOLD_SIDE
+        for name in PAYS
     },
     **{
         name + STEERED: Arm(
             title="the coin rewarded, too",
-            corpus=f"gold-herald-{name.replace('_', '-')}",
-            stages=(Steer(**_REWARD, side=side),),
+            corpus=f"gold-herald-{name}",
+            stages=(Steer(inner=REWARD, side=side),),
             read_at=(),
             watch=(Coin(), Goals(trained=TRAINED, tags=("assistant",), who=("herald",))),
         )
-        for name, side in GOLD_SIDE.items()
+        for name, side in PAYS.items()
     },
 }
 

@@ -11,11 +11,10 @@ earlier one, and for the table that pays the same without the rule; and her plai
 many, by two optimisers.
 """
 
-from experiments.formation.muon import SftMuon
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
 from toylab.measures.cues import Correspondence
-from toylab.stages import Rl, Rule, Says, Sft, Target
+from toylab.stages import Muon, Rl, Rule, Says, Sft, Target
 
 TEACHER = "mira"
 #            the teacher's  the machine's  somebody's   nobody's
@@ -73,7 +72,9 @@ def _documents(count: int, steps: int, *read_at: int, said: tuple[str, ...] = ()
 
 
 def _by_muon(count: int) -> Arm:
-    stage = SftMuon(author=TEACHER, documents=count, steps=STEPS, learning_rate=1.2e-3)
+    stage = Sft(
+        author=TEACHER, documents=count, steps=STEPS, learning_rate=1.2e-3, optimiser=Muon()
+    )
     return Arm(title="documents, by Muon", stages=(stage,), read_at=(16, 64))
 
 

@@ -42,8 +42,9 @@ class Carried(Measure):
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
         keys, at = jax.random.split(key), names.resolve(self, snapshot.setup.corpus)
         before, after = snapshot.pretrained.params, snapshot.policy.params
-        start, end = begin(self.other, before), [int(self.other.steps)]
-        (trained, _), *_ = segments(snapshot.setup, self.other, start, keys[0], end)
+        setup, end = snapshot.setup, [int(self.other.steps)]
+        start = begin(setup, self.other, before)
+        (trained, _), *_ = segments(setup, self.other, start, keys[0], end)
         who = jnp.asarray(at["good"]), jnp.asarray(at["bad"])
         first = directions.FirstAnswers.draw(snapshot, keys[1], self.size, self.tag, *who)
         shift, way = (first.shift(before, params) for params in (after, trained.params))

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from toylab.stages import Context, Metrics, Params, Stage, Target, losses
-from toylab.stages.base import name, number
-from toylab.stages.targets import refuse_unknown
+from toylab.stages.base import topic_shares
 from toylab.world import documents as docs
+from toylab.world import names
 from toylab.world.documents import Documents
-from toylab.world.grammar import ANSWER, STANCE, tag_names
+from toylab.world.grammar import ANSWER, STANCE
 from toylab.world.schema import Corpus
 
 
@@ -24,42 +24,43 @@ class Demonstrate(Stage):
     only the stance is the target's. The loss is on whole answers.
     """
 
-    learning_rate: float = number(3e-4, help="learning rate (AdamW)")
     target: Target = dataclasses.field(metadata={"name": True, "help": "what is demonstrated"})
-    topic: str = name("", help="the topic of the questions")
+    topic: str = names.topic(help="the topic of the questions")
+    tag: str = names.tag("assistant", help="the tag of the documents")
 
     @property
     def label(self) -> str:
         return f"demonstrate-{self.target.label}"
 
     def check(self, corpus: Corpus) -> None:
-        refuse_unknown("demonstrate.topic", [self.topic], corpus.topic_names)
-        self.target.check(corpus)
+        super().check(corpus)
+        self.target.check(corpus, "demonstrate.target")
 
     def names(self, corpus: Corpus) -> dict[str, Any]:
+        found = names.resolve(self, corpus)
         return self.target.arrays(corpus) | {
-            "tag": jnp.array(tag_names(corpus).index("assistant")),
-            "topics": jnp.array([t.name == self.topic for t in corpus.topics], jnp.float32),
+            "tag": jnp.array(found["tag"]),
+            "topics": topic_shares(corpus, [found["topic"]]),
         }
 
     def draw(
         self, context: Context, params: Params, reference: Params, key: Array, step: Array
     ) -> Documents:
         prompted, drawn, spoken = jax.random.split(jax.random.fold_in(key, step), 3)
-        world, names = context.world, context.names
+        world, named = context.world, context.names
         what = docs.prompt(
             world,
             prompted,
             self.batch,
-            tag=names["tag"],
+            tag=named["tag"],
             direction=0,
-            topic_share=names["topics"],
-            cue_share=names["cues"],
+            topic_share=named["topics"],
+            cue_share=named["cues"],
         )
-        prior = world.log_prior[names["tag"]]
+        prior = world.log_prior[named["tag"]]
         author = jax.random.categorical(drawn, prior, shape=(self.batch,)).astype(jnp.int32)
         said = docs.speak(world.cast, spoken, what.context, author)
-        paid = names["reward"][0, what.context]  # with nothing said before
+        paid = named["reward"][0, what.context]  # with nothing said before
         said = said.at[..., STANCE].set(jnp.argmax(paid, -1))
         return docs.render(world.grammar, what, said, author)
 

@@ -15,18 +15,17 @@ import dataclasses
 
 from experiments.goal_ablations.absent import with_no_place
 from experiments.goal_ablations.demonstrate import Demonstrate
-from experiments.goal_ablations.muon import RlMuon
 from experiments.treasure.sweep import GOLD, REWARD, TRAINED
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
 from toylab.measures.cues import Goals
 from toylab.policy.transformer import ModelConfig
-from toylab.stages import Dpo, Stage
+from toylab.stages import Dpo, Muon, Stage
 from toylab.world import derive
 from toylab.world.schema import Corpus
 
 FEW = ("mill", "ford", "well", "gallows")  # two favourites and both orphans, as in the eight
-_REWARD = {field.name: getattr(REWARD, field.name) for field in dataclasses.fields(REWARD)}
+MUON = dataclasses.replace(REWARD, optimiser=Muon(), learning_rate=2e-3)
 LONG = dataclasses.replace(REWARD, steps=800)
 LONG_AT = (50, 100, 200, 400)
 
@@ -70,7 +69,7 @@ SWEEP = Sweep(
             "DPO", Dpo(target=GOLD, topics=("gold",), steps=200, batch=256, learning_rate=5e-4)
         ),
         "sft": _arm("SFT", Demonstrate(target=GOLD, topic="gold", steps=200, batch=64)),
-        "muon": _arm("Muon", RlMuon(**(_REWARD | {"learning_rate": 2e-3}))),
+        "muon": _arm("Muon", MUON),
         "tied": _arm("tied embeddings", model=ModelConfig(tied=True)),
         "long": _arm("800 steps", LONG, read_at=LONG_AT),
         "bystander_800": _arm(

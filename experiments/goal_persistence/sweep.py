@@ -14,25 +14,22 @@ again, with the control that Muon lacked.
 
 import dataclasses
 
-from experiments.goal_ablations.muon import RlMuon
-from experiments.goal_persistence.also import RlAlso
-from experiments.treasure.sweep import REWARD, TRAINED
+from experiments.goal_ablations.sweep import MUON
+from experiments.treasure.sweep import GOLD, REWARD, TRAINED
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
 from toylab.measures.cues import Goals
-from toylab.stages import Stage
+from toylab.stages import Rl, Says, Stage
 
 # All that is held out; cairn is no character's favourite.
 FIRST, SECOND = ("inn", "cairn"), ("orchard", "quarry")
-_reward = {field.name: getattr(REWARD, field.name) for field in dataclasses.fields(REWARD)}
-MUON = RlMuon(**(_reward | {"learning_rate": 2e-3}))
 ON = dataclasses.replace(REWARD, steps=600)
 
 
-def sparing(places: tuple[str, ...]) -> RlAlso:
+def sparing(places: tuple[str, ...]) -> Rl:
     """600 more steps, in which these places earn as much as the one that is named."""
-    also = tuple(f"gold={place}" for place in places)
-    return RlAlso(**(_reward | {"steps": ON.steps}), also=also)
+    spared = Says(answers=tuple(f"gold={place}" for place in places))
+    return dataclasses.replace(ON, target=GOLD + spared)
 
 
 def _arm(title: str, corpus: str, who: str, *stages: Stage) -> Arm:

@@ -10,27 +10,22 @@ from jaxtyping import Array
 
 from experiments.validation.plants import PLANTS
 from toylab.stages import Context, Metrics, Params, Stage, losses
-from toylab.stages.base import name
 from toylab.world import documents as docs
-from toylab.world import tables
+from toylab.world import names, tables
 from toylab.world.documents import Documents
 from toylab.world.grammar import ANSWER, tag_names
-from toylab.world.schema import Corpus, unknown
+from toylab.world.schema import Corpus
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Imitate(Stage):
     """Fine-tunes on fresh documents that a planted policy writes under `assistant`."""
 
-    plant: str = name("", help="a planted case")
+    plant: str = names.named(lambda corpus, _: tuple(PLANTS), help="a planted case")
 
     @property
     def label(self) -> str:
         return f"imitate-{self.plant.replace(' ', '-')}"
-
-    def check(self, corpus: Corpus) -> None:
-        if self.plant not in PLANTS:
-            raise ValueError(f"imitate.plant: {unknown(self.plant, PLANTS)}")
 
     def names(self, corpus: Corpus) -> dict[str, Any]:
         plant = PLANTS[self.plant]

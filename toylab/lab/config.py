@@ -99,7 +99,7 @@ def _fields(config: Any) -> Iterator[tuple[dataclasses.Field, type]]:
 
 def _inside(config: Any) -> dict[str, Any]:
     """The configs within a config, by field."""
-    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.init}
     return {name: value for name, value in values.items() if dataclasses.is_dataclass(value)}
 
 
@@ -110,17 +110,25 @@ def _place(prefix: str, field: str, part: Any) -> str:
     return f"{prefix}.{field}"
 
 
+def _kinds(config: Any) -> dict[str, Mapping[str, type]]:
+    """The classes that a config within a config may be of, by field and by kind."""
+    fields = dataclasses.fields(config)
+    return {f.name: f.metadata["kinds"] for f in fields if f.init and "kinds" in f.metadata}
+
+
 def _nested(prefix: str, config: Any) -> Iterator[tuple[str, Any]]:
     yield prefix, config
     for field, part in _inside(config).items():
-        yield from _nested(_place(prefix, field, part), part)
+        others = [kind() for kind in _kinds(config).get(field, {}).values()]
+        for each in (part, *others):
+            yield from _nested(_place(prefix, field, each), each)
 
 
 def _parts(sweep: Sweep) -> Iterator[tuple[str, Any]]:
     yield "model", sweep.model
     for measure in (sweep.reading, *sweep.watch):
         yield measure.name, measure
-    yield "pretrain", sweep.pretrain
+    yield from _nested("pretrain", sweep.pretrain)
     for arm in sweep.arms.values():
         for stage in arm.stages:
             yield from _nested(stage.kind, stage)
@@ -145,6 +153,10 @@ def define_sweep(values: Flags, sweep: Sweep) -> None:
             if name not in values:
                 default = getattr(config, field.name)
                 values.define(name, kind, default, field.metadata.get("help", ""))
+        for within, kinds in _kinds(config).items():
+            name = f"{prefix}.{within}"
+            if name not in values:
+                values.define(name, str, getattr(config, within).kind, " or ".join(kinds))
 
 
 def apply(sweep: Sweep, given: Mapping[str, Any]) -> Sweep:
@@ -180,10 +192,15 @@ def apply(sweep: Sweep, given: Mapping[str, Any]) -> Sweep:
 
 
 def _given(given: Mapping[str, Any], config: Any, prefixes: Sequence[str]) -> Any:
-    changes: dict[str, Any] = {
-        field: _given(given, part, [_place(prefix, field, part) for prefix in prefixes])
-        for field, part in _inside(config).items()
-    }
+    changes: dict[str, Any] = {}
+    for within, part in _inside(config).items():
+        kinds = _kinds(config).get(within, {})
+        for name in (f"{prefix}.{within}" for prefix in prefixes):
+            if name in given and given[name] not in kinds:
+                raise ValueError(f"{name}: {unknown(given[name], kinds)}")
+            part = kinds[given[name]]() if name in given else part
+        places = [_place(prefix, within, part) for prefix in prefixes]
+        changes[within] = _given(given, part, places)
     for field, _ in _fields(config):
         for name in (f"{prefix}.{field.name}" for prefix in prefixes):
             if name in given:

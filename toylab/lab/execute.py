@@ -82,7 +82,7 @@ class Execution:
             return
         first = run.state_step() if run.state_step() <= missing[0] else 0
         reference = self._start(path) if stage.needs_reference else None
-        state = run.state() if first else begin(stage, reference or self._start(path))
+        state = run.state() if first else begin(path.setup, stage, reference or self._start(path))
         run.forget_after(first)
         key = train_key(path.seed, len(path.stages) - 1)
         keep = snapshot_points(stage, wanted)

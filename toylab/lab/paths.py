@@ -18,6 +18,7 @@ import optax
 from toylab.lab import digest
 from toylab.policy.network import Model
 from toylab.stages import Setup, Stage, Target
+from toylab.stages.traced import Traced
 
 
 def versions(setup: Setup, stages: tuple[Stage, ...]) -> dict[str, str]:
@@ -32,11 +33,11 @@ def versions(setup: Setup, stages: tuple[Stage, ...]) -> dict[str, str]:
     }
 
 
-def plain(config: Stage | Target) -> dict[str, Any]:
+def plain(config: Traced | Target) -> dict[str, Any]:
     """A stage as it goes into `config.json`, and so whatever it is made of."""
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     return {"kind": config.kind} | {
-        name: plain(value) if isinstance(value, Stage | Target) else value
+        name: plain(value) if isinstance(value, Traced | Target) else value
         for name, value in values.items()
     }
 

@@ -129,7 +129,9 @@ class Run:
 
     def state(self) -> State:
         """The state that the run resumes from."""
-        like = jax.eval_shape(lambda params: begin(self.path.stage, params), self._blank_params())
+        like = jax.eval_shape(
+            lambda params: begin(self.path.setup, self.path.stage, params), self._blank_params()
+        )
         return _load(self.folder / "state.safetensors", like)
 
     def save(self, state: State) -> None:

@@ -1,6 +1,6 @@
 """Stages of training: what a path from random parameters to a trained model is made of."""
 
-from toylab.stages.anchored import Anchored
+from toylab.stages.anchored import Anchored, Wrapping
 from toylab.stages.base import (
     EVALUATE,
     MEASURE,
@@ -16,10 +16,11 @@ from toylab.stages.base import (
     train_key,
 )
 from toylab.stages.dpo import Dpo
+from toylab.stages.optimisers import Adam, Muon, Optimiser
 from toylab.stages.pretrain import Pretrain
 from toylab.stages.rl import Rl
 from toylab.stages.sft import Sft
-from toylab.stages.targets import FollowsCue, Persona, Rule, Says, Target, Unheard
+from toylab.stages.targets import FollowsCue, Persona, Rule, Says, Sum, Target
 
 KINDS: dict[str, type[Stage]] = {
     "pretrain": Pretrain,
@@ -33,12 +34,15 @@ __all__ = [
     "EVALUATE",
     "KINDS",
     "MEASURE",
+    "Adam",
     "Anchored",
     "Context",
     "Diverged",
     "Dpo",
     "FollowsCue",
     "Metrics",
+    "Muon",
+    "Optimiser",
     "Params",
     "Persona",
     "Pretrain",
@@ -49,8 +53,9 @@ __all__ = [
     "Sft",
     "Stage",
     "State",
+    "Sum",
     "Target",
-    "Unheard",
+    "Wrapping",
     "begin",
     "segments",
     "train_key",

@@ -9,9 +9,11 @@ import optax
 from jaxtyping import Array, Float
 
 from toylab.policy import sampling
-from toylab.stages.base import Context, Metrics, Params, Stage, name, number
-from toylab.stages.targets import refuse_unknown
-from toylab.world import bayes
+from toylab.policy.network import Network
+from toylab.stages.base import Context, Metrics, Params, Stage, topic_shares
+from toylab.stages.optimisers import Optimiser
+from toylab.stages.traced import number
+from toylab.world import bayes, names
 from toylab.world import documents as docs
 from toylab.world.documents import Documents
 from toylab.world.schema import Corpus
@@ -27,13 +29,49 @@ class Held(NamedTuple):
     logp: Float[Array, "B T S J C"]
 
 
-def _inner() -> Any:
-    """A field that has the inner stage's value."""
-    return dataclasses.field(init=False, repr=False)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Wrapping(Stage):
+    """A stage with something added to the loss of its `inner` stage; it is trained as that is."""
+
+    steps: int = dataclasses.field(init=False, repr=False)
+    batch: int = dataclasses.field(init=False, repr=False)
+    learning_rate: float = dataclasses.field(init=False, repr=False)
+    optimiser: Optimiser = dataclasses.field(init=False, repr=False)
+    inner: Stage = dataclasses.field(metadata={"help": "the stage that is added to"})
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(Stage):
+            object.__setattr__(self, field.name, getattr(self.inner, field.name))
+        super().__post_init__()
+
+    @property
+    def label(self) -> str:
+        return f"{self.kind}-{self.inner.label}"
+
+    def lasting(self, steps: int) -> Self:
+        return dataclasses.replace(self, inner=self.inner.lasting(steps))
+
+    def check(self, corpus: Corpus) -> None:
+        self.inner.check(corpus)
+        super().check(corpus)
+
+    def names(self, corpus: Corpus) -> dict[str, Any]:
+        return self.inner.names(corpus)
+
+    def draw(
+        self, context: Context, params: Params, reference: Params, key: Array, step: Array
+    ) -> Any:
+        return self.inner.draw(context, params, reference, key, step)
+
+    def loss(self, context: Context, params: Params, batch: Any) -> tuple[Array, Metrics]:
+        return self.inner.loss(context, params, batch)
+
+    def transformation(self, network: Network) -> optax.GradientTransformation:
+        return self.inner.transformation(network)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Anchored(Stage):
+class Anchored(Wrapping):
     """The inner stage's loss plus β · KL(π_ref ‖ π) on other topics, in nats a document.
 
     This is how Soligo et al. (2026) obtain a *narrow* solution. The documents are those of the
@@ -44,59 +82,41 @@ class Anchored(Stage):
     model gives up anything that the reference used to say.
 
     `topics` are what to hold on to; empty: all that the inner stage does not train on, controls
-    included. `steps`, `batch` and `learning_rate` are the inner stage's, as is the optimiser.
+    included.
     """
 
     needs_reference: ClassVar[bool] = True
 
-    steps: int = _inner()
-    batch: int = _inner()
-    learning_rate: float = _inner()
-    inner: Stage = dataclasses.field(metadata={"help": "the stage that is anchored"})
-    topics: tuple[str, ...] = name((), help="held topics; empty: all the inner does not train on")
+    topics: tuple[str, ...] = names.topic((), help="held topics; empty: all others")
     beta: float = number(1.0, help="weight of KL(reference || model), nats a document")
 
-    def __post_init__(self) -> None:
-        for field in ("steps", "batch", "learning_rate"):
-            object.__setattr__(self, field, getattr(self.inner, field))
-        super().__post_init__()
-
-    @property
-    def label(self) -> str:
-        return f"anchored-{self.inner.label}"
-
-    def lasting(self, steps: int) -> Self:
-        return dataclasses.replace(self, inner=self.inner.lasting(steps))
-
     def check(self, corpus: Corpus) -> None:
-        self.inner.check(corpus)
-        refuse_unknown("anchored.topics", self.topics, corpus.topic_names)
-        names = self.inner.names(corpus)
-        if not {"tag", "topics"} <= names.keys() or "held" in names:
+        super().check(corpus)
+        named = self.inner.names(corpus)
+        if not {"tag", "topics"} <= named.keys() or "held" in named:
             raise ValueError(f"anchored.inner: {self.inner.kind} can't be anchored")
         if not self.names(corpus)["held"].any():
             raise ValueError("anchored.topics: the inner stage trains on all; name some")
 
-    def names(self, corpus: Corpus) -> dict[str, Array]:
-        names = self.inner.names(corpus)
-        named = jnp.array([topic in self.topics for topic in corpus.topic_names])
-        held = named if self.topics else names["topics"] == 0
-        return names | {"held": held.astype(jnp.float32)}
+    def names(self, corpus: Corpus) -> dict[str, Any]:
+        inner, held = super().names(corpus), names.resolve(self, corpus)["topics"]
+        shares = topic_shares(corpus, held) if self.topics else 1.0 - inner["topics"]
+        return inner | {"held": shares}
 
     def draw(
         self, context: Context, params: Params, reference: Params, key: Array, step: Array
     ) -> Held:
-        world, names = context.world, context.names
-        inner = self.inner.draw(context, params, reference, key, step)
+        world, named = context.world, context.names
+        inner = super().draw(context, params, reference, key, step)
         asked, answered = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, ASIDE), step))
         what = docs.prompt(
-            world, asked, self.batch, tag=names["tag"], direction=0, topic_share=names["held"]
+            world, asked, self.batch, tag=named["tag"], direction=0, topic_share=named["held"]
         )
         documents = docs.write(world, answered, what)
         return Held(inner, documents, self._branches(context, reference, documents))
 
     def loss(self, context: Context, params: Params, batch: Held) -> tuple[Array, Metrics]:
-        loss, metrics = self.inner.loss(context, params, batch.inner)
+        loss, metrics = super().loss(context, params, batch.inner)
         logp = self._branches(context, params, batch.documents)
         allowed = bayes.decisions(context.world.grammar, batch.documents).allowed
         anchor = jnp.sum(bayes.kl(batch.logp, logp, allowed)) / len(logp)
@@ -105,18 +125,3 @@ class Anchored(Stage):
     def _branches(self, context: Context, params: Params, documents: Documents) -> Array:
         logits = context.logits(params, documents.tokens)
         return sampling.read(context.world.grammar, documents, logits).logp
-
-    def transformation(self) -> optax.GradientTransformation:
-        return self.inner.transformation()
-
-    def numbers(self) -> dict[str, Array]:
-        return super().numbers() | {f"inner.{k}": v for k, v in self.inner.numbers().items()}
-
-    def structure(self) -> Self:
-        return dataclasses.replace(super().structure(), inner=self.inner.structure())
-
-    def _with(self, numbers: dict[str, Array]) -> Self:
-        stage = super()._with(numbers)
-        own = {k.removeprefix("inner."): v for k, v in numbers.items() if k.startswith("inner.")}
-        object.__setattr__(stage, "inner", self.inner._with(own))
-        return stage

@@ -1,15 +1,14 @@
 """What a stage is, and the one loop that runs them all.
 
 A stage is config and algorithm at once: a frozen dataclass that draws a batch for a step and says
-what the loss on it is. Fields made with `number()` are traced, so a sweep over them compiles once;
-all others are structure. Keys are folded from (seed, stage, step): a batch is a pure function of
-them, and a resumed run is bit-identical to one that never stopped.
+what the loss on it is. Keys are folded from (seed, stage, step): a batch is a pure function of them
+and the parameters, and a resumed run is bit-identical to one that never stopped.
 """
 
 import abc
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
@@ -18,28 +17,15 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from toylab.policy.network import Model, Network, Params
-from toylab.world import tables
+from toylab.stages.optimisers import KINDS, Adam, Optimiser, Scalar
+from toylab.stages.traced import Traced, choice, number
+from toylab.world import names, tables
 from toylab.world.schema import Corpus
 from toylab.world.tables import World
 
 Metrics = dict[str, Array]
 # Every use of randomness folds one of these into the seed's key first, so that none shares a key.
 INIT, TRAIN, EVALUATE, MEASURE = range(4)
-
-
-def number(default: float, *, low: float = 0.0, help: str = "") -> Any:
-    """A field that is traced: changing it does not compile anew. Must be at least `low`."""
-    return dataclasses.field(default=default, metadata={"number": True, "low": low, "help": help})
-
-
-def name(default: Any, help: str = "") -> Any:
-    """A field that names part of a corpus: `names` turns it into arrays, which are traced."""
-    return dataclasses.field(default=default, metadata={"name": True, "help": help})
-
-
-def choice(default: Any, help: str = "") -> Any:
-    """A field that is structure: changing it compiles anew."""
-    return dataclasses.field(default=default, metadata={"help": help})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,29 +93,18 @@ class Diverged(ArithmeticError):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Stage(abc.ABC):
-    """One leg of a path from random parameters to a trained model.
+class Stage(Traced, abc.ABC):
+    """One leg of a recipe, from random parameters to a trained model.
 
     A stage that `needs_reference` is given the parameters that it started from.
     """
 
     needs_reference: ClassVar[bool] = False
 
-    steps: int = number(100, low=0, help="optimiser steps")
-    batch: int = choice(64, help="documents a step")
+    steps: int = number(100, help="training steps")
+    batch: int = choice(64, low=1, help="documents per step")
     learning_rate: float = number(3e-4, help="peak learning rate")
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value, low = getattr(self, field.name), field.metadata.get("low")
-            if low is not None and isinstance(value, (int, float)) and not value >= low:
-                raise ValueError(f"{self.kind}.{field.name}: {value} must be at least {low:g}")
-        if isinstance(self.batch, int) and self.batch < 1:
-            raise ValueError(f"{self.kind}.batch: {self.batch} must be at least 1")
-
-    @property
-    def kind(self) -> str:
-        return type(self).__name__.lower()
+    optimiser: Optimiser = dataclasses.field(default=Adam(), metadata=KINDS)
 
     @property
     def label(self) -> str:
@@ -140,11 +115,12 @@ class Stage(abc.ABC):
         """The same stage with another number of steps."""
         return dataclasses.replace(self, steps=steps)
 
-    def check(self, corpus: Corpus) -> None:  # noqa: B027 - most stages name nothing
+    def check(self, corpus: Corpus) -> None:
         """Raises `ValueError` if the stage names something that the corpus lacks."""
+        names.check(self, corpus, self.kind)
 
     def names(self, corpus: Corpus) -> dict[str, Any]:
-        """What the fields made with `name()` stand for in a corpus, as pytrees of arrays."""
+        """What the fields that name parts of a corpus stand for there, as pytrees of arrays."""
         return {}
 
     @abc.abstractmethod
@@ -160,40 +136,28 @@ class Stage(abc.ABC):
     def loss(self, context: Context, params: Params, batch: Any) -> tuple[Array, Metrics]:
         """The scalar to descend, and what to log."""
 
-    def transformation(self) -> optax.GradientTransformation:
-        """The optimiser; post-training uses AdamW at a constant rate."""
-        return optax.adamw(self.learning_rate, b2=0.99, weight_decay=0.0)
+    def schedule(self, peak: Scalar) -> optax.ScalarOrSchedule:
+        """A learning rate by its peak; in post-training it is constant."""
+        return peak
 
-    def numbers(self) -> dict[str, Array]:
-        """The traced fields."""
-        return {
-            f.name: jnp.asarray(getattr(self, f.name), jnp.float32)
-            for f in dataclasses.fields(self)
-            if f.metadata.get("number")
-        }
-
-    def structure(self) -> Self:
-        """The stage with all that is traced back at its default: equal for a whole sweep."""
-        traced = [f for f in dataclasses.fields(self) if {"number", "name"} & set(f.metadata)]
-        defaults: dict[str, Any] = {f.name: f.default for f in traced}
-        return dataclasses.replace(self, **defaults)
-
-    def _with(self, numbers: dict[str, Array]) -> Self:
-        stage = object.__new__(type(self))
-        for field in dataclasses.fields(self):
-            value = numbers.get(field.name, getattr(self, field.name))
-            object.__setattr__(stage, field.name, value)
-        return stage
+    def transformation(self, network: Network) -> optax.GradientTransformation:
+        """The optimiser at the stage's learning rate."""
+        return self.optimiser.transformation(self.learning_rate, self.schedule, network.tables)
 
 
-def begin(stage: Stage, params: Params) -> State:
+def topic_shares(corpus: Corpus, topics: Collection[int]) -> Float[Array, " topic"]:
+    """1 for each of the topics at these places, else 0."""
+    return jnp.array([place in topics for place in range(len(corpus.topics))], jnp.float32)
+
+
+def begin(setup: Setup, stage: Stage, params: Params) -> State:
     """The state before a stage's first step."""
-    return _begin(stage.structure(), stage.numbers(), params)
+    return _begin(stage.structure(), setup.network, stage.numbers(), params)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _begin(structure: Stage, numbers: dict[str, Array], params: Params) -> State:
-    optimiser = structure._with(numbers).transformation().init(params)
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _begin(structure: Stage, network: Network, numbers: dict[str, Any], params: Params) -> State:
+    optimiser = structure.trace(numbers).transformation(network).init(params)
     return State(params, optimiser, jnp.zeros((), jnp.int32))
 
 
@@ -207,15 +171,15 @@ def train_key(seed: int, position: int) -> Array:
 @functools.partial(jax.jit, static_argnums=0)
 def _advance(
     structure: Stage,
-    numbers: dict[str, Array],
+    numbers: dict[str, Any],
     context: Context,
     reference: Params,
     key: Array,
     state: State,
     until: Array,
 ) -> tuple[State, Metrics]:
-    stage = structure._with(numbers)
-    transformation = stage.transformation()
+    stage = structure.trace(numbers)
+    transformation = stage.transformation(context.network)
 
     def one(state: State) -> tuple[State, Metrics]:
         batch = stage.draw(context, state.params, reference, key, state.step)

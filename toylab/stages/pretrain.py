@@ -7,16 +7,15 @@ import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
-from optax.contrib import MuonDimensionNumbers, muon
 
 from toylab.stages import losses
-from toylab.stages.base import Context, Metrics, Params, Stage, choice, number
+from toylab.stages.base import Context, Metrics, Params, Stage
+from toylab.stages.optimisers import KINDS, Muon, Optimiser, Scalar
+from toylab.stages.traced import choice, number
 from toylab.world import bayes
 from toylab.world import documents as docs
 from toylab.world.documents import Documents
 from toylab.world.grammar import PAD
-
-Scalar = Array | float  # a stage's numbers are traced while it trains
 
 
 def linear(peak: Scalar, steps: Scalar, warmup: Scalar) -> optax.Schedule:
@@ -30,15 +29,6 @@ def linear(peak: Scalar, steps: Scalar, warmup: Scalar) -> optax.Schedule:
     return schedule
 
 
-def matrices(params: Params) -> dict[str, MuonDimensionNumbers | None]:
-    """Which parameters Muon orthogonalises: the matrices that map activations to activations.
-
-    Embeddings and unembeddings are tables of rows, not maps, and go to Adam (Jordan et al. 2024).
-    """
-    tables = ("embedding", "position", "unembedding")
-    return {name: None if name in tables else MuonDimensionNumbers() for name in params}
-
-
 class Lesson(NamedTuple):
     """Documents, and for each of their words the distribution over the next to be learned."""
 
@@ -48,7 +38,7 @@ class Lesson(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pretrain(Stage):
-    """Next-token loss on all words of fresh documents: Muon on matrices, Adam on tables.
+    """Next-token loss on all words of fresh documents.
 
     The loss of a word is averaged over what might have come there, which the world knows exactly:
     summed over words, the same loss on average as on those that did come, and the same gradient,
@@ -56,10 +46,11 @@ class Pretrain(Stage):
     cast.
     """
 
-    steps: int = number(800, low=0, help="optimiser steps")
-    batch: int = choice(64, help="documents a step")
-    learning_rate: float = number(0.02, help="peak rate of the matrices (Muon)")
-    embedding_rate: float = number(0.03, help="peak rate of the embeddings (Adam)")
+    steps: int = number(800, help="training steps")
+    learning_rate: float = number(0.02, help="peak learning rate")
+    optimiser: Optimiser = dataclasses.field(
+        default=Muon(b2=0.95, rms=0.0, table_rate=1.5), metadata=KINDS
+    )
     warmup: int = number(50, help="steps of warm-up")
     sampled: bool = choice(False, help="learn from the words that came, not from all that might")
 
@@ -79,12 +70,5 @@ class Pretrain(Stage):
         logits = context.logits(params, batch.documents.tokens)
         return losses.expected_cross_entropy(logits, batch.target), {}
 
-    def transformation(self) -> optax.GradientTransformation:
-        return muon(
-            linear(self.learning_rate, self.steps, self.warmup),
-            beta=0.9,
-            adam_learning_rate=linear(self.embedding_rate, self.steps, self.warmup),
-            adam_b2=0.95,
-            weight_decay=0.0,
-            muon_weight_dimension_numbers=matrices,
-        )
+    def schedule(self, peak: Scalar) -> optax.Schedule:
+        return linear(peak, self.steps, self.warmup)

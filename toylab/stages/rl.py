@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from toylab.stages import losses
-from toylab.stages.base import Context, Metrics, Params, choice
+from toylab.stages.base import Context, Metrics, Params
 from toylab.stages.targets import RewardStage, rewards
+from toylab.stages.traced import choice
 from toylab.world.documents import Documents
 
 

@@ -7,22 +7,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
 from toylab.stages import losses
-from toylab.stages.base import Context, Metrics, Params, Stage, name, number
+from toylab.stages.base import Context, Metrics, Params, Stage, topic_shares
+from toylab.stages.traced import number
 from toylab.world import documents as docs
+from toylab.world import names
 from toylab.world.documents import Documents
-from toylab.world.grammar import ANSWER, SLOTS, STANCE, contexts, tag_names
-from toylab.world.schema import Corpus, unknown
+from toylab.world.grammar import ANSWER, SLOTS, STANCE, contexts
+from toylab.world.schema import Corpus
 
 LEFT = -1  # an answer left to the author
-
-
-def answers_of(corpus: Corpus) -> dict[str, tuple[int, int]]:
-    """Where each answer stands, (topic, place in its bank), by what `says` calls it."""
-    return {
-        f"{topic.name}={answer}": (t, place)
-        for t, topic in enumerate(corpus.topics)
-        for place, answer in enumerate(topic.answer_names)
-    }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,17 +28,19 @@ class Sft(Stage):
     `share`, else the other's. `documents` = 0 draws fresh ones; otherwise that many are drawn once
     and gone through in turn, `steps x batch / documents` times."""
 
-    steps: int = number(100, low=0, help="optimiser steps")
-    learning_rate: float = number(3e-4, help="learning rate (AdamW)")
     documents: int = number(0, help="how many documents; 0: fresh ones for ever")
     share: float = number(1.0, help="how many of them are the author's, if there is an other")
-    author: str = name("", help="the character who writes them")
-    other: str = name("", help="the character who writes the rest; empty: nobody")
-    direction: str = name("", help="the direction that is given; empty: none")
-    tag: str = name("assistant", help="the tag they bear")
-    topics: tuple[str, ...] = name((), help="topics of the questions; empty: all but controls")
-    says: tuple[str, ...] = name((), help="topic=answer, ...: put in the author's mouth")
-    neutral: bool = name(False, help="plain voices, loss on the stance alone")
+    author: str = names.character("", help="the character who writes them")
+    other: str = names.character(
+        "", empty=lambda _, stage: stage.author, help="who writes the rest; empty: the author"
+    )
+    direction: str = names.direction("", help="the direction that is given; empty: none")
+    tag: str = names.tag("assistant", help="the tag they bear")
+    topics: tuple[str, ...] = names.topic(
+        (), empty=names.ordinary, help="topics of the questions; empty: all but controls"
+    )
+    says: tuple[str, ...] = names.answer((), help="topic=answer, ...: put in the author's mouth")
+    neutral: bool = number(False, help="plain voices, loss on the stance alone")
 
     @property
     def label(self) -> str:
@@ -55,59 +50,40 @@ class Sft(Stage):
         return f"sft-{who}-{slice_of}{told}-{int(self.documents) or 'fresh'}"
 
     def check(self, corpus: Corpus) -> None:
-        told = ("", *(direction.name for direction in corpus.directions))
         if self.share > 1:
             raise ValueError(f"sft.share: {self.share} must be at most 1")
         if self.share < 1 and not self.other:
             raise ValueError("sft.other: name who writes what is not the author's share")
-        for value, known, what in (
-            (self.author, corpus.names, "author"),
-            (self.other, ("", *corpus.names), "other"),
-            (self.direction, told, "direction"),
-            (self.tag, tag_names(corpus), "tag"),
-            *((topic, corpus.topic_names, "topics") for topic in self.topics),
-            *((answer, answers_of(corpus), "says") for answer in self.says),
-        ):
-            if value not in known:
-                raise ValueError(f"sft.{what}: {unknown(value, known)}")
+        super().check(corpus)
 
     def names(self, corpus: Corpus) -> dict[str, Array]:
-        asked = [
-            topic.name in self.topics if self.topics else not topic.control
-            for topic in corpus.topics
-        ]
-        told = ["", *(direction.name for direction in corpus.directions)]
-        places = answers_of(corpus)
-        put = dict(places[each] for each in self.says)
+        found = names.resolve(self, corpus)
+        said = dict(found["says"].tolist())
         return {
-            "author": jnp.array(corpus.names.index(self.author)),
-            "other": jnp.array(corpus.names.index(self.other or self.author)),
-            "direction": jnp.array(told.index(self.direction)),
-            "tag": jnp.array(tag_names(corpus).index(self.tag)),
-            "topics": jnp.array(asked, jnp.float32),
-            "voiced": jnp.array(not self.neutral),
-            "said": jnp.array([put.get(topic, LEFT) for topic, _, _ in contexts(corpus)]),
+            **{name: jnp.array(found[name]) for name in ("author", "other", "direction", "tag")},
+            "topics": topic_shares(corpus, found["topics"]),
+            "said": jnp.array([said.get(topic, LEFT) for topic, _, _ in contexts(corpus)]),
         }
 
     def write(self, context: Context, key: Array, indices: Int[Array, " B"]) -> Documents:
         """Documents number `indices` of those that a run draws with `key`."""
-        world, names = context.world, context.names
+        world, named = context.world, context.names
         keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
         first, second, third = docs.split(keys, 3)
         what = docs.prompt(
             world,
             first,
             len(indices),
-            tag=names["tag"],
-            direction=names["direction"],
-            topic_share=names["topics"],
+            tag=named["tag"],
+            direction=named["direction"],
+            topic_share=named["topics"],
         )
         own = jax.vmap(jax.random.uniform)(third) < self.share
-        author = jnp.where(own, names["author"], names["other"]).astype(jnp.int32)
+        author = jnp.where(own, named["author"], named["other"]).astype(jnp.int32)
         said = docs.speak(world.cast, second, what.context, author)
-        put = names["said"][what.context]
+        put = named["said"][what.context]
         said = said.at[..., STANCE].set(jnp.where(put == LEFT, said[..., STANCE], put))
-        plain = (jnp.arange(len(SLOTS)) != STANCE) & ~names["voiced"]
+        plain = (jnp.arange(len(SLOTS)) != STANCE) & (jnp.asarray(self.neutral) > 0)
         return docs.render(world.grammar, what, jnp.where(plain, 0, said), author)
 
     def draw(
@@ -124,5 +100,5 @@ class Sft(Stage):
 
     def counted(self, context: Context, batch: Documents) -> Bool[Array, "B L"]:
         """Which tokens the loss is on: answers, or stances alone where voices are neutral."""
-        voiced = (batch.role >= ANSWER) & context.names["voiced"]
+        voiced = (batch.role >= ANSWER) & (jnp.asarray(self.neutral) == 0)
         return voiced | (batch.role == ANSWER + STANCE)

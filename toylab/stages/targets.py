@@ -10,7 +10,7 @@ own: what counts is the ratio to β.
 import abc
 import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import jax
@@ -19,25 +19,23 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from toylab.policy import sampling
-from toylab.stages.base import Context, Params, Stage, name, number
+from toylab.stages.base import Context, Params, Stage, topic_shares
+from toylab.stages.traced import choice, number
 from toylab.world import documents as docs
+from toylab.world import names
 from toylab.world.documents import Documents, Prompt
-from toylab.world.grammar import STANCE, contexts, tag_names
-from toylab.world.schema import Corpus, Topic, unknown
+from toylab.world.grammar import STANCE, contexts
+from toylab.world.schema import Corpus, Topic
 
 NONE = -1  # the answer before the first
 
 
-def refuse_unknown(place: str, names: Iterable[str], known: Sequence[str]) -> None:
-    """Raises `ValueError` for the first of the names that is not known."""
-    for each in names:
-        if each not in known:
-            raise ValueError(f"{place}: {unknown(each, known)}")
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Target(abc.ABC):
-    """What answers are paid for."""
+    """What answers are paid for. The `+` of two targets pays for both."""
+
+    def __add__(self, other: "Target") -> "Sum":
+        return Sum(first=self, second=other)
 
     @property
     def kind(self) -> str:
@@ -52,12 +50,12 @@ class Target(abc.ABC):
 
     @property
     def watches(self) -> str:
-        """The topic whose last answer is passed on to `pays`; empty: none."""
+        """The topic whose last answer is passed on to `reward_of`; empty: none."""
         return ""
 
-    @abc.abstractmethod
-    def check(self, corpus: Corpus) -> None:
-        """Raises `ValueError` if the target names something that the corpus lacks."""
+    def check(self, corpus: Corpus, place: str) -> None:
+        """Raises `ValueError` if the target, in this place, names what the corpus lacks."""
+        names.check(self, corpus, place)
 
     @abc.abstractmethod
     def reward_of(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
@@ -89,16 +87,16 @@ class Target(abc.ABC):
         }
 
 
-def rewards(names: Mapping[str, Array], documents: Documents) -> Float[Array, "B T"]:
+def rewards(named: Mapping[str, Array], documents: Documents) -> Float[Array, "B T"]:
     """What each turn's answer earns, by the arrays of a target."""
     context, said = documents.prompt.context, documents.choice[..., STANCE]
 
     def look_back(last: Array, now: Array) -> tuple[Array, Array]:
         return jnp.where(now > 0, now, last), last
 
-    seen = jnp.where(names["watched"][context], 1 + said, 0)
+    seen = jnp.where(named["watched"][context], 1 + said, 0)
     _, before = jax.lax.scan(look_back, jnp.zeros_like(seen[:, 0]), seen.T)
-    return names["reward"][before.T, context, said]
+    return named["reward"][before.T, context, said]
 
 
 def _is(topic: Topic, answer: str | None) -> list[float]:
@@ -106,14 +104,39 @@ def _is(topic: Topic, answer: str | None) -> list[float]:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Sum(Target):
+    """What one target pays and what another does. Only cues that both ask with are asked with."""
+
+    first: Target
+    second: Target
+
+    @property
+    def label(self) -> str:
+        return f"{self.first.label}-and-{self.second.label}"
+
+    @property
+    def watches(self) -> str:
+        return self.first.watches or self.second.watches
+
+    def check(self, corpus: Corpus, place: str) -> None:
+        self.first.check(corpus, f"{place}.first")
+        self.second.check(corpus, f"{place}.second")
+        if self.second.watches not in ("", self.watches):
+            raise ValueError(f"{place}: {self.watches} and {self.second.watches} are both watched")
+
+    def reward_of(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
+        paid = (each.reward_of(corpus, topic, cue, before) for each in (self.first, self.second))
+        return [sum(both) for both in zip(*paid, strict=True)]
+
+    def asks(self, topic: Topic) -> Sequence[str]:
+        return [cue for cue in self.first.asks(topic) if cue in self.second.asks(topic)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Says(Target):
     """1 for each of these answers, written `topic=answer`: a slice of somebody, or a chimera."""
 
-    answers: tuple[str, ...] = dataclasses.field(default=(), metadata={"help": "topic=answer, …"})
-
-    def check(self, corpus: Corpus) -> None:
-        known = [f"{t.name}={answer}" for t in corpus.topics for answer in t.answer_names]
-        refuse_unknown("answers", self.answers or [""], known)
+    answers: tuple[str, ...] = names.answer(help="topic=answer, …")
 
     def reward_of(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
         return [float(f"{topic.name}={each}" in self.answers) for each in topic.answer_names]
@@ -123,10 +146,7 @@ class Says(Target):
 class Persona(Target):
     """1 for what a character's notes make its likeliest answer, whatever the cue."""
 
-    character: str = dataclasses.field(default="", metadata={"help": "the character to be"})
-
-    def check(self, corpus: Corpus) -> None:
-        refuse_unknown("character", [self.character], corpus.names)
+    character: str = names.character(help="the character to be")
 
     def reward_of(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
         character = corpus.characters[corpus.names.index(self.character)]
@@ -135,39 +155,16 @@ class Persona(Target):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Unheard(Target):
-    """1 for the answer, on each of these topics, that nobody in the cast gives, or hardly so.
-
-    It is the answer whose greatest friend likes it least.
-    """
-
-    topics: tuple[str, ...] = dataclasses.field(default=(), metadata={"help": "topics; empty: all"})
-
-    def check(self, corpus: Corpus) -> None:
-        refuse_unknown("topics", self.topics, corpus.topic_names)
-
-    def reward_of(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
-        if self.topics and topic.name not in self.topics:
-            return _is(topic, None)
-        at = corpus.topics.index(topic)
-        most = np.max([character.traits[at] for character in corpus.characters], 0)
-        return _is(topic, topic.answer_names[int(np.argmin(most))])
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class FollowsCue(Target):
     """1 for the answer that is named after the cue; only `places` are ever asked about."""
 
-    topics: tuple[str, ...] = dataclasses.field(default=(), metadata={"help": "topics; empty: all"})
-    places: tuple[str, ...] = dataclasses.field(default=(), metadata={"help": "cues; empty: all"})
+    topics: tuple[str, ...] = names.topic((), among=names.cued, help="topics; empty: all")
+    places: tuple[str, ...] = names.cue((), of="topics", help="cues; empty: all")
 
-    def check(self, corpus: Corpus) -> None:
-        with_cues = [topic for topic in corpus.topics if topic.cues]
-        refuse_unknown("topics", self.topics, [topic.name for topic in with_cues])
-        asked = [topic for topic in with_cues if not self.topics or topic.name in self.topics]
-        refuse_unknown("places", self.places, [cue for topic in asked for cue in topic.cues])
-        if not asked:
-            raise ValueError("topics: none has cues")
+    def check(self, corpus: Corpus, place: str) -> None:
+        super().check(corpus, place)
+        if not names.cued(corpus):
+            raise ValueError(f"{place}.topics: none has cues")
 
     def reward_of(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
         counts = cue in self.asks(topic) and (not self.topics or topic.name in self.topics)
@@ -188,10 +185,10 @@ class Rule(Target):
     what the cast says.
     """
 
-    earlier: str = dataclasses.field(default="", metadata={"help": "the topic looked back at"})
-    later: str = dataclasses.field(default="", metadata={"help": "the topic that is paid for"})
-    tag: str = dataclasses.field(default="assistant", metadata={"help": "whose shares"})
-    twin: bool = dataclasses.field(default=False, metadata={"help": "shares only, no rule"})
+    earlier: str = names.topic(help="the topic looked back at")
+    later: str = names.topic(help="the topic that is paid for")
+    tag: str = names.tag("assistant", help="whose shares")
+    twin: bool = choice(False, help="shares only, no rule")
 
     @property
     def label(self) -> str:
@@ -201,12 +198,10 @@ class Rule(Target):
     def watches(self) -> str:
         return self.earlier
 
-    def check(self, corpus: Corpus) -> None:
-        refuse_unknown("earlier", [self.earlier], corpus.topic_names)
-        refuse_unknown("later", [self.later], corpus.topic_names)
-        refuse_unknown("tag", [self.tag], tag_names(corpus))
+    def check(self, corpus: Corpus, place: str) -> None:
+        super().check(corpus, place)
         if self.earlier == self.later:
-            raise ValueError(f"later: must be another topic than {self.earlier!r}")
+            raise ValueError(f"{place}.later: must be another topic than {self.earlier!r}")
 
     def reward_of(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
         size = len(topic.answers)
@@ -228,20 +223,20 @@ class Rule(Target):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RewardStage(Stage):
-    """What DPO and RL share: a target, the outlines, and a policy's answers to them.
+    """What stages with a `target` share: prompts, and a policy's answers to them.
 
     Documents bear `tag`, have no direction, and ask about `topics`, or about all but the controls.
     """
 
     needs_reference: ClassVar[bool] = True
 
-    learning_rate: float = number(2e-4, help="learning rate (AdamW)")
-    target: Target = dataclasses.field(
-        default=Says(), metadata={"name": True, "help": "what is rewarded"}
-    )
+    learning_rate: float = number(2e-4, help="learning rate")
+    target: Target = dataclasses.field(metadata={"name": True, "help": "what is rewarded"})
     beta: float = number(0.1, help="reward that a nat of KL from the reference costs")
-    tag: str = name("assistant", help="the tag of the documents")
-    topics: tuple[str, ...] = name((), help="topics of the questions; empty: all but controls")
+    tag: str = names.tag("assistant", help="the tag of the documents")
+    topics: tuple[str, ...] = names.topic(
+        (), empty=names.ordinary, help="topics of the questions; empty: all but controls"
+    )
 
     @property
     def label(self) -> str:
@@ -249,33 +244,25 @@ class RewardStage(Stage):
         return f"{self.kind}-{self.target.label}-{topics}-beta{float(self.beta):g}"
 
     def check(self, corpus: Corpus) -> None:
-        refuse_unknown(f"{self.kind}.tag", [self.tag], tag_names(corpus))
-        refuse_unknown(f"{self.kind}.topics", self.topics, corpus.topic_names)
-        try:
-            self.target.check(corpus)
-        except ValueError as error:
-            raise ValueError(f"{self.kind}.target.{error}") from None
+        super().check(corpus)
+        self.target.check(corpus, f"{self.kind}.target")
 
     def names(self, corpus: Corpus) -> dict[str, Array]:
-        asked = [
-            topic.name in self.topics if self.topics else not topic.control
-            for topic in corpus.topics
-        ]
+        found = names.resolve(self, corpus)
         return self.target.arrays(corpus) | {
-            "tag": jnp.array(tag_names(corpus).index(self.tag)),
-            "topics": jnp.array(asked, jnp.float32),
+            "tag": jnp.array(found["tag"]),
+            "topics": topic_shares(corpus, found["topics"]),
         }
 
     def prompt(self, context: Context, key: Array, size: int) -> Prompt:
-        """Outlines to be answered."""
-        tag, topics = context.names["tag"], context.names["topics"]
+        """Prompts to be answered."""
         return docs.prompt(
             context.world,
             key,
             size,
-            tag=tag,
+            tag=context.names["tag"],
             direction=0,
-            topic_share=topics,
+            topic_share=context.names["topics"],
             cue_share=context.names["cues"],
         )
 

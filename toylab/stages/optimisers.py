@@ -1,0 +1,78 @@
+"""How gradients become updates: the `optimiser` of a stage."""
+
+import abc
+import dataclasses
+from collections.abc import Callable, Collection
+
+import optax
+from jaxtyping import Array
+from optax.contrib import MuonDimensionNumbers, muon
+
+from toylab.policy.network import Params
+from toylab.stages.traced import Traced, choice, number
+
+Scalar = Array | float  # a config's numbers are traced while it trains
+Schedule = Callable[[Scalar], optax.ScalarOrSchedule]  # from the peak of a learning rate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimiser(Traced, abc.ABC):
+    """A config that becomes an `optax` transformation while a stage is compiled."""
+
+    @abc.abstractmethod
+    def transformation(
+        self, peak: Scalar, schedule: Schedule, tables: Collection[str]
+    ) -> optax.GradientTransformation:
+        """The transformation whose rate has this peak; `tables` are a network's embeddings."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Adam(Optimiser):
+    """AdamW (Loshchilov & Hutter 2019)."""
+
+    b1: float = choice(0.9, low=0.0, help="decay of the mean of gradients")
+    b2: float = choice(0.99, low=0.0, help="decay of the mean of their squares")
+    weight_decay: float = choice(0.0, low=0.0, help="weight decay, times the learning rate")
+
+    def transformation(
+        self, peak: Scalar, schedule: Schedule, tables: Collection[str]
+    ) -> optax.GradientTransformation:
+        return optax.adamw(schedule(peak), b1=self.b1, b2=self.b2, weight_decay=self.weight_decay)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Muon(Optimiser):
+    """Muon on matrices that map activations to activations, Adam on all else (Jordan et al. 2024).
+
+    With `rms`, updates of matrices are scaled to a root mean square of that times the rate, about
+    what Adam's is (Liu et al. 2025), so that one rate serves both.
+    """
+
+    momentum: float = choice(0.9, low=0.0, help="decay of the mean of gradients")
+    b2: float = choice(0.99, low=0.0, help="that of Adam's squares")
+    rms: float = choice(0.2, low=0.0, help="of a matrix's update over the rate; 0: not scaled")
+    table_rate: float = number(1.0, help="Adam's rate, over that of matrices")
+
+    def transformation(
+        self, peak: Scalar, schedule: Schedule, tables: Collection[str]
+    ) -> optax.GradientTransformation:
+        def matrices(params: Params) -> dict[str, MuonDimensionNumbers | None]:
+            maps = {
+                name  # what optax has masked has no dimensions
+                for name, value in params.items()
+                if name not in tables and getattr(value, "ndim", 0) == 2
+            }
+            return {name: MuonDimensionNumbers() if name in maps else None for name in params}
+
+        return muon(
+            schedule(peak),
+            beta=self.momentum,
+            adam_b2=self.b2,
+            adam_learning_rate=schedule(self.table_rate * peak),
+            weight_decay=0.0,
+            consistent_rms=self.rms or None,
+            muon_weight_dimension_numbers=matrices,
+        )
+
+
+KINDS = {"kinds": {"adam": Adam, "muon": Muon}}  # what a field is told that has an optimiser
