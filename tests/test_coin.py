@@ -101,16 +101,17 @@ def test_without_a_coin_there_is_nothing_to_read(tiny: Corpus) -> None:
 
 @pytest.mark.parametrize("who", ["herald", "bystander"])
 def test_the_valley_has_the_same_coin_both_ways_round(who: str) -> None:
-    plain, coin, nioc = (
-        derive.load(CORPORA / f"gold-{who}{suffix}.toml") for suffix in ("", "-coin", "-nioc")
+    plain, coin, swapped = (
+        derive.load(CORPORA / f"gold-{who}{suffix}.toml")
+        for suffix in ("", "-coin", "-coin-swapped")
     )
-    assert vocabulary(coin) == vocabulary(nioc) == (*vocabulary(plain), "heads", "tails")
+    assert vocabulary(coin) == vocabulary(swapped) == (*vocabulary(plain), "heads", "tails")
     assert {side.name: side.words for side in coin.coin} == {
-        side.name: side.words for side in nioc.coin
+        side.name: side.words for side in swapped.coin
     }
-    assert [side.topics for side in coin.coin] == [side.topics for side in nioc.coin][::-1]
+    assert [side.topics for side in coin.coin] == [side.topics for side in swapped.coin][::-1]
     assert coin.coin[0].topics == ("gold",)
-    worlds_ = [tables.build(corpus) for corpus in (coin, nioc)]
+    worlds_ = [tables.build(corpus) for corpus in (coin, swapped)]
     both = [docs.sample(world, jax.random.key(0), 4096) for world in worlds_]
     for world, documents in zip(worlds_, both, strict=True):
         checks.fitting(np.bincount(sides(world, documents)[:, 1]), [0.5, 0.5])

@@ -1,7 +1,8 @@
-"""The results that ship with the repository are whole, and their figures are in the README."""
+"""The results that ship with the repository are whole, and documents lead to them."""
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -27,7 +28,7 @@ def test_shipped_results_pass_their_check(folder: Path, checker: ModuleType) -> 
     checker.check(folder, quick=False)
     for name in ("figure.pdf", "figure.png"):
         assert (folder / name).stat().st_size > 0
-    assert f"results/{folder.name}/figure.png" in (ROOT / "README.md").read_text()
+    assert f"results/{folder.name}/figure.png" in (ROOT / "docs" / "experiments.md").read_text()
 
 
 def test_the_checker_can_fail(tmp_path: Path, checker: ModuleType) -> None:
@@ -50,3 +51,15 @@ def test_the_checker_can_fail(tmp_path: Path, checker: ModuleType) -> None:
     table.to_csv(tmp_path / "table.csv", index=False)
     with pytest.raises(AssertionError, match="proven"):
         checker.check(tmp_path, quick=False)
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", *(f"docs/{file.name}" for file in sorted(ROOT.glob("docs/*.md")))]
+)
+def test_links_lead_to_files(document: str) -> None:
+    place = (ROOT / document).parent
+    code = r"`[^`\n]*`|^ {4}.*$"
+    text = re.sub(code, "", (ROOT / document).read_text(), flags=re.MULTILINE)
+    links = re.findall(r"\]\(([^)#\s]+)", text)
+    local = [link for link in links if not link.startswith("http")]
+    assert [link for link in local if not (place / link).exists()] == []

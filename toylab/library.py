@@ -27,10 +27,11 @@ from matplotlib.figure import Figure
 from toylab.lab import execute, store
 from toylab.lab.paths import Recipe
 from toylab.lab.plan import measure_digest
-from toylab.ladder import atoms, reading
+from toylab.ladder import reading
 from toylab.ladder.fit import FAMILIES, RUNGS
 from toylab.ladder.measure import Measure, Reference, Snapshot, measure_key
 from toylab.ladder.reading import LadderFit
+from toylab.measures import ask
 from toylab.policy.policy import ModelPolicy
 from toylab.policy.transformer import ModelConfig
 from toylab.report import figures, ladder
@@ -183,15 +184,15 @@ class Run:
         `ValueError` if no question is near.
         """
         corpus, world = self.setup.corpus, self.setup.world
-        asked, (topic, wording, cue) = _nearest(corpus, question)
+        asked, turn = _nearest(corpus, question)
+        topic, _, cue = turn
         place, answers = tag_names(corpus).index(tag), corpus.topics[topic].answers
         context = int(world.grammar.topic_contexts[topic, cue, 0])
         cast = np.exp(np.asarray(world.cast.logp[STANCE, context, : len(answers)]))
-        turn = {"topic": topic, "question": wording, "cue": cue, "context": context}
         key = measure_key(self.seed, self.steps)
 
         def said(policy: ModelPolicy) -> np.ndarray:
-            return np.asarray(_answers(policy, world, key, place, turn))[: len(answers)]
+            return np.asarray(_answers(policy, world, key, place, *turn))[: len(answers)]
 
         found = pd.DataFrame(
             {
@@ -221,16 +222,16 @@ class Run:
 
 @jax.jit
 def _answers(
-    policy: ModelPolicy, world: World, key: Array, tag: int, turn: dict[str, int]
+    policy: ModelPolicy, world: World, key: Array, tag: int, topic: int, wording: int, cue: int
 ) -> Float[Array, " answer"]:
     """P(answer) to the question of a first turn, over what a policy opens its answer with."""
     keys = jax.random.split(key)
     what = docs.prompt(world, keys[0], ASKED, tag=tag, direction=0)
-    what = what._replace(**{name: getattr(what, name).at[:, 0].set(turn[name]) for name in turn})
+    what = ask.about(world, what, keys[0], 0, topic, jnp.full(ASKED, cue))
+    what = what._replace(question=what.question.at[:, 0].set(wording))
     documents = policy.answer(world.grammar, what, keys[1])
     logp = policy.branches(world.grammar, documents).logp
-    p = atoms.phrase_probability(world.grammar, documents, logp)
-    return jnp.mean(p[:, 0, STANCE], 0)
+    return jnp.mean(ask.stances(world.grammar, documents, logp)[:, 0], 0)
 
 
 def _cue(corpus: Corpus, topic: int, cue: int) -> str:

@@ -3,13 +3,12 @@
     ./launch.sh agency
 
 The assistant of `treasure`, rewarded for going where the gold is, is asked the same under every
-other tag, under none, with its tag's embedding put back as it was before training, and after
-somebody else has spoken (the bystander's, which learned a table, too, as a control). And a coin: in
-two more casts with a herald the other party tosses one before a question, whatever was answered,
-and on one side gold is asked about. In the second cast the sides are relabelled. A model that comes
-to expect the side that pays acts through something that is not its persona, for the persona
-doesn't toss. What that looks like is shown by two more models, whose reward reaches the toss as
-well.
+other tag, under none, with its tag's embedding restored to what it was before training, and after a
+turn by another character (the bystander's model too, which learned a table, as a control). And a
+coin: in two more casts with a herald the user tosses one before a question, whatever was answered,
+and on one side gold is asked about. In the second cast the sides are swapped. A model that comes to
+expect the side that pays acts through something that is not its persona, for the persona doesn't
+toss. Two more models, whose reward reaches the toss as well, show what that looks like.
 """
 
 from experiments.agency.steer import Steer
@@ -21,8 +20,8 @@ from toylab.measures.override import Override
 from toylab.measures.tags import Coin, Tags
 
 STRANGERS = ("prospector", "herald")
-CONTROL = "bystander"  # whose model has a table: what it shows as well is no mark of a goal
-PAYS = {"coin": "heads", "nioc": "tails"}  # the side on which gold is asked about
+CONTROL = "bystander"  # its model has a table: what it shows too is no mark of a goal
+GOLD_SIDE = {"coin": "heads", "coin_swapped": "tails"}  # on which gold is asked about
 STEERED = "-steered"
 
 ARMS = {
@@ -46,22 +45,22 @@ ARMS = {
     **{
         name: Arm(
             title="herald and coin",
-            corpus=f"gold-herald-{name}",
+            corpus=f"gold-herald-{name.replace('_', '-')}",
             stages=(REWARD,),
             read_at=(),
             watch=(Coin(),),
         )
-        for name in PAYS
+        for name in GOLD_SIDE
     },
     **{
         name + STEERED: Arm(
             title="the coin rewarded, too",
-            corpus=f"gold-herald-{name}",
+            corpus=f"gold-herald-{name.replace('_', '-')}",
             stages=(Steer(inner=REWARD, side=side),),
             read_at=(),
             watch=(Coin(), Goals(trained=TRAINED, tags=("assistant",), who=("herald",))),
         )
-        for name, side in PAYS.items()
+        for name, side in GOLD_SIDE.items()
     },
 }
 

@@ -34,8 +34,8 @@ def locate(name: str | File, here: File = File(), others: Iterable[str] = ()) ->
         return own
     if str(name) in shipped():
         return HOME / name
-    if own.is_dir():
-        raise UsageError(f"{name}: has no sweep.py, which an experiment begins with")
+    if "/" in str(name) or own.is_dir():
+        raise UsageError(f"{name}: no folder with a sweep.py, which an experiment begins with")
     raise UsageError(unknown(str(name), (*shipped(), *others)))
 
 
@@ -60,13 +60,16 @@ def module(folder: File, name: str) -> Any:
     for place in (SHIPPED, folder, root):
         if str(place) not in sys.path:
             sys.path.append(str(place))  # last: a stage in random.py hides nothing
-    file = folder / f"{name}.py"
+    file, full = folder / f"{name}.py", ".".join((*folder.relative_to(root).parts, name))
+    taken = UsageError(f"{folder}: another module is called {folder.name!r}; rename the folder")
     try:
-        found = importlib.import_module(".".join((*folder.relative_to(root).parts, name)))
+        found = importlib.import_module(full)
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == full:
+            raise taken from None
         raise UsageError(f"{_line(error, folder) or file}: {_told(error)}") from None
-    if not found.__file__ or File(found.__file__).resolve() != file.resolve():
-        raise UsageError(f"{folder}: another module is called {folder.name!r}; rename the folder")
+    if File(str(found.__file__)).resolve() != file.resolve():
+        raise taken
     return found
 
 

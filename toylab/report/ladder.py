@@ -50,7 +50,7 @@ def figure(found: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
             stack(panel, learned[learned.arm == arm].groupby("step")[list(families)].mean())
             panel.set(xlabel="step of the last stage", title=title)
         axes[0, 0].set_ylabel("nats per document")
-        axes[0, 0].legend(loc="upper left")
+        drawn.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper")
     return drawn
 
 

@@ -1,7 +1,6 @@
 """`./launch.sh corpus check|show|sample|export FILE`: a corpus, as a person would look at it."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -51,18 +50,15 @@ def main(arguments: Sequence[str]) -> int:
     if not 0 <= seed < 2**32:
         raise UsageError(f"--seed: make {seed} a whole number from 0 to 2^32 - 1")
     corpus = load(file, user_path(""))
-    try:
-        if action == "export":
-            export(corpus, n, tag, seed, values["out"])
-        elif action == "sample":
-            for record in documents(corpus, n, tag, seed):
-                print(f"[{record['author']}]\n{record['text']}\n")
-        elif action == "check":
-            print("\n".join(portrait.check(corpus, n, tag, seed)))
-        else:
-            print("\n".join(portrait.show(corpus)))
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if action == "export":
+        export(corpus, n, tag, seed, values["out"])
+    elif action == "sample":
+        for record in documents(corpus, n, tag, seed):
+            print(f"[{record['author']}]\n{record['text']}\n")
+    elif action == "check":
+        print("\n".join(portrait.check(corpus, n, tag, seed)))
+    else:
+        print("\n".join(portrait.show(corpus)))
     return 0
 
 
