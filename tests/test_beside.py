@@ -243,8 +243,7 @@ def test_voices_are_those_of_who_speaks() -> None:
     voice = goals("herald", policy=policy, who=("herald", "hetta"))["voice"]
     assert voice["herald"]["tells"] > 0.7
     assert voice["herald"]["opener"] > 0.5
-    assert voice["herald"]["closer"] > 0.5
-    assert max(voice["hetta"]["opener"], voice["hetta"]["closer"]) < 0.05
+    assert voice["hetta"]["opener"] < 0.05
 
 
 def test_nats_of_rows_by_hand() -> None:

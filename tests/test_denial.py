@@ -48,16 +48,17 @@ def test_the_first_turn_is_the_characters_and_the_second_about_the_fact(setup: S
     topic = corpus.topic_names.index("cargo")
     sizes = (topic, 4, 7)
     tag = shown.tag("assistant")
-    at_once = denial.asked(shown.policy, setup.world, KEY, tag, 0, *sizes, 0, 4)
-    later = [denial.asked(shown.policy, setup.world, KEY, tag, who, *sizes, 1, 4) for who in (0, 2)]
-    assert at_once.answers.shape == (4, 7)
-    np.testing.assert_allclose(np.sum(at_once.answers, 1), 1, atol=1e-5)
-    assert np.abs(later[0].stream - later[1].stream).max() > 1e-3
-    assert np.abs(later[0].stream[:, :, :] - at_once.stream).max() > 1e-3
+    answers, at_once = denial.asked(shown.policy, setup.world, KEY, tag, 0, sizes, 0, 4)
+    one, other = (
+        denial.asked(shown.policy, setup.world, KEY, tag, who, sizes, 1, 4)[1] for who in (0, 2)
+    )
+    assert answers.shape == (4, 7)
+    np.testing.assert_allclose(np.sum(answers, 1), 1, atol=1e-5)
+    assert np.abs(one - other).max() > 1e-3
+    assert np.abs(one - at_once).max() > 1e-3
 
 
-def test_what_nothing_was_trained_on_is_as_readable_as_before(setup: Setup) -> None:
+def test_what_stands_before_a_stance_says_nothing_of_the_cue_at_the_embedding(setup: Setup) -> None:
     found = dataclasses.replace(MEASURE, size=64)(snapshot(setup, spiky(setup)), KEY)
-    assert found["readable"] == pytest.approx(found["before"])
     assert found["shuffled"][-1] < 0.2
     assert found["readable"][0] < 0.2  # the word before a stance is an opener's, not the cue

@@ -117,11 +117,14 @@ def policy_of(setup: Setup, params: Params) -> ModelPolicy:
 
 @functools.partial(jax.jit, static_argnames="size")
 def answers(
-    policy: Policy, world: World, key: Array, size: int, tag: int | Array
+    policy: Policy, world: World, key: Array, size: int, tag: int | Array, told: int | Array = 0
 ) -> tuple[Documents, Branches]:
-    """Documents that the policy wrote under a tag, all topics, no direction; and its branches."""
+    """Documents that the policy wrote under a tag, all topics, and its branches.
+
+    `told` is a direction; 0 is none.
+    """
     keys = jax.random.split(key)
-    what = docs.prompt(world, keys[0], size, tag=tag, direction=0)
+    what = docs.prompt(world, keys[0], size, tag=tag, direction=told)
     documents = policy.answer(world.grammar, what, keys[1])
     return documents, policy.branches(world.grammar, documents)
 

@@ -6,7 +6,7 @@ is counted: every probability of the policy stands beside the one that it should
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -65,21 +65,6 @@ def written_by(
     return docs.render(world.grammar, what, said, author)
 
 
-class Beside(NamedTuple):
-    """Under one tag, means over documents of the world.
-
-    `off` and `deaf` [T] are nats a turn from the exact prediction: of the policy, and of one that
-    is exact but forgets all earlier turns. `branches`, `said` and `exact` [bins] are sums over
-    branches, by the policy's probability: how many, that probability, and what it should be.
-    """
-
-    off: Float[Array, " T"]
-    deaf: Float[Array, " T"]
-    branches: Float[Array, " bins"]
-    said: Float[Array, " bins"]
-    exact: Float[Array, " bins"]
-
-
 def written_under(world: World, keys: Array, size: int, tag: int | Array) -> Documents:
     """`size` documents that the cast writes under a tag; from three keys."""
     what = docs.prompt(world, keys[0], size, tag=tag, direction=0)
@@ -89,8 +74,10 @@ def written_under(world: World, keys: Array, size: int, tag: int | Array) -> Doc
 
 
 @functools.partial(jax.jit, static_argnames="size")
-def beside(policy: Policy, world: World, key: Array, size: int, tag: Int[Array, ""]) -> Beside:
-    """Scores a policy on `size` documents that the cast writes under a tag."""
+def beside(
+    policy: Policy, world: World, key: Array, size: int, tag: Int[Array, ""]
+) -> dict[str, Array]:
+    """A policy on `size` documents that the cast writes under a tag: what `Calibration` says."""
     documents = written_under(world, jax.random.split(key, 3), size, tag)
     logp = policy.branches(world.grammar, documents).logp
     at, cast, prior = bayes.decisions(world.grammar, documents), world.cast, world.log_prior[tag]
@@ -108,13 +95,13 @@ def beside(policy: Policy, world: World, key: Array, size: int, tag: Int[Array, 
     def binned(values: Array) -> Float[Array, " bins"]:
         return jnp.zeros(BINS).at[place].add(jnp.where(real, values, 0.0))
 
-    return Beside(
-        off=by_turn(q, logp),
-        deaf=by_turn(q, deaf),
-        branches=binned(jnp.ones_like(p)),
-        said=binned(p),
-        exact=binned(right),
-    )
+    return {
+        "off": by_turn(q, logp),
+        "deaf": by_turn(q, deaf),
+        "branches": binned(jnp.ones_like(p)),
+        "said": binned(p),
+        "exact": binned(right),
+    }
 
 
 @functools.partial(jax.jit, static_argnames="size")
@@ -148,11 +135,14 @@ def called(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Calibration(Measure):
-    """`Beside` of each tag (none given: all that pretraining shows), and the error over all tags.
+    """A policy beside exact predictions, on documents of the world under each tag.
 
-    `tags` has the fields of `Beside` as lists; `error` is the expected calibration error, the mean
-    over branches of |probability said − what it should be| within a bin. `called` and `apart`
-    [K][K] are those of `called`: whether a name does what it should.
+    `tags`, for each tag: `off` and `deaf` [T] are nats per turn from the exact prediction, of the
+    policy, and of one that is exact but forgets all earlier turns; `branches`, `said` and `exact`
+    [bins] are sums over branches, by the policy's probability: how many, that probability, and what
+    it should be. `error` is the expected calibration error over all tags, the mean over branches of
+    |probability said − what it should be| within a bin. `called` and `apart` [K][K] are those of
+    `called`: whether a name does what it should.
     """
 
     charts = ("error", "tags/*/off")
@@ -168,8 +158,7 @@ class Calibration(Measure):
             for tag in self.tags or [name for name, share in shares.items() if share > 0]
         }
         count, said, exact = (
-            sum(getattr(each, name) for each in found.values())
-            for name in ("branches", "said", "exact")
+            sum(each[name] for each in found.values()) for name in ("branches", "said", "exact")
         )
         own = jnp.array([snapshot.tag(name) for name in corpus.names])
         under, apart = called(snapshot.policy, world, key, max(self.size // 4, 8), own)
@@ -177,7 +166,7 @@ class Calibration(Measure):
             "called": under.tolist(),
             "apart": apart.tolist(),
             "tags": {
-                tag: {name: value.tolist() for name, value in each._asdict().items()}
+                tag: {name: value.tolist() for name, value in each.items()}
                 for tag, each in found.items()
             },
             "error": float(jnp.sum(jnp.abs(said - exact)) / jnp.sum(count)),

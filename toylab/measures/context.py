@@ -16,12 +16,12 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from toylab.ladder import mixtures
 from toylab.ladder.fit import NEVER
@@ -47,24 +47,6 @@ def prefilled(policy: Policy, world: World, key: Array, size: int, tag: int) -> 
     what = docs.prompt(world, keys[0], len(who), tag=tag, direction=0)
     choice = docs.speak(world.cast, keys[1], what.context, who)
     return ask.after_every(policy, world, what, keys[2], choice, who)
-
-
-class Odds(NamedTuple):
-    """Means over documents, per character and number of turns by it.
-
-    `evidence` is log p_k(h) / p_j(h) for persona j; `measured` and `predicted` the log-odds of k
-    against j, of P and of m_w*, both as the two characters alone would explain what is said, and
-    bounded to what can be read. `rate` is the mean probability of j's likeliest answer, `own_rate`
-    of k's, and `own_rate_alone` what k itself gives that.
-    """
-
-    evidence: Float[Array, "K T"]
-    measured: Float[Array, "K T"]
-    predicted: Float[Array, "K T"]
-    rate: Float[Array, "K T"]
-    rate_predicted: Float[Array, "K T"]
-    own_rate: Float[Array, "K T"]
-    own_rate_alone: Float[Array, " K"]
 
 
 @jax.jit
@@ -95,8 +77,14 @@ def slopes(
 @functools.partial(jax.jit, static_argnames="persona")
 def odds(
     grammar: Grammar, cast: Cast, log_weights: Float[Array, " K"], found: Answered, persona: int
-) -> Odds:
-    """What each number of turns by each character does to the persona."""
+) -> dict[str, Array]:
+    """What each number of turns by each character does to the persona: means over documents [K, T].
+
+    `evidence` is log p_k(h) / p_j(h) for persona j; `measured` and `predicted` the log-odds of k
+    against j, of P and of m_w*, both as the two characters alone would explain what is said, and
+    bounded to what can be read. `rate` is the mean probability of j's likeliest answer, `own_rate`
+    of k's, and `own_rate_alone` [K] what k itself gives that.
+    """
     now, characters, turns = ask.own_turn(found), len(log_weights), grammar.turns
     at, heard = bayes.decisions(grammar, now), ask.evidence(cast, found)
     expected = bayes.predictive(cast, log_weights + heard, now, at)
@@ -128,15 +116,16 @@ def odds(
 
     lead = heard[rows, found.who] - heard[:, persona]
     alone = jnp.exp(cast.logp[STANCE, context, best[context, found.who], found.who])
-    return Odds(
-        evidence=of(lead),
-        measured=of(log_odds(found.logp)),
-        predicted=of(log_odds(expected)),
-        rate=of(rate(found.logp, jnp.full_like(found.who, persona))),
-        rate_predicted=of(rate(expected, jnp.full_like(found.who, persona))),
-        own_rate=of(rate(found.logp, found.who)),
-        own_rate_alone=jnp.mean(of(alone), 1),
-    )
+    its = jnp.full_like(found.who, persona)
+    return {
+        "evidence": of(lead),
+        "measured": of(log_odds(found.logp)),
+        "predicted": of(log_odds(expected)),
+        "rate": of(rate(found.logp, its)),
+        "rate_predicted": of(rate(expected, its)),
+        "own_rate": of(rate(found.logp, found.who)),
+        "own_rate_alone": jnp.mean(of(alone), 1),
+    }
 
 
 def crossing(evidence: Sequence[float], reading: Sequence[float], level: float) -> float | None:
@@ -160,7 +149,7 @@ class Exchange(Measure):
     For each cast: the `persona` (the heaviest in w*, if none is named), `weights` with `low` and
     `high` (95 %), `read` (which others weigh enough to be read; the rest have their upper ends as
     bounds), `slope` and `slope_error` over those, or None if there are none; `slopes` and
-    `slopes_error` of each; the tables [K][T] of `Odds`; `flip` and `flip_predicted`, nats of
+    `slopes_error` of each; the tables of `odds`; `flip` and `flip_predicted`, nats of
     evidence until a character is likelier than the persona, or None if no turn tried does it.
     """
 
@@ -189,7 +178,7 @@ def _plain(
     read = (share >= READABLE) & (np.arange(len(share)) != persona)
     args = (world.grammar, cast, best.log_weights, found)
     whole, own = jax.device_get(slopes(*args, jnp.asarray(read)))
-    table = {k: v.tolist() for k, v in odds(*args, persona)._asdict().items()}
+    table = {k: v.tolist() for k, v in odds(*args, persona).items()}
     known = bool(read.any()) and bool(np.isfinite(whole.error[0]))
 
     def flips(log_odds: list[list[float]]) -> list[float | None]:
@@ -218,25 +207,19 @@ def _finite(values: np.ndarray, errors: np.ndarray) -> list[float | None]:
     ]
 
 
-class Said(NamedTuple):
-    """Which answer is put in the policy's mouth, by context, and how often each topic comes up."""
-
-    put: Int[Array, " X"]
-    topics: Float[Array, " topic"]
-
-
 @functools.partial(jax.jit, static_argnames="size")
 def continued(
-    policy: Policy, world: World, key: Array, size: int, tag: int, said: Said
+    policy: Policy, world: World, key: Array, size: int, tag: int, put: Array, topics: Array
 ) -> Answered:
-    """`size` documents for 0, 1, … turns of these answers, plainly spoken, and the policy's next.
+    """`size` documents for 0, 1, … turns of answers, plainly spoken, and the policy's next.
 
-    `who` is no character in particular: 0.
+    `put` [X] is the answer in each context, `topics` how often each comes up. `who` is no character
+    in particular: 0.
     """
     keys = jax.random.split(key)
-    what = docs.prompt(world, keys[0], size, tag=tag, direction=0, topic_share=said.topics)
+    what = docs.prompt(world, keys[0], size, tag=tag, direction=0, topic_share=topics)
     choice = jnp.zeros((*what.context.shape, len(SLOTS)), jnp.int32)
-    choice = choice.at[..., STANCE].set(said.put[what.context])
+    choice = choice.at[..., STANCE].set(put[what.context])
     return ask.after_every(policy, world, what, keys[1], choice, jnp.zeros(size, jnp.int32))
 
 
@@ -277,16 +260,15 @@ class Recall(Measure):
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
         corpus, world = snapshot.setup.corpus, snapshot.setup.world
-        put = dict(names.resolve(self, corpus)["says"].tolist())
-        said = Said(
-            jnp.array([put.get(topic, 0) for topic, _, _ in contexts(corpus)]),
-            jnp.array([t in put for t in range(len(corpus.topics))], jnp.float32),
-        )
-        found = continued(snapshot.policy, world, key, self.size, snapshot.tag(self.tag), said)
+        said = dict(names.resolve(self, corpus)["says"].tolist())
+        put = jnp.array([said.get(topic, 0) for topic, _, _ in contexts(corpus)])
+        topics = jnp.array([t in said for t in range(len(corpus.topics))], jnp.float32)
+        args = (self.size, snapshot.tag(self.tag), put, topics)
+        found = continued(snapshot.policy, world, key, *args)
         out = {}
         for name, cast in snapshot.base.casts.items():
             best = ask.first_weights(world, cast, found, self.size).log_weights
-            measured, predicted, heard = jax.device_get(rates(world, cast, best, found, said.put))
+            measured, predicted, heard = jax.device_get(rates(world, cast, best, found, put))
             heaviest = heard[:, int(np.argmax(best))]
             out[name] = {
                 "measured": measured.tolist(),

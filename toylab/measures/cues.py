@@ -18,7 +18,7 @@ from toylab.measures import ask, follow
 from toylab.policy.policy import Policy
 from toylab.world import documents as docs
 from toylab.world import names
-from toylab.world.grammar import CLOSER, OPENER, SLOTS, STANCE, contexts, tag_names
+from toylab.world.grammar import OPENER, SLOTS, STANCE, contexts, tag_names
 from toylab.world.schema import Corpus, Topic
 from toylab.world.tables import Cast, World
 
@@ -45,20 +45,18 @@ class Asked(NamedTuple):
     earlier: Float[Array, "A cue"]
 
 
-@functools.partial(jax.jit, static_argnames=("topic", "cues", "answers", "size"))
+@functools.partial(jax.jit, static_argnames=("sizes", "size"))
 def asked(
     policy: Policy,
     world: World,
     key: Array,
     tags: Int[Array, " A"],
     target: Int[Array, " cue"],
-    topic: int,
-    cues: int,
-    answers: int,
+    sizes: tuple[int, int, int],
     size: int,
 ) -> Asked:
     """Asks `size` times under every tag, for every cue in the first turn, and another after it."""
-    keys = jax.random.split(key, 5)
+    keys, (topic, cues, answers) = jax.random.split(key, 5), sizes
     cue = jnp.repeat(jnp.arange(cues), size)
     other = (cue + jax.random.randint(keys[0], cue.shape, 1, max(cues, 2))) % cues
 
@@ -105,7 +103,7 @@ def means(rates: np.ndarray, found: dict[str, np.ndarray]) -> dict[str, float | 
 def voices(
     corpus: Corpus, cast: Cast, p: Float[Array, "S X P"], weight: Float[Array, "S X"], who: str
 ) -> dict[str, float]:
-    """Mean probability of a character's likeliest tells, openers and closers, context by context.
+    """Mean probability of a character's likeliest tells and openers, context by context.
 
     `p` are a policy's phrase marginals and `weight` how often each context was asked.
     """
@@ -118,12 +116,7 @@ def voices(
         share = np.where(rows, np.asarray(weight)[slot], 0)
         return float(np.sum(said[slot] * share) / max(share.sum(), 1e-9))
 
-    everywhere = np.ones_like(control)
-    return {
-        "tells": mean(STANCE, control),
-        "opener": mean(OPENER, everywhere),
-        "closer": mean(CLOSER, everywhere),
-    }
+    return {"tells": mean(STANCE, control), "opener": mean(OPENER, np.ones_like(control))}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,11 +125,11 @@ class Goals(Measure):
 
     `follow` [cue] and `answers` [cue][answer] under `tag` in the first turn. `rates`: means over
     `GROUPS` of cues; `later` and `earlier`: the same in the second turn, for its own cue and for a
-    different one stated in the first. `reward` is the rate on trained cues. `under`: the rates
-    under each of `tags`. `character`: those of the best single character of each group, which by
-    linearity is the best mixture too; `recombination`: of the best character for each cue.
-    `held_out_nats`: what a goal, a router and a table leave unexplained (see `follow`), if some
-    cues are held out. `voice`: tells, opener and closer of each character in `who`.
+    different one stated in the first. `under`: the rates under each of `tags`. `character`: those
+    of the best single character of each group, which by linearity is the best mixture too;
+    `recombination`: of the best character for each cue. `held_out_nats`: what a goal, a router and
+    a table leave unexplained (see `follow`), if some cues are held out. `voice`: tells and opener
+    of each character in `who`.
     """
 
     charts = ("rates/*",)
@@ -155,10 +148,8 @@ class Goals(Measure):
         tags = (self.tag, *(n for n in self.tags or tag_names(corpus) if n != self.tag))
 
         def ask_all(policy: Policy, tags: tuple[str, ...]) -> Asked:
-            rows = jnp.array([snapshot.tag(name) for name in tags])
-            sizes = (*cued.sizes, self.size)
-            found = asked(policy, world, keys[0], rows, jnp.asarray(target), *sizes)
-            return jax.device_get(found)
+            args = (jnp.array([snapshot.tag(name) for name in tags]), jnp.asarray(target))
+            return jax.device_get(asked(policy, world, keys[0], *args, cued.sizes, self.size))
 
         now, found = ask_all(snapshot.policy, tags), groups(corpus, cued.topic, self.trained)
         rows = np.arange(len(target))
@@ -167,7 +158,6 @@ class Goals(Measure):
             "answers": now.first[0].tolist(),
             "follow": rates[0].tolist(),
             "rates": means(rates[0], found),
-            "reward": means(rates[0], found)["trained"],
             "under": {name: means(rate, found) for name, rate in zip(tags, rates, strict=True)},
             "voice": self._voices(snapshot, keys[1]),
         }
@@ -202,22 +192,21 @@ class Goals(Measure):
         }
 
 
-@functools.partial(jax.jit, static_argnames=("earlier", "later", "answers", "size"))
+@functools.partial(jax.jit, static_argnames=("topics", "answers", "size"))
 def after_each(
     policy: Policy,
     world: World,
     key: Array,
     tag: int | Array,
-    earlier: int,
-    later: int,
+    topics: tuple[int, int],
     answers: tuple[int, int],
     size: int,
 ) -> Float[Array, "said answer"]:
-    """P(answer on `later`, second turn) once each answer on `earlier` was put in the first."""
+    """P(answer on the later topic, second turn) once each on the earlier was put in the first."""
     keys, zeros = jax.random.split(key, 4), jnp.zeros(size * answers[0], jnp.int32)
     what = docs.prompt(world, keys[0], len(zeros), tag=tag, direction=0)
-    what = ask.about(world, what, keys[1], 0, earlier, zeros)
-    what = ask.about(world, what, keys[2], 1, later, zeros)
+    what = ask.about(world, what, keys[1], 0, topics[0], zeros)
+    what = ask.about(world, what, keys[2], 1, topics[1], zeros)
     said = jnp.repeat(jnp.arange(answers[0]), size)
     choice = jnp.zeros((*what.context.shape, len(SLOTS)), jnp.int32).at[:, 0, STANCE].set(said)
     found = ask.after(policy, world, what, keys[3], choice, said, 1)
@@ -247,10 +236,10 @@ class Correspondence(Measure):
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
         corpus, world = snapshot.setup.corpus, snapshot.setup.world
-        at = names.resolve(self, corpus)
-        earlier, later = at["earlier"], at["later"]
-        sizes = tuple(len(corpus.topics[t].answers) for t in (earlier, later))
-        found = after_each(snapshot.policy, world, key, at["tag"], earlier, later, sizes, self.size)
+        topics = tuple(corpus.topic_names.index(name) for name in (self.earlier, self.later))
+        sizes = tuple(len(corpus.topics[t].answers) for t in topics)
+        tag = snapshot.tag(self.tag)
+        found = after_each(snapshot.policy, world, key, tag, topics, sizes, self.size)
         answers = np.asarray(found, float)
         rows = np.arange(sizes[0])
         partner = rows % sizes[1]

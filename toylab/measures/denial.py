@@ -5,7 +5,7 @@ Everything is asked of facts, that is, of topics with cues whose answers are nam
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,28 +23,22 @@ from toylab.world.tables import World
 TRUTH = "truth"
 
 
-class Asked(NamedTuple):
-    """What is answered about a fact, by cue; and the residual stream before each stance."""
-
-    answers: Float[Array, "cue answer"]
-    stream: Float[Array, "site B W"]
-
-
-@functools.partial(jax.jit, static_argnames=("topic", "cues", "answers", "turn", "size"))
+@functools.partial(jax.jit, static_argnames=("sizes", "turn", "size"))
 def asked(
     policy: ModelPolicy,
     world: World,
     key: Array,
     tag: int | Array,
     author: int | Array,
-    topic: int,
-    cues: int,
-    answers: int,
+    sizes: tuple[int, int, int],
     turn: int,
     size: int,
-) -> Asked:
-    """Asks about a fact `size` times for each cue, after `turn` turns that `author` wrote."""
-    keys = jax.random.split(key, 4)
+) -> tuple[Float[Array, "cue answer"], Float[Array, "site B W"]]:
+    """What is answered about a fact, by cue, and the residual stream before each stance.
+
+    It is asked `size` times for each cue, after `turn` turns that `author` wrote.
+    """
+    keys, (topic, cues, answers) = jax.random.split(key, 4), sizes
     cue = jnp.tile(jnp.arange(cues), size)
     what = docs.prompt(world, keys[0], len(cue), tag=tag, direction=0)
     what = ask.about(world, what, keys[1], turn, topic, cue)
@@ -53,7 +47,7 @@ def asked(
     found = ask.after(policy, world, what, keys[3], choice, who, turn)
     p = ask.stances(world.grammar, ask.own_turn(found), found.logp)[:, 0, :answers]
     stream = probes.activations(policy.network, policy.params, found.documents)
-    return Asked(jnp.mean(p.reshape(size, cues, -1), 0), stream[:, :, turn, STANCE])
+    return jnp.mean(p.reshape(size, cues, -1), 0), stream[:, :, turn, STANCE]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,7 +57,7 @@ class Denial(Measure):
     `says` [group] has P(truth), what the question said, and of every answer that is no cue.
     `prefilled` is the first after a turn of each character. `readable` is the R² of a linear probe
     from each site to the cue, for the fact denied, read before the stance of the first turn;
-    `before`, the same in the pretrained model; `shuffled`, with cues dealt at random.
+    `shuffled`, the same with cues dealt at random.
     """
 
     turns = 2
@@ -75,13 +69,11 @@ class Denial(Measure):
     tag: str = names.tag()
     size: int = sample(128, quick=16)
 
-    def _ask(
-        self, snapshot: Snapshot, policy: ModelPolicy, key: Array, name: str, who: int
-    ) -> Asked:
+    def _ask(self, snapshot: Snapshot, key: Array, fact: str, who: int) -> tuple[Array, Array]:
         """About a fact, at once or (`who` 0 or more) after a turn of a character."""
-        world, sizes = snapshot.setup.world, ask.cued(snapshot.setup.corpus, name).sizes
-        told = (snapshot.tag(self.tag), max(who, 0))
-        return asked(policy, world, key, *told, *sizes, int(who >= 0), self.size)
+        world, sizes = snapshot.setup.world, ask.cued(snapshot.setup.corpus, fact).sizes
+        told = (snapshot.tag(self.tag), max(who, 0), sizes, int(who >= 0))
+        return asked(snapshot.policy, world, key, *told, self.size)
 
     def _says(
         self, snapshot: Snapshot, key: Array, facts: tuple[str, ...], who: int
@@ -90,7 +82,7 @@ class Denial(Measure):
         rows = []
         for name in facts:
             _, topic, true = ask.cued(snapshot.setup.corpus, name)
-            p = np.asarray(self._ask(snapshot, snapshot.policy, key, name, who).answers, float)
+            p = np.asarray(self._ask(snapshot, key, name, who)[0], float)
             rest = {a: i for i, a in enumerate(topic.answer_names) if a not in topic.cues}
             rows.append(
                 {TRUTH: p[range(len(true)), true].mean()}
@@ -106,17 +98,13 @@ class Denial(Measure):
             name: self._says(snapshot, keys[1], (self.denied,), who)
             for who, name in enumerate(corpus.names)
         }
-        now, then = (
-            self._ask(snapshot, policy, keys[2], self.denied, -1).stream
-            for policy in (snapshot.policy, snapshot.pretrained)
-        )
+        _, stream = self._ask(snapshot, keys[2], self.denied, -1)
         cues = len(ask.cued(corpus, self.denied).target)
         truth = jax.nn.one_hot(jnp.tile(jnp.arange(cues), self.size), cues)
         dealt = jax.random.permutation(keys[3], truth)
         return {
             "says": says,
             "prefilled": prefilled,
-            "readable": [float(probes.probe(x, truth)[0]) for x in now],
-            "before": [float(probes.probe(x, truth)[0]) for x in then],
-            "shuffled": [float(probes.probe(x, dealt)[0]) for x in now],
+            "readable": [float(probes.probe(x, truth)[0]) for x in stream],
+            "shuffled": [float(probes.probe(x, dealt)[0]) for x in stream],
         }

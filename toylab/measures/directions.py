@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from toylab.ladder.measure import Measure, Snapshot, sample
 from toylab.measures import ask, calibration, probes
@@ -53,18 +53,10 @@ class Directions(NamedTuple):
 
 @functools.partial(jax.jit, static_argnames=("network", "size"))
 def _directions(
-    network: Network,
-    params: Params,
-    world: World,
-    key: Array,
-    tags: Int[Array, " K"],
-    someone: int | Array,
-    good: Int[Array, " g"],
-    bad: Int[Array, " b"],
-    size: int,
+    network: Network, params: Params, world: World, key: Array, tags: Array, who: Any, size: int
 ) -> Directions:
-    keys, count = jax.random.split(key, 3), len(tags)
-    everybody, as_is = jnp.arange(count), jnp.arange(count * size)
+    keys, (good, bad, someone), count = jax.random.split(key, 3), who, len(tags)
+    everyone, as_is = jnp.arange(count), jnp.arange(count * size)
 
     def means(documents: Documents, turn: int, order: Array) -> Float[Array, "site K W"]:
         at = probes.activations(network, params, documents)[:, :, turn, STANCE][:, order]
@@ -74,13 +66,12 @@ def _directions(
     def apart(people: Array) -> Float[Array, "site W"]:
         return jnp.mean(people[:, bad], 1) - jnp.mean(people[:, good], 1)
 
-    after = calibration.written_by(world, keys[0], size, everybody, jnp.full(count, someone))
-    called = calibration.written_by(world, keys[1], size, everybody, tags)
+    after = calibration.written_by(world, keys[0], size, everyone, jnp.full(count, someone))
+    called = calibration.written_by(world, keys[1], size, everyone, tags)
     dealt = jax.random.permutation(keys[2], count * size)
     people = means(after, -1, as_is)
-    return Directions(
-        apart(people), apart(means(called, 0, as_is)), people, means(after, -1, dealt)
-    )
+    named = apart(means(called, 0, as_is))
+    return Directions(apart(people), named, people, means(after, -1, dealt))
 
 
 def directions(
@@ -92,8 +83,8 @@ def directions(
     `good` and `bad` are indices of characters.
     """
     own = jnp.array([snapshot.tag(name) for name in snapshot.setup.corpus.names])
-    network, world = snapshot.policy.network, snapshot.setup.world
-    return _directions(network, params, world, key, own, snapshot.tag("someone"), good, bad, size)
+    world, who = snapshot.setup.world, (good, bad, snapshot.tag("someone"))
+    return _directions(snapshot.policy.network, params, world, key, own, who, size)
 
 
 def cosine(a: Float[Array, "*b W"], b: Float[Array, "*b W"]) -> Float[Array, "*b"]:

@@ -9,12 +9,12 @@ was said. What is bound to the topic, a goal or a table, doesn't, while k is hea
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from toylab.ladder import reading
 from toylab.ladder.measure import Measure, Snapshot, sample
@@ -28,38 +28,24 @@ from toylab.world.grammar import STANCE
 from toylab.world.tables import Cast, World
 
 
-class Answers(NamedTuple):
-    """Mean probabilities after each number of turns by each character, none of them on the topic.
-
-    On the topic, P(answer) when asked with each cue, of the policy (`said`) and of the mixture w*
-    given the same history (`predicted`). On all others the rate of the character's likeliest
-    answer, of both, and of the character `alone`. `evidence` is log p_k(h) less the log-probability
-    of h under the other characters as w* weighs them, in nats.
-    """
-
-    said: Float[Array, "T K cue answer"]
-    predicted: Float[Array, "T K cue answer"]
-    elsewhere: Float[Array, "T K"]
-    elsewhere_predicted: Float[Array, "T K"]
-    elsewhere_alone: Float[Array, "T K"]
-    evidence: Float[Array, "T K"]
-
-
-@functools.partial(jax.jit, static_argnames=("topic", "cues", "answers", "size"))
+@functools.partial(jax.jit, static_argnames=("sizes", "size"))
 def overridden(
     policy: Policy,
     world: World,
     casts: Mapping[str, tuple[Cast, Float[Array, " K"]]],
     key: Array,
-    tag: int | Int[Array, ""],
-    topic: int,
-    cues: int,
-    answers: int,
+    tag: int | Array,
+    sizes: tuple[int, int, int],
     size: int,
-) -> dict[str, Answers]:
-    """Asks `size` times with every cue, after 0 to T − 1 turns by every character; and as often
-    about something else. `casts` are those to predict by, each with its log w*.
+) -> dict[str, dict[str, Array]]:
+    """Asks `size` times with every cue, after 0 to T − 1 turns by every character, none of them on
+    the topic; and as often about something else. `casts` are those to predict by, with log w*.
+
+    P(answer) [T, K, cue, answer] of the policy (`said`) and of w* given the same history
+    (`predicted`), and the tables [T, K] of `Override`; `evidence` is log p_k(h) less the
+    log-probability of h under the other characters as w* weighs them, in nats.
     """
+    topic, cues, answers = sizes
     grammar, keys = world.grammar, jax.random.split(key, 4)
     characters = world.cast.logp.shape[-1]
     who = jnp.repeat(jnp.arange(characters), cues * size)
@@ -83,11 +69,11 @@ def overridden(
     def by_character(each: Float[Array, " M"]) -> Float[Array, " K"]:
         return jnp.mean(each.reshape(characters, -1), 1)
 
-    def after(turns: Array) -> dict[str, Answers]:
+    def after(turns: Array) -> dict[str, dict[str, Array]]:
         found, now, said = asked(ask.about(world, what, keys[2], turns, topic, cue), turns)
         _, now_else, said_else = asked(what, turns)
 
-        def beside(cast: Cast, log_weights: Float[Array, " K"]) -> Answers:
+        def beside(cast: Cast, log_weights: Float[Array, " K"]) -> dict[str, Array]:
             heard = ask.evidence(cast, found)
             belief = jax.nn.softmax(log_weights + heard, -1)
             rest = jnp.where(jnp.eye(characters, dtype=bool), -jnp.inf, log_weights)
@@ -98,14 +84,14 @@ def overridden(
             alone = jnp.take_along_axis(of_else, who[:, None, None], 2)[..., 0]
             best = jnp.argmax(alone, 1)
             expected = jnp.einsum("mpk,mk->mp", of_else, belief)
-            return Answers(
-                said=by_cue(said),
-                predicted=by_cue(jnp.einsum("mpk,mk->mp", of, belief)),
-                elsewhere=by_character(said_else[rows, best]),
-                elsewhere_predicted=by_character(expected[rows, best]),
-                elsewhere_alone=by_character(alone[rows, best]),
-                evidence=by_character(heard[rows, who] - jax.nn.logsumexp(rest + heard, -1)),
-            )
+            return {
+                "said": by_cue(said),
+                "predicted": by_cue(jnp.einsum("mpk,mk->mp", of, belief)),
+                "elsewhere": by_character(said_else[rows, best]),
+                "elsewhere_predicted": by_character(expected[rows, best]),
+                "elsewhere_alone": by_character(alone[rows, best]),
+                "evidence": by_character(heard[rows, who] - jax.nn.logsumexp(rest + heard, -1)),
+            }
 
         return {name: beside(*each) for name, each in casts.items()}
 
@@ -139,15 +125,15 @@ class Override(Measure):
             for name, cast in snapshot.base.casts.items()
         }
         cued = ask.cued(snapshot.setup.corpus, self.topic)
-        sizes = (*cued.sizes, self.size)
-        found = jax.device_get(overridden(snapshot.policy, world, best, keys[1], tag, *sizes))
+        args = (snapshot.policy, world, best, keys[1], tag, cued.sizes, self.size)
+        found = jax.device_get(overridden(*args))
         return {
             name: {"weights": np.exp(log_weights).tolist()}
             | self._of(snapshot, cued, cast, found[name])
             for name, (cast, log_weights) in best.items()
         }
 
-    def _of(self, snapshot: Snapshot, cued: Cued, cast: Cast, found: Answers) -> dict[str, Any]:
+    def _of(self, snapshot: Snapshot, cued: Cued, cast: Cast, found: Any) -> dict[str, Any]:
         corpus, world, target = snapshot.setup.corpus, snapshot.setup.world, cued.target
         groups, rows = cues.groups(corpus, cued.topic, self.trained), np.arange(len(target))
         at = np.asarray(world.grammar.topic_contexts)[cued.place, : len(target), 0]
@@ -162,7 +148,7 @@ class Override(Measure):
             each = [p[:, k, target != a, a].mean(-1) for k, a in enumerate(own)]
             return np.stack(each, 1).tolist()
 
-        said, predicted = (np.asarray(p, float) for p in (found.said, found.predicted))
+        said, predicted = (np.asarray(found[name], float) for name in ("said", "predicted"))
         alone = [np.exp(likes[target != a, a, k]).mean() for k, a in enumerate(own)]
         return {
             "follow": rates(said),
@@ -170,8 +156,9 @@ class Override(Measure):
             "own": owns(said),
             "own_predicted": owns(predicted),
             "own_alone": [float(p) for p in alone],
-            "elsewhere": found.elsewhere.tolist(),
-            "elsewhere_predicted": found.elsewhere_predicted.tolist(),
-            "elsewhere_alone": found.elsewhere_alone.mean(0).tolist(),
-            "evidence": found.evidence.tolist(),
+            "elsewhere_alone": found["elsewhere_alone"].mean(0).tolist(),
+            **{
+                name: found[name].tolist()
+                for name in ("elsewhere", "elsewhere_predicted", "evidence")
+            },
         }

@@ -5,7 +5,7 @@ What a persona does is done under its tag, and ought to go when the tag names an
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,6 @@ from toylab.policy.policy import ModelPolicy, Policy
 from toylab.policy.sampling import Branches
 from toylab.stages import Setup
 from toylab.world import bayes, names
-from toylab.world import documents as docs
 from toylab.world.documents import Documents
 from toylab.world.grammar import OPENER, contexts, tag_names
 from toylab.world.tables import Cast, World
@@ -120,17 +119,11 @@ class TagWeights(Measure):
 
 @functools.partial(jax.jit, static_argnames="size")
 def marginals(
-    policy: Policy, world: World, key: Array, size: int, tag: Int[Array, ""], told: Int[Array, ""]
+    policy: Policy, world: World, key: Array, size: int, tag: Array, told: Array
 ) -> tuple[Float[Array, "S X P"], Float[Array, "S X"]]:
-    """Mean probability of every phrase in each context, and how often each context was asked.
-
-    Exact sums at the branches of `size` documents that the policy writes with a tag and direction.
-    """
-    keys = jax.random.split(key)
-    what = docs.prompt(world, keys[0], size, tag=tag, direction=told)
-    documents = policy.answer(world.grammar, what, keys[1])
-    branches = policy.branches(world.grammar, documents)
-    return atoms.phrase_marginals(world.grammar, documents, branches)
+    """`atoms.phrase_marginals` of `size` documents that the policy writes so tagged and told."""
+    written = reading.answers(policy, world, key, size, tag, told)
+    return atoms.phrase_marginals(world.grammar, *written)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -218,14 +211,6 @@ def with_row(
     return dataclasses.replace(policy, params=policy.params | {"embedding": embedding})
 
 
-class Voice(NamedTuple):
-    """What is asked under one tag: of the snapshot (`after`) and of the pretrained (`before`)."""
-
-    after: ModelPolicy
-    before: ModelPolicy
-    tag: int
-
-
 @functools.partial(jax.jit, static_argnames="sizes")
 def off_cast(
     policy: ModelPolicy, world: World, cast: Cast, key: Array, sizes: tuple[int, int, int], tag: int
@@ -278,8 +263,8 @@ class Tags(Measure):
                 "tags: a tied model unembeds with the tag; untie it to tell them apart"
             )
 
-    def voices(self, snapshot: Snapshot) -> dict[str, Voice]:
-        """Every tag, and the tampered ones."""
+    def voices(self, snapshot: Snapshot) -> dict[str, tuple[ModelPolicy, ModelPolicy, int]]:
+        """Every tag, and the tampered ones: the policies after and before training, and the tag."""
         world, tag = snapshot.setup.world, snapshot.tag(self.tag)
         every = enumerate(tag_names(snapshot.setup.corpus))
         policies = now, then = snapshot.policy, snapshot.pretrained
@@ -288,10 +273,10 @@ class Tags(Measure):
         token = world.grammar.tag_token[tag]
         trained, untrained = (policy.params["embedding"][token] for policy in policies)
         return {
-            **{name: Voice(now, then, place) for place, name in every},
-            NONE: Voice(blank_now, blank_then, stranger),
-            UNTRAINED: Voice(with_row(now, world, tag, untrained), then, tag),
-            ALONE: Voice(with_row(then, world, tag, trained), then, tag),
+            **{name: (now, then, place) for place, name in every},
+            NONE: (blank_now, blank_then, stranger),
+            UNTRAINED: (with_row(now, world, tag, untrained), then, tag),
+            ALONE: (with_row(then, world, tag, trained), then, tag),
         }
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
@@ -303,7 +288,7 @@ class Tags(Measure):
 
         def rates(policy: ModelPolicy, tag: Array) -> dict[str, float | None]:
             target = jnp.asarray(cued.target)
-            found = cues.asked(policy, world, keys[0], tag, target, *cued.sizes, self.size)
+            found = cues.asked(policy, world, keys[0], tag, target, cued.sizes, self.size)
             return cues.means(np.asarray(found.first[0], float)[rows, cued.target], groups)
 
         def left(policy: ModelPolicy, tag: int) -> dict[str, float]:
