@@ -5,13 +5,12 @@ a stage goes by its own kind, too; anything else within a stage by its field, `-
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_type_hints
 
 from absl import flags
 
 from toylab.lab.sweep import Sweep
-from toylab.ladder.measure import Measure
 from toylab.stages import Stage
 from toylab.world.schema import unknown
 
@@ -124,21 +123,11 @@ def _nested(prefix: str, config: Any) -> Iterator[tuple[str, Any]]:
             yield from _nested(_place(prefix, field, each), each)
 
 
-def _parts(sweep: Sweep) -> Iterator[tuple[str, Any]]:
-    yield "model", sweep.model
-    for measure in (sweep.reading, *sweep.watch):
-        yield measure.name, measure
-    yield from _nested("pretrain", sweep.pretrain)
-    for arm in sweep.arms.values():
-        for stage in arm.stages:
-            yield from _nested(stage.kind, stage)
-        for measure in arm.watch:
-            yield measure.name, measure
-    for name, arm in sweep.arms.items():
-        for stage in (*arm.stages, *([arm.pretrain] if arm.pretrain else [])):
-            yield from _nested(f"{name}.{stage.kind}", stage)
-        for measure in arm.watch:
-            yield f"{name}.{measure.name}", measure
+def _every(sweep: Sweep, change: Callable[[Any, list[str]], Any]) -> Sweep:
+    """A sweep with every config changed; `change` is also told the prefixes of its flags."""
+    return sweep.map(
+        lambda config, name, arm: change(config, [name, f"{arm}.{name}"] if arm else [name])
+    )
 
 
 def define_sweep(values: Flags, sweep: Sweep) -> None:
@@ -147,46 +136,27 @@ def define_sweep(values: Flags, sweep: Sweep) -> None:
     values.define("first_seed", int, sweep.first_seed, "the first of them")
     if sweep.corpus:
         values.define("corpus", str, sweep.corpus, "a corpus, by file or by name in corpora/")
-    for prefix, config in _parts(sweep):
-        for field, kind in _fields(config):
-            name = f"{prefix}.{field.name}"
-            if name not in values:
-                default = getattr(config, field.name)
-                values.define(name, kind, default, field.metadata.get("help", ""))
-        for within, kinds in _kinds(config).items():
-            name = f"{prefix}.{within}"
-            if name not in values:
-                values.define(name, str, getattr(config, within).kind, " or ".join(kinds))
+
+    def define(config: Any, prefixes: list[str]) -> Any:
+        for place, each in (pair for prefix in prefixes for pair in _nested(prefix, config)):
+            for field, kind in _fields(each):
+                if (name := f"{place}.{field.name}") not in values:
+                    default = getattr(each, field.name)
+                    values.define(name, kind, default, field.metadata.get("help", ""))
+            for within, kinds in _kinds(each).items():
+                if (name := f"{place}.{within}") not in values:
+                    values.define(name, str, getattr(each, within).kind, " or ".join(kinds))
+        return config
+
+    _every(sweep, define)
 
 
 def apply(sweep: Sweep, given: Mapping[str, Any]) -> Sweep:
     """The sweep with the flags that were given. Raises `UsageError` for a value out of bounds."""
-
-    def changed(config: Any, name: str, arm: str = "") -> Any:
-        return config and _given(given, config, (name, f"{arm}.{name}") if arm else (name,))
-
-    def watched(measures: tuple[Measure, ...], arm: str = "") -> tuple[Measure, ...]:
-        return tuple(changed(measure, measure.name, arm) for measure in measures)
-
+    top = {name: given[name] for name in ("seeds", "first_seed", "corpus") if name in given}
     try:
-        arms = {
-            name: dataclasses.replace(
-                arm,
-                stages=tuple(changed(stage, stage.kind, name) for stage in arm.stages),
-                pretrain=changed(arm.pretrain, "pretrain", name),
-                watch=watched(arm.watch, name),
-            )
-            for name, arm in sweep.arms.items()
-        }
-        return dataclasses.replace(
-            sweep,
-            arms=arms,
-            model=changed(sweep.model, "model"),
-            reading=changed(sweep.reading, "reading"),
-            pretrain=changed(sweep.pretrain, "pretrain"),
-            watch=watched(sweep.watch),
-            **{name: given[name] for name in ("seeds", "first_seed", "corpus") if name in given},
-        )
+        changed = _every(sweep, lambda config, prefixes: _given(given, config, prefixes))
+        return dataclasses.replace(changed, **top)
     except ValueError as error:
         raise UsageError(f"--{error}") from None
 

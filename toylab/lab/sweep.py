@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from toylab.lab.paths import Recipe
 from toylab.ladder.measure import Measure
@@ -62,8 +63,28 @@ class Sweep:
         """All that the snapshots of an arm are shown to."""
         return (self.reading, *self.watch, *self.arms[arm].watch)
 
+    def map(self, change: Callable[[Any, str, str], Any]) -> "Sweep":
+        """The sweep with every config changed: `change(config, its name, its arm or "")`."""
+
+        def watched(measures: tuple[Measure, ...], arm: str = "") -> tuple[Measure, ...]:
+            return tuple(change(measure, measure.name, arm) for measure in measures)
+
+        top = {name: getattr(self, name) for name in ("model", "reading", "pretrain")}
+        changed: dict[str, Any] = {name: change(each, name, "") for name, each in top.items()}
+        changed["watch"] = watched(self.watch)
+        arms = {
+            name: dataclasses.replace(
+                arm,
+                stages=tuple(change(stage, stage.kind, name) for stage in arm.stages),
+                pretrain=arm.pretrain and change(arm.pretrain, "pretrain", name),
+                watch=watched(arm.watch, name),
+            )
+            for name, arm in self.arms.items()
+        }
+        return dataclasses.replace(self, arms=arms, **changed)
+
     def setups(self, find: Callable[[str], Corpus]) -> dict[str, Setup]:
-        """The lab of each arm; `find` loads a corpus by the name or file that the sweep gives."""
+        """The setup of each arm; `find` loads a corpus by the name or file that the sweep gives."""
         asked = {name: arm.corpus or self.corpus for name, arm in self.arms.items()}
         corpora = {each: find(each) for each in set(asked.values()) if isinstance(each, str)}
         return {
@@ -75,7 +96,7 @@ class Sweep:
         }
 
     def path(self, setup: Setup, seed: int, arm: str) -> Recipe:
-        """The path of one arm and seed, in the arm's lab."""
+        """The path of one arm and seed, in the arm's setup."""
         pretrain = self.arms[arm].pretrain or self.pretrain
         return Recipe(setup, seed, (pretrain, *self.arms[arm].stages))
 
@@ -101,32 +122,23 @@ class Sweep:
                     raise ValueError(f"{name}.{error}") from None
 
 
-def _shorter(pretrain: Pretrain) -> Pretrain:
-    return dataclasses.replace(pretrain, steps=min(pretrain.steps, 150))
-
-
 def quick(sweep: Sweep) -> Sweep:
     """The same sweep on two scratch seeds (one, if it is long) with less of everything.
 
     Plumbing, not science.
     """
-    short = {
-        name: dataclasses.replace(
-            arm,
-            stages=tuple(s.lasting(min(s.steps, 20)) for s in arm.stages),
-            read_at=arm.read_at if not arm.stages else tuple(p for p in arm.read_at if p <= 20)[:2],
-            pretrain=arm.pretrain and _shorter(arm.pretrain),
-            watch=tuple(measure.smaller() for measure in arm.watch),
-        )
-        for name, arm in sweep.arms.items()
+
+    def shorter(config: Any, name: str, arm: str) -> Any:
+        if isinstance(config, Stage):
+            return config.lasting(min(config.steps, 150 if name == "pretrain" else 20))
+        return config.smaller() if isinstance(config, Measure) else config
+
+    short = sweep.map(shorter)
+    arms = {
+        name: dataclasses.replace(arm, read_at=tuple(p for p in arm.read_at if p <= 20)[:2])
+        if arm.stages
+        else arm
+        for name, arm in short.arms.items()
     }
-    return dataclasses.replace(
-        sweep,
-        arms=short,
-        pretrain=_shorter(sweep.pretrain),
-        reading=sweep.reading.smaller(),
-        watch=tuple(measure.smaller() for measure in sweep.watch),
-        seeds=1 if sweep.long else 2,
-        first_seed=QUICK_SEED,
-        quick=True,
-    )
+    seeds = 1 if sweep.long else 2
+    return dataclasses.replace(short, arms=arms, seeds=seeds, first_seed=QUICK_SEED, quick=True)
