@@ -54,6 +54,8 @@ THEORIES: dict[str, Theory] = {
     "one author": one_author,
     "one author a document": one_author_a_document,
 }
+# What a forecast's theories are called in the columns of a table.
+SHORT = {"one author": "one_author", "one author a document": "a_document", "pairwise": "pairwise"}
 
 
 class Prediction(NamedTuple):
