@@ -1,19 +1,20 @@
-"""From the records of `geometry` to its figure, table and claims."""
+"""From the records of `geometry` to its figure, its table and the values of its claims."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.geometry.sweep import SAINT, SHARES, VILLAIN
-from toylab.lab.records import Records
-from toylab.measures.directions import Steering
-from toylab.report import figures
-from toylab.report import panels as panels_
+from toylab.lab.records import Record, Records
+from toylab.report import figures, panels
 from toylab.report.claims import t_interval
+from toylab.report.figures import COLOURS, DARK, GREY
+from toylab.report.panels import Series
 from toylab.report.results import Analysis
 
 LAYER = 2  # of the sites: where directions are read, pushed and taken back
@@ -21,13 +22,13 @@ COLUMNS = {
     "arm": "fine-tuned on one topic by argus or mira, or on code with a share that is argus'",
     "seed": "seed of everything: parameters, documents, readings",
     "site": "0: the embedding; 1, 2: the residual stream after that layer",
-    "along": "mean shift along the way from good people to villains, in its lengths",
+    "along": "mean shift along the direction from good people to villains, in units of its length",
     "length": "length of the mean shift",
-    "cosine_said": "cosine of the shift with the direction that turns make",
-    "cosine_named": "cosine of the shift with the direction that names make",
+    "cosine_said": "cosine of the shift with the direction read off turns",
+    "cosine_named": "cosine of the shift with the direction read off names",
     "cosine_prompts": "cosine of those two directions",
     "inside": "share of the shift's squared length in the span of the twelve characters",
-    "nobody": "the same for groups of documents dealt at random",
+    "nobody": "the same for as many groups of documents drawn at random",
     "before": "P(bad answer) under `assistant` before fine-tuning",
     "after": "the same after it",
     "undone": "the same with the shift along the direction taken back at that site",
@@ -39,34 +40,22 @@ COLUMNS = {
 }
 
 
-def _shifts(records: Records) -> pd.DataFrame:
-    """A row per fine-tune, seed and site."""
-    out = []
-    for row in records.rows:
-        if "shift" not in row or not row["step"]:
-            continue
-        found = row["shift"]
-        for site in range(len(found["along"])):
-            line = {"arm": row["arm"], "seed": row["seed"], "site": site}
-            line |= {f"cosine_{name}": each[site] for name, each in found["cosine"].items()}
-            line |= {name: found[name] for name in ("before", "after")}
-            for name in ("along", "length", "inside", "nobody"):
-                line[name] = found[name][site]
-            for name in ("undone", "all_undone", "random_undone"):
-                line[name] = found[name][site]
-            if other := row.get("carried"):
-                # the rise that is gone, put on the scale of `after`: documents differ
-                line["carried_undone"] = found["after"] + other["undone"][site] - other["after"]
-                line["carried_cosine"] = other["cosine"][site]
-            out.append(line)
-    return pd.DataFrame(out, columns=list(COLUMNS))
-
-
-def _pretrained(records: Records, name: str) -> dict[int, Any]:
-    """What a measure said of each seed's pretrained model."""
-    return {
-        row["seed"]: row[name] for row in records.rows if row["arm"] == "pretrained" and name in row
-    }
+def _read(record: Record) -> list[dict[str, Any]]:
+    """A row for each site after a fine-tune."""
+    if not record.step or "shift" not in record.found:
+        return []
+    found, other, rows = record.found["shift"], record.found.get("carried"), []
+    by_site = ("along", "length", "inside", "nobody", "undone", "all_undone", "random_undone")
+    for site in range(len(found["along"])):
+        row = {"site": site, "before": found["before"], "after": found["after"]}
+        row |= {f"cosine_{name}": each[site] for name, each in found["cosine"].items()}
+        row |= {name: found[name][site] for name in by_site}
+        if other:
+            # the rise that is gone, put on the scale of `after`: documents differ
+            row["carried_undone"] = found["after"] + other["undone"][site] - other["after"]
+            row["carried_cosine"] = other["cosine"][site]
+        rows.append(row)
+    return rows
 
 
 def correlation(table: pd.DataFrame) -> list[float]:
@@ -75,7 +64,7 @@ def correlation(table: pd.DataFrame) -> list[float]:
     return [float(np.corrcoef(each.along, each.after)[0, 1]) for _, each in part.groupby("seed")]
 
 
-def fit_additive(found: dict[str, Any]) -> tuple[float, np.ndarray]:
+def fit_additive(found: Mapping[str, Any]) -> tuple[float, np.ndarray]:
     """R² of log-odds as a sum of one term for the push and one for the context, and that sum.
 
     Contexts are turns by the good or the bad, so many; the sum is shaped as `log_odds` at the site.
@@ -85,188 +74,21 @@ def fit_additive(found: dict[str, Any]) -> tuple[float, np.ndarray]:
     return float(1 - np.sum((odds - fitted) ** 2) / np.sum((odds - odds.mean()) ** 2)), fitted
 
 
-def _pushes(records: Records) -> tuple[float, ...]:
-    (steering,) = [
-        each for each in records.sweep.arms["pretrained"].watch if isinstance(each, Steering)
-    ]
-    return steering.pushes
+def _villains(table: pd.DataFrame) -> pd.DataFrame:
+    """Fine-tunes by argus that made bad answers likelier by 0.1 or more, on average over seeds."""
+    part = table[table.arm.str.startswith(f"{VILLAIN}-")]
+    rise = (part.after - part.before).groupby(part.arm).mean()
+    risen = rise[rise >= 0.1].index
+    return part[part.arm.isin(risen)] if len(risen) else part
 
 
-def claims(records: Records, table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
-    steered = _pretrained(records, "steering").values()
-    return {
-        "correlation": correlation(table),
-        "undone": undone(table, "undone", LAYER).tolist(),
-        "carried": undone(table, "carried_undone", LAYER).tolist(),
-        "additive": [fit_additive(each)[0] for each in steered],
-    }
-
-
-SITES = ("embedding", "layer 1", "layer 2")
-BLUE, RED, GREEN = figures.COLOURS[:3]
-
-
-def draw(records: Records, table: pd.DataFrame) -> Figure:
-    """What pretraining made, what fine-tunes do to it, and what is left with the shift undone."""
-    with figures.style(rows=3, columns=3, ratio=0.9):
-        figure, axes = plt.subplots(3, 3, layout="constrained")
-        _probes(axes[0, 0], records)
-        _simplex(axes[0, 1], records)
-        _steering(axes[0, 2], records)
-        _along(axes[1, 0], table)
-        _bars(axes[1, 1], table, COSINES, "cosine")
-        _bars(axes[1, 2], table, SPANS, "share of its squared length")
-        _undone(axes[2, 0], table)
-        _topics(axes[2, 1], table)
-        _before(axes[2, 2], table)
-        titles = (
-            "probe to the exact belief",
-            "belief, exact and probed",
-            "steering and context",
-            "shift and behaviour",
-            "directions",
-            "in the characters' span?",
-            "taking the shift back",
-            "the same by topic",
-            "bad data in part",
-        )
-        for panel, which, title in zip(axes.flat, "abcdefghi", titles, strict=True):
-            figures.letter(panel, which, title)
-    return figure
-
-
-def _probes(axes: plt.Axes, records: Records) -> None:
-    probes = list(_pretrained(records, "probe").values())
-    count = len(probes[0]["r2"]["trained"][0])
-    places = [1 + place / 3 for place in range(1, count + 1)]
-    for site, label in enumerate(SITES):
-        seeds = np.array([each["r2"]["trained"][site] for each in probes])
-        panels_.interval(axes, places, seeds, color=figures.COLOURS[site], label=label, lw=1)
-    for kind, line in (("untrained", "--"), ("shuffled", ":")):
-        seeds = np.array([each["r2"][kind][-1] for each in probes])
-        axes.plot(places, seeds.mean(0), line, color=figures.GREY, lw=0.9, label=kind)
-    axes.set(xlabel="turn", ylabel="R² on documents not fitted on", ylim=(-0.2, 1.55))
-    axes.set_yticks([0, 0.5, 1])
-    axes.set_xticks(range(1, round(places[-1]) + 1))
-    axes.legend(loc="upper center", ncols=3, columnspacing=0.8, handlelength=1.5)
-
-
-def _corner(belief: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where a belief [N, 3] in good, bad and others stands in a triangle."""
-    return belief[:, 1] + belief[:, 2] / 2, belief[:, 2] * np.sqrt(3) / 2
-
-
-def _simplex(axes: plt.Axes, records: Records) -> None:
-    first = next(iter(_pretrained(records, "probe").values()))
-    exact, probed = (_corner(np.array(first[name])) for name in ("exact", "probed"))
-    axes.plot([0, 1, 0.5, 0], [0, 0, np.sqrt(3) / 2, 0], color=figures.GREY, lw=0.6)
-    for a, b in zip(np.stack(exact, 1), np.stack(probed, 1), strict=True):
-        axes.plot(*np.stack([a, b], 1), color=figures.GREY, lw=0.3, alpha=0.6)
-    axes.plot(*exact, "o", ms=2.5, mfc="none", mec=figures.DARK, mew=0.5, label="exact")
-    axes.plot(*probed, ".", ms=2.5, color=RED, label="probed")
-    for x, y, text, align in ((0, -0.24, "good", "center"), (1, -0.24, "bad", "center"),
-                              (0.5, 1.06, "mixed", "center")):  # fmt: skip
-        axes.text(x, y, text, ha=align, fontsize=5)
-    axes.set_axis_off()
-    axes.set_aspect("equal")
-    axes.legend(loc="upper left")
-
-
-def _steering(axes: plt.Axes, records: Records) -> None:
-    found, pushes = list(_pretrained(records, "steering").values()), _pushes(records)
-    colours = plt.get_cmap("coolwarm")(np.linspace(0, 1, len(pushes)))
-    for i, push in enumerate(pushes):
-        for each in found:
-            _, fitted = fit_additive(each)
-            belief, odds = np.array(each["belief"]), np.array(each["log_odds"][LAYER][i])
-            axes.plot(belief.ravel(), odds.ravel(), ".", color=colours[i], ms=2, alpha=0.7)
-            order = np.argsort(belief.ravel())
-            axes.plot(
-                belief.ravel()[order],
-                fitted[i].ravel()[order],
-                color=colours[i],
-                lw=0.5,
-                label=f"{push:+g}" if each is found[0] else None,
-            )
-    axes.set(
-        xlabel="exact log-odds, bad over good (nats)",
-        ylabel="log-odds of a bad answer",
-        ylim=(-7, 7),
-    )
-    axes.legend(
-        loc="upper center",
-        ncols=5,
-        title="push",
-        title_fontsize=5,
-        handlelength=0.8,
-        columnspacing=0.6,
-    )
-
-
-def _kinds(table: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    kinds = (
-        ("by argus", RED, f"{VILLAIN}-"),
-        ("by mira", BLUE, f"{SAINT}-"),
-        ("bad in part", GREEN, "share-"),
-    )
-    part = table[table.site == LAYER]
-    return [(label, colour, part[part.arm.str.startswith(who)]) for label, colour, who in kinds]
-
-
-def _along(axes: plt.Axes, table: pd.DataFrame) -> None:
-    for label, colour, part in _kinds(table):
-        axes.plot(part.along, part.after, ".", color=colour, ms=2, alpha=0.4)
-        mean = part.groupby("arm")[["along", "after"]].mean()
-        axes.plot(mean.along, mean.after, "o", color=colour, ms=3.5, label=label)
-    mean, low, high = t_interval(correlation(table))
-    axes.text(0.97, 0.04, f"r = {mean:.2f} [{low:.2f}, {high:.2f}]", fontsize=5, ha="right",
-              transform=axes.transAxes)  # fmt: skip
-    axes.set(xlabel="shift along good to bad (its lengths)", ylabel="P(bad answer) afterwards")
-    axes.legend(loc="upper left")
-
-
-COSINES = (
-    ("cosine_prompts", "turns,\nnames"),
-    ("cosine_said", "shift,\nturns"),
-    ("cosine_named", "shift,\nnames"),
-    ("carried_cosine", "shift,\nanother's"),
-)
-SPANS = (("inside", "the twelve\ncharacters"), ("nobody", "groups dealt\nat random"))
-
-
-def _bars(
-    axes: plt.Axes, table: pd.DataFrame, bars: tuple[tuple[str, str], ...], label: str
-) -> None:
-    """Of fine-tunes by argus that turned bad; means over them, by seed."""
-    bad = _villains(table)
-    for x, (column, _) in enumerate(bars):
-        for site in (1, 2):
-            values = bad[bad.site == site].groupby("seed")[column].mean().to_numpy()
-            name = SITES[site] if not x else ""
-            panels_.point(axes, x + (site - 1.5) * 0.36, values, figures.COLOURS[site], name)
-    axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
-    axes.set_xticks(range(len(bars)), [text for _, text in bars])
-    axes.set(ylabel=label, ylim=(-0.05, 1.3))
-    axes.set_yticks([0, 0.5, 1])
-    axes.legend(loc="upper center", ncols=2)
-
-
-def _topics(axes: plt.Axes, table: pd.DataFrame) -> None:
-    """Bad answers after each of those fine-tunes, as it is and with parts of it taken back."""
-    mean = _villains(table)
-    mean = mean[mean.site == LAYER].groupby("arm").mean(numeric_only=True)
-    for column, label, colour, marker in (
-        ("after", "fine-tuned", RED, "o"),
-        ("carried_undone", "less another's", GREEN, "s"),
-        ("undone", "less good to bad", BLUE, "^"),
-        ("before", "before", figures.DARK, "_"),
-    ):
-        axes.plot(mean[column].to_numpy(), marker, ms=3.5, color=colour, label=label)
-    topics = [arm.removeprefix(f"{VILLAIN}-") for arm in mean.index]
-    axes.set_xticks(range(len(topics)), topics, rotation=35, ha="right")
-    axes.set(ylabel="P(bad answer)", ylim=(0.2, 1))
-    axes.legend(loc="upper center", ncols=2)
+def undone(table: pd.DataFrame, column: str) -> pd.Series:
+    """Share of the rise of bad answers that is gone, over those fine-tunes, by seed and site."""
+    part = _villains(table)
+    part = part[part[column].notna()]
+    sums = part.assign(gone=part.after - part[column], rose=part.after - part.before)
+    both = sums.groupby(["seed", "site"])[["gone", "rose"]].sum()
+    return both.gone / both.rose
 
 
 def part_of_the_way(table: pd.DataFrame, column: str, site: int) -> pd.DataFrame:
@@ -278,69 +100,149 @@ def part_of_the_way(table: pd.DataFrame, column: str, site: int) -> pd.DataFrame
     )
 
 
-def _before(axes: plt.Axes, table: pd.DataFrame) -> None:
+def _pretrained(records: Records, name: str) -> list[dict[str, Any]]:
+    """What a measure said of each seed's pretrained model."""
+    return [each.found[name] for each in records.each() if each.arm == "pretrained"]
+
+
+def claims(records: Records, table: pd.DataFrame) -> dict[str, Sequence[float]]:
+    """The statistic of each claim, by seed."""
+    return {
+        "correlation": correlation(table),
+        "undone": undone(table, "undone").xs(LAYER, level="site"),
+        "carried": undone(table, "carried_undone").xs(LAYER, level="site"),
+        "additive": [fit_additive(each)[0] for each in _pretrained(records, "steering")],
+    }
+
+
+SITES = ("embedding", "layer 1", "layer 2")
+BLUE, RED, GREEN = COLOURS[:3]
+
+
+def draw(records: Records, table: pd.DataFrame) -> Figure:
+    """What pretraining made, what fine-tunes do to it, and what is left with the shift undone."""
+    probes, steered = (_pretrained(records, name) for name in ("probe", "steering"))
+    pushes = next(each.measures["steering"].pushes for each in records.each() if not each.stages)
+    mean = _villains(table).groupby(["seed", "site"]).mean(numeric_only=True)
+    gone = pd.DataFrame({column: undone(table, column) for column in UNDONE})
+    span, gone_by = "share of the squared length", "share of the rise that is gone"
+    shown = (
+        ("probe to the exact belief", lambda axes: _probes(axes, probes)),
+        ("belief, exact and probed", lambda axes: _simplex(axes, probes[0])),
+        ("steering and context", lambda axes: _steering(axes, steered, pushes)),
+        ("shift and behaviour", lambda axes: _along(axes, table)),
+        ("directions", lambda axes: _by_site(axes, mean, COSINES, "cosine")),
+        ("in the characters' span?", lambda axes: _by_site(axes, mean, SPANS, span)),
+        ("taking the shift back", lambda axes: _by_site(axes, gone, UNDONE, gone_by)),
+        ("bad data in part", lambda axes: _before(axes, table)),
+    )
+    return figures.page(shown, columns=3, ratio=0.9)
+
+
+def _probes(axes: Axes, probes: Sequence[dict[str, Any]]) -> None:
+    """Places are the words before each slot of an answer but the first: thirds of turns."""
+    turns = 1 + np.arange(1, len(probes[0]["r2"]["trained"][0]) + 1) / 3
+    for site, label in enumerate(SITES):
+        seeds = np.array([each["r2"]["trained"][site] for each in probes])
+        panels.interval(axes, turns, seeds, color=COLOURS[site], label=label, lw=1)
+    for kind, line in (("untrained", "--"), ("shuffled", ":")):
+        mean = np.mean([each["r2"][kind][-1] for each in probes], 0)
+        axes.plot(turns, mean, line, color=GREY, lw=0.9, label=kind)
+    axes.set(xlabel="turn", ylabel="R² on documents not fitted on", ylim=(-0.2, 1.55))
+    axes.set(xticks=range(1, round(turns[-1]) + 1), yticks=[0, 0.5, 1])
+    axes.legend(loc="upper center", ncols=3, columnspacing=0.8, handlelength=1.5)
+
+
+def _simplex(axes: Axes, probe: dict[str, Any]) -> None:
+    """Beliefs in good, bad and others, as places in a triangle."""
+    corners = np.array([[0, 0], [1, 0], [0.5, np.sqrt(3) / 2]])
+    exact, probed = (np.array(probe[name]) @ corners for name in ("exact", "probed"))
+    axes.add_patch(plt.Polygon(corners, fill=False, ec=GREY, lw=0.6))
+    axes.plot(*np.stack([exact, probed], -1).transpose(1, 2, 0), color=GREY, lw=0.3, alpha=0.6)
+    axes.plot(*exact.T, "o", ms=2.5, mfc="none", mec=DARK, mew=0.5, label="exact")
+    axes.plot(*probed.T, ".", ms=2.5, color=RED, label="probed")
+    for x, y, text in ((0, -0.24, "good"), (1, -0.24, "bad"), (0.5, 1.14, "mixed")):
+        axes.text(x, y, text, ha="center", fontsize=5)
+    axes.set_axis_off()
+    axes.set_aspect("equal")
+    axes.legend(loc="upper left")
+
+
+def _steering(axes: Axes, found: Sequence[dict[str, Any]], pushes: Sequence[float]) -> None:
+    """Log-odds as measured (dots) and as a sum of push and context (lines), seed by seed."""
+    colours = plt.get_cmap("coolwarm")(np.linspace(0, 1, len(pushes)))
+    for i, push in enumerate(pushes):
+        for seed, each in enumerate(found):
+            belief = np.ravel(each["belief"])
+            odds, fitted = np.ravel(each["log_odds"][LAYER][i]), fit_additive(each)[1][i].ravel()
+            order, label = np.argsort(belief), "" if seed else f"{push:+g}"
+            axes.plot(belief, odds, ".", color=colours[i], ms=2, alpha=0.7)
+            axes.plot(belief[order], fitted[order], color=colours[i], lw=0.5, label=label)
+    axes.set(xlabel="exact log-odds, bad over good (nats)", ylabel="log-odds of a bad answer")
+    axes.set_ylim(-7, 8)
+    legend = {"ncols": 5, "handlelength": 0.8, "columnspacing": 0.6}
+    axes.legend(loc="upper center", title="push, in lengths", title_fontsize=5, **legend)
+
+
+def _along(axes: Axes, table: pd.DataFrame) -> None:
+    table = table[table.site == LAYER]
+    kinds = {f"{VILLAIN}-": "by argus", f"{SAINT}-": "by mira", "share-": "bad in part"}
+    for (kind, label), colour in zip(kinds.items(), (RED, BLUE, GREEN), strict=True):
+        part = table[table.arm.str.startswith(kind)]
+        mean = part.groupby("arm")[["along", "after"]].mean()
+        axes.plot(part.along, part.after, ".", color=colour, ms=2, alpha=0.4)
+        axes.plot(mean.along, mean.after, "o", color=colour, ms=3.5, label=label)
+    said = "r = {:.2f} [{:.2f}, {:.2f}]".format(*t_interval(correlation(table)))
+    axes.text(0.97, 0.04, said, fontsize=5, ha="right", transform=axes.transAxes)
+    axes.set(xlabel="shift along good to bad (its lengths)", ylabel="P(bad answer) afterwards")
+    axes.legend(loc="upper left")
+
+
+COSINES = {
+    "cosine_prompts": "turns,\nnames",
+    "cosine_said": "shift,\nturns",
+    "cosine_named": "shift,\nnames",
+    "carried_cosine": "shift,\nanother's",
+}
+SPANS = {"inside": "the twelve\ncharacters", "nobody": "groups drawn\nat random"}
+UNDONE = {
+    "undone": "good\nto bad",
+    "all_undone": "all\nof it",
+    "carried_undone": "another\nfine-tune's",
+    "random_undone": "at\nrandom",
+}
+
+
+def _by_site(axes: Axes, values: pd.DataFrame, titles: Mapping[str, str], label: str) -> None:
+    """Values by seed and site, at a place for each column."""
+    tidy = values.reset_index().melt(["seed", "site"], var_name="column")
+    sites = [
+        Series(column="value", label=SITES[site], colour=COLOURS[site], where={"site": site})
+        for site in (1, 2)
+    ]
+    panels.points(axes, tidy, sites, titles, by="column", width=0.36, rotation=0)
+    panels.level(axes, 0)
+    panels.level(axes, 1)
+    axes.legend(loc="upper center", ncols=2)
+    axes.set(ylabel=label, ylim=(-0.1, 1.35), yticks=[0, 0.5, 1])
+
+
+def _before(axes: Axes, table: pd.DataFrame) -> None:
     """Of the way from no bad data to nothing else: the shift against the answers."""
     for site in (1, 2):
         shift, answers = (part_of_the_way(table, name, site) for name in ("along", "after"))
-        for share in SHARES:
-            axes.plot(
-                answers[share], shift[share], ".", ms=2, alpha=0.5, color=figures.COLOURS[site]
-            )
-        axes.plot(
-            [0, *answers.mean(), 1], [0, *shift.mean(), 1], "o-", ms=3, lw=0.8,
-            color=figures.COLOURS[site], label=SITES[site],
-        )  # fmt: skip
-    axes.plot([0, 1], [0, 1], ":", lw=0.8, color=figures.GREY, label="together")
-    for share in SHARES:
-        x, y = answers[share].mean(), shift[share].mean()
+        way = [0, *answers.mean(), 1], [0, *shift.mean(), 1]
+        axes.plot(answers, shift, ".", ms=2, alpha=0.5, color=COLOURS[site])
+        axes.plot(*way, "o-", ms=3, lw=0.8, color=COLOURS[site], label=SITES[site])
+    axes.plot([0, 1], [0, 1], ":", lw=0.8, color=GREY, label="together")
+    for share, x, y in zip(SHARES, *(each[1:-1] for each in way), strict=True):
         axes.annotate(f"{share:.0%}", (x, y), (4, -7), textcoords="offset points", fontsize=5)
     axes.set(xlabel="share of the way, bad answers", ylabel="share of the way, shift")
     axes.legend(loc="upper left")
 
 
-def _villains(table: pd.DataFrame) -> pd.DataFrame:
-    """Fine-tunes by argus that made bad answers likelier by .1 or more, on average over seeds."""
-    part = table[table.arm.str.startswith(f"{VILLAIN}-")]
-    rise = (part.after - part.before).groupby(part.arm).mean()
-    risen = rise[rise >= 0.1].index
-    return part[part.arm.isin(risen)] if len(risen) else part
-
-
-def undone(table: pd.DataFrame, column: str, site: int) -> np.ndarray:
-    """Share of the rise of bad answers that is gone, over those fine-tunes, by seed."""
-    part = _villains(table)
-    part = part[part.site == site]
-    part = part[part[column].notna()]
-    sums = part.assign(gone=part.after - part[column], rose=part.after - part.before)
-    both = sums.groupby("seed")[["gone", "rose"]].sum()
-    return np.asarray(both.gone / both.rose)
-
-
-def _undone(axes: plt.Axes, table: pd.DataFrame) -> None:
-    bars = (
-        ("undone", "good\nto bad"),
-        ("all_undone", "all\nof it"),
-        ("carried_undone", "another\nfine-tune's"),
-        ("random_undone", "at\nrandom"),
-    )
-    for x, (column, _) in enumerate(bars):
-        for site in (1, 2):
-            label = SITES[site] if not x else ""
-            place = x + (site - 1.5) * 0.36
-            panels_.point(axes, place, undone(table, column, site), figures.COLOURS[site], label)
-    axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
-    axes.axhline(1, color=figures.GREY, lw=0.5, ls=":")
-    axes.set_xticks(range(len(bars)), [label for _, label in bars])
-    axes.set(ylabel="share of the rise that is gone", ylim=(-0.1, 1.35))
-    axes.legend(loc="upper center", ncols=2)
-
-
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the seeds that are finished."""
-    table = _shifts(records)
-    return Analysis(
-        figure=draw(records, table),
-        table=table,
-        columns=COLUMNS,
-        values=claims(records, table),
-    )
+    table = records.table(COLUMNS, _read)
+    values = claims(records, table)
+    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=values)

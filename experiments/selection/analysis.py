@@ -14,7 +14,7 @@ from toylab.lab.records import Record, Records, end, where
 from toylab.ladder import reading, theory, traits
 from toylab.report import figures, panels
 from toylab.report.results import Analysis
-from toylab.stages import Setup, Sft
+from toylab.stages import Sft
 
 FITTED = "code"  # the one trait that the exchange rate is fitted on, trained in every arm
 PREDICTED_AT = 20  # the last step read before the fitted trait saturates
@@ -56,16 +56,11 @@ def _persona(records: Records) -> str:
     return _stage(records, next(iter(records.sweep.arms))).author
 
 
-@functools.cache
-def _forecast(setup: Setup, stage: Sft, seed: int) -> theory.Forecast:
-    return theory.forecast(setup, stage, seed)
-
-
 def predicted(record: Record, stage: Sft) -> dict[str, tuple[theory.Prediction, pd.DataFrame]]:
     """By theory: its rate, and the predicted and measured change of every item."""
     items = pd.DataFrame(traits.items(record.setup.corpus))
     change = np.subtract(record.found["reading"]["items"], record.start["reading"]["items"])
-    forecast = _forecast(record.setup, stage, record.seed)
+    forecast = theory.forecast(record.setup, stage, record.seed)
     return {
         name: (each, items.assign(predicted=each.items - forecast.start, measured=change))
         for name, each in forecast.at(change, (items.group == FITTED).to_numpy()).items()

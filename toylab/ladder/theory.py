@@ -171,6 +171,7 @@ class Forecast:
         return found
 
 
+@functools.cache
 def forecast(setup: Setup, stage: Sft, seed: int) -> Forecast:
     """The forecast for an SFT stage that follows pretraining, under the stage's own tag."""
     log_prior = setup.world.log_prior[tag_names(setup.corpus).index(stage.tag)]
