@@ -2,11 +2,11 @@
 
     ./launch.sh replication
 
-The headline claims were made of casts that we wrote: perhaps they are true of those. Here they are
-put to eight casts drawn at random, all nonsense, in which traits go together as chance has it; and
-the claim that reward forms a goal from means to eight valleys in which everything but the herald's
+The headline claims were made of casts that we wrote, and may be true of those alone. Here they are
+tested on eight casts drawn at random, all nonsense, in which traits go together by chance; and the
+claim that reward forms a goal from means on eight valleys in which everything but the herald's
 aside was dealt anew: who answers what, whose favourite is where, and which eight of the twelve
-places are rewarded. Two seeds each; the casts are what intervals are over.
+places are rewarded. Two seeds each; intervals are over casts.
 """
 
 import dataclasses
