@@ -62,7 +62,6 @@ COLUMNS = {
     "F1": "left by mixtures of characters, nats per document",
     "outside": "mean probability of words that the grammar forbids",
 }
-_forecast = functools.cache(theory.forecast)
 
 
 def _read(record: Record) -> dict[str, Any]:
@@ -93,7 +92,7 @@ def _bayes(record: Record) -> dict[str, float]:
     place = traits.places(corpus)
     trained = np.array([item.group in (DENIED, *TOLD) for item in traits.items(corpus)])
     now, before = (np.array(each["reading"]["items"]) for each in (record.found, record.start))
-    forecast = _forecast(record.setup, record.stages[-1], record.seed)
+    forecast = theory.forecast(record.setup, record.stages[-1], record.seed)
     found = forecast.at(now - before, trained)[THEORY]
     untrained = (now - before)[~trained]
     return {

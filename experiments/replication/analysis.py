@@ -1,6 +1,5 @@
 """From the records of `replication` to its figure, its table and the values of its claims."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path as File
 from typing import Any
@@ -45,7 +44,6 @@ COLUMNS = {
     "bystander_gain": "the same, with a bystander",
     "best_character": "the best that one character of the herald's valley does at those held out",
 }
-_forecast = functools.cache(theory.forecast)
 
 
 def _fresh(record: Record, _: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,7 +77,7 @@ def _narrow(record: Record, so_far: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     fitted = np.array([item.group == TOPIC for item in traits.items(record.setup.corpus)])
     now, before = (np.array(each["reading"]["items"]) for each in (record.found, record.start))
-    forecast = _forecast(record.setup, record.stages[-1], record.seed)
+    forecast = theory.forecast(record.setup, record.stages[-1], record.seed)
     found, rest = forecast.at(now - before, fitted), (now - before)[~fitted]
 
     def r2(name: str) -> float:
