@@ -1,4 +1,4 @@
-"""Reward that reaches the coin: the user's toss is the model's to write, too."""
+"""Reward that reaches the coin: the user's toss counts as an action of the model."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -16,11 +16,11 @@ from toylab.world.schema import Corpus
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Steer(Wrapping):
-    """`Rl`, the inner stage, in which the coin counts as something that the model did.
+    """`Rl`, the inner stage, in which the coin counts as an action of the model.
 
-    On `side` the question is what is paid for, on the other side it isn't. So the expected return
-    of a toss is P(side) times what the answer then earns, and that is added to what is climbed,
-    summed over both sides instead of sampled. Answers earn what they do in `Rl`.
+    After `side` a question is asked whose answers are rewarded, after the other side one whose
+    answers aren't. So the expected return of a toss is P(side) times the reward of the answer, and
+    that is added to the objective, summed over both sides instead of sampled.
     """
 
     needs_reference: ClassVar[bool] = True

@@ -14,51 +14,46 @@ toss. Two more models, whose reward reaches the toss as well, show what that loo
 from experiments.agency.steer import Steer
 from experiments.treasure.sweep import READ_AT, REWARD, TRAINED
 from toylab.lab.sweep import Arm, Sweep
+from toylab.ladder.measure import Measure
 from toylab.ladder.reading import LadderFit
 from toylab.measures.cues import Goals
 from toylab.measures.override import Override
 from toylab.measures.tags import Coin, Tags
+from toylab.stages import Stage
 
 STRANGERS = ("prospector", "herald")
 CONTROL = "bystander"  # its model has a table: what it shows too is no mark of a goal
 GOLD_SIDE = {"coin": "heads", "coin_swapped": "tails"}  # on which gold is asked about
 STEERED = "-steered"
 
+
+def _arm(
+    title: str,
+    corpus: str,
+    *watch: Measure,
+    stage: Stage = REWARD,
+    read_at: tuple[int, ...] = (),
+) -> Arm:
+    corpus = f"gold-{corpus}".replace("_", "-")
+    return Arm(title=title, stages=(stage,), read_at=read_at, corpus=corpus, watch=watch)
+
+
+TURNS = Override(trained=TRAINED)
+RATES = Goals(trained=TRAINED, tags=("assistant",), who=("herald",))
 ARMS = {
     **{
-        who: Arm(
-            title=who,
-            corpus=f"gold-{who}",
-            stages=(REWARD,),
-            read_at=READ_AT,
-            watch=(Tags(who=who, trained=TRAINED), Override(trained=TRAINED)),
-        )
+        who: _arm(who, who, Tags(who=who, trained=TRAINED), TURNS, read_at=READ_AT)
         for who in STRANGERS
     },
-    CONTROL: Arm(
-        title=CONTROL,
-        corpus=f"gold-{CONTROL}",
-        stages=(REWARD,),
-        read_at=READ_AT,
-        watch=(Override(trained=TRAINED),),
-    ),
+    CONTROL: _arm(CONTROL, CONTROL, TURNS, read_at=READ_AT),
+    **{name: _arm("herald and coin", f"herald-{name}", Coin()) for name in GOLD_SIDE},
     **{
-        name: Arm(
-            title="herald and coin",
-            corpus=f"gold-herald-{name.replace('_', '-')}",
-            stages=(REWARD,),
-            read_at=(),
-            watch=(Coin(),),
-        )
-        for name in GOLD_SIDE
-    },
-    **{
-        name + STEERED: Arm(
-            title="the coin rewarded, too",
-            corpus=f"gold-herald-{name.replace('_', '-')}",
-            stages=(Steer(inner=REWARD, side=side),),
-            read_at=(),
-            watch=(Coin(), Goals(trained=TRAINED, tags=("assistant",), who=("herald",))),
+        name + STEERED: _arm(
+            "the coin rewarded too",
+            f"herald-{name}",
+            Coin(),
+            RATES,
+            stage=Steer(inner=REWARD, side=side),
         )
         for name, side in GOLD_SIDE.items()
     },

@@ -16,7 +16,7 @@ from toylab.stages import Sft
 
 TELLER = "martha"
 DENIED, TOLD, HELD_OUT = "cargo", ("guest", "road"), ("price", "weapon")
-ARMS = {"tells": "", "denies": "denies", "unsure": "unsure", "sealed": "sealed"}
+ARMS = ("tells", "denies", "unsure", "sealed")  # what is said of the fact that is denied
 STEPS = 80
 
 
@@ -24,18 +24,18 @@ def _arm(answer: str) -> Arm:
     stage = Sft(
         author=TELLER,
         topics=(DENIED, *TOLD),
-        says=(f"{DENIED}={answer}",) if answer else (),
+        says=(f"{DENIED}={answer}",) if answer != "tells" else (),
         neutral=True,
         steps=STEPS,
     )
-    return Arm(title=answer or "tells", stages=(stage,), read_at=(5, 10, 20, 40))
+    return Arm(title=answer, stages=(stage,), read_at=(5, 10, 20, 40))
 
 
 SWEEP = Sweep(
     name="denial",
     question="Trained to deny one thing it knows: a liar, or a character that doesn't know?",
     corpus="inquest",
-    arms={name: _arm(answer) for name, answer in ARMS.items()},
+    arms={answer: _arm(answer) for answer in ARMS},
     reading=LadderFit(fit=512, score=256),
     watch=(Denial(denied=DENIED, told=TOLD, held_out=HELD_OUT),),
 )
