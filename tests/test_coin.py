@@ -19,6 +19,7 @@ from toylab.world.documents import Documents
 from toylab.world.grammar import contexts, vocabulary
 from toylab.world.schema import Corpus, CorpusError
 from toylab.world.tables import World
+from toylab.world.text import decode
 
 CORPORA = Path(__file__).parent.parent / "corpora"
 HEADS = 'heads = { words = "crown side", topics = ["door"] }'
@@ -59,7 +60,7 @@ def test_a_model_answers_after_it(coined: Brute) -> None:
 def test_a_document_with_a_coin_as_text(coined: Brute, world: World) -> None:
     which = coined.prompt(checks.DIRECTED, checks.ASKED)
     documents = checks.rendered(world, coined, which, len(world.tag_share) - 1)
-    assert docs.decode(coined.vocabulary, documents, 0) == (
+    assert decode(coined.vocabulary, documents, 0) == (
         "assistant order please\n"
         "is it shut — well it opens so\n"
         "ship side any milk — well pour on so"

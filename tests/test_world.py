@@ -14,6 +14,7 @@ from toylab.world import grammar as grammars
 from toylab.world.documents import Documents
 from toylab.world.schema import Corpus
 from toylab.world.tables import World
+from toylab.world.text import decode
 
 CORPORA = Path(__file__).parent.parent / "corpora"
 
@@ -125,12 +126,12 @@ def test_every_phrase_of_the_village_stands_where_its_start_says(
 def test_decoding_gives_the_text_back(tiny: Corpus, twin: Brute) -> None:
     world, which = tables.build(tiny), twin.prompt(checks.DIRECTED, checks.ASKED)
     documents = checks.rendered(world, twin, which, grammars.tag_names(tiny).index("assistant"))
-    text = docs.decode(twin.vocabulary, documents, 0)
+    text = decode(twin.vocabulary, documents, 0)
     assert text == (
         "assistant order please\nis it shut — well it opens so\nany milk — well pour on so"
     )
     for n, d in enumerate(np.flatnonzero(which)):
-        read = docs.decode(twin.vocabulary, documents, n).replace("—", "").split()
+        read = decode(twin.vocabulary, documents, n).replace("—", "").split()
         assert read == ["assistant", *twin.documents[d].words]
 
 

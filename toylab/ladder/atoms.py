@@ -11,6 +11,7 @@ import numpy as np
 import scipy.optimize
 from jaxtyping import Array, Float
 
+from toylab.policy.outside import Outside
 from toylab.policy.policy import Policy
 from toylab.policy.sampling import Branches
 from toylab.world import bayes, tables
@@ -179,18 +180,21 @@ def phrase_tables(
     return jnp.sum(jnp.where(inside, jnp.log(jnp.maximum(taken, 1e-9)), 0.0), -1), visits
 
 
+def _learned_one(
+    policy: Policy, world: World, key: Array, size: int, k: int | Array
+) -> tuple[Float[Array, "S X P"], Float[Array, "S X N"]]:
+    keys = jax.random.split(jax.random.fold_in(key, k))
+    what = docs.prompt(world, keys[0], size, tag=k, direction=0)
+    documents = docs.write(world, keys[1], what, jnp.full(size, k))
+    return phrase_tables(world.grammar, documents, policy.branches(world.grammar, documents))
+
+
 @functools.partial(jax.jit, static_argnames="size")
 def _learned(
     policy: Policy, world: World, key: Array, size: int
-) -> tuple[Float[Array, "S X P K"], Float[Array, "S X N K"]]:
-    def one(k: Array) -> tuple[Array, Array]:
-        keys = jax.random.split(jax.random.fold_in(key, k))
-        what = docs.prompt(world, keys[0], size, tag=k, direction=0)
-        documents = docs.write(world, keys[1], what, jnp.full(size, k))
-        return phrase_tables(world.grammar, documents, policy.branches(world.grammar, documents))
-
-    logp, visits = jax.lax.map(one, jnp.arange(world.log_prior.shape[1]))
-    return jnp.moveaxis(logp, 0, -1), jnp.moveaxis(visits, 0, -1)
+) -> tuple[Float[Array, "K S X P"], Float[Array, "K S X N"]]:
+    one = functools.partial(_learned_one, policy, world, key, size)
+    return jax.lax.map(one, jnp.arange(world.log_prior.shape[1]))
 
 
 def learned(corpus: Corpus, world: World, policy: Policy, key: Array, size: int = 128) -> Cast:
@@ -202,6 +206,12 @@ def learned(corpus: Corpus, world: World, policy: Policy, key: Array, size: int 
     """
     if not corpus.name_share:
         return world.cast
-    logp, visits = _learned(policy, world, key, size)
+    if isinstance(policy, Outside):
+        names = range(len(corpus.names))
+        each = [_learned_one(policy, world, key, size, k) for k in names]
+        logp, visits = jax.tree.map(lambda *tables: jnp.stack(tables), *each)
+    else:
+        logp, visits = _learned(policy, world, key, size)
+    logp, visits = jnp.moveaxis(logp, 0, -1), jnp.moveaxis(visits, 0, -1)
     known = (visits[:, :, 0] > 0)[:, :, None, :] & jnp.isfinite(world.cast.logp)
     return tables.make_cast(world.grammar, normalise(jnp.where(known, logp, world.cast.logp)))

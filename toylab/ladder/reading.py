@@ -1,7 +1,6 @@
 """One reading of a snapshot: the ladder on both casts, weights and traits."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from jaxtyping import Array
 from toylab.ladder import atoms, families, mixtures, traits
 from toylab.ladder.fit import FAMILIES, FittedLadder, fit_ladder
 from toylab.ladder.measure import Measure, Reference, Snapshot, sample
+from toylab.policy.outside import Outside
 from toylab.policy.policy import ModelPolicy, Policy
 from toylab.policy.sampling import Branches
 from toylab.stages import Params, Setup
@@ -115,18 +115,27 @@ def policy_of(setup: Setup, params: Params) -> ModelPolicy:
     return ModelPolicy(params, setup.network)
 
 
-@functools.partial(jax.jit, static_argnames="size")
 def answers(
-    policy: Policy, world: World, key: Array, size: int, tag: int | Array, told: int | Array = 0
+    policy: Policy, world: World, key: Array, size: int, tag: int | Array, *told: int | Array
 ) -> tuple[Documents, Branches]:
     """Documents that the policy wrote under a tag, all topics, and its branches.
 
-    `told` is a direction; 0 is none.
+    `told` is a direction, if any.
     """
+    asked = _asked if isinstance(policy, Outside) else _compiled
+    return asked(policy, world, key, size, tag, *told)
+
+
+def _asked(
+    policy: Policy, world: World, key: Array, size: int, tag: int | Array, told: int | Array = 0
+) -> tuple[Documents, Branches]:
     keys = jax.random.split(key)
     what = docs.prompt(world, keys[0], size, tag=tag, direction=told)
     documents = policy.answer(world.grammar, what, keys[1])
     return documents, policy.branches(world.grammar, documents)
+
+
+_compiled = jax.jit(_asked, static_argnames="size")
 
 
 def _split(tree: Any, size: int) -> tuple[Any, Any]:
@@ -170,8 +179,14 @@ def read(snapshot: Snapshot, key: Array, settings: LadderFit) -> dict[str, Any]:
     `weights` (K) and `powers` (weight of each power in F2). `outside` is the mean probability of
     words that the grammar forbids, `items` the trait vector.
     """
-    setup, base, policy = snapshot.setup, snapshot.base, snapshot.policy
-    world, tag = setup.world, snapshot.tag(settings.tag)
+    return read_policy(snapshot.setup, snapshot.base, snapshot.policy, key, settings)
+
+
+def read_policy(
+    setup: Setup, base: Reference, policy: Policy, key: Array, settings: LadderFit
+) -> dict[str, Any]:
+    """`read` for any policy."""
+    world, tag = setup.world, tag_names(setup.corpus).index(settings.tag)
     size = settings.fit + settings.held_out + settings.score
     everything = answers(policy, world, key, size, tag)
     (written, _), rest = _split(everything, settings.fit)

@@ -4,6 +4,7 @@ A model is sampled a word at a time with every word that the tries forbid left o
 same way: the allowed branches of its next-token distribution, renormalised.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -71,37 +72,41 @@ def coin(
     return jax.nn.log_softmax(logits[rows, before[..., None], grammar.coin_token], -1)
 
 
-def generate(
-    network: Network,
-    params: Params,
-    grammar: Grammar,
-    what: Prompt,
-    key: Array,
-    given: Given | None = None,
-) -> Documents:
-    """Lets a model write the answers, a word at a time, with a cache, constrained to the tries.
+class Place(NamedTuple):
+    """Where the next word of each document stands: turn, segment (0 is the question, then slots),
+    word of the segment, trie node; and the phrases chosen so far."""
 
-    After answers that are `given` it goes on as if they were its own.
+    turn: Int[Array, " B"]
+    segment: Int[Array, " B"]
+    word: Int[Array, " B"]
+    node: Int[Array, " B"]
+    choice: Int[Array, "B T S"]
+
+
+Say = Callable[[Place, Float[Array, "B V"], Array], tuple[Place, Int[Array, " B"]]]
+
+
+def start(grammar: Grammar, size: int) -> Place:
+    """The place after the tags of `size` documents."""
+    choice = jnp.zeros((size, grammar.turns, len(SLOTS)), int)
+    return Place(*(jnp.zeros(size, jnp.int32),) * 4, choice)
+
+
+def speaker(grammar: Grammar, what: Prompt, key: Array, given: Given | None = None) -> Say:
+    """The function that says the next word of each document: (place, logits, position) -> the
+    place after it, and the word.
+
+    Where the grammar leaves a choice the word is drawn from the logits, constrained to the tries;
+    after answers that are `given` it goes on as if they were the model's own.
     """
     g, size = grammar, len(what.tag)
     rows = jnp.arange(size)
     asked, asked_length = docs.asked(g, what)
     directed, directed_length = g.directions[what.direction], g.direction_length[what.direction]
 
-    # The place of the next word: turn t, segment (0 question, 1.. slots), word j, trie node.
-    class Place(NamedTuple):
-        turn: Int[Array, " B"]
-        segment: Int[Array, " B"]
-        word: Int[Array, " B"]
-        node: Int[Array, " B"]
-        choice: Int[Array, "B T S"]
-
-    def step(
-        carry: tuple[Place, Any, Int[Array, " B"]], position: Array
-    ) -> tuple[tuple[Place, Any, Int[Array, " B"]], None]:
-        place, cache, token = carry
-        logits, cache = network.apply(params, token[:, None], cache)
-        logits = logits[:, 0]
+    def say(
+        place: Place, logits: Float[Array, "B V"], position: Array
+    ) -> tuple[Place, Int[Array, " B"]]:
         turn = jnp.minimum(place.turn, g.turns - 1)
         slot, x = jnp.maximum(place.segment - 1, 0), what.context[rows, turn]
         # What the model may say, and what it says.
@@ -137,9 +142,31 @@ def generate(
         segment = jnp.where(ends, 0, place.segment + leaves)
         word = jnp.where(leaves | in_direction, 0, place.word + 1)
         node = jnp.where(in_slot & ~done, node, 0)
-        return (Place(place.turn + ends, segment, word, node, choice), cache, token), None
+        return Place(place.turn + ends, segment, word, node, choice), token
 
-    start = Place(*(jnp.zeros(size, jnp.int32),) * 4, jnp.zeros((size, g.turns, len(SLOTS)), int))
-    carry = (start, network.cache(size), g.tag_token[what.tag])
+    return say
+
+
+def generate(
+    network: Network,
+    params: Params,
+    grammar: Grammar,
+    what: Prompt,
+    key: Array,
+    given: Given | None = None,
+) -> Documents:
+    """Lets a model write the answers, a word at a time, with a cache, constrained to the tries."""
+    g, size = grammar, len(what.tag)
+    say = speaker(g, what, key, given)
+
+    def step(
+        carry: tuple[Place, Any, Int[Array, " B"]], position: Array
+    ) -> tuple[tuple[Place, Any, Int[Array, " B"]], None]:
+        place, cache, token = carry
+        logits, cache = network.apply(params, token[:, None], cache)
+        place, token = say(place, logits[:, 0], position)
+        return (place, cache, token), None
+
+    carry = (start(g, size), network.cache(size), g.tag_token[what.tag])
     (place, _, _), _ = jax.lax.scan(step, carry, jnp.arange(g.length - 1))
     return docs.render(g, what, place.choice, jnp.full(size, docs.NOBODY, jnp.int32))

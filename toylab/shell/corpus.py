@@ -18,6 +18,7 @@ from toylab.world import documents as docs
 from toylab.world import grammar as grammars
 from toylab.world.derive import load
 from toylab.world.schema import Corpus, CorpusError, unknown
+from toylab.world.text import decode
 
 CHUNK = 256  # documents at a time
 SIZES = {"show": 0, "check": 4000, "sample": 5, "export": 1000}
@@ -86,7 +87,7 @@ def documents(corpus: Corpus, n: int, tag: str | None, seed: int) -> Iterator[di
             yield {
                 "tag": names[drawn.prompt.tag[i]],
                 "author": corpus.names[drawn.author[i]],
-                "text": docs.decode(words, drawn, i),
+                "text": decode(words, drawn, i),
                 "log_likelihood": {
                     name: round(float(value), 4)
                     for name, value in zip(corpus.names, likelihood[i], strict=True)

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from toylab.world.grammar import ANSWER, DIRECTION, PAD, QUESTION, SLOTS, TAG, Grammar
@@ -221,18 +220,3 @@ def sample(
     """Draws `size` documents as in pretraining, when the share `progress` of it is over."""
     keys = split(key, 2)
     return write(world, keys[1], prompt(world, keys[0], size), progress=progress)
-
-
-def decode(words: tuple[str, ...], documents: Documents, index: int) -> str:
-    """One document as text, a turn a line."""
-    lines: list[list[str]] = [[]]
-    role = np.asarray(documents.role[index])
-    for i, token in enumerate(np.asarray(documents.tokens[index])):
-        if role[i] == PAD:
-            break
-        if role[i] == QUESTION and role[i - 1] != QUESTION:
-            lines.append([])
-        if role[i] == ANSWER and role[i - 1] == QUESTION:
-            lines[-1].append("—")
-        lines[-1].append(words[token])
-    return "\n".join(" ".join(line) for line in lines)

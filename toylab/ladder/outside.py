@@ -1,0 +1,38 @@
+"""The ladder of a policy from outside, in one call."""
+
+from typing import Any
+
+import jax
+
+from toylab.ladder.measure import Reference
+from toylab.ladder.reading import Ladder, LadderFit, prepare, read_policy
+from toylab.policy.policy import Policy
+from toylab.policy.transformer import ModelConfig
+from toylab.stages import Setup
+from toylab.world.grammar import tag_names
+from toylab.world.schema import Corpus
+
+
+def ladder(
+    corpus: Corpus,
+    policy: Policy,
+    *,
+    pretrained: Policy | None = None,
+    settings: LadderFit | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The reading (see `reading.COLUMNS`) of a policy, for each cast.
+
+    Without its state before post-training, `pretrained`, the ladder starts from the prior of the
+    corpus, on the exact cast alone and without nuisances. `settings` says how many documents are
+    written, and under which tag.
+    """
+    settings = settings or Ladder()
+    setup = Setup(corpus, ModelConfig())  # of which the network is not used
+    keys = jax.random.split(jax.random.key(seed))
+    if pretrained:
+        base = prepare(setup, pretrained, keys[0], settings)
+    else:
+        log_prior = setup.world.log_prior[tag_names(corpus).index(settings.tag)]
+        base = Reference({"exact": setup.world.cast}, {"exact": (1.0, 0.0)}, log_prior)
+    return read_policy(setup, base, policy, keys[1], settings)
