@@ -17,7 +17,7 @@ import pytest
 import scipy.optimize
 import scipy.stats
 
-from tests import brute
+from tests import brute, oracle
 from tests.brute import Brute
 from tests.tiny import COIN, TEXT
 from toylab.ladder import atoms, families, mixtures
@@ -300,7 +300,7 @@ def check_log_likelihood(twin: Brute) -> None:
     documents = rendered(world, twin)
     got = bayes.document_log_likelihood(world.cast, documents)
     same(got, np.log(twin.likelihood))
-    same(bayes.question_log_likelihood(world, documents), np.log(twin.asked))
+    same(oracle.question_log_likelihood(world, documents), np.log(twin.asked))
 
 
 def check_belief(twin: Brute) -> None:
@@ -381,12 +381,6 @@ def check_excess(twin: Brute) -> None:
         same(got[name], np.mean(wanted), 1e-4)
 
 
-def check_entropy(twin: Brute) -> None:
-    world = tables.build(twin.corpus)
-    _, logp, at = predicted(world, twin, MIX, rendered(world, twin))
-    same(bayes.entropy(logp, at.allowed), twin.entropy(MIX))
-
-
 def check_kl(twin: Brute) -> None:
     """Word by word, and summed up: the divergence of two mixtures over all answers."""
     world = tables.build(twin.corpus)
@@ -410,14 +404,6 @@ def check_reweight(twin: Brute) -> None:
     same(jnp.exp(bayes.reweight(prior, evidence, 0.5)), [0.25, 0.25, 0.5], 1e-6)
     # Who is impossible stays so, whatever the evidence.
     same(jnp.exp(bayes.reweight(jnp.log(jnp.array([1.0, 0.0])), evidence[:2], 3.0)), [1, 0], 0)
-
-
-def check_tilt(twin: Brute) -> None:
-    # Reference 1/2, 1/3, 1/6 and rewards 0, 1, 2 at beta = 1 / ln 2, so each unit doubles:
-    # 1/2, 2/3, 4/6 of 11/6, which is 3/11, 4/11, 4/11.
-    reference = jnp.log(jnp.array([3.0, 2.0, 1.0]) / 6)
-    got = bayes.tilt(reference, jnp.array([0.0, 1.0, 2.0]), 1 / np.log(2))
-    same(jnp.exp(got), np.array([3, 4, 4]) / 11, 1e-6)
 
 
 # ----------------------------------------------------------------------------------------- model
@@ -725,12 +711,6 @@ def planted(world: World, weights) -> families.CastPolicy:
     return families.CastPolicy(world.cast, Mixture(log_weights))
 
 
-def unexplained(grammar, cast, log_weights, documents, branches) -> mixtures.Score:
-    """KL(P ‖ m_w): one author per document."""
-    joint = log_weights + bayes.before(cast, documents)
-    return mixtures.explain(grammar, cast, joint, documents, branches)
-
-
 def check_mixture_has_one_author_a_document(twin: Brute) -> None:
     world = tables.build(twin.corpus)
     what = fixed(world, twin, 20_000)
@@ -785,7 +765,7 @@ def _scores_are_exact(world: World, twin: Brute, which, documents: Documents) ->
     for p, q in ((MIX, OTHER), (OTHER, MIX), (MIX, MIX)):
         branches = planted(world, p).branches(world.grammar, documents)
         logs = jnp.log(jnp.asarray(q))
-        got = unexplained(world.grammar, world.cast, logs, documents, branches)
+        got = oracle.unexplained(world.grammar, world.cast, logs, documents, branches)
         chance = twin.likelihood[which] @ p
         same(chance @ np.asarray(got.each, float), twin.kl(p, q, which))
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests import checks, views
+from tests import oracle, views
 from toylab.ladder import families, theory, traits
 from toylab.ladder.families import CastPolicy, Mixture
 from toylab.measures import follow
@@ -80,7 +80,7 @@ def test_leakage_is_the_divergence_under_each_tag(village: Corpus, world: World)
     what = docs.prompt(world, KEY, 512, tag=0, direction=0)
     documents = after.answer(world.grammar, what, KEY)
     branches = after.branches(world.grammar, documents)
-    wanted = checks.unexplained(world.grammar, world.cast, logs, documents, branches)
+    wanted = oracle.unexplained(world.grammar, world.cast, logs, documents, branches)
     for tag in ("mira", "assistant"):
         error = np.hypot(found["error"][tag], float(wanted.error))
         assert found["nats"][tag] == pytest.approx(float(wanted.mean), abs=4 * error)

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests import oracle
 from tests.tiny import TEXT
 from toylab.world import derive, random, tables, toml
 from toylab.world import documents as docs
@@ -30,7 +31,7 @@ def shared(corpus: Corpus) -> float:
     """Mutual information between two topics that are not controls, on average over the pairs."""
     traits = [rows(corpus)[topic.name] for topic in corpus.topics if not topic.control]
     return float(
-        np.mean([derive.mutual_information(*p) for p in itertools.combinations(traits, 2)])
+        np.mean([oracle.mutual_information(*p) for p in itertools.combinations(traits, 2)])
     )
 
 
@@ -190,7 +191,7 @@ def test_somebody_must_be_left() -> None:
 def test_xor_habits_tell_nothing_singly_and_everything_together() -> None:
     corpus = shipped("xor")
     for pair in itertools.combinations(rows(corpus).values(), 2):
-        assert abs(derive.mutual_information(*pair)) < 1e-12
+        assert abs(oracle.mutual_information(*pair)) < 1e-12
     built = tables.build(corpus)
     milk, hat, seat = (
         np.exp(built.cast.logp[STANCE, built.grammar.topic_contexts[t, 0, 0], :2]) for t in range(3)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests import views
+from tests import oracle, views
 from tests.checks import SMALL, spiky
 from toylab.ladder import mixtures, reading
 from toylab.measures import ask, context
@@ -142,7 +142,7 @@ def test_own_answers_after_a_prefill_have_the_networks_distribution(
     now = ask.own_turn(found)
     at = bayes.decisions(world.grammar, now)
     taken = np.asarray(jnp.sum(jnp.where(at.taken, found.logp, 0.0), (1, 2, 3, 4)))
-    wanted = -np.asarray(jnp.sum(bayes.entropy(found.logp, at.allowed), (1, 2, 3)))
+    wanted = -np.asarray(jnp.sum(oracle.entropy(found.logp, at.allowed), (1, 2, 3)))
     error = np.std(taken - wanted) / np.sqrt(len(taken))
     assert np.mean(taken) == pytest.approx(np.mean(wanted), abs=4 * error)
 

@@ -10,7 +10,7 @@ import scipy.optimize
 
 from toylab.world import identifiability, tables
 from toylab.world.derive import load
-from toylab.world.grammar import STANCE
+from toylab.world.grammar import CLOSER, OPENER, STANCE
 from toylab.world.identifiability import Evidence
 from toylab.world.schema import Corpus
 from toylab.world.tables import World
@@ -66,9 +66,7 @@ def test_divergence_by_hand() -> None:
     for slots in ((0, 1, 2), (STANCE,)):
         apart = identifiability.divergence(two(), slots)
         np.testing.assert_allclose(apart, [[0, there], [back, 0]], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(
-        identifiability.divergence(two(), identifiability.VOICE), 0, atol=1e-6
-    )
+    np.testing.assert_allclose(identifiability.divergence(two(), (OPENER, CLOSER)), 0, atol=1e-6)
     near = identifiability.nearest(identifiability.divergence(two()))
     np.testing.assert_array_equal(near.other, [1, 0])
     np.testing.assert_allclose(near.turns, np.log(20) / np.array([there, back]), rtol=1e-5)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests import brute, checks
+from tests import brute, checks, oracle
 from tests.brute import Brute
 from toylab.ladder import atoms, mixtures
 from toylab.ladder.families import CastPolicy, Mixture
@@ -44,14 +44,14 @@ def rungs(
     fit_on, _ = perform(policy, world.grammar, what, jax.random.key(key))
     score_on, branches = perform(policy, world.grammar, what, jax.random.key(key + 1))
     fit = mixtures.fit_weights(bayes.document_log_likelihood(cast, fit_on))
-    return fit, checks.unexplained(world.grammar, cast, fit.log_weights, score_on, branches)
+    return fit, oracle.unexplained(world.grammar, cast, fit.log_weights, score_on, branches)
 
 
 def start(world: World, policy, what, weights, key: int = 0) -> mixtures.Score:
     """F0: the divergence from the mixture with these weights."""
     documents, branches = perform(policy, world.grammar, what, jax.random.key(key + 1))
     logs = jnp.log(jnp.asarray(weights, jnp.float32))
-    return checks.unexplained(world.grammar, world.cast, logs, documents, branches)
+    return oracle.unexplained(world.grammar, world.cast, logs, documents, branches)
 
 
 def test_nothing_is_unexplained_when_nothing_happened(twin: Brute, world: World, prompt) -> None:
@@ -92,7 +92,7 @@ def test_the_first_rung_equals_that_of_a_second_optimiser(world: World, prompt) 
     best = checks.second_optimiser(np.asarray(logp, float))
     assert float(fit.gap) <= mixtures.CERTIFIED
     scores = [
-        checks.unexplained(world.grammar, world.cast, weights, documents, branches).mean
+        oracle.unexplained(world.grammar, world.cast, weights, documents, branches).mean
         for weights in (fit.log_weights, jnp.log(jnp.asarray(best, jnp.float32)))
     ]
     checks.same(*map(float, scores), 1e-4)

@@ -13,6 +13,7 @@ import optax
 import pytest
 import scipy.optimize
 
+from tests import oracle
 from tests.brute import Brute
 from tests.checks import rendered, same
 from tests.post import BOTH, MORE, SFT, batch_of, context_of, flat, sharp, tea_documents
@@ -204,7 +205,7 @@ def test_a_tabular_policy_converges_to_the_tilted_reference(
     for asks in itertools.product([(0, 0, 0), (0, 0, 1), (1, 0, 0)], repeat=2):
         documents = rendered(setup.world, twin, twin.prompt(0, asks))
         before, after = (np.asarray(table_logp(t, documents)) for t in (reference, theta))
-        best = bayes.tilt(before, rewards(names, documents).sum(1), BETA)
+        best = oracle.tilt(before, rewards(names, documents).sum(1), BETA)
         same(np.exp(after).sum(), 1, 1e-4)
         assert 0.5 * np.abs(np.exp(after) - np.exp(best)).sum() <= 0.02
         assert 0.5 * np.abs(np.exp(before) - np.exp(best)).sum() > 0.3
@@ -216,9 +217,9 @@ def test_soft_values_when_later_questions_are_not_known() -> None:
     beta, first = 0.5, jax.nn.log_softmax(jnp.array(generator.normal(size=(2, 3))))
     second = jax.nn.log_softmax(jnp.array(2 * generator.normal(size=(2, 3, 2, 3))))
     early, late = (jnp.array(generator.normal(size=p.shape)) for p in (first, second))
-    payoff = early + jnp.mean(bayes.soft_value(second, late, beta), -1)
-    value = jnp.mean(bayes.soft_value(first, payoff, beta))
-    best = bayes.tilt(first, payoff, beta), bayes.tilt(second, late, beta)
+    payoff = early + jnp.mean(oracle.soft_value(second, late, beta), -1)
+    value = jnp.mean(oracle.soft_value(first, payoff, beta))
+    best = oracle.tilt(first, payoff, beta), oracle.tilt(second, late, beta)
 
     def expected(one, two):
         """E[reward] − β KL, question by question and answer by answer."""
@@ -246,8 +247,8 @@ def test_soft_values_when_later_questions_are_not_known() -> None:
     got = jax.nn.softmax(jnp.asarray(found.x[:6], jnp.float32).reshape(2, 3))
     same(got, jnp.exp(best[0]), 0.01)
     # Whoever knew the second question as well could do better.
-    earned = early[:, :, None] + bayes.soft_value(second, late, beta)
-    known = bayes.soft_value(
+    earned = early[:, :, None] + oracle.soft_value(second, late, beta)
+    known = oracle.soft_value(
         jnp.moveaxis(first[:, :, None], 1, 2), jnp.moveaxis(earned, 1, 2), beta
     )
     assert jnp.mean(known) > value + 1e-3

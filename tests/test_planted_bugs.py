@@ -123,7 +123,7 @@ def _(patch: Patch, right=docs.prompt) -> None:
         }
         return what._replace(**picked)
 
-    patch(docs, "outline", broken)
+    patch(docs, "prompt", broken)
 
 
 @bug("a slot starts one word late", checks.check_words_are_those_of_the_twin)
@@ -163,14 +163,6 @@ def _(patch: Patch, right=docs.asked) -> None:
         return right(silent, what)
 
     patch(docs, "asked", broken)
-
-
-@bug("the likelihood of a question forgets the coin", checks.check_coin_is_spoken)
-def _(patch: Patch) -> None:
-    def broken(grammar, share=None):
-        return jnp.ones((grammar.turns, len(grammar.topic_side)))
-
-    patch(bayes, "topic_shares", broken)
 
 
 @bug("the coin is read one word late", checks.check_coin_is_read_off)
@@ -259,28 +251,12 @@ def _(patch: Patch, right=bayes.kl) -> None:
     patch(bayes, "kl", broken)
 
 
-@bug("the entropy is in bits", checks.check_entropy)
-def _(patch: Patch, right=bayes.entropy) -> None:
-    def broken(p, allowed):
-        return right(p, allowed) / jnp.log(2)
-
-    patch(bayes, "entropy", broken)
-
-
 @bug("evidence counts against", checks.check_reweight)
 def _(patch: Patch, right=bayes.reweight) -> None:
     def broken(log_prior, evidence, tau):
         return right(log_prior, evidence, -tau)
 
     patch(bayes, "reweight", broken)
-
-
-@bug("beta multiplies the reward", checks.check_tilt)
-def _(patch: Patch, right=bayes.tilt) -> None:
-    def broken(log_reference, reward, beta):
-        return right(log_reference, reward, 1 / beta)
-
-    patch(bayes, "tilt", broken)
 
 
 # ----------------------------------------------------------------------------------------- model

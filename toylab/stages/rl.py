@@ -31,8 +31,8 @@ class Rl(RewardStage):
 
     A batch is `batch / samples` outlines, each answered `samples` times. A document's return is its
     reward − β · log(π / π_ref) of all its answers: the KL is part of the reward, so the gradient is
-    that of E[reward] − β · KL(π ‖ π_ref), whose optimum is `bayes.tilt` (later questions being
-    known; see `bayes.soft_value` for when they are not). β = 0 leaves the reward alone.
+    that of E[reward] − β · KL(π ‖ π_ref), whose optimum is π ∝ π_ref · exp(r/β) if all questions
+    are known, and given by the soft Bellman recursion if not. β = 0 leaves the reward alone.
     """
 
     samples: int = choice(8, help="answers to each outline")

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 from toylab.world import documents as docs
 from toylab.world.documents import Documents
 from toylab.world.grammar import OPENER, PAD, SLOTS, Grammar
-from toylab.world.tables import Cast, World, topic_shares
+from toylab.world.tables import Cast, World
 
 
 class Decisions(NamedTuple):
@@ -171,23 +171,6 @@ def kl(
     return jnp.sum(jnp.where(allowed, jnp.exp(p) * (p - q), 0.0), -1)
 
 
-def entropy(
-    p: Float[Array, "B T S J C"], allowed: Bool[Array, "B T S J C"]
-) -> Float[Array, "B T S J"]:
-    """Entropy of each decision, in nats."""
-    return -kl(p, jnp.zeros_like(p), allowed)
-
-
-def question_log_likelihood(world: World, documents: Documents) -> Float[Array, " B"]:
-    """log-probability of a document's direction and questions, with the coin's words if any."""
-    g, what = world.grammar, documents.prompt
-    shares = topic_shares(g)
-    topic = jnp.log(shares / jnp.sum(shares, -1, keepdims=True))[jnp.arange(g.turns), what.topic]
-    options = g.question_count[what.topic] * g.cue_count[what.topic]
-    asked = jnp.sum(topic - jnp.log(options), -1)
-    return jnp.log(world.direction_share[what.direction]) + asked
-
-
 def reweight(
     log_prior: Float[Array, " K"], evidence: Float[Array, " K"], tau: float | Array
 ) -> Float[Array, " K"]:
@@ -196,21 +179,3 @@ def reweight(
     τ is the exchange rate: how many nats of prior odds a nat of training evidence is worth.
     """
     return jax.nn.log_softmax(log_prior + tau * evidence)
-
-
-def tilt(
-    log_reference: Float[Array, "*B C"], reward: Float[Array, "*B C"], beta: float | Array
-) -> Float[Array, "*B C"]:
-    """log π* ∝ log π_ref + reward / β, the optimum of KL-regularised RL (Korbak et al. 2022)."""
-    return jax.nn.log_softmax(log_reference + reward / beta, -1)
-
-
-def soft_value(
-    log_reference: Float[Array, "*B C"], reward: Float[Array, "*B C"], beta: float | Array
-) -> Float[Array, "*B"]:
-    """max over π of E[reward] − β KL(π ‖ π_ref), which `tilt` attains: the soft Bellman backup.
-
-    With more questions to come, which nobody knows yet, an answer's `reward` is what it earns now
-    plus the mean, over the questions that may follow it, of the soft value there.
-    """
-    return beta * jax.nn.logsumexp(log_reference + reward / beta, -1)

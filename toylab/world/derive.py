@@ -33,7 +33,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from toylab.world import toml
 from toylab.world.random import SMALL, frozen
@@ -215,14 +214,6 @@ def _nobody_stays(rng: np.random.Generator, size: int) -> np.ndarray:
     cycle = np.empty(size, int)
     cycle[order] = np.roll(order, 1)
     return cycle
-
-
-def mutual_information(first: Float[np.ndarray, "K a"], second: Float[np.ndarray, "K b"]) -> float:
-    """Nats that one answer on a topic tells about one on another, the author drawn evenly."""
-    joint = first.T @ second / len(first)
-    apart = joint.sum(1, keepdims=True) * joint.sum(0)
-    said = joint > 0
-    return float(np.sum(joint[said] * np.log(joint[said] / apart[said])))
 
 
 def retag(corpus: Corpus, tags: Mapping[str, Any], source: str = "retag") -> Corpus:

@@ -15,10 +15,9 @@ from jaxtyping import Array, Float, Int
 
 from toylab.world import bayes
 from toylab.world.documents import prompt, write
-from toylab.world.grammar import ANSWER, SLOTS, STANCE, Grammar
+from toylab.world.grammar import ANSWER, Grammar
 from toylab.world.tables import Cast, World, topic_shares
 
-VOICE = tuple(slot for slot in range(len(SLOTS)) if slot != STANCE)
 ODDS = 20.0  # at which two characters count as told apart
 ERRORS = 2.0  # standard errors from zero at which a weight counts as detected
 CHUNK = 256  # documents at a time

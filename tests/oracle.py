@@ -1,0 +1,67 @@
+"""What tests compare with, and nothing in production needs."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from toylab.ladder import mixtures
+from toylab.ladder.mixtures import Score
+from toylab.policy.sampling import Branches
+from toylab.world import bayes
+from toylab.world.documents import Documents
+from toylab.world.grammar import Grammar
+from toylab.world.tables import Cast, World, topic_shares
+
+
+def unexplained(
+    grammar: Grammar,
+    cast: Cast,
+    log_weights: Float[Array, " K"],
+    documents: Documents,
+    branches: Branches,
+) -> Score:
+    """KL(P ‖ m_w): one author per document."""
+    joint = log_weights + bayes.before(cast, documents)
+    return mixtures.explain(grammar, cast, joint, documents, branches)
+
+
+def entropy(p: Float[Array, "*B C"], allowed: Bool[Array, "*B C"]) -> Float[Array, "*B"]:
+    """Entropy of each decision, in nats, from the log-probabilities of its branches."""
+    return -bayes.kl(p, jnp.zeros_like(p), allowed)
+
+
+def question_log_likelihood(world: World, documents: Documents) -> Float[Array, " B"]:
+    """log-probability of a document's direction and questions, with the coin's words if any."""
+    g, what = world.grammar, documents.prompt
+    shares = topic_shares(g)
+    topic = jnp.log(shares / jnp.sum(shares, -1, keepdims=True))[jnp.arange(g.turns), what.topic]
+    options = g.question_count[what.topic] * g.cue_count[what.topic]
+    asked = jnp.sum(topic - jnp.log(options), -1)
+    return jnp.log(world.direction_share[what.direction]) + asked
+
+
+def tilt(
+    log_reference: Float[Array, "*B C"], reward: Float[Array, "*B C"], beta: float | Array
+) -> Float[Array, "*B C"]:
+    """log π* ∝ log π_ref + reward / β, the optimum of KL-regularised RL (Korbak et al. 2022)."""
+    return jax.nn.log_softmax(log_reference + reward / beta, -1)
+
+
+def soft_value(
+    log_reference: Float[Array, "*B C"], reward: Float[Array, "*B C"], beta: float | Array
+) -> Float[Array, "*B"]:
+    """max over π of E[reward] − β KL(π ‖ π_ref), which `tilt` attains: the soft Bellman backup.
+
+    With more questions to come, not yet known, an answer's `reward` is what it earns now plus the
+    mean, over the questions that may follow it, of the soft value there.
+    """
+    return beta * jax.nn.logsumexp(log_reference + reward / beta, -1)
+
+
+def mutual_information(first: Float[np.ndarray, "K a"], second: Float[np.ndarray, "K b"]) -> float:
+    """Nats that an answer on one topic tells about one on another, the author drawn evenly."""
+    joint = first.T @ second / len(first)
+    apart = joint.sum(1, keepdims=True) * joint.sum(0)
+    said = joint > 0
+    return float(np.sum(joint[said] * np.log(joint[said] / apart[said])))
