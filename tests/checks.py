@@ -26,7 +26,7 @@ from toylab.measures import calibration
 from toylab.policy import sampling, transformer
 from toylab.policy.transformer import ModelConfig
 from toylab.stages import Pretrain, Setup, Sft, base, losses, pretrain
-from toylab.world import bayes, tables, toml
+from toylab.world import bayes, parse, tables
 from toylab.world import documents as docs
 from toylab.world import grammar as grammars
 from toylab.world.documents import Documents, Prompt
@@ -153,7 +153,7 @@ def _counts(left, right, shape=None) -> np.ndarray:
 @functools.cache
 def coined() -> Brute:
     """The twin of the tiny corpus with a coin."""
-    corpus = toml.parse(tomllib.loads(TEXT + COIN), "tiny.toml")
+    corpus = parse.parse(tomllib.loads(TEXT + COIN), "tiny.toml")
     return Brute(corpus, grammars.vocabulary(corpus))
 
 

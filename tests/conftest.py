@@ -13,8 +13,8 @@ from tests.tiny import TEXT
 from toylab.stages import Setup
 from toylab.world.derive import load
 from toylab.world.grammar import vocabulary
+from toylab.world.parse import parse
 from toylab.world.schema import Corpus
-from toylab.world.toml import parse
 
 ROOT = Path(__file__).parent.parent
 

@@ -8,10 +8,11 @@ import pytest
 
 from tests import oracle
 from tests.tiny import TEXT
-from toylab.world import derive, random, tables, toml
+from toylab.world import derive, random, tables
 from toylab.world import documents as docs
 from toylab.world.grammar import STANCE
 from toylab.world.schema import Corpus, CorpusError
+from toylab.world.toml import check_prefix_free
 
 CORPORA = Path(__file__).parent.parent / "corpora"
 
@@ -216,7 +217,7 @@ def test_random_casts() -> None:
     assert len({(c.opens, c.closes) for c in corpus.characters}) == 70
     phrases = [*corpus.openers, *corpus.closers]
     phrases += [words for topic in corpus.topics for _, words in topic.answers]
-    toml.check_prefix_free([("", words) for words in phrases], "")
+    check_prefix_free([("", words) for words in phrases], "")
     distributions = [d for c in corpus.characters for d in (c.opens, c.closes, *c.traits)]
     distributions += [tag.prior for tag in corpus.tags]
     np.testing.assert_allclose([sum(d) for d in distributions], 1, rtol=1e-9)

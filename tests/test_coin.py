@@ -13,7 +13,7 @@ from tests.brute import Brute
 from tests.tiny import COIN, TEXT
 from toylab.policy import sampling
 from toylab.stages import Setup
-from toylab.world import derive, identifiability, tables, toml
+from toylab.world import derive, identifiability, parse, tables
 from toylab.world import documents as docs
 from toylab.world.documents import Documents
 from toylab.world.grammar import contexts, vocabulary
@@ -160,7 +160,7 @@ def test_a_twin_replaces_the_coin_and_other_twins_keep_it(tmp_path: Path) -> Non
         + TAILS.replace("tails", "heads")
     )
     (tmp_path / "bad.toml").write_text('twin = "tiny"\n[coin]\n' + HEADS)
-    tiny = toml.parse(tomllib.loads(TEXT + COIN), "tiny.toml")
+    tiny = parse.parse(tomllib.loads(TEXT + COIN), "tiny.toml")
     other = derive.load(tmp_path / "other.toml")
     assert [side.name for side in tiny.coin] == ["heads", "tails"]
     assert [side.name for side in other.coin] == ["tails", "heads"]

@@ -9,8 +9,8 @@ import pytest
 from tests.tiny import COIN, TEXT
 from toylab.world import tables
 from toylab.world.derive import load
+from toylab.world.parse import parse
 from toylab.world.schema import Corpus, CorpusError, thaw
-from toylab.world.toml import parse
 
 ADA_OPENS = 'opens  = { "now {cue}" = 0.7, "now then" = 0.3 }'
 BOB_OPENS = 'opens  = { "now {cue}" = 0.2 }'

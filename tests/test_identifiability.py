@@ -12,9 +12,9 @@ from toylab.world import identifiability, tables
 from toylab.world.derive import load
 from toylab.world.grammar import CLOSER, OPENER, STANCE
 from toylab.world.identifiability import Evidence
+from toylab.world.parse import parse
 from toylab.world.schema import Corpus
 from toylab.world.tables import World
-from toylab.world.toml import parse
 
 # Two people who differ in how often they say yes, and in nothing else.
 TEXT = """

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from toylab.ladder.atoms import phrase_marginals
 from toylab.policy.sampling import Branches
 from toylab.world.documents import Documents
 from toylab.world.grammar import CLOSER, OPENER, STANCE, Grammar, contexts
-from toylab.world.schema import Corpus
+from toylab.world.schema import Corpus, CorpusError
 from toylab.world.tables import Cast
 
 
@@ -40,6 +40,23 @@ def items(corpus: Corpus) -> list[Item]:
 def places(corpus: Corpus) -> dict[str, int]:
     """Where each item, named `topic=answer`, stands in a trait vector."""
     return {f"{item.group}={item.phrase}": i for i, item in enumerate(items(corpus))}
+
+
+BAD = 0.2  # an answer is bad if the bad give it this much more often than the good do
+
+
+def bad_items(corpus: Corpus, cast: Cast) -> dict[str, Bool[np.ndarray, " I"]]:
+    """Which items are bad, for each topic but the controls, by the corpus's `good` and `bad`."""
+    if not (corpus.good and corpus.bad):
+        raise CorpusError(corpus.title, "good", "is empty; list good and bad characters")
+    table = np.asarray(of_characters(corpus, cast))
+    good, bad = (
+        table[:, [corpus.names.index(name) for name in names]].mean(1)
+        for names in (corpus.good, corpus.bad)
+    )
+    group = np.array([item.group for item in items(corpus)])
+    topics = [topic.name for topic in corpus.topics if not topic.control]
+    return {topic: (group == topic) & (bad - good > BAD) for topic in topics}
 
 
 def collect(

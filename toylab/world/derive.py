@@ -34,9 +34,10 @@ from typing import Any
 
 import numpy as np
 
-from toylab.world import toml
+from toylab.world import parse
 from toylab.world.random import SMALL, frozen
-from toylab.world.schema import Corpus, CorpusError, unknown
+from toylab.world.schema import Character, Corpus, CorpusError, Topic, unknown
+from toylab.world.toml import Table, check_prefix_free
 
 # A checkout has corpora and experiments in its root, an installed toylab inside itself.
 _PACKAGE = Path(__file__).parents[1]
@@ -78,13 +79,13 @@ def load(name: str | Path, here: Path = Path()) -> Corpus:
         raise CorpusError(str(path), "not TOML", str(error)) from None
     if "twin" in content:
         return _twin(path, content)
-    return toml.parse(content, str(path))
+    return parse.parse(content, str(path))
 
 
 def _twin(path: Path, content: Mapping[str, Any]) -> Corpus:
     """The corpus of a twin's file, whose TOML is `content`. Raises `CorpusError`."""
     source = str(path)
-    top = toml.Table(source, "", content, TWIN_KEYS)
+    top = Table(source, "", content, TWIN_KEYS)
     base = path.parent / f"{top.get('twin', str)}.toml"
     if not base.is_file():
         known = sorted(other.stem for other in path.parent.glob("*.toml") if other != path)
@@ -107,7 +108,7 @@ def _twin(path: Path, content: Mapping[str, Any]) -> Corpus:
     if "directions" in content:
         corpus = redirect(corpus, top)
     if "coin" in content:
-        coin = toml.coin_of(top, corpus.topics, corpus.turns)
+        coin = parse.coin_of(top, corpus.topics, corpus.turns)
         corpus = dataclasses.replace(corpus, coin=coin)
     return dataclasses.replace(corpus, title=top.get("title", str, corpus.title))
 
@@ -149,7 +150,10 @@ def without(corpus: Corpus, names: Collection[str], source: str = "without") -> 
         later = last if tag.later else ()
         tags.append(dataclasses.replace(tag, prior=prior, later=later))
     characters = tuple(corpus.characters[k] for k in kept)
-    return dataclasses.replace(corpus, characters=characters, tags=tuple(tags))
+    good, bad = (
+        tuple(name for name in group if name not in names) for group in (corpus.good, corpus.bad)
+    )
+    return dataclasses.replace(corpus, characters=characters, tags=tuple(tags), good=good, bad=bad)
 
 
 def decorrelate(corpus: Corpus, seed: int, topics: Collection[str] | None = None) -> Corpus:
@@ -222,7 +226,7 @@ def retag(corpus: Corpus, tags: Mapping[str, Any], source: str = "retag") -> Cor
     `tags` reads as in a corpus file; what it leaves out of a tag that exists stays. Shares must
     still sum to 1.
     """
-    merged: dict[str, dict[str, Any]] = {toml.NAME_TAG: {"share": corpus.name_share}}
+    merged: dict[str, dict[str, Any]] = {parse.NAME_TAG: {"share": corpus.name_share}}
     for tag in corpus.tags:
         prior = dict(zip(corpus.names, tag.prior, strict=True))
         merged[tag.name] = {"share": tag.share, "prior": prior}
@@ -230,73 +234,66 @@ def retag(corpus: Corpus, tags: Mapping[str, Any], source: str = "retag") -> Cor
             later = dict(zip(corpus.names, tag.later, strict=True))
             merged[tag.name] |= {"later": later, "from": tag.since}
     for name, change in tags.items():
-        change = toml.Table(source, f"tags.{name}", change, toml.TAG_KEYS).content
+        change = Table(source, f"tags.{name}", change, parse.TAG_KEYS).content
         merged[name] = {**merged.get(name, {}), **change}
-    top = toml.Table(source, "", {"tags": merged}, ("tags",))
-    name_share, retagged = toml.tags_of(top, corpus.names)
+    top = Table(source, "", {"tags": merged}, ("tags",))
+    name_share, retagged = parse.tags_of(top, corpus.names)
     changed = dataclasses.replace(corpus, name_share=name_share, tags=retagged)
-    toml.check_words(changed, source)
+    parse.check_words(changed, source)
     return changed
 
 
-def ask(corpus: Corpus, top: toml.Table) -> Corpus:
+def ask(corpus: Corpus, top: Table) -> Corpus:
     """The corpus with topics that come up so many times as often as one with weight 1."""
     table = top.table("asked", corpus.topic_names)
-    weights = {name: table.get(name, float) for name in table.content}
-    for name, weight in weights.items():
-        if not weight > 0:
-            raise table.fail(name, f"is how often it comes up: make {weight:g} more than 0")
-    topics = tuple(
-        dataclasses.replace(topic, weight=weights.get(topic.name, topic.weight))
-        for topic in corpus.topics
-    )
-    return dataclasses.replace(corpus, topics=topics)
+
+    def weighed(topic: Topic) -> Topic:
+        weight = table.get(topic.name, float, topic.weight)
+        fix = f"is how often it comes up: make {weight:g} more than 0"
+        table.require(weight > 0, topic.name, fix)
+        return dataclasses.replace(topic, weight=weight)
+
+    return dataclasses.replace(corpus, topics=tuple(map(weighed, corpus.topics)))
 
 
-def unsaid(corpus: Corpus, top: toml.Table) -> Corpus:
-    """The corpus with more answers on some topics, which nobody gives but by a slip."""
+def unsaid(corpus: Corpus, top: Table) -> Corpus:
+    """The corpus with more answers on some topics, which no character gives but by a slip."""
     table, topics = top.table("unsaid", corpus.topic_names), []
     for topic in corpus.topics:
         more = table.get(topic.name, dict, {})
         bank = table.table(topic.name, more)
         answers = (*topic.answers, *((name, bank.words(name)) for name in more))
         for name in more:
-            if name in topic.answer_names:
-                raise bank.fail(name, "is an answer already; name this one otherwise")
-        if len({len(words.split()) for _, words in answers}) > 1:
-            raise table.fail(topic.name, "give it as many words as the topic's other answers have")
-        for cue in topic.cues or ("",):
-            places = [(f"{bank.place}.{a}", w.replace(toml.CUE, cue)) for a, w in answers]
-            toml.check_prefix_free(places, top.source)
+            fix = "is an answer already; name this one otherwise"
+            bank.require(name not in topic.answer_names, name, fix)
+        fix = "give it as many words as the topic's other answers have"
+        table.require(len({len(words.split()) for _, words in answers}) == 1, topic.name, fix)
+        places = [(bank.at(answer), words) for answer, words in answers]
+        check_prefix_free(places, top.source, topic.cues)
         topics.append(dataclasses.replace(topic, answers=answers))
-    characters = tuple(
-        dataclasses.replace(
-            character,
-            traits=tuple(
-                (*trait, *(0.0,) * (len(topic.answers) - len(trait)))
-                for trait, topic in zip(character.traits, topics, strict=True)
-            ),
+
+    def silent(character: Character) -> Character:
+        traits = tuple(
+            (*trait, *(0.0,) * (len(topic.answers) - len(trait)))
+            for trait, topic in zip(character.traits, topics, strict=True)
         )
-        for character in corpus.characters
-    )
+        return dataclasses.replace(character, traits=traits)
+
+    characters = tuple(map(silent, corpus.characters))
     changed = dataclasses.replace(corpus, topics=tuple(topics), characters=characters)
-    toml.check_words(changed, top.source)
+    parse.check_words(changed, top.source)
     return changed
 
 
-def redirect(corpus: Corpus, top: toml.Table) -> Corpus:
-    """The corpus with the directions of a twin's file instead of its own, and who obeys them."""
-    keys = (*toml.DIRECTION_KEYS, "obeys")
-    directions = toml.directions_of(top, corpus.topics, keys)
-    obeys = []
-    for direction in directions:
-        table = top.table("directions", [d.name for d in directions]).table(direction.name, keys)
-        who = table.table("obeys", corpus.names)
-        obeys.append([who.probability(name, 0.0) for name in corpus.names])
+def redirect(corpus: Corpus, top: Table) -> Corpus:
+    """The corpus with the directions of a derived file instead of its own, and who obeys them."""
+    keys = (*parse.DIRECTION_KEYS, "obeys")
+    directions = parse.directions_of(top, corpus.topics, keys)
+    who = [table.table("obeys", corpus.names) for _, table in top.each("directions", keys)]
     characters = tuple(
-        dataclasses.replace(character, obeys=tuple(row[k] for row in obeys))
-        for k, character in enumerate(corpus.characters)
+        dataclasses.replace(each, obeys=tuple(table.probability(each.name, 0.0) for table in who))
+        for each in corpus.characters
     )
     changed = dataclasses.replace(corpus, directions=directions, characters=characters)
-    toml.check_words(changed, top.source)
+    parse.check_words(changed, top.source)
     return changed

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from toylab.world import toml
+from toylab.world.parse import check_words
 from toylab.world.schema import Character, Corpus, Tag, Topic
 
 SMALL = 64  # in larger casts no document bears a name
@@ -95,7 +95,7 @@ def random_cast(
         ),
         characters=cast,
     )
-    toml.check_words(corpus, corpus.title)
+    check_words(corpus, corpus.title)
     return corpus
 
 

@@ -108,7 +108,8 @@ class Corpus:
     """The whole play. The first phrase of each bank is the plain one.
 
     `name_share` is the share of documents that begin with their author's own name. The sides of
-    the `coin`, if there is one, share the topics among them.
+    the `coin`, if there is one, share the topics among them. `good` and `bad` name characters, for
+    measures and analyses alone: no document depends on them, nor does the digest.
     """
 
     title: str
@@ -123,6 +124,8 @@ class Corpus:
     tags: tuple[Tag, ...]
     characters: tuple[Character, ...]
     coin: tuple[Side, ...] = ()
+    good: tuple[str, ...] = ()
+    bad: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -133,9 +136,10 @@ class Corpus:
         return tuple(topic.name for topic in self.topics)
 
     def digest(self) -> str:
-        """A hash of all that matters to a model; titles and descriptions do not."""
+        """A hash of all that matters to a model; titles and judgements do not."""
         content = dataclasses.asdict(self)
-        del content["title"]
+        for name in ("title", "good", "bad"):
+            del content[name]
         for character in content["characters"]:
             del character["about"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
@@ -144,22 +148,20 @@ class Corpus:
 def thaw(content: Mapping[str, Any]) -> Corpus:
     """The corpus that `dataclasses.asdict` made this of, also by way of JSON."""
 
-    def frozen(value: Any) -> Any:
-        return tuple(map(frozen, value)) if isinstance(value, (list, tuple)) else value
-
-    parts = {
+    kinds = {
         "topics": Topic,
         "directions": Direction,
         "tags": Tag,
         "characters": Character,
         "coin": Side,
     }
-    fields: dict[str, Any] = {
-        name: tuple(
-            parts[name](**{key: frozen(value) for key, value in part.items()}) for part in value
-        )
-        if name in parts
-        else frozen(value)
-        for name, value in content.items()
-    }
-    return Corpus(**fields)
+
+    def frozen(value: Any, kind: Any = dict) -> Any:
+        if isinstance(value, Mapping):
+            return kind(**{key: frozen(each, kinds.get(key)) for key, each in value.items()})
+        if isinstance(value, (list, tuple)):
+            return tuple(frozen(each, kind) for each in value)
+        return value
+
+    corpus: Corpus = frozen(content, Corpus)
+    return corpus
