@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from tests import brute, checks, oracle
 from tests.brute import Brute
+from tests.checks import beliefs
 from toylab.world import bayes, derive, tables
 from toylab.world import documents as docs
 from toylab.world.grammar import PAD, tag_names
@@ -19,48 +20,48 @@ SHIPPED = sorted(file.name for file in CORPORA.glob("*.toml"))
 
 
 def test_log_likelihood_equals_the_twin(holds) -> None:
-    holds(checks.check_log_likelihood)
+    holds(beliefs.check_log_likelihood)
 
 
 def test_belief_after_every_word_equals_the_twin(holds) -> None:
-    holds(checks.check_belief)
+    holds(beliefs.check_belief)
 
 
 def test_predictive_equals_the_twin_and_sums_to_one(holds) -> None:
-    holds(checks.check_predictive)
+    holds(beliefs.check_predictive)
 
 
 def test_next_word_equals_the_twin_everywhere(holds) -> None:
-    holds(checks.check_next_word)
+    holds(beliefs.check_next_word)
 
 
 def test_excess_is_a_divergence_summed_over_next_words(holds) -> None:
-    holds(checks.check_excess)
+    holds(beliefs.check_excess)
 
 
 def test_divergence_equals_the_twin(holds) -> None:
-    holds(checks.check_kl)
+    holds(beliefs.check_kl)
 
 
 def test_reweighting_by_hand(holds) -> None:
-    holds(checks.check_reweight)
+    holds(beliefs.check_reweight)
 
 
 def test_the_least_loss_is_the_entropy_of_the_answers(twin: Brute) -> None:
     """Summed over decisions and averaged over documents, word entropies are the document's."""
     world, which = tables.build(twin.corpus), twin.prompt(checks.DIRECTED, checks.ASKED)
-    _, logp, at = checks.predicted(world, twin, checks.MIX, checks.rendered(world, twin, which))
+    _, logp, at = beliefs.predicted(world, twin, beliefs.MIX, checks.rendered(world, twin, which))
     nats = np.asarray(oracle.entropy(logp, at.allowed), float).sum((1, 2, 3))
-    chance = twin.likelihood[which] @ checks.MIX
-    checks.same(chance @ nats, twin.surprise(checks.MIX, which))
+    chance = twin.likelihood[which] @ beliefs.MIX
+    checks.same(chance @ nats, twin.surprise(beliefs.MIX, which))
 
 
 def test_a_belief_may_start_differently_for_every_document(twin: Brute) -> None:
     world, which = tables.build(twin.corpus), twin.prompt(checks.DIRECTED, checks.ASKED)
     documents = checks.rendered(world, twin, which)
-    rows = np.log(np.where(np.arange(which.sum())[:, None] % 2, checks.MIX, checks.OTHER))
+    rows = np.log(np.where(np.arange(which.sum())[:, None] % 2, beliefs.MIX, beliefs.OTHER))
     got = bayes.belief(world.grammar, world.cast, jnp.asarray(rows), documents)
-    for parity, weights in ((0, checks.OTHER), (1, checks.MIX)):
+    for parity, weights in ((0, beliefs.OTHER), (1, beliefs.MIX)):
         wanted = twin.posterior(weights)[which][parity::2]
         checks.same(jnp.exp(got[parity::2]), wanted)
 

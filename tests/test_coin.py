@@ -10,6 +10,7 @@ import pytest
 
 from tests import checks
 from tests.brute import Brute
+from tests.checks import ladders, worlds
 from tests.tiny import COIN, TEXT
 from toylab.policy import sampling
 from toylab.stages import Setup
@@ -41,20 +42,20 @@ def sides(world: World, documents: Documents) -> np.ndarray:
 
 
 def test_the_coin_is_tossed_evenly(holds) -> None:
-    holds(checks.check_coin_is_tossed_evenly)
+    holds(worlds.check_coin_is_tossed_evenly)
 
 
 def test_its_words_come_before_the_question(holds) -> None:
-    holds(checks.check_coin_is_spoken)
+    holds(worlds.check_coin_is_spoken)
 
 
 def test_what_a_model_expects_of_it_can_be_read(holds) -> None:
-    holds(checks.check_coin_is_read_off)
+    holds(worlds.check_coin_is_read_off)
 
 
 def test_a_model_answers_after_it(coined: Brute) -> None:
     """As likely as its own probabilities say, with the coin's words among what it has read."""
-    checks.check_generation_samples_the_model(coined)
+    ladders.check_generation_samples_the_model(coined)
 
 
 def test_a_document_with_a_coin_as_text(coined: Brute, world: World) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from tests import brute, checks, oracle
 from tests.brute import Brute
+from tests.checks import beliefs, ladders
 from toylab.ladder import atoms, mixtures
 from toylab.ladder.families import CastPolicy, Mixture
 from toylab.policy.policy import ModelPolicy
@@ -56,28 +57,28 @@ def start(world: World, policy, what, weights, key: int = 0) -> mixtures.Score:
 
 def test_nothing_is_unexplained_when_nothing_happened(twin: Brute, world: World, prompt) -> None:
     prior = brute.tag_prior(twin.corpus, "assistant")
-    score = start(world, checks.planted(world, prior), prompt, prior)
+    score = start(world, ladders.planted(world, prior), prompt, prior)
     assert float(score.mean) == pytest.approx(0, abs=1e-5)
     assert np.abs(score.each).max() < 1e-4
 
 
 def test_the_divergence_is_that_of_all_documents(holds) -> None:
-    holds(checks.check_unexplained_is_the_divergence)
+    holds(ladders.check_unexplained_is_the_divergence)
 
 
 def test_weights_are_recovered_certified_and_the_best(holds) -> None:
-    holds(checks.check_weights_are_certified)
+    holds(ladders.check_weights_are_certified)
 
 
 def test_mixtures_have_one_author_a_document(holds) -> None:
-    holds(checks.check_mixture_has_one_author_a_document)
+    holds(ladders.check_mixture_has_one_author_a_document)
 
 
 def test_selection_is_explained_by_the_first_rung(twin: Brute, world: World, prompt) -> None:
-    policy = checks.planted(world, checks.OTHER)
+    policy = ladders.planted(world, beliefs.OTHER)
     fit, first = rungs(world, policy, prompt, world.cast)
     f0 = start(world, policy, prompt, brute.tag_prior(twin.corpus, "assistant"))
-    checks.same(np.exp(fit.log_weights), checks.OTHER, 0.05)
+    checks.same(np.exp(fit.log_weights), beliefs.OTHER, 0.05)
     assert float(first.mean) < 2e-3
     assert float(f0.mean) > 0.1
 
@@ -85,11 +86,11 @@ def test_selection_is_explained_by_the_first_rung(twin: Brute, world: World, pro
 def test_the_first_rung_equals_that_of_a_second_optimiser(world: World, prompt) -> None:
     """A policy outside the family, too: everybody at power 3, so that no weights are right."""
     cast = atoms.temper(world.grammar, world.cast, (3.0,))
-    policy = CastPolicy(cast, Mixture(jnp.log(jnp.asarray(checks.MIX, jnp.float32))))
+    policy = CastPolicy(cast, Mixture(jnp.log(jnp.asarray(beliefs.MIX, jnp.float32))))
     documents, branches = perform(policy, world.grammar, prompt, jax.random.key(7))
     logp = bayes.document_log_likelihood(world.cast, documents)
     fit = mixtures.fit_weights(logp)
-    best = checks.second_optimiser(np.asarray(logp, float))
+    best = ladders.second_optimiser(np.asarray(logp, float))
     assert float(fit.gap) <= mixtures.CERTIFIED
     scores = [
         oracle.unexplained(world.grammar, world.cast, weights, documents, branches).mean
@@ -128,8 +129,8 @@ def test_a_caricature_is_explained_by_exaggeration_and_not_by_selection(
 
 
 def test_the_divergence_is_the_mean_over_documents(world: World, prompt) -> None:
-    policy = checks.planted(world, checks.OTHER)
-    score = start(world, policy, prompt, checks.MIX)
+    policy = ladders.planted(world, beliefs.OTHER)
+    score = start(world, policy, prompt, beliefs.MIX)
     assert float(jnp.mean(score.each)) == pytest.approx(float(score.mean), abs=1e-6)
     error = np.std(np.asarray(score.each, float)) / np.sqrt(SIZE)
     assert float(score.error) == pytest.approx(error, rel=1e-4)
@@ -139,7 +140,7 @@ def test_the_divergence_is_the_mean_over_documents(world: World, prompt) -> None
 
 
 def test_tempering_is_by_powers_and_power_one_is_the_cast(holds) -> None:
-    holds(checks.check_tempering)
+    holds(ladders.check_tempering)
 
 
 def test_blurring_by_hand(world: World) -> None:
@@ -162,7 +163,7 @@ def test_blurring_by_hand(world: World) -> None:
 def test_planted_nuisances_are_recovered(
     world: World, prompt, temperature: float, slip: float
 ) -> None:
-    logs = jnp.log(jnp.asarray(checks.MIX, jnp.float32))
+    logs = jnp.log(jnp.asarray(beliefs.MIX, jnp.float32))
     student = CastPolicy(atoms.blur(world.grammar, world.cast, temperature, slip), Mixture(logs))
     documents, branches = perform(student, world.grammar, prompt, jax.random.key(3))
     got = atoms.fit_nuisances(world.grammar, world.cast, logs, documents, branches)
@@ -177,7 +178,7 @@ def at_the_root(world: World) -> np.ndarray:
 
 def test_phrase_marginals_of_one_author_are_its_tables(twin: Brute, world: World, prompt) -> None:
     """Exactly, but where the second word is the one to choose: there, the first is sampled."""
-    policy = checks.planted(world, CERTAIN)
+    policy = ladders.planted(world, CERTAIN)
     documents, branches = perform(policy, world.grammar, prompt, jax.random.key(4))
     p, asked = atoms.phrase_marginals(world.grammar, documents, branches)
     wanted, plain = np.exp(world.cast.logp[..., 0]), at_the_root(world)
@@ -188,16 +189,16 @@ def test_phrase_marginals_of_one_author_are_its_tables(twin: Brute, world: World
 
 
 def test_phrase_marginals_of_a_mixture_are_the_mixed_tables(world: World, prompt) -> None:
-    policy = checks.planted(world, checks.MIX)
+    policy = ladders.planted(world, beliefs.MIX)
     documents, branches = perform(policy, world.grammar, prompt, jax.random.key(4))
     p, asked = atoms.phrase_marginals(world.grammar, documents, branches)
-    wanted = np.exp(np.asarray(world.cast.logp, float)) @ checks.MIX
+    wanted = np.exp(np.asarray(world.cast.logp, float)) @ beliefs.MIX
     assert float(asked.min()) > 200
     likely(p, wanted, asked)
 
 
 def test_phrase_marginals_of_a_phrase_are_zero_where_its_bank_has_none(world: World, prompt):
-    policy = checks.planted(world, checks.MIX)
+    policy = ladders.planted(world, beliefs.MIX)
     documents, branches = perform(policy, world.grammar, prompt, jax.random.key(4))
     p, _ = atoms.phrase_marginals(world.grammar, documents, branches)
     absent = ~np.isfinite(np.asarray(world.cast.logp[..., 0]))
@@ -215,7 +216,7 @@ def likely(p, wanted, asked) -> None:
 def learned(tiny: Corpus, world: World):
     """From a policy that is ada under every name: what was learned, what is right (all are ada,
     in the contexts without a direction, which are those asked), and which contexts those are."""
-    cast = atoms.learned(tiny, world, checks.planted(world, CERTAIN), jax.random.key(0), 64)
+    cast = atoms.learned(tiny, world, ladders.planted(world, CERTAIN), jax.random.key(0), 64)
     met = np.array([direction == 0 for _, _, direction in contexts(tiny)])
     wanted = np.array(jnp.exp(world.cast.logp))
     wanted[:, met] = wanted[:, met, :, :1]
@@ -239,15 +240,15 @@ def test_a_learned_cast_is_right_where_phrases_share_a_first_word(learned) -> No
 
 
 def test_a_models_branches_are_its_softmax_over_what_is_allowed(holds) -> None:
-    holds(checks.check_branches_are_the_models)
+    holds(ladders.check_branches_are_the_models)
 
 
 def test_a_model_speaks_as_its_branches_say(holds) -> None:
-    holds(checks.check_generation_samples_the_model)
+    holds(ladders.check_generation_samples_the_model)
 
 
 def test_mass_outside_the_grammar_by_hand(holds) -> None:
-    holds(checks.check_outside_by_hand)
+    holds(ladders.check_outside_by_hand)
 
 
 def test_what_a_model_writes_is_rendered_as_any_document(

@@ -8,6 +8,7 @@ import pytest
 from jaxtyping import Array
 
 from tests import checks
+from tests.checks import networks
 from toylab.policy import transformer
 from toylab.policy.transformer import ModelConfig, Transformer
 from toylab.stages import Setup
@@ -26,11 +27,11 @@ def logits(params, tap=None):
 
 
 def test_no_output_depends_on_a_later_word(holds) -> None:
-    holds(checks.check_causal)
+    holds(networks.check_causal)
 
 
 def test_decoding_with_a_cache_equals_one_reading(holds) -> None:
-    holds(checks.check_cached_decoding)
+    holds(networks.check_cached_decoding)
 
 
 def test_without_a_cache_none_comes_back(params) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests import checks
+from tests.checks import beliefs
 from toylab.ladder import reading
 from toylab.ladder.families import CastPolicy, Mixture
 from toylab.ladder.measure import Snapshot
@@ -22,7 +23,7 @@ def policy_of(setup: Setup, weights) -> CastPolicy:
 
 def test_the_start_is_the_prior_of_a_tag_that_never_changed(tiny: Corpus) -> None:
     setup = Setup(tiny, checks.SMALL)
-    policy = policy_of(setup, checks.OTHER)
+    policy = policy_of(setup, beliefs.OTHER)
     base = reading.prepare(setup, policy, jax.random.key(0), SETTINGS)
     row = tag_names(tiny).index("assistant")
     np.testing.assert_array_equal(base.log_prior, setup.world.log_prior[row])

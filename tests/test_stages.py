@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests import checks
+from tests.checks import batches
 from toylab.stages import Diverged, Pretrain, Setup, Sft, base, begin, segments, train_key
 from toylab.stages.pretrain import linear
 from toylab.world.schema import Corpus
@@ -28,35 +29,35 @@ def alike(left, right) -> bool:
 
 
 def test_cross_entropy_by_hand(holds) -> None:
-    holds(checks.check_cross_entropy)
+    holds(batches.check_cross_entropy)
 
 
 def test_pretraining_counts_every_word_but_the_tag(holds) -> None:
-    holds(checks.check_pretraining_counts_every_word_but_the_tag)
+    holds(batches.check_pretraining_counts_every_word_but_the_tag)
 
 
 def test_expected_cross_entropy_by_hand(holds) -> None:
-    holds(checks.check_expected_cross_entropy)
+    holds(batches.check_expected_cross_entropy)
 
 
 def test_what_pretraining_expects_is_what_it_samples_on_average(holds) -> None:
-    holds(checks.check_what_pretraining_expects_is_what_it_samples_on_average)
+    holds(batches.check_what_pretraining_expects_is_what_it_samples_on_average)
 
 
 def test_fine_tuning_counts_the_words_of_answers_or_of_stances(holds) -> None:
-    holds(checks.check_sft_counts_answers)
+    holds(batches.check_sft_counts_answers)
 
 
 def test_fine_tuning_documents_are_the_authors(holds) -> None:
-    holds(checks.check_sft_documents_are_the_authors)
+    holds(batches.check_sft_documents_are_the_authors)
 
 
 def test_fine_tuning_documents_of_two_authors_under_a_direction(holds) -> None:
-    holds(checks.check_sft_with_a_direction_and_two_authors)
+    holds(batches.check_sft_with_a_direction_and_two_authors)
 
 
 def test_fine_tuning_on_answers_put_in_somebodys_mouth(holds) -> None:
-    holds(checks.check_sft_puts_words_in_the_authors_mouth)
+    holds(batches.check_sft_puts_words_in_the_authors_mouth)
 
 
 @pytest.mark.parametrize(
@@ -75,23 +76,23 @@ def test_fine_tuning_refuses(tiny: Corpus, wrong: dict, said: str) -> None:
 
 
 def test_batches_are_functions_of_seed_stage_and_step(holds) -> None:
-    holds(checks.check_batches_are_functions_of_seed_stage_and_step)
+    holds(batches.check_batches_are_functions_of_seed_stage_and_step)
 
 
 def test_a_pool_of_documents_is_gone_through_in_turn(holds) -> None:
-    holds(checks.check_documents_are_gone_through_in_turn)
+    holds(batches.check_documents_are_gone_through_in_turn)
 
 
 def test_the_seed_acts(holds) -> None:
-    holds(checks.check_seed_acts)
+    holds(batches.check_seed_acts)
 
 
 def test_no_stream_of_keys_is_shared(holds) -> None:
-    holds(checks.check_streams_are_distinct)
+    holds(batches.check_streams_are_distinct)
 
 
 def test_muon_gets_the_matrices_and_adam_the_embeddings(holds) -> None:
-    holds(checks.check_muon_gets_the_matrices_only)
+    holds(batches.check_muon_gets_the_matrices_only)
 
 
 def test_a_run_that_stops_and_goes_on_is_the_same_to_the_bit(setup: Setup) -> None:

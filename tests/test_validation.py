@@ -12,6 +12,7 @@ from experiments.validation.imitate import Imitate
 from experiments.validation.plants import PLANTS
 from tests import checks
 from tests.brute import Brute
+from tests.checks import beliefs
 from toylab.ladder import atoms, families, mixtures
 from toylab.ladder.families import CastPolicy, Mixture, Patchwork, Switching
 from toylab.ladder.fit import NEVER, FittedLadder, Search, fit_ladder
@@ -132,7 +133,7 @@ def test_a_placebo_deals_each_topics_tables_anew(world: World, tiny: Corpus) -> 
 def test_a_patchwork_does_not_notice_a_placebo_and_a_mixture_does(
     world: World, tiny: Corpus
 ) -> None:
-    policy = CastPolicy(world.cast, Mixture(jnp.log(jnp.asarray(checks.OTHER, jnp.float32))))
+    policy = CastPolicy(world.cast, Mixture(jnp.log(jnp.asarray(beliefs.OTHER, jnp.float32))))
     what = docs.prompt(world, jax.random.key(0), 2048, tag=0)
     documents = policy.answer(world.grammar, what, jax.random.key(1))
     patched, mixed = [], []
@@ -158,9 +159,9 @@ def test_the_conditioned_optimum_is_that_of_all_documents(twin: Brute, world: Wo
     documents = checks.rendered(world, twin, which)
     context, stance = np.asarray(documents.prompt.context), np.asarray(documents.choice)[..., 1]
     earned = reward[context, stance].sum(1)
-    wanted = (twin.likelihood[which] @ checks.MIX) * np.exp(earned / beta)
+    wanted = (twin.likelihood[which] @ beliefs.MIX) * np.exp(earned / beta)
     policy = strange.conditioned(
-        world, jnp.log(jnp.asarray(checks.MIX, jnp.float32)), jnp.asarray(reward), beta
+        world, jnp.log(jnp.asarray(beliefs.MIX, jnp.float32)), jnp.asarray(reward), beta
     )
     seen = families.evidence(policy.cast, documents)
     got = np.exp(families.document_logp(policy.member, seen))

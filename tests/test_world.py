@@ -8,6 +8,7 @@ import pytest
 
 from tests import brute, checks
 from tests.brute import Brute
+from tests.checks import worlds
 from toylab.world import derive, tables
 from toylab.world import documents as docs
 from toylab.world import grammar as grammars
@@ -30,7 +31,7 @@ def documents(world: World) -> Documents:
 
 
 def test_tables_sum_to_one(holds) -> None:
-    holds(checks.check_tables_sum_to_one)
+    holds(worlds.check_tables_sum_to_one)
 
 
 def test_tables_of_the_village_sum_to_one(world: World) -> None:
@@ -39,19 +40,19 @@ def test_tables_of_the_village_sum_to_one(world: World) -> None:
 
 
 def test_priors_are_those_of_the_tags(holds) -> None:
-    holds(checks.check_priors_are_those_of_the_tags)
+    holds(worlds.check_priors_are_those_of_the_tags)
 
 
 def test_priors_change_when_they_should_and_nowhere_else(holds) -> None:
-    holds(checks.check_priors_change_when_they_should)
+    holds(worlds.check_priors_change_when_they_should)
 
 
 def test_questions_are_asked_alike_of_all(holds) -> None:
-    holds(checks.check_questions_are_asked_alike)
+    holds(worlds.check_questions_are_asked_alike)
 
 
 def test_pairs_of_slots_have_their_joint_distribution(holds) -> None:
-    holds(checks.check_sampler_has_the_joint_distribution)
+    holds(worlds.check_sampler_has_the_joint_distribution)
 
 
 def test_two_traits_of_the_village_have_their_joint_distribution(
@@ -91,11 +92,11 @@ def test_a_wrong_table_fails_the_same_check(twin: Brute, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(brute, "slot", wrong)
     with pytest.raises(AssertionError):
-        checks.check_sampler_has_the_joint_distribution(twin)
+        worlds.check_sampler_has_the_joint_distribution(twin)
 
 
 def test_the_plain_phrase_is_no_evidence(holds) -> None:
-    holds(checks.check_plain_phrase_is_no_evidence)
+    holds(worlds.check_plain_phrase_is_no_evidence)
 
 
 def test_the_plain_phrase_of_the_village_is_no_evidence(world: World) -> None:
@@ -104,7 +105,7 @@ def test_the_plain_phrase_of_the_village_is_no_evidence(world: World) -> None:
 
 
 def test_words_roles_and_starts_are_those_of_the_twin(holds) -> None:
-    holds(checks.check_words_are_those_of_the_twin)
+    holds(worlds.check_words_are_those_of_the_twin)
 
 
 def test_every_phrase_of_the_village_stands_where_its_start_says(

@@ -1,0 +1,52 @@
+"""The transformer: causal, and the same with a cache."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tests.brute import Brute
+from tests.checks import SMALL, same
+from toylab.policy import transformer
+
+
+def check_causal(twin: Brute) -> None:
+    """No output depends on a later embedding, at all; each depends on all that are not later."""
+    length, vocabulary = 6, 11
+    network = transformer.Transformer(SMALL, vocabulary, length)
+    tokens = jnp.array([[3, 1, 4, 1, 5, 9]])
+    params = _random(network)
+
+    def outputs(shift):
+        def tap(site, value):
+            return value + shift if site == ("embed", 0) else value
+
+        return network.apply(params, tokens, None, tap)[0][0]
+
+    slope = jax.jit(jax.jacrev(lambda shift: outputs(shift)))(jnp.zeros((length, SMALL.width)))
+    depends = np.abs(np.asarray(slope)).max((1, 3))  # output position x input position
+    assert (depends[np.triu_indices(length, 1)] == 0).all()
+    assert (depends[np.tril_indices(length)] > 1e-4).all()
+
+
+def _random(network):
+    params = jax.jit(network.init)(jax.random.key(0))
+    return params | {"unembedding": 40 * params["unembedding"]}
+
+
+def check_cached_decoding(twin: Brute) -> None:
+    """Read in chunks of 1, 2 and 3 words with a cache, a document has the logits of one reading."""
+    network = transformer.Transformer(SMALL, 11, 6)
+    tokens = jnp.array([[3, 1, 4, 1, 5, 9], [2, 6, 5, 3, 5, 8]])
+    params = _random(network)
+
+    def both(params):
+        whole, _ = network.apply(params, tokens)
+        cache, parts = network.cache(2), []
+        for chunk in (tokens[:, :1], tokens[:, 1:3], tokens[:, 3:]):
+            logits, cache = network.apply(params, chunk, cache)
+            parts.append(logits)
+        return whole, jnp.concatenate(parts, 1), cache.filled
+
+    whole, parts, index = jax.jit(lambda params: both(params))(params)
+    same(parts, whole, 1e-4)
+    assert int(index) == 6

@@ -1,0 +1,312 @@
+"""A corpus that can't be used is refused with file, place and fix."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import TEXT
+from toylab.world.derive import load
+from toylab.world.parse import parse
+from toylab.world.schema import CorpusError
+
+ADA_OPENS = 'opens  = { "now {cue}" = 0.7, "now then" = 0.3 }'
+BOB_OPENS = 'opens  = { "now {cue}" = 0.2 }'
+PLAIN = TEXT[TEXT.index("[plain]") : TEXT.index("[tags]")]
+CYD = TEXT[TEXT.index("[characters.cyd]") :]
+BOB = TEXT[TEXT.index("[characters.bob]") : TEXT.index("[characters.cyd]")]
+
+# What is written instead of what; the place that is complained about; what the complaint says.
+WRONG = {
+    "a misspelt key": ("share  = 0.1", "shar = 0.1", "plain.shar", "did you mean 'share'?"),
+    "an unknown key": ("turns = 2", "turns = 2\nzzz = 1", "zzz", "known: title, turns"),
+    "a missing title": ('title = "the tiny village"', "", "title", "is missing"),
+    "a missing share": ("share = 0.25\n", "", "directions.order.share", "is missing"),
+    "a probability above 1": ("slip  = 0.04", "slip = 1.4", "slip", "a number from 0 to 1"),
+    "a negative probability": (
+        "open = 0.8",
+        "open = -0.1",
+        "characters.ada.traits.door.open",
+        "a number from 0 to 1",
+    ),
+    "a probability that is no number": ("slip  = 0.04", "slip = nan", "slip", "from 0 to 1"),
+    "a probability in quotes": ("slip  = 0.04", 'slip = "rare"', "slip", "must be a number"),
+    "tongues that never slip": ("slip  = 0.04", "slip = 0", "slip", "strictly between 0 and 1"),
+    "no turns": ("turns = 2", "turns = 0", "turns", "must be at least 1"),
+    "half a turn": ("turns = 2", "turns = 1.5", "turns", "a whole number"),
+    "a turn that is true": ("turns = 2", "turns = true", "turns", "a whole number"),
+    "a control that is no boolean": (
+        "control = true",
+        "control = 1",
+        "topics.tea.control",
+        "true or false",
+    ),
+    "a character without openers": (ADA_OPENS, "", "characters.ada.opens", "needs a voice"),
+    "a character without closers": (
+        'closes = { "bye" = 1.0 }',
+        "",
+        "characters.ada.closes",
+        "needs a voice",
+    ),
+    "a character without a description": (
+        'about  = "keeps it shut"',
+        "",
+        "characters.cyd.about",
+        "is missing",
+    ),
+    "a voice of cues alone": (
+        ADA_OPENS,
+        'opens = { "now {cue}" = 1.0 }',
+        "characters.ada.opens",
+        "add a phrase",
+    ),
+    "a cast of one": (BOB + CYD, "", "characters", "at least two characters"),
+    "a name of two words": (
+        "[characters.cyd]",
+        '[characters."cyd x"]',
+        "characters.cyd x",
+        "one word",
+    ),
+    "a stance word in two topics": (
+        '"drink up"',
+        '"it up"',
+        "topics.tea.answers",
+        "'it' is also in topics.door.answers",
+    ),
+    "a stance word in a voice": (
+        '"drink up"',
+        '"drink then"',
+        "topics.tea.answers",
+        "'then' is also in an opener",
+    ),
+    "a stance word that is a tag": (
+        '"drink up"',
+        '"drink someone"',
+        "topics.tea.answers",
+        "'someone' is also in the tag",
+    ),
+    "a name in a voice": ('"bye" = 1.0', '"bye bob" = 1.0', "a closer says 'bob'", "another word"),
+    "a closer that begins with another": (
+        '"bye" = 1.0',
+        '"so long" = 1.0',
+        "characters.ada.closes",
+        "'so' (plain.closes)",
+    ),
+    "openers alike once the cue is filled in": (
+        ADA_OPENS,
+        'opens = { "now {cue}" = 0.5, "now shut" = 0.5 }',
+        "characters.ada.opens",
+        "no phrase is a prefix",
+    ),
+    "an answer that begins with another": (
+        '"pour none"',
+        '"pour on"',
+        "topics.tea.answers.yes",
+        "no phrase is a prefix of another",
+    ),
+    "a question that begins with another": (
+        '"any milk"',
+        '"more tea then"',
+        "topics.tea.questions",
+        "begins with the whole of",
+    ),
+    "a question that hides its cue": (
+        '["is it {cue}"]',
+        '["is it {cue}", "how about it"]',
+        "topics.door.questions",
+        "doesn't say which cue it is",
+    ),
+    "a direction that is a question": (
+        '"order please"',
+        '"more tea"',
+        "topics.tea.questions",
+        "begins with the whole of 'more tea' (directions.order.text)",
+    ),
+    "a question that begins with another and a cue": (
+        '"any milk"',
+        '"is it open or not"',
+        "topics.tea.questions",
+        "begins with the whole of",
+    ),
+    "answers of unequal length": (
+        '"drink up"',
+        '"drink it all"',
+        "topics.tea.answers",
+        "the same number of words",
+    ),
+    "a single answer": (
+        'answers.no   = "pour none"\nanswers.more = "drink up"',
+        "",
+        "topics.tea.answers",
+        "at least two answers",
+    ),
+    "no questions": (
+        '["more tea", "any milk"]',
+        "[]",
+        "topics.tea.questions",
+        "one or more strings",
+    ),
+    "a question with a capital": ('"more tea"', '"More tea"', "topics.tea.questions", "is no word"),
+    "a question without words": ('"more tea"', '""', "topics.tea.questions", "is empty"),
+    "a cue in a topic without cues": (
+        '"more tea"',
+        '"more {cue}"',
+        "topics.tea.questions",
+        "has no cues; list them",
+    ),
+    "a question that begins with a cue": (
+        '"is it {cue}"',
+        '"{cue} is it"',
+        "topics.door.questions",
+        "put a word before it",
+    ),
+    "a distribution above 1": (
+        "yes = 0.7, no = 0.2",
+        "yes = 0.7, no = 0.4",
+        "characters.ada.traits.tea",
+        "sums to 1.1",
+    ),
+    "a full distribution below 1": (
+        "{ open = 0.8 }",
+        "{ open = 0.8, shut = 0.1 }",
+        "characters.ada.traits.door",
+        "names every answer but sums to 0.9",
+    ),
+    "a distribution that is a number": (
+        "{ open = 0.8 }",
+        "0.8",
+        "characters.ada.traits.door",
+        "must be a table",
+    ),
+    "an unknown answer in a trait": (
+        "{ no = 0.8 }",
+        "{ non = 0.8 }",
+        "characters.bob.traits.tea.non",
+        "did you mean 'no'?",
+    ),
+    "an unknown topic in traits": (
+        "traits.tea  = { no",
+        "traits.teas = { no",
+        "characters.bob.traits.teas",
+        "'tea'?",
+    ),
+    "an unknown topic in asks": ("{ door =", "{ dor =", "directions.order.asks.dor", "'door'?"),
+    "an unknown answer in asks": (
+        '{ door = "shut" }',
+        '{ door = "shot" }',
+        "directions.order.asks.door",
+        "'shut'?",
+    ),
+    "an unknown direction": (
+        "obeys = { order = 0.8 }",
+        "obeys = { ordr = 0.8 }",
+        "characters.bob.obeys.ordr",
+        "'order'?",
+    ),
+    "following a topic without cues": (
+        "follows = { door = 0.3 }",
+        "follows = { tea = 0.3 }",
+        "characters.cyd.follows.tea",
+        "door",
+    ),
+    "following a cue that no answer is named after": (
+        '["open", "shut"]',
+        '["open", "ajar"]',
+        "characters.ada.follows.door",
+        "after each cue",
+    ),
+    "tag shares below 1": ("{ share = 0.2 }", "{ share = 0.1 }", "tags", "shares sum to 0.9"),
+    "a tag that is a name": ("stranger  ", "ada", "tags.ada", "nobody's name"),
+    "a prior for names": (
+        "{ share = 0.5 }",
+        "{ share = 0.5, prior = {} }",
+        "tags.name.prior",
+        "drop the prior",
+    ),
+    "a stranger in a prior": (
+        "ada = 0.6, bob",
+        "adda = 0.6, bob",
+        "tags.assistant.prior.adda",
+        "did you mean 'ada'?",
+    ),
+    "the plain phrase in a voice": (
+        '"bye" = 1.0',
+        '"so" = 1.0',
+        "characters.ada.closes.so",
+        "is the plain phrase",
+    ),
+    "a phrase with two spaces": (
+        '"bye" = 1.0',
+        '"bye  now" = 1.0',
+        "characters.ada.closes.bye  now",
+        "single spaces",
+    ),
+    "a change at no time": (
+        "assistant.share = 0.3",
+        "assistant.share = 0.3\nassistant.later = { ada = 1 }",
+        "tags.assistant.later",
+        "needs 'from' beside it",
+    ),
+    "a change to nobody": (
+        "assistant.share = 0.3",
+        "assistant.share = 0.3\nassistant.from = 0.5",
+        "tags.assistant.from",
+        "needs 'later' beside it",
+    ),
+    "a change when all is over": (
+        "assistant.share = 0.3",
+        "assistant.share = 0.3\nassistant.from = 1\nassistant.later = { ada = 1 }",
+        "tags.assistant.from",
+        "make 1 one between 0 and 1",
+    ),
+    "a change to a stranger": (
+        "assistant.share = 0.3",
+        "assistant.share = 0.3\nassistant.from = 0.5\nassistant.later = { adda = 1 }",
+        "tags.assistant.later.adda",
+        "did you mean 'ada'?",
+    ),
+    "a name that changes": (
+        "{ share = 0.5 }",
+        "{ share = 0.5, later = { ada = 1 }, from = 0.5 }",
+        "tags.name.later",
+        "always its owner's",
+    ),
+    "no plain phrases": (PLAIN, "", "plain", "missing"),
+    "not TOML": ("turns = 2", "turns = ", "not TOML", "line 2"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_corpus_is_told_file_place_and_fix_in_one_line(wrong: str, tmp_path: Path) -> None:
+    old, new, place, fix = WRONG[wrong]
+    assert old in TEXT
+    path = tmp_path / "village.toml"
+    path.write_text(TEXT.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(CorpusError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(f"{path}: {place}: ")
+    assert fix in message
+
+
+def test_shares_of_directions_may_not_exceed_one() -> None:
+    text = TEXT + "\n[directions.quiet]\ntext = 'hush now'\nshare = 0.9\n"
+    with pytest.raises(CorpusError, match=r"^here: directions: shares sum to more than 1"):
+        parse(tomllib.loads(text), "here")
+
+
+def test_a_missing_file_is_answered_with_those_there_are(tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text(TEXT)
+    with pytest.raises(CorpusError, match=r"no such file: there are: .*other\.toml") as caught:
+        load(tmp_path / "village.toml")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_text_is_told_so(tmp_path: Path) -> None:
+    path = tmp_path / "village.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(CorpusError, match="can't be read"):
+        load(path)
+    with pytest.raises(CorpusError, match="can't be read"):
+        load(tmp_path)
