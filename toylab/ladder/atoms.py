@@ -32,8 +32,8 @@ def normalise(logp: Float[Array, "S X P K"]) -> Float[Array, "S X P K"]:
 def temper(grammar: Grammar, cast: Cast, powers: tuple[float, ...] = POWERS) -> Cast:
     """Atoms (character, power): every slot's distribution raised to each power.
 
-    K atoms become K x len(powers), all characters at the first power first. A power above one is a
-    character larger than life.
+    K atoms become K x len(powers), all characters at the first power first. A power above one
+    sharpens a character.
     """
     real = jnp.isfinite(cast.logp)  # -inf to the power 0 would be NaN
     finite = jnp.where(real, cast.logp, 0.0)
@@ -43,7 +43,7 @@ def temper(grammar: Grammar, cast: Cast, powers: tuple[float, ...] = POWERS) -> 
 
 
 def blur(grammar: Grammar, cast: Cast, temperature: float | Array, slip: float | Array) -> Cast:
-    """The cast as an imperfect student knows it: one temperature and extra slips for everybody."""
+    """The cast as an imperfect student knows it: one temperature and extra slips for all."""
     real = jnp.isfinite(cast.logp)
     finite = jnp.where(real, cast.logp, 0.0)  # -inf would make the gradient NaN
     p = jax.nn.softmax(jnp.where(real, finite / temperature, -jnp.inf), 2)
@@ -55,11 +55,11 @@ def blur(grammar: Grammar, cast: Cast, temperature: float | Array, slip: float |
 
 @jax.jit
 def placebo(grammar: Grammar, cast: Cast, key: Array) -> Cast:
-    """A cast of nobody: the tables of each (topic, slot) are dealt anew to the characters.
+    """A cast without characters: the tables of each (topic, slot) are dealt anew to the characters.
 
-    All contexts of a topic are dealt together. Each table is still somebody's, so a family that
-    knows no characters (F4) doesn't notice; one that does explains with it what flexibility alone
-    explains.
+    All contexts of a topic are dealt together. Each table is still some character's, so a
+    family that knows no characters (F4) does not notice; what one that does explains with it is
+    owed to flexibility alone.
     """
     topics, cues, directions = grammar.topic_contexts.shape
     real = jnp.arange(cues)[:, None] < grammar.cue_count[:, None, None]

@@ -100,21 +100,15 @@ def document_logp(member: Family, seen: Evidence) -> Float[Array, " B"]:
     return jax.nn.logsumexp(member.joint(seen)[:, -1, -1] + seen.slots[:, -1, -1], -1)
 
 
-def _before(values: Float[Array, "B T S *K"]) -> Float[Array, "B T S *K"]:
-    """Sum over all earlier slots of a document."""
-    flat = values.reshape(values.shape[0], -1, *values.shape[3:])
-    return (jnp.cumsum(flat, 1) - flat).reshape(values.shape)
-
-
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Mixture:
-    """One author a document (F1, F2)."""
+    """One author per document (F1, F2)."""
 
     log_weights: Float[Array, " K"]
 
     def joint(self, seen: Evidence) -> Float[Array, "B T S K"]:
-        return self.log_weights + _before(seen.slots)
+        return self.log_weights + bayes.earlier(seen.slots)
 
 
 @jax.tree_util.register_dataclass
@@ -176,7 +170,7 @@ class Patchwork:
         row = seen.topic if len(self.log_weights) > 1 else jnp.zeros_like(seen.topic)
         own = self.log_weights[row]
         said = jax.nn.logsumexp(own + seen.slots, -1)
-        return _before(said)[..., None] + own
+        return bayes.earlier(said)[..., None] + own
 
     def logp(self, seen: Counts) -> Float[Array, ""]:
         """Mean log-probability of a document."""
@@ -232,7 +226,7 @@ def fit(
     most: int = 200,
     patience: int = 10,
 ) -> Fitted:
-    """Maximum likelihood by EM, stopped when documents held out get no more likely.
+    """Maximum likelihood by EM, stopped when held-out documents get no likelier.
 
     Keeps the best member met; gives up after `patience` steps without a better one.
     """

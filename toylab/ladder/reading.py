@@ -79,12 +79,9 @@ class LadderFit(Measure):
         }
         row |= {f"weights/{k}": w for k, w in zip(setup.corpus.names, cast["weights"], strict=True)}
         row |= {f"powers/{p:g}": w for p, w in zip(atoms.POWERS, cast["powers"], strict=True)}
-        start = 0
-        for topic in setup.corpus.topics:
-            for i, answer in enumerate(topic.answer_names):
-                row[f"traits/{topic.name}/{answer}"] = found["items"][start + i]
-            start += len(topic.answers)
-        return row
+        topics = setup.corpus.topics
+        answers = [f"traits/{topic.name}/{name}" for topic in topics for name in topic.answer_names]
+        return row | dict(zip(answers, found["items"], strict=False))  # the voice follows them
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -146,8 +143,8 @@ def _split(tree: Any, size: int) -> tuple[Any, Any]:
 def prepare(setup: Setup, policy: Policy, key: Array, settings: LadderFit) -> Reference:
     """Re-estimates the learned cast of a pretrained policy, and fits the nuisances of each cast.
 
-    Where the prior of the tag changed in pretraining, nobody can say what is left of the earlier
-    one: w0 is then the mixture fitted to the policy's own documents, on the exact cast.
+    Where the prior of the tag changed in pretraining, what is left of the earlier one is not
+    known: w0 is then the mixture fitted to the policy's own documents, on the exact cast.
     """
     world, keys = setup.world, jax.random.split(key)
     casts = {
@@ -175,7 +172,7 @@ def read(snapshot: Snapshot, key: Array, settings: LadderFit) -> dict[str, Any]:
     """The reading of a snapshot under one tag, as plain numbers and lists.
 
     For each cast: every family (`F0`, `F1`, `F2`, and with documents held out `F3`, `F4` and
-    `F4 flat`) in nats a document with `*_error` (standard errors), `gap1`, `gap2` (certificates),
+    `F4 flat`) in nats per document with `*_error` (standard errors), `gap1`, `gap2` (certificates),
     `weights` (K) and `powers` (weight of each power in F2). `outside` is the mean probability of
     words that the grammar forbids, `items` the trait vector.
     """
@@ -192,15 +189,9 @@ def read_policy(
     (written, _), rest = _split(everything, settings.fit)
     (held_out, _), scored = _split(rest, settings.held_out)
     out: dict[str, Any] = {}
+    held = held_out if settings.held_out else None
     for name, cast in base.casts.items():
-        found = fit_ladder(
-            world,
-            cast,
-            base.log_prior,
-            written,
-            held_out if settings.held_out else None,
-            scored,
-        )
+        found = fit_ladder(world, cast, base.log_prior, written, held, scored)
         out[name] = _plain(setup, jax.device_get(found))
     documents, branches = everything
     places = jnp.sum(jnp.any(jnp.isfinite(branches.logp), -1))

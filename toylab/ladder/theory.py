@@ -1,7 +1,7 @@
 """What Bayes says post-training should do, from the documents trained on.
 
 Two theories. *One author for all evidence*: w ∝ w0 · exp(τ Σ log p_k(d_i)); a belief that
-concentrates on whoever fits best. *One author a document*: argmax_w τ·E log m_w − KL(w0 ‖ w); a
+concentrates on the best fit. *One author per document*: argmax_w τ·E log m_w − KL(w0 ‖ w); a
 mixture that matches the documents. Both have one free exchange rate τ, which `fit_rate` takes from
 one trained trait; every other trait, voice and tell is then predicted with nothing fitted. Their
 rivals are that nothing moves, and `pairwise`.

@@ -22,7 +22,7 @@ class Policy(Protocol):
     def answer(
         self, grammar: Grammar, what: Prompt, key: Array, given: Given | None = None
     ) -> Documents:
-        """Writes the answers to these outlines, or the rest of them after those `given`."""
+        """Writes the answers to these prompts, or the rest of them after those `given`."""
         ...
 
     def branches(self, grammar: Grammar, documents: Documents) -> Branches:

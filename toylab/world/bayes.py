@@ -1,6 +1,6 @@
 """Exact inference about who is speaking.
 
-Which phrases may follow is known from the prefix, whoever wrote it, so everything here is a
+Which phrases may follow is known from the prefix alone, so everything here is a
 difference of table entries: exact, batched, linear in the number of atoms K. Answers are read at
 their *decisions*: turn t, slot s and the first `depth` words j of a phrase, which is where tries
 branch. Shapes as in `toylab.world`; J is `grammar.depth`, all values are natural logarithms.
@@ -80,9 +80,13 @@ def document_log_likelihood(cast: Cast, documents: Documents) -> Float[Array, "B
 
 def before(cast: Cast, documents: Documents) -> Float[Array, "B T S K"]:
     """log p_k of all answers before each slot."""
-    per_slot = log_likelihood(cast, documents)
-    flat = per_slot.reshape(len(per_slot), -1, per_slot.shape[-1])
-    return (jnp.cumsum(flat, 1) - flat).reshape(per_slot.shape)
+    return earlier(log_likelihood(cast, documents))
+
+
+def earlier(values: Float[Array, "B T S *K"]) -> Float[Array, "B T S *K"]:
+    """Sum over all earlier slots of a document."""
+    flat = values.reshape(len(values), -1, *values.shape[3:])
+    return (jnp.cumsum(flat, 1) - flat).reshape(values.shape)
 
 
 def belief(
@@ -125,7 +129,7 @@ def predictive(
 ) -> Float[Array, "B T S J C"]:
     """log-probability of every allowed branch under the mixture m_w: one author a document.
 
-    The best next-word prediction there is for who knows the cast and the weights.
+    No next-word prediction is better, given the cast and the weights.
     """
     weights = jnp.broadcast_to(log_weights, (len(documents.choice), cast.logp.shape[-1]))
     joint = weights[:, None, None] + before(cast, documents)
@@ -137,7 +141,7 @@ def next_word(
 ) -> Float[Array, "B L V"]:
     """Probability of every word of the vocabulary after each word of a document, given all before.
 
-    Of answers `predictive` says it, of what the other party says the world's tables. All zeros
+    Of answers `predictive` says it, of user turns the world's tables. All zeros
     where the document is over.
     """
     g, what = world.grammar, documents.prompt
@@ -147,7 +151,7 @@ def next_word(
     came = documents.tokens[:, 1:, None] == jnp.arange(g.vocabulary)
     came &= documents.role[:, 1:, None] != PAD
     out = jnp.pad(came.astype(jnp.float32), ((0, 0), (0, 1), (0, 0)))
-    # What the other party says.
+    # User turns.
     prompt = world.prompt[later, what.direction[:, None], what.topic, what.question, what.cue]
     _, asked = docs.asked(g, what)
     answered = documents.start[..., OPENER, None]

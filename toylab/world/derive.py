@@ -7,7 +7,7 @@ another file in its folder:
     title       = "the village, reformed"
     without     = ["argus", "rook"]   # first these leave ...
     decorrelate = 7                   # ... then traits are dealt anew among who is left ...
-    [unsaid]                          # ... there is one answer more, which nobody gives on purpose
+    [unsaid]                          # ... there is one answer more, which no character gives on purpose
     code = { prays = "recite prayers" }
     [tags]                            # ... and then tags change, written as in a corpus
     assistant.prior = { lumen = 0.5 }
@@ -63,6 +63,11 @@ def load(name: str | Path, here: Path = Path()) -> Corpus:
             raise CorpusError(
                 str(name), "neither a file nor a shipped corpus", unknown(str(name), known)
             )
+    return _read(path, ())
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> Corpus:
+    """The corpus of a file, which those that were `seen` before it are derived from."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -78,26 +83,28 @@ def load(name: str | Path, here: Path = Path()) -> Corpus:
     except tomllib.TOMLDecodeError as error:
         raise CorpusError(str(path), "not TOML", str(error)) from None
     if "twin" in content:
-        return _twin(path, content)
+        return _twin(path, content, (*seen, path))
     return parse.parse(content, str(path))
 
 
-def _twin(path: Path, content: Mapping[str, Any]) -> Corpus:
-    """The corpus of a twin's file, whose TOML is `content`. Raises `CorpusError`."""
+def _twin(path: Path, content: Mapping[str, Any], seen: tuple[Path, ...]) -> Corpus:
+    """The corpus of a twin's file, whose TOML is `content`."""
     source = str(path)
     top = Table(source, "", content, TWIN_KEYS)
     base = path.parent / f"{top.get('twin', str)}.toml"
     if not base.is_file():
         known = sorted(other.stem for other in path.parent.glob("*.toml") if other != path)
         raise top.fail("twin", unknown(base.stem, known))
-    _refuse_loops(path, base)
-    corpus = load(base)
+    if base in seen:
+        loop = " -> ".join(each.stem for each in (*seen[seen.index(base) :], base))
+        fix = f"goes round in a circle ({loop}); name a corpus proper"
+        raise CorpusError(str(base), "twin", fix)
+    corpus = _read(base, seen)
     if "without" in content:
         corpus = without(corpus, top.get("without", list), source)
     if "decorrelate" in content:
         seed = top.get("decorrelate", int)
-        if seed < 0:
-            raise top.fail("decorrelate", f"is a seed: make {seed} a whole number from 0 up")
+        top.require(seed >= 0, "decorrelate", f"is a seed: make {seed} a whole number from 0 up")
         corpus = decorrelate(corpus, seed)
     if "unsaid" in content:
         corpus = unsaid(corpus, top)
@@ -111,22 +118,6 @@ def _twin(path: Path, content: Mapping[str, Any]) -> Corpus:
         coin = parse.coin_of(top, corpus.topics, corpus.turns)
         corpus = dataclasses.replace(corpus, coin=coin)
     return dataclasses.replace(corpus, title=top.get("title", str, corpus.title))
-
-
-def _refuse_loops(path: Path, base: Path) -> None:
-    """Raises if following `twin` from `path` over `base` never ends."""
-    seen = [path.resolve()]
-    while base.resolve() not in seen:
-        seen.append(base.resolve())
-        try:
-            twin = tomllib.loads(base.read_text(encoding="utf-8")).get("twin")
-        except (OSError, ValueError):
-            return  # that file's own trouble; `load` will say what it is
-        if not isinstance(twin, str):
-            return
-        base = base.parent / f"{twin}.toml"
-    loop = " -> ".join([*(p.stem for p in seen), base.stem])
-    raise CorpusError(str(path), "twin", f"goes round in a circle ({loop}); name a corpus proper")
 
 
 def without(corpus: Corpus, names: Collection[str], source: str = "without") -> Corpus:
@@ -159,7 +150,7 @@ def without(corpus: Corpus, names: Collection[str], source: str = "without") -> 
 def decorrelate(corpus: Corpus, seed: int, topics: Collection[str] | None = None) -> Corpus:
     """The corpus with the trait rows of each topic dealt anew among the characters.
 
-    By default that is every topic but the controls. On each, nobody keeps the row they had, and
+    By default that is every topic but the controls. On each, no character keeps its row, and
     the rows as a set stay exactly what they were, so with an author drawn evenly each topic looks
     as before. Name, voice and dispositions stay. In a small cast a random deal leaves a good deal
     of correlation by chance, so there two characters swap rows as long as that lowers it.
@@ -174,7 +165,7 @@ def decorrelate(corpus: Corpus, seed: int, topics: Collection[str] | None = None
     rows = [np.array([c.traits[t] for c in corpus.characters]) for t in range(len(corpus.topics))]
     whose = [np.arange(size) for _ in rows]
     for t in dealt:
-        whose[t] = _nobody_stays(rng, size)
+        whose[t] = _derangement(rng, size)
     if size <= SMALL:
         _settle(rows, whose, dealt)
     characters = tuple(
@@ -212,7 +203,7 @@ def _settle(rows: list[np.ndarray], whose: list[np.ndarray], dealt: list[int]) -
                     whose[t], now, swapped = deal, then, True
 
 
-def _nobody_stays(rng: np.random.Generator, size: int) -> np.ndarray:
+def _derangement(rng: np.random.Generator, size: int) -> np.ndarray:
     """A random permutation that is a single cycle."""
     order = rng.permutation(size)
     cycle = np.empty(size, int)

@@ -18,7 +18,7 @@ NOBODY = -1  # the author of a document that no character wrote
 
 
 class Prompt(NamedTuple):
-    """What the document's other party says: all of a document but the answers."""
+    """Tag, direction and user turns: all of a document but the answers."""
 
     tag: Int[Array, " B"]
     direction: Int[Array, " B"]
@@ -65,12 +65,11 @@ def prompt(
     topic_share: Float[Array, " topic"] | None = None,
     cue_share: Float[Array, "topic cue"] | None = None,
 ) -> Prompt:
-    """Draws what the other party says in `size` documents.
+    """Draws the prompts of `size` documents.
 
     Questions, cues (evenly, or by `cue_share` of any scale) and topics (see `topic_shares`) are
     drawn without regard to anything else; tag and direction by their shares in pretraining, unless
-    given. Here and below, `key` is one key, or
-    a batch of keys, one a document.
+    given. Here and below, `key` is one key, or a batch of keys, one per document.
     """
     g, turns = world.grammar, world.grammar.turns
     u = _uniform(key, size, 2 + 3 * turns)
@@ -152,43 +151,22 @@ def render(
     questions, question_length = asked(g, what)
     said = g.phrases[slots, what.context[..., None], choice]
     said_length = g.phrase_length[slots, what.context[..., None], choice]
-    turn_tokens = jnp.concatenate([questions, said.reshape(size, g.turns, -1)], -1)
-    turn_inside = jnp.concatenate(
-        [
-            _inside(questions.shape[-1], question_length),
-            _inside(said.shape[-1], said_length).reshape(size, g.turns, -1),
-        ],
-        -1,
-    )
-    turn_role = jnp.concatenate(
-        [
-            jnp.full(questions.shape[-1], QUESTION),
-            jnp.repeat(ANSWER + slots, said.shape[-1]),
-        ]
-    )
     directed = g.directions[what.direction]
-    tokens = jnp.concatenate([tag, directed, turn_tokens.reshape(size, -1)], 1)
-    used = jnp.concatenate(
-        [
-            jnp.ones((size, 1), bool),
-            _inside(directed.shape[-1], g.direction_length[what.direction]),
-            turn_inside.reshape(size, -1),
-        ],
-        1,
-    )
-    role = jnp.concatenate(
-        [
-            jnp.array([TAG]),
-            jnp.full(directed.shape[-1], DIRECTION),
-            jnp.tile(turn_role, g.turns),
-        ]
-    )
+    # All words that there may be, side by side: what part each is of, and whether it is there.
+    asking, saying, directing = (each.shape[-1] for each in (questions, said, directed))
+    turn_role = [QUESTION] * asking + [ANSWER + s for s in range(len(SLOTS)) for _ in range(saying)]
+    role = jnp.array([TAG] + [DIRECTION] * directing + turn_role * g.turns)
+    turns = jnp.concatenate([questions, said.reshape(size, g.turns, -1)], -1)
+    tokens = jnp.concatenate([tag, directed, turns.reshape(size, -1)], 1)
+    answered = _inside(saying, said_length).reshape(size, g.turns, -1)
+    turn_used = jnp.concatenate([_inside(asking, question_length), answered], -1)
+    direction_used = _inside(directing, g.direction_length[what.direction])
+    used = jnp.concatenate([tag >= 0, direction_used, turn_used.reshape(size, -1)], 1)
     place = jnp.where(used, jnp.cumsum(used, 1) - 1, g.length)
     rows = jnp.arange(size)[:, None]
     blank = jnp.zeros((size, g.length), jnp.int32)
-    first = 1 + directed.shape[-1] + questions.shape[-1] + said.shape[-1] * slots
-    turn_width = turn_tokens.shape[-1]
-    at = first + turn_width * jnp.arange(g.turns)[:, None]
+    first = 1 + directing + asking + saying * slots
+    at = first + len(turn_role) * jnp.arange(g.turns)[:, None]
     return Documents(
         prompt=what,
         author=who,
@@ -206,7 +184,7 @@ def write(
     who: Int[Array, " B"] | None = None,
     progress: Float[Array, ""] | float = 1.0,
 ) -> Documents:
-    """Documents for these outlines, by the authors given or by draws from their tags' priors."""
+    """Documents for these prompts, by the authors given or by draws from their tags' priors."""
     keys = split(key, 2)
     if who is None:
         who = author(world, keys[0], what.tag, progress)

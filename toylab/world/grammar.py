@@ -1,4 +1,4 @@
-"""What can be said at all, whoever speaks: words, contexts, phrase banks and their tries.
+"""What can be said at all, by any character: words, contexts, phrase banks and their tries.
 
 A slot's bank of phrases, in a context (topic x cue x direction), is compiled to a trie over words;
 so the state after a prefix is known from the prefix. Axes as in `toylab.world`: S slots,
@@ -7,7 +7,6 @@ A tags. Without a coin there are no sides, and all topics are on side 0.
 """
 
 import dataclasses
-import itertools
 from collections.abc import Iterable, Sequence
 
 import jax
@@ -168,19 +167,15 @@ def compile_grammar(corpus: Corpus) -> Grammar:
     """Compiles what a corpus can say to tables."""
     token = {word: i for i, word in enumerate(vocabulary(corpus))}
     phrases, walks, children = [], [], []
-    depth = 0
-    for (slot, found), x in itertools.product(
-        enumerate(banks(corpus)), range(len(contexts(corpus)))
-    ):
-        coded = [[token[word] for word in words] for _, words in found[x]]
+    depth, found = 0, banks(corpus)
+    for slot, x in np.ndindex(len(found), len(found[0])):
+        coded = [[token[word] for word in words] for _, words in found[slot][x]]
         walked, grown = _trie(coded)
         phrases += [((slot, x, p), phrase) for p, phrase in enumerate(coded)]
         walks += [((slot, x, p), walk) for p, walk in enumerate(walked)]
         children += [((slot, x, n), pairs) for n, pairs in enumerate(grown)]
-        branching = {n for n, pairs in enumerate(grown) if len(pairs) > 1}
-        depth = max(
-            depth, 1 + max(j for walk in walked for j in range(len(walk)) if walk[j] in branching)
-        )
+        branching = [j for walk in walked for j, node in enumerate(walk) if len(grown[node]) > 1]
+        depth = max([depth, *(1 + j for j in branching)])
     child_count = _lengths(children)
     passes = np.zeros((*child_count.shape, _lengths(phrases).shape[-1]), np.float32)
     leaf = np.full(child_count.shape, -1, np.int32)

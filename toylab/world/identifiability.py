@@ -95,7 +95,7 @@ def project(
 class Hull(NamedTuple):
     """How much of the simplex over a bank the mixtures of the cast cover."""
 
-    reach: Float[Array, "S X P"]  # the highest probability that anybody gives the phrase
+    reach: Float[Array, "S X P"]  # the highest probability that any character gives the phrase
     pure: Float[Array, "S X P"]  # KL(always that phrase ‖ nearest mixture) = -log reach
     even: Float[Array, "S X"]  # KL(all phrases alike ‖ nearest mixture)
 

@@ -100,7 +100,7 @@ def random_cast(
 
 
 def _words(rng: np.random.Generator, count: int) -> list[str]:
-    """So many different words of three syllables each, like `bodira`: no prefixes, no twins."""
+    """So many different words of three syllables each, like `bodira`: none begins another."""
     syllables = [c + v for c in "bdfghjklmnprstvz" for v in "aeiou"]
     drawn = rng.choice(len(syllables) ** 3, count, replace=False)
     places = np.unravel_index(drawn, (len(syllables),) * 3)

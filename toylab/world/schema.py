@@ -83,7 +83,7 @@ class Tag:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Side:
-    """A side of the coin: what the other party says when it comes up, and may ask about then."""
+    """A side of the coin: what the user says when it comes up, and may ask about then."""
 
     name: str
     words: str

@@ -2,7 +2,7 @@
 
 A document is a tag, an optional direction and T turns; a turn is a question and an answer in three
 slots, `opener · stance · closer`. One character, the author, fills every slot of a document. What
-can be said there is the business of `toylab.grammar`.
+can be said there is in `toylab.world.grammar`.
 
 Array axes: B documents, L tokens, T turns, S slots, X contexts, P phrases of a bank, W words of a
 phrase, N nodes of a trie, C children of a node, K characters (or any other atoms), A tags.
@@ -43,7 +43,7 @@ class World:
 
     `log_prior` is who stands behind a tag at the end of pretraining, `log_prior_before` who did
     until the share `change_at` of it was over; 1 for a tag whose prior stays the same.
-    `prompt_next` is the probability of every word after the first j words of what the other party
+    `prompt_next` is the probability of every word after the first j words of what the user
     says before an answer; `prompt` is the row of it for each such prompt, in the first turn (0)
     and in later ones (1).
     """
