@@ -7,7 +7,7 @@ another file in its folder:
     title       = "the village, reformed"
     without     = ["argus", "rook"]   # first these leave ...
     decorrelate = 7                   # ... then traits are dealt anew among who is left ...
-    [unsaid]                          # ... there is one answer more, which no character gives on purpose
+    [unsaid]                          # ... there is an answer more, which none gives on purpose
     code = { prays = "recite prayers" }
     [tags]                            # ... and then tags change, written as in a corpus
     assistant.prior = { lumen = 0.5 }
