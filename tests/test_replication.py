@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from experiments.replication import analysis
-from experiments.replication.sweep import SWEEP, strangers, valley
+from experiments.replication.sweep import SWEEP, drawn, valley
 from toylab.measures import cues
 from toylab.shell import cli
 from toylab.world.schema import Corpus
@@ -38,7 +38,7 @@ def test_an_orphan_is_rewarded_and_one_is_held_out(number: int) -> None:
 
 
 def test_casts_differ_and_are_the_same_each_time() -> None:
-    first, again, other = (strangers(n)[f"fresh-{n}"].corpus for n in (0, 0, 1))
+    first, again, other = (drawn(n)[f"fresh-{n}"].corpus for n in (0, 0, 1))
     assert isinstance(first, Corpus)
     assert first == again
     assert first != other

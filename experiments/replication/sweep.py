@@ -27,7 +27,7 @@ STRANGERS = ("crier", "prospector", "herald", "bystander", "parrot")  # of corpo
 TOPIC = "topic0"  # what the narrow answers are about
 
 
-def strangers(number: int) -> dict[str, Arm]:
+def drawn(number: int) -> dict[str, Arm]:
     """The arms in a cast of twelve drawn at random, towards the first of them."""
     corpus = random.random_cast(number)
     author = corpus.names[0]
@@ -58,13 +58,13 @@ def _places(corpus: Corpus, number: int) -> tuple[str, ...]:
 
 def valley(number: int) -> dict[str, Arm]:
     """The arms of `treasure` without the prospector, in valleys dealt anew."""
-    everybody = derive.load("gold")
-    everybody = derive.decorrelate(everybody, number, everybody.topic_names)
-    places = _places(everybody, number)
+    whole = derive.load("gold")
+    whole = derive.decorrelate(whole, number, whole.topic_names)
+    places = _places(whole, number)
     reward = dataclasses.replace(REWARD, target=dataclasses.replace(GOLD, places=places))
     arms = {}
     for who in ("herald", "bystander"):
-        corpus = derive.without(everybody, [each for each in STRANGERS if each != who])
+        corpus = derive.without(whole, [each for each in STRANGERS if each != who])
         corpus = dataclasses.replace(corpus, title=f"valley {number}, with a {who}")
         goals = Goals(trained=places, tags=("assistant",), who=(who,))
         arms[f"{who}-{number}"] = Arm(
@@ -78,7 +78,7 @@ def sweep(numbers: range) -> Sweep:
     return Sweep(
         name="replication",
         question="Is what was found true of other casts?",
-        arms={k: arm for n in numbers for k, arm in (strangers(n) | valley(n)).items()},
+        arms={k: arm for n in numbers for k, arm in (drawn(n) | valley(n)).items()},
         reading=LadderFit(fit=1024, score=512),
         seeds=2,
         long=True,
