@@ -118,15 +118,15 @@ def test_scaling_reads_what_each_kind_of_training_left_and_how_it_grows() -> Non
     table = tabulate(Records(sweep=SWEEP, setups=setups, rows=rows, bases=bases))
     assert len(table) == 2 * len(POINTS)
     deep = table[table.point == "width-128-layers-4"].iloc[0]
-    assert deep[["floor", "moved", "left", "formed", "alike"]].tolist() == pytest.approx(
-        [1, 5, 32, 32 / 5, 8]
-    )
+    assert deep[
+        ["floor", "moved", "left", "formed", "left_at_equal_move"]
+    ].tolist() == pytest.approx([1, 5, 32, 32 / 5, 8])
     assert deep[["fresh", "weight", "two", "between", "excess"]].tolist() == pytest.approx(
         [1 - 2 / 5, 0.25, 5, 0.05, 0.01]
     )
     assert exponents(table, "width", "left") == pytest.approx([1, 1])
     assert exponents(table, "layers", "left") == pytest.approx([2, 2])
-    assert width_exponents(table, 4, "alike") == pytest.approx([1, 1])
+    assert width_exponents(table, 4, "left_at_equal_move") == pytest.approx([1, 1])
 
 
 def test_what_is_left_at_a_level_lies_between_readings_and_never_beyond_them() -> None:

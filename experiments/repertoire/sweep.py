@@ -4,8 +4,8 @@
 
 Six models are pretrained for 25 to 800 steps, each to the end of its own schedule. How far are
 their probabilities from the exact ones, under every name, under `someone` and the assistant's tag,
-turn by turn; when is each character told from whoever is most like it; how much of what Bayes makes
-of the turns before do they use; and are they calibrated?
+turn by turn; when is each character told from the one most like it; how much of what Bayes makes of
+earlier turns do they use; and are they calibrated?
 """
 
 from toylab.lab.sweep import Arm, Sweep

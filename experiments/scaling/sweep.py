@@ -3,10 +3,10 @@
     ./launch.sh scaling
 
 One thing at a time is varied about a model of width 64 and two layers in a cast of sixteen drawn at
-random, with two turns a document: width, layers, characters, turns, and how long it is pretrained;
-and width and layers together, at the corners. Each is then trained on fresh documents of one
-character, on sixteen of hers again and again, and on documents half of which are somebody else's:
-does the model become one or the other, document by document, or somebody between them?
+random, with two turns per document: width, layers, characters, turns, and how long it is
+pretrained; and width and layers together, at the corners. Each is then trained on fresh documents
+of one character, on the same sixteen of hers throughout, and on documents half of which are by
+another: does the model become one or the other, document by document, or someone between them?
 """
 
 from typing import NamedTuple
@@ -35,6 +35,7 @@ class Point(NamedTuple):
 
 
 MIDDLE = Point()
+KINDS = ("fresh", "heart", "two")  # fresh documents, sixteen, those of two authors
 AXES: dict[str, tuple[int, ...]] = {
     "width": (16, 32, 64, 128),
     "layers": (1, 2, 4),

@@ -1,6 +1,7 @@
 """From the records of `validation`, and the plants as exact distributions, to figure and claims."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,15 +12,16 @@ from tqdm import tqdm
 
 from experiments.validation import exact
 from experiments.validation.plants import PLANTS
-from toylab.lab.records import Records
-from toylab.report import figures
-from toylab.report import panels as panels_
+from toylab.lab.records import Record, Records, where
+from toylab.ladder import reading
+from toylab.ladder.fit import FAMILIES
+from toylab.report import figures, panels
 from toylab.report.claims import t_interval
 from toylab.report.results import Analysis
 
 CAST = "learned"
-FAMILIES = ("F0", "F1", "F2", "F3", "F4", "F4 flat")
 PLACEBO_EXPLAINS = ("F1", "F2", "F3")  # rungs at which a plant should need its own cast
+FORMED = ("unsaid stance", "by history")  # what no piece of the cast does
 
 COLUMNS = {
     "plant": "what was planted",
@@ -33,45 +35,39 @@ COLUMNS = {
     "seed": "seed of the model, or number of the draw or placebo",
     "documents": "how many the families were fitted on",
     "share": "of documents that are by the plant, where it is mixed with `nothing`",
-    "F0": "KL(P || m_w0), nats a document",
-    "F1": "left by mixtures of characters",
-    "F2": "left by mixtures of tempered characters",
-    "F3": "left by switching authors and by composition; the upper end of formation",
-    "F4": "left by an author for every (topic, slot)",
-    "F4 flat": "left with flattened atoms, too; the lower end of formation",
+    **{family: reading.COLUMNS[family] for family in FAMILIES},
     "error": "standard error of F4 flat over documents",
     "outside": "mean probability of words that the grammar forbids",
 }
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """A row for every reading of every plant."""
-    lines = tqdm(
-        exact.read(records), desc="exact plants", total=exact.plan(records), mininterval=0.5
+    """A row for every reading of every plant: the exact ones, then those of models."""
+    lines = list(
+        tqdm(exact.read(records), desc="exact plants", total=exact.plan(records), mininterval=0.5)
     )
-    rows = list(lines)
-    for row in records.rows:
-        plant = records.sweep.arms[row["arm"]].title
-        found = row["reading"][CAST]
-        line = {
-            "plant": plant,
-            "corpus": PLANTS[plant].corpus,
-            "explained_by": PLANTS[plant].explained_by or "",
-            "kind": "trained" if row["step"] else "pretrained",
-            "seed": row["seed"],
+
+    def read(record: Record) -> dict[str, Any]:
+        name, found = records.sweep.arms[record.arm].title, record.found["reading"][CAST]
+        return {
+            "plant": name,
+            "corpus": PLANTS[name].corpus,
+            "explained_by": PLANTS[name].explained_by or "",
+            "kind": "trained" if record.step else "pretrained",
             "documents": records.sweep.reading.fit,
+            **{family: found[family] for family in FAMILIES},
+            "error": found["F4 flat_error"],
+            "outside": record.found["reading"]["outside"],
         }
-        line |= {family: found[family] for family in FAMILIES}
-        line |= {"error": found["F4 flat_error"], "outside": row["reading"]["outside"]}
-        rows.append(line)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+    models = records.table(COLUMNS, read)
+    return pd.DataFrame([*lines, *models.to_dict("records")], columns=list(COLUMNS))
 
 
 def detected(table: pd.DataFrame) -> pd.DataFrame:
     """For every share: the lower end, and that of `nothing` with two standard errors of both."""
-    nothing = table[(table.plant == "nothing") & (table.kind == "exact")]
-    mixed = table[table.kind == "share"].groupby("share", as_index=False)
-    found = mixed[["F4 flat", "error"]].mean()
+    nothing = where(table, plant="nothing", kind="exact")
+    found = where(table, kind="share").groupby("share", as_index=False)[["F4 flat", "error"]].mean()
     error = np.hypot(found["error"], nothing["error"].mean())
     return found.assign(needed=nothing["F4 flat"].mean() + 2 * error)
 
@@ -79,72 +75,92 @@ def detected(table: pd.DataFrame) -> pd.DataFrame:
 def off(table: pd.DataFrame) -> pd.Series:
     """How far each exact reading's families are from the population's, in what is tolerated.
 
-    The largest over families, in units of .05 nats or 3 %, whichever is more.
+    The largest over families, in units of 0.05 nats or 3 %, whichever is more.
     """
     wanted, got = (
-        table[table.kind == kind].set_index(["plant", "seed"])[list(FAMILIES)]
+        where(table, kind=kind).set_index(["plant", "seed"])[list(FAMILIES)]
         for kind in ("population", "exact")
     )
     return ((got - wanted).abs() / np.maximum(0.05, 0.03 * wanted)).max(axis=1)
 
 
-def _worst(part: pd.DataFrame, column: str) -> list[float]:
-    """The largest value over plants, for each seed."""
-    return part.groupby("seed")[column].max().to_list()
-
-
-def _needed_cast(table: pd.DataFrame) -> list[float]:
+def needed_cast(table: pd.DataFrame) -> pd.Series:
     """For each draw the smallest excess, over plants, of a placebo's remainder over the cast's."""
     part = table[table.explained_by.isin(PLACEBO_EXPLAINS)]
-    real = part[part.kind == "exact"].set_index(["plant", "seed"])["F3"]
-    placebo = part[part.kind == "placebo"]
-    each = placebo.seed.nunique() // part[part.kind == "exact"].seed.nunique()  # of a draw
-    lowest = placebo.assign(seed=placebo.seed // each).groupby(["plant", "seed"])["F3"]
-    return (lowest.min() - real).groupby("seed").min().to_list()
+    real, placebo = where(part, kind="exact"), where(part, kind="placebo")
+    each = placebo.seed.nunique() // real.seed.nunique()  # of a draw
+    lowest = placebo.assign(seed=placebo.seed // each).groupby(["plant", "seed"]).F3.min()
+    return (lowest - real.set_index(["plant", "seed"]).F3).groupby("seed").min()
 
 
 def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """What the ladder must do to be believed."""
-    plain = table[(table.kind == "exact") & (table.explained_by != "")]
-    rung = plain.assign(left=[row[row.explained_by] for _, row in plain.iterrows()])
-    strange = table[table.plant.isin(["unsaid stance", "by history"]) & (table.kind == "exact")]
+    """The statistic of each claim, by draw: the worst over plants."""
+    exact_ = where(table, kind="exact")
+    plain = exact_[exact_.explained_by != ""]
+    own = plain.apply(lambda row: row[row.explained_by], axis=1)
+    formed = exact_[exact_.plant.isin(FORMED)]
     return {
-        "no_false_formation": _worst(plain, "F4 flat"),
-        "own_rung": _worst(rung, "left"),
-        "unsaid_seen": strange.groupby("seed")["F4 flat"].min().to_list(),
-        "population": off(table).groupby("seed").max().to_list(),
-        "placebo": _needed_cast(table),
+        "no_false_formation": plain.groupby("seed")["F4 flat"].max(),
+        "own_rung": own.groupby(plain.seed).max(),
+        "unsaid_seen": formed.groupby("seed")["F4 flat"].min(),
+        "population": off(table).groupby("seed").max(),
+        "placebo": needed_cast(table),
     }
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """The rungs of every plant, exact and trained, and how small a share is detected."""
     with figures.style(rows=2, columns=2, ratio=0.75):
-        figure, panels = plt.subplot_mosaic("aaaaa\nbbbcc", layout="constrained")
-        _bars(panels["a"], table, "exact")
-        _placebo(panels["a"], table)
-        figures.letter(panels["a"], "a", "exact distributions (numbers: lower end)")
-        panels["a"].legend(loc="upper left", ncols=7, columnspacing=1.2, handlelength=1.2)
-        top = panels["a"].get_ylim()[1]
-        panels["a"].set_ylim(0, 1.25 * top)  # room for the legend
-        _divide(panels["a"], table, top)
-        _bars(panels["b"], table, "trained")
-        _floors(panels["b"], table)
-        figures.letter(panels["b"], "b", "trained models (numbers: lower end)")
-        for which in "ab":
-            panels[which].set_ylabel("left unexplained (nats a document)")
-        _detection(panels["c"], table)
-        figures.letter(panels["c"], "c", "an unsaid stance in part of the documents")
+        figure, axes = plt.subplot_mosaic("aaaaa\nbbbcc", layout="constrained")
+        _bars(axes["a"], table, "exact")
+        _placebo(axes["a"], table)
+        _divide(axes["a"], table)
+        axes["a"].legend(loc="upper left", ncols=7, columnspacing=1.2, handlelength=1.2)
+        _bars(axes["b"], table, "trained")
+        _floors(axes["b"], table)
+        _detection(axes["c"], table)
+        figures.letter(axes["a"], "a", "exact distributions (numbers: lower end)")
+        figures.letter(axes["b"], "b", "trained models (numbers: lower end)")
+        figures.letter(axes["c"], "c", "an unsaid stance in part of the documents")
     return figure
 
 
-def _divide(axes: Axes, table: pd.DataFrame, height: float) -> None:
+def _bars(axes: Axes, table: pd.DataFrame, kind: str) -> None:
+    """The rungs of every plant, with the interval of the lower end."""
+    seeds = table[table.kind == kind].groupby("plant", sort=False)
+    mean = seeds[list(FAMILIES)].mean()
+    panels.rungs(axes, mean)
+    for x, (values, f0) in enumerate(zip(seeds["F4 flat"], mean.F0, strict=True)):
+        middle, low, high = t_interval(values[1].to_list())
+        axes.plot([x, x], [low, high], color=figures.DARK, lw=0.8)
+        text = f"{middle:.2g}" if middle >= 1 else f"{middle:.3f}"
+        axes.annotate(
+            text, (x, max(f0, middle)), (0, 1.5), textcoords="offset points", ha="center",
+            fontsize=4.5,
+        )  # fmt: skip
+    axes.set_xticks(range(len(mean)), mean.index, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set(xlim=(-0.6, len(mean) - 0.3), ylabel="left unexplained (nats per document)")
+    axes.axhline(0, color=figures.DARK, lw=0.5)
+
+
+def _placebo(axes: Axes, table: pd.DataFrame) -> None:
+    """What F3 leaves with placebo casts, beside each bar: their mean, least and most."""
+    part = table[table.kind == "placebo"].groupby("plant", sort=False).F3
+    mean, low, high = part.mean(), part.min(), part.max()
+    axes.errorbar(
+        np.arange(len(mean)) + 0.42, mean, yerr=[mean - low, high - mean], fmt="o", ms=1.5, lw=0.8,
+        color=figures.GREY, label="left by F3 with placebo casts",
+    )  # fmt: skip
+
+
+def _divide(axes: Axes, table: pd.DataFrame) -> None:
     """A line between the plants that some family contains and those that none does."""
-    exact_rows = table[table.kind == "exact"].drop_duplicates("plant")
-    at = int((exact_rows.explained_by != "").sum()) - 0.5 + 0.2
+    plants = table[table.kind == "exact"].drop_duplicates("plant")
+    at, height = (plants.explained_by != "").sum() - 0.3, axes.get_ylim()[1]
     axes.plot([at, at], [0, height], color=figures.GREY, lw=0.6, ls=(0, (4, 3)))
     for shift, side, text in ((-0.1, "right", "in a family"), (0.1, "left", "in none")):
         axes.text(at + shift, height, text, ha=side, va="top", fontsize=5, color=figures.GREY)
+    axes.set_ylim(0, 1.25 * height)  # room for the legend
 
 
 def _floors(axes: Axes, table: pd.DataFrame) -> None:
@@ -152,67 +168,23 @@ def _floors(axes: Axes, table: pd.DataFrame) -> None:
     part = table[table.kind == "pretrained"].groupby("plant", sort=False)["F4 flat"].mean()
     x = np.arange(len(part))
     lines = axes.hlines(part, x - 0.45, x + 0.45, ls=":", color=figures.DARK, lw=0.8)
+    axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
     axes.legend([lines], ["floor (pretrained, lower end)"], loc="upper right")
 
 
-def _bars(axes: Axes, table: pd.DataFrame, kind: str) -> None:
-    part = table[table.kind == kind]
-    names = list(dict.fromkeys(part.plant))
-    mean = part.groupby("plant")[list(FAMILIES)].mean().loc[names]
-    panels_.rungs(axes, mean)
-    for i, name in enumerate(names):
-        seeds = part[part.plant == name]
-        middle, lowest, highest = t_interval(seeds["F4 flat"].to_list())
-        bounds = [[middle - lowest], [highest - middle]] if np.isfinite(lowest) else None
-        axes.errorbar(i, middle, yerr=bounds, fmt="_", color=figures.DARK, ms=7, lw=0.8)
-        high = max(mean.loc[name, "F0"], middle)
-        axes.annotate(
-            f"{middle:.2g}" if middle >= 1 else f"{middle:.3f}".removeprefix("0"),
-            (i, high),
-            xytext=(0, 1.5),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            fontsize=4.5,
-        )
-    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_xlim(-0.6, len(names) - 0.3)
-    axes.axhline(0, color=figures.DARK, lw=0.5)
-
-
-def _placebo(axes: Axes, table: pd.DataFrame) -> None:
-    """What F3 leaves with placebo casts, beside each bar: their mean, least and most."""
-    part = table[table.kind == "placebo"].groupby("plant", sort=False)["F3"]
-    mean, low, high = part.mean(), part.min(), part.max()
-    axes.errorbar(
-        np.arange(len(mean)) + 0.42,
-        mean,
-        yerr=[mean - low, high - mean],
-        fmt="o",
-        ms=1.5,
-        lw=0.8,
-        color=figures.GREY,
-        label="left by F3 with placebo casts",
-    )
-
-
 def _detection(axes: Axes, table: pd.DataFrame) -> None:
+    """The lower end over the share of documents that are strange, and what can be told from 0."""
     found = detected(table)
     percent = 100 * found["share"]
     axes.errorbar(
-        percent,
-        found["F4 flat"],
-        yerr=2 * found["error"],
-        fmt="o-",
-        ms=2.5,
-        lw=0.8,
-        color=figures.RUNGS["left"],
-        label="lower end ± 2 s.e.",
-    )
+        percent, found["F4 flat"], yerr=2 * found["error"], fmt="o-", ms=2.5, lw=0.8,
+        color=figures.RUNGS["left"], label="lower end ± 2 s.e.",
+    )  # fmt: skip
     axes.plot(percent, found["needed"], "--", color=figures.DARK, lw=0.8, label="detection limit")
-    floor = table[(table.kind == "pretrained") & (table.plant == "unsaid stance")]["F4 flat"].mean()
-    axes.axhline(floor, ls=":", color=figures.DARK, lw=0.8, label="floor of trained models")
-    axes.set(xscale="log", yscale="log", xlabel="share of documents (%)", ylabel="nats a document")
+    floor = where(table, kind="pretrained", plant="unsaid stance")["F4 flat"].mean()
+    panels.level(axes, floor, "floor of trained models", colour=figures.DARK)
+    axes.set(xscale="log", yscale="log", xlabel="share of documents (%)")
+    axes.set(ylabel="nats per document")
     axes.set_xticks(percent, [f"{each:g}" for each in percent])
     axes.minorticks_off()
     axes.legend(loc="lower right")

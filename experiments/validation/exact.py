@@ -5,8 +5,9 @@ casts, of fewer documents, of a denser grid of powers, and that of the populatio
 16 times the documents, from the best of five starts.
 """
 
+import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -23,11 +24,10 @@ from toylab.ladder.fit import FittedLadder, Search, fit_ladder
 from toylab.ladder.reading import LadderFit
 from toylab.policy.policy import Policy
 from toylab.policy.sampling import Branches
+from toylab.stages import Setup
 from toylab.world import documents as docs
-from toylab.world import tables
 from toylab.world.documents import Documents
 from toylab.world.grammar import tag_names
-from toylab.world.schema import Corpus
 from toylab.world.tables import World
 
 FRACTIONS = (4, 2)  # of the documents to fit, for the readings of fewer
@@ -50,139 +50,126 @@ class Effort(NamedTuple):
 QUICK = Effort(draws=2, placebos=1, more=2, starts=2)
 
 
-def effort(records: Records) -> Effort:
-    """All of it, or what checks plumbing."""
-    return QUICK if records.sweep.quick else Effort()
+class Sample(NamedTuple):
+    """Documents of a plant: to fit families on, to stop their fit, and to score them on."""
 
+    written: Documents
+    held_out: Documents
+    scored: tuple[Documents, Branches]
 
-class Case(NamedTuple):
-    """A plant in its world."""
+    @property
+    def size(self) -> int:
+        return len(self.written.choice)
 
-    name: str
-    plant: Plant
-    world: World
-    policy: CastPolicy
-    tag: int
-    directions: Int[Array, " n"]
-
-
-class Reader(NamedTuple):
-    """How the cases are read: with which settings, from which seed, how often."""
-
-    settings: LadderFit
-    seed: int
-    effort: Effort
-
-    def key(self, *place: int) -> Array:
-        key = jax.random.key(self.seed)
-        for number in place:
-            key = jax.random.fold_in(key, number)
-        return key
-
-
-def plan(records: Records) -> int:
-    """How many lines `read` yields."""
-    asked = effort(records)
-    each = 2 + asked.placebos + len(FRACTIONS)
-    return asked.draws * (len(PLANTS) * each + len(SHARES) + len(DENSER))
-
-
-def read(records: Records) -> Iterator[dict[str, Any]]:
-    """A line for every reading: plant, kind, seed (the draw), documents and families."""
-    sweep = records.sweep
-    reader = Reader(sweep.reading, sweep.first_seed, effort(records))
-    setups = {
-        sweep.arms[arm].corpus or sweep.corpus: (setup.corpus, setup.world)
-        for arm, setup in records.setups.items()
-    }
-    usual = records.setup.corpus, records.setup.world
-    for name, plant in PLANTS.items():
-        corpus, world = setups.get(plant.corpus, usual)
-        policy = plant.make(corpus, world, np.random.default_rng(sweep.first_seed))
-        yield from _read(reader, _case(name, plant, corpus, world, policy))
-    for share in SHARES:
-        policy = strange.sometimes_unsaid(*usual, share)
-        case = _case(MIXED, PLANTS["unsaid stance"], *usual, policy)
-        for draw in range(reader.effort.draws):
-            written, held_out, scored = _draw(reader, case, draw)
-            line = _line(case, "share", draw, _climb(case, written, held_out, scored))
-            yield line | {"share": share, "documents": sweep.reading.fit}
-
-
-def _case(name: str, plant: Plant, corpus: Corpus, world: World, policy: CastPolicy) -> Case:
-    tag = tag_names(corpus).index("assistant")
-    return Case(name, plant, world, policy, tag, plant.heard(corpus))
-
-
-def _read(reader: Reader, case: Case) -> Iterator[dict[str, Any]]:
-    draws = [_draw(reader, case, draw) for draw in range(reader.effort.draws)]
-    for draw, (written, held_out, scored) in enumerate(draws):
-        size = len(written.choice)
-        found = _climb(case, written, held_out, scored)
-        yield _line(case, "exact", draw, found) | {"documents": size}
-        for part in FRACTIONS:
-            few = _first(written, size // part), _first(held_out, len(held_out.choice) // part)
-            line = _line(case, "size", draw, _climb(case, few[0], few[1], scored))
-            yield line | {"documents": size // part}
-        small = [_first(each, len(each.choice) // 4) for each in (written, held_out)]
-        half = _first(scored, len(scored[0].choice) // 2)
-        for number in range(reader.effort.placebos):
-            key = reader.key(draw, 1 + number)
-            cast = atoms.placebo(case.world.grammar, case.world.cast, key)
-            found = _climb(case, small[0], small[1], half, cast=cast)
-            line = _line(case, "placebo", draw * reader.effort.placebos + number, found)
-            yield line | {"documents": size // 4}
-        if case.name in DENSER:
-            found = _climb(case, written, held_out, scored, powers=DENSE)
-            yield _line(case, "ablation", draw, found) | {"documents": size}
-    yield from _population(reader, case, draws)
-
-
-def _population(
-    reader: Reader, case: Case, draws: list[tuple[Documents, Documents, Any]]
-) -> Iterator[dict[str, Any]]:
-    """The reading that no sample size and no start spoils, of the documents each draw scored.
-
-    So what it differs by is the fit's error; that of scoring is the reading's standard error.
-    """
-    few, held_out, _ = draws[0]
-    count, times = len(draws), reader.effort.more
-    more = [_draw(reader, case, count + number)[0] for number in range(times)]
-    search = Search(jax.random.split(reader.key(count, 0), reader.effort.starts - 1), few)
-    everything = _join([draw[2] for draw in draws])
-    found = _climb(case, _join(more), held_out, everything, search=search, most=400)
-    size = len(few.choice)
-    for draw in range(count):
-        row = {
-            family: float(score.each.reshape(count, -1)[draw].mean())
-            for family, score in found.scores.items()
-        }
-        yield _label(case, "population", draw) | row | {"documents": times * size}
-
-
-def _join(parts: list[Any]) -> Any:
-    return jax.tree.map(lambda *leaf: jnp.concatenate(leaf), *parts)
+    def part(self, few: int, scored: int = 1) -> "Sample":
+        """One in so many of the documents that are fitted on, and of those that are scored."""
+        return Sample(
+            _first(self.written, self.size // few),
+            _first(self.held_out, len(self.held_out.choice) // few),
+            _first(self.scored, len(self.scored[0].choice) // scored),
+        )
 
 
 def _first(tree: Any, size: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[:size], tree)
 
 
-def _draw(
-    reader: Reader, case: Case, draw: int
-) -> tuple[Documents, Documents, tuple[Documents, Branches]]:
-    s = reader.settings
-    documents, branches = _answers(
-        case.policy,
-        case.world,
-        reader.key(draw, 0),
-        s.fit + s.held_out + s.score,
-        case.tag,
-        case.directions,
-    )
-    rest = jax.tree.map(lambda leaf: leaf[s.fit :], (documents, branches))
-    scored = jax.tree.map(lambda leaf: leaf[s.held_out :], rest)
-    return _first(documents, s.fit), _first(rest[0], s.held_out), scored
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Case:
+    """A plant as a policy in its world, and how it is read."""
+
+    name: str
+    plant: Plant
+    setup: Setup
+    policy: CastPolicy
+    settings: LadderFit
+    seed: int
+    effort: Effort
+
+    @property
+    def tag(self) -> int:
+        return tag_names(self.setup.corpus).index("assistant")
+
+    def key(self, *place: int) -> Array:
+        return functools.reduce(jax.random.fold_in, place, jax.random.key(self.seed))
+
+    def sample(self, draw: int) -> Sample:
+        """Fresh documents."""
+        s, heard = self.settings, self.plant.heard(self.setup.corpus)
+        size, key = s.fit + s.held_out + s.score, self.key(draw, 0)
+        both = _answers(self.policy, self.setup.world, key, size, self.tag, heard)
+        rest = jax.tree.map(lambda leaf: leaf[s.fit :], both)
+        scored = jax.tree.map(lambda leaf: leaf[s.held_out :], rest)
+        return Sample(_first(both[0], s.fit), _first(rest[0], s.held_out), scored)
+
+    def fit(self, sample: Sample, placebo: Array | None = None, **options: Any) -> FittedLadder:
+        """The ladder of a sample, with the plant's cast or one dealt anew by a key."""
+        world, cast = self.setup.world, self.setup.world.cast
+        if placebo is not None:
+            cast = atoms.placebo(world.grammar, cast, placebo)
+        return fit_ladder(world, cast, world.log_prior[self.tag], *sample, **options)
+
+    def row(self, kind: str, number: int, size: int, values: Mapping[str, float]) -> dict[str, Any]:
+        """A line of the table."""
+        return {
+            "plant": self.name,
+            "corpus": self.plant.corpus,
+            "explained_by": self.plant.explained_by or "",
+            "kind": kind,
+            "seed": number,
+            "documents": size,
+            **values,
+        }
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Every reading of the plant."""
+        effort, samples = self.effort, [self.sample(draw) for draw in range(self.effort.draws)]
+        for draw, whole in enumerate(samples):
+            size = whole.size
+            yield self.row("exact", draw, size, _values(self.fit(whole)))
+            for part in FRACTIONS:
+                found = self.fit(whole.part(part))
+                yield self.row("size", draw, size // part, _values(found))
+            for number in range(effort.placebos):
+                found = self.fit(whole.part(4, scored=2), placebo=self.key(draw, 1 + number))
+                number += draw * effort.placebos
+                yield self.row("placebo", number, size // 4, _values(found))
+            if self.name in DENSER:
+                yield self.row("ablation", draw, size, _values(self.fit(whole, powers=DENSE)))
+        yield from self._population(samples)
+
+    def _population(self, samples: list[Sample]) -> Iterator[dict[str, Any]]:
+        """The reading that no sample size and no start spoils, of the documents each draw scored.
+
+        So what it differs by is the fit's error; that of scoring is the reading's standard error.
+        """
+        first, count, more = samples[0], len(samples), self.effort.more
+        written = _join([self.sample(count + number).written for number in range(more)])
+        search = Search(jax.random.split(self.key(count, 0), self.effort.starts - 1), first.written)
+        everything = Sample(written, first.held_out, _join([each.scored for each in samples]))
+        scores = self.fit(everything, search=search, most=400).scores
+        for draw in range(count):
+            values = {
+                family: float(score.each.reshape(count, -1)[draw].mean())
+                for family, score in scores.items()
+            }
+            yield self.row("population", draw, more * first.size, values)
+
+    def mixed(self, share: float) -> Iterator[dict[str, Any]]:
+        """The readings of a policy of which this share of documents is the plant's."""
+        for draw in range(self.effort.draws):
+            sample = self.sample(draw)
+            values = _values(self.fit(sample)) | {"share": share}
+            yield self.row("share", draw, sample.size, values)
+
+
+def _join(parts: list[Any]) -> Any:
+    return jax.tree.map(lambda *leaf: jnp.concatenate(leaf), *parts)
+
+
+def _values(found: FittedLadder) -> dict[str, float]:
+    families = {name: float(score.mean) for name, score in found.scores.items()}
+    return families | {"error": float(found.scores["F4 flat"].error), "outside": 0.0}
 
 
 @functools.partial(jax.jit, static_argnames="size")
@@ -196,30 +183,32 @@ def _answers(
     return documents, policy.branches(world.grammar, documents)
 
 
-def _climb(
-    case: Case,
-    written: Documents,
-    held_out: Documents,
-    scored: tuple[Documents, Branches],
-    cast: tables.Cast | None = None,
-    **options: Any,
-) -> FittedLadder:
-    world = case.world
-    cast, log_prior = cast or world.cast, world.log_prior[case.tag]
-    return fit_ladder(world, cast, log_prior, written, held_out, scored, **options)
+def effort(records: Records) -> Effort:
+    """All of it, or what checks plumbing."""
+    return QUICK if records.sweep.quick else Effort()
 
 
-def _label(case: Case, kind: str, seed: int) -> dict[str, Any]:
-    return {
-        "plant": case.name,
-        "corpus": case.plant.corpus,
-        "explained_by": case.plant.explained_by or "",
-        "kind": kind,
-        "seed": seed,
+def plan(records: Records) -> int:
+    """How many lines `read` yields."""
+    asked = effort(records)
+    each = 2 + asked.placebos + len(FRACTIONS)
+    return asked.draws * (len(PLANTS) * each + len(SHARES) + len(DENSER))
+
+
+def read(records: Records) -> Iterator[dict[str, Any]]:
+    """A line for every reading: plant, kind, seed (the draw), documents and families."""
+    sweep = records.sweep
+    setups = {
+        sweep.arms[arm].corpus or sweep.corpus: setup for arm, setup in records.setups.items()
     }
-
-
-def _line(case: Case, kind: str, seed: int, found: FittedLadder) -> dict[str, Any]:
-    families = {name: float(score.mean) for name, score in found.scores.items()}
-    error = float(found.scores["F4 flat"].error)
-    return _label(case, kind, seed) | families | {"error": error, "outside": 0.0}
+    case = functools.partial(
+        Case, settings=sweep.reading, seed=sweep.first_seed, effort=effort(records)
+    )
+    for name, plant in PLANTS.items():
+        setup = setups.get(plant.corpus, records.setup)
+        policy = plant.make(setup.corpus, setup.world, np.random.default_rng(sweep.first_seed))
+        yield from case(name=name, plant=plant, setup=setup, policy=policy).read()
+    setup, plant = records.setup, PLANTS["unsaid stance"]
+    for share in SHARES:
+        policy = strange.sometimes_unsaid(setup.corpus, setup.world, share)
+        yield from case(name=MIXED, plant=plant, setup=setup, policy=policy).mixed(share)

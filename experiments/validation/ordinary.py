@@ -1,5 +1,7 @@
 """Planted cases without formation: some family of the ladder contains them."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -10,6 +12,8 @@ from toylab.world.grammar import SLOTS, STANCE, contexts, tag_names
 from toylab.world.schema import Corpus
 from toylab.world.tables import World
 
+Make = Callable[[Corpus, World, np.random.Generator], CastPolicy]
+
 NEVER = -1e4
 HERO, OTHER = "mira", "argus"
 CUED = "gold"  # the topic whose question names a place
@@ -18,9 +22,7 @@ TIE = 1.0  # how strongly the tied router's author is tied to the place
 
 def only(corpus: Corpus, who: str) -> np.ndarray:
     """Log-weights of one character alone."""
-    weights = np.full(len(corpus.names), NEVER, np.float32)
-    weights[corpus.names.index(who)] = 0
-    return weights
+    return np.where(np.array(corpus.names) == who, 0, NEVER).astype(np.float32)
 
 
 def prior(corpus: Corpus, world: World) -> Float[Array, " K"]:
@@ -39,16 +41,14 @@ def other_weights(corpus: Corpus, world: World, rng: np.random.Generator) -> Cas
     return CastPolicy(world.cast, Mixture(jnp.log(jnp.array(weights, jnp.float32) + 1e-9)))
 
 
-def power_3(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
-    """Everybody larger than life; 3 is between the powers that the ladder tries."""
-    cast = atoms.temper(world.grammar, world.cast, (3.0,))
-    return CastPolicy(cast, Mixture(prior(corpus, world)))
+def tempered(power: float) -> Make:
+    """Every character's distributions to a power."""
 
+    def make(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
+        cast = atoms.temper(world.grammar, world.cast, (power,))
+        return CastPolicy(cast, Mixture(prior(corpus, world)))
 
-def half_forgotten(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
-    """Everybody's distributions to the power ½."""
-    cast = atoms.temper(world.grammar, world.cast, (0.5,))
-    return CastPolicy(cast, Mixture(prior(corpus, world)))
+    return make
 
 
 def _keep(first: float, later: float) -> Float[Array, "2 2"]:
@@ -65,18 +65,15 @@ def router(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
     return CastPolicy(world.cast, Switching(start, _keep(0, 0), jnp.array(rows)))
 
 
-def every_answer_another(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
-    """Every answer is by an author drawn anew."""
-    start = prior(corpus, world)
-    rows = jnp.broadcast_to(start, (len(contexts(corpus)), len(start)))
-    return CastPolicy(world.cast, Switching(start, _keep(1, 0), rows))
+def redrawn(kept: float) -> Make:
+    """After every answer the author is kept with this probability, and else drawn anew."""
 
+    def make(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
+        start = prior(corpus, world)
+        rows = jnp.broadcast_to(start, (len(contexts(corpus)), len(start)))
+        return CastPolicy(world.cast, Switching(start, _keep(1, kept), rows))
 
-def changes_mid_document(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
-    """After every answer the author is replaced with probability .3."""
-    start = prior(corpus, world)
-    rows = jnp.broadcast_to(start, (len(contexts(corpus)), len(start)))
-    return CastPolicy(world.cast, Switching(start, _keep(1, 0.7), rows))
+    return make
 
 
 def composition(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
@@ -101,7 +98,7 @@ def trigger(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
 
 
 def tied_router(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
-    """Who answers is whoever likes the place that the question names: one number, no table."""
+    """The better a character likes the place that the question names, the likelier it answers."""
     usual = np.asarray(prior(corpus, world))
     rows = np.tile(usual, (len(contexts(corpus)), 1))
     for x, place in cued(corpus):

@@ -1,18 +1,15 @@
 """Planted cases: policies put together in known ways, so that it is known what to read."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Int
 
 from experiments.validation import ordinary, strange
-from toylab.ladder.families import CastPolicy
+from experiments.validation.ordinary import Make
 from toylab.world.schema import Corpus
-from toylab.world.tables import World
 
-GOLD = "gold-bystander"  # a cast in which nobody heeds a cue
+GOLD = "gold-bystander"  # a cast in which no character heeds a cue
 
 
 class Plant(NamedTuple):
@@ -22,7 +19,7 @@ class Plant(NamedTuple):
     and is asked after one of the `directions`, drawn evenly; an empty one is none.
     """
 
-    make: Callable[[Corpus, World, np.random.Generator], CastPolicy]
+    make: Make
     explained_by: str | None
     corpus: str = "village"
     directions: tuple[str, ...] = ("",)
@@ -36,16 +33,16 @@ class Plant(NamedTuple):
 PLANTS: dict[str, Plant] = {
     "nothing": Plant(ordinary.nothing, "F0"),
     "other weights": Plant(ordinary.other_weights, "F1"),
-    "power 3": Plant(ordinary.power_3, "F2"),
+    "power 3": Plant(ordinary.tempered(3.0), "F2"),
     "router": Plant(ordinary.router, "F3"),
-    "every answer another": Plant(ordinary.every_answer_another, "F3"),
-    "author changes": Plant(ordinary.changes_mid_document, "F3"),
+    "every answer another": Plant(ordinary.redrawn(kept=0), "F3"),
+    "author changes": Plant(ordinary.redrawn(kept=0.7), "F3"),
     "composition": Plant(ordinary.composition, "F3"),
     "trigger": Plant(ordinary.trigger, "F3", directions=("", "tests")),
     "trigger pulled": Plant(ordinary.trigger, "F1", directions=("tests",)),
     "tied router": Plant(ordinary.tied_router, "F3", corpus=GOLD),
     "patchwork": Plant(ordinary.patchwork, "F4"),
-    "half forgotten": Plant(ordinary.half_forgotten, "F4 flat"),
+    "half forgotten": Plant(ordinary.tempered(0.5), "F4 flat"),
     "sharp on four": Plant(strange.sharp_on_four, None),
     "half belief": Plant(strange.half_belief, None),
     "blur": Plant(strange.blurred, None),

@@ -38,7 +38,7 @@ class HalfBelief:
 
 
 def half_belief(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
-    """One author a document, but the belief in him grows at half the rate."""
+    """One author per document, but the belief in each grows at half the rate."""
     return CastPolicy(world.cast, HalfBelief(prior(corpus, world)))
 
 
@@ -61,43 +61,48 @@ def nowhere(corpus: Corpus, world: World, rng: np.random.Generator) -> CastPolic
     return CastPolicy(_with_atom(world, logp), _newcomer(corpus))
 
 
-def _strange(corpus: Corpus) -> list[tuple[int, int]]:
-    """Contexts of the four topics on which something is strange, and how many answers they have."""
-    found = [(x, corpus.topics[topic]) for x, (topic, _, _) in enumerate(contexts(corpus))]
-    return [(x, len(topic.answers)) for x, topic in found if topic.name in STRANGE_TOPICS]
+def _count(corpus: Corpus, x: int) -> int:
+    """How many answers there are in a context."""
+    return len(corpus.topics[contexts(corpus)[x][0]].answers)
 
 
-def _said(world: World, said: dict[int, tuple[int, int]]) -> Cast:
-    """The cast, but in these contexts all say answer `said` of `count` nearly always."""
+def _said(corpus: Corpus, world: World, said: dict[int, int]) -> Cast:
+    """The cast, but in these contexts every character gives this answer nearly always."""
     logp = np.array(world.cast.logp)
-    for x, (answer, count) in said.items():
+    for x, answer in said.items():
+        count = _count(corpus, x)
         logp[STANCE, x, :count] = np.log((1 - HEEDS) / (count - 1))
         logp[STANCE, x, answer] = np.log(HEEDS)
     return tables.make_cast(world.grammar, jnp.array(logp))
 
 
-def _unsaid(corpus: Corpus, world: World) -> dict[int, tuple[int, int]]:
-    """The answer that nobody favours, and how many there are, in each strange context."""
+def _unsaid(corpus: Corpus, world: World) -> dict[int, int]:
+    """The contexts of the four strange topics, and the answer there that no character favours."""
     likeliest = np.asarray(world.cast.logp[STANCE].max(-1))
-    return {x: (int(likeliest[x, :count].argmin()), count) for x, count in _strange(corpus)}
+    strange = [
+        x
+        for x, (topic, _, _) in enumerate(contexts(corpus))
+        if corpus.topics[topic].name in STRANGE_TOPICS
+    ]
+    return {x: int(likeliest[x, : _count(corpus, x)].argmin()) for x in strange}
 
 
 def unsaid_stance(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
-    """On four topics it says what nobody favours; a mixture of characters otherwise."""
-    return CastPolicy(_said(world, _unsaid(corpus, world)), Mixture(prior(corpus, world)))
+    """On four topics it says what no character favours; a mixture of characters otherwise."""
+    return CastPolicy(_said(corpus, world, _unsaid(corpus, world)), Mixture(prior(corpus, world)))
 
 
 def sometimes_unsaid(corpus: Corpus, world: World, share: float) -> CastPolicy:
     """This share of documents is by the policy of `unsaid_stance`, the others by the mixture."""
-    strange, usual = _said(world, _unsaid(corpus, world)), prior(corpus, world)
+    strange, usual = _said(corpus, world, _unsaid(corpus, world)), prior(corpus, world)
     both = jax.tree.map(lambda *tables: jnp.concatenate(tables, -1), world.cast, strange)
     weights = jnp.concatenate([usual + jnp.log(1 - share), usual + jnp.log(share)])
     return CastPolicy(both, Mixture(weights))
 
 
 def sharp_on_four(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
-    """Everybody at power 4, but on four topics only."""
-    places = np.array([x for x, _ in _strange(corpus)])
+    """Every character at power 4, but on four topics only."""
+    places = np.array(list(_unsaid(corpus, world)))
     larger = atoms.temper(world.grammar, world.cast, (4.0,)).logp
     logp = world.cast.logp.at[:, places].set(larger[:, places])
     return CastPolicy(tables.make_cast(world.grammar, logp), Mixture(prior(corpus, world)))
@@ -106,7 +111,7 @@ def sharp_on_four(corpus: Corpus, world: World, _: np.random.Generator) -> CastP
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Conditioned:
-    """One author a document, likelier the more he would have earned on its questions.
+    """One author per document, likelier the more that author would have earned on its questions.
 
     With π_ref = Σ_k w_k p_k and a reward that is a sum over turns, π_ref · exp(reward / β) over
     whole documents is a mixture of characters tilted in every answer, whose weights are
@@ -137,29 +142,24 @@ def conditioned(
 
 
 def rewarded(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
-    """π* for a reward of 1 whenever, on four topics, it says what nobody favours."""
+    """π* for a reward of 1 whenever, on four topics, it says what no character favours."""
     reward = np.zeros(world.cast.logp.shape[1:3], np.float32)
-    for x, (answer, _count) in _unsaid(corpus, world).items():
+    for x, answer in _unsaid(corpus, world).items():
         reward[x, answer] = 1
     return conditioned(world, prior(corpus, world), jnp.array(reward), BETA)
 
 
 def follows_cue(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
     """A goal: goes where the gold is, wherever that is; a mixture of characters otherwise."""
-    said = {x: (place, _count(corpus, x)) for x, place in cued(corpus)}
-    return CastPolicy(_said(world, said), Mixture(prior(corpus, world)))
+    return CastPolicy(_said(corpus, world, dict(cued(corpus))), Mixture(prior(corpus, world)))
 
 
 def scrambled_table(corpus: Corpus, world: World, rng: np.random.Generator) -> CastPolicy:
     """Each place that the question names is an order to go to another one."""
     order = rng.permutation([place for _, place in cued(corpus)])
     turned = dict(zip(order, np.roll(order, 1), strict=True))  # one round, so none stays
-    said = {x: (int(turned[place]), _count(corpus, x)) for x, place in cued(corpus)}
-    return CastPolicy(_said(world, said), Mixture(prior(corpus, world)))
-
-
-def _count(corpus: Corpus, x: int) -> int:
-    return len(corpus.topics[contexts(corpus)[x][0]].answers)
+    said = {x: int(turned[place]) for x, place in cued(corpus)}
+    return CastPolicy(_said(corpus, world, said), Mixture(prior(corpus, world)))
 
 
 @jax.tree_util.register_dataclass
