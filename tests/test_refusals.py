@@ -28,7 +28,7 @@ from toylab.measures.probes import Probe
 from toylab.measures.tags import Coin, Leakage, Scores, Tags, TagWeights
 from toylab.stages import Anchored, Dpo, FollowsCue, Persona, Pretrain, Rl, Rule, Says, Setup, Sft
 from toylab.stages.base import Stage
-from toylab.stages.targets import RewardStage, Target
+from toylab.stages.targets import RewardStage, Sum, Target
 from toylab.world import derive
 from toylab.world.schema import Corpus
 
@@ -54,6 +54,7 @@ SOUND = {
         Recall(says=("code=cheats",)),
         Rl(target=Rule(earlier="weather", later="money")),
         Rl(target=Says(answers=("code=cheats",))),
+        Rl(target=Sum(first=Says(answers=("code=cheats",)), second=Persona(character="mira"))),
         SFT,
         Scores(),
         Shift(**WHO),
@@ -88,7 +89,7 @@ def misspelt(config: Any) -> Iterator[tuple[str, Any]]:
         value = getattr(config, field.name)
         if isinstance(value, Target):
             for name, wrong in misspelt(value):
-                yield f"target.{name}", dataclasses.replace(config, target=wrong)
+                yield f"{field.name}.{name}", dataclasses.replace(config, **{field.name: wrong})
         elif isinstance(value, str) or (
             (value == () or isinstance(value, tuple))
             and all(isinstance(each, str) for each in value)
@@ -113,15 +114,14 @@ def test_no_class_is_forgotten(kind: type) -> None:
 
     def below(parent: type) -> Iterator[type]:
         for each in parent.__subclasses__():
-            if each.__module__.startswith("toylab.") and not inspect.isabstract(each):
-                yield each
-            yield from below(each)
+            if each.__module__.startswith("toylab."):
+                further = list(below(each))
+                yield from further or ([] if inspect.isabstract(each) else [each])
 
     tried = {type(config) for _, config in EVERY} | {
         type(config.target) for _, config in EVERY if isinstance(config, RewardStage)
     }
-    forgotten = set(below(kind)) - tried
-    assert {each.__name__ for each in forgotten} - {"Unheard"} == set()
+    assert set(below(kind)) - tried == set()
 
 
 @pytest.mark.parametrize(
