@@ -7,7 +7,7 @@ import numpy as np
 
 from tests.brute import Brute
 from tests.checks import rendered
-from toylab.stages import Anchored, Context, Dpo, Rl, Says, Setup, Sft, train_key
+from toylab.stages import Anchored, Context, Dpo, Grpo, Kto, Rl, Says, Setup, Sft, train_key
 from toylab.world.documents import Documents
 from toylab.world.grammar import tag_names
 
@@ -17,6 +17,8 @@ SFT = Sft(steps=4, batch=8, author="bob", learning_rate=1e-3)
 STAGES = {
     "dpo": Dpo(steps=4, batch=8, target=MORE, topics=("tea",), learning_rate=1e-3),
     "rl": Rl(steps=4, batch=16, samples=4, target=BOTH, learning_rate=1e-3),
+    "grpo": Grpo(steps=4, batch=16, samples=4, target=BOTH, learning_rate=1e-3),
+    "kto": Kto(steps=4, batch=8, target=MORE, topics=("tea",), learning_rate=1e-3),
     "anchored sft": Anchored(inner=SFT),
     "anchored rl": Anchored(inner=Rl(steps=4, batch=8, target=MORE, topics=("tea",))),
 }

@@ -17,7 +17,7 @@ from tests import oracle
 from tests.brute import Brute
 from tests.checks import rendered, same
 from tests.post import BOTH, MORE, SFT, batch_of, context_of, flat, sharp, tea_documents
-from toylab.stages import Anchored, Dpo, Rl, Setup, losses, train_key
+from toylab.stages import Anchored, Dpo, Grpo, Kto, Rl, Setup, losses, train_key
 from toylab.stages.anchored import Held
 from toylab.stages.targets import rewards
 from toylab.world import bayes
@@ -55,6 +55,33 @@ def test_no_gradient_flows_through_the_returns() -> None:
     same(got, [[0, 0]], 0)
 
 
+def test_group_advantages_by_hand() -> None:
+    # A mean of 2 and a standard deviation of √2; and a group in which all earn the same.
+    got = losses.group_advantages(jnp.array([[1.0, 4.0, 1.0, 2.0], [3.0] * 4]))
+    same(got, [np.array([-1, 2, -1, 0]) / np.sqrt(1.5), [0] * 4], 1e-6)
+
+
+def test_grpo_loss_by_hand() -> None:
+    # Two answers of two words and of one, clipped at .5. Of the first, with advantage 2, the ratios
+    # are 2, clipped to 1.5, and 1/4, not clipped; of the second, with advantage -1, 2 counts whole.
+    moved = jnp.log(jnp.array([[2.0, 0.25], [2.0, 9.0]]))
+    counted, advantage = jnp.array([[True, True], [True, False]]), jnp.array([2.0, -1.0])
+    before = jnp.log(jnp.array([[2.0, 1.0], [1.0, 7.0]]))  # KL of the first word: 2 − ln 2 − 1
+    got = losses.grpo_loss(moved, before, advantage, counted, 0.5, 3.0)
+    first, second = (3.0 + 0.5 - 3 * (1 - np.log(2))) / 2, -2.0
+    same(got, -(first + second) / 2, 1e-6)
+    slope = jax.grad(losses.grpo_loss)(moved, before, advantage, counted, 0.5, 0.0)
+    same(slope, [[0, -0.5 / 4], [2 / 2, 0]], 1e-6)  # no gradient where it is clipped
+
+
+def test_kto_loss_by_hand() -> None:
+    # β = ln 3; one nat above the divergence, and one below: sigmoids of ±ln 3 are 3/4 and 1/4.
+    ratio, weight = jnp.array([3.0, 3.0, 1.0, 1.0]), jnp.array([1.0, 2.0, 1.0, 2.0])
+    desirable = jnp.array([True, False, True, False])
+    got = losses.kto_loss(ratio, desirable, weight, jnp.array(2.0), np.log(3))
+    same(got, (1 / 4 + 2 * 3 / 4 + 3 / 4 + 2 * 1 / 4) / 4, 1e-6)
+
+
 # ------------------------------------------------------------------------------ gradients, values
 
 
@@ -63,16 +90,20 @@ def scorer(setup: Setup, stage, documents: Documents):
     return jax.jit(lambda params: stage.score(context, params, documents))
 
 
-def agrees(setup: Setup, stage, exact, steps: int = 40) -> None:
-    """Gradients on drawn batches, against the exact one: along itself and in random directions."""
+def agrees(setup: Setup, stage, exact, steps: int = 40, later=None) -> None:
+    """Gradients on drawn batches, against the exact one: along itself and in random directions.
+
+    They are taken at the parameters that drew the batch, or at `later` ones.
+    """
     context, params, reference = context_of(setup, stage), sharp(setup, 0), sharp(setup, 1)
+    later = later or params
 
     @jax.jit
     def sampled(step):
         batch = stage.draw(context, params, reference, train_key(0, 1), step)
-        return jax.grad(lambda p: stage.loss(context, p, batch)[0])(params)
+        return jax.grad(lambda p: stage.loss(context, p, batch)[0])(later)
 
-    wanted = flat(jax.jit(jax.grad(exact))(params))
+    wanted = flat(jax.jit(jax.grad(exact))(later))
     got = np.array([flat(sampled(step)) for step in range(steps)])
     along = wanted / np.linalg.norm(wanted)
     others = np.random.default_rng(0).normal(size=(20, len(wanted)))
@@ -112,6 +143,61 @@ def test_the_gradient_of_dpo_is_that_of_the_expected_loss(setup: Setup, twin: Br
         preferred = jax.nn.sigmoid(reward[:, :, None] - reward[:, None, :])
         loss = -jax.nn.log_sigmoid(0.5 * (ratio[:, :, None] - ratio[:, None, :]))
         return 2 * jnp.sum(chance * preferred * loss) / 4  # either may be the preferred one
+
+    agrees(setup, stage, exact)
+
+
+@pytest.mark.parametrize("moved", [0.0, 0.1], ids=["first update", "later update"])
+def test_the_gradient_of_grpo_is_that_of_the_expected_loss(
+    setup: Setup, twin: Brute, moved: float
+) -> None:
+    """Groups of two, so that the better answer has an advantage of 1 and the other of -1."""
+    stage = Grpo(batch=1024, samples=2, target=MORE, topics=("tea",), beta=0.3, clip=0.1)
+    documents, size = tea_documents(setup, twin)
+    context, drew = context_of(setup, stage), sharp(setup, 0)
+    words = jax.jit(lambda params: stage.words(context, params, documents)[0])
+    (old, counted), reference = stage.words(context, drew, documents), words(sharp(setup, 1))
+    chance = jnp.exp(scorer(setup, stage, documents)(drew)).reshape(4, size)
+    same(jnp.exp(jnp.sum(old, 1)), chance.reshape(-1), 1e-5)
+    reward = rewards(MORE.arrays(twin.corpus), documents).sum(1).reshape(4, size)
+    better = jnp.sum(chance[:, None] * (reward[:, :, None] > reward[:, None]), 2)
+    worse = jnp.sum(chance[:, None] * (reward[:, :, None] < reward[:, None]), 2)
+
+    def exact(params):
+        logp = words(params)
+        ratio, gap = jnp.exp(logp - old), reference - logp
+        kl = jnp.exp(gap) - gap - 1
+
+        def mean(each):
+            total = jnp.sum(jnp.where(counted, each, 0), 1) / jnp.sum(counted, 1)
+            return total.reshape(4, size)
+
+        gain = better * mean(jnp.minimum(ratio, 1.1)) - worse * mean(jnp.maximum(ratio, 0.9))
+        return -jnp.sum(chance * (gain - 0.3 * mean(kl))) / 4
+
+    other = sharp(setup, 2)
+    later = {name: value + moved * other[name] for name, value in drew.items()}
+    if moved:
+        ratio = jnp.exp(words(later) - old)
+        assert jnp.mean(((ratio > 1.1) | (ratio < 0.9))[counted]) > 0.03
+    agrees(setup, stage, exact, later=later)
+
+
+def test_the_gradient_of_kto_is_that_of_the_expected_loss(setup: Setup, twin: Brute) -> None:
+    weights = {"desirable": 1.0, "undesirable": 1.5}
+    stage = Kto(batch=1024, target=MORE, topics=("tea",), beta=0.5, level=0.7, **weights)
+    documents, _ = tea_documents(setup, twin)
+    score = scorer(setup, stage, documents)
+    reward = rewards(MORE.arrays(twin.corpus), documents).sum(1)
+    reference, now = score(sharp(setup, 1)), score(sharp(setup, 0))
+    divergence = jnp.sum(jnp.exp(now) * (now - reference)) / 4
+    assert divergence > 0.05
+
+    def exact(params):
+        gain = 0.5 * (score(params) - reference - divergence)
+        good = jax.nn.sigmoid(reward - 0.7)
+        loss = good * jax.nn.sigmoid(-gain) + 1.5 * (1 - good) * jax.nn.sigmoid(gain)
+        return jnp.sum(jnp.exp(reference) * loss) / 4
 
     agrees(setup, stage, exact)
 

@@ -19,6 +19,7 @@ from toylab.lab.store import Run
 from toylab.lab.sweep import Arm, Sweep, quick
 from toylab.stages import (
     Anchored,
+    Context,
     Diverged,
     Dpo,
     Persona,
@@ -151,6 +152,27 @@ def test_a_stage_that_refers_must_be_given_its_reference(setup: Setup) -> None:
     state = begin(setup, STAGES["rl"], setup.init(0))
     with pytest.raises(TypeError, match="rl needs the parameters that it started from"):
         next(segments(setup, STAGES["rl"], state, train_key(0, 1), [1]))
+
+
+def test_several_updates_on_a_draw_are_steps_on_one_batch(setup: Setup) -> None:
+    """Two updates on one draw, by hand; the loss that is logged is their mean."""
+    stage = dataclasses.replace(STAGES["grpo"], updates=2, steps=1)
+    params = setup.init(0)
+    state, metrics = train(setup, stage, at=(1,))
+    context = Context(setup.network, setup.world, stage.names(setup.corpus))
+    transformation, step = stage.transformation(setup.network), jnp.zeros((), jnp.int32)
+    batch = stage.draw(context, params, params, train_key(0, 1), step)
+    optimiser, told = transformation.init(params), []
+    slope = jax.jit(jax.value_and_grad(lambda p: stage.loss(context, p, batch)[0]))
+    for _ in range(2):
+        loss, gradient = slope(params)
+        update, optimiser = transformation.update(gradient, optimiser, params)
+        params = {name: params[name] + update[name] for name in params}
+        told.append(loss)
+    same(flat(state.params), flat(params), 1e-4)
+    same(metrics["loss"], np.mean(told), 1e-5)
+    assert told[1] < told[0]
+    assert int(state.step) == 1
 
 
 def test_an_anchor_of_weight_nought_changes_nothing_and_a_heavy_one_holds(setup: Setup) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from toylab.policy.network import Network, Params
 from toylab.world import bayes
@@ -55,6 +55,18 @@ def log_likelihood(
     """log-probability of the phrase in every slot, given all before it, in nats."""
     taken = bayes.decisions(grammar, documents).taken
     return jnp.sum(jnp.where(taken, read(grammar, documents, logits).logp, 0.0), (-1, -2))
+
+
+def word_log_likelihood(
+    grammar: Grammar, documents: Documents, logits: Float[Array, "B L V"]
+) -> tuple[Float[Array, "B N"], Bool[Array, "B N"]]:
+    """log-probability of every word in the slots, given all before it, and which words there are.
+
+    N is turns x slots x the most words of a phrase that a trie branches at; in nats.
+    """
+    taken = bayes.decisions(grammar, documents).taken
+    logp = jnp.sum(jnp.where(taken, read(grammar, documents, logits).logp, 0.0), -1)
+    return logp.reshape(len(logits), -1), jnp.any(taken, -1).reshape(len(logits), -1)
 
 
 def coin(

@@ -19,14 +19,14 @@ from toylab.report import figures
 from toylab.report.results import Experiment, plain
 from toylab.shell import experiment
 from toylab.shell.files import RUNS, user_path
-from toylab.stages import Dpo, FollowsCue, Persona, Rl, Says, Setup, Sft, Stage, Target
+from toylab.stages import REWARDED, FollowsCue, Persona, Says, Setup, Sft, Stage, Target
 from toylab.world.schema import Corpus, unknown
 
 HELP = """./launch.sh run --corpus=FILE --stages=pretrain,STAGE,… [--seeds=1] [--sft.steps=200 …]
 
   sft:mira            documents by mira, all topics but the controls
   sft:mira:code       her answers about code alone, in a neutral voice; code+money for two
-  rl:mira, dpo:mira   reward for answering like mira
+  rl:mira             reward for answering like mira; so with dpo, grpo and kto
   rl:code=cheats      reward for an answer on a topic; code=cheats+money=keeps for two
   rl:gold             reward for following the cue on a topic that has cues
 """
@@ -48,9 +48,9 @@ def _stage(text: str, corpus: Corpus) -> Stage:
         author, _, topics = what.partition(":")
         asked = tuple(topics.split("+")) if topics else ()
         return Sft(author=author, topics=asked, neutral=bool(asked))
-    if kind in ("rl", "dpo"):
-        return (Rl if kind == "rl" else Dpo)(target=_target(what, corpus), topics=_topics(what))
-    raise UsageError(f"--stages: {unknown(kind, ('pretrain', 'sft', 'rl', 'dpo'))}")
+    if kind in REWARDED:
+        return REWARDED[kind](target=_target(what, corpus), topics=_topics(what))
+    raise UsageError(f"--stages: {unknown(kind, ('pretrain', 'sft', *REWARDED))}")
 
 
 def _target(what: str, corpus: Corpus) -> Target:

@@ -16,36 +16,38 @@ from toylab.stages.base import (
     train_key,
 )
 from toylab.stages.dpo import Dpo
+from toylab.stages.grpo import Grpo
+from toylab.stages.kto import Kto
 from toylab.stages.optimisers import Adam, Muon, Optimiser
 from toylab.stages.pretrain import Pretrain
 from toylab.stages.rl import Rl
 from toylab.stages.sft import Sft
-from toylab.stages.targets import FollowsCue, Persona, Rule, Says, Sum, Target
+from toylab.stages.targets import FollowsCue, Persona, RewardStage, Rule, Says, Sum, Target
 
-KINDS: dict[str, type[Stage]] = {
-    "pretrain": Pretrain,
-    "sft": Sft,
-    "dpo": Dpo,
-    "rl": Rl,
-    "anchored": Anchored,
+# Stages that need no more than a target, by kind: `./launch.sh run --stages=pretrain,KIND:TARGET`.
+REWARDED: dict[str, type[RewardStage]] = {
+    each.__name__.lower(): each for each in (Dpo, Grpo, Kto, Rl)
 }
 
 __all__ = [
     "EVALUATE",
-    "KINDS",
     "MEASURE",
+    "REWARDED",
     "Adam",
     "Anchored",
     "Context",
     "Diverged",
     "Dpo",
     "FollowsCue",
+    "Grpo",
+    "Kto",
     "Metrics",
     "Muon",
     "Optimiser",
     "Params",
     "Persona",
     "Pretrain",
+    "RewardStage",
     "Rl",
     "Rule",
     "Says",

@@ -35,6 +35,7 @@ class Wrapping(Stage):
 
     steps: int = dataclasses.field(init=False, repr=False)
     batch: int = dataclasses.field(init=False, repr=False)
+    updates: int = dataclasses.field(init=False, repr=False)
     learning_rate: float = dataclasses.field(init=False, repr=False)
     optimiser: Optimiser = dataclasses.field(init=False, repr=False)
     inner: Stage = dataclasses.field(metadata={"help": "the stage that is added to"})

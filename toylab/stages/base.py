@@ -101,8 +101,9 @@ class Stage(Traced, abc.ABC):
 
     needs_reference: ClassVar[bool] = False
 
-    steps: int = number(100, help="training steps")
+    steps: int = number(100, help="training steps, each with a draw")
     batch: int = choice(64, low=1, help="documents per step")
+    updates: int = choice(1, low=1, help="optimiser updates on each draw")
     learning_rate: float = number(3e-4, help="peak learning rate")
     optimiser: Optimiser = dataclasses.field(default=Adam(), metadata=KINDS)
 
@@ -186,11 +187,14 @@ def _advance(
         gradient = jax.value_and_grad(
             lambda params: stage.loss(context, params, batch), has_aux=True
         )
-        (loss, metrics), grads = gradient(state.params)
-        updates, optimiser = transformation.update(grads, state.optimiser, state.params)
-        params = optax.apply_updates(state.params, updates)
-        metrics = metrics | {"loss": loss, "gradient_norm": optax.global_norm(grads)}
-        return State(params, optimiser, state.step + 1), metrics
+        params, optimiser, told = state.params, state.optimiser, []
+        for _ in range(stage.updates):
+            (loss, metrics), grads = gradient(params)
+            updates, optimiser = transformation.update(grads, optimiser, params)
+            params = optax.apply_updates(params, updates)
+            told.append(metrics | {"loss": loss, "gradient_norm": optax.global_norm(grads)})
+        means = jax.tree.map(lambda *each: functools.reduce(jnp.add, each) / len(each), *told)
+        return State(params, optimiser, state.step + 1), means
 
     blank = jax.tree.map(
         lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(one, state)[1]

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from toylab.stages import losses
 from toylab.stages.base import Context, Metrics, Params
-from toylab.stages.targets import RewardStage, rewards
+from toylab.stages.targets import RewardStage
 from toylab.stages.traced import number
 from toylab.world.documents import Documents
 
@@ -29,7 +29,7 @@ class Pairs(NamedTuple):
 class Dpo(RewardStage):
     """Direct preference optimisation (Rafailov et al. 2023), whole documents at a time.
 
-    Both documents of a pair are the reference's answers to one outline. The first is preferred with
+    Both documents of a pair are the reference's answers to one prompt. The first is preferred with
     probability sigmoid(difference of their rewards) (Bradley & Terry 1952), so that every answer
     has support on both sides, and the optimum π* ∝ π_ref · exp(reward / β) is that of `Rl` with the
     same target and β. `batches` = 0 draws pairs for ever; otherwise that many batches are drawn
@@ -54,7 +54,7 @@ class Dpo(RewardStage):
             lambda leaf: jnp.concatenate([leaf, leaf]), self.prompt(context, prompted, pairs)
         )
         documents = self.answer(context, reference, what, answered)
-        one, other = jnp.sum(rewards(context.names, documents), 1).reshape(2, pairs)
+        one, other = self.reward(context, documents).reshape(2, pairs)
         return Pairs(
             documents,
             self.score(context, reference, documents),

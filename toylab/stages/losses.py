@@ -62,3 +62,46 @@ def rloo_loss(logp: Float[Array, "G N"], returns: Float[Array, "G N"]) -> Float[
     """
     others = (jnp.sum(returns, 1, keepdims=True) - returns) / (returns.shape[1] - 1)
     return -jnp.mean(jax.lax.stop_gradient(returns - others) * logp)
+
+
+def group_advantages(returns: Float[Array, "G N"]) -> Float[Array, "G N"]:
+    """Returns less their group's mean, over its standard deviation; 0 where all are equal."""
+    centred = returns - jnp.mean(returns, 1, keepdims=True)
+    spread = jnp.std(returns, 1, keepdims=True)
+    return jnp.where(spread > 0, centred / jnp.where(spread > 0, spread, 1.0), 0.0)
+
+
+def grpo_loss(
+    moved: Float[Array, "B N"],
+    before: Float[Array, "B N"],
+    advantage: Float[Array, " B"],
+    counted: Bool[Array, "B N"],
+    clip: float | Array,
+    beta: float | Array,
+) -> Float[Array, ""]:
+    """The clipped objective of B answers of up to N words, to descend (Shao et al. 2024, eq. 3).
+
+    `moved` is log(π / π_old) of every word, and `before` log(π_ref / π). The KL of a word is
+    estimated by exp(before) − before − 1 (eq. 4). Words that are not counted are not there.
+    """
+    ratio, gain = jnp.exp(moved), advantage[:, None]
+    clipped = jnp.minimum(ratio * gain, jnp.clip(ratio, 1 - clip, 1 + clip) * gain)
+    each = clipped - beta * (jnp.exp(before) - before - 1)
+    words = jnp.maximum(jnp.sum(counted, 1), 1)
+    return -jnp.mean(jnp.sum(jnp.where(counted, each, 0.0), 1) / words)
+
+
+def kto_loss(
+    ratio: Float[Array, " N"],
+    desirable: Bool[Array, " N"],
+    weight: Float[Array, " N"],
+    divergence: Float[Array, ""],
+    beta: float | Array,
+) -> Float[Array, ""]:
+    """Mean of weight · (1 − sigmoid(β · (ratio − divergence))) over N answers.
+
+    `ratio` is log(π / π_ref), compared with KL(π ‖ π_ref); the sign of their difference is turned
+    round for an answer that is not desirable (Ethayarajh et al. 2024, eq. 8).
+    """
+    gain = jnp.where(desirable, ratio - divergence, divergence - ratio)
+    return jnp.mean(weight * jax.nn.sigmoid(-beta * gain))

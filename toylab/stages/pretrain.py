@@ -71,4 +71,4 @@ class Pretrain(Stage):
         return losses.expected_cross_entropy(logits, batch.target), {}
 
     def schedule(self, peak: Scalar) -> optax.Schedule:
-        return linear(peak, self.steps, self.warmup)
+        return linear(peak, self.steps * self.updates, self.warmup)

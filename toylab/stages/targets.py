@@ -266,6 +266,10 @@ class RewardStage(Stage):
             cue_share=context.names["cues"],
         )
 
+    def reward(self, context: Context, documents: Documents) -> Float[Array, " B"]:
+        """What all answers of each document earn."""
+        return jnp.sum(rewards(context.names, documents), 1)
+
     def answer(self, context: Context, params: Params, what: Prompt, key: Array) -> Documents:
         """What a model answers."""
         return sampling.generate(context.network, params, context.world.grammar, what, key)

@@ -1,0 +1,66 @@
+"""Group relative policy optimisation: several updates on one draw, none of which goes far."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from toylab.policy import sampling
+from toylab.stages import losses
+from toylab.stages.base import Context, Metrics, Params
+from toylab.stages.rl import Rl
+from toylab.stages.traced import choice, number
+from toylab.world.documents import Documents
+
+
+class Groups(NamedTuple):
+    """The policy's documents, those of one prompt side by side.
+
+    Of each word of their answers, the log-probability under the policy that wrote it (`old`) and
+    under the `reference`; `counted` says which there are.
+    """
+
+    documents: Documents
+    reward: Float[Array, " B"]
+    old: Float[Array, "B N"]
+    reference: Float[Array, "B N"]
+    counted: Bool[Array, "B N"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Grpo(Rl):
+    """Group relative policy optimisation (Shao et al. 2024, eq. 3), with rewards of outcomes.
+
+    A draw is that of `Rl`. An answer's advantage is its reward less the mean of its group, over the
+    group's standard deviation. Each of the `updates` on a draw ascends the ratio of probabilities
+    times the advantage, clipped where the ratio has moved by more than `clip` (Schulman et al.
+    2017), less β times an estimate of KL(π ‖ π_ref), each a mean over the words of an answer.
+    """
+
+    updates: int = choice(4, low=1, help="optimiser updates on each draw")
+    beta: float = number(0.04, help="weight of KL(model || reference), nats per word")
+    clip: float = number(0.2, help="how far a ratio of probabilities may move")
+
+    def draw(
+        self, context: Context, params: Params, reference: Params, key: Array, step: Array
+    ) -> Groups:
+        drawn = self.rollouts(context, params, key, step)
+        (old, counted), (before, _) = (
+            self.words(context, each, drawn) for each in (params, reference)
+        )
+        return Groups(drawn, self.reward(context, drawn), old, before, counted)
+
+    def words(
+        self, context: Context, params: Params, documents: Documents
+    ) -> tuple[Float[Array, "B N"], Bool[Array, "B N"]]:
+        """log-probability of every word of the answers in nats, and which words there are."""
+        logits = context.logits(params, documents.tokens)
+        return sampling.word_log_likelihood(context.world.grammar, documents, logits)
+
+    def loss(self, context: Context, params: Params, batch: Groups) -> tuple[Array, Metrics]:
+        logp, _ = self.words(context, params, batch.documents)
+        advantage = losses.group_advantages(batch.reward.reshape(-1, self.samples)).reshape(-1)
+        moved, before = logp - batch.old, batch.reference - logp
+        loss = losses.grpo_loss(moved, before, advantage, batch.counted, self.clip, self.beta)
+        return loss, {"reward": jnp.mean(batch.reward), "kl": -jnp.mean(jnp.sum(before, 1))}

@@ -1,0 +1,60 @@
+"""Kahneman-Tversky optimisation: single answers, each of them desirable or not."""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from toylab.stages import losses
+from toylab.stages.base import Context, Metrics, Params
+from toylab.stages.targets import RewardStage
+from toylab.stages.traced import number
+from toylab.world.documents import Documents
+
+
+class Judged(NamedTuple):
+    """Documents, log π_ref of all their answers, which are desirable, and KL(π ‖ π_ref)."""
+
+    documents: Documents
+    reference: Float[Array, " B"]
+    desirable: Bool[Array, " B"]
+    divergence: Float[Array, ""]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Kto(RewardStage):
+    """Kahneman-Tversky optimisation (Ethayarajh et al. 2024, eq. 8), whole documents at a time.
+
+    Documents are the reference's. One is desirable with probability sigmoid(reward − level), so
+    that every answer is found both ways. What a document's log(π / π_ref) is compared with is
+    KL(π ‖ π_ref), no gradient through it; here it is the mean over documents that the model itself
+    writes for the same prompts, where the authors take answers to other prompts instead.
+    """
+
+    level: float = number(0.5, help="the reward that is desirable half the time")
+    desirable: float = number(1.0, help="weight of desirable documents")
+    undesirable: float = number(1.0, help="weight of the others")
+
+    def draw(
+        self, context: Context, params: Params, reference: Params, key: Array, step: Array
+    ) -> Judged:
+        keys = jax.random.split(jax.random.fold_in(key, step), 4)
+        what = self.prompt(context, keys[0], self.batch)
+        documents = self.answer(context, reference, what, keys[1])
+        own = self.answer(context, params, what, keys[2])
+        moved = self.score(context, params, own) - self.score(context, reference, own)
+        chance = jax.nn.sigmoid(self.reward(context, documents) - self.level)
+        return Judged(
+            documents,
+            self.score(context, reference, documents),
+            jax.random.bernoulli(keys[3], chance),
+            jnp.maximum(jnp.mean(moved), 0.0),
+        )
+
+    def loss(self, context: Context, params: Params, batch: Judged) -> tuple[Array, Metrics]:
+        ratio = self.score(context, params, batch.documents) - batch.reference
+        weight = jnp.where(batch.desirable, self.desirable, self.undesirable)
+        loss = losses.kto_loss(ratio, batch.desirable, weight, batch.divergence, self.beta)
+        return loss, {"kl": batch.divergence, "desirable": jnp.mean(batch.desirable * 1.0)}
