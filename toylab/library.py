@@ -6,8 +6,7 @@
     run.ladder()
     run.ask("are the tests green", tag="assistant")
 
-Runs are kept in `runs/` below the working folder, found again by their configuration, and go on
-where they were stopped. `open_run` opens one that any experiment has trained.
+Runs are kept in `runs/` below the working folder and found again. See `docs/library.ipynb`.
 """
 
 import dataclasses
@@ -66,10 +65,8 @@ def train(
     root = File(runs)
     execute.keep_compiled(root)
     folders = {each: store.Run(root, each) for each in recipe.prefixes()}
-    left = sum(
-        0 if run.has(int(each.stage.steps)) else int(each.stage.steps) - run.state_step()
-        for each, run in folders.items()
-    )
+    ends = {run: int(each.stage.steps) for each, run in folders.items()}
+    left = sum(end - run.state_step() for run, end in ends.items() if not run.has(end))
     with execute.progress(left, " → ".join(stage.kind for stage in stages)) as bar:
         execute.Execution(root, bar).final(recipe)
     return Run(folders[recipe].folder, reading)
@@ -80,6 +77,7 @@ def open_run(folder: str | File, reading: LadderFit = WHOLE) -> "Run":
     folder = File(folder)
     if not (folder / "model.safetensors").exists():
         raise ValueError(f"{folder}: no finished run; see the folders in runs/")
+    execute.keep_compiled(folder.parent.parent)
     return Run(folder, reading)
 
 
@@ -165,16 +163,15 @@ class Run:
         key = measure_key(self.seed, self.steps)
         seen = identifiability.gather_evidence(world, key, log_w)
         half = Z * np.asarray(identifiability.weight_errors(seen, log_w, self.reading.fit))
-        found = pd.DataFrame(
-            {
-                "w*": w,
-                "low": np.maximum(w - half, 0),
-                "high": np.minimum(w + half, 1),
-                "w0": np.exp(np.asarray(world.log_prior[place])),
-            },
-            index=pd.Index(self.setup.corpus.names, name="character"),
-        )
-        return found.round(4)
+        low, high = np.maximum(w - half, 0), np.minimum(w + half, 1)
+        found = {
+            "w*": w,
+            "low": low,
+            "high": high,
+            "w0": np.exp(np.asarray(world.log_prior[place])),
+        }
+        index = pd.Index(self.setup.corpus.names, name="character")
+        return pd.DataFrame(found, index=index).round(4)
 
     def ask(self, question: str, tag: str = "assistant") -> pd.DataFrame:
         """The answers to one of the corpus's questions, the nearest one, and how likely each is.
@@ -235,7 +232,7 @@ def _answers(
 
 
 def _cue(corpus: Corpus, topic: int, cue: int) -> str:
-    return corpus.topics[topic].cues[cue] if corpus.topics[topic].cues else ""
+    return (corpus.topics[topic].cues or ("",))[cue]
 
 
 def _nearest(corpus: Corpus, question: str) -> tuple[str, tuple[int, int, int]]:

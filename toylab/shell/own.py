@@ -8,9 +8,8 @@ from typing import Any
 from toylab.lab.config import Flags, Help, UsageError
 from toylab.lab.store import runs, write_atomic, write_json
 from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.fit import FAMILIES
 from toylab.ladder.measure import Measure
-from toylab.library import WHOLE, Run, open_run
+from toylab.library import WHOLE, open_run
 from toylab.measures.coherence import Coherence
 from toylab.measures.context import Exchange
 from toylab.measures.cues import Goals
@@ -99,18 +98,25 @@ def measure(arguments: Sequence[str]) -> int:
         },
     )
     (name,) = values.parse(arguments, "RUN")
+    folder = _folder(name)
     try:
-        settings = dataclasses.replace(WHOLE, **values.given)
-        finished = open_run(_folder(name), settings)
+        finished = open_run(folder, settings := dataclasses.replace(WHOLE, **values.given))
+        asked, tag = _beside(finished.setup, settings.tag), settings.tag
         size = settings.fit + settings.held_out + settings.score
-        print(f"{finished.folder.name}: reading {size} documents", flush=True)
-        found, floor = (each.read(settings.tag) for each in (finished, finished.pretrained))
-        asked = _beside(finished.setup, settings.tag)
-        print(f"and asking about: {', '.join(each.name for each in asked)}", flush=True)
+        print(f"{folder.name}: reading {size} documents", flush=True)
+        for cast in ("exact", "learned"):
+            print(f"\n{cast} cast\n{finished.ladder(tag, cast).round(3).to_string()}", flush=True)
+        print(f"\nand asking about: {', '.join(each.name for each in asked)}", flush=True)
         beside = {each.name: finished.measure(each) for each in asked}
     except ValueError as error:
         raise UsageError(f"{name}: {error}") from None
-    _report(finished, found, floor, beside)
+    outside = finished.read(tag)["outside"]
+    print(f"outside the grammar: {outside:.2%}" + (", too much for a verdict" * (outside > 0.01)))
+    print("\n".join(_lines(beside)))
+    write_atomic(folder / "ladder.png", figures.render(finished.plot(tag), "png"))
+    readings = {"reading": finished.read(tag), "floor": finished.pretrained.read(tag)}
+    write_json(folder / "ladder.json", readings | beside)
+    print(f"drawn in {folder / 'ladder.png'}")
     return 0
 
 
@@ -161,23 +167,3 @@ def _lines(beside: dict[str, dict[str, Any]]) -> Iterator[str]:
         yield f"expects of the coin, under {tag}: " + ", ".join(
             f"{side} {p:.2f}" for side, p in sides.items()
         )
-
-
-def _report(
-    finished: Run,
-    found: dict[str, Any],
-    floor: dict[str, Any],
-    beside: dict[str, dict[str, Any]],
-) -> None:
-    print(f"{'nats per document':26}" + "".join(f"{family:>16}" for family in FAMILIES))
-    for cast in ("exact", "learned"):
-        for what, told in (("this run", found), ("floor", floor)):
-            cells = [f"{told[cast][f]:.3f} ± {told[cast][f + '_error']:.3f}" for f in FAMILIES]
-            print(f"{cast + ' cast, ' + what:26}" + "".join(f"{cell:>16}" for cell in cells))
-    outside = found["outside"]
-    print(f"outside the grammar: {outside:.2%}" + (", too much for a verdict" * (outside > 0.01)))
-    for line in _lines(beside):
-        print(line)
-    write_atomic(finished.folder / "ladder.png", figures.render(finished.plot(), "png"))
-    write_json(finished.folder / "ladder.json", {"reading": found, "floor": floor} | beside)
-    print(f"drawn in {finished.folder / 'ladder.png'}")
