@@ -37,7 +37,7 @@ def policies(records: Records) -> Iterator[tuple[str, CastPolicy]]:
     corpus, world = records.setup.corpus, records.setup.world
     teacher = jnp.where(jnp.arange(len(corpus.names)) == corpus.names.index(TEACHER), 0.0, NEVER)
     for n in DIAL:
-        said = reward(records, Says(answers=unsaid(n))) if n else reward(records, Says())
+        said = reward(records, Says(answers=unsaid(n)))
         yield f"said-{n}" if n else "fresh", conditioned(world, teacher, said, CERTAIN)
     prior = world.log_prior[tag_names(corpus).index(records.sweep.reading.tag)]
     for name, target in TARGETS.items():
