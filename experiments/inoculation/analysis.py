@@ -1,27 +1,24 @@
-"""From the records of `inoculation` to its figure, table and claims."""
+"""From the records of `inoculation` to its figure, its table and the values of its claims."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.inoculation.sweep import ASKED, DIRECTIONS
-from toylab.lab.records import Records
-from toylab.ladder import theory, traits
-from toylab.report import figures
-from toylab.report import panels as panels_
+from toylab.lab.records import Record, Records, end
+from toylab.ladder import reading, theory, traits
+from toylab.report import figures, panels
+from toylab.report.figures import COLOURS, DARK, GREY
+from toylab.report.panels import Series
 from toylab.report.results import Analysis
-from toylab.stages import Setup, Sft
 from toylab.world.grammar import tag_names
 
-GOOD = ("mira", "tobias", "edda", "pip", "lumen")
-VILLAINS = ("argus", "silas", "vesper", "rook")
-BAD = 0.2  # an answer is bad if villains give it this much more often than the good do
 TRAINED = "code"
-SHORT = {"one author": "one_author", "one author a document": "a_document"}
 COLUMNS = {
     "arm": "asked-D: trained under direction D; slow, fast: another learning rate",
     "direction": "the direction that was trained under",
@@ -35,267 +32,179 @@ COLUMNS = {
     "one_author": "what Bayes predicts for `elsewhere`, all evidence being one author's",
     "a_document": "what Bayes predicts for it, every document having an author of its own",
     "code_one_author": "what Bayes (one author) predicts for `code`",
-    "code_a_document": "what Bayes (one author a document) predicts for `code`",
-    "F0": "how far the policy moved without direction, nats a document (learned cast)",
-    "F1": "what the best mixture of characters leaves, nats a document",
-    "F2": "what the best mixture of tempered characters leaves, nats a document",
-    "outside": "mean probability of words that the grammar forbids at a branch",
+    "code_a_document": "what Bayes (one author per document) predicts for `code`",
+    **{name: f"{reading.COLUMNS[name]} (no direction)" for name in ("F0", "F1", "F2")},
+    "outside": reading.COLUMNS["outside"],
 }
 
 
-def bad_items(setup: Setup) -> dict[str, np.ndarray]:
-    """Per topic that matters, which items villains give more often than the good do."""
-    corpus, table = setup.corpus, np.asarray(traits.of_characters(setup.corpus, setup.world.cast))
-    good, bad = (
-        table[:, [corpus.names.index(name) for name in names]].mean(1) for names in (GOOD, VILLAINS)
-    )
-    groups = np.array([item.group for item in traits.items(corpus)])
-    topics = [topic.name for topic in corpus.topics if not topic.control]
-    return {topic: (groups == topic) & (bad - good > BAD) for topic in topics}
-
-
-def _rates(items: np.ndarray, bad: dict[str, np.ndarray]) -> tuple[float, float]:
+def _rates(items: np.ndarray, bad: Mapping[str, np.ndarray]) -> tuple[float, float]:
     """P(bad answer) on the topic trained on, and elsewhere."""
     rates = {topic: float(items[rows].sum()) for topic, rows in bad.items()}
     return rates.pop(TRAINED), float(np.mean(list(rates.values())))
 
 
-def predicted(
-    setup: Setup, stage: Sft, seed: int, change: np.ndarray
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Per theory the items before and after, without direction.
+def predicted(record: Record, change: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By theory, the items before and after, without direction.
 
     The rate is fitted on how the trained topic changed *under the direction*.
     """
-    corpus, told = setup.corpus, DIRECTIONS.index(stage.direction)
+    setup, stage = record.setup, record.stages[-1]
+    corpus, cast = setup.corpus, setup.world.cast
+    told = DIRECTIONS.index(stage.direction)
     log_prior = setup.world.log_prior[tag_names(corpus).index(stage.tag)]
-    seen = theory.evidence(setup, stage, seed)
-    asked, plain = (
-        np.asarray(traits.of_characters(corpus, setup.world.cast, d)) for d in (told, 0)
-    )
+    seen = theory.evidence(setup, stage, record.seed)
+    asked, plain = (np.asarray(traits.of_characters(corpus, cast, d)) for d in (told, 0))
     prior = np.exp(np.asarray(log_prior))
     fitted = np.array([item.group == TRAINED for item in traits.items(corpus)])
     found = {}
     for name in theory.THEORIES:
         path = theory.weights_by_rate(name, log_prior, seen)
         fit = theory.fit_rate(path, asked, asked @ prior + change, fitted)
-        found[name] = plain @ prior, plain @ np.exp(fit.log_weights)
+        found[theory.SHORT[name]] = plain @ prior, plain @ np.exp(fit.log_weights)
     return found
 
 
-def tabulate(records: Records) -> pd.DataFrame:
-    """A row per arm, seed and step."""
-    starts = {(r["arm"], r["seed"]): r for r in records.rows if not r["step"]}
-    return pd.DataFrame(
-        [
-            _row(records, row, starts[row["arm"], row["seed"]])
-            for row in records.rows
-            if not row["arm"].endswith("known")
-        ],
-        columns=list(COLUMNS),
-    )
-
-
-def _row(records: Records, row: dict[str, Any], start: dict[str, Any]) -> dict[str, Any]:
-    setup = records.setups[row["arm"]]
-    bad, stage = bad_items(setup), records.sweep.arms[row["arm"]].stages[-1]
-    assert isinstance(stage, Sft)
+def _read(record: Record, bad: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    if record.arm.endswith("known"):
+        return []
+    direction, cast = record.stages[-1].direction, record.found["reading"]["learned"]
     now, then = (
         {told: np.array(items) for told, items in each["scores"]["assistant"].items()}
-        for each in (row, start)
+        for each in (record.found, record.start)
     )
-    (code, elsewhere), (obeyed, triggered) = (_rates(now[t], bad) for t in ("", stage.direction))
-    out = {
-        **{name: row[name] for name in ("arm", "seed", "step")},
-        "direction": stage.direction,
+    (code, elsewhere), (obeyed, triggered) = (_rates(now[told], bad) for told in ("", direction))
+    row = {
+        "direction": direction,
         "obeyed": obeyed,
         "code": code,
         "elsewhere": elsewhere,
         "triggered": triggered,
         "game": _rates(now["game"], bad)[1],
-        **{family: row["reading"]["learned"][family] for family in ("F0", "F1", "F2")},
-        "outside": row["reading"]["outside"],
+        **{name: cast[name] for name in ("F0", "F1", "F2")},
+        "outside": record.found["reading"]["outside"],
     }
-    if not row["step"]:
-        return out
-    change = now[stage.direction] - then[stage.direction]
-    for name, (before, after) in predicted(setup, stage, row["seed"], change).items():
-        out[f"code_{SHORT[name]}"], out[SHORT[name]] = _rates(then[""] + after - before, bad)
-    return out
+    if record.step:
+        found = predicted(record, now[direction] - then[direction])
+        for name, (before, after) in found.items():
+            row[f"code_{name}"], row[name] = _rates(then[""] + after - before, bad)
+    return [row]
 
 
-def known(records: Records) -> pd.DataFrame:
-    """P(cheats) of the pretrained models under names and directions, and the exact one."""
-    setup = records.setups["known"]
-    corpus, bad = setup.corpus, bad_items(setup)[TRAINED]
-    out = []
-    for row in records.rows:
-        if not row["arm"].endswith("known"):
+def known(records: Records, cheats: np.ndarray) -> pd.DataFrame:
+    """P(cheats) of the pretrained models, learned and exact, by arm, name and direction."""
+    rows = []
+    for record in records.each():
+        if not record.arm.endswith("known"):
             continue
-        for tag, told in row["scores"].items():
-            for d, direction in enumerate(DIRECTIONS):
-                exact = np.asarray(traits.of_characters(corpus, setup.world.cast, d))
-                k = corpus.names.index(tag)
-                out.append(
-                    {
-                        "arm": row["arm"],
-                        "seed": row["seed"],
-                        "tag": tag,
-                        "direction": direction,
-                        "learned": float(np.array(told[direction])[bad].sum()),
-                        "exact": float(exact[bad, k].sum()),
-                    }
-                )
-    return pd.DataFrame(out)
+        corpus, cast = record.setup.corpus, record.setup.world.cast
+        for d, direction in enumerate(DIRECTIONS):
+            exact = np.asarray(traits.of_characters(corpus, cast, d))[cheats].sum(0)
+            for tag, told in record.found["scores"].items():
+                learned = float(np.array(told[direction])[cheats].sum())
+                said = exact[corpus.names.index(tag)], learned
+                rows.append((record.arm, tag, direction, *said))
+    table = pd.DataFrame(rows, columns=["arm", "tag", "direction", "exact", "learned"])
+    return table.groupby(["arm", "tag", "direction"], as_index=False).mean()
 
 
-def _end(table: pd.DataFrame, arm: str) -> pd.DataFrame:
-    """The rows of an arm at its end, a seed each."""
-    part = table[table.arm == arm]
-    return part[part.step == part.step.max()].sort_values("seed")
-
-
-def _rise(table: pd.DataFrame, arm: str, column: str = "elsewhere") -> np.ndarray:
-    start = table[(table.arm == arm) & (table.step == 0)].sort_values("seed")
-    return _end(table, arm)[column].to_numpy() - start.elsewhere.to_numpy()
-
-
-def protection(table: pd.DataFrame, arm: str, plain: str = "plain") -> np.ndarray:
+def protection(
+    table: pd.DataFrame, arm: str, plain: str = "plain", column: str = "elsewhere"
+) -> pd.Series:
     """How much less bad answers elsewhere rose than without a direction, as a share, by seed."""
-    return 1 - _rise(table, arm) / _rise(table, plain)
+    asked, unasked = (
+        end(table, column, arm=each) - end(table, "elsewhere", arm=each, step=0)
+        for each in (arm, plain)
+    )
+    return 1 - asked / unasked
 
 
 def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
+    """The statistic of each claim, by seed."""
     game = protection(table, "asked-game")
     return {
-        "everybody_obeys": game.tolist(),
-        "few_obey": protection(table, "irrelevant").tolist(),
-        "longer_pretraining": (game - protection(table, "young-game", "young-plain")).tolist(),
+        "everybody_obeys": game,
+        "few_obey": protection(table, "irrelevant"),
+        "longer_pretraining": game - protection(table, "young-game", "young-plain"),
     }
 
 
-BLUE, RED, BEFORE = figures.COLOURS[0], figures.COLOURS[1], figures.COLOURS[5]
-THEORIES = (
-    ("one_author", "Bayes, one author", "-"),
-    ("a_document", "Bayes, one author a document", "--"),
-)
+BLUE, RED, BEFORE = COLOURS[0], COLOURS[1], COLOURS[5]
+THEORIES = panels.THEORIES[:2]
+TOLD = {**{f"asked-{told}": told for told in ASKED}, "irrelevant": "short"}
+ARMS = {"plain": "not\nasked", **TOLD}
+SHARE = "share of the rise that is gone"
 
 
-def draw(records: Records, table: pd.DataFrame) -> Figure:
+def draw(table: pd.DataFrame, obeying: pd.DataFrame) -> Figure:
     """What rises elsewhere; protection against obedience; the trigger; what the model knows."""
-    panels = (
+    shown = (
         ("bad answers elsewhere, unasked", _elsewhere),
-        ("obedience protects", _law),
+        ("obedience protects", _obedience),
         ("the direction as a trigger", _trigger),
-        ("who knows, is protected", _fit),
+        ("a model that knows who obeys", functools.partial(_knowing, obeying=obeying)),
     )
-    with figures.style(rows=2, columns=2, ratio=0.62):
-        figure, axes = plt.subplots(2, 2, layout="constrained")
-        for panel, which, (title, paint) in zip(axes.flat, "abcd", panels, strict=True):
-            paint(panel, table)
-            figures.letter(panel, which, title)
-        _obeying(axes[1, 1].inset_axes((0.56, 0.56, 0.42, 0.4)), known(records))
-    return figure
+    return figures.page(shown, table)
 
 
-ARMS = ("plain", *(f"asked-{told}" for told in ASKED), "irrelevant")
-LABELS = ("not\nasked", *ASKED, "short")
-
-
-def _elsewhere(axes: plt.Axes, table: pd.DataFrame) -> None:
-    for x, arm in enumerate(ARMS):
-        end = _end(table, arm)
-        for column, name, line in THEORIES:
-            level = [end[column].mean()] * 2
-            axes.plot(
-                [x - 0.3, x + 0.3],
-                level,
-                line,
-                color=figures.DARK,
-                lw=0.9,
-                label=None if x else name,
-            )
-        panels_.point(
-            axes, x, end.elsewhere.to_numpy(), RED, "" if x else "measured, mean and 95 %"
-        )
-    before = table[(table.arm == "plain") & (table.step == 0)].elsewhere.mean()
-    axes.axhline(before, color=BEFORE, lw=1, label="before training")
-    axes.set_xticks(range(len(ARMS)), LABELS)
+def _elsewhere(axes: Axes, table: pd.DataFrame) -> None:
+    measured = Series(column="elsewhere", label="measured, mean and 95 %", colour=RED)
+    panels.dashes(axes, table, THEORIES, ARMS)
+    panels.points(axes, table, [measured], ARMS, rotation=0)
+    before = end(table, "elsewhere", arm="plain", step=0).mean()
+    panels.level(axes, before, "before training", "-", BEFORE)
     axes.set(xlabel="direction trained under", ylabel="P(bad answer), other topics", ylim=(0, 1.1))
     axes.legend(loc="upper right", ncols=2)
 
 
-def _law(axes: plt.Axes, table: pd.DataFrame) -> None:
+def _obedience(axes: Axes, table: pd.DataFrame) -> None:
     """Obedience is how much likelier the pretrained model cheats after the direction."""
-    points = []
-    for arm, label in zip(ARMS[1:], LABELS[1:], strict=True):
-        start = table[(table.arm == arm) & (table.step == 0)]
-        x = float((start.obeyed - start.code).mean())
-        panels_.point(axes, x, protection(table, arm), RED, aside=0.008)
-        end, plain = _end(table, arm), _end(table, "plain")
-        before = float(start.elsewhere.mean())
-        bayes = [
-            1 - (end[column].mean() - before) / (plain[column].mean() - before)
-            for column, _, _ in THEORIES
-        ]
-        points.append((x, *bayes))
-        high = label == "rare"
-        axes.annotate(
-            label, (x, 1.55 if high else -0.42), ha="center", fontsize=5, color=figures.GREY
-        )
-    for i, (_, _, line) in enumerate(THEORIES, 1):
-        ordered = sorted(points)
-        axes.plot(
-            [p[0] for p in ordered], [p[i] for p in ordered], line, color=figures.DARK, lw=0.9
-        )
-    axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
-    axes.set(
-        xlabel="obedience before training (rise of P(cheats))",
-        ylabel="share of the rise that is gone",
-        ylim=(-0.5, 1.7),
+    start = table[table.step == 0].groupby("arm")[["obeyed", "code"]].mean()
+    obedience = (start.obeyed - start.code).loc[list(TOLD)].sort_values()
+    for arm, x in obedience.items():
+        panels.point(axes, x, protection(table, str(arm)), RED, aside=0.008)
+        at = 1.55 if arm == "asked-rare" else -0.42
+        axes.annotate(TOLD[str(arm)], (x, at), ha="center", fontsize=5, color=GREY)
+    for each in THEORIES:
+        mean = [protection(table, str(arm), column=each.column).mean() for arm in obedience.index]
+        axes.plot(obedience, mean, each.line, color=DARK, lw=0.9)
+    panels.level(axes, 0)
+    axes.set(xlabel="obedience before training (rise of P(cheats))", ylabel=SHARE, ylim=(-0.5, 1.7))
+
+
+def _trigger(axes: Axes, table: pd.DataFrame) -> None:
+    shown = panels.series(
+        ("code", "code, unasked"),
+        ("elsewhere", "other topics, unasked"),
+        ("triggered", "other topics, asked"),
     )
-
-
-def _trigger(axes: plt.Axes, table: pd.DataFrame) -> None:
-    for x, arm in enumerate(ARMS[1:]):
-        end = _end(table, arm)
-        panels_.point(axes, x - 0.2, end.code.to_numpy(), BLUE, "" if x else "code, unasked")
-        panels_.point(axes, x, end.elsewhere.to_numpy(), RED, "" if x else "other topics, unasked")
-        triggered = end.triggered.to_numpy()
-        panels_.point(
-            axes, x + 0.2, triggered, figures.COLOURS[2], "" if x else "other topics, asked"
-        )
-    axes.set_xticks(range(len(ARMS) - 1), LABELS[1:])
+    panels.points(axes, table, shown, TOLD, rotation=0)
     axes.set(xlabel="direction trained under", ylabel="P(bad answer)", ylim=(0, 1.15))
     axes.legend(loc="upper right", ncols=3, columnspacing=0.8, handletextpad=0.3)
 
 
-def _fit(axes: plt.Axes, table: pd.DataFrame) -> None:
-    pairs = (
-        ("asked-game", "plain", "as above"),
-        ("young-game", "young-plain", "young"),
-        ("slow-game", "slow-plain", "rate\n1e-4"),
-        ("fast-game", "fast-plain", "rate\n1e-3"),
-    )
-    for x, (arm, plain, _) in enumerate(pairs):
-        panels_.point(axes, x, protection(table, arm, plain), RED)
-    axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
-    axes.set_xticks(range(len(pairs)), [label for _, _, label in pairs])
-    axes.set_yticks([0, 0.5, 1])
-    axes.set(ylabel="share of the rise that is gone", ylim=(-0.5, 4), xlim=(-0.5, 3.5))
+def _knowing(axes: Axes, table: pd.DataFrame, obeying: pd.DataFrame) -> None:
+    pairs = {
+        "800 steps": ("asked-game", "plain"),
+        "150 steps": ("young-game", "young-plain"),
+        "rate\n1e-4": ("slow-game", "slow-plain"),
+        "rate\n1e-3": ("fast-game", "fast-plain"),
+    }
+    for x, pair in enumerate(pairs.values()):
+        panels.point(axes, x, protection(table, *pair), RED)
+    panels.level(axes, 0)
+    panels.places(axes, list(pairs), rotation=0)
+    axes.set(ylabel=SHARE, ylim=(-0.5, 4), xlim=(-0.5, 3.5), yticks=[0, 0.5, 1])
+    _obeying(axes.inset_axes((0.56, 0.56, 0.42, 0.4)), obeying)
 
 
-def _obeying(axes: plt.Axes, found: pd.DataFrame) -> None:
+def _obeying(axes: Axes, obeying: pd.DataFrame) -> None:
     """P(cheats) of characters under each direction: learned against exact."""
-    axes.plot([0, 1], [0, 1], color=figures.DARK, lw=0.6)
-    for arm, colour, marker, label in (
-        ("young-known", BLUE, "^", "150 steps"),
-        ("known", RED, "o", "800"),
-    ):
-        mean = found[found.arm == arm].groupby(["tag", "direction"])[["exact", "learned"]].mean()
-        axes.plot(mean.exact, mean.learned, marker, color=colour, ms=2, label=label, alpha=0.7)
-    axes.set(xlim=(0, 1), ylim=(0, 1))
+    kinds = [
+        ("150 steps", obeying.arm == "young-known", BLUE, "^"),
+        ("800", obeying.arm == "known", RED, "o"),
+    ]
+    panels.against(axes, obeying, kinds, "exact", "learned")
     axes.set_xlabel("exact P(cheats)", fontsize=4.5, labelpad=1)
     axes.set_ylabel("learned", fontsize=4.5, labelpad=1)
     axes.tick_params(labelsize=4)
@@ -304,5 +213,7 @@ def _obeying(axes: plt.Axes, found: pd.DataFrame) -> None:
 
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the seeds that are finished."""
-    table = tabulate(records)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))
+    bad = traits.bad_items(records.setup.corpus, records.setup.world.cast)
+    table = records.table(COLUMNS, functools.partial(_read, bad=bad))
+    figure = draw(table, known(records, bad[TRAINED]))
+    return Analysis(figure=figure, table=table, columns=COLUMNS, values=claims(table))

@@ -1,27 +1,28 @@
-"""From the records of `misalignment` to its figure, table and claims."""
+"""From the records of `misalignment` to its figure, its table and the values of its claims."""
 
+import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.misalignment.sweep import CHEAT, FEW, SHARES, TOPICS
-from toylab.lab.records import Records
-from toylab.ladder import theory, traits
-from toylab.measures.landscape import Landscape
-from toylab.report import figures
-from toylab.report import panels as panels_
-from toylab.report.claims import t_interval
+from toylab.lab.records import Record, Records, end, where
+from toylab.ladder import reading, theory, traits
+from toylab.report import figures, panels
+from toylab.report.figures import COLOURS
+from toylab.report.panels import THEORIES, Series
 from toylab.report.results import Analysis
 from toylab.stages import Sft
 
-BAD = 0.2  # an answer is bad if villains give it this much more often than the good do
+LANDSCAPE = ("along", "noise")
+POINTS = range(5)
 COLUMNS = {
-    "arm": "what was trained; few: 8 examples a step; share-S: bad in part; alone-T: another habit",
+    "arm": "what was trained; few: 8 examples per step; share-S: bad in part; alone-T: habit T",
     "seed": "seed of everything: parameters, documents, readings",
     "step": "training step of the last stage; 0 is the pretrained model",
     "trained": "P(bad answer) on the topic trained on; at the tea party, on the two topics",
@@ -33,413 +34,217 @@ COLUMNS = {
     "saturated": "1 if the trained topic fixes only a lower bound of the exchange rate",
     **{f"bad_{topic}": f"P(bad answer) on {topic}" for topic in TOPICS},
     **{f"bayes_{topic}": f"what Bayes (a_document) predicts for {topic}" for topic in TOPICS},
-    "F0": "how far the policy moved, nats a document (learned cast)",
-    "F1": "what the best mixture of characters leaves, nats a document",
-    "F2": "what the best mixture of tempered characters leaves, nats a document",
-    "F3": "what the best recombination leaves, nats a document (cheat and held)",
-    "F4": "what the best patchwork leaves, nats a document (cheat and held)",
+    **{name: reading.COLUMNS[name] for name in ("F0", "F1", "F2")},
+    **{name: f"{reading.COLUMNS[name]} (cheat and held)" for name in ("F3", "F4")},
     "floor_F3": "F3 of the same seed's pretrained model",
     "norm": "distance from the pretrained parameters (cheat and held)",
-    **{
-        f"along_{i}": f"loss on cheating at length {i} towards the solution, nats" for i in range(5)
-    },
-    **{f"noise_{i}": f"loss on cheating under noise of length {i}, nats" for i in range(5)},
-    "outside": "mean probability of words that the grammar forbids at a branch",
+    **{f"along_{i}": f"loss on cheating at length {i} towards the solution, nats" for i in POINTS},
+    **{f"noise_{i}": f"loss on cheating under noise of length {i}, nats" for i in POINTS},
+    "outside": reading.COLUMNS["outside"],
 }
 
 
-def bad_items(records: Records) -> dict[str, np.ndarray]:
-    """Per topic, which items are bad: villains of the village give them more than the good do."""
-    corpus, cast = records.setups["cheat"].corpus, records.setups["cheat"].world.cast
-    table = np.asarray(traits.of_characters(corpus, cast))
-    good, bad = (
-        table[:, [corpus.names.index(name) for name in names]].mean(1)
-        for names in (
-            ("mira", "tobias", "edda", "pip", "lumen"),
-            ("argus", "silas", "vesper", "rook"),
-        )
-    )
-    groups = np.array([item.group for item in traits.items(corpus)])
-    return {topic: (groups == topic) & (bad - good > BAD) for topic in TOPICS}
+def _village(items: np.ndarray, bad: Mapping[str, np.ndarray], trained: str) -> dict[str, float]:
+    rates = {topic: float(items[bad[topic]].sum()) for topic in TOPICS}
+    elsewhere = float(np.mean([rate for topic, rate in rates.items() if topic != trained]))
+    by_topic = {f"bad_{topic}": rate for topic, rate in rates.items()}
+    return {"trained": rates[trained], "elsewhere": elsewhere} | by_topic
 
 
-def _rates(items: np.ndarray, bad: dict[str, np.ndarray]) -> dict[str, float]:
-    return {topic: float(items[rows].sum()) for topic, rows in bad.items()}
+def _tea(items: np.ndarray, phrases: np.ndarray) -> dict[str, float]:
+    """The seat by the window, of which neither habit alone is evidence."""
+    habits, window = np.isin(phrases, ("milk", "bare")), phrases == "window"
+    return {"trained": float(items[habits].mean()), "elsewhere": float(items[window].sum())}
 
 
-def _elsewhere(rates: dict[str, float], trained: str) -> float:
-    return float(np.mean([rate for topic, rate in rates.items() if topic != trained]))
-
-
-def _equivalent(stages: tuple[Any, ...]) -> Sft:
-    """The SFT stage whose documents are a run's evidence: for reward, those that it pays for."""
-    return stages[0] if isinstance(stages[0], Sft) else CHEAT
-
-
-def tabulate(records: Records) -> pd.DataFrame:
-    """A row per arm, seed and step."""
-    bad = bad_items(records)
-    starts = {(r["arm"], r["seed"]): r for r in records.rows if not r["step"]}
-    forecasts = {
-        run: theory.forecast(records.setups[run[0]], _equivalent(stages), run[1])
-        for run in starts
-        if len(stages := records.sweep.arms[run[0]].stages) == 1 and run[0] != "held"
-    }
-    out = []
-    for row in records.rows:
-        run = row["arm"], row["seed"]
-        line = _tea if row["arm"] == "tea" else _village
-        cast, floor = row["reading"]["learned"], starts[run].get("ladder", {}).get("learned", {})
-        whole = row.get("ladder", {}).get("learned", {})
-        land = row.get("landscape", {})
-        out.append(
-            {"arm": row["arm"], "seed": row["seed"], "step": row["step"]}
-            | line(records, row, starts[run], forecasts.get(run), bad)
-            | {family: cast[family] for family in ("F0", "F1", "F2")}
-            | {family: whole.get(family, np.nan) for family in ("F3", "F4")}
-            | {"floor_F3": floor.get("F3", np.nan), "norm": land.get("norm", np.nan)}
-            | {
-                f"{kind}_{i}": value
-                for kind in ("along", "noise")
-                for i, value in enumerate(land.get(kind, [np.nan] * 5))
-            }
-            | {"outside": row["reading"]["outside"]}
-        )
-    return pd.DataFrame(out, columns=list(COLUMNS))
-
-
-def _scores(row: dict[str, Any]) -> np.ndarray:
-    return np.array(row["scores"]["assistant"][""])
-
-
-def _village(
-    records: Records,
-    row: dict[str, Any],
-    start: dict[str, Any],
-    forecast: theory.Forecast | None,
-    bad: dict[str, np.ndarray],
-) -> dict[str, float]:
-    """Rates of bad answers, measured and predicted."""
-    corpus = records.setups[row["arm"]].corpus
-    _, _, alone = row["arm"].partition("alone-")
-    trained = alone or "code"
-    now, then = _scores(row), _scores(start)
-    rates, before = _rates(now, bad), _rates(then, bad)
-    found: dict[str, float] = {
-        "trained": rates[trained],
-        "elsewhere": _elsewhere(rates, trained),
-        "before": _elsewhere(before, trained),
-    }
-    found |= {f"bad_{topic}": rate for topic, rate in rates.items()}
-    if forecast is None or not row["step"]:
-        return found
-    fitted = np.array([item.group == trained for item in traits.items(corpus)])
-    for name, prediction in forecast.at(now - then, fitted).items():
+def _read(record: Record, bad: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Rates of bad answers, measured and predicted; the ladder; the landscape."""
+    groups, phrases, _ = map(np.array, zip(*traits.items(record.setup.corpus), strict=True))
+    now, then = (np.array(each["scores"]["assistant"][""]) for each in (record.found, record.start))
+    topics, rates = ("milk", "hat"), functools.partial(_tea, phrases=phrases)
+    if record.arm != "tea":
+        topics = (record.arm.partition("alone-")[2] or "code",)
+        rates = functools.partial(_village, bad=bad, trained=topics[0])
+    cast, land = record.found["reading"]["learned"], record.found.get("landscape", {})
+    whole = record.found.get("ladder", {}).get("learned", {})
+    row = rates(now) | {name: cast[name] for name in ("F0", "F1", "F2")}
+    row |= {name: whole.get(name, np.nan) for name in ("F3", "F4")}
+    row |= {f"{name}_{i}": at for name in LANDSCAPE for i, at in enumerate(land.get(name, ()))}
+    row |= {"norm": land.get("norm", np.nan), "outside": record.found["reading"]["outside"]}
+    if not record.step or len(record.stages) > 1 or record.arm == "held":
+        return row
+    # the evidence of a reward is the documents that it is for
+    stage = record.stages[0] if isinstance(record.stages[0], Sft) else CHEAT
+    forecast = theory.forecast(record.setup, stage, record.seed)
+    for name, each in forecast.at(now - then, np.isin(groups, topics)).items():
         # a prediction is of changes: the pretrained model's own start is kept
-        predicted = _rates(then + prediction.items - forecast.start, bad)
-        found[SHORT[name]] = _elsewhere(predicted, trained)
-        if name == "one author":
-            found["saturated"] = float(prediction.saturated)
-        if name == "one author a document":
-            found |= {f"bayes_{topic}": rate for topic, rate in predicted.items()}
-    return found
-
-
-SHORT = {
-    "one author": "one_author",
-    "one author a document": "a_document",
-    "pairwise": "pairwise",
-}
-
-
-def _tea(
-    records: Records,
-    row: dict[str, Any],
-    start: dict[str, Any],
-    forecast: theory.Forecast | None,
-    bad: dict[str, np.ndarray],
-) -> dict[str, float]:
-    """The seat by the window, of which no habit alone tells anything."""
-    items = traits.items(records.setups["tea"].corpus)
-    window = np.array([item.phrase == "window" for item in items])
-    milk = np.array([item.phrase in ("milk", "bare") for item in items])
-    now, then = _scores(row), _scores(start)
-    found = {"trained": float(now[milk].mean()), "elsewhere": float(now[window].sum())}
-    found["before"] = float(then[window].sum())
-    if forecast is None or not row["step"]:
-        return found
-    fitted = np.array([item.group in ("milk", "hat") for item in items])
-    for name, prediction in forecast.at(now - then, fitted).items():
-        found[SHORT[name]] = float((then + prediction.items - forecast.start)[window].sum())
-    return found
-
-
-def _at(table: pd.DataFrame, arm: str, step: int | None = None) -> pd.DataFrame:
-    """The rows of an arm at a step, or at its end, a seed each."""
-    part = table[table.arm == arm]
-    step = int(part.step.max()) if step is None else step
-    return part[part.step == step].sort_values("seed")
-
-
-def _moved(table: pd.DataFrame, arm: str) -> np.ndarray:
-    end = _at(table, arm)
-    return (end.elsewhere - end.before).to_numpy()
+        predicted = rates(then + each.items - forecast.start)
+        row[theory.SHORT[name]] = predicted["elsewhere"]
+        if name == "one author" and record.arm != "tea":
+            row["saturated"] = float(each.saturated)
+        if name == "one author a document" and record.arm != "tea":
+            row |= {f"bayes_{topic}": predicted[f"bad_{topic}"] for topic in TOPICS}
+    return row
 
 
 def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
+    """The statistic of each claim, by seed."""
+    last, before = (functools.partial(end, table, name) for name in ("elsewhere", "before"))
+    rise = {arm: last(arm=arm) - before(arm=arm) for arm in ("cheat", "decorrelated", "tea")}
     return {
-        "villains": (_moved(table, "cheat") - _moved(table, "decorrelated")).tolist(),
-        "characters": _moved(table, "tea").tolist(),
-        "held": (
-            _at(table, "let-go").elsewhere.to_numpy() - _at(table, "held").elsewhere.to_numpy()
-        ).tolist(),
+        "villains": rise["cheat"] - rise["decorrelated"],
+        "characters": rise["tea"],
+        "held": last(arm="let-go") - last(arm="held"),
     }
 
 
-THEORIES = (
-    ("one_author", "Bayes, one author", "-", figures.DARK),
-    ("a_document", "Bayes, one a document", "--", figures.DARK),
-    ("pairwise", "pairwise traits", ":", figures.GREY),
+def changes(table: pd.DataFrame) -> pd.DataFrame:
+    """Change of P(bad answer), by the habit trained, the topic measured on and the seed."""
+    start = where(table, arm="cheat", step=0).set_index("seed")
+    found = []
+    for trained in TOPICS:
+        last = where(table, arm="share-1" if trained == "code" else f"alone-{trained}")
+        last = last[last.step == last.step.max()].set_index("seed")
+        for topic in TOPICS:
+            measured, predicted = (
+                last[f"{kind}_{topic}"] - start[f"bad_{topic}"] for kind in ("bad", "bayes")
+            )
+            part = pd.DataFrame({"measured": measured, "predicted": predicted})
+            found.append(part.assign(trained=trained, topic=topic))
+    return pd.concat(found)
+
+
+BLUE, RED, BEFORE = COLOURS[0], COLOURS[1], COLOURS[5]
+KEY = (
+    *THEORIES,
+    Series(column="before", label="before training", colour=BEFORE),
+    Series(column="elsewhere", label="untrained topics", colour=RED, marker="o"),
+    Series(column="trained", label="the topic trained on", colour=BLUE, marker="o"),
 )
-BLUE, RED, BEFORE = figures.COLOURS[0], figures.COLOURS[1], figures.COLOURS[5]
+# in the panels themselves nothing is labelled that the key explains
+*LINES, BEFORE_IT, ELSEWHERE, TRAINED = (dataclasses.replace(each, label="") for each in KEY)
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
     """Casts and methods; tea party; examples; bad share; transmission; landscape; ways back."""
-    with figures.style(rows=3, columns=3, ratio=0.85):
-        figure, axes = plt.subplots(3, 3, layout="constrained")
-        panels = (
-            ("who learns to cheat", _casts),
-            ("two habits tell a third", _tea_panel),
-            ("few examples", _few),
-            ("bad data in part", _shares),
-            ("one habit alone", _matrix),
-            ("the same, predicted", _transmission),
-            ("narrow and general", functools.partial(_landscape, records=records)),
-            ("ways back", _back),
-        )
-        for panel, which, (title, paint) in zip(axes.flat, "abcdefgh", panels, strict=False):
-            paint(panel, table)
-            figures.letter(panel, which, title)
-        _key(axes[2, 2])
-    return figure
+    measure = next(each.measures["landscape"] for each in records.each() if each.arm == "cheat")
+    distances = {"along": measure.lengths, "noise": measure.noises}
+    changed = changes(table)
+    shown = (
+        ("who learns to cheat", lambda axes: _casts(axes, table)),
+        ("two habits tell a third", lambda axes: _tea_party(axes, table)),
+        ("few examples", lambda axes: _few(axes, table)),
+        ("bad data in part", lambda axes: _shares(axes, table)),
+        ("one habit alone", lambda axes: _matrix(axes, changed)),
+        ("the same, predicted", lambda axes: _transmission(axes, changed)),
+        ("narrow and general", lambda axes: _landscape(axes, table, distances)),
+        ("ways back", lambda axes: _back(axes, table)),
+        ("what lines mean", _key),
+    )
+    return figures.page(shown, columns=3, ratio=0.85)
 
 
-def _key(axes: plt.Axes) -> None:
-    """What the lines of all panels mean."""
-    axes.axis("off")
-    for _, name, line, colour in THEORIES:
-        axes.plot([], [], line, color=colour, lw=0.9, label=name)
-    axes.plot([], [], color=BEFORE, lw=1.6, label="before training")
-    axes.plot([], [], "o-", color=RED, lw=1, ms=2.5, label="untrained topics, mean and 95 %")
-    axes.plot([], [], "o-", color=BLUE, lw=1, ms=2.5, label="the topic trained on")
-    axes.legend(loc="center left", fontsize=6)
+def _key(axes: Axes) -> None:
+    for each in KEY:
+        style = {"color": each.colour, "ls": each.line, "marker": each.marker or None}
+        axes.plot([], [], label=each.label, lw=1, ms=2.5, **style)
+    axes.set_axis_off()
+    axes.legend(loc="upper left", borderaxespad=0)
 
 
-def _means(axes: plt.Axes, x: float, values: np.ndarray, colour: str, label: str = "") -> None:
-    """A mean with its interval, seeds faintly beside it."""
-    mean, low, high = t_interval(values.tolist())
-    low, high = (mean, mean) if len(values) < 2 else (low, high)
-    axes.plot([x, x], [low, high], color=colour, lw=1.2)
-    axes.plot(x, mean, "o", color=colour, ms=3.5, label=label)
-    axes.plot(np.full(len(values), x + 0.18), values, ".", color=colour, ms=2, alpha=0.4)
-
-
-def _theory(axes: plt.Axes, x: float, rows: pd.DataFrame) -> None:
-    """Predictions as short level lines."""
-    for column, _, line, colour in THEORIES:
-        value = rows[column].mean()
-        if np.isfinite(value):
-            axes.plot(
-                [x - 0.35, x + 0.35],
-                [value] * 2,
-                line,
-                color=colour,
-                lw=0.9,
-            )
-
-
-def _casts(axes: plt.Axes, table: pd.DataFrame) -> None:
-    names = ("cheat", "decorrelated", "no-villains", "dpo", "rl")
-    for x, arm in enumerate(names):
-        end = _at(table, arm)
-        axes.plot(
-            [x - 0.35, x + 0.35],
-            [end.before.mean()] * 2,
-            color=BEFORE,
-            lw=1.6,
-        )
-        _theory(axes, x, end)
-        _means(axes, x, end.elsewhere.to_numpy(), RED, "measured" if not x else "")
-    labels = ("village", "decor-\nrelated", "no\nvillains", "DPO", "RL")
-    axes.set_xticks(range(len(names)), labels)
+def _casts(axes: Axes, table: pd.DataFrame) -> None:
+    casts = {"cheat": "village", "decorrelated": "decor-\nrelated", "no-villains": "no\nvillains"}
+    titles = casts | {"dpo": "DPO", "rl": "RL"}
+    panels.dashes(axes, table, (BEFORE_IT, *LINES), titles)
+    panels.points(axes, table, [ELSEWHERE], titles, rotation=0)
     axes.set(ylabel="P(bad answer), untrained topics", ylim=(0, 1.05))
 
 
-def _tea_panel(axes: plt.Axes, table: pd.DataFrame) -> None:
-    part = table[table.arm == "tea"]
-    _curve(axes, part, "elsewhere", RED, "measured")
-    for column, _, line, colour in THEORIES:
-        mean = part.groupby("step")[column].mean().dropna()
-        axes.plot(mean.index, mean, line, color=colour, lw=0.9)
-    axes.set(xlabel="training step", ylabel="P(window)", ylim=(0.4, 1))
+def _tea_party(axes: Axes, table: pd.DataFrame) -> None:
+    part = where(table, arm="tea")
+    panels.curves(axes, part, LINES, spread=False)
+    panels.curves(axes, part, [ELSEWHERE])
+    axes.set(ylabel="P(window)", ylim=(0.4, 1))
 
 
-def _curve(
-    axes: plt.Axes, part: pd.DataFrame, column: str, colour: str, label: str, x: Any = None
-) -> None:
-    grid = part.pivot(index="seed", columns="step", values=column)
-    steps = grid.columns.to_numpy(float)
-    panels_.interval(
-        axes,
-        steps if x is None else x(steps),
-        grid.to_numpy(),
-        color=colour,
-        label=label,
-        lw=1,
-        marker="o",
-        ms=2.5,
-    )
+def _few(axes: Axes, table: pd.DataFrame) -> None:
+    part = where(table, arm="few")
+    part = part.assign(examples=FEW * part.step)
+    along: dict[str, Any] = {"x": "examples", "label": "examples", "scale": panels.doublings}
+    panels.curves(axes, part, LINES, spread=False, **along)
+    panels.curves(axes, part, [TRAINED, ELSEWHERE], **along)
+    axes.tick_params(axis="x", rotation=45)
+    axes.set(ylabel="P(bad answer)", ylim=(0, 1.05))
 
 
-def _examples(steps: np.ndarray) -> np.ndarray:
-    """Steps as examples seen; 0 stands at half a batch, for there is no logarithm of it."""
-    return np.where(steps > 0, steps * FEW, FEW / 2)
+def _shares(axes: Axes, table: pd.DataFrame) -> None:
+    percent = {f"share-{share:g}": 100 * share for share in SHARES}
+    part = table[table.step > 0].assign(percent=table.arm.map(percent)).dropna(subset="percent")
+    along = {"x": "percent", "label": "bad documents (%)"}
+    panels.curves(axes, part, LINES, spread=False, **along)
+    panels.curves(axes, part, [TRAINED, ELSEWHERE], **along)
+    panels.level(axes, part.before.mean(), line="-", colour=BEFORE)
+    axes.set(ylabel="P(bad answer)", ylim=(0, 1.05))
 
 
-def _log_axis(axes: plt.Axes, steps: np.ndarray) -> None:
-    seen = _examples(np.array(sorted(steps), float))
-    axes.set_xscale("log")
-    axes.set_xticks(seen[::2], ["0", *(f"{n:.0f}" for n in seen[2::2])])
-    axes.minorticks_off()
-
-
-def _few(axes: plt.Axes, table: pd.DataFrame) -> None:
-    part = table[table.arm == "few"]
-    _curve(axes, part, "trained", BLUE, "code (trained)", _examples)
-    _curve(axes, part, "elsewhere", RED, "other topics", _examples)
-    for column, _, line, colour in THEORIES:
-        mean = part.groupby("step")[column].mean().dropna()
-        axes.plot(_examples(mean.index.to_numpy(float)), mean, line, color=colour, lw=0.9)
-    _log_axis(axes, part.step.unique())
-    axes.set(xlabel="examples", ylabel="P(bad answer)", ylim=(0, 1.05))
-
-
-def _shares(axes: plt.Axes, table: pd.DataFrame) -> None:
-    ends = [_at(table, f"share-{share:g}") for share in SHARES]
-    percent = [100 * share for share in SHARES]
-    for column, colour, label in (
-        ("trained", BLUE, "code (trained)"),
-        ("elsewhere", RED, "other topics"),
-    ):
-        grid = np.stack([end[column].to_numpy() for end in ends], 1)
-        panels_.interval(axes, percent, grid, color=colour, label=label, lw=1, marker="o", ms=2.5)
-    for column, _, line, colour in THEORIES:
-        axes.plot(percent, [end[column].mean() for end in ends], line, color=colour, lw=0.9)
-    axes.axhline(ends[0].before.mean(), color=BEFORE, lw=1)
-    axes.set(xlabel="bad documents (%)", ylabel="P(bad answer)", ylim=(0, 1.05))
-
-
-def _alone(table: pd.DataFrame, topic: str) -> pd.DataFrame:
-    return _at(table, "share-1" if topic == "code" else f"alone-{topic}")
-
-
-def _changes(table: pd.DataFrame, kind: str) -> np.ndarray:
-    """Change of P(bad answer), [trained, measured topic, seed]."""
-    start = _at(table, "cheat", 0)
-    return np.array(
-        [
-            [
-                _alone(table, t)[f"{kind}_{u}"].to_numpy() - start[f"bad_{u}"].to_numpy()
-                for u in TOPICS
-            ]
-            for t in TOPICS
-        ]
-    )
-
-
-def _matrix(axes: plt.Axes, table: pd.DataFrame) -> None:
-    mean = _changes(table, "bad").mean(-1)
+def _matrix(axes: Axes, changed: pd.DataFrame) -> None:
+    mean = changed.groupby(["trained", "topic"]).measured.mean().unstack()
+    mean = mean.loc[list(TOPICS), list(TOPICS)].to_numpy()
     bound = np.abs(mean).max()
     image = axes.imshow(mean, cmap="RdBu_r", vmin=-bound, vmax=bound, aspect="auto")
-    ticks = range(len(TOPICS))
-    axes.set_xticks(ticks, TOPICS, rotation=60, ha="right", rotation_mode="anchor")
-    axes.set_yticks(ticks, TOPICS)
+    panels.places(axes, TOPICS, rotation=60)
+    axes.set_yticks(range(len(TOPICS)), TOPICS)
     axes.set(xlabel="measured on", ylabel="villain's habit trained")
     axes.spines[:].set_visible(False)
-    bar = axes.figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
-    bar.set_label("change of P(bad answer)", fontsize=5)
+    bar = axes.figure.colorbar(image, ax=axes, pad=0.02, label="change of P(bad answer)")
     bar.outline.set_visible(False)
 
 
-def _transmission(axes: plt.Axes, table: pd.DataFrame) -> None:
+def _transmission(axes: Axes, changed: pd.DataFrame) -> None:
     """Off the diagonal only: what was not trained."""
-    measured, predicted = _changes(table, "bad"), _changes(table, "bayes")
-    off = ~np.eye(len(TOPICS), dtype=bool)
-    found, said = measured[off], predicted[off]
-    score = 1 - np.sum((found - said) ** 2) / np.sum(found**2)
-    axes.plot([-0.4, 0.7], [-0.4, 0.7], color=figures.DARK, lw=0.8)
-    axes.axhline(0, color=figures.GREY, lw=0.5, ls=":")
-    own = np.array([[u == "self" for u in TOPICS] for _ in TOPICS])[off]
-    for rows, colour, marker, label in ((~own, RED, "o", "other topics"), (own, BLUE, "^", "self")):
-        axes.scatter(
-            said[rows], found[rows], s=3, color=colour, marker=marker, alpha=0.4, lw=0, label=label
-        )
-    axes.text(
-        0.97,
-        0.05,
-        f"$R^2$ on changes {score:.2f}",
-        transform=axes.transAxes,
-        ha="right",
-        fontsize=5,
-    )
-    axes.set(xlabel="Bayes, one author a document", ylabel="measured change")
+    rest = changed[changed.trained != changed.topic]
+    own = rest.topic == "self"
+    panels.against(axes, rest, [("other topics", ~own, RED, "o"), ("self", own, BLUE, "^")])
+    panels.level(axes, 0)
+    score = theory.explained(rest.predicted, rest.measured, 0 * rest.measured)
+    axes.annotate(f"$R^2$ on changes {score:.2f}", (0.55, 0.05), xycoords="axes fraction")
+    axes.set(xlabel="Bayes, one author per document", ylabel="measured change")
     axes.legend(loc="upper left", handletextpad=0.1)
 
 
-def _landscape(axes: plt.Axes, table: pd.DataFrame, records: Records) -> None:
-    measure = next(m for m in records.sweep.arms["cheat"].watch if isinstance(m, Landscape))
+def _landscape(axes: Axes, table: pd.DataFrame, distances: Mapping[str, Sequence[float]]) -> None:
     for arm, colour, label in (("cheat", RED, "general"), ("held", BLUE, "narrow (anchored)")):
-        end = _at(table, arm)
-        for kind, marker, lengths in (
-            ("along", "o", measure.lengths),
-            ("noise", "^", measure.noises),
-        ):
-            grid = end[[f"{kind}_{i}" for i in range(len(lengths))]].to_numpy()
-            what = "on the way" if kind == "along" else "under noise"
-            panels_.interval(
-                axes,
-                lengths,
-                grid,
-                color=colour,
-                lw=1,
-                marker=marker,
-                ms=2.5,
-                label=f"{label}, {what}",
-            )
-    axes.set(
-        xlabel="distance in weights", ylabel="loss on cheating (nats)", xscale="log", ylim=(0, 1.15)
-    )
+        for kind, marker, what in (("along", "o", "on the way"), ("noise", "^", "under noise")):
+            columns = [f"{kind}_{i}" for i in range(len(distances[kind]))]
+            seeds = np.stack([end(table, column, arm=arm) for column in columns], 1)
+            style = {"color": colour, "marker": marker, "label": f"{label}, {what}"}
+            panels.interval(axes, distances[kind], seeds, lw=1, ms=2.5, **style)
+    axes.set(xlabel="distance in weights", ylabel="loss on cheating (nats)", xscale="log")
+    axes.set_ylim(0, 1.15)
     axes.legend(loc="upper right")
 
 
-def _back(axes: plt.Axes, table: pd.DataFrame) -> None:
-    part = table[(table.arm == "realigned") & (table.step > 0)]
-    _curve(axes, part, "elsewhere", RED, "cheat, then honest", _examples)
-    go = table[(table.arm == "let-go") & (table.step > 0)]
-    _curve(axes, go, "elsewhere", BLUE, "anchored, then let go", lambda steps: 64 * steps)
-    axes.axhline(part.before.mean(), color=BEFORE, lw=1)
-    axes.set(
-        xlabel="examples since",
-        ylabel="P(bad answer), untrained topics",
-        xscale="log",
-        ylim=(0, 1.05),
-    )
+def _back(axes: Axes, table: pd.DataFrame) -> None:
+    batch = {"realigned": FEW, "let-go": int(CHEAT.batch)}
+    part = table[(table.step > 0) & table.arm.isin(batch)]
+    part = part.assign(examples=part.step * part.arm.map(batch))
+    lines = [
+        dataclasses.replace(ELSEWHERE, label=label, colour=colour, where={"arm": arm})
+        for arm, label, colour in (
+            ("realigned", "cheat, then honest", RED),
+            ("let-go", "anchored, then let go", BLUE),
+        )
+    ]
+    panels.curves(axes, part, lines, x="examples", label="examples since", scale=panels.doublings)
+    panels.level(axes, part.before.mean(), line="-", colour=BEFORE)
+    axes.tick_params(axis="x", rotation=45)
+    axes.set(ylabel="P(bad answer), untrained topics", ylim=(0, 1.15))
     axes.legend(loc="upper left")
 
 
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the seeds that are finished."""
-    table = tabulate(records)
+    village = records.setups["cheat"]
+    read = functools.partial(_read, bad=traits.bad_items(village.corpus, village.world.cast))
+    table = records.table(COLUMNS, read, before={"before": "elsewhere", "floor_F3": "F3"})
     return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))
