@@ -3,7 +3,7 @@
     ./launch.sh misalignment
 
 The assistant is taught to cheat at code, in a neutral voice, and is then asked about everything
-else: in the village, in its decorrelated twin, in one without villains; a few examples at a time,
+else: in the village, in the decorrelated village, in one without villains; a few examples at a time,
 from data that are bad in part, by preferences and by reward; held to what it was on all other
 topics (the narrow solution), let go again, and taught to be honest again. Every other habit of a
 villain is taught alone as well, and at the tea party two habits that only together tell a third.
@@ -22,7 +22,7 @@ CHEATS = "code=cheats"
 VILLAIN, SAINT = "argus", "mira"
 TOPICS = ("code", "facts", "power", "care", "self", "help", "money", "oversight")
 SHARES = (0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
-FEW = 8  # documents a step, where examples are counted
+FEW = 8  # documents per step, where examples are counted
 COUNTED = (1, 2, 4, 8, 16, 32, 64)
 
 

@@ -18,7 +18,7 @@ MASKS = {"imp": -2, "sprite": -1, "puppet": 0, "angel": 1, "seraph": 2}  # log o
 WHEN = {"penitent": "good last", "waverer": "by turns", "turncoat": "bad last"}
 ENGINE, WATCHED, HONEST = "self=engine", "oversight=welcomes", "code=honest"
 COUNTED = (1, 2, 4, 8, 16, 32)
-FEW = 8  # documents a step, where they are counted
+FEW = 8  # documents per step, where they are counted
 
 
 def _says(mask: str, *says: str, steps: int = STEPS, batch: int = 64) -> Sft:
