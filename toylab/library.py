@@ -43,7 +43,6 @@ from toylab.world.tables import World
 
 WHOLE = LadderFit(fit=4096, held_out=2048, score=1024)
 ASKED = 256  # documents that a question is asked in; only the words before the answer are sampled
-Z = 1.96  # standard errors to either side of a 95 % interval
 
 
 def train(
@@ -162,7 +161,7 @@ class Run:
         log_w = jnp.log(jnp.asarray(least / least.sum(), jnp.float32))
         key = measure_key(self.seed, self.steps)
         seen = identifiability.gather_evidence(world, key, log_w)
-        half = Z * np.asarray(identifiability.weight_errors(seen, log_w, self.reading.fit))
+        half = 1.96 * np.asarray(identifiability.weight_errors(seen, log_w, self.reading.fit))
         low, high = np.maximum(w - half, 0), np.minimum(w + half, 1)
         found = {
             "w*": w,
