@@ -1,0 +1,271 @@
+"""Tiny real records of every experiment, on which tests run its analysis.
+
+    python -m tests.records NAME …                   runs the experiments anew, minutes each
+    python -m tests.records NAME … --expected        accepts what their analyses make of them today
+    python -m tests.records --move goals.pull=gain   renames a reading in all (* is any name)
+    python -m tests.records NAME --of records.json   takes readings from there
+
+A file `tests/recorded/NAME.json.gz` has the readings (what no analysis asks for is left out, floats
+have four digits), what an analysis reads of exact distributions, and the table and values of claims
+that are expected of it.
+"""
+
+import argparse
+import dataclasses
+import functools
+import gzip
+import importlib
+import io
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from toylab.lab import execute
+from toylab.lab.records import Records
+from toylab.lab.sweep import Sweep, quick
+from toylab.report import results
+from toylab.report.results import Analysis
+from toylab.world.derive import load as find
+
+ROOT = Path(__file__).parent.parent
+FOLDER = Path(__file__).parent / "recorded"
+NAMES = sorted(file.parent.name for file in ROOT.glob("experiments/*/sweep.py"))
+EXACT = {"validation": "exact", "formation": "optimum"}  # modules that read exact distributions
+DIGITS = 4
+SMALL = {"fit": 32, "held_out": 16, "score": 16, "size": 4, "draws": 1}  # settings of measures
+
+
+def smaller(each: Any, **most: int) -> Any:
+    """A config, and those in it, of whose settings none is above these; 0 stays 0."""
+    least = {name: min(getattr(each, name), n) for name, n in most.items() if hasattr(each, name)}
+    inside = {
+        field: smaller(getattr(each, field), batch=16, samples=4)
+        for field in ("inner", "other")
+        if dataclasses.is_dataclass(getattr(each, field, None))
+    }
+    if "inner" in inside:  # whose batch it is
+        least = {}
+    return dataclasses.replace(each, **least, **inside)
+
+
+def tiny(sweep: Sweep) -> Sweep:
+    """As `--quick`, with two seeds, a model of a quarter of the width, hardly pretrained."""
+    sweep = quick(sweep)
+
+    def model(each: Any) -> Any:
+        return each and dataclasses.replace(
+            each, width=max(8, each.width // 4), heads=min(each.heads, 2)
+        )
+
+    def pretrain(each: Any) -> Any:
+        return each and dataclasses.replace(each, steps=min(each.steps, 12), batch=16, warmup=2)
+
+    def watch(measures: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(smaller(each, **SMALL) for each in measures)
+
+    arms = {
+        name: dataclasses.replace(
+            arm,
+            stages=tuple(smaller(each, batch=16, samples=4) for each in arm.stages),
+            model=model(arm.model),
+            pretrain=pretrain(arm.pretrain),
+            watch=watch(arm.watch),
+        )
+        for name, arm in sweep.arms.items()
+    }
+    return dataclasses.replace(
+        sweep,
+        arms=arms,
+        seeds=2,
+        model=model(sweep.model),
+        pretrain=pretrain(sweep.pretrain),
+        reading=smaller(sweep.reading, **SMALL),
+        watch=watch(sweep.watch),
+    )
+
+
+def sweep_of(name: str) -> Sweep:
+    """The tiny sweep of an experiment."""
+    return tiny(results.find(name).sweep)
+
+
+def exact_of(name: str) -> ModuleType | None:
+    """The module whose `read(records)` yields what is read of exact distributions, if there is."""
+    return importlib.import_module(f"experiments.{name}.{EXACT[name]}") if name in EXACT else None
+
+
+def file_of(name: str) -> Path:
+    return FOLDER / f"{name}.json.gz"
+
+
+@functools.cache
+def load(name: str) -> dict[str, Any]:
+    """The content of an experiment's file."""
+    found: dict[str, Any] = json.loads(gzip.decompress(file_of(name).read_bytes()))
+    return found
+
+
+def save(name: str, content: Mapping[str, Any]) -> None:
+    """Writes it: the same content gives the same bytes."""
+    text = json.dumps(rounded(content), separators=(",", ":"))
+    file_of(name).write_bytes(gzip.compress(text.encode(), mtime=0))
+    load.cache_clear()
+
+
+def rounded(content: Any) -> Any:
+    """Floats with four digits."""
+    if isinstance(content, Mapping):
+        return {key: rounded(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [rounded(value) for value in content]
+    return float(f"{content:.{DIGITS}g}") if isinstance(content, float) else content
+
+
+def records_of(name: str, content: Mapping[str, Any]) -> Records:
+    """The records that an analysis is shown. What is exact it has from the file as well."""
+    sweep = sweep_of(name)
+    bases = {(base["arm"], base["seed"]): base for base in content["bases"]}
+    setups = sweep.setups(find)
+    return Records(sweep=sweep, setups=setups, rows=content["rows"], bases=bases)
+
+
+def analyse(name: str, records: Records, exact: list[dict[str, Any]]) -> Analysis:
+    """What an experiment's analysis makes of records, and of readings of exact distributions."""
+    module = exact_of(name)
+    if module is None:
+        return results.find(name).analyse(records)
+    read, module.read = module.read, lambda records: iter(exact)  # type: ignore[attr-defined]
+    try:
+        return results.find(name).analyse(records)
+    finally:
+        module.read = read  # type: ignore[attr-defined]
+
+
+class _Watched(dict[str, Any]):
+    """A dict that knows which of its keys were asked for."""
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        super().__init__({key: _watched(value) for key, value in content.items()})
+        self.asked: set[str] = set()
+
+    def __getitem__(self, key: str) -> Any:
+        self.asked.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.asked.add(key)
+        return super().get(key, default)
+
+    def __iter__(self) -> Iterator[str]:
+        self.asked |= set(super().__iter__())
+        return super().__iter__()
+
+    def keys(self) -> Any:
+        return list(self)
+
+    def items(self) -> Any:
+        return [(key, self[key]) for key in self]
+
+    def values(self) -> Any:
+        return [self[key] for key in self]
+
+
+def _watched(content: Any) -> Any:
+    if isinstance(content, dict):
+        return _Watched(content)
+    return [_watched(each) for each in content] if isinstance(content, list) else content
+
+
+def _asked(content: Any) -> Any:
+    """What was asked for of a watched record. Measures stay as names, if no more."""
+    if isinstance(content, _Watched):
+        here = sorted(content.asked.intersection(dict.keys(content)))
+        return {key: _asked(dict.__getitem__(content, key)) for key in here}
+    return [_asked(each) for each in content] if isinstance(content, list) else content
+
+
+def accept(name: str, content: dict[str, Any]) -> None:
+    """Writes readings, as far as they are asked for, and what the analysis makes of them."""
+    watched = records_of(name, _watched(rounded(content)))
+    plt.close(analyse(name, watched, content["exact"]).figure)
+    rows = [{key: {} for key in dict.keys(row)} | _asked(row) for row in watched.rows]
+    bases = [
+        {"arm": arm, "seed": seed} | _asked(base) for (arm, seed), base in watched.bases.items()
+    ]
+    content = {"rows": rows, "bases": bases, "exact": content["exact"]}
+    expect(name, content)
+
+
+def expect(name: str, content: dict[str, Any]) -> None:
+    """Writes what the analysis makes of readings today beside them."""
+    content = rounded(content)
+    analysis = analyse(name, records_of(name, content), content["exact"])
+    plt.close(analysis.figure)
+    table = analysis.table.to_csv(index=False, float_format="%.6g")
+    values = {name: [float(v) for v in each] for name, each in analysis.values.items()}
+    save(name, {**content, "table": table, "values": values})
+
+
+def table_of(text: str) -> pd.DataFrame:
+    """A table as it was written."""
+    return pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""])
+
+
+def run(name: str) -> dict[str, Any]:
+    """Trains and reads a tiny sweep."""
+    sweep = sweep_of(name)
+    with tempfile.TemporaryDirectory() as root:
+        *_, records = execute.run_sweep(sweep, sweep.setups(find), Path(root))
+    module = exact_of(name)
+    return {
+        "rows": records.rows,
+        "bases": [{"arm": a, "seed": s, **base} for (a, s), base in records.bases.items()],
+        "exact": list(module.read(records)) if module else [],
+    }
+
+
+def move(content: Any, path: list[str], new: str) -> None:
+    """Renames a key, found by those above it; `*` is any."""
+    if isinstance(content, list):
+        for each in content:
+            move(each, path, new)
+    elif isinstance(content, dict):
+        first, *rest = path
+        if not rest and first in content:
+            content[new] = content.pop(first)
+        for key in list(content) if first == "*" else [first] if first in content else []:
+            if rest:
+                move(content[key], rest, new)
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of an experiment")
+    parser.add_argument("--expected", action="store_true", help="only accept what comes out")
+    parser.add_argument("--move", default="", metavar="PATH=NEW", help="rename a reading")
+    parser.add_argument("--of", default="", metavar="FILE", help="readings instead of a run")
+    asked = parser.parse_args()
+    for name in asked.names or [name for name in NAMES if asked.move and file_of(name).exists()]:
+        if asked.move:
+            old, new = asked.move.split("=")
+            content = load(name)
+            move(content["rows"], old.split("."), new)
+            save(name, content)
+        elif asked.expected:
+            expect(name, load(name))
+        else:
+            content = json.loads(Path(asked.of).read_text()) if asked.of else run(name)
+            accept(name, {"exact": [], **content})
+
+
+if __name__ == "__main__":
+    main()
