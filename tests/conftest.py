@@ -1,7 +1,12 @@
 import functools
+import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+
+# Two thirds of a cold run are XLA compiling; what it then leaves out changes speed, not meaning.
+# Before jax is imported, and for the processes that tests start.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import hypothesis
 import jax
