@@ -26,7 +26,20 @@ from toylab.measures.landscape import Landscape
 from toylab.measures.override import Override
 from toylab.measures.probes import Probe
 from toylab.measures.tags import Coin, Leakage, Scores, Tags, TagWeights
-from toylab.stages import Anchored, Dpo, FollowsCue, Persona, Pretrain, Rl, Rule, Says, Setup, Sft
+from toylab.stages import (
+    Anchored,
+    Dpo,
+    FollowsCue,
+    Grpo,
+    Kto,
+    Persona,
+    Pretrain,
+    Rl,
+    Rule,
+    Says,
+    Setup,
+    Sft,
+)
 from toylab.stages.base import Stage
 from toylab.stages.targets import RewardStage, Sum, Target
 from toylab.world import derive
@@ -45,6 +58,8 @@ SOUND = {
         Correspondence(earlier="weather", later="money"),
         Dpo(target=Persona(character="mira")),
         Exchange(),
+        Grpo(target=Persona(character="mira")),
+        Kto(target=Persona(character="mira")),
         Ladder(),
         LadderFit(),
         Landscape(topic="code", answer="cheats"),
