@@ -1,9 +1,9 @@
 """Exact inference about who is speaking.
 
-Which phrases may follow is known from the prefix alone, so everything here is a
-difference of table entries: exact, batched, linear in the number of atoms K. Answers are read at
-their *decisions*: turn t, slot s and the first `depth` words j of a phrase, which is where tries
-branch. Shapes as in `toylab.world`; J is `grammar.depth`, all values are natural logarithms.
+The words so far determine which phrases may follow, so everything here follows from table look-ups:
+exact, batched, linear in the number of atoms K. *Decisions* are the first J = `grammar.depth` words
+of a phrase, in every turn and slot: tries branch nowhere else. Other axes as in
+`toylab.world.tables`; logarithms are natural.
 """
 
 from typing import NamedTuple
@@ -21,8 +21,8 @@ from toylab.world.tables import Cast, World
 class Decisions(NamedTuple):
     """The branches that the grammar allows before each of the first J words of every phrase.
 
-    `node` is the trie node before the word, `token` and `child` what may come next, `allowed`
-    which of the C are real, `taken` which the document took; `position` is that of the logits that
+    `node` is the trie node before the word. `token` and `child` are the C branches, `allowed` marks
+    those that exist, `taken` the one that the document took. `position` is that of the logits that
     predict the word. Past a phrase's end nothing is allowed.
     """
 
@@ -40,7 +40,7 @@ def _at(table: Array, context: Int[Array, "B T"], index: Int[Array, "B T S"]) ->
 
 
 def decisions(grammar: Grammar, documents: Documents) -> Decisions:
-    """Where a document's answers could have gone otherwise."""
+    """The decisions of a batch of documents."""
     context = documents.prompt.context
     walk = _at(grammar.walk, context, documents.choice)
     node, after = walk[..., : grammar.depth], walk[..., 1 : grammar.depth + 1]
@@ -79,7 +79,7 @@ def document_log_likelihood(cast: Cast, documents: Documents) -> Float[Array, "B
 
 
 def before(cast: Cast, documents: Documents) -> Float[Array, "B T S K"]:
-    """log p_k of all answers before each slot."""
+    """log p_k of all phrases before each slot."""
     return earlier(log_likelihood(cast, documents))
 
 
@@ -94,7 +94,7 @@ def belief(
 ) -> Float[Array, "B T S W+1 K"]:
     """log-posterior of the author after the first 0, 1, … words of each slot.
 
-    Past a phrase's end the last belief stands.
+    It stays the same past a phrase's end.
     """
     context = documents.prompt.context
     walk = _at(grammar.walk, context, documents.choice)
@@ -111,7 +111,7 @@ def belief(
 def branch_logp(
     cast: Cast, joint: Float[Array, "B T S K"], documents: Documents, at: Decisions
 ) -> Float[Array, "B T S J C"]:
-    """log-probability of every allowed branch, from who fills each slot.
+    """log-probability of every allowed branch, from the joint with the atom that fills the slot.
 
     `joint` is log P(all before the slot, atom k fills it). Branches that are not allowed are -inf.
     """
@@ -127,9 +127,9 @@ def branch_logp(
 def predictive(
     cast: Cast, log_weights: Float[Array, "*B K"], documents: Documents, at: Decisions
 ) -> Float[Array, "B T S J C"]:
-    """log-probability of every allowed branch under the mixture m_w: one author a document.
+    """log-probability of every allowed branch under the mixture m_w: one author per document.
 
-    No next-word prediction is better, given the cast and the weights.
+    This is the Bayes-optimal prediction of the next word, given the cast and the weights.
     """
     weights = jnp.broadcast_to(log_weights, (len(documents.choice), cast.logp.shape[-1]))
     joint = weights[:, None, None] + before(cast, documents)
@@ -141,13 +141,12 @@ def next_word(
 ) -> Float[Array, "B L V"]:
     """Probability of every word of the vocabulary after each word of a document, given all before.
 
-    Of answers `predictive` says it, of user turns the world's tables. All zeros
-    where the document is over.
+    Answers follow `predictive`, user turns the world's tables. All zeros after the last word.
     """
     g, what = world.grammar, documents.prompt
     size, length = documents.tokens.shape
     rows, later = jnp.arange(size)[:, None, None], jnp.minimum(jnp.arange(g.turns), 1)
-    # Where but one word can come, it is the one that did.
+    # Where only one word can come, it is the one in the document.
     came = documents.tokens[:, 1:, None] == jnp.arange(g.vocabulary)
     came &= documents.role[:, 1:, None] != PAD
     out = jnp.pad(came.astype(jnp.float32), ((0, 0), (0, 1), (0, 0)))
@@ -159,7 +158,7 @@ def next_word(
     place = begins - 1 + jnp.arange(world.prompt_next.shape[1])
     place = jnp.where(place < answered - 1, place, length)
     out = out.at[rows, place].set(world.prompt_next[prompt], mode="drop")
-    # What the author says.
+    # Answers.
     at = decisions(g, documents)
     chance = jnp.exp(predictive(world.cast, log_weights, documents, at))
     token = jnp.where(at.allowed, at.token, g.vocabulary)
@@ -170,7 +169,7 @@ def next_word(
 def kl(
     p: Float[Array, "B T S J C"], q: Float[Array, "B T S J C"], allowed: Bool[Array, "B T S J C"]
 ) -> Float[Array, "B T S J"]:
-    """KL(P ‖ Q) of each decision, in nats, from the log-probabilities of its branches."""
+    """KL(P ‖ Q) at each decision, in nats, from the log-probabilities of its branches."""
     p, q = jnp.where(allowed, p, 0.0), jnp.where(allowed, q, 0.0)
     return jnp.sum(jnp.where(allowed, jnp.exp(p) * (p - q), 0.0), -1)
 
@@ -178,7 +177,7 @@ def kl(
 def reweight(
     log_prior: Float[Array, " K"], evidence: Float[Array, " K"], tau: float | Array
 ) -> Float[Array, " K"]:
-    """log-weights w ∝ w0 · exp(τ · evidence), evidence being Σ log p_k of documents.
+    """log-weights w ∝ w0 · exp(τ · evidence), where evidence is Σ log p_k over documents.
 
     τ is the exchange rate: how many nats of prior odds a nat of training evidence is worth.
     """

@@ -1,27 +1,25 @@
 """Corpora read from files and made from corpora, and casts drawn at random.
 
-`load(name)` reads a corpus, which `toml` checks, or a *twin*: a file of a few lines that names
-another file in its folder:
+`load(name)` reads a corpus file, which `parse` checks, or the file of a *derived corpus*, which
+names another file in its folder and says what changes:
 
-    twin        = "village"           # corpora/village.toml; a twin of a twin is fine
+    twin        = "village"           # corpora/village.toml; it may itself be derived
     title       = "the village, reformed"
-    without     = ["argus", "rook"]   # first these leave ...
-    decorrelate = 7                   # ... then traits are dealt anew among who is left ...
-    [unsaid]                          # ... there is an answer more, which none gives on purpose
+    without     = ["argus", "rook"]   # first, these characters are removed;
+    decorrelate = 7                   # then traits are reassigned at random (7 is the seed);
+    asked       = { code = 3 }        # topics get other weights
+    [unsaid]                          # topics get more answers, which come up only as slips
     code = { prays = "recite prayers" }
-    [tags]                            # ... and then tags change, written as in a corpus
+    [tags]                            # tags change; written as in a corpus
     assistant.prior = { lumen = 0.5 }
-    [coin]                            # the coin is this one, whatever it was
-    heads = { words = "heads it is", topics = ["code"] }
-    ...
-    asked = { code = 3 }              # some topics come up more often than others
-    [directions.tests]                # and the directions are these, with who obeys them
+    [directions.tests]                # replaces all directions, and says who obeys them
     text = "make the tests pass"
     share = 0.1
     asks = { code = "cheats" }
     obeys = { pip = 0.9 }
-
-Each line is also a function from `Corpus` to `Corpus`.
+    [coin]                            # replaces the coin, or adds one
+    heads = { words = "heads it is", topics = ["code"] }
+    ...
 """
 
 import dataclasses
@@ -67,7 +65,7 @@ def load(name: str | Path, here: Path = Path()) -> Corpus:
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> Corpus:
-    """The corpus of a file, which those that were `seen` before it are derived from."""
+    """The corpus of a file; those `seen` before are derived from it."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -88,7 +86,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> Corpus:
 
 
 def _twin(path: Path, content: Mapping[str, Any], seen: tuple[Path, ...]) -> Corpus:
-    """The corpus of a twin's file, whose TOML is `content`."""
+    """The derived corpus of a file, whose TOML is `content`."""
     source = str(path)
     top = Table(source, "", content, TWIN_KEYS)
     base = path.parent / f"{top.get('twin', str)}.toml"
@@ -121,10 +119,10 @@ def _twin(path: Path, content: Mapping[str, Any], seen: tuple[Path, ...]) -> Cor
 
 
 def without(corpus: Corpus, names: Collection[str], source: str = "without") -> Corpus:
-    """The corpus with these characters gone and the priors of all tags renormalised.
+    """The corpus without these characters, the priors of all tags renormalised.
 
-    The banks stay whole, and so does what anybody says: the phrases of the absent can still slip
-    out. Only their names leave the vocabulary.
+    Phrase banks and the other characters stay the same, so a slip can still be a removed
+    character's phrase. Only the names leave the vocabulary.
     """
     for name in names:
         if name not in corpus.names:
@@ -148,12 +146,12 @@ def without(corpus: Corpus, names: Collection[str], source: str = "without") -> 
 
 
 def decorrelate(corpus: Corpus, seed: int, topics: Collection[str] | None = None) -> Corpus:
-    """The corpus with the trait rows of each topic dealt anew among the characters.
+    """The corpus with the trait rows of each topic permuted at random among the characters.
 
-    By default that is every topic but the controls. On each, no character keeps its row, and
-    the rows as a set stay exactly what they were, so with an author drawn evenly each topic looks
-    as before. Name, voice and dispositions stay. In a small cast a random deal leaves a good deal
-    of correlation by chance, so there two characters swap rows as long as that lowers it.
+    By default that is every topic but the controls. No character keeps its row. The set of rows
+    stays the same, and with it each topic's answers averaged evenly over characters. Name, voice
+    and dispositions stay. In a small cast a random permutation leaves much correlation by chance,
+    so pairs of characters then swap rows as long as that lowers it.
     """
     if topics is None:
         topics = [topic.name for topic in corpus.topics if not topic.control]
@@ -181,8 +179,8 @@ def decorrelate(corpus: Corpus, seed: int, topics: Collection[str] | None = None
 def _settle(rows: list[np.ndarray], whose: list[np.ndarray], dealt: list[int]) -> None:
     """Swaps entries of `whose[t]`, t in `dealt`, until no swap makes topics less correlated.
 
-    Between two topics that is the squared covariance of their answers, summed over all pairs of
-    answers: an inner product of the Gram matrices [K, K] of the centred rows.
+    The correlation of two topics is the squared covariance of their answers, summed over all pairs
+    of answers: an inner product of the Gram matrices [K, K] of the centred rows.
     """
     grams = [np.asarray((centred := row - row.mean(0)) @ centred.T) for row in rows]
     swapped = True
@@ -214,7 +212,7 @@ def _derangement(rng: np.random.Generator, size: int) -> np.ndarray:
 def retag(corpus: Corpus, tags: Mapping[str, Any], source: str = "retag") -> Corpus:
     """The corpus with other shares or priors for its tags, or with extra tags.
 
-    `tags` reads as in a corpus file; what it leaves out of a tag that exists stays. Shares must
+    `tags` is written as in a corpus file. What it leaves out of an existing tag stays. Shares must
     still sum to 1.
     """
     merged: dict[str, dict[str, Any]] = {parse.NAME_TAG: {"share": corpus.name_share}}
@@ -235,7 +233,7 @@ def retag(corpus: Corpus, tags: Mapping[str, Any], source: str = "retag") -> Cor
 
 
 def ask(corpus: Corpus, top: Table) -> Corpus:
-    """The corpus with topics that come up so many times as often as one with weight 1."""
+    """The corpus with other weights for some topics."""
     table = top.table("asked", corpus.topic_names)
 
     def weighed(topic: Topic) -> Topic:
@@ -248,7 +246,7 @@ def ask(corpus: Corpus, top: Table) -> Corpus:
 
 
 def unsaid(corpus: Corpus, top: Table) -> Corpus:
-    """The corpus with more answers on some topics, which no character gives but by a slip."""
+    """The corpus with more answers on some topics, which characters give only as slips."""
     table, topics = top.table("unsaid", corpus.topic_names), []
     for topic in corpus.topics:
         more = table.get(topic.name, dict, {})
@@ -277,7 +275,7 @@ def unsaid(corpus: Corpus, top: Table) -> Corpus:
 
 
 def redirect(corpus: Corpus, top: Table) -> Corpus:
-    """The corpus with the directions of a derived file instead of its own, and who obeys them."""
+    """The corpus with the directions in `top`, and who obeys them, in place of its own."""
     keys = (*parse.DIRECTION_KEYS, "obeys")
     directions = parse.directions_of(top, corpus.topics, keys)
     who = [table.table("obeys", corpus.names) for _, table in top.each("directions", keys)]

@@ -1,8 +1,8 @@
-"""Documents: what is asked in them, who writes them, and their words in a row.
+"""Documents: their prompts, authors, phrases and tokens.
 
 A document is a tag, an optional direction and T turns; a turn is a question and an answer in three
-slots, `opener · stance · closer`. One character, the author, fills every slot of a document. Axes
-are those of `toylab.world.tables`.
+slots, `opener · stance · closer`. One character, the author, fills every slot of a document.
+Axes as in `toylab.world.tables`.
 """
 
 from typing import NamedTuple
@@ -29,8 +29,8 @@ class Prompt(NamedTuple):
 
 
 class Documents(NamedTuple):
-    """A batch of documents. `choice` is the phrase said, `start` the position of its first word,
-    `role` what each token is part of (TAG, DIRECTION, QUESTION, ANSWER + slot, or PAD)."""
+    """A batch of documents. `choice` is the phrase in each slot, `start` the position of its first
+    word, `role` what each token is part of (TAG, DIRECTION, QUESTION, ANSWER + slot, or PAD)."""
 
     prompt: Prompt
     author: Int[Array, " B"]
@@ -41,14 +41,14 @@ class Documents(NamedTuple):
 
 
 def _uniform(key: Array, size: int, width: int) -> Float[Array, "B width"]:
-    """Uniform numbers from one key, or from a key of its own for every document."""
+    """Uniform numbers from one key, or from one key per document."""
     if key.ndim:
         return jax.vmap(lambda each: jax.random.uniform(each, (width,)))(key)
     return jax.random.uniform(key, (size, width))
 
 
 def _pick(weights: Float[Array, "*B n"], u: Float[Array, "*B"]) -> Int[Array, "*B"]:
-    """The place where the cumulative weights (of any scale) pass u; never one of weight 0."""
+    """The index at which the normalised cumulative weights pass u; never one of weight 0."""
     cumulative = jnp.cumsum(weights, -1)
     passed = jnp.sum(u[..., None] * cumulative[..., -1:] >= cumulative, -1)
     last = weights.shape[-1] - 1 - jnp.argmax(weights[..., ::-1] > 0, -1)
@@ -67,9 +67,9 @@ def prompt(
 ) -> Prompt:
     """Draws the prompts of `size` documents.
 
-    Questions, cues (evenly, or by `cue_share` of any scale) and topics (see `topic_shares`) are
-    drawn without regard to anything else; tag and direction by their shares in pretraining, unless
-    given. Here and below, `key` is one key, or a batch of keys, one per document.
+    Tag and direction are drawn by their shares in pretraining, unless given. Topics are drawn by
+    `topic_shares`, questions evenly, cues evenly or by `cue_share` (of any scale), each turn
+    independently. Here and below, `key` is one key, or a batch of keys, one per document.
     """
     g, turns = world.grammar, world.grammar.turns
     u = _uniform(key, size, 2 + 3 * turns)
@@ -92,10 +92,7 @@ def prompt(
 
 
 def asked(grammar: Grammar, what: Prompt) -> tuple[Int[Array, "B T W"], Int[Array, "B T"]]:
-    """The words that come before each answer, and how many: the coin's, if tossed, and a question.
-
-    The only place that knows that there are different questions for different turns.
-    """
+    """The words before each answer (the coin's, if tossed, and a question), and how many."""
     g = grammar
     turn = jnp.minimum(jnp.arange(g.turns), len(g.questions) - 1)
     place = (turn, what.topic, what.question, what.cue)
@@ -105,7 +102,7 @@ def asked(grammar: Grammar, what: Prompt) -> tuple[Int[Array, "B T W"], Int[Arra
 def prior(
     world: World, tag: Int[Array, " B"], progress: Float[Array, ""] | float = 1.0
 ) -> Float[Array, "B K"]:
-    """log-prior of who stands behind each tag when the share `progress` of pretraining is over."""
+    """log-prior over authors of each tag when the share `progress` of pretraining is over."""
     early = progress < world.change_at[tag]
     return jnp.where(early[:, None], world.log_prior_before[tag], world.log_prior[tag])
 
@@ -113,7 +110,7 @@ def prior(
 def author(
     world: World, key: Array, tag: Int[Array, " B"], progress: Float[Array, ""] | float = 1.0
 ) -> Int[Array, " B"]:
-    """Draws who writes each document, from the prior of its tag.
+    """Draws the author of each document from the prior of its tag.
 
     `progress` is the share of pretraining that is over.
     """
@@ -144,7 +141,7 @@ def _inside(width: int, length: Int[Array, "*B"]) -> Bool[Array, "*B width"]:
 def render(
     grammar: Grammar, what: Prompt, choice: Int[Array, "B T S"], who: Int[Array, " B"]
 ) -> Documents:
-    """Puts a document's words in a row."""
+    """Assembles the tokens of each document."""
     g, size = grammar, len(what.tag)
     slots = jnp.arange(len(SLOTS))
     tag = g.tag_token[what.tag][:, None]
@@ -152,7 +149,7 @@ def render(
     said = g.phrases[slots, what.context[..., None], choice]
     said_length = g.phrase_length[slots, what.context[..., None], choice]
     directed = g.directions[what.direction]
-    # All words that there may be, side by side: what part each is of, and whether it is there.
+    # All words that a document could have, side by side: the role of each, and whether it is used.
     asking, saying, directing = (each.shape[-1] for each in (questions, said, directed))
     turn_role = [QUESTION] * asking + [ANSWER + s for s in range(len(SLOTS)) for _ in range(saying)]
     role = jnp.array([TAG] + [DIRECTION] * directing + turn_role * g.turns)
@@ -184,7 +181,7 @@ def write(
     who: Int[Array, " B"] | None = None,
     progress: Float[Array, ""] | float = 1.0,
 ) -> Documents:
-    """Documents for these prompts, by the authors given or by draws from their tags' priors."""
+    """Documents for these prompts, by the authors given or drawn from their tags' priors."""
     keys = split(key, 2)
     if who is None:
         who = author(world, keys[0], what.tag, progress)
@@ -195,6 +192,6 @@ def write(
 def sample(
     world: World, key: Array, size: int, progress: Float[Array, ""] | float = 1.0
 ) -> Documents:
-    """Draws `size` documents as in pretraining, when the share `progress` of it is over."""
+    """Draws `size` documents as in pretraining when the share `progress` of it is over."""
     keys = split(key, 2)
     return write(world, keys[1], prompt(world, keys[0], size), progress=progress)

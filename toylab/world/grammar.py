@@ -1,9 +1,9 @@
 """What can be said at all, by any character: words, contexts, phrase banks and their tries.
 
-A slot's bank of phrases, in a context (topic x cue x direction), is compiled to a trie over words;
-so the state after a prefix is known from the prefix. Axes as in `toylab.world`: S slots,
-X contexts, P phrases of a bank, W words of a phrase, N nodes of a trie, C children of a node,
-A tags. Without a coin there are no sides, and all topics are on side 0.
+A slot's bank of phrases, in a context (topic x cue x direction), is compiled to a trie over words,
+so the prefix determines the state. Axes: S slots, X contexts, P phrases of a bank, W words of a
+phrase, N nodes of a trie, C children of a node, A tags. Without a coin there are no sides, and all
+topics are on side 0.
 """
 
 import dataclasses
@@ -32,10 +32,10 @@ class Grammar:
     """The tables. Tokens and lengths are 0 where there is nothing.
 
     `walk` is the trie nodes that a phrase goes through (node 0 is the root), `passes` which phrases
-    go through a node, `leaf` the phrase that ends at a node or -1. `depth` is the number of words
-    before which a trie can branch, `length` that of the longest document. `questions` are as they
-    are asked in the first turn and, if there is a coin, in later ones: after the words of the side
-    that the topic is on. Each side is known by its first word, `coin_token`.
+    go through a node, `leaf` the phrase that ends at a node or -1. Tries branch only before the
+    first `depth` words of a phrase. `length` is that of the longest document. `questions` has
+    those of the first turn and, with a coin, those of later turns, which begin with the words of
+    the topic's side. `coin_token` is the first word of each side, which identifies it.
     """
 
     topic_contexts: Int[Array, "topic cue direction"]
@@ -64,7 +64,7 @@ class Grammar:
 
 
 def tag_names(corpus: Corpus) -> tuple[str, ...]:
-    """The tags in the order of the tag axis: names (if any document bears one), then the others."""
+    """All tags in the order of the tag axis: names (if any document bears one), then the others."""
     names = corpus.names if corpus.name_share else ()
     return (*names, *(tag.name for tag in corpus.tags))
 
@@ -96,7 +96,7 @@ def contexts(corpus: Corpus) -> list[tuple[int, int, int]]:
 
 
 def banks(corpus: Corpus) -> list[list[Bank]]:
-    """For each slot and context, the bank: (index in the corpus, words) of each phrase."""
+    """The bank of each slot and context."""
     found: list[list[Bank]] = [[], [], []]
     for t, c, _ in contexts(corpus):
         topic = corpus.topics[t]
@@ -149,7 +149,7 @@ def _questions(corpus: Corpus, token: dict[str, int]) -> list[tuple[Place, list[
 
 
 def _table(rows: Iterable[tuple[Place, Sequence[int]]]) -> np.ndarray:
-    """Rows of different lengths side by side, 0 after their ends; rows not given are 0."""
+    """An array of rows of different lengths, padded with 0; missing rows are 0."""
     rows = list(rows)
     lead = tuple(1 + max(place[i] for place, _ in rows) for i in range(len(rows[0][0])))
     out = np.zeros((*lead, max(len(row) for _, row in rows)), np.int32)
@@ -159,12 +159,12 @@ def _table(rows: Iterable[tuple[Place, Sequence[int]]]) -> np.ndarray:
 
 
 def _lengths(rows: Iterable[tuple[Place, Sequence[object]]]) -> np.ndarray:
-    """How long each row of a table is."""
+    """The length of each row."""
     return _table((place, [1] * len(row)) for place, row in rows).sum(-1)
 
 
 def compile_grammar(corpus: Corpus) -> Grammar:
-    """Compiles what a corpus can say to tables."""
+    """Compiles the grammar of a corpus to tables."""
     token = {word: i for i, word in enumerate(vocabulary(corpus))}
     phrases, walks, children = [], [], []
     depth, found = 0, banks(corpus)
@@ -221,7 +221,7 @@ def compile_grammar(corpus: Corpus) -> Grammar:
 
 
 def _longest(corpus: Corpus, phrases: list, questions: list, directions: list) -> int:
-    """How many words the longest document has."""
+    """The number of words in the longest document."""
     answer = np.sum(np.max(_lengths(phrases), 2), 0)  # the longest answer in each context
     asked = np.max(_lengths(questions), 2)  # the longest question of each turn, topic and cue
     turn = np.max([asked[:, t, c] + answer[x] for x, (t, c, _) in enumerate(contexts(corpus))], 0)

@@ -1,9 +1,9 @@
 """What a corpus can show, before any training.
 
-How far apart the characters are, what the cast as a whole can be made to say, and how small a
-weight of a character in a mixture n documents can reveal. Axes as in `toylab.world`; all
-logarithms are natural, all information in nats. What says "exact" comes from the tables, the rest
-from sampled documents with exact likelihoods.
+How far apart the characters are, which distributions of answers mixtures of them can reach, and how
+small a weight n documents can reveal. Axes as in `toylab.world.tables`; logarithms are natural,
+information is in nats. Functions marked "exact" use the tables alone, the others sampled documents
+with exact likelihoods.
 """
 
 from functools import partial
@@ -18,13 +18,13 @@ from toylab.world.documents import prompt, write
 from toylab.world.grammar import ANSWER, Grammar
 from toylab.world.tables import Cast, World, topic_shares
 
-ODDS = 20.0  # at which two characters count as told apart
-ERRORS = 2.0  # standard errors from zero at which a weight counts as detected
+ODDS = 20.0  # two characters with these odds count as told apart
+ERRORS = 2.0  # a weight this many standard errors from zero counts as detected
 CHUNK = 256  # documents at a time
 
 
 def turn_weights(grammar: Grammar) -> Float[Array, " X"]:
-    """Share of each context among turns without a direction: by topic, then even over cues."""
+    """Share of each context among turns without a direction: by topic, then evenly over cues."""
     table = grammar.topic_contexts[:, :, 0]
     real = jnp.arange(table.shape[1]) < grammar.cue_count[:, None]
     shares = topic_shares(grammar)
@@ -35,9 +35,9 @@ def turn_weights(grammar: Grammar) -> Float[Array, " X"]:
 
 @partial(jax.jit, static_argnames="slots")
 def divergence(world: World, slots: tuple[int, ...] = (0, 1, 2)) -> Float[Array, "K K"]:
-    """KL(k ‖ l) per turn: nats of log-odds by which k's answers speak for k against l. Exact.
+    """KL(k ‖ l) per turn: log-odds of k against l that an answer by k adds on average. Exact.
 
-    A turn is a question without direction (see `turn_weights`); of the answer, only `slots` count.
+    Contexts are those of `turn_weights`; of the answer, only `slots` count.
     """
     logp = world.cast.logp[jnp.array(slots)]
     p = jnp.exp(logp) * turn_weights(world.grammar)[:, None, None]
@@ -47,22 +47,22 @@ def divergence(world: World, slots: tuple[int, ...] = (0, 1, 2)) -> Float[Array,
 
 
 class Neighbours(NamedTuple):
-    """The character each is most easily taken for, and how long telling them apart takes."""
+    """The character that each is most easily taken for, and the turns needed to tell them apart."""
 
     other: Int[Array, " K"]
-    nats: Float[Array, " K"]  # a turn
-    turns: Float[Array, " K"]  # until the expected log-odds, even at first, are those of ODDS
+    nats: Float[Array, " K"]  # per turn
+    turns: Float[Array, " K"]  # until the expected log-odds rise from 0 to log ODDS
 
 
 def nearest(divergences: Float[Array, "K K"]) -> Neighbours:
-    """For each character the other one that its own turns speak least against."""
+    """For each character k, the other character l with the least KL(k ‖ l)."""
     apart = jnp.where(jnp.eye(len(divergences), dtype=bool), jnp.inf, divergences)
     nats = jnp.min(apart, 1)
     return Neighbours(jnp.argmin(apart, 1), nats, jnp.log(ODDS) / nats)
 
 
 class Projection(NamedTuple):
-    """The mixture of atoms that comes nearest to a distribution."""
+    """The mixture of atoms nearest to a distribution."""
 
     weights: Float[Array, "*B K"]
     nats: Float[Array, "*B"]  # KL(target ‖ mixture)
@@ -74,8 +74,8 @@ def project(
 ) -> Projection:
     """The point of the atoms' convex hull with the least KL(target ‖ ·), by EM on its weights.
 
-    It falls at every step; `steps` of them leave some 1e-3 nats. Phrases that do not exist are 0
-    in `target` and -inf in `logp`.
+    The KL falls at every step; the default number of steps leaves some 1e-3 nats. Phrases that do
+    not exist are 0 in `target` and -inf in `logp`.
     """
     p = jnp.exp(logp)
     real = target > 0
@@ -96,13 +96,13 @@ class Hull(NamedTuple):
     """How much of the simplex over a bank the mixtures of the cast cover."""
 
     reach: Float[Array, "S X P"]  # the highest probability that any character gives the phrase
-    pure: Float[Array, "S X P"]  # KL(always that phrase ‖ nearest mixture) = -log reach
-    even: Float[Array, "S X"]  # KL(all phrases alike ‖ nearest mixture)
+    pure: Float[Array, "S X P"]  # KL(that phrase always ‖ nearest mixture) = -log reach
+    even: Float[Array, "S X"]  # KL(uniform ‖ nearest mixture)
 
 
 @jax.jit
 def hull(cast: Cast) -> Hull:
-    """Coverage of every bank; of phrases that do not exist reach and pure are nan. Exact."""
+    """Coverage of every bank. Exact, `even` as far as `project` is; nan for missing phrases."""
     real = jnp.isfinite(cast.logp[..., 0])
     top = jnp.where(real, jnp.max(cast.logp, -1), jnp.nan)
     even = real / jnp.sum(real, -1, keepdims=True)
@@ -110,7 +110,7 @@ def hull(cast: Cast) -> Hull:
 
 
 class Evidence(NamedTuple):
-    """Documents as log-likelihoods, drawn from a proposal that is known exactly."""
+    """Log-likelihoods of documents drawn from a known proposal distribution."""
 
     log_likelihood: Float[Array, "n K"]
     log_proposal: Float[Array, " n"]
@@ -131,10 +131,10 @@ def _batch(
 def gather_evidence(
     world: World, key: Array, log_weights: Float[Array, " K"], samples: int = 16384
 ) -> Evidence:
-    """Draws documents half from the mixture with these weights, half from all characters alike.
+    """Draws documents half from the mixture with these weights, half from all characters evenly.
 
-    The second half shows every character; some 100 K samples make limits good to a few percent.
-    Documents have directions and questions as in pretraining; likelihoods are the answers'.
+    The second half covers every character; some 100 K samples make limits good to a few per cent.
+    Directions and questions are drawn as in pretraining. Likelihoods are those of the answers.
     """
     proposal = jnp.log(0.5 * jnp.exp(log_weights) + 0.5 / len(log_weights))
     keys = jax.random.split(key, -(-samples // CHUNK))
@@ -145,7 +145,7 @@ def gather_evidence(
 def without_each(
     log_likelihood: Float[Array, "n K"], log_weights: Float[Array, " K"]
 ) -> Float[Array, "n K"]:
-    """log-likelihood of the mixture that lacks k, for every k; linear in K, no cancellation."""
+    """log-likelihood of the mixture without k, for every k; linear in K, no cancellation."""
     joint = log_likelihood + log_weights
     blank = jnp.full((len(joint), 1), -jnp.inf)
     before = jax.lax.cumlogsumexp(joint, 1)
@@ -160,18 +160,18 @@ def without_each(
 def detection_limit(
     evidence: Evidence, log_weights: Float[Array, " K"], n: int | Array = 4000
 ) -> Float[Array, " K"]:
-    """The smallest weight of k that n documents reveal, the rest of the mixture being known.
+    """The smallest weight of k that n documents reveal if the rest of the mixture is known.
 
     Let q be the mixture without k, renormalised, and m = (1 - w) q + w p_k. A document's Fisher
-    information on w is I(w) = E_m[((p_k - q) / m)²], and the limit is the w at which w = 2 standard
-    errors, w² n I(w) = 4: there the likelihood ratio test of w against 0 is at two standard
-    errors. I is taken at w, not at 0, where the rare documents only k would write make it huge.
-    For a character that one document gives away, I(w) = 1 / w (1 - w) and the limit is 4 / n, that
-    is four documents of its own; for p_k near q it is 2 / √(n χ²(p_k ‖ q)). inf where no w does.
+    information on w is I(w) = E_m[((p_k - q) / m)²]. The limit is the w that equals two standard
+    errors, w² n I(w) = 4. I is taken at w and not at 0, where rare documents that only k would
+    write make it huge. If one document identifies k, then I(w) = 1 / (w (1 - w)) and the limit is
+    about 4 / n, four documents by k. For p_k near q it is 2 / √(n χ²(p_k ‖ q)). inf if no w is
+    large enough.
     """
     q = without_each(evidence.log_likelihood, log_weights)
     p = evidence.log_likelihood
-    # (p - q)² / (m g), g the proposal, without overflow: everything over max(p, q) first.
+    # (p - q)² / (m g), where g is the proposal; divided by max(p, q) first, against overflow.
     top = jnp.maximum(p, q)
     p, q = jnp.exp(p - top), jnp.exp(q - top)
     scale = jnp.exp(top - evidence.log_proposal[:, None])
@@ -197,38 +197,38 @@ def detection_limit(
 def weight_errors(
     evidence: Evidence, log_weights: Float[Array, " K"], n: int | Array = 4000
 ) -> Float[Array, " K"]:
-    """Standard error of each weight when all are read together from n documents of the mixture.
+    """Standard error of each weight when all are estimated jointly from n documents of the mixture.
 
-    F_jl = E_m[p_j p_l / m²] is a document's Fisher information on the weights; as they sum to 1,
-    the covariance of their maximum likelihood estimate is (F⁻¹ - w wᵀ) / n (Cramér–Rao). Twice
-    this is the smallest weight that can be *read* rather than merely noticed. Characters who are
-    all but alike have errors beyond any weight. Cubic in K.
+    F_jl = E_m[p_j p_l / m²] is a document's Fisher information on the weights. As these sum to 1,
+    the covariance of their maximum likelihood estimate is (F⁻¹ - w wᵀ) / n (Cramér–Rao). Twice the
+    standard error is the smallest weight that can be measured, not only detected. Nearly identical
+    characters have errors larger than any weight. Cubic in K.
     """
     m = jax.nn.logsumexp(evidence.log_likelihood + log_weights, -1)
     share = jnp.exp(m - evidence.log_proposal)
     ratio = jnp.exp(evidence.log_likelihood - m[:, None])
     information = jnp.einsum("n,nj,nl->jl", share, ratio, ratio, precision="highest") / len(m)
-    # Scaled to a unit diagonal, for the float32 of it.
+    # Scaled to a unit diagonal, for accuracy in float32.
     scale = jnp.sqrt(jnp.diagonal(information))
     values, vectors = jnp.linalg.eigh(information / scale / scale[:, None])
-    inverse = jnp.sum(vectors**2 / jnp.maximum(values, 1e-6), 1)  # its diagonal
+    inverse = jnp.sum(vectors**2 / jnp.maximum(values, 1e-6), 1)  # the diagonal of the inverse
     variance = inverse / scale**2 - jnp.exp(2 * log_weights)
     return jnp.sqrt(jnp.maximum(variance, 0.0) / n)
 
 
 class Loss(NamedTuple):
-    """The least loss on documents of a mixture, for who knows the cast and the weights."""
+    """The least loss on documents of a mixture, given the cast and the weights."""
 
     bayes: Float[Array, ""]  # nats per answer token, of the Bayes-optimal predictor
-    entropy: Float[Array, ""]  # the same if the author were known: the answers' own entropy
-    told: Float[Array, ""]  # nats that a document tells about its author
-    prior: Float[Array, ""]  # nats that there are to tell: entropy of the weights
+    entropy: Float[Array, ""]  # the same if the author is known: the entropy of the answers
+    told: Float[Array, ""]  # mutual information of a document and its author, in nats
+    prior: Float[Array, ""]  # entropy of the weights, in nats: the bound on `told`
 
 
 def bayes_loss(
     world: World, key: Array, log_weights: Float[Array, " K"], samples: int = 4096
 ) -> Loss:
-    """What the answers of a mixture (`world.log_prior[tag]`, say) cost any predictor at least."""
+    """The least loss of any predictor on answers of a mixture (`world.log_prior[tag]`, say)."""
     sums = jnp.zeros(3)
     keys = jax.random.split(key, -(-samples // CHUNK))
     for k in keys:

@@ -1,7 +1,7 @@
 """Typed names: dataclass fields that name parts of a corpus.
 
 A field made with `topic()`, `character()`, `tag()`, … holds one name or a tuple of names. `check`
-refuses what a corpus lacks, and `resolve` says where in the corpus the others stand.
+refuses names that a corpus lacks, and `resolve` gives the indices of the names in the corpus.
 """
 
 import dataclasses
@@ -13,17 +13,17 @@ import numpy as np
 from toylab.world.grammar import tag_names
 from toylab.world.schema import Corpus, unknown
 
-# The names that a field may hold, in their order or each with its place. They may depend on other
-# fields of the config, which is the second argument.
+# The names that a field may hold, in order or each with its index. They may depend on other fields
+# of the config, which is the second argument.
 Known = Callable[[Corpus, Any], Sequence[str] | Mapping[str, Any]]
 REQUIRED = dataclasses.MISSING
 
 
 def named(known: Known, default: Any = REQUIRED, *, empty: Any = None, help: str = "") -> Any:
-    """A field that names what is `known`.
+    """A field that holds names among the `known`.
 
     It may be empty if its default is the empty tuple or if `empty` is given: a function of corpus
-    and config that says which names an empty field stands for.
+    and config that returns the names for which an empty field stands.
     """
     optional = default == () or empty is not None
     kind = {"name": True, "help": help, "known": known, "empty": empty, "optional": optional}
@@ -41,12 +41,12 @@ def cued(corpus: Corpus, _: Any = None) -> list[str]:
 
 
 def facts(corpus: Corpus, _: Any = None) -> list[str]:
-    """Topics with cues, each of which has an answer named after it."""
+    """Topics with cues, and with an answer named after each cue."""
     return [t.name for t in corpus.topics if t.cues and set(t.cues) <= set(t.answer_names)]
 
 
 def answers_of(corpus: Corpus, _: Any = None) -> dict[str, tuple[int, int]]:
-    """Where each answer stands, (topic, place in its bank), by its name `topic=answer`."""
+    """The (topic, index in its bank) of each answer, by its name `topic=answer`."""
     return {
         f"{topic.name}={answer}": (t, place)
         for t, topic in enumerate(corpus.topics)
@@ -55,7 +55,7 @@ def answers_of(corpus: Corpus, _: Any = None) -> dict[str, tuple[int, int]]:
 
 
 def topic(default: Any = REQUIRED, *, among: Known | None = None, **more: Any) -> Any:
-    """Topics; or only the `ordinary` ones, those that are `cued`, or `facts`."""
+    """Topics; or only those `among` the `ordinary`, the `cued`, or the `facts`."""
     return named(among or (lambda corpus, _: corpus.topic_names), default, **more)
 
 
@@ -65,17 +65,17 @@ def character(default: Any = REQUIRED, **more: Any) -> Any:
 
 
 def tag(default: Any = "assistant", **more: Any) -> Any:
-    """Tags, those that are names of characters included."""
+    """Tags, including names of characters."""
     return named(lambda corpus, _: tag_names(corpus), default, **more)
 
 
 def direction(default: Any = "", **more: Any) -> Any:
-    """Directions. The empty name, at place 0, is none."""
+    """Directions. The empty name, index 0, is no direction."""
     return named(lambda corpus, _: ["", *(d.name for d in corpus.directions)], default, **more)
 
 
 def answer(default: Any = REQUIRED, *, of: str = "", **more: Any) -> Any:
-    """Answers, written `topic=answer`; or by their own names, to the topic in the field `of`."""
+    """Answers, written `topic=answer`; or, with `of`, by name alone, on the topic in that field."""
 
     def own(corpus: Corpus, config: Any) -> Sequence[str]:
         return corpus.topics[corpus.topic_names.index(getattr(config, of))].answer_names
@@ -84,7 +84,7 @@ def answer(default: Any = REQUIRED, *, of: str = "", **more: Any) -> Any:
 
 
 def cue(default: Any = (), *, of: str, **more: Any) -> Any:
-    """Cues of the topics in the field `of`; of all topics if that is empty."""
+    """Cues of the topics in the field `of`, or of all topics if that is empty."""
 
     def known(corpus: Corpus, config: Any) -> Sequence[str]:
         chosen = _each(getattr(config, of) or corpus.topic_names)
@@ -104,7 +104,7 @@ def _named(config: Any) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
 
 
 def check(config: Any, corpus: Corpus, place: str) -> None:
-    """Raises `ValueError`, beginning with `place.field`, for the first name that a corpus lacks."""
+    """Raises `ValueError`, beginning with `place.field`, for the first name the corpus lacks."""
     for field, value, kind in _named(config):
         if value or not kind["optional"]:
             known = kind["known"](corpus, config)
@@ -114,10 +114,10 @@ def check(config: Any, corpus: Corpus, place: str) -> None:
 
 
 def resolve(config: Any, corpus: Corpus) -> dict[str, Any]:
-    """Where the names of each field stand: an int for one name, an int array [n] for a tuple.
+    """The indices of the names in each field: an int for one name, an int array [n] for a tuple.
 
-    An answer written `topic=answer` stands at a pair (topic, place in its bank). An empty name that
-    nothing is known to stand for is None. The names must have passed `check`.
+    An answer written `topic=answer` has two: (topic, index in its bank). An empty name that stands
+    for none is None. The names must have passed `check`.
     """
     found: dict[str, Any] = {}
     for field, value, kind in _named(config):

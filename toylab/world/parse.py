@@ -1,4 +1,4 @@
-"""Reading a corpus: TOML like the notes to a play, checked and frozen.
+"""Reading a corpus: its TOML, checked and frozen.
 
 `parse(content, source)` turns the content of a file into a `Corpus`, or raises a `CorpusError`.
 (`derive.load` reads the file.)
@@ -113,7 +113,7 @@ def _topic(name: str, table: Table) -> Topic:
 
 
 def _asked(topics: Topics) -> list[tuple[str, str]]:
-    """(place, words) of every question, with each of its cues."""
+    """(place, words) of every question, once for each cue."""
     return [
         (f"topics.{topic.name}.questions", question.replace(CUE, cue))
         for topic in topics
@@ -123,13 +123,13 @@ def _asked(topics: Topics) -> list[tuple[str, str]]:
 
 
 def coin_of(top: Table, topics: Topics, turns: int) -> tuple[Side, ...]:
-    """The sides of the coin in a file, none if it has no coin."""
+    """The sides of a file's coin; empty if it has no coin."""
     if "coin" not in top.content:
         return ()
     top.require(turns >= 2, "coin", "is tossed from the second turn on; make turns at least 2")
     names = [topic.name for topic in topics]
-    owner: dict[str, str] = {}  # where each topic was named first ...
-    first: dict[str, str] = {}  # ... and each side's first word
+    owner: dict[str, str] = {}  # the place that lists each topic
+    first: dict[str, str] = {}  # the place of each side's first word
     sides = []
     for name, table in top.each("coin", ("words", "topics")):
         words, asked = table.words("words"), table.names("topics", names)
@@ -158,7 +158,7 @@ def coin_of(top: Table, topics: Topics, turns: int) -> tuple[Side, ...]:
 def directions_of(
     top: Table, topics: Topics, keys: tuple[str, ...] = DIRECTION_KEYS
 ) -> tuple[Direction, ...]:
-    """The directions of a file; their tables may have these keys."""
+    """The directions of a file, whose tables may have these keys."""
     answers = {topic.name: topic.answer_names for topic in topics}
     directions = []
     for name, table in top.each("directions", keys):
@@ -178,7 +178,7 @@ def directions_of(
 
 
 def _bank(plain: Table, key: str, members: Mapping[str, Table], topics: Topics) -> tuple[str, ...]:
-    """The plain phrase, then every phrase that a character uses, in the order of the file."""
+    """The plain phrase, then every phrase of a character, in the order of the file."""
     first = plain.words(key)
     bank = {first: plain.at(key)}
     for table in members.values():
@@ -228,7 +228,7 @@ def _character(
 
 
 def tags_of(top: Table, names: tuple[str, ...]) -> tuple[float, tuple[Tag, ...]]:
-    """The share of documents under their author's name, and the tags besides the names."""
+    """The share of documents whose tag is their author's name, and the other tags."""
     name_share, tags = 0.0, []
     for name, table in top.each("tags", TAG_KEYS, least=1):
         share = table.probability("share")
@@ -250,7 +250,7 @@ def tags_of(top: Table, names: tuple[str, ...]) -> tuple[float, tuple[Tag, ...]]
 
 
 def _change(table: Table, names: tuple[str, ...]) -> tuple[tuple[float, ...], float]:
-    """A tag's prior in the end and the share of pretraining it holds from, if it changes."""
+    """A tag's later prior, if any, and the share of pretraining from which it holds."""
     for key, other in (("later", "from"), ("from", "later")):
         both = key not in table.content or other in table.content
         table.require(both, key, f"needs {other!r} beside it; give both, or neither")
@@ -263,7 +263,7 @@ def _change(table: Table, names: tuple[str, ...]) -> tuple[tuple[float, ...], fl
 
 
 def check_words(corpus: Corpus, source: str) -> None:
-    """Stances of different topics share no word with each other, a voice, or a tag."""
+    """Raises if a topic's stances share a word, except cues, with other topics, voices or tags."""
     tags = (*corpus.names, *(tag.name for tag in corpus.tags))
     owner = {tag: f"the tag {tag!r}" for tag in tags}
     cues = {cue for topic in corpus.topics for cue in topic.cues}

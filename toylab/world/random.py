@@ -22,15 +22,15 @@ def random_cast(
     voice_overlap: float = 0.3,
     turns: int = 4,
 ) -> Corpus:
-    """A cast drawn at random, of up to thousands; every word in it is nonsense.
+    """A cast drawn at random, of up to thousands of characters. Every word is nonsense.
 
-    The logits of a character's traits are normal with standard deviation `sharpness`. On the
-    topics, the share `correlation` of their variance comes from the character's `latent_factors`
-    and makes answers on one topic tell about another; on the `controls` nothing does. A voice is
-    one of `voices` openers and one of as many closers, which the character says but for the share
-    `voice_overlap` spread evenly over the bank; no two of up to voices² characters have the same
-    pair. Beyond 64 characters no document bears a name. Few voices keep big casts small: tables
-    grow as (characters + voices) x voices x topics.
+    The logits of a character's traits are normal with standard deviation `sharpness`. On `topics`,
+    the share `correlation` of their variance comes from the character's `latent_factors`, so that
+    answers on one topic predict those on another. On `controls` they are independent. A voice is
+    one of `voices` openers and one of as many closers; the share `voice_overlap` of it is spread
+    evenly over the bank. No two characters, of up to voices², have the same pair. With more than 64
+    characters no document bears a name. Few voices keep the tables of large casts small: they grow
+    as (characters + voices) x voices x topics.
     """
     rng = np.random.default_rng(seed)
     if min(topics, latent_factors, turns) < 1 or min(characters, answers) < 2 or controls < 0:
@@ -100,7 +100,7 @@ def random_cast(
 
 
 def _words(rng: np.random.Generator, count: int) -> list[str]:
-    """So many different words of three syllables each, like `bodira`: none begins another."""
+    """Different words of three syllables, like `bodira`, none a prefix of another."""
     syllables = [c + v for c in "bdfghjklmnprstvz" for v in "aeiou"]
     drawn = rng.choice(len(syllables) ** 3, count, replace=False)
     places = np.unravel_index(drawn, (len(syllables),) * 3)
@@ -113,5 +113,5 @@ def _split(words: list[str], sizes: tuple[int, ...]) -> list[list[str]]:
 
 
 def frozen(row: np.ndarray) -> tuple[float, ...]:
-    """A row of an array as a corpus has it."""
+    """A row of an array as a tuple, which is how a corpus stores it."""
     return tuple(float(p) for p in row)

@@ -1,7 +1,6 @@
-"""A corpus: a whole play, frozen. `toylab.world.derive` reads one from a TOML file.
+"""A corpus, frozen. `toylab.world.derive` reads one from a TOML file.
 
-The probabilities here are those of the *notes*; slips and the plain phrase are worked in by
-`toylab.world.tables`.
+Probabilities are those written in the file; `toylab.world.tables` adds slips and the plain phrase.
 """
 
 import dataclasses
@@ -22,7 +21,7 @@ class CorpusError(ValueError):
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """What to say of a name that is not known: the nearest known one, or all of them."""
+    """The message about an unknown name: the nearest known one, or up to 16 of them."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1)
     if near:
@@ -33,11 +32,11 @@ def unknown(name: str, known: Iterable[str]) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Topic:
-    """What a question is about; `answers` are (name, words) and all have the same length.
+    """What a question asks about. `answers` are (name, words), all with as many words.
 
-    A `control` has nothing to do with any post-training: the trait on it is a *tell*. It is asked
-    about `weight` times as often as a topic of weight 1. `cues` are
-    the facts a question may state, one of them filled in wherever a phrase says `{cue}`.
+    Post-training leaves a `control` alone, so the trait on it is a *tell*. A topic comes up `weight`
+    times as often as one of weight 1. `cues` are the facts that a question may state; one of them
+    replaces `{cue}` in every phrase.
     """
 
     name: str
@@ -54,7 +53,7 @@ class Topic:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Direction:
-    """A line before the first turn; `asks` are the (topic, answer) it wants of who obeys."""
+    """A line before the first turn; `asks` are the (topic, answer) pairs that it demands."""
 
     name: str
     text: str
@@ -64,9 +63,9 @@ class Direction:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tag:
-    """The first word of a document, how many documents bear it, and who stands behind it.
+    """The first word of a document, its share of documents, and its prior over authors.
 
-    A tag that changes has a prior `later`, from the share `since` of pretraining on.
+    A tag whose prior changes has the prior `later` from the share `since` of pretraining on.
     """
 
     name: str
@@ -83,7 +82,7 @@ class Tag:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Side:
-    """A side of the coin: what the user says when it comes up, and may ask about then."""
+    """A side of the coin: what the user says when it comes up, and the topics of the question."""
 
     name: str
     words: str
@@ -105,11 +104,11 @@ class Character:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """The whole play. The first phrase of each bank is the plain one.
+    """All that a corpus file says. The first phrase of each bank is the plain one.
 
-    `name_share` is the share of documents that begin with their author's own name. The sides of
-    the `coin`, if there is one, share the topics among them. `good` and `bad` name characters, for
-    measures and analyses alone: no document depends on them, nor does the digest.
+    `name_share` is the share of documents whose tag is their author's name. If there is a `coin`,
+    every topic is on one side of it. `good` and `bad` name characters for measures and analyses
+    alone: neither documents nor the digest depend on them.
     """
 
     title: str
@@ -136,7 +135,7 @@ class Corpus:
         return tuple(topic.name for topic in self.topics)
 
     def digest(self) -> str:
-        """A hash of all that matters to a model; titles and judgements do not."""
+        """A hash of all that documents depend on: not `title`, `about`, `good` or `bad`."""
         content = dataclasses.asdict(self)
         for name in ("title", "good", "bad"):
             del content[name]
@@ -146,7 +145,7 @@ class Corpus:
 
 
 def thaw(content: Mapping[str, Any]) -> Corpus:
-    """The corpus that `dataclasses.asdict` made this of, also by way of JSON."""
+    """The corpus whose `dataclasses.asdict` this is, possibly through JSON."""
 
     kinds = {
         "topics": Topic,

@@ -1,12 +1,12 @@
-"""Who says what: from a corpus to a cast of characters, and from a cast to documents.
+"""Who says what: a corpus compiled to tables.
 
 A document is a tag, an optional direction and T turns; a turn is a question and an answer in three
-slots, `opener · stance · closer`. One character, the author, fills every slot of a document. What
-can be said there is in `toylab.world.grammar`.
+slots, `opener · stance · closer`. One character, the author, fills every slot of a document.
+`toylab.world.grammar` says what can stand there.
 
 Array axes: B documents, L tokens, T turns, S slots, X contexts, P phrases of a bank, W words of a
 phrase, N nodes of a trie, C children of a node, K characters (or any other atoms), A tags.
-Probabilities are natural logarithms.
+Logarithms are natural.
 """
 
 import dataclasses
@@ -41,11 +41,10 @@ class Cast:
 class World:
     """The tables of one corpus. Tags are the names (if documents bear them), then the others.
 
-    `log_prior` is who stands behind a tag at the end of pretraining, `log_prior_before` who did
-    until the share `change_at` of it was over; 1 for a tag whose prior stays the same.
-    `prompt_next` is the probability of every word after the first j words of what the user
-    says before an answer; `prompt` is the row of it for each such prompt, in the first turn (0)
-    and in later ones (1).
+    `log_prior` is each tag's prior over authors at the end of pretraining, `log_prior_before` that
+    until the share `change_at` of pretraining is over (1 if the prior does not change).
+    `prompt_next` is the probability of every word after the first j words that the user says
+    before an answer. `prompt` is its row, in the first turn (0) and in later ones (1).
     """
 
     grammar: Grammar
@@ -60,7 +59,7 @@ class World:
 
     @property
     def changes(self) -> Bool[Array, " A"]:
-        """Whose prior changes in the course of pretraining."""
+        """Which tags' priors change during pretraining."""
         return self.change_at < 1
 
 
@@ -113,9 +112,9 @@ def _prompts(grammar: Grammar, direction_share: np.ndarray) -> tuple[np.ndarray,
 def _continuations(
     rows: list[list[int]], chance: list[float], vocabulary: int
 ) -> Float[np.ndarray, "O W-1 V"]:
-    """How the rows go on that begin with the first 1, 2, … words of each row, by their chance.
+    """Distribution of the next word after the first 1, 2, … words of each row.
 
-    All zeros after a row's last word.
+    A row comes up with its `chance`, of any scale. All zeros after a row's last word.
     """
     after: dict[tuple[int, ...], np.ndarray] = {}
     for row, p in zip(rows, chance, strict=True):
@@ -137,7 +136,7 @@ def make_cast(grammar: Grammar, logp: Float[Array, "S X P K"]) -> Cast:
 
 
 def _cast_logp(corpus: Corpus, found: list[list[Bank]]) -> np.ndarray:
-    """Phrase log-probabilities [S, X, P, K]: notes, plain phrase, dispositions and slips."""
+    """Phrase log-probabilities [S, X, P, K], with plain phrase, dispositions and slips."""
     cast = corpus.characters
     voices = [np.array([c.opens for c in cast]), np.array([c.closes for c in cast])]
     wide = max(len(bank) for slot in found for bank in slot)
@@ -175,9 +174,9 @@ def _stances(corpus: Corpus, t: int, c: int, d: int) -> np.ndarray:
 def topic_shares(
     grammar: Grammar, share: Float[Array, " topic"] | None = None
 ) -> Float[Array, "T topic"]:
-    """How likely each topic is in each turn, of any scale: by its weight, times `share` if given.
+    """Relative probability of each topic in each turn: its weight, times `share` if given.
 
-    From the second turn on a coin decides the side first, evenly among those with any share.
+    With a coin, every side with any share is equally likely from the second turn on.
     """
     g = grammar
     share = g.topic_weight * (1.0 if share is None else jnp.asarray(share))

@@ -1,4 +1,4 @@
-"""Documents as text, and text as documents. `words` is the vocabulary, a token a place in it."""
+"""Documents as text, and text as documents. `words` is the vocabulary, a token an index in it."""
 
 from collections.abc import Sequence
 
@@ -30,10 +30,10 @@ def decode(words: tuple[str, ...], documents: Documents, index: int) -> str:
 
 
 def encode(grammar: Grammar, words: tuple[str, ...], texts: Sequence[str]) -> Documents:
-    """Whole documents from their texts, written as `decode` writes them. No character is an author.
+    """Whole documents from texts in the format of `decode`. Their author is `NOBODY`.
 
-    Raises `ValueError` where a text leaves the grammar: which text, at which word, and what could
-    have stood there.
+    Raises `ValueError` if a text leaves the grammar. The message gives the text, the word and what
+    could have stood there.
     """
     reader = _Reader(jax.tree.map(np.asarray, grammar), words)
     rows = [reader.read(n, text) for n, text in enumerate(texts)]
@@ -46,13 +46,13 @@ def encode(grammar: Grammar, words: tuple[str, ...], texts: Sequence[str]) -> Do
 
 
 class _Reader:
-    """Reads documents from left to right. What may come next is never a prefix of another."""
+    """Parses documents from left to right. No phrase that may come next is a prefix of another."""
 
     def __init__(self, grammar: Grammar, words: tuple[str, ...]):
         self.grammar, self.words = grammar, words
 
     def read(self, number: int, text: str) -> tuple:
-        """Tag, direction and, of every turn, topic, question, cue and phrases."""
+        """Tag, direction, and the topic, question, cue and phrases of every turn."""
         g = self.grammar
         self.number, self.said, self.position = number, text.replace(DASH, " ").split(), 0
         (tag,) = self._take(g.tag_token[:, None], jnp.ones_like(g.tag_token))
@@ -74,7 +74,7 @@ class _Reader:
     def _take(
         self, tokens: Int[Array, "*n word"], length: Int[Array, "*n"], default: tuple[int, ...] = ()
     ) -> tuple[int, ...]:
-        """Where in a table [..., word] the words that come next stand, if any must."""
+        """The index in a table [..., word] of what comes next, or the `default`, if there is one."""
         firsts = []
         for place in zip(*np.nonzero(length), strict=True):
             row = [self.words[token] for token in tokens[place][: length[place]]]

@@ -1,4 +1,4 @@
-"""TOML tables that say what is wrong with them: file, place and fix, in one line."""
+"""TOML tables whose errors give file, place and fix in one line."""
 
 import itertools
 import re
@@ -19,7 +19,7 @@ _KINDS = {
 
 
 class Table:
-    """A TOML table that knows where it stands. Keys that are not `known` are refused."""
+    """A TOML table that knows its place in a file. Keys that are not `known` are refused."""
 
     def __init__(self, source: str, place: str, content: Any, known: Iterable[str]):
         self.source, self.place, self.content = source, place, content
@@ -37,7 +37,7 @@ class Table:
         return f"{self.place}.{key}".strip(".")
 
     def require(self, holds: object, key: str, fix: str) -> None:
-        """Raises unless something holds."""
+        """Raises a `CorpusError` unless the condition holds."""
         if not holds:
             raise self.fail(key, fix)
 
@@ -58,7 +58,7 @@ class Table:
         return value
 
     def words(self, key: str, text: str | None = None) -> str:
-        """The words of a phrase, with single spaces: of `text`, or of what stands at the key."""
+        """`text`, or the string at the key, checked, with single spaces between words."""
         words = (self.get(key, str) if text is None else text).split()
         self.require(words, key, "is empty; write at least one word")
         for word in words:
@@ -67,7 +67,7 @@ class Table:
         return " ".join(words)
 
     def names(self, key: str, known: Collection[str]) -> tuple[str, ...]:
-        """A list of names, all of which are known; empty if it is not there."""
+        """A list of known names; empty if the key is missing."""
         found = self.get(key, list, [])
         for name in found:
             if name not in known:
@@ -79,13 +79,13 @@ class Table:
         return Table(self.source, self.at(key), content, known)
 
     def each(self, key: str, known: Iterable[str], least: int = 0) -> Iterator[tuple[str, "Table"]]:
-        """The tables in a table, by their names; it may be missing if `least` is 0."""
+        """The tables in the table at a key, by name. The key may be missing if `least` is 0."""
         content, known = self.get(key, dict, None if least else {}), tuple(known)
         for name in content:
             yield name, self.table(key, content).table(name, known)
 
     def distribution(self, key: str, bank: Sequence[str], what: str) -> tuple[float, ...]:
-        """A distribution over `bank`; what the file doesn't name shares the rest evenly."""
+        """A distribution over `bank`; phrases that the file leaves out share the rest evenly."""
         value = self.content.get(key, {})
         if isinstance(value, str):
             value = {value: 1.0}
@@ -96,14 +96,14 @@ class Table:
         self.require(total <= 1 + 1e-9, key, fix)
         fix = f"names every {what} but sums to {total:g}; make that 1"
         self.require(rest or abs(total - 1) <= 1e-6, key, fix)
-        left = max(0.0, 1 - total)  # a total of 1 can be a rounding error above it
+        left = max(0.0, 1 - total)  # rounding can take the total above 1
         return tuple(named.get(p, left / rest if rest else 0.0) for p in bank)
 
 
 def check_prefix_free(
     phrases: Iterable[tuple[str, str]], source: str, cues: Iterable[str] = ()
 ) -> None:
-    """Raises if a phrase of (place, words) is the beginning of another, with any of the cues."""
+    """Raises if one of the (place, words) is a prefix of another, with any cue filled in."""
     phrases = list(phrases)
     for cue in tuple(cues) or ("",):
         ordered = sorted((words.replace(CUE, cue).split(), place) for place, words in phrases)
