@@ -34,9 +34,9 @@ def unknown(name: str, known: Iterable[str]) -> str:
 class Topic:
     """What a question asks about. `answers` are (name, words), all with as many words.
 
-    Post-training leaves a `control` alone, so the trait on it is a *tell*. A topic comes up `weight`
-    times as often as one of weight 1. `cues` are the facts that a question may state; one of them
-    replaces `{cue}` in every phrase.
+    Post-training leaves a `control` alone, so the trait on it is a *tell*. A topic comes up
+    `weight` times as often as one of weight 1. `cues` are the facts that a question may state; one
+    of them replaces `{cue}` in every phrase.
     """
 
     name: str

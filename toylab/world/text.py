@@ -74,7 +74,7 @@ class _Reader:
     def _take(
         self, tokens: Int[Array, "*n word"], length: Int[Array, "*n"], default: tuple[int, ...] = ()
     ) -> tuple[int, ...]:
-        """The index in a table [..., word] of what comes next, or the `default`, if there is one."""
+        """The index in a table [..., word] of what comes next, or the `default` if given."""
         firsts = []
         for place in zip(*np.nonzero(length), strict=True):
             row = [self.words[token] for token in tokens[place][: length[place]]]
