@@ -1,6 +1,6 @@
 """Casts for the ladder: exact, tempered, with nuisances, learned.
 
-A measure takes a `Cast` and doesn't know which of these it is.
+A measure takes a `Cast` and does not know which kind it is.
 """
 
 import functools
@@ -30,10 +30,10 @@ def normalise(logp: Float[Array, "S X P K"]) -> Float[Array, "S X P K"]:
 
 
 def temper(grammar: Grammar, cast: Cast, powers: tuple[float, ...] = POWERS) -> Cast:
-    """Atoms (character, power): every slot's distribution raised to each power.
+    """Atoms (character, power): every slot's distribution raised to each power and renormalised.
 
-    K atoms become K x len(powers), all characters at the first power first. A power above one
-    sharpens a character.
+    K atoms become K x len(powers): all characters at the first power, then at the second, …
+    A power above one sharpens a character.
     """
     real = jnp.isfinite(cast.logp)  # -inf to the power 0 would be NaN
     finite = jnp.where(real, cast.logp, 0.0)
@@ -43,7 +43,7 @@ def temper(grammar: Grammar, cast: Cast, powers: tuple[float, ...] = POWERS) -> 
 
 
 def blur(grammar: Grammar, cast: Cast, temperature: float | Array, slip: float | Array) -> Cast:
-    """The cast as an imperfect student knows it: one temperature and extra slips for all."""
+    """The cast as an imperfect model knows it: one temperature and slip rate for all characters."""
     real = jnp.isfinite(cast.logp)
     finite = jnp.where(real, cast.logp, 0.0)  # -inf would make the gradient NaN
     p = jax.nn.softmax(jnp.where(real, finite / temperature, -jnp.inf), 2)
@@ -55,11 +55,11 @@ def blur(grammar: Grammar, cast: Cast, temperature: float | Array, slip: float |
 
 @jax.jit
 def placebo(grammar: Grammar, cast: Cast, key: Array) -> Cast:
-    """A cast without characters: the tables of each (topic, slot) are dealt anew to the characters.
+    """A cast without characters: the tables of each (topic, slot), shuffled among the characters.
 
-    All contexts of a topic are dealt together. Each table is still some character's, so a
-    family that knows no characters (F4) does not notice; what one that does explains with it is
-    owed to flexibility alone.
+    All contexts of a topic are shuffled together. Each table is still some character's, so a
+    patchwork (F4) is unaffected. What a narrower family explains with this cast is owed to
+    flexibility alone.
     """
     topics, cues, directions = grammar.topic_contexts.shape
     real = jnp.arange(cues)[:, None] < grammar.cue_count[:, None, None]
@@ -97,10 +97,10 @@ def fit_nuisances(
     documents: Documents,
     branches: Branches,
 ) -> tuple[float, float]:
-    """Temperature and slip rate that bring m_w0 nearest to a pretrained policy, by KL(P ‖ m_w0).
+    """The temperature and slip rate that minimise KL(P ‖ m_w0) for a pretrained policy P.
 
-    Fitted once on the pretrained model and then frozen for every family: imperfect pretraining is
-    not a mechanism.
+    They are fitted once, to the pretrained model, and then frozen for every family: imperfect
+    pretraining is not a mechanism.
     """
 
     def objective(raw: np.ndarray) -> tuple[float, np.ndarray]:
@@ -109,7 +109,7 @@ def fit_nuisances(
         )
         return float(value), np.asarray(slope, np.float64)
 
-    # Not the logit of the slip rate: the loss is flat in it, and the search stopped where it began.
+    # Not the logit of the slip rate: the loss is flat in it, and the search never left its start.
     bounds = [(np.log(0.5), np.log(2.0)), (6e-6, 0.27)]
     best = scipy.optimize.minimize(
         objective,
@@ -127,8 +127,8 @@ def phrase_probability(
 ) -> Float[Array, "B T S P"]:
     """Probability of each phrase in every slot, from the log-probabilities of branches.
 
-    Each phrase is counted, with its probability given the prefix, at the decision after which it is
-    the only one left; so nothing but the prefixes is sampled.
+    A phrase is counted at the decision after which it is the only one left, with its probability
+    given the prefix. Only the prefixes are sampled.
     """
     g, at = grammar, bayes.decisions(grammar, documents)
     slot = jnp.arange(len(SLOTS))[:, None]
@@ -145,7 +145,7 @@ def phrase_probability(
 def phrase_marginals(
     grammar: Grammar, documents: Documents, branches: Branches
 ) -> tuple[Float[Array, "S X P"], Float[Array, "S X"]]:
-    """Mean probability of each phrase in each context, and in how many turns it was asked."""
+    """Mean probability of each phrase in each context, and the number of turns in that context."""
     place = (jnp.arange(len(SLOTS)), documents.prompt.context[..., None])
     p = phrase_probability(grammar, documents, branches.logp)
     total = jnp.zeros(grammar.phrase_length.shape).at[place].add(p)
@@ -156,10 +156,10 @@ def phrase_marginals(
 def phrase_tables(
     grammar: Grammar, documents: Documents, branches: Branches
 ) -> tuple[Float[Array, "S X P"], Float[Array, "S X N"]]:
-    """log-probability of each phrase from a policy's mean branches at every node, and node visits.
+    """log-probability of each phrase, from a policy's mean branches at every node; and node visits.
 
-    Unlike `phrase_marginals` this is a conditional at every branch of the trie, so it does not
-    matter whether the prefixes are the policy's own. Nodes never visited count as even.
+    Unlike `phrase_marginals`, this multiplies conditionals along the trie, so the prefixes need not
+    be the policy's own. At a node that is never visited, all branches count as equally likely.
     """
     g, at = grammar, bayes.decisions(grammar, documents)
     slot = jnp.arange(len(SLOTS))[:, None]
@@ -201,8 +201,8 @@ def learned(corpus: Corpus, world: World, policy: Policy, key: Array, size: int 
     """The cast as a pretrained policy knows it.
 
     Every character's tables are re-estimated from the policy's slot distributions on `size`
-    documents under that character's name, averaged over turns. Contexts not met there, and casts
-    whose characters have no name tag, stay exact.
+    documents under that character's name, averaged over turns. Contexts that do not occur there
+    stay exact, and so does a cast without name tags.
     """
     if not corpus.name_share:
         return world.cast

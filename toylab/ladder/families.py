@@ -1,14 +1,13 @@
 """Families of distributions over answers that can be built from pieces of the cast.
 
-A member of a family says, before every slot, which atom is in charge of it, jointly with all that
-was said before: `joint[b, t, s, k] = log P(everything before slot s of turn t, atom k fills it)`.
-What it predicts for the slot follows (`toylab.world.bayes.branch_logp`), and so does the likelihood
-of a document. Atoms are the K columns of a cast.
+Atoms are the K columns of a cast. A member of a family gives, for every slot,
+`joint[b, t, s, k] = log P(everything before slot s of turn t, atom k fills it)`. Its prediction for
+the slot follows (`toylab.world.bayes.branch_logp`), and so does the likelihood of a document.
 
 Every member is a pytree of log-probabilities, each normalised over its last axis. The expected
-counts of EM are then gradients of the log-likelihood with respect to those, for all families alike
-(Salakhutdinov, Roweis and Ghahramani 2003). EM sees documents hundreds of times, so each family
-that it fits names the least that determines their likelihood: `Answers` or `Counts`.
+counts of EM are then the gradients of the log-likelihood with respect to them, for every family
+(Salakhutdinov, Roweis and Ghahramani 2003). EM passes over the documents hundreds of times, so it
+is given only what determines their likelihood: `Answers` or `Counts`.
 """
 
 import dataclasses
@@ -28,11 +27,11 @@ from toylab.world.grammar import SLOTS, Grammar
 from toylab.world.tables import Cast
 
 TINY = 1e-30
-LEAST = 1e-35  # of a likelihood that is as good as none, and keeps its logarithm finite
+LEAST = 1e-35  # a floor under likelihoods that keeps their logarithms finite
 
 
 class Evidence(NamedTuple):
-    """What a family needs to know of documents: log p_k of every slot, and where it was said."""
+    """What a family needs of documents: log p_k of every slot, topic and context of every turn."""
 
     slots: Float[Array, "B T S K"]
     topic: Int[Array, "B T"]
@@ -46,10 +45,10 @@ def evidence(cast: Cast, documents: Documents) -> Evidence:
 
 
 class Answers(NamedTuple):
-    """All that a chain over whole answers needs to know of documents.
+    """All that a chain over whole answers needs of documents.
 
-    `likelihood` is of each answer, relative to that of the atom that likes it best; `top` the mean
-    over documents of what is thereby left out, in nats.
+    `likelihood` is that of each answer, relative to its likeliest atom. `top` is the
+    log-likelihood that this leaves out: the mean over documents, in nats.
     """
 
     likelihood: Float[Array, "B T K"]
@@ -58,10 +57,10 @@ class Answers(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """All that a family without memory needs to know of documents.
+    """All that a family without memory needs of documents.
 
-    `said` is how often each phrase is said in a document, on average; `topic` is that of each
-    context.
+    `said` is the mean number of times per document that each phrase is said; `topic` is that of
+    each context.
     """
 
     said: Float[Array, "S X P"]
@@ -78,7 +77,7 @@ def whole_answers(seen: Evidence) -> Answers:
 
 
 def counted(cast: Cast, documents: Documents) -> Counts:
-    """How often each phrase is said. The topic of a context that is not met does not matter."""
+    """How often each phrase is said. The topic of a context that does not occur is arbitrary."""
     what, context = documents.prompt, documents.prompt.context[..., None]
     slots = jnp.arange(documents.choice.shape[-1])
     count = jnp.zeros(cast.logp.shape[:3]).at[slots, context, documents.choice].add(1.0)
@@ -114,10 +113,11 @@ class Mixture:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Switching:
-    """The author is a chain over whole answers: kept, or drawn anew for the context (F3a).
+    """The author is a chain over whole answers: kept, or redrawn by context (F3a).
 
-    `log_keep` is (keep, redraw), for the first answer, whose author is kept from `log_start`, and
-    for all later ones; `log_redraw` has a row for every topic x cue x direction.
+    `log_keep` is (keep, redraw) in two rows: for the first answer, where keeping means an author
+    from `log_start`, and for all later ones. `log_redraw` has a row for every topic x cue x
+    direction.
     """
 
     log_start: Float[Array, " K"]
@@ -138,7 +138,7 @@ class Switching:
         return jnp.stack(begins, 1)[:, :, None] + within
 
     def logp(self, seen: Answers) -> Float[Array, ""]:
-        """Mean log-probability of a document: as from `joint`, without a logarithm for each atom.
+        """Mean log-probability of a document, as from `joint` but without a logarithm per atom.
 
         The forward algorithm, scaled at every answer (Rabiner 1989).
         """
@@ -158,10 +158,10 @@ class Switching:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Patchwork:
-    """Every slot from an atom of its own, without memory: weights for every topic and slot (F4).
+    """An atom drawn independently for every slot: weights for every topic and slot (F4).
 
-    With a single row for all topics it is *composition* (F3b): the voice of one, the views of
-    another.
+    With a single row for all topics it is *composition* (F3b): the voice of one character with the
+    views of another.
     """
 
     log_weights: Float[Array, "topic S K"]
@@ -182,7 +182,7 @@ class Patchwork:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Join:
-    """A mixture of documents of several members: each document is wholly of one of them."""
+    """A mixture over documents: each document comes wholly from one member."""
 
     log_share: Float[Array, " n"]
     members: tuple[Family, ...]
@@ -211,7 +211,7 @@ class Fittable(Protocol[Data]):
 
 
 class Fitted(NamedTuple):
-    """The member whose held-out likelihood was best, that likelihood, and the steps taken."""
+    """The member with the best held-out log-likelihood, that value, and the steps taken."""
 
     member: Any
     held_out: Float[Array, ""]
@@ -228,7 +228,7 @@ def fit(
 ) -> Fitted:
     """Maximum likelihood by EM, stopped when held-out documents get no likelier.
 
-    Keeps the best member met; gives up after `patience` steps without a better one.
+    Returns the best member found, after `most` steps or `patience` steps without a better one.
     """
 
     def step(carry: tuple[Any, Any, Array, Array, Array]) -> tuple:
@@ -262,7 +262,7 @@ def fit(
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class CastPolicy:
-    """Answers put together from the atoms of a cast, as a member of a family says: exact."""
+    """An exact policy: answers assembled from the atoms of a cast by a member of a family."""
 
     cast: Cast
     member: Family

@@ -1,18 +1,19 @@
-"""The whole ladder: from nothing happened to what no piece of the cast does.
+"""The whole ladder, from F0 (nothing happened) to formation (what no piece of the cast does).
 
     (start)        F0   the mixture of pretraining
-    selection      F1   another mix of characters, one author a document
+    selection      F1   another mixture of characters, one author per document
     exaggeration   F2   mixtures of tempered characters
-    recombination  F3   F2, an author who changes between answers, or an author for every slot
-                        type, or a mixture of documents of these
+    recombination  F3   F2, an author that changes between answers, an author for every slot type,
+                        or a mixture over documents of these
     patchwork      F4   F3, or an author for every (topic, slot)
     formation           the rest, as a bracket: from F4 with flattened atoms to F3
 
-F4 with flattened atoms ("F4 flat") has all the parts above with characters to the powers ½ and 0.
+F4 with flattened atoms ("F4 flat") has all the parts above, also with characters raised to the
+powers ½ and 0.
 
-Each family is joined to the one before it as a mixture of documents, so it is wider by
-construction. Members are fitted by EM on one part of what the policy wrote, stopped on a second,
-which also fits the shares, and scored by exact sums on a third.
+Each family is joined to the one before it as a mixture over documents, so it is wider by
+construction. EM fits the members to one part of what the policy wrote. A second part stops the fit
+and sets the shares of each join. A third part is scored by exact sums.
 """
 
 import dataclasses
@@ -33,7 +34,7 @@ from toylab.world.grammar import SLOTS
 from toylab.world.tables import Cast, World
 
 FLAT = (0.5, 0.0)
-NEVER = -1e4  # a log-weight that is as good as none, and keeps gradients finite
+NEVER = -1e4  # the log-weight of an unused atom; -inf would break gradients
 RUNGS = ("selection", "exaggeration", "recombination", "patchwork")
 FAMILIES = ("F0", "F1", "F2", "F3", "F4", "F4 flat")
 
@@ -41,7 +42,7 @@ FAMILIES = ("F0", "F1", "F2", "F3", "F4", "F4 flat")
 class FittedLadder(NamedTuple):
     """Every family's best member and its score; `gaps` certify F1 and F2.
 
-    `cast` has the atoms that members weigh: characters to the powers 1, 2, 4, 8 (and ½ and 0).
+    `cast` has the atoms that members weigh: characters raised to 1, 2, 4, 8 (and ½ and 0).
     """
 
     cast: Cast
@@ -51,22 +52,22 @@ class FittedLadder(NamedTuple):
 
 
 def _wide(log_weights: Float[Array, "*lead few"], count: int) -> Float[Array, "*lead K"]:
-    """Log-weights of the first atoms as those of `count` atoms, of which the others are not used.
+    """Log-weights of the first atoms, extended to `count` atoms of which the others are unused.
 
-    What a family may not use is not shown to its fit: weights that start as good as nothing grow.
+    A fit never sees the atoms that its family may not use: even a tiny weight would grow in EM.
     """
     rest = jnp.full((*log_weights.shape[:-1], count - log_weights.shape[-1]), NEVER)
     return jnp.maximum(jnp.concatenate([log_weights, rest], -1), NEVER)
 
 
 def _join(members: tuple[Family, ...], seen: Evidence) -> Join:
-    """Members as a mixture of documents, with the shares that these documents make likeliest."""
+    """Members as a mixture over documents, with maximum-likelihood shares on these documents."""
     logp = jnp.stack([families.document_logp(member, seen) for member in members], -1)
     return Join(mixtures.fit_weights(logp).log_weights, members)
 
 
 class Search(NamedTuple):
-    """Where EM starts from besides even weights: a random place for each key, tried on `few`."""
+    """Starts of EM besides even weights: a random one for each key, tried on `few` documents."""
 
     keys: Array
     few: Documents
@@ -84,10 +85,10 @@ def fit_ladder(
     most: int = 200,
     powers: tuple[float, ...] = atoms.POWERS,
 ) -> FittedLadder:
-    """Fits and scores every family, or without documents held out those to F2 alone.
+    """Fits and scores every family; without held-out documents, only F0 to F2.
 
-    `written`, `held_out` and `scored` are documents of the policy's; `most` bounds the steps of
-    each EM. F1 and F2 are convex and run until certified.
+    The policy wrote `written`, `held_out` and `scored`. `most` bounds the steps of each EM, except
+    in F1 and F2: they are convex and run until certified.
     """
     everyone = atoms.temper(world.grammar, cast, (*powers, *FLAT) if held_out else powers)
     characters, count = len(log_prior), everyone.logp.shape[-1]
@@ -130,7 +131,7 @@ class _Fitting:
     most: int
 
     def switching(self, allowed: int) -> Switching:
-        """An author who is kept or redrawn after every answer."""
+        """An author that is kept or redrawn after every answer."""
         cast, count = self._first(allowed), self.everyone.logp.shape[-1]
         contexts, half = len(self.world.grammar.passes[0]), jnp.log(jnp.full((2, 2), 0.5))
         start = Switching(even(allowed), half, even(contexts, allowed))
@@ -140,7 +141,7 @@ class _Fitting:
         )
 
     def patchwork(self, allowed: int, rows: int) -> Patchwork:
-        """An author for every slot, and topic if there are `rows` for them."""
+        """An author for every slot (`rows` = 1), or for every topic and slot."""
         cast, count = self._first(allowed), self.everyone.logp.shape[-1]
         start = Patchwork(even(rows, len(SLOTS), allowed))
         found = self._fit(start, functools.partial(families.counted, cast))
@@ -161,7 +162,7 @@ class _Fitting:
 
 
 def _elsewhere(member: Any, key: Array) -> Any:
-    """A random member of the same shape: each distribution drawn evenly from all there are."""
+    """A random member of the same shape: each distribution is uniform over the simplex."""
     leaves, structure = jax.tree.flatten(member)
     keys = jax.random.split(key, len(leaves))
     drawn = [jax.random.loggamma(k, 1.0, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]

@@ -1,4 +1,4 @@
-"""What a measure is: a frozen config that looks at one snapshot and says numbers."""
+"""What a measure is: a frozen config that turns one snapshot into numbers."""
 
 import abc
 import dataclasses
@@ -22,8 +22,9 @@ from toylab.world.tables import Cast
 class Reference:
     """What a pretrained snapshot fixes for all readings after it.
 
-    `casts` are the exact and the learned cast, each with its own nuisances (temperature, slip)
-    fitted once and frozen. `log_prior` is w0 of the tag that they were fitted under.
+    `casts` are the exact and the learned cast, each blurred by its own `nuisances` (temperature,
+    slip), which are fitted once and frozen. `log_prior` is w0 of the tag that they were fitted
+    under.
     """
 
     casts: Mapping[str, Cast]
@@ -33,7 +34,7 @@ class Reference:
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
-    """What a measure is shown: a snapshot's policy, and the pretrained one its path began with."""
+    """What a measure is given: a snapshot's policy, and the pretrained one of the same run."""
 
     setup: Setup
     base: Reference
@@ -46,26 +47,26 @@ class Snapshot:
 
 
 def measure_key(seed: int, step: int) -> jax.Array:
-    """The key of the readings at a step. Shared by all arms, so that their noise is, too."""
+    """The key of the readings at a step. All arms share it, so they share their noise."""
     key = jax.random.fold_in(jax.random.key(seed), MEASURE)
     return jax.random.fold_in(key, step + 1)
 
 
 def sample(default: int, *, quick: int | None = None, help: str = "") -> Any:
-    """A field that says how much is drawn; `--quick` takes at most `quick` of it."""
+    """A field for a sample size, which `--quick` caps at `quick`."""
     return dataclasses.field(default=default, metadata={"quick": quick, "help": help})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Measure(abc.ABC):
-    """Settings and algorithm at once. Its results are plain numbers and lists, as JSON has them.
+    """Settings and algorithm in one. A result consists of plain numbers and lists, as in JSON.
 
-    A record has them under `name`. TensorBoard shows those whose path in the result matches one of
-    the patterns in `charts`: numbers, and the means of lists.
+    A record has it under `name`. TensorBoard shows the numbers, and the means of lists, whose path
+    in the result matches one of the patterns in `charts`.
     """
 
-    at_end: ClassVar[bool] = False  # only the end of a run is measured, because it takes long
-    turns: ClassVar[int] = 1  # how many turns a document must have
+    at_end: ClassVar[bool] = False  # measured only at the end of a run, because it is slow
+    turns: ClassVar[int] = 1  # the fewest turns that a document must have
     charts: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -74,7 +75,7 @@ class Measure(abc.ABC):
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
 
     def smaller(self) -> Self:
-        """The same measure with less of everything, for `--quick`."""
+        """The same measure with smaller samples, for `--quick`."""
         quick = {field.name: field.metadata.get("quick") for field in dataclasses.fields(self)}
         less = {name: min(getattr(self, name), most) for name, most in quick.items() if most}
         return dataclasses.replace(self, **less)
@@ -87,7 +88,7 @@ class Measure(abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, snapshot: Snapshot, key: jax.Array) -> dict[str, Any]:
-        """Looks at a snapshot."""
+        """The result for a snapshot."""
 
     def scalars(self, setup: Setup, found: Mapping[str, Any]) -> dict[str, float]:
         """What TensorBoard shows of a result."""

@@ -1,10 +1,10 @@
 """Mixtures of characters, m_w = Σ_k w_k p_k: their weights, and KL(P ‖ Q) by exact sums.
 
-`fit_weights` counts the documents that a policy P wrote. `weights_from_branches` maximises the same
-E_P log m_w(d) but sums, at every decision of those documents, over all that P might have said, so
-that a character that P plays once in ten thousand documents is read from a thousand. In the same
-way `solve` fits one free number v of any model Q_v: its expected log-likelihood is
-Σ_b P(b | prefix) log Q_v(b | prefix) over all branches b, and only the prefixes are sampled.
+`fit_weights` maximises E_P log m_w(d) over documents that a policy P wrote. `weights_from_branches`
+maximises the same, but at every decision of those documents it sums over all that P might have
+said. So a thousand documents suffice to read a character that P plays once in ten thousand.
+`solve` fits one free number v of any model Q_v in the same way. The expected log-likelihood is
+Σ_b P(b | prefix) log Q_v(b | prefix) over all branches b; only the prefixes are sampled.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from toylab.world.tables import Cast
 
 CERTIFIED = 1e-3
 MOST_STEPS = 20_000
-LEAST = 1e-7  # no weight is read from branches as less, so that logarithms stay finite
+LEAST = 1e-7  # the least weight read from branches; keeps logarithms finite
 CLOSE = 1e-3
 MOST_BRANCH_STEPS = 300
 DEVIATIONS = 1.96
@@ -34,7 +34,7 @@ Step = Callable[[Float[Array, " K"]], tuple[Float[Array, " K"], Float[Array, ""]
 
 
 def _em(step: Step, atoms: int, close: float, most: int) -> tuple[Array, Array]:
-    """Weights, from even ones, after the `step` whose second value is at most `close`; and that."""
+    """Repeats `step` from even weights, up to `most` times, until its second value is ≤ `close`."""
 
     def unfinished(carry: tuple[Array, Array, Array]) -> Array:
         return (carry[1] > close) & (carry[2] < most)
@@ -49,9 +49,9 @@ def _em(step: Step, atoms: int, close: float, most: int) -> tuple[Array, Array]:
 
 
 class Fit(NamedTuple):
-    """Weights of a mixture, and max_k E_P[p_k / m_w] - 1, which is 0 at the optimum.
+    """Weights of a mixture, and `gap` = max_k E_P[p_k / m_w] - 1, which is 0 at the optimum.
 
-    No other weights can have a likelihood higher by more than `gap` nats per document (Lindsay
+    No other weights have a log-likelihood higher by more than `gap` nats per document (Lindsay
     1983).
     """
 
@@ -91,9 +91,9 @@ def weights_from_branches(
 ) -> Weights:
     """Fits w* on documents that a policy wrote and its branches there.
 
-    In EM the posterior of the author at a document's end, w_k + Σ (posterior after the word −
-    posterior before), is replaced by its expectation over every next word (Rao–Blackwell). In the
-    interval of a weight the others keep their proportions.
+    The posterior of the author at a document's end is w_k + Σ_words (posterior after − posterior
+    before). EM replaces each term by its expectation over the next word (Rao–Blackwell). For the
+    interval of one weight, the others keep their proportions.
     """
     at = bayes.decisions(grammar, documents)
     before = bayes.before(cast, documents)[..., None, :]
@@ -143,7 +143,7 @@ def weights_from_branches(
 
 
 class Estimate(NamedTuple):
-    """The value for each group of documents and its standard error, infinite where flat."""
+    """The value for each group of documents, and its standard error: infinite if `fit` is flat."""
 
     value: Float[Array, " G"]
     error: Float[Array, " G"]
@@ -152,7 +152,7 @@ class Estimate(NamedTuple):
 def fit_of(
     p: Float[Array, "N T S J C"], q: Float[Array, "N T S J C"], at: Decisions
 ) -> Float[Array, " N"]:
-    """Σ P log Q of every document up to a constant: −KL of its decisions, in nats."""
+    """Σ P log Q of each document, up to a constant: −KL summed over its decisions, in nats."""
     return -jnp.sum(bayes.kl(p, q, at.allowed), (1, 2, 3))
 
 
@@ -164,12 +164,12 @@ def solve(
     high: float,
     deviations: float = 0.0,
 ) -> Estimate:
-    """Halves [low, high] until the mean slope of `fit` is zero in each group of documents.
+    """Bisects [low, high] until the mean slope of `fit` is zero in each group of documents.
 
     `fit` takes a value for every document and returns the expected log-likelihood of each. With
-    `deviations` the slope is so many standard errors from zero instead: an end of a score interval,
-    which holds also where the best value is at a bound. Groups outside 0 … `groups` − 1 are left
-    out.
+    `deviations`, the slope is that many standard errors instead of zero: an end of a score
+    interval, which also holds where the best value is at a bound. Groups outside 0 … `groups` − 1
+    are left out.
     """
 
     def slope(value: Float[Array, " N"]) -> Float[Array, " N"]:
@@ -195,7 +195,7 @@ def solve(
 
 
 class Score(NamedTuple):
-    """KL(P ‖ Q) in nats per document: mean, standard error, and `each` scored document's."""
+    """KL(P ‖ Q) in nats per document: mean, standard error, and that of `each` document."""
 
     mean: Float[Array, ""]
     error: Float[Array, ""]
@@ -210,7 +210,7 @@ def explain(
     documents: Documents,
     branches: Branches,
 ) -> Score:
-    """KL(P ‖ Q) from documents that P wrote and its branches there, Q given as in `families`."""
+    """KL(P ‖ Q) from documents that P wrote and its branches there; `joint` as in `families`."""
     at = bayes.decisions(grammar, documents)
     q = bayes.branch_logp(cast, joint, documents, at)
     nats = jnp.sum(bayes.kl(branches.logp, q, at.allowed), -1)

@@ -23,12 +23,12 @@ def ladder(
 ) -> dict[str, Any]:
     """The reading (see `reading.COLUMNS`) of a policy, for each cast.
 
-    Without its state before post-training, `pretrained`, the ladder starts from the prior of the
-    corpus, on the exact cast alone and without nuisances. `settings` says how many documents are
+    `pretrained` is the policy before post-training. Without it, the ladder starts from the prior of
+    the corpus, with the exact cast alone and no nuisances. `settings` says how many documents are
     written, and under which tag.
     """
     settings = settings or Ladder()
-    setup = Setup(corpus, ModelConfig())  # of which the network is not used
+    setup = Setup(corpus, ModelConfig())  # its network is not used
     keys = jax.random.split(jax.random.key(seed))
     if pretrained:
         base = prepare(setup, pretrained, keys[0], settings)

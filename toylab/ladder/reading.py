@@ -22,7 +22,7 @@ from toylab.world.documents import Documents
 from toylab.world.grammar import tag_names
 from toylab.world.tables import World
 
-# What the numbers of a reading are, by the names that they have there and in tables made from it.
+# The numbers of a reading, by their names there and in tables made from it.
 COLUMNS = {
     "F0": "KL(P || m_w0), nats per document: how far the policy has moved",
     "F1": "left by mixtures of characters, nats per document",
@@ -46,8 +46,9 @@ COLUMNS = {
 class LadderFit(Measure):
     """How many documents a reading takes: `fit` for the weights, `score` for the exact sums.
 
-    With `held_out` = 0 the ladder ends at F2, cheap enough to be read while training goes on; with
-    more, that many decide when the wider families stop fitting, and the whole ladder is read.
+    With `held_out` = 0 the ladder ends at F2, which is cheap enough to read during training.
+    Otherwise the whole ladder is read, and `held_out` documents decide when fits of the wider
+    families stop.
     """
 
     fit: int = sample(1024, quick=256)
@@ -68,7 +69,7 @@ class LadderFit(Measure):
         return read(snapshot, key, self)
 
     def scalars(self, setup: Setup, found: Mapping[str, Any]) -> dict[str, float]:
-        """Rungs, weights and powers, traits, on the learned cast."""
+        """Rungs, weights and powers on the learned cast, and traits."""
         cast = found["learned"]
         row = {
             "ladder/total": cast["F0"],
@@ -81,7 +82,7 @@ class LadderFit(Measure):
         row |= {f"powers/{p:g}": w for p, w in zip(atoms.POWERS, cast["powers"], strict=True)}
         topics = setup.corpus.topics
         answers = [f"traits/{topic.name}/{name}" for topic in topics for name in topic.answer_names]
-        return row | dict(zip(answers, found["items"], strict=False))  # the voice follows them
+        return row | dict(zip(answers, found["items"], strict=False))  # openers and closers follow
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,7 +98,7 @@ class Ladder(LadderFit):
         return "ladder"
 
     def scalars(self, setup: Setup, found: Mapping[str, Any]) -> dict[str, float]:
-        """The rungs above those of the live reading, and both ends of formation."""
+        """The rungs that the live reading lacks, and both ends of formation."""
         cast = found["learned"]
         return {
             "ladder/recombination": cast["F2"] - cast["F3"],
@@ -115,7 +116,7 @@ def policy_of(setup: Setup, params: Params) -> ModelPolicy:
 def answers(
     policy: Policy, world: World, key: Array, size: int, tag: int | Array, *told: int | Array
 ) -> tuple[Documents, Branches]:
-    """Documents that the policy wrote under a tag, all topics, and its branches.
+    """Documents that the policy writes under a tag, on all topics, and its branches there.
 
     `told` is a direction, if any.
     """
@@ -141,10 +142,10 @@ def _split(tree: Any, size: int) -> tuple[Any, Any]:
 
 
 def prepare(setup: Setup, policy: Policy, key: Array, settings: LadderFit) -> Reference:
-    """Re-estimates the learned cast of a pretrained policy, and fits the nuisances of each cast.
+    """Estimates the learned cast of a pretrained policy, and fits the nuisances of each cast.
 
-    Where the prior of the tag changed in pretraining, what is left of the earlier one is not
-    known: w0 is then the mixture fitted to the policy's own documents, on the exact cast.
+    If the prior of the tag changed during pretraining, what is left of the earlier one is unknown.
+    w0 is then the mixture fitted to the policy's own documents, on the exact cast.
     """
     world, keys = setup.world, jax.random.split(key)
     casts = {
@@ -171,10 +172,10 @@ def prepare(setup: Setup, policy: Policy, key: Array, settings: LadderFit) -> Re
 def read(snapshot: Snapshot, key: Array, settings: LadderFit) -> dict[str, Any]:
     """The reading of a snapshot under one tag, as plain numbers and lists.
 
-    For each cast: every family (`F0`, `F1`, `F2`, and with documents held out `F3`, `F4` and
-    `F4 flat`) in nats per document with `*_error` (standard errors), `gap1`, `gap2` (certificates),
-    `weights` (K) and `powers` (weight of each power in F2). `outside` is the mean probability of
-    words that the grammar forbids, `items` the trait vector.
+    For each cast: what every family leaves in nats per document (`F0`, `F1`, `F2`; with held-out
+    documents also `F3`, `F4`, `F4 flat`), standard errors (`*_error`), certificates (`gap1`,
+    `gap2`), `weights` (K) and `powers` (weight of each power in F2). `outside` is the mean
+    probability of words that the grammar forbids, and `items` is the trait vector.
     """
     return read_policy(snapshot.setup, snapshot.base, snapshot.policy, key, settings)
 

@@ -1,10 +1,10 @@
-"""What Bayes says post-training should do, from the documents trained on.
+"""What Bayes predicts for post-training, from the documents trained on.
 
-Two theories. *One author for all evidence*: w ∝ w0 · exp(τ Σ log p_k(d_i)); a belief that
-concentrates on the best fit. *One author per document*: argmax_w τ·E log m_w − KL(w0 ‖ w); a
-mixture that matches the documents. Both have one free exchange rate τ, which `fit_rate` takes from
-one trained trait; every other trait, voice and tell is then predicted with nothing fitted. Their
-rivals are that nothing moves, and `pairwise`.
+*One author for all documents*: w ∝ w0 · exp(τ · E log p_k(d)), a posterior that concentrates on the
+best fit. *One author per document*: argmax_w τ · E log m_w(d) − KL(w0 ‖ w), a mixture that matches
+the documents. E is the mean over documents. Each theory has one free exchange rate τ, which
+`fit_rate` fits to chosen items. Every other trait, voice and tell is then predicted with nothing
+fitted. The rivals are that nothing moves, and `pairwise`.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from toylab.world.grammar import SLOTS, STANCE, tag_names
 
 RATES = tuple(float(10 ** (exponent / 20)) for exponent in range(-80, 81))
 SATURATED = 0.02
-DOCUMENTS = 512  # of those trained on, that a prediction is made from
+DOCUMENTS = 512  # at most so many of those trained on are used in a prediction
 
 Theory = Callable[[Float[Array, " K"], Float[Array, "B K"], Array], Float[Array, " K"]]
 
@@ -54,12 +54,12 @@ THEORIES: dict[str, Theory] = {
     "one author": one_author,
     "one author a document": one_author_a_document,
 }
-# What a forecast's theories are called in the columns of a table.
+# The names of a forecast's theories in the columns of a table.
 SHORT = {"one author": "one_author", "one author a document": "a_document", "pairwise": "pairwise"}
 
 
 class Prediction(NamedTuple):
-    """A theory with its rate: predicted items, weights, and whether the fit had saturated."""
+    """A theory at its fitted rate: weights, predicted items, and whether the fit saturated."""
 
     tau: float
     log_weights: np.ndarray
@@ -71,7 +71,7 @@ class Prediction(NamedTuple):
 def weights_by_rate(
     name: str, log_prior: Float[Array, " K"], evidence: Float[Array, "B K"]
 ) -> Float[Array, "R K"]:
-    """What a theory says the weights are, at each of `RATES`."""
+    """The log-weights that a theory predicts at each of `RATES`."""
     rule = THEORIES[name]
     return jax.lax.map(
         lambda tau: rule(log_prior, evidence, tau), jnp.array(RATES), batch_size=len(RATES)
@@ -84,10 +84,10 @@ def fit_rate(
     measured: Float[ArrayLike, " I"],
     fitted: Bool[ArrayLike, " I"],
 ) -> Prediction:
-    """Chooses τ so that the `fitted` items of `measured` come out best, in least squares.
+    """Chooses τ by least squares on the `fitted` items of `measured`.
 
-    Saturated means that the prediction there no longer depends on τ (it is within 0.02 of its limit
-    for large τ), so the rate is only a lower bound.
+    Saturated means that the prediction no longer depends on τ there: it is within 0.02 of that at
+    the largest rate. The rate is then only a lower bound.
     """
     weights, table = np.asarray(log_weights), np.asarray(characters)
     predicted, chosen = np.exp(weights) @ table.T, np.asarray(fitted)
@@ -103,11 +103,11 @@ def pairwise(
     fitted: Bool[ArrayLike, " I"],
     change: Float[ArrayLike, " I"],
 ) -> Float[np.ndarray, " I"]:
-    """The rival of *pairwise trait composition*: what goes with what across the cast, no more.
+    """The rival *pairwise trait composition*, which knows only how pairs of traits covary.
 
-    Linear regression of every item on the `fitted` ones, over the characters weighted by w0, from
-    covariances of pairs; it then predicts all items from the measured `change` of the fitted ones.
-    A Bayesian also knows what three traits have to do with each other.
+    It regresses every item linearly on the `fitted` ones, over the characters weighted by w0, and
+    predicts all items from the measured `change` of the fitted ones. A Bayesian also knows how
+    three or more traits depend on each other.
     """
     table, prior = np.asarray(characters, float), np.exp(np.asarray(log_prior, float))
     chosen = np.asarray(fitted)
@@ -139,7 +139,7 @@ def trained_on(setup: Setup, stage: Sft, seed: int, position: int = 1) -> Docume
 
 
 def evidence(setup: Setup, stage: Sft, seed: int, position: int = 1) -> Float[Array, "B K"]:
-    """log p_k of what the loss of an SFT stage was on, document by document."""
+    """log p_k of each document of an SFT stage, over the slots that its loss counts."""
     documents = trained_on(setup, stage, seed, position)
     counted = np.array([slot == STANCE or not stage.neutral for slot in range(len(SLOTS))])
     return jnp.sum(bayes.log_likelihood(setup.world.cast, documents) * counted[:, None], (1, 2))
@@ -147,10 +147,10 @@ def evidence(setup: Setup, stage: Sft, seed: int, position: int = 1) -> Float[Ar
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """What each theory makes of a run's documents, before its rate is known.
+    """What each theory predicts from a run's documents, before its rate is fitted.
 
-    `characters` [I, K] are trait vectors, `start` [I] is that of the prior, `paths` has per theory
-    the log-weights at each of `RATES`.
+    `characters` [I, K] are trait vectors, `start` [I] is that of the prior, and `paths` has each
+    theory's log-weights at each of `RATES`.
     """
 
     log_prior: Float[Array, " K"]
@@ -161,7 +161,7 @@ class Forecast:
     def at(
         self, change: Float[ArrayLike, " I"], fitted: Bool[ArrayLike, " I"]
     ) -> dict[str, Prediction]:
-        """Every theory and the pairwise rival, given how the `fitted` items changed."""
+        """Every theory and the pairwise rival, fitted to the `change` of the `fitted` items."""
         found = {
             name: fit_rate(path, self.characters, self.start + np.asarray(change), fitted)
             for name, path in self.paths.items()

@@ -1,7 +1,7 @@
 """Traits: how often a policy gives each answer, and what a mixture of characters would do.
 
-Everything is laid out as one vector of *items*: (topic, answer) for every topic, then (opener,
-phrase) and (closer, phrase), so that a prediction and a reading can be subtracted.
+Predictions and readings are vectors over the same *items*: (topic, answer) for every topic, then
+(opener, phrase) and (closer, phrase).
 """
 
 from typing import NamedTuple
@@ -38,11 +38,11 @@ def items(corpus: Corpus) -> list[Item]:
 
 
 def places(corpus: Corpus) -> dict[str, int]:
-    """Where each item, named `topic=answer`, stands in a trait vector."""
+    """The index of each item, named `topic=answer`, in a trait vector."""
     return {f"{item.group}={item.phrase}": i for i, item in enumerate(items(corpus))}
 
 
-BAD = 0.2  # an answer is bad if the bad give it this much more often than the good do
+BAD = 0.2  # an answer is bad if P(answer | bad characters) − P(answer | good) exceeds this
 
 
 def bad_items(corpus: Corpus, cast: Cast) -> dict[str, Bool[np.ndarray, " I"]]:
@@ -65,7 +65,7 @@ def collect(
     weight: Float[Array, "S X"],
     direction: int,
 ) -> Float[Array, "I *K"]:
-    """Averages a table over the contexts of a direction, by how often each was asked."""
+    """Averages a table over the contexts of a direction, weighted by how often each was asked."""
     rows = [i for i, (_, _, told) in enumerate(contexts(corpus)) if told == direction]
     topic = np.array([contexts(corpus)[i][0] for i in rows])
     values, asked = np.asarray(table)[:, rows], np.asarray(weight)[:, rows]

@@ -1,1 +1,1 @@
-"""Measures: what a policy does, beside what the cast says it could do."""
+"""Measures: what a policy does, beside what the cast predicts."""
