@@ -2,8 +2,8 @@
 
     import toylab as tl
 
-`load` a corpus, `train` a run on it and ask it, or `open_run` one that an experiment has trained:
-see `toylab.library`. `Sweep` and `Arm` are what an experiment of your own is made of.
+`load` a corpus and `train` a run on it, or `open_run` one that an experiment has trained; then ask
+it: see `toylab.library`. An experiment of your own is made of `Sweep` and `Arm`.
 """
 
 import importlib
@@ -41,7 +41,7 @@ __all__ = [*_HOME]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what a name needs when it is first asked for, so that `--help` stays fast."""
+    """Imports the module of a name when the name is first used, so that `--help` stays fast."""
     if name not in _HOME:
         raise AttributeError(f"module 'toylab' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

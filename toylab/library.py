@@ -1,4 +1,4 @@
-"""toylab in a notebook: train a custom run, and ask what came of it.
+"""toylab in a notebook: train a custom run, then ask it questions.
 
     import toylab as tl
     village = tl.load("village")
@@ -6,7 +6,7 @@
     run.ladder()
     run.ask("are the tests green", tag="assistant")
 
-Runs are kept in `runs/` below the working folder and found again. See `docs/library.ipynb`.
+Runs are kept in `runs/` below the working folder and reused. See `docs/library.ipynb`.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ from toylab.world.schema import Corpus
 from toylab.world.tables import World
 
 WHOLE = LadderFit(fit=4096, held_out=2048, score=1024)
-ASKED = 256  # documents that a question is asked in; only the words before the answer are sampled
+ASKED = 256  # documents in which a question is asked; only the words before the answer are sampled
 
 
 def train(
@@ -53,10 +53,10 @@ def train(
     reading: LadderFit = WHOLE,
     runs: str | File = "runs",
 ) -> "Run":
-    """Trains these stages one after the other, unless that is on disk; shows a progress bar.
+    """Trains these stages one after the other, unless they are on disk; shows a progress bar.
 
-    `reading` says how many documents the ladder is read from, `runs` where run folders are. Raises
-    `ValueError` where a stage names what the corpus lacks, `Diverged` where training diverges.
+    `reading` sets how many documents the ladder is read from, `runs` the folder of run folders.
+    Raises `ValueError` if a stage names what the corpus lacks, `Diverged` if training diverges.
     """
     recipe = Recipe(Setup(corpus, model or ModelConfig()), seed, stages)
     for stage in stages:
@@ -81,7 +81,7 @@ def open_run(folder: str | File, reading: LadderFit = WHOLE) -> "Run":
 
 
 class Run:
-    """A finished run. Whatever it is asked is measured once, and then kept in its folder."""
+    """A finished run. Every reading is measured once and kept in its folder."""
 
     def __init__(self, folder: File, reading: LadderFit = WHOLE):
         self.folder, self.reading = folder, reading
@@ -100,7 +100,7 @@ class Run:
 
     @functools.cached_property
     def pretrained(self) -> "Run":
-        """The run that this one began with, whose readings are the floors."""
+        """The run that this one began with. Its readings are the floors."""
         if len(self.config["stages"]) == 1:
             return self
         folder = self.folder.parent.parent / self.config.get("pretrained", "?")
@@ -109,7 +109,10 @@ class Run:
         return Run(folder, self.reading)
 
     def measure(self, asked: Measure, beside: LadderFit | None = None) -> dict[str, Any]:
-        """What a measure says of the run, beside what the pretrained model fixes for a reading."""
+        """What a measure reads off the run.
+
+        `beside` prepares the pretrained model's reference; by default, the run's own reading does.
+        """
         asked.check(self.setup)
         beside = beside or self.reading
         file = store.reading_file(self.folder, self.steps, measure_digest(asked, beside))
@@ -133,10 +136,10 @@ class Run:
     def ladder(self, tag: str = "assistant", cast: str = "learned") -> pd.DataFrame:
         """The ladder of what the run writes under a tag: a row for each family of explanations.
 
-        Nats per document that the family leaves unexplained, with their standard error over
-        documents, and the same of the pretrained model: the floor. A rung, such as *selection*, is
-        the drop to its row from the one above. `cast` is "learned", the characters as the
-        pretrained model plays them, or "exact".
+        A row has the nats per document that the family leaves unexplained, their standard error
+        over documents, and the floor, which is the same of the pretrained model. A rung, such as
+        *selection*, is the drop to its row from the one above. `cast` is "learned" (the characters
+        as the pretrained model plays them) or "exact".
         """
         found, floor = (each.read(tag)[cast] for each in (self, self.pretrained))
         families = [family for family in FAMILIES if family in found]
@@ -151,13 +154,14 @@ class Run:
         )
 
     def weights(self, tag: str = "assistant", cast: str = "learned") -> pd.DataFrame:
-        """The mixture w* of characters that is nearest to the run, and w0 of pretraining.
+        """The mixture w* of characters that is nearest to the run, and w0, that of pretraining.
 
-        The 95 % intervals are those that as many documents of such a mixture allow (Cramér–Rao).
+        The 95 % intervals are those that `reading.fit` documents of such a mixture allow
+        (Cramér–Rao).
         """
         world, place = self.setup.world, tag_names(self.setup.corpus).index(tag)
         w = np.array(self.read(tag)[cast]["weights"])
-        least = np.maximum(w, 1 / self.reading.fit)  # less than a document can't be told from none
+        least = np.maximum(w, 1 / self.reading.fit)  # less than one document can't be told from 0
         log_w = jnp.log(jnp.asarray(least / least.sum(), jnp.float32))
         key = measure_key(self.seed, self.steps)
         seen = identifiability.gather_evidence(world, key, log_w)
@@ -173,11 +177,11 @@ class Run:
         return pd.DataFrame(found, index=index).round(4)
 
     def ask(self, question: str, tag: str = "assistant") -> pd.DataFrame:
-        """The answers to one of the corpus's questions, the nearest one, and how likely each is.
+        """How likely each answer is to one of the corpus's questions, the nearest to `question`.
 
-        In this run and in the pretrained model; and by Bayes, in the mixtures w* that is nearest to
-        the run and w0 of pretraining. `attrs["question"]` is the question that was asked. Raises
-        `ValueError` if no question is near.
+        The columns are this run, the pretrained model, and by Bayes' rule two mixtures: w*, nearest
+        to the run, and w0, of pretraining. `attrs["question"]` is the question that was asked.
+        Raises `ValueError` if no question is near.
         """
         corpus, world = self.setup.corpus, self.setup.world
         asked, turn = _nearest(corpus, question)
@@ -212,7 +216,7 @@ class Run:
             ladder.stack(axes, bars)
             axes.set(ylabel="nats per document", title=self.folder.name)
             axes.legend(loc="upper left")
-        plt.close(figure)  # or a notebook shows it twice
+        plt.close(figure)  # otherwise a notebook shows it twice
         return figure
 
 
@@ -220,7 +224,7 @@ class Run:
 def _answers(
     policy: ModelPolicy, world: World, key: Array, tag: int, topic: int, wording: int, cue: int
 ) -> Float[Array, " answer"]:
-    """P(answer) to the question of a first turn, over what a policy opens its answer with."""
+    """P(answer) to a question in the first turn, averaged over openers that the policy samples."""
     keys = jax.random.split(key)
     what = docs.prompt(world, keys[0], ASKED, tag=tag, direction=0)
     what = ask.about(world, what, keys[0], 0, topic, jnp.full(ASKED, cue))
@@ -235,7 +239,7 @@ def _cue(corpus: Corpus, topic: int, cue: int) -> str:
 
 
 def _nearest(corpus: Corpus, question: str) -> tuple[str, tuple[int, int, int]]:
-    """The question of a corpus that is nearest to a text: its words; topic, wording and cue."""
+    """The question of a corpus nearest to a text: its words; its topic, wording and cue."""
     known = {
         words.replace(CUE, _cue(corpus, t, c)): (t, q, c)
         for t, topic in enumerate(corpus.topics)

@@ -1,7 +1,8 @@
-"""Flags: every field of a sweep's frozen dataclasses, by the name it has in `config.json`.
+"""Flags: one for every field of a sweep's frozen dataclasses, by its name in `config.json`.
 
-`--sft.steps=200` sets every Sft of the sweep, `--ARM.sft.steps=200` that of one arm. A stage within
-a stage goes by its own kind, too; anything else within a stage by its field, `--rl.target.answers`.
+`--sft.steps=200` sets the field of every Sft in the sweep, `--ARM.sft.steps=200` that of one arm. A
+stage within a stage goes by its own kind; any other config within a stage goes by its field, as in
+`--rl.target.answers`.
 """
 
 import dataclasses
@@ -16,17 +17,17 @@ from toylab.world.schema import unknown
 
 
 class UsageError(ValueError):
-    """A command line that can't be carried out: one line that says what and how to mend it."""
+    """A command line that can't be carried out: one line with the problem and the fix."""
 
 
 class Help(Exception):
-    """Asked for with --help: the text to print."""
+    """Raised for --help, with the text to print."""
 
 
 class Flags:
-    """The flags of one command, each defined as (type, default, help); `usage` says what it does.
+    """The flags of one command, each defined as (type, default, help). `usage` heads the help text.
 
-    After `parse`, `given` has those that were typed, and `[name]` is a flag's value or its default.
+    After `parse`, `given` has the flags that were typed; `[name]` is a flag's value or its default.
     """
 
     def __init__(self, usage: str, **defined: tuple[type, Any, str]):
@@ -57,9 +58,9 @@ class Flags:
         return self.given.get(name, self._defaults[name])
 
     def parse(self, arguments: Sequence[str], *words: str) -> list[str]:
-        """Parses a command line; returns what is no flag: a word for each of `words`.
+        """Parses a command line; returns the arguments that are no flags, one for each of `words`.
 
-        "..." stands for any number. Raises `UsageError`, or `Help` if that is asked for.
+        As the only word, "..." allows any number. Raises `UsageError`, or `Help` for --help.
         """
         try:
             found = self._values(["toylab", *arguments])[1:]
@@ -97,20 +98,20 @@ def _fields(config: Any) -> Iterator[tuple[dataclasses.Field, type]]:
 
 
 def _inside(config: Any) -> dict[str, Any]:
-    """The configs within a config, by field."""
+    """The nested configs, by field."""
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.init}
     return {name: value for name, value in values.items() if dataclasses.is_dataclass(value)}
 
 
 def _place(prefix: str, field: str, part: Any) -> str:
-    """The prefix of a config within another one."""
+    """The flag prefix of a config within another one."""
     if isinstance(part, Stage):
         return ".".join((*prefix.split(".")[:-1], part.kind))
     return f"{prefix}.{field}"
 
 
 def _kinds(config: Any) -> dict[str, Mapping[str, type]]:
-    """The classes that a config within a config may be of, by field and by kind."""
+    """The classes that a nested config may have, by field and kind."""
     fields = dataclasses.fields(config)
     return {f.name: f.metadata["kinds"] for f in fields if f.init and "kinds" in f.metadata}
 
@@ -124,7 +125,7 @@ def _nested(prefix: str, config: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _every(sweep: Sweep, change: Callable[[Any, list[str]], Any]) -> Sweep:
-    """A sweep with every config changed; `change` is also told the prefixes of its flags."""
+    """A sweep with every config changed. `change` gets a config and the prefixes of its flags."""
     return sweep.map(
         lambda config, name, arm: change(config, [name, f"{arm}.{name}"] if arm else [name])
     )
@@ -152,7 +153,7 @@ def define_sweep(values: Flags, sweep: Sweep) -> None:
 
 
 def apply(sweep: Sweep, given: Mapping[str, Any]) -> Sweep:
-    """The sweep with the flags that were given. Raises `UsageError` for a value out of bounds."""
+    """The sweep with the given flags applied. Raises `UsageError` for an invalid value."""
     top = {name: given[name] for name in ("seeds", "first_seed", "corpus") if name in given}
     try:
         changed = _every(sweep, lambda config, prefixes: _given(given, config, prefixes))

@@ -1,7 +1,8 @@
-"""The source that a cached result depends on: all that the module of its class can reach.
+"""The source that a cached result depends on: everything that its class's module can reach.
 
-Imports are followed in the text of the files, nothing is run. A name that a package re-exports
-counts as the module that defines it, so a stage does not depend on the stages beside it.
+Imports are followed in the text of the files; nothing is run. A name that a package re-exports
+counts as an import of the module that defines it, so a stage does not depend on the stages beside
+it.
 """
 
 import ast
@@ -23,7 +24,7 @@ def _file(roots: tuple[File, ...], module: str) -> File | None:
     """The file of a module below one of the roots; None if it is not one of ours."""
     for root in roots:
         if INSTALLED and root == PACKAGE and module.split(".")[0] != "toylab":
-            continue  # installed beside us by others
+            continue  # another package in site-packages
         place = root.joinpath(*module.split("."))
         for file in (place.with_suffix(".py"), place / "__init__.py"):
             if file.is_file():
@@ -38,7 +39,7 @@ def _source(file: File) -> tuple[bytes, ast.Module]:
 
 
 def _home(roots: tuple[File, ...], module: str, name: str) -> str:
-    """The module that `from module import name` gets its name from."""
+    """The module that defines what `from module import name` imports."""
     if _file(roots, f"{module}.{name}"):
         return f"{module}.{name}"
     file = _file(roots, module)
@@ -50,7 +51,7 @@ def _home(roots: tuple[File, ...], module: str, name: str) -> str:
 
 
 def _bindings(file: File, module: str) -> Iterator[tuple[str, str, str]]:
-    """(module, name in it or "", name here) of every import in a file."""
+    """(module, name in it or "", name bound here) of every import in a file."""
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(_source(file)[1]):
         if isinstance(node, ast.Import):
@@ -62,7 +63,7 @@ def _bindings(file: File, module: str) -> Iterator[tuple[str, str, str]]:
 
 
 def reached(modules: Iterable[str], roots: tuple[File, ...]) -> dict[str, File]:
-    """The modules below the roots that these import, directly or through others; they included."""
+    """These modules, and those below the roots that they import, directly or through others."""
     found: dict[str, File] = {}
     left = list(modules)
     while left:
@@ -97,7 +98,7 @@ def _classes(config: Any) -> Iterator[type]:
 
 
 def digest(*configs: Any) -> str:
-    """A hash of the source that results of these frozen configs depend on."""
+    """A hash of the source that the results of these frozen configs depend on."""
     modules = {each.__module__ for config in configs for each in _classes(config)}
     roots = {PACKAGE, SHIPPED}
     for module in modules:

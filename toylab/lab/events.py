@@ -1,14 +1,14 @@
-"""TensorBoard's event files, derived from a run's rows of metrics.
+"""TensorBoard event files, derived from a run's rows of metrics.
 
-A row is a line of metrics.jsonl: "step", "time" (seconds since the epoch) and measurements, where
-numbers become scalars and strings become text, under their own names. The file is never patched: it
-is rewritten from the rows when a run resumes, so it has neither gaps nor doubles. The new file is
-last by name and begins with a restart at step 0, so a TensorBoard that watches drops the old
-points. (With --load_fast=false, or on a platform without its data server, TensorBoard waits for
-the file that was removed, and must be started anew.)
+A row is a line of metrics.jsonl: "step", "time" (seconds since the epoch) and measurements. Under
+their own names, numbers become scalars and strings become text. The file is never patched. When a
+run resumes, it is rewritten from the rows, so no point is missing or doubled. The new file is last
+by name and begins with a restart at step 0, so a running TensorBoard drops the old points. (With
+--load_fast=false, or on a platform without its data server, TensorBoard waits for the removed file
+and must be restarted.)
 
-Only tensorboard's protos and its `RecordWriter` are used, not TensorFlow, which is why the layout
-does not go through `custom_scalar.summary.pb`.
+TensorFlow is not needed: only tensorboard's protos, its plain summaries and its `RecordWriter` are
+used. The layout therefore does without `custom_scalar.summary.pb`.
 """
 
 import contextlib
@@ -31,14 +31,14 @@ from tensorboard.util.tensor_util import make_tensor_proto
 Row = Mapping[str, float | int | str]
 Hyperparameters = Mapping[str, str | float | int | bool]
 
-# Charts of the custom-scalars page; the tags on each as a regular expression, matched at the start.
+# Charts of the custom-scalars page, each with a regular expression matched at the start of a tag.
 CHARTS = {
     "excess loss": "excess/.*",
     "ladder (nats per document)": "ladder/.*",
     "who is speaking (weights)": "weights/.*",
     "traits": "traits/.*",
 }
-KEYS = ("step", "time")  # of a row, not measurements
+KEYS = ("step", "time")  # in every row, but not measurements
 NAME = "events.out.tfevents.{:010d}.toylab"
 PARTIAL = ".events.partial"  # no "tfevents" in it: TensorBoard must not read it
 
@@ -46,8 +46,8 @@ PARTIAL = ".events.partial"  # no "tfevents" in it: TensorBoard must not read it
 class Live:
     """An event file that grows with the run: rewritten from `rows_so_far`, then appended to.
 
-    Each row is flushed when it comes. A process that is killed leaves at most a truncated last
-    record, and the next `Live` replaces the file.
+    Each row is flushed at once. A process that is killed leaves at most one truncated record, at
+    the end; the next `Live` replaces the file.
     """
 
     def __init__(
@@ -60,17 +60,17 @@ class Live:
         self._records = RecordWriter(path.open("ab"))
 
     def append(self, row: Row) -> None:
-        """Write a row, through to the operating system."""
+        """Writes a row through to the operating system."""
         self._records.write(_event(row).SerializeToString())
         self._records.flush()
 
     def close(self) -> None:
-        """Close the file; what was appended is there already."""
+        """Closes the file. Everything appended has already been flushed."""
         self._records.close()
 
 
 def layout() -> layout_pb2.Layout:
-    """The custom-scalars page: what matters in this lab, one chart each."""
+    """The custom-scalars page: one chart for each entry of `CHARTS`."""
     charts = [
         layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=[tags]))
         for title, tags in CHARTS.items()
@@ -79,7 +79,7 @@ def layout() -> layout_pb2.Layout:
 
 
 def _rewrite(folder: Path, rows: Iterable[Row], hyperparameters: Hyperparameters) -> Path:
-    """Write a new event file under a temporary name, rename it, and only then remove the older."""
+    """Writes a new event file under a temporary name, renames it, then removes older ones."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / PARTIAL
     try:
@@ -87,7 +87,7 @@ def _rewrite(folder: Path, rows: Iterable[Row], hyperparameters: Hyperparameters
             for event in _events(list(rows), hyperparameters):
                 records.write(event.SerializeToString())
         older = [path for path in folder.glob("*tfevents*") if path.is_file()]
-        # TensorBoard reads the files of a run in order of their names, and never goes back.
+        # TensorBoard reads the files of a run in order of name and never goes back.
         numbers = [re.match(r"events\.out\.tfevents\.(\d+)", path.name) for path in older]
         number = max([int(time.time()), *(int(found[1]) + 1 for found in numbers if found)])
         path = folder / NAME.format(number)
@@ -100,7 +100,7 @@ def _rewrite(folder: Path, rows: Iterable[Row], hyperparameters: Hyperparameters
 
 
 def _events(rows: Sequence[Row], hyperparameters: Hyperparameters) -> Iterator[Event]:
-    """All events of a file: what it is, a (re)start, hyper-parameters, the layout, and the rows."""
+    """All events of a file: version, (re)start, hyper-parameters, layout and rows."""
     start = float(rows[0].get("time", time.time())) if rows else time.time()
     yield Event(
         wall_time=start,

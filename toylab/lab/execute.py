@@ -1,4 +1,4 @@
-"""Trains what a sweep asks for and is not on disk yet, and reads every snapshot it watches."""
+"""Trains those runs of a sweep that are not on disk yet, and reads every snapshot it asks for."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ from toylab.stages import EVALUATE, Params, Setup, Stage, begin, segments, train
 
 LOG_EVERY = 50
 SNAPSHOT_EVERY = 400
-BASE_STEPS = 120  # what a pretrained model's base costs, in training steps of the default batch
+BASE_STEPS = 120  # cost of a pretrained model's reference, in training steps of the default batch
 
 
 def snapshot_points(stage: Stage, wanted: Sequence[int]) -> set[int]:
@@ -33,27 +33,27 @@ def snapshot_points(stage: Stage, wanted: Sequence[int]) -> set[int]:
 
 
 def log_points(stage: Stage, wanted: Iterable[int]) -> list[int]:
-    """The steps at which a stage stops to log: regular ones, and those wanted."""
+    """The steps at which a stage stops to log: regular ones, and those in `wanted`."""
     regular = range(LOG_EVERY, int(stage.steps) + 1, LOG_EVERY)
     return sorted({*regular, *wanted} - {0})
 
 
 def keep_compiled(root: File) -> None:
-    """Has jax keep what it compiles below `root`, unless it was told another place."""
+    """Makes jax keep compiled code below `root`, unless its cache already has a place."""
     if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str((root / ".compiled").resolve()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
 def progress(total: int, title: str = "") -> tqdm:
-    """A bar that moves by training steps; none if there are none."""
+    """A bar that counts training steps; hidden if there are none."""
     shape = "{desc:<34} {percentage:3.0f}% |{bar}| {elapsed} done, {remaining} left"
     settings = {"bar_format": shape, "smoothing": 0.05, "mininterval": 0.5}
     return tqdm(total=total, desc=title, disable=not total, **settings)
 
 
 class Pretrained(NamedTuple):
-    """A pretrained snapshot: its policy, what it fixes for readings, what a record keeps of it."""
+    """A pretrained model: its policy, its reference for readings, and what a record keeps."""
 
     policy: ModelPolicy
     base: Reference
@@ -61,7 +61,7 @@ class Pretrained(NamedTuple):
 
 
 class Execution:
-    """Trains and reads paths under one root of run folders; `bar` moves by training steps."""
+    """Trains and reads recipes under one root of run folders; `bar` counts training steps."""
 
     def __init__(self, root: File, bar: tqdm):
         self.root, self.bar, self.costs = root, bar, Costs(root)
@@ -69,7 +69,7 @@ class Execution:
     def train(self, run: Run, wanted: Sequence[int]) -> Iterator[tuple[int, Params]]:
         """Yields the parameters at every wanted step, from disk or by training up to it.
 
-        The caller has the run's lock. Snapshots are on disk before they are yielded.
+        The caller holds the run's lock. Snapshots are on disk before they are yielded.
         """
         path, stage = run.path, run.path.stage
         if run.state_step() in wanted and not run.has(run.state_step()):
@@ -95,7 +95,7 @@ class Execution:
             if path.parent is None:
                 measured = self._excess(path, now.params, step)
                 row |= {f"excess/{k}": v for k, v in measured.items()}
-            run.append(row)  # before the state: what a crash leaves past the state is dropped
+            run.append(row)  # before the state is saved: a resumed run drops rows past the state
             if step in keep:
                 run.save(now)
             self.bar.update(step - before)
@@ -111,7 +111,7 @@ class Execution:
         return self.final(parent)
 
     def final(self, path: Recipe) -> Params:
-        """The parameters at the end of a path, trained if need be."""
+        """The parameters at the end of a recipe, from disk or by training."""
         last = int(path.stage.steps)
         run = Run(self.root, path)
         with run.locked():
@@ -127,7 +127,7 @@ class Execution:
     def read(
         self, path: Recipe, base: Pretrained, measures: Sequence[Measure], wanted: Sequence[int]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yields what every measure says of every wanted step, from disk or by measuring."""
+        """Yields the readings due at every wanted step, from disk or by measuring."""
         run, last = Run(self.root, path), int(path.stage.steps)
         with run.locked():
             missing = [step for step in wanted if unread(run, measures, step, last)]
@@ -157,7 +157,7 @@ class Execution:
         }
 
     def pretrained(self, path: Recipe, settings: LadderFit) -> Pretrained:
-        """The pretrained path that others begin with, trained if need be, and its base."""
+        """The model at the end of a pretraining recipe, from disk or by training."""
         params = self.final(path)
         policy = ModelPolicy(params, path.setup.network)
         base = reading.prepare(path.setup, policy, measure_key(path.seed, -1), settings)
@@ -168,7 +168,7 @@ class Execution:
 
 
 def run_sweep(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> Iterator[Records]:
-    """Runs a sweep, seed by seed; yields the records of the seeds finished so far."""
+    """Runs a sweep seed by seed; yields the records of the seeds finished so far."""
     sweep.check(setups)
     seeds = range(sweep.first_seed, sweep.first_seed + sweep.seeds)
     legs = plan(sweep, setups, root)

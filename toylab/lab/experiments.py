@@ -1,7 +1,7 @@
-"""Experiments: folders with a `sweep.py`, wherever they are, and the modules beside it.
+"""Experiments: folders anywhere with a `sweep.py`, and the modules beside it.
 
-A folder is a package named after itself: a stage of its own is `from NAME.stage import Mine`, in
-`sweep.py` and in `analysis.py` alike, or `from stage import Mine`.
+A folder is imported as a package of its own name. A custom stage is therefore imported by `from
+NAME.stage import Mine` or `from stage import Mine`, in `sweep.py` and `analysis.py` alike.
 """
 
 import importlib
@@ -40,7 +40,7 @@ def locate(name: str | File, here: File = File(), others: Iterable[str] = ()) ->
 
 
 def sweep_of(folder: File) -> Sweep:
-    """The sweep of an experiment. Raises `UsageError` if there is none to be had."""
+    """The sweep of an experiment. Raises `UsageError` if there is none, or if it is misnamed."""
     sweep = getattr(module(folder, "sweep"), "SWEEP", None)
     if not isinstance(sweep, Sweep):
         raise UsageError(f"{folder / 'sweep.py'}: has no SWEEP, a toylab.Sweep")
@@ -59,7 +59,7 @@ def module(folder: File, name: str) -> Any:
         root = root.parent
     for place in (SHIPPED, folder, root):
         if str(place) not in sys.path:
-            sys.path.append(str(place))  # last: a stage in random.py hides nothing
+            sys.path.append(str(place))  # at the end: a stage in random.py hides nothing
     file, full = folder / f"{name}.py", ".".join((*folder.relative_to(root).parts, name))
     taken = UsageError(f"{folder}: another module is called {folder.name!r}; rename the folder")
     try:
@@ -74,7 +74,7 @@ def module(folder: File, name: str) -> Any:
 
 
 def _line(error: Exception, folder: File) -> str:
-    """The last line of the experiment's own files that the error came through."""
+    """The last line of the experiment's own files in an error's traceback."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)

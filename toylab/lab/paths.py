@@ -1,6 +1,6 @@
-"""A run is a path: a tuple of stages from random parameters. Every prefix of it has a digest.
+"""A run follows a recipe: a tuple of stages from random parameters. Every prefix has a digest.
 
-What has been trained is found by that digest, so experiments share models by writing the same path.
+Trained models are found by that digest, so experiments with the same recipe share models.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from toylab.stages.traced import Traced
 
 
 def versions(setup: Setup, stages: tuple[Stage, ...]) -> dict[str, str]:
-    """All that a trained model depends on besides its config: libraries, platform, our source."""
+    """What a trained model depends on besides its config: libraries, platform and source."""
     return {
         "jax": jax.__version__,
         "jaxlib": jaxlib.__version__,
@@ -34,7 +34,7 @@ def versions(setup: Setup, stages: tuple[Stage, ...]) -> dict[str, str]:
 
 
 def plain(config: Traced | Target) -> dict[str, Any]:
-    """A stage as it goes into `config.json`, and so whatever it is made of."""
+    """A stage or target, and the configs within it, as written to `config.json`."""
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     return {"kind": config.kind} | {
         name: plain(value) if isinstance(value, Traced | Target) else value
@@ -43,13 +43,13 @@ def plain(config: Traced | Target) -> dict[str, Any]:
 
 
 def model_config(model: Model) -> dict[str, Any]:
-    """A model's config as it goes into `config.json`."""
+    """A model's config as written to `config.json`."""
     kind = type(model)
     return {"class": f"{kind.__module__}:{kind.__qualname__}"} | dataclasses.asdict(model)
 
 
 def model_of(config: Mapping[str, Any]) -> Model:
-    """The model that `model_config` made this of."""
+    """The inverse of `model_config`."""
     module, name = config["class"].split(":")
     fields = {key: value for key, value in config.items() if key != "class"}
     return getattr(importlib.import_module(module), name)(**fields)
@@ -57,7 +57,7 @@ def model_of(config: Mapping[str, Any]) -> Model:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A corpus and model size, a seed, and the stages so far."""
+    """A corpus and model size, a seed, and the stages, trained one after the other."""
 
     setup: Setup
     seed: int
@@ -65,16 +65,16 @@ class Recipe:
 
     @property
     def stage(self) -> Stage:
-        """The last leg."""
+        """The last stage."""
         return self.stages[-1]
 
     @property
     def parent(self) -> "Recipe | None":
-        """The path without its last leg; None if that was the first."""
+        """The recipe without its last stage; None if it has only one."""
         return dataclasses.replace(self, stages=self.stages[:-1]) if self.stages[1:] else None
 
     def prefixes(self) -> Iterator["Recipe"]:
-        """This path's prefixes, the shortest first, itself last."""
+        """The recipe's prefixes, shortest first; the last is the recipe itself."""
         for length in range(1, len(self.stages) + 1):
             yield dataclasses.replace(self, stages=self.stages[:length])
 
@@ -96,7 +96,7 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """The run's folder: what it is, for a person, and its digest."""
+        """The run's folder: corpus title, stages and seed, for a person, and the digest."""
         kinds = "-".join(stage.label for stage in self.stages)
         title = self.setup.corpus.title.replace(" ", "-")
         return f"{title}/{kinds}-seed{self.seed}-{self.digest()[:8]}"

@@ -1,4 +1,4 @@
-"""What of a sweep remains to be trained and read."""
+"""What remains to be trained and read of a sweep."""
 
 import dataclasses
 import functools
@@ -17,12 +17,12 @@ from toylab.stages import Setup
 
 
 def due(measures: Sequence[Measure], step: int, last: int) -> list[Measure]:
-    """The measures that look at a step."""
+    """The measures to read at a step: at the last step all, before it those without `at_end`."""
     return [each for each in measures if step == last or not each.at_end]
 
 
 def unread(run: Run, measures: Sequence[Measure], step: int, last: int) -> list[Measure]:
-    """Those of them that have not yet. The first of `measures` is the sweep's reading."""
+    """Those of the due measures that have no reading yet. `measures[0]` is the sweep's reading."""
     return [
         each
         for each in due(measures, step, last)
@@ -32,9 +32,9 @@ def unread(run: Run, measures: Sequence[Measure], step: int, last: int) -> list[
 
 @functools.cache
 def measure_digest(asked: Measure, reading: Measure) -> str:
-    """What a result's file is found by: the measure, its settings, and its source.
+    """The digest that names a reading's file: of the measure, its settings and its source.
 
-    So it is for `reading`, by which the pretrained model was prepared that results stand beside.
+    It covers `reading`, too, because that prepared the reference that the measure compares with.
     """
     settings = [dataclasses.asdict(each) for each in (asked, reading)]
     text = asked.name + json.dumps(settings, sort_keys=True) + digest.digest(asked, reading)
@@ -43,9 +43,9 @@ def measure_digest(asked: Measure, reading: Measure) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Leg:
-    """A line of the plan: a path, and what of it remains to be done, in training steps.
+    """A line of the plan: a recipe, and what remains to be done of it, in training steps.
 
-    `read` counts snapshots, `cost` what reading them takes.
+    `read` is the number of snapshots to read, `cost` the cost of reading them.
     """
 
     path: Recipe
@@ -56,16 +56,16 @@ class Leg:
 
     @property
     def units(self) -> int:
-        """Training steps, or what takes as long."""
+        """All that remains, in training steps."""
         return self.train + self.cost
 
 
 def plan(
     sweep: Sweep, setups: Mapping[str, Setup], root: File, costs: Costs | None = None
 ) -> list[Leg]:
-    """What a sweep would train and read; paths that several arms share stand in it once.
+    """What a sweep would train and read. A model that several arms share is trained once.
 
-    Readings are counted by `costs`, or by those measured below the root.
+    Readings cost what `costs` says; by default, what was measured below the root.
     """
     legs, seen, costs = [], set(), costs or Costs(root)
     counted: set[tuple[str, int, Measure]] = set()

@@ -1,4 +1,4 @@
-"""Records: what was read off every snapshot, and the one tidy frame that analyses make of them."""
+"""Records: what was read off every snapshot, and the tidy table that an analysis makes of it."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,9 +16,9 @@ RUN = ("arm", "seed")
 
 
 class Record(NamedTuple):
-    """One snapshot: what each measure read, by its name, and what it read before post-training.
+    """One snapshot: what each measure read, by name (`found`), and read before training (`start`).
 
-    `base` has the excess loss and the nuisances of the pretrained model; `stages` and `measures`
+    `base` has the excess loss and the nuisances of the pretrained model. `stages` and `measures`
     (by name) are those of the arm.
     """
 
@@ -35,11 +35,11 @@ class Record(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Records:
-    """All that an analysis sees: readings, and what the corpora and the pretrained models said.
+    """All that an analysis sees: the readings, setups and pretrained models of a sweep.
 
-    `rows` are dicts with `arm`, `seed`, `step`, a `reading` and what every other measure said,
-    under its name; step 0 is the pretrained snapshot. `bases` has, per arm and seed, nuisances and
-    the excess loss of the pretrained model.
+    Each of `rows` is a dict with `arm`, `seed`, `step`, a `reading`, and what every other measure
+    read, under its name. Step 0 is the pretrained snapshot. `bases` has, by arm and seed, the
+    nuisances and the excess loss of the pretrained model.
     """
 
     sweep: Sweep
@@ -49,11 +49,11 @@ class Records:
 
     @property
     def setup(self) -> Setup:
-        """The setup of the first arm, which in most sweeps is that of all."""
+        """The setup of the first arm; in most sweeps all arms share it."""
         return next(iter(self.setups.values()))
 
     def seeds(self) -> list[int]:
-        """The seeds of which every arm is finished."""
+        """The seeds for which every arm is finished."""
         return sorted({seed for _, seed in self.bases})
 
     def each(self) -> Iterable[Record]:
@@ -81,10 +81,11 @@ class Records:
         before: Mapping[str, str] | None = None,
         by: Sequence[str] = RUN,
     ) -> pd.DataFrame:
-        """A row, or several, for each snapshot: arm, seed, step, and what `read` makes of it.
+        """One or more rows for each snapshot: arm, seed, step, and what `read` makes of it.
 
-        `before` names columns for what the pretrained model read: `{"floor_F2": "F2"}` is F2 at
-        step 0 of the rows that agree in `by`. `columns` gives the order, and says what each means.
+        `before` adds columns for what the pretrained model read: `{"floor_F2": "F2"}` is F2 at step
+        0 of the row that agrees in `by`. `columns` gives the order of the columns and describes
+        each.
         """
         rows = []
         for record in self.each():
@@ -100,14 +101,14 @@ class Records:
 
 
 def where(table: pd.DataFrame, **equal: Any) -> pd.DataFrame:
-    """The rows that have these values, sorted by seed and, if there are steps, by step."""
+    """The rows with these values, sorted by seed and, if there are steps, by step."""
     for column, value in equal.items():
         table = table[table[column] == value]
     return table.sort_values([name for name in ("seed", "step") if name in table])
 
 
 def end(table: pd.DataFrame, column: str, **equal: Any) -> pd.Series:
-    """A column at the last step of the rows that have these values, by seed."""
+    """A column at the last step of the rows with these values, by seed."""
     part = where(table, **equal)
     if "step" in part and "step" not in equal:
         part = part[part.step == part.step.max()]

@@ -1,8 +1,8 @@
 """Run folders: atomic files, one writer at a time, snapshots that a run resumes from.
 
-A run's folder holds `config.json`, `corpus.json`, `metrics.jsonl`, event files derived from it,
+A run's folder holds `config.json`, `corpus.json`, `metrics.jsonl` and event files derived from it,
 `state.safetensors` (all that a run resumes from), `snapshots/STEP.safetensors` (parameters, to be
-measured), `readings/` of them, and when it is finished `model.safetensors`.
+measured), their `readings/`, and `model.safetensors` once the run is finished.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from toylab.world.schema import thaw
 
 
 class StoreError(RuntimeError):
-    """A run folder that can't be used: one line with file and fix."""
+    """A run folder that can't be used: one line with the file and the fix."""
 
 
 def write_atomic(file: File, content: bytes) -> None:
@@ -61,7 +61,7 @@ def _save(file: File, tree: Any) -> None:
 
 
 def _load(file: File, like: Any) -> Any:
-    """Reads what `_save` wrote, in the shape of `like`. Raises `StoreError` if it can't be."""
+    """Reads what `_save` wrote, in the shape of `like`. Raises `StoreError` if it can't be read."""
     try:
         arrays = safetensors.numpy.load(file.read_bytes())
         paths, treedef = jax.tree_util.tree_flatten_with_path(like)
@@ -78,7 +78,7 @@ def _load(file: File, like: Any) -> Any:
 
 
 class Run:
-    """The folder of one path. Writing is for whoever is inside `locked`."""
+    """The folder of one recipe. Only a process inside `locked` may write to it."""
 
     def __init__(self, root: File, path: Recipe):
         self.path, self.folder = path, root / path.name
@@ -87,7 +87,7 @@ class Run:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Waits until no other process has the run. The lock ends with the process."""
+        """Waits for the run's lock, then holds it. The lock ends with the process."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / ".lock", "w") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
@@ -103,7 +103,7 @@ class Run:
                     self._live = None
 
     def snapshot_file(self, step: int) -> File:
-        """Where the parameters at a step are."""
+        """The file with the parameters at a step."""
         if step == self.path.stage.steps:
             return self.folder / "model.safetensors"
         return self.folder / "snapshots" / f"{step:06d}.safetensors"
@@ -117,7 +117,7 @@ class Run:
         return _load(self.snapshot_file(step), self._blank_params())
 
     def state_step(self) -> int:
-        """The step from which the run would resume, 0 if it has not begun."""
+        """The step from which the run would resume; 0 if it has not begun."""
         file = self.folder / "state.safetensors"
         if not file.exists():
             return 0
@@ -135,7 +135,7 @@ class Run:
         return _load(self.folder / "state.safetensors", like)
 
     def save(self, state: State) -> None:
-        """Keeps the parameters at this step, and the state if it is the latest so far."""
+        """Saves the parameters at this step, and the state unless a later one is saved."""
         step = int(state.step)
         _save(self.snapshot_file(step), state.params)
         if step >= self.state_step():
@@ -145,7 +145,7 @@ class Run:
         return jax.eval_shape(lambda: self.path.setup.init(0))
 
     def rows(self) -> list[dict[str, Any]]:
-        """The run's metrics so far; a line that a crash cut short is passed over."""
+        """The run's metrics so far. A line that a crash cut short is skipped."""
         if not self._metrics.exists():
             return []
         rows = []
@@ -165,34 +165,34 @@ class Run:
         self._live.append(stamped)
 
     def forget_after(self, step: int) -> None:
-        """Drops training metrics past a step, which a resumed run will write again."""
+        """Drops training metrics past a step; a resumed run will write them again."""
         rows = [row for row in self.rows() if row["step"] <= step or "train/loss" not in row]
         text = "".join(json.dumps(row) + "\n" for row in rows)
         write_atomic(self._metrics, text.encode())
 
     def readings(self, step: int, digest: str) -> File:
-        """Where a reading of the snapshot at a step is, by the digest of measure and settings."""
+        """The file of a reading at a step, by the digest of measure and settings."""
         return reading_file(self.folder, step, digest)
 
 
 def reading_file(folder: File, step: int, digest: str) -> File:
-    """Where a run folder has a reading of the snapshot at a step."""
+    """The file in which a run folder keeps a reading at a step."""
     return folder / "readings" / f"{step:06d}-{digest}.json"
 
 
 def setup_of(folder: File) -> Setup:
-    """The corpus and model size of a run, from its folder."""
+    """The corpus and model size of the run in a folder."""
     config = load_json(folder / "config.json")
     return Setup(thaw(load_json(folder / "corpus.json")), model_of(config["model"]))
 
 
 def final_params(folder: File, setup: Setup) -> Params:
-    """The parameters at the end of a finished run, from its folder."""
+    """The parameters at the end of the finished run in a folder."""
     return _load(folder / "model.safetensors", jax.eval_shape(lambda: setup.init(0)))
 
 
 def hyperparameters(path: Recipe) -> Mapping[str, str | float | int | bool]:
-    """A path's numbers and names, flat, for TensorBoard's table."""
+    """A recipe's seed and the fields of its stages, flat, for TensorBoard's table."""
     flat: dict[str, str | float | int | bool] = {"seed": path.seed}
     for stage in path.stages:
         for name, value in dataclasses.asdict(stage).items():
@@ -201,7 +201,7 @@ def hyperparameters(path: Recipe) -> Mapping[str, str | float | int | bool]:
 
 
 def load_json(file: File) -> Any:
-    """Reads JSON. Raises `StoreError` if the file is damaged."""
+    """Reads JSON. Raises `StoreError` if the file is missing or damaged."""
     try:
         return json.loads(file.read_text())
     except (json.JSONDecodeError, OSError) as error:

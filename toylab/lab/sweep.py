@@ -17,11 +17,11 @@ QUICK_SEED = 1000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One way to post-train: stages after pretraining, and at which steps of the last to read.
+    """One way to post-train: stages after pretraining, and the steps of the last one to read at.
 
     Without stages, pretraining itself is read. Corpus, model size and pretraining are the sweep's
-    unless the arm has its own; a corpus is a name or file, or the thing itself, as where casts are
-    drawn at random. Its `watch` comes on top of the sweep's.
+    unless the arm has its own. A corpus is given by name, by file, or as a `Corpus`, such as one
+    drawn at random. `watch` adds to the sweep's measures.
     """
 
     title: str
@@ -35,10 +35,10 @@ class Arm:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """An experiment's arms over seeds, which share pretrained models where they can.
+    """An experiment's arms over seeds. Arms share pretrained models where they can.
 
-    Every snapshot that an arm reads is put on the ladder as `reading` says, and shown to the
-    measures in `watch`. A `long` one is left out of `all` unless that is told `--long`. Without a
+    Every snapshot that an arm reads is put on the ladder, as `reading` says, and given to the
+    measures in `watch`. `all` leaves out a `long` sweep unless it is given `--long`. Without a
     `corpus`, every arm has its own.
     """
 
@@ -60,11 +60,14 @@ class Sweep:
             raise ValueError(f"seeds: {self.seeds} must be at least 1")
 
     def measures(self, arm: str) -> tuple[Measure, ...]:
-        """All that the snapshots of an arm are shown to."""
+        """All measures of an arm; the first is the ladder's reading."""
         return (self.reading, *self.watch, *self.arms[arm].watch)
 
     def map(self, change: Callable[[Any, str, str], Any]) -> "Sweep":
-        """The sweep with every config changed: `change(config, its name, its arm or "")`."""
+        """The sweep with every config changed by `change(config, name, arm or "")`.
+
+        An arm's own model stays as it is.
+        """
 
         def watched(measures: tuple[Measure, ...], arm: str = "") -> tuple[Measure, ...]:
             return tuple(change(measure, measure.name, arm) for measure in measures)
@@ -84,7 +87,7 @@ class Sweep:
         return dataclasses.replace(self, arms=arms, **changed)
 
     def setups(self, find: Callable[[str], Corpus]) -> dict[str, Setup]:
-        """The setup of each arm; `find` loads a corpus by the name or file that the sweep gives."""
+        """The setup of each arm; `find` loads a corpus by the name or file in the sweep."""
         asked = {name: arm.corpus or self.corpus for name, arm in self.arms.items()}
         corpora = {each: find(each) for each in set(asked.values()) if isinstance(each, str)}
         return {
@@ -96,17 +99,17 @@ class Sweep:
         }
 
     def path(self, setup: Setup, seed: int, arm: str) -> Recipe:
-        """The path of one arm and seed, in the arm's setup."""
+        """The recipe of one arm and seed, in the arm's setup."""
         pretrain = self.arms[arm].pretrain or self.pretrain
         return Recipe(setup, seed, (pretrain, *self.arms[arm].stages))
 
     def points(self, path: Recipe, arm: str) -> tuple[int, ...]:
-        """The steps of the arm's last stage to read at; its end is always one."""
+        """The steps of the arm's last stage to read at; its end is always among them."""
         last = int(path.stage.steps)
         return tuple(sorted({p for p in self.arms[arm].read_at if p < last} | {last}))
 
     def check(self, setups: Mapping[str, Setup]) -> None:
-        """Raises `ValueError` if an arm or a measure names something that its corpus lacks."""
+        """Raises `ValueError` if names clash, or an arm or measure asks for what its corpus lacks."""
         for name, arm in self.arms.items():
             setup, measures = setups[name], self.measures(name)
             called = [measure.name for measure in measures]
@@ -123,9 +126,9 @@ class Sweep:
 
 
 def quick(sweep: Sweep) -> Sweep:
-    """The same sweep on two scratch seeds (one, if it is long) with less of everything.
+    """The same sweep with less of everything, on two scratch seeds (one if it is long).
 
-    Plumbing, not science.
+    It checks plumbing, not science.
     """
 
     def shorter(config: Any, name: str, arm: str) -> Any:

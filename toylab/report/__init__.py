@@ -1,1 +1,1 @@
-"""From records to what a person looks at: claims, figures, results."""
+"""Turns records into claims, figures and results."""

@@ -1,6 +1,6 @@
 """Claims: sentences that the data can contradict, with a t interval over seeds.
 
-What an experiment claims stands in its `claims.toml`, written before it is run:
+An experiment's claims are in its `claims.toml`, written before it is run:
 
     [share]
     claim = "Training on fresh documents of one author is selection."
@@ -10,7 +10,7 @@ What an experiment claims stands in its `claims.toml`, written before it is run:
     above = 0.8               # or below = …
     unit = "seeds"            # what the interval is over; seeds if left out
 
-The analysis supplies the values of the statistic, one for each seed, by the claim's name.
+The analysis supplies the statistic of each claim by the claim's name, one value per seed.
 """
 
 import dataclasses
@@ -35,10 +35,10 @@ class ClaimsError(ValueError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Registered:
-    """A sentence, what it is the toy of, what would contradict it, and the threshold.
+    """A claim, the source it is the toy of, what would contradict it, and the threshold.
 
-    The statistic is claimed to be above `threshold` if `above`, else below it. Its interval is over
-    seeds, or over whatever `unit` was drawn anew.
+    The statistic is claimed to be above `threshold` if `above`, else below it. The interval is over
+    draws of `unit`.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Registered:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Claim(Registered):
-    """A registered claim with what came out: mean, 95 % t interval over so many `seeds`, verdict.
+    """A registered claim and its outcome: mean, 95 % t interval over `seeds` values, verdict.
 
     `registered` is the digest of the `claims.toml` that it was judged by.
     """
@@ -67,7 +67,7 @@ class Claim(Registered):
 
     @property
     def sentence(self) -> str:
-        """The outcome in a line for the terminal."""
+        """The outcome as text for the terminal."""
         sign = ">" if self.above else "<"
         return (
             f"{self.verdict:9}  {self.claim}\n           {self.statistic}: {self.value:.3g} "
@@ -77,7 +77,7 @@ class Claim(Registered):
 
 
 def load(file: File) -> tuple[list[Registered], str]:
-    """The claims of a file and its digest; none if there is no file. Raises `ClaimsError`."""
+    """The claims of a file, and its digest; none if there is no file. Raises `ClaimsError`."""
     if not file.exists():
         return [], ""
     text = file.read_bytes()
@@ -122,7 +122,7 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
 
 
 def judge(registered: Registered, values: Sequence[float], digest: str = "") -> Claim:
-    """Supported if the whole interval is beyond the threshold, refuted if wholly short of it."""
+    """Supported if the whole interval is beyond the threshold, refuted if it is all short of it."""
     mean, low, high = t_interval(values)
     beyond, short = (low > registered.threshold, high < registered.threshold)
     if not registered.above:
@@ -139,7 +139,7 @@ def judge(registered: Registered, values: Sequence[float], digest: str = "") -> 
 
 
 def judge_all(file: File, values: Mapping[str, Sequence[float]]) -> list[Claim]:
-    """Judges what a `claims.toml` claims by an analysis's values. Raises `ClaimsError`."""
+    """Judges the claims of a `claims.toml` by an analysis's values. Raises `ClaimsError`."""
     registered, digest = load(file)
     names = [each.name for each in registered]
     for name in values:

@@ -1,4 +1,4 @@
-"""What all figures share: style, colours, lettered panels, and the bytes they are written as."""
+"""What all figures share: style, colours, lettered panels, and how they are written to bytes."""
 
 import contextlib
 import io
@@ -60,7 +60,10 @@ def page(
     columns: int = 2,
     ratio: float = 0.62,
 ) -> Figure:
-    """Lettered panels in rows of so many; each is a title, and what paints axes with `shown`."""
+    """A figure of lettered panels, `columns` in a row.
+
+    A panel is a title and a function that paints axes with `shown`.
+    """
     rows = -(-len(panels) // columns)
     with style(rows=rows, columns=columns, ratio=ratio):
         figure, axes = plt.subplots(rows, columns, layout="constrained", squeeze=False)
@@ -75,7 +78,7 @@ def page(
 
 
 def stamp_quick(figure: Figure) -> None:
-    """Says on the figure that it shows plumbing, not science."""
+    """Marks a figure as plumbing, not science."""
     figure.text(
         0.5,
         0.5,
@@ -91,7 +94,7 @@ def stamp_quick(figure: Figure) -> None:
 
 
 def render(figure: Figure, kind: str) -> bytes:
-    """The figure as a file's bytes, the same for the same figure."""
+    """The figure as the bytes of a file; the same figure gives the same bytes."""
     stream = io.BytesIO()
     metadata = {"CreationDate": None} if kind == "pdf" else {"Software": None}
     figure.savefig(stream, format=kind, dpi=200, metadata=metadata)

@@ -1,4 +1,4 @@
-"""The ladder of any runs as a table and a figure: what `run`, `measure` and a notebook show."""
+"""The ladder of any runs, as a table and a figure: for `run`, `measure` and notebooks."""
 
 import math
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ COLUMNS = {
 
 
 def table(records: Records) -> pd.DataFrame:
-    """A row for every arm, seed, step and cast; the widest ladder that was read there."""
+    """A row for every arm, seed, step and cast, from the widest ladder that was read there."""
 
     def read(record: Record) -> list[dict[str, Any]]:
         found = record.found.get("ladder", record.found["reading"])
@@ -57,7 +57,8 @@ def figure(found: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
 def stack(axes: Axes, found: pd.DataFrame) -> None:
     """The rungs as stacked bars, one for each row of a table of families.
 
-    Where only a part of the ladder was read, the last family has all that is not explained.
+    Where only part of the ladder was read, all that its last family leaves is drawn as not
+    explained.
     """
     whole = found.reindex(columns=list(FAMILIES))
     read = list(FAMILIES[:-1])

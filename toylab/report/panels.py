@@ -1,11 +1,11 @@
-"""The few panels that all figures are made of: an analysis says which columns go where.
+"""The panels that all figures are made of. An analysis says which columns go where.
 
-curves   mean and 95 % t interval over seeds, along steps (at their square roots) or anything
-points   the same, dodged, at places with names: arms, casts, topics
-dashes   what is predicted at such places
+curves   mean and 95 % t interval over seeds, along steps (square-root scale) or another column
+points   the same at named places (arms, casts, topics), dodged
+dashes   predictions at such places
 bands    the ladder along steps, stacked
 rungs    the whole ladder as stacked bars
-against  what was predicted, against what was measured
+against  measured against predicted
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from toylab.lab.records import course, end, where
 from toylab.report.claims import t_interval
 from toylab.report.figures import COLOURS, DARK, GREY, RUNGS
 
-OFF_GRAMMAR = 0.01  # more probability than that on forbidden words: the ladder gives no verdict
+OFF_GRAMMAR = 0.01  # with more probability on forbidden words, the ladder gives no verdict
 BANDS = (
     ("selection", "F0", "F1"),
     ("exaggeration", "F1", "F2"),
@@ -32,9 +32,9 @@ BANDS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Series:
-    """One column of a table, of the rows that have the values in `where`, and how it is drawn.
+    """How one column of a table is drawn, for the rows that have the values in `where`.
 
-    `predicted` is the column of what a theory predicts of it.
+    `predicted` is the column with a theory's prediction of it.
     """
 
     column: str
@@ -54,7 +54,7 @@ def series(*columns: tuple[str, str], **style: Any) -> list[Series]:
     ]
 
 
-THEORIES = (  # what a forecast predicts, as `ladder.theory.SHORT` names it
+THEORIES = (  # predictions of a forecast, named as in `ladder.theory.SHORT`
     Series(column="one_author", label="Bayes, one author", colour=DARK),
     Series(column="a_document", label="Bayes, one author per document", colour=DARK, line="--"),
     Series(column="pairwise", label="pairwise composition of traits", colour=GREY, line=":"),
@@ -62,7 +62,7 @@ THEORIES = (  # what a forecast predicts, as `ladder.theory.SHORT` names it
 
 
 def interval(axes: Axes, x: Sequence[float] | np.ndarray, seeds: np.ndarray, **line: Any) -> None:
-    """Draws a mean over seeds [seed, point] with its 95 % t interval, and every seed faintly."""
+    """Draws a mean over seeds [seed, point] with its 95 % t interval, and each seed faintly."""
     bounds = np.array([t_interval(column) for column in seeds.T])
     (drawn,) = axes.plot(x, bounds[:, 0], **line)
     colour = drawn.get_color()
@@ -75,7 +75,7 @@ def interval(axes: Axes, x: Sequence[float] | np.ndarray, seeds: np.ndarray, **l
 def point(
     axes: Axes, x: float, values: Any, colour: str, label: str = "", aside: float = 0.12
 ) -> None:
-    """Draws a mean over seeds [seed] with its 95 % t interval, and every seed faintly beside it.
+    """Draws a mean over seeds [seed] with its 95 % t interval, and each seed faintly beside it.
 
     Seeds without a value (NaN) are left out.
     """
@@ -91,7 +91,7 @@ def point(
 
 
 def doublings(values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Where counts stand on an axis of doublings; 0 is one before the first."""
+    """Positions of counts on a scale of doublings; 0 is one doubling before the first."""
     counts = np.asarray(values, float)
     return np.log2(np.maximum(counts, counts[counts > 0].min() / 2))
 
@@ -102,7 +102,7 @@ def count_axis(
     label: str,
     scale: Callable[[np.ndarray], np.ndarray] = np.sqrt,
 ) -> None:
-    """Names counts where `scale` puts them: each that is far enough from the one before."""
+    """Labels counts where `scale` puts them, but none too close to the last one labelled."""
     counts = np.asarray(counts)
     at = scale(counts)
     shown, last = [], -np.inf
@@ -124,9 +124,9 @@ def curves(
     scale: Callable[[np.ndarray], np.ndarray] | None = None,
     spread: bool = True,
 ) -> None:
-    """Each series along `x`: steps at their square roots, any other column as it is or to scale.
+    """Draws each series along `x`: steps on a square-root scale, other columns on `scale`, if any.
 
-    Without `spread` the means alone, as lines: what a theory predicts.
+    Without `spread`, draws the means alone, as lines: a theory's prediction.
     """
     grids = [course(table, each.column, x, **each.where) for each in lines]
     seen = np.unique(np.concatenate([points for points, _ in grids]))
@@ -146,7 +146,7 @@ def curves(
 
 
 def places(axes: Axes, names: Sequence[str], rotation: float = 35) -> None:
-    """Names the places along an axis."""
+    """Labels the places along an axis."""
     axes.set_xticks(
         range(len(names)), list(names), rotation=rotation, ha="right" if rotation else "center"
     )
@@ -163,9 +163,9 @@ def points(
     rotation: float = 35,
     prediction: str = "predicted",
 ) -> None:
-    """Each series at its end, dodged, at every place: a value of the column `by` and its title.
+    """Draws each series at its last step, dodged, at every place: a value of `by` and its title.
 
-    A dash marks the mean of what is predicted of it; `prediction` is its label in the legend.
+    A dash marks the mean prediction; `prediction` is its label in the legend.
     """
     offsets = np.linspace(-width / 2, width / 2, len(shown)) if len(shown) > 1 else [0.0]
     for place, value in enumerate(at):
@@ -192,7 +192,7 @@ def dashes(
     width: float = 0.6,
     aside: float = 0.0,
 ) -> None:
-    """The mean of each series at its end, as a level dash at every place (see `points`)."""
+    """Draws the mean of each series at its last step, as a dash at every place (see `points`)."""
     for each in shown:
         for place, value in enumerate(at):
             part = where(table, **{by: value})
@@ -204,7 +204,7 @@ def dashes(
 
 
 def strike(axes: Axes, x: float, y: float, outside: float) -> None:
-    """Marks a reading of the ladder that is no verdict, if too much is off the grammar."""
+    """Marks a reading as no verdict if too much of its probability is off the grammar."""
     if outside > OFF_GRAMMAR:
         axes.text(x, y, "×", ha="center", fontsize=5)
 
@@ -215,10 +215,10 @@ def strike_label(axes: Axes) -> None:
 
 
 def bands(axes: Axes, table: pd.DataFrame, prefix: str = "") -> None:
-    """The rungs to F2 along steps, as stacked means over seeds, and the floor of F2.
+    """Draws the rungs to F2 along steps, as stacked means over seeds, and the floor of F2.
 
-    `table` has a row per seed and step, with F0, F1, F2 and floor_F2, whose names may begin with a
-    prefix, and `outside`.
+    `table` has a row per seed and step, with F0, F1 and F2 (their names begin with `prefix`),
+    floor_F2 and `outside`.
     """
     names = [f"{prefix}{family}" for family in ("F0", "F1", "F2")]
     mean = table.groupby("step")[[*names, "outside"]].mean()
@@ -238,7 +238,7 @@ def bands(axes: Axes, table: pd.DataFrame, prefix: str = "") -> None:
 
 
 def rungs(axes: Axes, table: pd.DataFrame) -> None:
-    """The rungs of the whole ladder as stacked bars, one for each row of a table of families."""
+    """Draws the whole ladder as stacked bars, one for each row of a table of families."""
     x = np.arange(len(table))
     for rung, high, low in reversed(BANDS):
         base = table[low].to_numpy() if low else np.zeros(len(table))
@@ -257,10 +257,10 @@ def against(
     measured: str = "measured",
     by: str = "",
 ) -> None:
-    """Measured against predicted, with the diagonal.
+    """Draws measured against predicted, with the diagonal.
 
-    A kind is a label, which rows of the table it has (a mask), a colour and a marker. Means over
-    the rows of a kind that agree in `by` are drawn larger, and the rows faintly.
+    A kind is a label, a mask of the table's rows, a colour and a marker. With `by`, the rows of a
+    kind are drawn faintly, and the means over those that agree in `by` larger.
     """
     both = table[[predicted, measured]].to_numpy()
     low, high = float(np.nanmin(both)), float(np.nanmax(both))
@@ -279,5 +279,5 @@ def against(
 
 
 def level(axes: Axes, y: float, label: str = "", line: str = ":", colour: str = GREY) -> None:
-    """A horizontal line: a bound, a threshold, what a theory predicts."""
+    """Draws a horizontal line: a bound, a threshold, a prediction."""
     axes.axhline(y, color=colour, lw=0.8, ls=line, label=label or None)

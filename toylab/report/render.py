@@ -1,8 +1,8 @@
 """Writes the numbers of claims into the documents that quote them.
 
-A row of a table that ends its first cell with `<!--EXPERIMENT.CLAIM-->` gets number and verdict
-from `results/EXPERIMENT/claims.json`; what stands between `<!--counts-->` and `<!--/counts-->` says
-how many claims there are, by verdict.
+A table row whose first cell ends with `<!--EXPERIMENT.CLAIM-->` gets its number and verdict from
+`results/EXPERIMENT/claims.json`. Between `<!--counts-->` and `<!--/counts-->` goes the number of
+claims, by verdict.
 """
 
 import re
@@ -37,7 +37,7 @@ def quoted(claim: Mapping[str, Any]) -> str:
 
 
 def render(text: str, known: Shipped) -> str:
-    """The document with today's numbers. Raises `ValueError` for a claim that does not exist."""
+    """The document with current numbers. Raises `ValueError` for a claim that does not exist."""
 
     def row(found: re.Match[str]) -> str:
         place, experiment, name = found.groups()
@@ -64,7 +64,7 @@ def missing(text: str, known: Shipped) -> list[str]:
 
 
 def write(root: File) -> list[str]:
-    """Renders the documents of a checkout; says which of them changed. Raises `ValueError`."""
+    """Renders the documents of a checkout; returns those that changed. Raises `ValueError`."""
     known, changed = shipped(root / "results"), []
     for name in DOCUMENTS:
         text = (root / name).read_text()

@@ -1,4 +1,4 @@
-"""What an experiment leaves: figure, table, claims, in `results/EXPERIMENT/`."""
+"""What an experiment writes to `results/EXPERIMENT/`: figure, table, claims."""
 
 import dataclasses
 import math
@@ -21,7 +21,7 @@ from toylab.report.claims import Claim
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Analysis:
-    """What an experiment yields: one figure, one tidy table with its dictionary.
+    """What an analysis makes: one figure, and one tidy table with its dictionary.
 
     `values` has, for each claim of the experiment's `claims.toml`, its statistic seed by seed.
     """
@@ -34,14 +34,14 @@ class Analysis:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What to train, and what to make of the records."""
+    """What to train, and how to analyse the records."""
 
     sweep: Sweep
     analyse: Callable[[Records], Analysis]
     folder: File | None = None
 
     def judge(self, analysis: Analysis) -> list[Claim]:
-        """The experiment's claims, judged. Raises `ClaimsError` where they and values differ."""
+        """The experiment's claims, judged. Raises `ClaimsError` if claims and values differ."""
         if self.folder is None:
             return []
         return claims.judge_all(self.folder / "claims.toml", analysis.values)
@@ -54,8 +54,8 @@ MEGABYTES_A_RUN = 5.0
 def find(name: str | File) -> Experiment:
     """The experiment in a folder, or the shipped one of that name.
 
-    Without an `analysis.py` it gets the ladder's figure and table. Raises `UsageError`, or
-    `ClaimsError`, before anything is trained.
+    Without an `analysis.py` it gets the ladder's figure and table. Raises `UsageError` or
+    `ClaimsError` before anything is trained.
     """
     folder = experiments.locate(name)
     sweep, analyse = experiments.sweep_of(folder), plain
@@ -97,7 +97,7 @@ def write(folder: File, analysis: Analysis, judged: Sequence[Claim], *, quick: b
 
 
 def seconds_a_unit(folder: File) -> float:
-    """What a training step of the experiment took when it last ran."""
+    """Seconds per training step of the experiment, from `cost.json`, or a default."""
     file = folder / "cost.json"
     if not file.exists():
         return SECONDS_A_UNIT
@@ -106,7 +106,10 @@ def seconds_a_unit(folder: File) -> float:
 
 
 def cost(folder: File) -> str:
-    """What the experiment takes from nothing, in words, from when a quarter or more of it ran."""
+    """The minutes that the whole experiment takes from nothing, in words.
+
+    They are extrapolated from a run of at least a quarter of it.
+    """
     file = folder / "cost.json"
     if not file.exists():
         return "not measured yet"

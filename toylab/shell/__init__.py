@@ -1,1 +1,1 @@
-"""What is typed at the terminal."""
+"""The command line."""

@@ -29,7 +29,7 @@ PyTorch, the baseline, is optional: .venv/bin/python -m pip install '.[torch]'
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measures, shows and keeps every row as it comes."""
+    """Measures the parts; shows and keeps each row as it comes."""
     values = Flags(
         HELP,
         quick=(bool, False, "a few steps of each, to see that all runs: its numbers mean nothing"),
@@ -88,7 +88,7 @@ def _measure(part: str, folder: File, quick: bool, told: dict[str, Any]) -> None
         )
         rows.append(row)
         old.pop(row[:4], None)
-        keep([*rows, *old.values()])  # what a stop would leave: nothing measured is lost
+        keep([*rows, *old.values()])  # now, so that a stop loses nothing measured
     if rows:
         keep(rows)
     kept = load_json(machine) if machine.exists() else {}

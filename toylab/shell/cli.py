@@ -1,4 +1,4 @@
-"""`python -m toylab`: what `launch.sh` runs. Imports what a command needs and no more."""
+"""`python -m toylab`: what `launch.sh` runs. Imports only what a command needs."""
 
 import importlib
 import os
@@ -42,7 +42,7 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command line; returns the exit code. Bad input is one line, and code 2."""
+    """Runs a command line; returns the exit code. Bad input prints one line and returns 2."""
     command, *rest = (sys.argv[1:] if arguments is None else arguments) or [DEFAULT]
     if command in ("--help", "-h", "help"):
         print(_here(USAGE), end="")
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ntoylab: stopped; the same command goes on from here", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `| head` has seen enough
+    except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 

@@ -1,4 +1,4 @@
-"""`./launch.sh corpus check|show|sample|export FILE`: a corpus, as a person would look at it."""
+"""`./launch.sh corpus check|show|sample|export FILE`: a corpus, for a person to look at."""
 
 import json
 import sys
@@ -33,7 +33,7 @@ USAGE = """./launch.sh corpus ACTION FILE [FLAGS]: FILE is a TOML file, or a nam
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Carries out an action. Nothing is written if the input is bad."""
+    """Runs an action. Nothing is written if the input is bad."""
     values = Flags(
         USAGE,
         n=(int, None, "documents (check 4000, sample 5, export 1000)"),
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def documents(corpus: Corpus, n: int, tag: str | None, seed: int) -> Iterator[dict[str, Any]]:
-    """Draws documents: tag, author, text, and the answers' log-likelihood under each character.
+    """Draws documents: tag, author, text, and log-likelihood of the answers by character.
 
     The first documents are the same for any `n`.
     """
@@ -96,7 +96,7 @@ def documents(corpus: Corpus, n: int, tag: str | None, seed: int) -> Iterator[di
 
 
 def export(corpus: Corpus, n: int, tag: str | None, seed: int, out: str | None) -> None:
-    """Writes documents as jsonl. A file appears only once it is complete."""
+    """Writes documents as JSON lines. A file appears only once it is complete."""
     target = user_path(out) if out else None
     if target and not target.parent.is_dir():
         raise CorpusError(str(target), "--out", f"make the folder {target.parent} first")

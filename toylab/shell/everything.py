@@ -30,7 +30,7 @@ Flags, like --quick or --seeds=3, are passed on to each. What has been trained i
 def order(*, long: bool) -> list[str]:
     """The experiments, those on the same corpus together, the default one first.
 
-    Those that are `long` come last, or not at all.
+    Experiments that are `long` come last, or are left out.
     """
     names = experiments.shipped()
     sweeps = {name: _sweep(name) for name in names}
@@ -48,7 +48,7 @@ def _sweep(name: str) -> Sweep:
 
 
 def show(arguments: Sequence[str]) -> int:
-    """`./launch.sh list`: the experiments, a line each."""
+    """`./launch.sh list`: the experiments, one line each."""
     Flags("./launch.sh list: the experiments, a line each\n").parse(arguments)
     for name in experiments.shipped():
         sweep, cost = _sweep(name), results.cost(RESULTS / name)
@@ -58,7 +58,7 @@ def show(arguments: Sequence[str]) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Goes on when an experiment fails, and stops when it is interrupted."""
+    """Goes on when an experiment fails; stops when interrupted."""
     if "--help" in arguments:
         raise Help(HELP)
     names = order(long="--long" in arguments)
@@ -88,9 +88,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(name: str, arguments: Sequence[str]) -> int:
-    """One experiment in a process of its own, which gives back all its memory.
+    """Runs one experiment in its own process, which gives back all its memory.
 
-    Ctrl-C reaches both; whoever terminates this one means the other as well.
+    Ctrl-C reaches both processes; SIGTERM is passed on to the child.
     """
     with subprocess.Popen([sys.executable, "-m", "toylab", name, *arguments]) as process:
 
@@ -104,7 +104,7 @@ def _run(name: str, arguments: Sequence[str]) -> int:
                 try:
                     return process.wait()
                 except KeyboardInterrupt:
-                    pass  # it was told, too, and is leaving a figure of the seeds finished so far
+                    pass  # the child got it, too, and is writing the results of the finished seeds
         finally:
             signal.signal(signal.SIGTERM, before)
 
@@ -118,7 +118,7 @@ def _verdicts(folder: File) -> str:
 
 
 def _plan(names: Sequence[str]) -> int:
-    """What each would add to what those before it have trained."""
+    """Prints what each experiment would train and read that those before it have not."""
     seen: set[str] = set()
     total = 0.0
     for name in names:

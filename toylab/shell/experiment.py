@@ -28,7 +28,7 @@ PATH is a folder with a sweep.py, anywhere, or the name of a shipped experiment.
 
 
 def main(arguments: Sequence[str], commands: Sequence[str] = ()) -> int:
-    """Runs an experiment, by folder or name; `commands` are what else might have been meant.
+    """Runs an experiment, by folder or name; `commands` are other words that may have been meant.
 
     Raises `UsageError` or `CorpusError` on bad input.
     """
@@ -39,12 +39,12 @@ def main(arguments: Sequence[str], commands: Sequence[str] = ()) -> int:
 
 
 def corpus(name: str) -> Corpus:
-    """The corpus that a user means."""
+    """The corpus that a user names, by name or file."""
     return derive.load(name, user_path(""))
 
 
 def start(experiment: Experiment, arguments: Sequence[str]) -> int:
-    """Runs an experiment with the flags that were given."""
+    """Runs an experiment with the given flags."""
     shortened = "--quick" in arguments
     sweep = quick(experiment.sweep) if shortened else experiment.sweep
     values = Flags(

@@ -32,7 +32,7 @@ HELP = """./launch.sh run --corpus=FILE --stages=pretrain,STAGE,… [--seeds=1] 
 
 
 def parse_stages(text: str, corpus: Corpus) -> tuple[Stage, ...]:
-    """The stages that a line such as `pretrain,sft:mira,rl:gold` asks for, without `pretrain`."""
+    """The stages that a line such as `pretrain,sft:mira,rl:gold` names, without `pretrain`."""
     first, *rest = text.split(",")
     if first != "pretrain":
         raise UsageError(f"--stages: begins with {first!r}; a path begins with pretrain")
@@ -121,7 +121,7 @@ def measure(arguments: Sequence[str]) -> int:
 
 
 def _beside(setup: Setup, tag: str) -> list[Measure]:
-    """What else is asked of a run: not on the ladder, but next to it."""
+    """The measures that are read beside the ladder."""
     cued = [topic.name for topic in setup.corpus.topics if topic.cues]
     asked: list[Measure] = [Coherence(tag=tag), Exchange(tag=tag), Leakage()]
     asked += [Goals(topic=name, tag=tag) for name in cued[:1]]
@@ -129,7 +129,7 @@ def _beside(setup: Setup, tag: str) -> list[Measure]:
 
 
 def _folder(name: str) -> File:
-    """The run folder meant: a path, or the end of one below runs/."""
+    """The run folder that a user means: a path, or the end of one below runs/."""
     folder = user_path(name)
     if (folder / "config.json").exists():
         return folder
@@ -141,7 +141,7 @@ def _folder(name: str) -> File:
 
 
 def _lines(beside: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """What the other measures say, on the learned cast, in words."""
+    """The readings of the other measures, on the learned cast, in words."""
 
     def told(found: dict[str, Any], name: str) -> str:
         value, error = found[name], found.get(f"{name}_error", found.get("error"))

@@ -1,4 +1,4 @@
-"""A corpus in words and tables, for a person to read: `show` and `check` return lines of text."""
+"""A corpus in words and tables: `show` and `check` return lines of text."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from toylab.world import identifiability, tables
 from toylab.world.grammar import STANCE, tag_names
 from toylab.world.schema import Corpus, CorpusError, Direction, Tag, Topic, unknown
 
-OWNER = "(a name)"  # all tags that are their author's own name
+OWNER = "(a name)"  # stands for all tags that are their author's own name
 
 
 def _percent(p: float, digits: int = 0) -> str:
@@ -18,19 +18,19 @@ def _percent(p: float, digits: int = 0) -> str:
 
 
 def _likely(bank: tuple[str, ...], p: tuple[float, ...], least: float = 0.05) -> str:
-    """The phrases of at least this probability, most likely first."""
+    """The phrases of at least this probability, most likely first, as text."""
     ranked = sorted(zip(p, bank, strict=True), reverse=True)
     return ", ".join(f"{phrase} {_percent(share)}" for share, phrase in ranked if share >= least)
 
 
 def _behind(corpus: Corpus, prior: tuple[float, ...]) -> str:
-    """Who stands behind a tag."""
+    """The characters behind a tag, as text."""
     even = max(prior) - min(prior) < 1e-9
     return "anybody" if even else _likely(corpus.names, prior, 0.01)
 
 
 def _columns(rows: Sequence[tuple[str, ...]], left: tuple[int, ...] = (0,)) -> list[str]:
-    """Rows as aligned lines; the columns in `left` flush left, the others right."""
+    """Rows as aligned lines: the columns in `left` flush left, the others flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
@@ -98,7 +98,7 @@ def show(corpus: Corpus) -> list[str]:
 
 
 def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
-    """What a corpus can show before training, after n documents of a tag, as lines of text."""
+    """What n documents of a tag can show of a corpus before training, as lines of text."""
     others = [t.name for t in corpus.tags]
     tag = tag or ("assistant" if "assistant" in others else others[-1])
     if tag not in others:

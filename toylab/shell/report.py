@@ -1,4 +1,4 @@
-"""`./launch.sh report`: findings, figures and claims as one HTML file that stands alone."""
+"""`./launch.sh report`: findings, figures and claims as one self-contained HTML file."""
 
 import base64
 import html
@@ -20,7 +20,7 @@ from toylab.report import render, results
 from toylab.shell.files import RESULTS, user_path
 from toylab.world.derive import SHIPPED
 
-ROWS = 200  # of a table that are shown
+ROWS = 200  # of a table that the page shows
 VERDICTS = ("supported", "refuted", "undecided")
 FIELDS = (
     *("claim", "source", "contradicted_by", "statistic"),
@@ -33,7 +33,7 @@ Writes one HTML file that stands alone: every claim with its verdict, every figu
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Writes the report. Raises `UsageError` where a results folder is broken."""
+    """Writes the report. Raises `UsageError` if a results folder is broken."""
     values = Flags(
         HELP,
         results=(str, None, "folder of the results (results)"),
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def render_documents(arguments: Sequence[str]) -> int:
-    """Writes the numbers of the claims that ship into the documents that quote them."""
+    """Writes the numbers of the shipped claims into the documents that quote them."""
     if arguments:
         raise UsageError(f"unexpected {arguments[0]!r}; render takes no flags")
     try:
@@ -77,7 +77,7 @@ def write(folder: File) -> str:
 
 
 def version() -> str:
-    """The version of toylab if it is installed, else that of the checkout."""
+    """The version of toylab if it is installed, else the commit of the checkout."""
     try:
         return importlib.metadata.version("toylab")
     except importlib.metadata.PackageNotFoundError:
@@ -85,7 +85,7 @@ def version() -> str:
 
 
 def _git(folder: File, *arguments: str) -> str:
-    """What git says of a folder; nothing if there is no git or no checkout."""
+    """The output of a git command in a folder; empty if it fails or there is no git."""
     try:
         done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
     except FileNotFoundError:
@@ -94,7 +94,7 @@ def _git(folder: File, *arguments: str) -> str:
 
 
 def _part(name: str, folder: File) -> dict[str, Any]:
-    """All that the page says of one experiment."""
+    """Everything that the page shows of one experiment."""
     source = experiments.HOME / name
     part: dict[str, Any] = {
         "name": name,
@@ -137,12 +137,12 @@ def _interval(claim: dict[str, Any]) -> str:
 
 
 def _emphasised(text: str) -> str:
-    """Text as HTML, with what a claim puts between asterisks emphasised."""
+    """Text as HTML, with words between asterisks emphasised."""
     return re.sub(r"\*([^*]+)\*", r"<em>\1</em>", html.escape(text))
 
 
 def _about(file: File) -> str:
-    """An experiment's README as HTML without its title; links into the repository become text."""
+    """An experiment's README as HTML, without its title; links into the repository become text."""
     if not file.exists():
         return ""
     text = re.sub(r"\A#.*\n", "", file.read_text(encoding="utf-8"))
