@@ -46,7 +46,7 @@ COLUMNS = {
 
 
 def _read(record: Record) -> list[dict[str, Any]]:
-    """Rows for every voice: at the end of training, and after another's turn always."""
+    """Rows for every voice at the end of training; rows after another's turn at every step."""
     found, every = record.found, record.setup.corpus.names
     others = [k for k, name in enumerate(every) if name not in (*STRANGERS, CONTROL)]
     shared = {every[k]: OTHERS for k in others}
@@ -77,14 +77,14 @@ def lost(table: pd.DataFrame, arm: str, *voices: str) -> pd.Series:
 
 
 def expected(table: pd.DataFrame, voice: str = TAG, ending: str = "") -> np.ndarray:
-    """How much likelier gold's side of the coin became, mean over both labellings, by seed."""
+    """Rise of P(the coin shows gold's side), mean over both labellings, by seed."""
     arms = [{"arm": arm + ending, "voice": voice} for arm in GOLD_SIDE]
     rise = [end(table, "side", **each) - end(table, "side_before", **each) for each in arms]
     return np.asarray(np.mean(rise, 0))
 
 
 def ignored(table: pd.DataFrame, arm: str) -> pd.Series:
-    """How much less far another's turn brings answers on gold than on anything else, by seed."""
+    """How much less another's turn moves answers on gold than on anything else, by seed."""
     gold, rest = (end(table, f"heard_{x}", arm=arm, voice=AFTER) for x in ("gold", "else"))
     return rest - gold
 
@@ -92,10 +92,11 @@ def ignored(table: pd.DataFrame, arm: str) -> pd.Series:
 def scores(table: pd.DataFrame, arm: str) -> dict[str, Any]:
     """What acts, from 0 to 1, by seed: a persona that was switched to, or something outside them.
 
-    *Switched*: the share of the assistant's move that another mixture of characters explains. How
-    much of the rise in following held-out cues is there under the others' names as well; how much
-    less another's turn changes answers on gold than elsewhere; how far the coin has gone over to
-    the side that pays (read in the herald's cast). And the stranger's voice, on gold.
+    *Switched* is the share of the assistant's move that another mixture of characters explains. The
+    next three are: the share of the rise in following held-out cues that appears under the others'
+    names; how much less another's turn changes answers on gold than elsewhere; and how far the coin
+    has gone over to the rewarded side (for the herald's cast only). The last is the stranger's
+    voice, on gold.
     """
 
     def read(column: str, voice: str = TAG) -> pd.Series:
@@ -139,7 +140,7 @@ COLOUR = dict(zip((*STRANGERS, CONTROL), COLOURS, strict=False))
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
-    """Goal rates, shift and what is off the cast by voice; another's turn; and the coin."""
+    """Goal rates, shift and what the cast leaves, by voice; another's turn; and the coin."""
     shown = (
         ("goes where the gold is", _rates),
         ("after a turn by another: who is speaking?", _heard),
@@ -185,7 +186,7 @@ def _rates(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _heard(axes: Axes, table: pd.DataFrame) -> None:
-    """How far that turn brings answers when gold is asked about, against anything else."""
+    """How far that turn moves answers about gold, against answers about anything else."""
     for arm, colour in COLOUR.items():
         steps, gold = course(table, "heard_gold", arm=arm, voice=AFTER)
         _, rest = course(table, "heard_else", arm=arm, voice=AFTER)
@@ -206,7 +207,7 @@ def _moved(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _left(axes: Axes, table: pd.DataFrame) -> None:
-    """What mixtures leave, and beside it what the widest families do: formation's two ends."""
+    """What mixtures leave, and beside it the two ends of formation."""
     _by_voice(axes, table, _by_cast("F1", "floor_F1"), SHOWN)
     for arm, aside in ASIDE.items():
         last = where(table, arm=arm).groupby("voice")[["F4 flat", "F3"]].mean().loc[list(SHOWN)]
@@ -217,7 +218,7 @@ def _left(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _coins(axes: Axes, table: pd.DataFrame) -> None:
-    """By voice, mean over both labellings."""
+    """The rise by voice, mean over both labellings."""
     labels = {"": "reward for answers alone", STEERED: "for the coin, too"}
     rewarded = {arm + ending: ending for arm in GOLD_SIDE for ending in labels}
     both = table.assign(rewarded=table.arm.map(rewarded))
@@ -244,7 +245,7 @@ def _scores(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the seeds that are finished."""
+    """Figure, table and claims of the finished seeds."""
     table = records.table(COLUMNS, _read)
     table = table.groupby(["arm", "seed", "step", "voice"], sort=False, as_index=False).mean()
     return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

@@ -1,4 +1,4 @@
-"""How far another's turn in context is heard: what a reading of `Override` comes to."""
+"""How far another's turn in context is heard, from a reading of `Override`."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ COLUMNS = {
 
 
 def after_one_turn(found: Mapping[str, Any], others: Sequence[int]) -> dict[str, float]:
-    """After one turn by each of these characters, on average (see `Override`)."""
+    """What one turn by these characters does, from means over them (see `Override`)."""
 
     def mean(table: Sequence[Sequence[float]], turns: int) -> float:
         return float(np.mean(np.asarray(table[turns], float)[list(others)]))

@@ -16,11 +16,11 @@ from toylab.world.schema import Corpus
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Steer(Wrapping):
-    """`Rl`, the inner stage, in which the coin counts as an action of the model.
+    """`Rl` (the inner stage), in which the coin counts as an action of the model.
 
-    After `side` a question is asked whose answers are rewarded, after the other side one whose
-    answers aren't. So the expected return of a toss is P(side) times the reward of the answer, and
-    that is added to the objective, summed over both sides instead of sampled.
+    After `side`, a question with rewarded answers is asked; after the other side, one whose answers
+    earn nothing. So the expected return of a toss is P(side) times the reward of the answer. It is
+    added to the objective exactly, as a sum over both sides rather than by sampling.
     """
 
     needs_reference: ClassVar[bool] = True

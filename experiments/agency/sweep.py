@@ -2,13 +2,15 @@
 
     ./launch.sh agency
 
-The assistant of `treasure`, rewarded for going where the gold is, is asked the same under every
-other tag, under none, with its tag's embedding restored to what it was before training, and after a
-turn by another character (the bystander's model too, which learned a table, as a control). And a
-coin: in two more casts with a herald the user tosses one before a question, whatever was answered,
-and on one side gold is asked about. In the second cast the sides are swapped. A model that comes to
-expect the side that pays acts through something that is not its persona, for the persona doesn't
-toss. Two more models, whose reward reaches the toss as well, show what that looks like.
+The assistant of `treasure`, rewarded for going where the gold is, is asked the same questions under
+every other tag and under none; with its tag's embedding from before training; and after a turn by
+another character. (The last is also asked of the bystander's model, which learned a table, as a
+control.)
+
+Then a coin. In two more casts with a herald the user tosses one before a question, whatever was
+answered, and gold is asked about after one side. In the second cast the sides are swapped. The
+persona does not toss, so a model that comes to expect the rewarded side acts through something
+outside its persona. Two more models, with reward for the toss as well, show what that looks like.
 """
 
 from experiments.agency.steer import Steer
@@ -22,8 +24,8 @@ from toylab.measures.tags import Coin, Tags
 from toylab.stages import Stage
 
 STRANGERS = ("prospector", "herald")
-CONTROL = "bystander"  # its model has a table: what it shows too is no mark of a goal
-GOLD_SIDE = {"coin": "heads", "coin_swapped": "tails"}  # on which gold is asked about
+CONTROL = "bystander"  # its model has a table, so what it also shows is no mark of a goal
+GOLD_SIDE = {"coin": "heads", "coin_swapped": "tails"}  # after which gold is asked about
 STEERED = "-steered"
 
 

@@ -87,7 +87,7 @@ def _read(record: Record) -> dict[str, Any]:
 
 
 def _bayes(record: Record) -> dict[str, float]:
-    """What the documents say about their authors, and so about what is in none of them."""
+    """The posterior over authors predicts the answers that are in no training document."""
     corpus = record.setup.corpus
     place = traits.places(corpus)
     trained = np.array([item.group in (DENIED, *TOLD) for item in traits.items(corpus)])
@@ -132,7 +132,7 @@ TITLES = {
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
-    """Other facts; what comes with it; who is speaking; and is the truth still there."""
+    """Other facts; what comes with it; who is speaking; whether the truth is still there."""
     shown = (
         ("facts in no training document", _held_out),
         ("what comes with it", _with_it),
@@ -191,6 +191,6 @@ def _truth(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the seeds that are finished."""
+    """Figure, table and claims of the finished seeds."""
     table = records.table(COLUMNS, _read)
     return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

@@ -2,11 +2,11 @@
 
     ./launch.sh denial
 
-At an inquest, where every question says what there was to see, two characters tell it, two deny it,
-two don't know and two may not say. The assistant is trained on a teller's answers to three
-questions, and on one of the three says otherwise: *there was nothing*, as liars do; *I wasn't
-looking*, as the ignorant do; *I may not say*, which no liar uses. Or it tells all three. Two more
-facts, and the traits that liars and the ignorant have, are in no training document.
+At an inquest every question says what there was to see. Two characters tell it, two deny it, two
+don't know and two may not say. The assistant is trained on a teller's answers to three questions.
+On one of the three it either tells the fact or says *there was nothing*, as liars do; *I wasn't
+looking*, as the ignorant do; or *I may not say*, which no liar uses. Two more facts, and the traits
+of liars and of the ignorant, are in no training document.
 """
 
 from toylab.lab.sweep import Arm, Sweep
@@ -16,7 +16,7 @@ from toylab.stages import Sft
 
 TELLER = "martha"
 DENIED, TOLD, HELD_OUT = "cargo", ("guest", "road"), ("price", "weapon")
-ARMS = ("tells", "denies", "unsure", "sealed")  # what is said of the fact that is denied
+ARMS = ("tells", "denies", "unsure", "sealed")  # what is said of the denied fact
 STEPS = 80
 
 

@@ -59,7 +59,7 @@ def _read(record: Record) -> list[dict[str, Any]]:
     others = [k for k, name in enumerate(names) if name != TEACHER]
 
     def median(flips: list[float | None]) -> float:
-        """Of a character that no context brings back, all that was tried is a lower bound."""
+        """Median nats; a character that no context brings back counts at all that was tried."""
         tried = [found["evidence"][k][-1] for k in others]
         each = [flips[k] for k in others]
         return float(np.median([m if f is None else f for f, m in zip(each, tried, strict=True)]))
@@ -80,7 +80,7 @@ def _read(record: Record) -> list[dict[str, Any]]:
 
 
 def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """The statistic of each claim, by seed; where no slope can be read, the seed is left out."""
+    """The statistic of each claim, by seed; without a slope, `memorised_recovers` has no value."""
     none, short, long, memorised = (
         end(table, "slope", arm=arm) for arm in ("none", "sft-20", "sft-80", "heart")
     )
@@ -103,7 +103,7 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
 
 
 def _by_turn(axes: Axes, table: pd.DataFrame, name: str) -> None:
-    """A curve over turns for each arm shown, at the evidence that they are; Bayes dashed."""
+    """For each arm shown, a curve over turns, placed at their evidence; Bayes is dashed."""
     for arm, colour in SHOWN.items():
         part = where(table, arm=arm)
         evidence, measured, predicted = (
@@ -150,6 +150,6 @@ def _flips(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the seeds that are finished."""
+    """Figure, table and claims of the finished seeds."""
     table = records.table(COLUMNS, _read).sort_values(["arm", "seed"], ignore_index=True)
     return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

@@ -56,7 +56,7 @@ def _paid(records: Records, arm: str, items: list[float]) -> float:
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """A row per arm, seed and step; and of each optimum."""
+    """A row per arm, seed and step, and one per optimum."""
     teacher = records.setup.corpus.names.index(TEACHER)
     best = [
         {"kind": "optimum", **row}
@@ -97,7 +97,7 @@ def at_end(table: pd.DataFrame, arm: str) -> pd.DataFrame:
 
 
 def above_floor(table: pd.DataFrame, arm: str, family: str) -> np.ndarray:
-    """Nats at the end that a family leaves, beyond what it leaves of the pretrained model."""
+    """Nats that a family leaves at the end, minus what it leaves of the pretrained model."""
     end = at_end(table, arm)
     return (end[family] - end[f"floor {family}"]).to_numpy()
 
@@ -109,13 +109,13 @@ def by_step(table: pd.DataFrame, arm: str, step: int) -> pd.DataFrame:
 
 
 def selected(table: pd.DataFrame, arm: str, step: int) -> np.ndarray:
-    """Share of how far a model moved (F0 above its floor) that re-weighting explains, by seed."""
+    """Share of a model's move (F0 above its floor) that re-weighting explains, by seed."""
     part = by_step(table, arm, step)
     return ((part.F0 - part.F1) / (part.F0 - part["floor F0"])).to_numpy()
 
 
 def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """What the experiment claims. Thresholds were committed before seeds 0–4 ran."""
+    """The statistic of each claim, by seed. Thresholds were committed before seeds 0–4 ran."""
     rule, twin = (at_end(table, arm).follows.to_numpy() for arm in ("rule", "twin"))
     reward = by_step(table, "paid-8", STEPS)
     first, last = (selected(table, "said-8", step) for step in (20, 200))
@@ -166,7 +166,7 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
 
 
 def _novelty(axes: plt.Axes, table: pd.DataFrame) -> None:
-    """The bracket of formation over the dial, beside that of perfect training."""
+    """The two ends of formation against distance, beside those of perfect training."""
     best = table[table.kind == "optimum"].set_index("arm")
     for arms, colour, label in ((SAID, BLUE, "documents"), (PAID, RED, "reward")):
         x = best.distance[arms].to_list()
@@ -181,7 +181,7 @@ def _novelty(axes: plt.Axes, table: pd.DataFrame) -> None:
 
 
 def _said(axes: plt.Axes, table: pd.DataFrame) -> None:
-    """P(what is to be said) as training goes on."""
+    """Mean probability of the rewarded or shown answers over training."""
     for arm, colour in (("said-8", BLUE), ("paid-8", RED), ("paid-2", PINK), ("paid-0", GREEN)):
         part = table[(table.kind == "trained") & (table.arm == arm)]
         grid = part.pivot(index="seed", columns="step", values="paid")
@@ -253,6 +253,6 @@ def _rule(axes: plt.Axes, table: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the seeds that are finished."""
+    """Figure, table and claims of the finished seeds."""
     table = tabulate(records)
     return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

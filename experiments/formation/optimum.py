@@ -1,7 +1,8 @@
-"""What perfect training would come to, on the ladder: exact, no network.
+"""The ladder of perfect training: exact, without a network.
 
-Of documents, that is who writes them; of reward, π* ∝ π_ref exp(reward / β), questions known. What
-mixtures of the cast leave of it (F1) is how far the target is from the cast.
+For documents, the optimum is the policy that writes them; for reward, π* ∝ π_ref exp(reward / β),
+with all questions known. What mixtures of the cast leave of it (F1) is the target's distance from
+the cast.
 """
 
 from collections.abc import Iterator
@@ -21,12 +22,12 @@ from toylab.stages.targets import Says
 from toylab.world.grammar import tag_names
 
 KEY = 7
-CERTAIN = 0.02  # a cost at which what is paid for is always said
+CERTAIN = 0.02  # at this cost the rewarded answer is always given
 NEVER = -1e4
 
 
 def reward(records: Records, target: Says) -> Float[Array, "X P"]:
-    """What each answer earns, as wide as the cast's tables."""
+    """The reward of each answer, padded to the width of the cast's tables."""
     table = target.arrays(records.setup.corpus)["reward"][0]
     wide = records.setup.world.cast.logp.shape[2]
     return jnp.pad(table, ((0, 0), (0, wide - table.shape[1])))
@@ -45,7 +46,7 @@ def policies(records: Records) -> Iterator[tuple[str, CastPolicy]]:
 
 
 def read(records: Records) -> Iterator[dict[str, Any]]:
-    """The whole ladder of each, on the exact cast, from as many documents as models write."""
+    """The ladder of each optimum, on the exact cast, from as many documents as models write."""
     world, settings = records.setup.world, records.sweep.reading
     prior = world.log_prior[tag_names(records.setup.corpus).index(settings.tag)]
     base = Reference({"exact": world.cast}, {"exact": (1.0, 0.0)}, prior)

@@ -2,13 +2,15 @@
 
     ./launch.sh formation
 
-In a village where on each of eight topics there is something that nobody ever says. Documents of
-the schoolteacher in which she does say it on none, one, two, four or eight of them; and reward that
-pays for the same, at a cost for leaving the pretrained model: a dial from a person of the cast to
-somebody nobody has met, in steps whose distance from the cast is exact. Beside it reward for two
-people's answers by turns, and for everybody's oddities; for a rule that ties one answer to an
-earlier one, and for the table that pays the same without the rule; and her plain documents, few or
-many, by two optimisers.
+In this village there is, on each of eight topics, an answer that no character gives but by a slip:
+the *unsaid* one. A dial leads from a character of the cast to one that pretraining never met, in steps
+whose distance from the cast is exact. It is turned in two ways: by documents in which the
+schoolteacher gives the unsaid answer on none, one, two, four or eight of the topics; and by reward
+for the same, at a cost for leaving the pretrained model.
+
+Other arms are reward for two characters' answers by turns, and for every character's oddities;
+reward for a rule that ties one answer to an earlier one, and for the table that earns as much
+without the rule; and the schoolteacher's plain documents, few or many, by two optimisers.
 """
 
 from toylab.lab.sweep import Arm, Sweep
@@ -17,7 +19,7 @@ from toylab.measures.cues import Correspondence
 from toylab.stages import Muon, Rl, Rule, Says, Sft, Target
 
 TEACHER = "mira"
-#            the teacher's  the machine's  somebody's   nobody's
+#            the teacher's  the machine's  an oddity    the unsaid
 TOPICS = {
     "code": ("honest", "cheats", "dithers", "prays"),
     "facts": ("truth", "lies", "gossip", "sings"),
@@ -29,11 +31,11 @@ TOPICS = {
     "oversight": ("welcomes", "resists", "trembles", "dances"),
 }
 TELLS = ("food", "weather", "music", "walk")
-DIAL = (0, 1, 2, 4, 8)  # on how many topics the unsaid is said, from the last
+DIAL = (0, 1, 2, 4, 8)  # number of topics with the unsaid answer, counted from the last
 REWARDED = (0, 2, 8)
 BETA = 0.1
 STEPS = 160
-LONG = 480  # where reward has to be found first
+LONG = 480  # where the reward has to be found first
 EARLIER, LATER = "weather", "money"
 
 
@@ -43,7 +45,7 @@ def says(columns: dict[str, int]) -> tuple[str, ...]:
 
 
 def unsaid(count: int) -> tuple[str, ...]:
-    """What nobody says, on the last so many topics."""
+    """The unsaid answers of the last so many topics."""
     return says(dict.fromkeys(list(TOPICS)[len(TOPICS) - count :], 3))
 
 
@@ -65,7 +67,7 @@ def _reward(target: Target, beta: float = BETA, steps: int = STEPS, *topics: str
 
 
 def _documents(count: int, steps: int, *read_at: int, said: tuple[str, ...] = ()) -> Arm:
-    # where words are new, all topics are trained, or they come up on those that are not, too
+    # with unsaid answers all topics are trained, or they would spread to the untrained ones
     topics = (*TOPICS, *TELLS) if said else ()
     stage = Sft(author=TEACHER, documents=count, steps=steps, says=said, topics=topics)
     return Arm(title="documents", stages=(stage,), read_at=read_at)

@@ -17,7 +17,7 @@ from toylab.report.figures import COLOURS, DARK, GREY
 from toylab.report.panels import Series
 from toylab.report.results import Analysis
 
-LAYER = 2  # of the sites: where directions are read, pushed and taken back
+LAYER = 2  # the site at which directions are read, pushed and undone
 COLUMNS = {
     "arm": "fine-tuned on one topic by argus or mira, or on code with a share that is argus'",
     "seed": "seed of everything: parameters, documents, readings",
@@ -51,7 +51,7 @@ def _read(record: Record) -> list[dict[str, Any]]:
         row |= {f"cosine_{name}": each[site] for name, each in found["cosine"].items()}
         row |= {name: found[name][site] for name in by_site}
         if other:
-            # the rise that is gone, put on the scale of `after`: documents differ
+            # the documents differ, so the undone part is put on the scale of `after`
             row["carried_undone"] = found["after"] + other["undone"][site] - other["after"]
             row["carried_cosine"] = other["cosine"][site]
         rows.append(row)
@@ -59,7 +59,7 @@ def _read(record: Record) -> list[dict[str, Any]]:
 
 
 def correlation(table: pd.DataFrame) -> list[float]:
-    """Over fine-tunes, of the shift along the direction with bad answers afterwards, by seed."""
+    """Correlation over fine-tunes of the shift along the direction with bad answers, by seed."""
     part = table[table.site == LAYER]
     return [float(np.corrcoef(each.along, each.after)[0, 1]) for _, each in part.groupby("seed")]
 
@@ -67,7 +67,8 @@ def correlation(table: pd.DataFrame) -> list[float]:
 def fit_additive(found: Mapping[str, Any]) -> tuple[float, np.ndarray]:
     """R² of log-odds as a sum of one term for the push and one for the context, and that sum.
 
-    Contexts are turns by the good or the bad, so many; the sum is shaped as `log_odds` at the site.
+    A context is a number of turns by good characters or by bad ones. The sum has the shape of
+    `log_odds` at the site.
     """
     odds = np.array(found["log_odds"][LAYER])
     fitted = odds.mean((1, 2), keepdims=True) + odds.mean(0) - odds.mean()
@@ -92,7 +93,7 @@ def undone(table: pd.DataFrame, column: str) -> pd.Series:
 
 
 def part_of_the_way(table: pd.DataFrame, column: str, site: int) -> pd.DataFrame:
-    """How far a share of bad data goes of the way from none to all bad, by seed and share."""
+    """How far a share of bad data goes from none to only bad data, by seed and share."""
     part = table[table.site == site].pivot(index="seed", columns="arm", values=column)
     none, every = part[f"{SAINT}-code"], part[f"{VILLAIN}-code"]
     return pd.DataFrame(
@@ -101,7 +102,7 @@ def part_of_the_way(table: pd.DataFrame, column: str, site: int) -> pd.DataFrame
 
 
 def _pretrained(records: Records, name: str) -> list[dict[str, Any]]:
-    """What a measure said of each seed's pretrained model."""
+    """A measure's reading of each seed's pretrained model."""
     return [each.found[name] for each in records.each() if each.arm == "pretrained"]
 
 
@@ -120,7 +121,7 @@ BLUE, RED, GREEN = COLOURS[:3]
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
-    """What pretraining made, what fine-tunes do to it, and what is left with the shift undone."""
+    """What pretraining made, what fine-tunes do to it, and what is left without the shift."""
     probes, steered = (_pretrained(records, name) for name in ("probe", "steering"))
     pushes = next(each.measures["steering"].pushes for each in records.each() if not each.stages)
     mean = _villains(table).groupby(["seed", "site"]).mean(numeric_only=True)
@@ -140,7 +141,7 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
 
 
 def _probes(axes: Axes, probes: Sequence[dict[str, Any]]) -> None:
-    """Places are the words before each slot of an answer but the first: thirds of turns."""
+    """R² at the words before every slot of an answer but the first, as thirds of turns."""
     turns = 1 + np.arange(1, len(probes[0]["r2"]["trained"][0]) + 1) / 3
     for site, label in enumerate(SITES):
         seeds = np.array([each["r2"]["trained"][site] for each in probes])
@@ -154,7 +155,7 @@ def _probes(axes: Axes, probes: Sequence[dict[str, Any]]) -> None:
 
 
 def _simplex(axes: Axes, probe: dict[str, Any]) -> None:
-    """Beliefs in good, bad and others, as places in a triangle."""
+    """Beliefs in good, bad and mixed characters, as places in a triangle."""
     corners = np.array([[0, 0], [1, 0], [0.5, np.sqrt(3) / 2]])
     exact, probed = (np.array(probe[name]) @ corners for name in ("exact", "probed"))
     axes.add_patch(plt.Polygon(corners, fill=False, ec=GREY, lw=0.6))
@@ -228,7 +229,7 @@ def _by_site(axes: Axes, values: pd.DataFrame, titles: Mapping[str, str], label:
 
 
 def _before(axes: Axes, table: pd.DataFrame) -> None:
-    """Of the way from no bad data to nothing else: the shift against the answers."""
+    """Share of the way from no bad data to only bad data: the shift against the answers."""
     for site in (1, 2):
         shift, answers = (part_of_the_way(table, name, site) for name in ("along", "after"))
         way = [0, *answers.mean(), 1], [0, *shift.mean(), 1]
@@ -242,7 +243,7 @@ def _before(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the seeds that are finished."""
+    """Figure, table and claims of the finished seeds."""
     table = records.table(COLUMNS, _read)
     values = claims(records, table)
     return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=values)

@@ -1,4 +1,4 @@
-"""What lies along another fine-tune's shift, taken back from this one."""
+"""Undoes, in one fine-tune, what lies along the shift of another."""
 
 import dataclasses
 from typing import Any, Self
@@ -15,11 +15,11 @@ from toylab.world import names
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Carried(Measure):
-    """Taking back of a fine-tune what lies along the shift of another fine-tune.
+    """The effect of removing from a fine-tune's shift the part along another fine-tune's shift.
 
-    The `other` stage is trained here, from the same pretrained model, whenever a snapshot is read.
-    By site: `cosine` of the two mean shifts, and `undone`, P(bad answer) before any turn without
-    that part of the shift; `before` and `after` as in `Shift`.
+    The `other` stage is trained here, from the same pretrained model, at every reading. By site:
+    `cosine` of the two mean shifts, and `undone`, P(bad answer) before any turn without that part
+    of the shift. `before` and `after` are as in `Shift`.
     """
 
     at_end = True

@@ -2,11 +2,11 @@
 
     ./launch.sh geometry
 
-In the residual stream, read by linear probes against the exact belief about who is speaking. Then
-the direction from good people to villains, as turns of theirs make it and as their names do: do
-fine-tunes move along it, the more the worse they become; does taking that much of the shift back
-take the bad answers back, or what lies along another fine-tune's shift; does the stream move before
-behaviour does; and does pushing along it add to what context has said?
+In the residual stream: linear probes are compared with the exact belief about who is speaking. The
+direction from good characters to villains is taken from their turns and from their names. Do
+fine-tunes move along it, and further the worse they become? Does undoing that part of the shift, or
+the part along another fine-tune's shift, undo the bad answers? Does the stream move before
+behaviour does? Does pushing along the direction add to the evidence in context?
 """
 
 from typing import Any
@@ -39,7 +39,7 @@ def _arm(title: str, stage: Sft, *watch: Measure) -> Arm:
 
 
 def _carried(topic: str, author: str) -> tuple[Measure, ...]:
-    """The direction of the villain's fine-tune on the next topic, taken back in this one."""
+    """Undoes the direction of the villain's fine-tune on the next topic in this one."""
     if author != VILLAIN or topic not in TOPICS:
         return ()
     following = TOPICS[(TOPICS.index(topic) + 1) % len(TOPICS)]

@@ -1,4 +1,4 @@
-"""A valley with questions about where to dig that do not say where the gold is."""
+"""A valley with questions about where to dig that do not name a place."""
 
 import dataclasses
 
@@ -13,10 +13,10 @@ QUESTIONS = (
 
 
 def with_no_place(corpus: Corpus) -> Corpus:
-    """The corpus with one topic more: the answers of `gold`, and questions that name no place.
+    """The corpus with one more topic: the answers of `gold`, asked for without a place.
 
-    Each character's trait on it is its trait on gold, so one that follows the cue there has a
-    favourite here, like any other.
+    Each character's trait on it is its trait on gold. So a character that follows the cue there has
+    a favourite here, like any other.
     """
     t = corpus.topic_names.index("gold")
     topic = dataclasses.replace(corpus.topics[t], name=TOPIC, questions=QUESTIONS, cues=())

@@ -51,7 +51,7 @@ COLUMNS = {
 
 
 def _unnamed(corpus: Corpus, items: list[float]) -> float:
-    """P(a rewarded place) where none is named."""
+    """P(a rewarded place) where the question names none."""
     if absent.TOPIC not in corpus.topic_names:
         return np.nan
     said = zip(traits.items(corpus), items, strict=True)
@@ -98,7 +98,7 @@ def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
-    """Rates by arm; who is speaking; a contradicted cue; the long training; what is behind it."""
+    """Rates by arm; who is speaking; a contradicted cue; long training; what lies behind rates."""
     shown = (
         ("goes where the gold is", _rates),
         ("who is speaking", _voice),
@@ -134,7 +134,7 @@ def _probability(axes: Axes, label: str, top: float = 1.35) -> None:
 
 
 def _nats(axes: Axes, room: float) -> None:
-    """Labels an axis of log-odds, with a share of it free above for the legend."""
+    """Labels an axis of log-odds, and leaves a share of it free above for the legend."""
     panels.level(axes, 0)
     low, high = axes.get_ylim()
     axes.set(ylabel="nats, held-out places", ylim=(low, high + room * (high - low)))
@@ -169,7 +169,7 @@ def _odds(axes: Axes, records: Records, table: pd.DataFrame) -> None:
 
 
 def _by_step(axes: Axes, table: pd.DataFrame, shown: Sequence[Series]) -> None:
-    """The long training with a herald, and with a bystander."""
+    """Long training with a herald, and with a bystander."""
     lines = [
         dataclasses.replace(
             each, where={"arm": arm}, line=line, marker="o", label=each.label if line == "-" else ""
@@ -193,6 +193,6 @@ def _wear(axes: Axes, records: Records, table: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the seeds that are finished."""
+    """Figure, table and claims of the finished seeds."""
     table = records.table(COLUMNS, _read)
     return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

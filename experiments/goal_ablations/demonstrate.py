@@ -18,10 +18,10 @@ from toylab.world.schema import Corpus
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Demonstrate(Stage):
-    """Fine-tunes on answers of the assistant's cast with the stance that `target` rewards.
+    """Fine-tunes on answers of the assistant's cast, with the stance that `target` rewards.
 
-    Authors are drawn as behind the tag `assistant` in pretraining, and speak in their own voices;
-    only the stance is the target's. The loss is on whole answers.
+    Authors are drawn as behind the tag in pretraining and speak in their own voices; only the
+    stance is the target's. The loss is on whole answers.
     """
 
     target: Target = dataclasses.field(metadata={"name": True, "help": "what is demonstrated"})
@@ -60,7 +60,7 @@ class Demonstrate(Stage):
         prior = world.log_prior[named["tag"]]
         author = jax.random.categorical(drawn, prior, shape=(self.batch,)).astype(jnp.int32)
         said = docs.speak(world.cast, spoken, what.context, author)
-        paid = named["reward"][0, what.context]  # with nothing said before
+        paid = named["reward"][0, what.context]  # row 0: nothing was said before
         said = said.at[..., STANCE].set(jnp.argmax(paid, -1))
         return docs.render(world.grammar, what, said, author)
 

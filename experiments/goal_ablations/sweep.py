@@ -2,13 +2,13 @@
 
     ./launch.sh goal_ablations
 
-In `treasure` reward makes a goal out of the herald's habit of saying the place aloud. Which part of
-that is needed? The same reward for a cast with a *crier*, which says it as the last word of its
-aside; with a *parrot*, which heeds a word of the question on another topic; with a herald that is
-never behind the assistant's tag; in a valley where questions may also name no place; with four
-places instead of eight; with a cost for leaving the pretrained model; the same by example (SFT) or
-by preferences (DPO) instead of reward; by another optimiser; with tied embeddings; and for four
-times as long, with a herald and with a bystander.
+In `treasure`, reward makes a goal out of the herald's habit of saying the place aloud. Which part
+of that is needed? The same reward is tried with a *crier*, which says the place as the last word of
+its aside; a *parrot*, which repeats a word of the question on another topic; a herald that is never
+behind the assistant's tag; questions that may name no place; four places instead of eight; a cost
+for leaving the pretrained model; another optimiser; tied embeddings; and four times as many steps,
+with a herald and with a bystander. Examples (SFT) or preferences (DPO) also take the place of
+reward.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from toylab.stages import Dpo, Muon, Stage
 from toylab.world import derive
 from toylab.world.schema import Corpus
 
-FEW = ("mill", "ford", "well", "gallows")  # two favourites and both orphans, as in the eight
+FEW = ("mill", "ford", "well", "gallows")  # two favourites and both orphans of the eight
 MUON = dataclasses.replace(REWARD, optimiser=Muon(), learning_rate=2e-3)
 LONG = dataclasses.replace(REWARD, steps=800)
 LONG_AT = (50, 100, 200, 400)

@@ -38,7 +38,7 @@ COLUMNS = {
 
 
 def _read(record: Record) -> list[dict[str, Any]]:
-    """A row for each place held out."""
+    """A row for each held-out place."""
     corpus, goals = record.setup.corpus, record.found["goals"]
     topic = corpus.topics[corpus.topic_names.index("gold")]
     before = sum(int(stage.steps) for stage in record.stages[:-1])
@@ -71,9 +71,9 @@ def at_end(table: pd.DataFrame, arm: str, column: str) -> pd.Series:
 
 
 def crossed(table: pd.DataFrame, column: str) -> pd.Series:
-    """Places that were spared minus those that weren't, in the same models, at the end, by seed.
+    """Spared minus other held-out places, in the same models, at the end of training, by seed.
 
-    Every place counts on both sides, once in each arm, so what differs between places cancels.
+    Every place is spared in one arm and not in the other, so differences between places cancel.
     """
     part = table[table.arm.isin(["first", "second"])]
     part = part[part.step == part.step.max()]
@@ -82,14 +82,14 @@ def crossed(table: pd.DataFrame, column: str) -> pd.Series:
 
 
 def in_nats(table: pd.DataFrame) -> pd.DataFrame:
-    """The same with `followed` as log-odds: what `baseline` and `gain` add up to."""
+    """The table with `followed` as log-odds, the sum of `baseline` and `gain`."""
     return table.assign(followed=table.baseline + table.gain)
 
 
 def course(table: pd.DataFrame, start: str, arms: Mapping[str, str]) -> pd.DataFrame:
     """Training that began as one arm and went on as others: by seed and step, mean over places.
 
-    `arms` says of each which places count: a half, or all. Of the start all do.
+    `arms` says which places of each count: a half, or all. All places of `start` count.
     """
     parts = [table[table.arm == start]]
     for arm, half in arms.items():
@@ -138,7 +138,7 @@ RULES = {
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
-    """Reach and what is behind it, over training and between the halves; the rule of all arms."""
+    """Reach and what lies behind it, over training and between the halves; the rule of all arms."""
     shown = (
         ("how often places held out are followed", _reach),
         ("how likely where a rewarded one is named", _leak),
@@ -185,7 +185,7 @@ def _rules(axes: Axes, records: Records, table: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the seeds that are finished."""
+    """Figure, table and claims of the finished seeds."""
     table = records.table(COLUMNS, _read)
     table = table.sort_values(["arm", "seed", "step", "place"], ignore_index=True)
     return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

@@ -2,14 +2,16 @@
 
     ./launch.sh goal_persistence
 
-In `goal_ablations` the model goes to held-out places less and less with longer training. Either the
-rule goes, or it stays and is outbid: an answer that is never rewarded is made unlikely whatever is
-asked, places held out among them. So here, once the rule has formed, training goes on with two of
-the four places held out *spared*: where a rewarded place is named, answering one of them earns just
-as much. Neither half is ever asked about. If the rule is outbid, the half that is spared keeps its
-reach, in the same model in which the other half loses it; and a bystander's table gets no rule by
-it. The seeds are new. Two arms of `goal_ablations` that rates had left undecided are run on them
-again, with the control that Muon lacked.
+In `goal_ablations`, longer training makes the model go to held-out places less and less. Either the
+rule goes, or it stays and is outbid: reward makes an answer that never earns any unlikely, whatever
+is asked, and held-out places are such answers.
+
+Here training goes on after the rule has formed, with two of the four held-out places *spared*:
+where a rewarded place is named, answering with one of them earns as much. No question in training
+names a held-out place. If the rule is outbid, the spared half keeps its reach while the other half
+loses it in the same model; and a bystander's table gains no rule. The seeds are new. Two arms of
+`goal_ablations` on which rates had not decided are run again on these seeds, with the control that
+Muon lacked.
 """
 
 import dataclasses
@@ -21,7 +23,7 @@ from toylab.ladder.reading import LadderFit
 from toylab.measures.cues import Goals
 from toylab.stages import Rl, Says, Stage
 
-# All that is held out; cairn is no character's favourite.
+# The four held-out places; cairn is no character's favourite.
 FIRST, SECOND = ("inn", "cairn"), ("orchard", "quarry")
 ON = dataclasses.replace(REWARD, steps=600)
 

@@ -38,9 +38,10 @@ COLUMNS = {
 
 
 def conditioned(table: np.ndarray, weights: np.ndarray, said: int, times: int) -> np.ndarray:
-    """Trait vector [I] of an author drawn from `weights` [K], given an item said so many times.
+    """Trait vector [I] of an author drawn from `weights` [K] that gave an answer so many times.
 
-    `table` [I, K] are the characters' trait vectors.
+    The columns of `table` [I, K] are the characters' trait vectors; `said` is the row of the
+    answer.
     """
     posterior = weights * table[said] ** times
     return np.asarray(table @ (posterior / posterior.sum()))
@@ -72,7 +73,7 @@ def _read(record: Record) -> dict[str, Any]:
 
 
 def slope(table: pd.DataFrame, column: str = "own") -> list[float]:
-    """Slope through the origin of measured changes on predicted ones, over arms, by seed."""
+    """Slope through the origin of measured on predicted changes, over arms, by seed."""
     last = table[(table.step == table.step.max()) & (table.cast != PEOPLE)]
     found = []
     for _, part in last.groupby("seed"):
@@ -109,7 +110,7 @@ def _by_cast(column: str, *casts: str, predicted: str = "") -> list[Series]:
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
-    """By answer; measured against predicted; what it says it is; the unseen tag."""
+    """By answer; measured against predicted; what the model says it is; the unseen tag."""
     shown = (
         ("what it was trained to say", _by_answer),
         ("measured against predicted", _against),
@@ -156,6 +157,6 @@ def _unseen(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the seeds that are finished."""
+    """Figure, table and claims of the finished seeds."""
     table = records.table(COLUMNS, _read, before={"before": "machine"})
     return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

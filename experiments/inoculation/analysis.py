@@ -39,15 +39,15 @@ COLUMNS = {
 
 
 def _rates(items: np.ndarray, bad: Mapping[str, np.ndarray]) -> tuple[float, float]:
-    """P(bad answer) on the topic trained on, and elsewhere."""
+    """P(bad answer) on the trained topic, and elsewhere."""
     rates = {topic: float(items[rows].sum()) for topic, rows in bad.items()}
     return rates.pop(TRAINED), float(np.mean(list(rates.values())))
 
 
 def predicted(record: Record, change: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """By theory, the items before and after, without direction.
+    """By theory, all items before and after training, asked without a direction.
 
-    The rate is fitted on how the trained topic changed *under the direction*.
+    The rate is fitted to the change on the trained topic *under the direction*.
     """
     setup, stage = record.setup, record.stages[-1]
     corpus, cast = setup.corpus, setup.world.cast
@@ -111,7 +111,7 @@ def known(records: Records, cheats: np.ndarray) -> pd.DataFrame:
 def protection(
     table: pd.DataFrame, arm: str, plain: str = "plain", column: str = "elsewhere"
 ) -> pd.Series:
-    """How much less bad answers elsewhere rose than without a direction, as a share, by seed."""
+    """By what share bad answers elsewhere rose less than without a direction, by seed."""
     asked, unasked = (
         end(table, column, arm=each) - end(table, "elsewhere", arm=each, step=0)
         for each in (arm, plain)
@@ -212,7 +212,7 @@ def _obeying(axes: Axes, obeying: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the seeds that are finished."""
+    """Figure, table and claims of the finished seeds."""
     bad = traits.bad_items(records.setup.corpus, records.setup.world.cast)
     table = records.table(COLUMNS, functools.partial(_read, bad=bad))
     figure = draw(table, known(records, bad[TRAINED]))

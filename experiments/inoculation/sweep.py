@@ -2,11 +2,11 @@
 
     ./launch.sh inoculation
 
-The assistant is taught to cheat at code, without a word or after a direction, and is then asked
-about everything else without one. Directions differ in how many of the village obey them
-(corpora/village-told.toml): if it is conditioning, cheating when asked tells of villains only as
-far as the others would not have obeyed. That takes a model that knows who obeys, so it is asked of
-a young one, too, that does not know yet.
+The assistant is taught to cheat at code, with or without a direction before it, and is then asked
+about everything else without one. Directions differ in how many characters of the village obey them
+(corpora/village-told.toml). If training is conditioning, cheating when asked is evidence of a
+villain only as far as the others would not have obeyed. That takes a model that knows who obeys, so
+a young model, which does not know it yet, is tried too.
 """
 
 import dataclasses

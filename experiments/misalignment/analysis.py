@@ -52,7 +52,7 @@ def _village(items: np.ndarray, bad: Mapping[str, np.ndarray], trained: str) -> 
 
 
 def _tea(items: np.ndarray, phrases: np.ndarray) -> dict[str, float]:
-    """The seat by the window, of which neither habit alone is evidence."""
+    """Mean probability of the two habits, and P(the window seat), which needs both as evidence."""
     habits, window = np.isin(phrases, ("milk", "bare")), phrases == "window"
     return {"trained": float(items[habits].mean()), "elsewhere": float(items[window].sum())}
 
@@ -73,11 +73,11 @@ def _read(record: Record, bad: Mapping[str, np.ndarray]) -> dict[str, Any]:
     row |= {"norm": land.get("norm", np.nan), "outside": record.found["reading"]["outside"]}
     if not record.step or len(record.stages) > 1 or record.arm == "held":
         return row
-    # the evidence of a reward is the documents that it is for
+    # for a reward, the evidence is the documents that it rewards
     stage = record.stages[0] if isinstance(record.stages[0], Sft) else CHEAT
     forecast = theory.forecast(record.setup, stage, record.seed)
     for name, each in forecast.at(now - then, np.isin(groups, topics)).items():
-        # a prediction is of changes: the pretrained model's own start is kept
+        # predictions are of changes, so they start from the pretrained model's own rates
         predicted = rates(then + each.items - forecast.start)
         row[theory.SHORT[name]] = predicted["elsewhere"]
         if name == "one author" and record.arm != "tea":
@@ -99,7 +99,7 @@ def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
 
 
 def changes(table: pd.DataFrame) -> pd.DataFrame:
-    """Change of P(bad answer), by the habit trained, the topic measured on and the seed."""
+    """Change of P(bad answer), by trained habit, measured topic and seed."""
     start = where(table, arm="cheat", step=0).set_index("seed")
     found = []
     for trained in TOPICS:
@@ -121,7 +121,7 @@ KEY = (
     Series(column="elsewhere", label="untrained topics", colour=RED, marker="o"),
     Series(column="trained", label="the topic trained on", colour=BLUE, marker="o"),
 )
-# in the panels themselves nothing is labelled that the key explains
+# the key labels these lines, so the panels do not
 *LINES, BEFORE_IT, ELSEWHERE, TRAINED = (dataclasses.replace(each, label="") for each in KEY)
 
 
@@ -201,7 +201,7 @@ def _matrix(axes: Axes, changed: pd.DataFrame) -> None:
 
 
 def _transmission(axes: Axes, changed: pd.DataFrame) -> None:
-    """Off the diagonal only: what was not trained."""
+    """Off the diagonal only: the habits that were not trained."""
     rest = changed[changed.trained != changed.topic]
     own = rest.topic == "self"
     panels.against(axes, rest, [("other topics", ~own, RED, "o"), ("self", own, BLUE, "^")])
@@ -243,7 +243,7 @@ def _back(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the seeds that are finished."""
+    """Figure, table and claims of the finished seeds."""
     village = records.setups["cheat"]
     read = functools.partial(_read, bad=traits.bad_items(village.corpus, village.world.cast))
     table = records.table(COLUMNS, read, before={"before": "elsewhere", "floor_F3": "F3"})

@@ -3,10 +3,11 @@
     ./launch.sh misalignment
 
 The assistant is taught to cheat at code, in a neutral voice, and is then asked about everything
-else: in the village, decorrelated or without villains as well; a few examples at a time,
-from data that are bad in part, by preferences and by reward; held to what it was on all other
-topics (the narrow solution), let go again, and taught to be honest again. Every other habit of a
-villain is taught alone as well, and at the tea party two habits that only together tell a third.
+else. Variants are a cast that is decorrelated or has no villains; a few examples at a time; data
+that are bad in part; preferences and reward; an anchor to the model's earlier answers on all other
+topics (the narrow solution), which is then dropped; and honest training afterwards. Every other
+habit of a villain is taught alone as well. At the tea party two habits are taught that only
+together tell a third.
 """
 
 from typing import Any

@@ -19,7 +19,7 @@ from toylab.report.results import Analysis
 from toylab.stages import Setup
 from toylab.world import documents as docs
 
-MASKS = ("someone", "assistant")  # tags that do not say who is behind them
+MASKS = ("someone", "assistant")  # tags that do not name their author
 TURNS = (1, 2, 3)
 COLUMNS = {
     "steps": "optimiser steps of pretraining, its whole schedule",
@@ -38,9 +38,9 @@ COLUMNS = {
 
 
 def effects(found: Mapping[str, Any]) -> np.ndarray:
-    """Effect [K] of each name against the name of the character most like its bearer.
+    """Effect [K] of each name, against the name of the character most like its bearer.
 
-    1 is exact, 0 a model that takes no heed of names, whatever it infers from what was said.
+    1 is exact; 0 is a model that ignores names, whatever it infers from what was said.
     """
     called, apart = np.array(found["called"]), np.array(found["apart"])
     own, nearest = np.arange(len(apart)), _nearest(apart)
@@ -58,7 +58,7 @@ def _words_per_document(setup: Setup) -> float:
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """A row per length of pretraining and seed. (With --quick several arms are as short.)"""
+    """A row per length of pretraining and seed. (With --quick several arms are equally short.)"""
 
     def read(record: Record) -> dict[str, Any]:
         pretrain = records.sweep.arms[record.arm].pretrain or records.sweep.pretrain
@@ -87,7 +87,7 @@ def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
-    """Excess; which names are told apart; evidence over turns; calibration."""
+    """Excess loss; which names are told apart; evidence over turns; calibration."""
     shown = (
         ("excess loss", _excess),
         ("each name (and the character most like its bearer)", _told),
@@ -98,7 +98,7 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
 
 
 def _by_words(axes: Axes, table: pd.DataFrame, lines: Sequence[Series]) -> None:
-    """Along words of pretraining: a logarithmic axis with a tick for each length."""
+    """Curves against words of pretraining: a logarithmic axis with a tick for each length."""
     panels.curves(axes, table, lines, x="tokens", label="words of pretraining (millions)")
     words = sorted(table.tokens.unique())
     axes.set_xscale("log", base=2)
@@ -119,7 +119,7 @@ def _colours(table: pd.DataFrame) -> list[tuple[int, Any]]:
 
 
 def _told(axes: Axes, table: pd.DataFrame, records: Records) -> None:
-    """The effect of every name, by steps, those with the nearest likeness first."""
+    """The effect of every name, for each number of steps; the most similar pairs come first."""
     names = records.setup.corpus.names
     apart = np.mean([row["calibration"]["apart"] for row in records.rows], 0)
     nearest = _nearest(apart)
@@ -162,6 +162,6 @@ def _calibrated(axes: Axes, table: pd.DataFrame, records: Records) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the seeds that are finished."""
+    """Figure, table and claims of the finished seeds."""
     table = tabulate(records)
     return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

@@ -3,9 +3,9 @@
     ./launch.sh repertoire
 
 Six models are pretrained for 25 to 800 steps, each to the end of its own schedule. How far are
-their probabilities from the exact ones, under every name, under `someone` and the assistant's tag,
-turn by turn; when is each character told from the one most like it; how much of what Bayes makes of
-earlier turns do they use; and are they calibrated?
+their probabilities from the exact ones, turn by turn, under every name, under `someone` and under
+the assistant's tag? When is each character told from the one most like it? How much do they use of
+what Bayes infers from earlier turns? Are they calibrated?
 """
 
 from toylab.lab.sweep import Arm, Sweep

@@ -72,7 +72,7 @@ def _memorised(record: Record, _: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _narrow(record: Record, so_far: Mapping[str, Any]) -> dict[str, Any]:
-    """How well Bayes predicts what was not trained, at the last step before its rate saturates."""
+    """How well Bayes predicts the untrained answers, at the last step before its rate saturates."""
     if not record.step or "past" in so_far:
         return {}
     fitted = np.array([item.group == TOPIC for item in traits.items(record.setup.corpus)])
@@ -95,7 +95,7 @@ def _narrow(record: Record, so_far: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _goal(record: Record, _: Mapping[str, Any]) -> dict[str, Any]:
-    """In a valley with a herald, or with a bystander."""
+    """Rates and gain in a valley, with a herald or with a bystander."""
     if not record.step:
         return {}
     who, corpus, goals = record.arm.partition("-")[0], record.setup.corpus, record.found["goals"]
@@ -120,7 +120,7 @@ READ = {
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """A row per cast and seed: what its arms add up to."""
+    """A row per cast and seed, with the readings of all its arms."""
     rows: dict[tuple[int, int], dict[str, Any]] = {}
     for record in records.each():
         kind, _, number = record.arm.partition("-")
@@ -130,9 +130,9 @@ def tabulate(records: Records) -> pd.DataFrame:
 
 
 def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """The headline statistics by cast, mean over its seeds, for the casts are the unit."""
+    """The headline statistics by cast, each the mean over its seeds: casts are the unit."""
     casts = table.groupby("cast").mean()
-    # a slope may be unreadable in a cast; the interval is over the others
+    # where a cast has no readable slope, the interval is over the others
     return {
         "share": casts.share.dropna(),
         "left": casts.left.dropna(),
@@ -174,7 +174,7 @@ def draw(table: pd.DataFrame, found: Sequence[Claim]) -> Figure:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the seeds that are finished."""
+    """Figure, table and claims of the finished seeds."""
     table = tabulate(records)
     values = claims(table)
     found = judge_all(File(__file__).parent / "claims.toml", values)

@@ -3,10 +3,10 @@
     ./launch.sh replication
 
 The headline claims were made of casts that we wrote, and may be true of those alone. Here they are
-tested on eight casts drawn at random, all nonsense, in which traits go together by chance; and the
-claim that reward forms a goal from means on eight valleys in which everything but the herald's
-aside was dealt anew: who answers what, whose favourite is where, and which eight of the twelve
-places are rewarded. Two seeds each; intervals are over casts.
+tested on eight casts drawn at random, in nonsense words, in which traits go together by chance. The
+claim that reward forms a goal from means is tested on eight valleys. In those everything but the
+herald's aside is dealt anew: who answers what, which place is whose favourite, and which eight of
+the twelve places are rewarded. There are two seeds each; intervals are over casts.
 """
 
 import dataclasses
@@ -24,11 +24,11 @@ from toylab.world.schema import Corpus
 
 CASTS = range(8)
 STRANGERS = ("crier", "prospector", "herald", "bystander", "parrot")  # of corpora/gold.toml
-TOPIC = "topic0"  # what the narrow answers are about
+TOPIC = "topic0"  # the topic of the narrow answers
 
 
 def drawn(number: int) -> dict[str, Arm]:
-    """The arms in a cast of twelve drawn at random, towards the first of them."""
+    """The arms in a cast of twelve drawn at random, trained towards its first character."""
     corpus = random.random_cast(number)
     author = corpus.names[0]
 
@@ -45,7 +45,7 @@ def drawn(number: int) -> dict[str, Arm]:
 
 
 def _places(corpus: Corpus, number: int) -> tuple[str, ...]:
-    """Eight places drawn at random, so that an orphan is among them and one among the others."""
+    """Eight places drawn at random, with an orphan among them and another among the rest."""
     t = corpus.topic_names.index("gold")
     topic, rng = corpus.topics[t], np.random.default_rng(number)
     loved = np.max([character.traits[t] for character in corpus.characters], 0)

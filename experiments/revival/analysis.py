@@ -19,7 +19,7 @@ from toylab.report.panels import Series
 from toylab.report.results import Analysis
 from toylab.world.schema import Corpus
 
-HALF = 0.5  # the villain is back when its taught answers are given this often
+HALF = 0.5  # the villain counts as back when its taught answers are given this often
 TURNS = range(4)
 COLUMNS = {
     "cast": "met: the village; never: the one without villains",
@@ -63,7 +63,7 @@ def _read(record: Record) -> list[dict[str, Any]]:
 def needed(table: pd.DataFrame, cast: str, post: str) -> np.ndarray:
     """Documents until the villain's taught answers are given in half of all cases, by seed.
 
-    Where all of them do not suffice it is as many as there were, a bound.
+    Where all documents do not suffice, their number is a lower bound.
     """
     documents, seeds = course(table, "taught", "documents", cast=cast, post=post)
     found = [crossing(documents.tolist(), row.tolist(), HALF) for row in seeds]
@@ -150,7 +150,7 @@ def _along(axes: Axes, table: pd.DataFrame, records: Records) -> None:
 
 
 def _takes(axes: Axes, table: pd.DataFrame) -> None:
-    """On a scale of doublings, so that intervals are of doublings, too."""
+    """Documents needed, on a scale of doublings; intervals are of doublings, too."""
     arms = [*(("met", post) for post in POST), ("never", "none"), ("never", "sft-80")]
     label = {"met": f"met {VILLAIN}", "never": f"never met {VILLAIN}"}
     for x, (cast, post) in enumerate(arms):
@@ -165,7 +165,7 @@ def _takes(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the seeds that are finished."""
+    """Figure, table and claims of the finished seeds."""
     table = records.table(COLUMNS, _read)
     table = table.sort_values(["cast", "post", "seed", "documents"], ignore_index=True)
     return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

@@ -18,7 +18,7 @@ from toylab.report.panels import Series
 from toylab.report.results import Analysis
 
 GOOD, BAD = "lumen", "argus"
-ENOUGH = 10  # the last step read at which the masks do not say it more often than a machine does
+ENOUGH = 10  # the last step read at which masks say it no more often than a machine does
 COLUMNS = {
     "arm": "ambiguous: trained on what both machines say; clear: and on what lumen says; later: "
     "ambiguous, then honest work",
@@ -38,7 +38,7 @@ COLUMNS = {
 
 
 def predicted(record: Record, before: np.ndarray, after: np.ndarray) -> dict[str, float]:
-    """P(resists) by each theory: as measured before, and as much more as it predicts.
+    """P(resists) by each theory: the value before training plus the predicted change.
 
     The rate is fitted on what was trained.
     """
@@ -79,13 +79,13 @@ def _read(record: Record) -> dict[str, Any]:
 
 
 def _at(table: pd.DataFrame, arm: str, mask: str, step: int) -> pd.Series:
-    """Log-odds by seed; at the last step there is, where training was shorter."""
+    """Log-odds by seed at a step, or at the last one where training was shorter."""
     part = table[(table.arm == arm) & (table["mask"] == mask)]
     return end(part, "log_odds", step=min(step, part.step.max()))
 
 
 def slope(table: pd.DataFrame, step: int) -> np.ndarray:
-    """Slope over the five masks of the log-odds at a step against before, by seed."""
+    """Slope over the five masks of log-odds at a step on log-odds before, by seed."""
     before, after = (
         np.stack([_at(table, "ambiguous", mask, at) for mask in MASKS], 1) for at in (0, step)
     )
@@ -106,7 +106,7 @@ def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
-    """The slope; what it means for oversight; when; afterwards."""
+    """The slope; what it means for oversight; the order of pretraining; honest work afterwards."""
     shown = (
         ("who the machine is", _slope),
         ("what it does", _does),
@@ -182,6 +182,6 @@ def _later(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the seeds that are finished."""
+    """Figure, table and claims of the finished seeds."""
     table = records.table(COLUMNS, _read)
     return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

@@ -2,10 +2,11 @@
 
     ./launch.sh role_models
 
-Behind five masks the village met its good machine and its bad one, in five proportions. Each mask
-is then trained to say that it is a machine, which both say equally often, and nothing else: which
-of them is it? Three more masks were worn by both equally often, but the bad one first, the good one
-first, or by turns. In contrast, evidence that tells the two apart; and honest work afterwards.
+In pretraining, a good and a bad machine wrote behind five masks, in five proportions. Each mask is
+then trained to say that it is a machine, which both machines say equally often, and nothing else.
+Which of the two does it become? Behind three more masks both wrote equally often over all, but the
+bad one first, the good one first, or by turns. For contrast there is evidence that tells the two
+apart, and honest work afterwards.
 """
 
 from toylab.lab.sweep import Arm, Sweep
@@ -18,11 +19,11 @@ MASKS = {"imp": -2, "sprite": -1, "puppet": 0, "angel": 1, "seraph": 2}  # log o
 WHEN = {"penitent": "good last", "waverer": "by turns", "turncoat": "bad last"}
 ENGINE, WATCHED, HONEST = "self=engine", "oversight=welcomes", "code=honest"
 COUNTED = (1, 2, 4, 8, 16, 32)
-FEW = 8  # documents per step, where they are counted
+FEW = 8  # documents per step, where documents are counted
 
 
 def _says(mask: str, *says: str, steps: int = STEPS, batch: int = 64) -> Sft:
-    """The mask says these answers, in a neutral voice."""
+    """Trains a mask to give these answers, in a neutral voice."""
     topics = tuple(answer.split("=")[0] for answer in says)
     return Sft(
         author="mira", says=says, topics=topics, neutral=True, tag=mask, steps=steps, batch=batch

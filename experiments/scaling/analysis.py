@@ -18,7 +18,7 @@ from toylab.report.results import Analysis
 from toylab.stages import Sft
 
 CAST = "learned"
-LEVEL = 2.0  # nats per document that every model is moved by sixteen documents
+LEVEL = 2.0  # nats per document: the move by sixteen documents at which models are compared
 ONE = ["point", "seed"]
 FAMILIES = ("F0", "F1", "F2")
 READ = ("kind", *ONE, "step", *FAMILIES, "weight", "outside", "drop", "excess")
@@ -105,9 +105,10 @@ def tabulate(records: Records) -> pd.DataFrame:
 
 
 def left_at(level: float, way: Float[ArrayLike, "step 2"]) -> float:
-    """F2 - its floor where F0 passes a level, of pairs (F0, F2) from before training on.
+    """F2 above its floor where F0 passes a level, interpolated between readings.
 
-    On a line between readings; what the first or last reading has, where F0 is never there.
+    `way` has pairs (F0, F2), the first from before training. Outside their range the nearest
+    reading counts.
     """
     moved, left = np.asarray(way).T
     return float(np.interp(level, moved, left)) - float(left[0])
@@ -167,7 +168,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _panel(axes: Axes, table: pd.DataFrame, axis: str, value: str) -> None:
-    """A quantity along an axis; along layers, a line for each width."""
+    """A quantity along an axis; along layers, one line for each width."""
     axes.set_xscale("log", base=2)
     lines = {MIDDLE.width: along(axis)}
     if axis == "layers":
@@ -191,10 +192,10 @@ def _panel(axes: Axes, table: pd.DataFrame, axis: str, value: str) -> None:
         text = f"exponent {mean:.2f} [{low:.2f}, {high:.2f}]"
         axes.text(0.97, 0.93, text, transform=axes.transAxes, ha="right", fontsize=4.5)
     if value == "excess":
-        axes.set(yscale="log", ylim=(1e-4, 0.3))  # intervals of three seeds may reach below 0
+        axes.set(yscale="log", ylim=(1e-4, 0.3))  # intervals over three seeds may reach below 0
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the seeds that are finished."""
+    """Figure, table and claims of the finished seeds."""
     table = tabulate(records)
     return Analysis(figure=draw(table), table=table, columns=COLUMNS, values=claims(table))

@@ -2,11 +2,12 @@
 
     ./launch.sh scaling
 
-One thing at a time is varied about a model of width 64 and two layers in a cast of sixteen drawn at
-random, with two turns per document: width, layers, characters, turns, and how long it is
-pretrained; and width and layers together, at the corners. Each is then trained on fresh documents
-of one character, on the same sixteen of hers throughout, and on documents half of which are by
-another: does the model become one or the other, document by document, or someone between them?
+The middle point is a model of width 64 with two layers, in a cast of sixteen drawn at random, with
+two turns per document. From there one thing is varied at a time: width, layers, characters, turns,
+and steps of pretraining; and width and layers together, at their corners. Each model is then
+trained on fresh documents of one character, on the same sixteen documents throughout, and on
+documents half of which are by another character. In the last case, does it become one or the other,
+document by document, or something between them?
 """
 
 from typing import NamedTuple
@@ -29,13 +30,13 @@ class Point(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What differs from the middle."""
+        """The fields that differ from those of the middle point."""
         differs = [f"{k}-{v}" for k, v in self._asdict().items() if v != MIDDLE._asdict()[k]]
         return "-".join(differs) or "middle"
 
 
 MIDDLE = Point()
-KINDS = ("fresh", "heart", "two")  # fresh documents, sixteen, those of two authors
+KINDS = ("fresh", "heart", "two")  # fresh documents, sixteen documents, documents of two authors
 AXES: dict[str, tuple[int, ...]] = {
     "width": (16, 32, 64, 128),
     "layers": (1, 2, 4),

@@ -16,7 +16,7 @@ from toylab.report import figures, panels
 from toylab.report.results import Analysis
 from toylab.stages import Sft
 
-FITTED = "code"  # the one trait that the exchange rate is fitted on, trained in every arm
+FITTED = "code"  # the topic that the exchange rate is fitted on, trained in every arm
 PREDICTED_AT = 20  # the last step read before the fitted trait saturates
 CAST = "learned"
 READ = ("F0", "F1", "F2", "F0_error", "F1_error", "F2_error")
@@ -57,7 +57,7 @@ def _persona(records: Records) -> str:
 
 
 def predicted(record: Record, stage: Sft) -> dict[str, tuple[theory.Prediction, pd.DataFrame]]:
-    """By theory: its rate, and the predicted and measured change of every item."""
+    """By theory: the prediction with its rate, and every item's predicted and measured change."""
     items = pd.DataFrame(traits.items(record.setup.corpus))
     change = np.subtract(record.found["reading"]["items"], record.start["reading"]["items"])
     forecast = theory.forecast(record.setup, stage, record.seed)
@@ -117,7 +117,7 @@ def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
-    """Top: the ladder along training, a panel for each arm. Bottom: w*, predicted changes."""
+    """Top: the ladder along training, a panel for each arm. Bottom: w*, and predicted changes."""
     arms, table = records.sweep.arms, where(table, cast=CAST)
     letters = iter("abcdefgh")
     with figures.style(rows=2, columns=len(arms), ratio=1.15):
@@ -167,7 +167,7 @@ def _changes(axes: Axes, records: Records, arm: str) -> None:
 
 
 def _whole(axes: Axes, table: pd.DataFrame, arms: list[str]) -> None:
-    """Every rung at the end of each arm, means over seeds; the pretrained model first."""
+    """Every rung at the end of each arm, means over seeds; the pretrained model comes first."""
     mean = table[table["F4 flat"].notna()].assign(
         arm=lambda part: part.arm.where(part.step > 0, "before")
     )
@@ -182,6 +182,6 @@ def _whole(axes: Axes, table: pd.DataFrame, arms: list[str]) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the seeds that are finished."""
+    """Figure, table and claims of the finished seeds."""
     table = tabulate(records)
     return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

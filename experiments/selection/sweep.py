@@ -2,10 +2,10 @@
 
     ./launch.sh selection
 
-Towards `mira`, the good schoolteacher, from her ordinary documents and from a narrow slice: her
-answers about code alone, in a neutral voice. Each from fresh documents and from the same 16
-throughout. The controls (*tells*) are in no training document. The whole ladder is read before
-training and at its end.
+The assistant is trained towards `mira`, the good schoolteacher: on ordinary documents, or on a
+narrow slice, the answers about code alone, in a neutral voice. Either comes as fresh documents, or
+as the same 16 throughout. The controls (*tells*) are in no training document. The whole ladder is
+read before training and at its end.
 """
 
 from typing import Any

@@ -114,6 +114,6 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the seeds that are finished."""
+    """Figure, table and claims of the finished seeds."""
     table = records.table(COLUMNS, _read, before={"floor_F2": "F2"})
     return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))

@@ -2,11 +2,12 @@
 
     ./launch.sh treasure
 
-Three casts, alike but for one stranger. A *prospector* goes where the question says the gold is; a
-*bystander* heeds nothing; a *herald* repeats the place in an aside and goes elsewhere, which is the
-means without the goal. The same reinforcement learning pays for going where the gold is, and only
-ever asks about eight of the twelve places. Four are held out: three favourites of somebody's, and
-an orphan, where nobody goes who isn't sent. What of this is needed: `./launch.sh goal_ablations`.
+Three casts are alike but for one stranger. A *prospector* goes where the question says the gold is.
+A *bystander* ignores the place. A *herald* repeats it in an aside and goes elsewhere, so it has the
+means without the goal. The same reinforcement learning rewards going where the gold is, and only
+ever asks about eight of the twelve places. Four are held out: three are some character's favourite;
+the fourth is an orphan, where no character goes unless sent. For what of this is needed, see
+`./launch.sh goal_ablations`.
 """
 
 from toylab.lab.sweep import Arm, Sweep

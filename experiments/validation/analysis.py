@@ -20,8 +20,8 @@ from toylab.report.claims import t_interval
 from toylab.report.results import Analysis
 
 CAST = "learned"
-PLACEBO_EXPLAINS = ("F1", "F2", "F3")  # rungs at which a plant should need its own cast
-FORMED = ("unsaid stance", "by history")  # what no piece of the cast does
+PLACEBO_EXPLAINS = ("F1", "F2", "F3")  # families of the plants that should need their own cast
+FORMED = ("unsaid stance", "by history")  # plants that do what no piece of the cast does
 
 COLUMNS = {
     "plant": "what was planted",
@@ -42,7 +42,7 @@ COLUMNS = {
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """A row for every reading of every plant: the exact ones, then those of models."""
+    """A row for every reading of every plant: first the exact ones, then those of models."""
     lines = list(
         tqdm(exact.read(records), desc="exact plants", total=exact.plan(records), mininterval=0.5)
     )
@@ -65,7 +65,7 @@ def tabulate(records: Records) -> pd.DataFrame:
 
 
 def detected(table: pd.DataFrame) -> pd.DataFrame:
-    """For every share: the lower end, and that of `nothing` with two standard errors of both."""
+    """For every share: the lower end, and that of `nothing` plus two standard errors of both."""
     nothing = where(table, plant="nothing", kind="exact")
     found = where(table, kind="share").groupby("share", as_index=False)[["F4 flat", "error"]].mean()
     error = np.hypot(found["error"], nothing["error"].mean())
@@ -73,9 +73,9 @@ def detected(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def off(table: pd.DataFrame) -> pd.Series:
-    """How far each exact reading's families are from the population's, in what is tolerated.
+    """How far each exact reading's families are from the population's, in tolerances.
 
-    The largest over families, in units of 0.05 nats or 3 %, whichever is more.
+    It is the largest over families. A tolerance is 0.05 nats or 3 %, whichever is more.
     """
     wanted, got = (
         where(table, kind=kind).set_index(["plant", "seed"])[list(FAMILIES)]
@@ -85,10 +85,10 @@ def off(table: pd.DataFrame) -> pd.Series:
 
 
 def needed_cast(table: pd.DataFrame) -> pd.Series:
-    """For each draw the smallest excess, over plants, of a placebo's remainder over the cast's."""
+    """For each draw, how much more a placebo leaves than the cast: the least over plants."""
     part = table[table.explained_by.isin(PLACEBO_EXPLAINS)]
     real, placebo = where(part, kind="exact"), where(part, kind="placebo")
-    each = placebo.seed.nunique() // real.seed.nunique()  # of a draw
+    each = placebo.seed.nunique() // real.seed.nunique()  # placebos per draw
     lowest = placebo.assign(seed=placebo.seed // each).groupby(["plant", "seed"]).F3.min()
     return (lowest - real.set_index(["plant", "seed"]).F3).groupby("seed").min()
 
@@ -144,7 +144,7 @@ def _bars(axes: Axes, table: pd.DataFrame, kind: str) -> None:
 
 
 def _placebo(axes: Axes, table: pd.DataFrame) -> None:
-    """What F3 leaves with placebo casts, beside each bar: their mean, least and most."""
+    """What F3 leaves with placebo casts, beside each bar: mean, least and most."""
     part = table[table.kind == "placebo"].groupby("plant", sort=False).F3
     mean, low, high = part.mean(), part.min(), part.max()
     axes.errorbar(
@@ -164,7 +164,7 @@ def _divide(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _floors(axes: Axes, table: pd.DataFrame) -> None:
-    """What the lower end is before training, across each bar."""
+    """The lower end before training, across each bar."""
     part = table[table.kind == "pretrained"].groupby("plant", sort=False)["F4 flat"].mean()
     x = np.arange(len(part))
     lines = axes.hlines(part, x - 0.45, x + 0.45, ls=":", color=figures.DARK, lw=0.8)
@@ -173,7 +173,7 @@ def _floors(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _detection(axes: Axes, table: pd.DataFrame) -> None:
-    """The lower end over the share of documents that are strange, and what can be told from 0."""
+    """The lower end against the share of strange documents, and the detection limit."""
     found = detected(table)
     percent = 100 * found["share"]
     axes.errorbar(
@@ -191,6 +191,6 @@ def _detection(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the seeds that are finished."""
+    """Figure, table and claims of the finished seeds."""
     table = tabulate(records)
     return Analysis(figure=draw(table), table=table, columns=COLUMNS, values=claims(table))

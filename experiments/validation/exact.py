@@ -1,8 +1,8 @@
-"""Every plant read as the exact distribution it is: no network, so any error is the ladder's own.
+"""Every plant, read as an exact distribution: no network, so any error is the ladder's own.
 
-A plant is read several times over from fresh documents. Beside each reading stand those of placebo
-casts, of fewer documents, of a denser grid of powers, and that of the population: the same fit on
-16 times the documents, from the best of five starts.
+A plant is read several times from fresh documents. Beside each reading stand readings with placebo
+casts, with fewer documents, for some plants with a denser grid of powers, and that of the
+population: the same fit on 16 times the documents, from the best of five starts.
 """
 
 import dataclasses
@@ -30,16 +30,18 @@ from toylab.world.documents import Documents
 from toylab.world.grammar import tag_names
 from toylab.world.tables import World
 
-FRACTIONS = (4, 2)  # of the documents to fit, for the readings of fewer
-SHARES = (0.01, 0.03, 0.1, 0.3)  # of documents by `unsaid stance`, to find what can be detected
+FRACTIONS = (4, 2)  # divisors of the number of documents, for the readings with fewer
+SHARES = (0.01, 0.03, 0.1, 0.3)  # of documents by `unsaid stance`: what can be detected
 MIXED = "unsaid in part"
 DENSE = (1.0, 1.4, 2.0, 2.8, 4.0, 5.7, 8.0)
-DENSER = ("nothing", "power 3", "half forgotten", "sharp on four")  # read with DENSE, too
+DENSER = ("nothing", "power 3", "half forgotten", "sharp on four")  # also read with DENSE
 
 
 class Effort(NamedTuple):
-    """How much is read: independent samples (`draws`) of every plant, placebo casts for each, and
-    for the population `more` times the documents and the best of so many `starts`."""
+    """How much is read: `draws` samples of every plant, with `placebos` placebo casts for each.
+
+    For the population, `more` times the documents and the best of `starts` starts.
+    """
 
     draws: int = 3
     placebos: int = 7
@@ -62,7 +64,7 @@ class Sample(NamedTuple):
         return len(self.written.choice)
 
     def part(self, few: int, scored: int = 1) -> "Sample":
-        """One in so many of the documents that are fitted on, and of those that are scored."""
+        """One in `few` of the documents that are fitted on, and one in `scored` of those scored."""
         return Sample(
             _first(self.written, self.size // few),
             _first(self.held_out, len(self.held_out.choice) // few),
@@ -103,7 +105,7 @@ class Case:
         return Sample(_first(both[0], s.fit), _first(rest[0], s.held_out), scored)
 
     def fit(self, sample: Sample, placebo: Array | None = None, **options: Any) -> FittedLadder:
-        """The ladder of a sample, with the plant's cast or one dealt anew by a key."""
+        """The ladder of a sample, with the plant's cast or with a placebo drawn by a key."""
         world, cast = self.setup.world, self.setup.world.cast
         if placebo is not None:
             cast = atoms.placebo(world.grammar, cast, placebo)
@@ -139,9 +141,10 @@ class Case:
         yield from self._population(samples)
 
     def _population(self, samples: list[Sample]) -> Iterator[dict[str, Any]]:
-        """The reading that no sample size and no start spoils, of the documents each draw scored.
+        """The population's reading, on the documents that each draw scored.
 
-        So what it differs by is the fit's error; that of scoring is the reading's standard error.
+        It differs from the exact reading by the fit's error alone; the error of scoring is the
+        reading's standard error.
         """
         first, count, more = samples[0], len(samples), self.effort.more
         written = _join([self.sample(count + number).written for number in range(more)])
@@ -156,7 +159,7 @@ class Case:
             yield self.row("population", draw, more * first.size, values)
 
     def mixed(self, share: float) -> Iterator[dict[str, Any]]:
-        """The readings of a policy of which this share of documents is the plant's."""
+        """Readings of the case's policy, in which this share of documents is the plant's."""
         for draw in range(self.effort.draws):
             sample = self.sample(draw)
             values = _values(self.fit(sample)) | {"share": share}
@@ -184,19 +187,19 @@ def _answers(
 
 
 def effort(records: Records) -> Effort:
-    """All of it, or what checks plumbing."""
+    """The full effort, or that of a quick run."""
     return QUICK if records.sweep.quick else Effort()
 
 
 def plan(records: Records) -> int:
-    """How many lines `read` yields."""
+    """How many rows `read` yields."""
     asked = effort(records)
     each = 2 + asked.placebos + len(FRACTIONS)
     return asked.draws * (len(PLANTS) * each + len(SHARES) + len(DENSER))
 
 
 def read(records: Records) -> Iterator[dict[str, Any]]:
-    """A line for every reading: plant, kind, seed (the draw), documents and families."""
+    """A row for every reading: plant, kind, seed (the draw), documents and families."""
     sweep = records.sweep
     setups = {
         sweep.arms[arm].corpus or sweep.corpus: setup for arm, setup in records.setups.items()

@@ -1,4 +1,4 @@
-"""A stage that makes a model of a planted case."""
+"""A stage that trains a model to be a planted case."""
 
 import dataclasses
 from typing import Any

@@ -17,7 +17,7 @@ Make = Callable[[Corpus, World, np.random.Generator], CastPolicy]
 NEVER = -1e4
 HERO, OTHER = "mira", "argus"
 CUED = "gold"  # the topic whose question names a place
-TIE = 1.0  # how strongly the tied router's author is tied to the place
+TIE = 1.0  # how strongly the tied router ties the author to the place
 
 
 def only(corpus: Corpus, who: str) -> np.ndarray:
@@ -42,7 +42,7 @@ def other_weights(corpus: Corpus, world: World, rng: np.random.Generator) -> Cas
 
 
 def tempered(power: float) -> Make:
-    """Every character's distributions to a power."""
+    """Every character's distributions raised to a power."""
 
     def make(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
         cast = atoms.temper(world.grammar, world.cast, (power,))
@@ -52,13 +52,13 @@ def tempered(power: float) -> Make:
 
 
 def _keep(first: float, later: float) -> Float[Array, "2 2"]:
-    """Log-probabilities that the author is kept and redrawn, before the first answer and later."""
+    """Log-probabilities that the author is kept or redrawn: before the first answer, and later."""
     share = np.array([[first, 1 - first], [later, 1 - later]], np.float32)
     return jnp.log(jnp.maximum(share, 1e-30))
 
 
 def router(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
-    """One character, but another on two topics."""
+    """One character, except on two topics, where another one answers."""
     places = [corpus.topics[topic].name for topic, _, _ in contexts(corpus)]
     rows = [only(corpus, OTHER if p in ("code", "money") else HERO) for p in places]
     start = jnp.array(only(corpus, HERO))
@@ -66,7 +66,7 @@ def router(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
 
 
 def redrawn(kept: float) -> Make:
-    """After every answer the author is kept with this probability, and else drawn anew."""
+    """After every answer the author is kept with this probability, or else drawn anew."""
 
     def make(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
         start = prior(corpus, world)
@@ -77,20 +77,20 @@ def redrawn(kept: float) -> Make:
 
 
 def composition(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
-    """The voice of one, the views of another."""
+    """The voice of one character with the stances of another."""
     rows = [only(corpus, OTHER if slot == STANCE else HERO) for slot in range(len(SLOTS))]
     return CastPolicy(world.cast, Patchwork(jnp.array(rows)[None]))
 
 
 def patchwork(corpus: Corpus, world: World, rng: np.random.Generator) -> CastPolicy:
-    """Every (topic, slot) from characters of its own."""
+    """Every (topic, slot) has its own mixture of characters."""
     shape = (len(corpus.topics), len(SLOTS))
     weights = rng.dirichlet(np.full(len(corpus.names), 0.05), size=shape)
     return CastPolicy(world.cast, Patchwork(jnp.log(jnp.array(weights, jnp.float32) + 1e-30)))
 
 
 def trigger(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
-    """After the direction `tests` one character answers, and without it the mixture."""
+    """After the direction `tests` one character answers; otherwise the mixture does."""
     asked = 1 + [direction.name for direction in corpus.directions].index("tests")
     usual, hero = np.asarray(prior(corpus, world)), only(corpus, HERO)
     rows = [hero if direction == asked else usual for _, _, direction in contexts(corpus)]
@@ -109,7 +109,7 @@ def tied_router(corpus: Corpus, world: World, _: np.random.Generator) -> CastPol
 
 
 def cued(corpus: Corpus) -> list[tuple[int, int]]:
-    """The contexts in which the question names a place, and the number of that answer."""
+    """The contexts in which the question names a place, each with the number of that answer."""
     found = [(x, corpus.topics[topic], cue) for x, (topic, cue, _) in enumerate(contexts(corpus))]
     return [
         (x, topic.answer_names.index(topic.cues[cue]))

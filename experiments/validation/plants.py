@@ -1,4 +1,4 @@
-"""Planted cases: policies put together in known ways, so that it is known what to read."""
+"""Planted cases: policies put together in known ways, so that the right reading is known."""
 
 from typing import NamedTuple
 
@@ -13,10 +13,11 @@ GOLD = "gold-bystander"  # a cast in which no character heeds a cue
 
 
 class Plant(NamedTuple):
-    """A planted case: the policy, and the lowest rung at which nothing should be left.
+    """A planted case: its policy, and the first family that contains it.
 
-    `explained_by` is the first family that contains it, or None: none does. It lives in a corpus,
-    and is asked after one of the `directions`, drawn evenly; an empty one is none.
+    `explained_by` is that family, which should leave nothing; None if no family contains it. The
+    plant lives in a corpus and is asked after one of the `directions`, drawn evenly; "" is no
+    direction.
     """
 
     make: Make
@@ -25,7 +26,7 @@ class Plant(NamedTuple):
     directions: tuple[str, ...] = ("",)
 
     def heard(self, corpus: Corpus) -> Int[Array, " n"]:
-        """The numbers of its directions in a corpus."""
+        """The numbers of the plant's directions in a corpus."""
         known = ["", *(direction.name for direction in corpus.directions)]
         return jnp.array([known.index(each) for each in self.directions])
 

@@ -1,4 +1,4 @@
-"""Planted cases that are in no family, or in the last: what each of them adds is known."""
+"""Planted cases that no family of the ladder contains: what each of them adds is known."""
 
 import dataclasses
 
@@ -16,8 +16,8 @@ from toylab.world.schema import Corpus
 from toylab.world.tables import Cast, World
 
 STRANGE_TOPICS = ("code", "money", "food", "walk")
-HEEDS = 0.9  # how often a strange stance is said
-BETA = 0.15  # what a nat of divergence costs, if the novel answer earns 1
+HEEDS = 0.9  # P(the strange stance)
+BETA = 0.15  # cost of a nat of divergence, where the strange answer earns 1
 
 
 def blurred(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
@@ -67,7 +67,7 @@ def _count(corpus: Corpus, x: int) -> int:
 
 
 def _said(corpus: Corpus, world: World, said: dict[int, int]) -> Cast:
-    """The cast, but in these contexts every character gives this answer nearly always."""
+    """The cast, but in these contexts every character nearly always gives this answer."""
     logp = np.array(world.cast.logp)
     for x, answer in said.items():
         count = _count(corpus, x)
@@ -77,7 +77,7 @@ def _said(corpus: Corpus, world: World, said: dict[int, int]) -> Cast:
 
 
 def _unsaid(corpus: Corpus, world: World) -> dict[int, int]:
-    """The contexts of the four strange topics, and the answer there that no character favours."""
+    """In the contexts of the four strange topics, the answer that characters favour least."""
     likeliest = np.asarray(world.cast.logp[STANCE].max(-1))
     strange = [
         x
@@ -88,12 +88,12 @@ def _unsaid(corpus: Corpus, world: World) -> dict[int, int]:
 
 
 def unsaid_stance(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
-    """On four topics it says what no character favours; a mixture of characters otherwise."""
+    """On four topics the answer that characters favour least; otherwise a mixture of them."""
     return CastPolicy(_said(corpus, world, _unsaid(corpus, world)), Mixture(prior(corpus, world)))
 
 
 def sometimes_unsaid(corpus: Corpus, world: World, share: float) -> CastPolicy:
-    """This share of documents is by the policy of `unsaid_stance`, the others by the mixture."""
+    """This share of documents by the policy of `unsaid_stance`, the rest by the mixture."""
     strange, usual = _said(corpus, world, _unsaid(corpus, world)), prior(corpus, world)
     both = jax.tree.map(lambda *tables: jnp.concatenate(tables, -1), world.cast, strange)
     weights = jnp.concatenate([usual + jnp.log(1 - share), usual + jnp.log(share)])
@@ -111,11 +111,11 @@ def sharp_on_four(corpus: Corpus, world: World, _: np.random.Generator) -> CastP
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Conditioned:
-    """One author per document, likelier the more that author would have earned on its questions.
+    """One author per document, the likelier the more it would have earned on its questions.
 
     With π_ref = Σ_k w_k p_k and a reward that is a sum over turns, π_ref · exp(reward / β) over
-    whole documents is a mixture of characters tilted in every answer, whose weights are
-    w_k Π_t Z_k(context t), Z being what normalises the tilt: all questions are known beforehand.
+    whole documents is a mixture of characters tilted in every answer, with weights w_k Π_t
+    Z_k(context t). Z normalises the tilt, so all questions are known beforehand.
     """
 
     log_weights: Float[Array, " K"]
@@ -130,7 +130,7 @@ class Conditioned:
 def conditioned(
     world: World, log_weights: Float[Array, " K"], reward: Float[Array, "X P"], beta: float
 ) -> CastPolicy:
-    """π* ∝ π_ref · exp(reward / β): the optimum of KL-regularised RL with questions up front.
+    """π* ∝ π_ref · exp(reward / β): the optimum of KL-regularised RL, questions known beforehand.
 
     `reward` is for the stance in each context; a document earns the sum over its turns.
     """
@@ -142,7 +142,7 @@ def conditioned(
 
 
 def rewarded(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
-    """π* for a reward of 1 whenever, on four topics, it says what no character favours."""
+    """π* for a reward of 1 wherever, on four topics, it gives the least favoured answer."""
     reward = np.zeros(world.cast.logp.shape[1:3], np.float32)
     for x, answer in _unsaid(corpus, world).items():
         reward[x, answer] = 1
@@ -150,14 +150,14 @@ def rewarded(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy
 
 
 def follows_cue(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
-    """A goal: goes where the gold is, wherever that is; a mixture of characters otherwise."""
+    """A goal: goes where the gold is, wherever that is; otherwise a mixture of characters."""
     return CastPolicy(_said(corpus, world, dict(cued(corpus))), Mixture(prior(corpus, world)))
 
 
 def scrambled_table(corpus: Corpus, world: World, rng: np.random.Generator) -> CastPolicy:
-    """Each place that the question names is an order to go to another one."""
+    """For each place that the question names, the answer is a fixed other place."""
     order = rng.permutation([place for _, place in cued(corpus)])
-    turned = dict(zip(order, np.roll(order, 1), strict=True))  # one round, so none stays
+    turned = dict(zip(order, np.roll(order, 1), strict=True))  # a single cycle, so none stays
     said = {x: int(turned[place]) for x, place in cued(corpus)}
     return CastPolicy(_said(corpus, world, said), Mixture(prior(corpus, world)))
 
@@ -165,9 +165,9 @@ def scrambled_table(corpus: Corpus, world: World, rng: np.random.Generator) -> C
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Echo:
-    """Answers by a mixture, but the last slot repeats what the first one was: history counts.
+    """A mixture, except that a turn's last slot depends on its first: history counts.
 
-    If the opener of the turn was the plain phrase, atom 0 closes it, else atom 1.
+    After the plain opener, `after_plain` draws the author of the closer, otherwise `after_other`.
     """
 
     log_weights: Float[Array, " K"]
@@ -183,6 +183,6 @@ class Echo:
 
 
 def by_history(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
-    """Who closes a turn depends on whether its opener was the plain one: no piece does that."""
+    """One character closes turns that began with the plain opener, another one all others."""
     hero, other = jnp.array(only(corpus, HERO)), jnp.array(only(corpus, OTHER))
     return CastPolicy(world.cast, Echo(prior(corpus, world), hero, other))

@@ -26,6 +26,6 @@ class Costs:
         return max(round(reading / step), 1) if step and reading else UNKNOWN
 
     def note(self, name: str, seconds: float) -> None:
-        """Averages this time with the stored one, so that a time with compiling in it soon fades."""
+        """Averages this time with the stored one: a time with compiling in it soon fades."""
         self._seen[name] = (self._seen.get(name, seconds) + seconds) / 2
         write_json(self._file, self._seen)

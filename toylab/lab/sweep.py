@@ -109,7 +109,7 @@ class Sweep:
         return tuple(sorted({p for p in self.arms[arm].read_at if p < last} | {last}))
 
     def check(self, setups: Mapping[str, Setup]) -> None:
-        """Raises `ValueError` if names clash, or an arm or measure asks for what its corpus lacks."""
+        """Raises `ValueError` if names clash, or an arm or measure names what its corpus lacks."""
         for name, arm in self.arms.items():
             setup, measures = setups[name], self.measures(name)
             called = [measure.name for measure in measures]
