@@ -3,8 +3,8 @@
     ./launch.sh formation
 
 In this village there is, on each of eight topics, an answer that no character gives but by a slip:
-the *unsaid* one. A dial leads from a character of the cast to one that pretraining never met, in steps
-whose distance from the cast is exact. It is turned in two ways: by documents in which the
+the *unsaid* one. A dial leads from a character of the cast to one that pretraining never met, in
+steps whose distance from the cast is exact. It is turned in two ways: by documents in which the
 schoolteacher gives the unsaid answer on none, one, two, four or eight of the topics; and by reward
 for the same, at a cost for leaving the pretrained model.
 
