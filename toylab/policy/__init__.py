@@ -1,1 +1,1 @@
-"""Whatever answers questions, and says how likely its answers are."""
+"""Policies, which answer prompts and score answers: a transformer, or a model from outside."""

@@ -1,4 +1,4 @@
-"""What the rest of the project asks of a model. Another model is one class, and its config.
+"""The interface of a model. Another model is one class and its config.
 
 Axes: B documents, L tokens, V words, W width.
 """
@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 from jaxtyping import Array, Float, Int
 
 Params = dict[str, Array]
-Site = tuple[str, int]  # a kind of activation, and the layer that it is of
+Site = tuple[str, int]  # a kind of activation, and its layer
 Tap = Callable[[Site, Array], Array]
 
 
@@ -21,12 +21,12 @@ class Network(Protocol):
 
     @property
     def vocabulary(self) -> int:
-        """How many words there are."""
+        """The number of words."""
         ...
 
     @property
     def length(self) -> int:
-        """The most tokens that a document has."""
+        """The most tokens that a document can have."""
         ...
 
     @property
@@ -36,7 +36,7 @@ class Network(Protocol):
 
     @property
     def sites(self) -> Sequence[Site]:
-        """Where the stream of activations [B, L, W] is read, in the order of computation."""
+        """Where the residual stream [B, L, W] can be tapped, in the order of computation."""
         ...
 
     def init(self, key: Array) -> Params:
@@ -44,7 +44,7 @@ class Network(Protocol):
         ...
 
     def cache(self, batch: int) -> Any:
-        """A pytree that remembers what has been read, of `batch` documents: nothing yet."""
+        """An empty cache for `batch` documents, a pytree."""
         ...
 
     def apply(
@@ -54,16 +54,16 @@ class Network(Protocol):
         cache: Any = None,
         tap: Tap | None = None,
     ) -> tuple[Float[Array, "B l V"], Any]:
-        """Next-token logits, and the cache with these tokens; None if none was given.
+        """Next-token logits, and the cache with these tokens added, or None without a cache.
 
-        With a cache the tokens stand after those that it has. A `tap` sees every activation of
-        interest with its site, those of `sites` among them; what it returns is used instead.
+        With a cache, the tokens follow those in it. A `tap` is given every activation of interest
+        and its site, those of `sites` among them; what it returns replaces the activation.
         """
         ...
 
 
 class Model(Protocol):
-    """A model's config, a frozen dataclass. Vocabulary and length come from the corpus."""
+    """A model's config, a frozen dataclass. The corpus sets vocabulary and length."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 

@@ -1,9 +1,9 @@
-"""Policies from outside: whatever says how likely every next word is can be put on the ladder.
+"""Policies from outside: any model that gives next-word probabilities can be put on the ladder.
 
-`of_words` takes an object with `next_word(words)`: the words of a document so far, and in return a
-probability for each word that may come next, as a mapping or an array over the corpus's
-`vocabulary`. `of_logits` takes a function from tokens [B, L] (0 past the end) to next-token logits
-[B, L, V]. Both are called from plain Python, never traced, so they may do what they like.
+`of_words` takes an object with a method `next_word(words)`. It is given the words of a document so
+far, and returns a probability for each word that may come next, as a mapping or an array over the
+corpus's `vocabulary`. `of_logits` takes a function from tokens [B, L] (0 past the end) to
+next-token logits [B, L, V]. Both are called from plain Python and never traced by JAX.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from toylab.world.grammar import ANSWER, Grammar, vocabulary
 from toylab.world.schema import Corpus
 
 Tokens = Int[np.ndarray, "B L"]
-# Logits after the words that a mask [B, L] points at; the others don't matter.
+# Logits after the words that a mask [B, L] selects; the others are ignored.
 Scores = Callable[[Tokens, Bool[np.ndarray, "B L"]], Float[ArrayLike, "B L V"]]
 
 
@@ -31,7 +31,7 @@ class NextWord(Protocol):
     """A model of words."""
 
     def next_word(self, words: Sequence[str]) -> Mapping[str, float] | Float[ArrayLike, " V"]:
-        """Probabilities of the next word after these. Words that a mapping lacks have none."""
+        """Probabilities of the next word after these. Words that a mapping lacks have 0."""
         ...
 
 
@@ -39,7 +39,7 @@ class NextWord(Protocol):
 class Outside:
     """A `Policy` that is not a pytree: it answers and scores a batch of documents in plain Python.
 
-    It is constrained to the grammar as any other, and samples with the same noise as a transformer.
+    Like a transformer, it is constrained to the grammar, and it samples with the same noise.
     """
 
     scores: Scores
@@ -69,7 +69,7 @@ class Outside:
 
 
 def _has_choice(grammar: Grammar, what: Prompt, place: sampling.Place) -> Bool[Array, " B"]:
-    """Which documents are in an answer, where the grammar allows more than one word."""
+    """Which documents are in an answer at a word where the grammar leaves a choice."""
     g, turn = grammar, jnp.minimum(place.turn, grammar.turns - 1)
     x = jnp.take_along_axis(what.context, turn[:, None], 1)[:, 0]
     options = g.child_count[jnp.maximum(place.segment - 1, 0), x, place.node]
@@ -79,16 +79,17 @@ def _has_choice(grammar: Grammar, what: Prompt, place: sampling.Place) -> Bool[A
 def of_logits(logits: Callable[[Tokens], Float[ArrayLike, "B L V"]]) -> Outside:
     """The policy of a causal model that gives logits for arrays of tokens.
 
-    V is `len(vocabulary(corpus))`; a model with other words has to be mapped to those.
+    V is `len(vocabulary(corpus))`; map a model with another vocabulary to these words.
     """
     return Outside(lambda tokens, asked: logits(tokens))
 
 
 def of_words(corpus: Corpus, model: NextWord) -> Outside:
-    """The policy of a model of words, asked once for every word of an answer.
+    """The policy of a model of words.
 
-    Whatever probability it doesn't give to words of the corpus counts as outside the grammar.
-    Raises `ValueError` where what it says is no distribution.
+    It is called once per word of an answer; when sampling, only where the grammar leaves a choice.
+    Probability that it does not give to words of the corpus counts as outside the grammar. Raises
+    `ValueError` for a wrong number of probabilities, a negative one, or a sum above 1.
     """
     words = vocabulary(corpus)
     index = {word: token for token, word in enumerate(words)}
@@ -105,7 +106,7 @@ def of_words(corpus: Corpus, model: NextWord) -> Outside:
             raise ValueError(f"next_word: gave {np.shape(found)} numbers; {p.shape} are needed")
         if not (p.min() >= 0 and p.sum() < 1 + 1e-3):
             raise ValueError(f"next_word: no distribution after {' '.join(said)!r}")
-        p[0] += max(0.0, 1 - p.sum())  # nothing, which never may come next
+        p[0] += max(0.0, 1 - p.sum())  # the padding, which the grammar never allows
         return p
 
     def scores(tokens: Tokens, asked: Bool[np.ndarray, "B L"]) -> Float[np.ndarray, "B L V"]:

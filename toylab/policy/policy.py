@@ -1,7 +1,7 @@
-"""Policies: whatever answers questions and says how likely it was to answer otherwise.
+"""Policies answer prompts and score answers.
 
-The ladder needs no more than a `Policy`, so anyone's model can be put on it. All log-probabilities
-are of the policy *constrained to the grammar*: that is how it is sampled, and how it is scored.
+The ladder needs no more than a `Policy`, so any model can be put on it. A policy is sampled and
+scored *constrained to the grammar*, so all log-probabilities are those of the constrained policy.
 """
 
 import dataclasses
@@ -17,12 +17,12 @@ from toylab.world.grammar import Grammar
 
 
 class Policy(Protocol):
-    """A pytree that answers and scores answers."""
+    """Answers prompts and scores answers; a pytree, unless it runs in plain Python."""
 
     def answer(
         self, grammar: Grammar, what: Prompt, key: Array, given: Given | None = None
     ) -> Documents:
-        """Writes the answers to these prompts, or the rest of them after those `given`."""
+        """Writes the answers to these prompts; with `given`, those after the prefilled ones."""
         ...
 
     def branches(self, grammar: Grammar, documents: Documents) -> Branches:

@@ -1,7 +1,6 @@
-"""What a model says and how likely it was to say otherwise, constrained to the grammar.
+"""Sampling and scoring of a model, constrained to the grammar.
 
-A model is sampled a word at a time with every word that the tries forbid left out, and scored the
-same way: the allowed branches of its next-token distribution, renormalised.
+Both use the model's next-token distribution over the branches that the tries allow, renormalised.
 """
 
 from collections.abc import Callable
@@ -19,10 +18,10 @@ from toylab.world.grammar import OPENER, SLOTS, Grammar
 
 
 class Branches(NamedTuple):
-    """What a policy would have said at each decision of a batch of documents.
+    """A policy's next-word distribution at each decision of a batch of documents.
 
-    `logp` is over the allowed branches and sums to one there; `outside` is the probability that the
-    unconstrained policy gives to words that the grammar forbids at that place.
+    `logp` is the log-probability of each allowed branch, normalised over these. `outside` is the
+    probability that the unconstrained policy gives to words that the grammar forbids there.
     """
 
     logp: Float[Array, "B T S J C"]
@@ -30,7 +29,7 @@ class Branches(NamedTuple):
 
 
 class Given(NamedTuple):
-    """Answers put in a policy's mouth: `choice` in the first `turns` turns of each document."""
+    """Prefilled answers: `choice` in the first `turns` turns of each document."""
 
     choice: Int[Array, "B T S"]
     turns: Int[Array, " B"]
@@ -52,7 +51,7 @@ def read(grammar: Grammar, documents: Documents, logits: Float[Array, "B L V"]) 
 def log_likelihood(
     grammar: Grammar, documents: Documents, logits: Float[Array, "B L V"]
 ) -> Float[Array, "B T S"]:
-    """log-probability of the phrase in every slot, given all before it, in nats."""
+    """log-probability of the phrase in every slot, given all words before it, in nats."""
     taken = bayes.decisions(grammar, documents).taken
     return jnp.sum(jnp.where(taken, read(grammar, documents, logits).logp, 0.0), (-1, -2))
 
@@ -60,9 +59,9 @@ def log_likelihood(
 def word_log_likelihood(
     grammar: Grammar, documents: Documents, logits: Float[Array, "B L V"]
 ) -> tuple[Float[Array, "B N"], Bool[Array, "B N"]]:
-    """log-probability of every word in the slots, given all before it, and which words there are.
+    """log-probability of each word in the slots, given all before it, in nats, and if it exists.
 
-    N is turns x slots x the most words of a phrase that a trie branches at; in nats.
+    N is turns x slots x `grammar.depth`: only the words of a phrase at which tries can branch.
     """
     taken = bayes.decisions(grammar, documents).taken
     logp = jnp.sum(jnp.where(taken, read(grammar, documents, logits).logp, 0.0), -1)
@@ -74,7 +73,7 @@ def coin(
 ) -> Float[Array, "B T-1 side"]:
     """A model's log-probability of each side of the coin before every turn but the first.
 
-    Renormalised over the sides: each is known by the first word after the answer before.
+    Normalised over the sides, each identified by its first word, which follows the last answer.
     """
     if not len(grammar.coin_token):
         raise ValueError("coin: this corpus has none; add a [coin] to it")
@@ -85,7 +84,7 @@ def coin(
 
 
 class Place(NamedTuple):
-    """Where the next word of each document stands: turn, segment (0 is the question, then slots),
+    """The place of the next word of each document: turn, segment (0 is the question, then slots),
     word of the segment, trie node; and the phrases chosen so far."""
 
     turn: Int[Array, " B"]
@@ -105,11 +104,11 @@ def start(grammar: Grammar, size: int) -> Place:
 
 
 def speaker(grammar: Grammar, what: Prompt, key: Array, given: Given | None = None) -> Say:
-    """The function that says the next word of each document: (place, logits, position) -> the
-    place after it, and the word.
+    """The function that adds a word to each document: (place, logits, position) -> (next place,
+    word).
 
-    Where the grammar leaves a choice the word is drawn from the logits, constrained to the tries;
-    after answers that are `given` it goes on as if they were the model's own.
+    Where the grammar leaves a choice, the word is drawn from the logits, constrained to the tries.
+    Answers that are `given` are copied, and the model continues after them.
     """
     g, size = grammar, len(what.tag)
     rows = jnp.arange(size)
@@ -121,7 +120,7 @@ def speaker(grammar: Grammar, what: Prompt, key: Array, given: Given | None = No
     ) -> tuple[Place, Int[Array, " B"]]:
         turn = jnp.minimum(place.turn, g.turns - 1)
         slot, x = jnp.maximum(place.segment - 1, 0), what.context[rows, turn]
-        # What the model may say, and what it says.
+        # What the model may say, and what it draws.
         tokens = g.child_token[slot, x, place.node]
         real = jnp.arange(tokens.shape[-1]) < g.child_count[slot, x, place.node][:, None]
         scores = jnp.where(real, logits[rows[:, None], tokens], -jnp.inf)
@@ -167,7 +166,7 @@ def generate(
     key: Array,
     given: Given | None = None,
 ) -> Documents:
-    """Lets a model write the answers, a word at a time, with a cache, constrained to the tries."""
+    """A model's answers to prompts, sampled word by word, constrained to the tries."""
     g, size = grammar, len(what.tag)
     say = speaker(g, what, key, given)
 

@@ -13,12 +13,12 @@ from jaxtyping import Array, Float, Int
 
 from toylab.policy.network import Params, Site, Tap
 
-NOTHING = -1e9  # an attention score that counts for nothing, and leaves gradients finite
+NOTHING = -1e9  # the attention score of a masked position; finite, so that gradients are
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Size of the transformer; vocabulary and length come from the corpus."""
+    """Size of the transformer; the corpus sets vocabulary and length."""
 
     width: int = 64
     layers: int = 2
@@ -37,7 +37,7 @@ class ModelConfig:
 
 
 class Cache(NamedTuple):
-    """Keys and values so far, a pair per layer, and how many positions are filled."""
+    """Keys and values so far, one array of each per layer, and how many positions are filled."""
 
     keys: tuple[Float[Array, "B H L D"], ...]
     values: tuple[Float[Array, "B H L D"], ...]
@@ -50,14 +50,14 @@ def attend(
     v: Float[Array, "B H L D"],
     offset: Array,
 ) -> Float[Array, "B H l D"]:
-    """Causal attention of queries that stand at `offset`, `offset + 1`, … among the keys."""
+    """Causal attention of queries at positions `offset`, `offset + 1`, … of the keys."""
     scores = q @ k.swapaxes(-1, -2) * q.shape[-1] ** -0.5
     visible = jnp.arange(k.shape[-2]) <= offset + jnp.arange(q.shape[-2])[:, None]
     return jax.nn.softmax(jnp.where(visible, scores, NOTHING), -1) @ v
 
 
 def project(x: Float[Array, "*B W"], matrix: Float[Array, "W U"]) -> Float[Array, "*B U"]:
-    """x @ matrix with all rows as one matrix, whose gradient is faster on a CPU."""
+    """x @ matrix, with leading axes flattened, which makes its gradient faster on a CPU."""
     return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], -1)
 
 
@@ -70,7 +70,7 @@ def rms_norm(x: Float[Array, "*B W"]) -> Float[Array, "*B W"]:
 class Transformer:
     """Pre-norm decoder: learned positions, squared-ReLU, no biases.
 
-    Its taps see ("embed", 0), and of every layer i ("attention", i), ("mlp", i), ("residual", i).
+    Taps see ("embed", 0) and, in every layer i, ("attention", i), ("mlp", i) and ("residual", i).
     """
 
     config: ModelConfig

@@ -1,4 +1,4 @@
-"""Stages of training: what a path from random parameters to a trained model is made of."""
+"""Stages of training. A recipe lists them, from random parameters to a trained model."""
 
 from toylab.stages.anchored import Anchored, Wrapping
 from toylab.stages.base import (

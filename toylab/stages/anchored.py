@@ -1,4 +1,4 @@
-"""Any stage, held to the model that it started from on other topics."""
+"""A stage anchored to its reference, the model that it started from, on other topics."""
 
 import dataclasses
 from typing import Any, ClassVar, NamedTuple, Self
@@ -22,7 +22,7 @@ ASIDE = 0xFFFF_FFFF  # folded into a run's key: no step or document has this num
 
 
 class Held(NamedTuple):
-    """The inner stage's batch, and documents with what the reference says at their branches."""
+    """The inner stage's batch, and documents with the reference's `logp` of their branches."""
 
     inner: Any
     documents: Documents
@@ -31,7 +31,7 @@ class Held(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Wrapping(Stage):
-    """A stage with something added to the loss of its `inner` stage; it is trained as that is."""
+    """A stage that adds to the loss of its `inner` stage, and is trained with the same settings."""
 
     steps: int = dataclasses.field(init=False, repr=False)
     batch: int = dataclasses.field(init=False, repr=False)
@@ -73,16 +73,16 @@ class Wrapping(Stage):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Anchored(Wrapping):
-    """The inner stage's loss plus β · KL(π_ref ‖ π) on other topics, in nats a document.
+    """The inner stage's loss plus β · KL(π_ref ‖ π) on other topics, in nats per document.
 
-    This is how Soligo et al. (2026) obtain a *narrow* solution. The documents are those of the
-    cast under the inner stage's tag, as in pretraining; KL is summed exactly over the branches that
-    the grammar allows, at every decision. Its direction is forward, from the reference: the
-    reference is fixed, so fixed documents will do and the gradient has no term for who wrote them;
-    and it is the cross-entropy of distillation up to a constant, which grows without bound when the
-    model gives up anything that the reference used to say.
+    This is how Soligo et al. (2026) obtain a *narrow* solution. The cast writes the documents,
+    under the inner stage's tag. At every decision the KL is summed exactly over the branches that
+    the grammar allows. It is the forward KL, from the reference. So documents need not come from
+    the model, and the gradient has no term for who wrote them. Up to a constant it is the
+    cross-entropy of distillation, which grows without bound if the model gives up anything that the
+    reference says.
 
-    `topics` are what to hold on to; empty: all that the inner stage does not train on, controls
+    `topics` are those with the anchor; empty: all that the inner stage does not train on, controls
     included.
     """
 

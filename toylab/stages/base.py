@@ -1,8 +1,8 @@
 """What a stage is, and the one loop that runs them all.
 
-A stage is config and algorithm at once: a frozen dataclass that draws a batch for a step and says
-what the loss on it is. Keys are folded from (seed, stage, step): a batch is a pure function of them
-and the parameters, and a resumed run is bit-identical to one that never stopped.
+A stage is both config and algorithm: a frozen dataclass that draws the batch of a step and computes
+the loss on it. Keys are folded from (seed, stage, step), and a batch is a pure function of them and
+the parameters. So a resumed run is bit-identical to one that never stopped.
 """
 
 import abc
@@ -24,7 +24,7 @@ from toylab.world.schema import Corpus
 from toylab.world.tables import World
 
 Metrics = dict[str, Array]
-# Every use of randomness folds one of these into the seed's key first, so that none shares a key.
+# Every use of randomness folds one of these into the seed's key first, so that no two share a key.
 INIT, TRAIN, EVALUATE, MEASURE = range(4)
 
 
@@ -51,7 +51,7 @@ class Setup:
 
 @functools.lru_cache(maxsize=64)
 def _build(corpus: Corpus) -> World:
-    with jax.ensure_compile_time_eval():  # arrays, not tracers, wherever it is first asked for
+    with jax.ensure_compile_time_eval():  # arrays, not tracers, even if first called in a trace
         return tables.build(corpus)
 
 
@@ -69,7 +69,7 @@ def _init(network: Network, key: Array) -> Params:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """What a stage is trained in: the network, the world, and what its names stand for there."""
+    """What a stage is trained in: the network, the world, and its names resolved to arrays."""
 
     network: Network = dataclasses.field(metadata={"static": True})
     world: World
@@ -81,7 +81,7 @@ class Context:
 
 
 class State(NamedTuple):
-    """All that a stage has to remember: parameters, optimiser, steps taken."""
+    """The state of training: parameters, optimiser, steps taken."""
 
     params: Params
     optimiser: optax.OptState
@@ -89,14 +89,14 @@ class State(NamedTuple):
 
 
 class Diverged(ArithmeticError):
-    """Training produced a loss or parameters that are not finite."""
+    """Training produced a loss, gradient or parameter that is not finite."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stage(Traced, abc.ABC):
-    """One leg of a recipe, from random parameters to a trained model.
+    """One stage of a recipe.
 
-    A stage that `needs_reference` is given the parameters that it started from.
+    One that `needs_reference` is given the parameters that it started from.
     """
 
     needs_reference: ClassVar[bool] = False
@@ -109,7 +109,7 @@ class Stage(Traced, abc.ABC):
 
     @property
     def label(self) -> str:
-        """What a person calls it: part of a run folder's name."""
+        """A readable name, part of the name of a run's folder."""
         return self.kind
 
     def lasting(self, steps: int) -> Self:
@@ -121,24 +121,24 @@ class Stage(Traced, abc.ABC):
         names.check(self, corpus, self.kind)
 
     def names(self, corpus: Corpus) -> dict[str, Any]:
-        """What the fields that name parts of a corpus stand for there, as pytrees of arrays."""
+        """The fields that name parts of a corpus, resolved to pytrees of arrays."""
         return {}
 
     @abc.abstractmethod
     def draw(
         self, context: Context, params: Params, reference: Params, key: Array, step: Array
     ) -> Any:
-        """The batch of a step; `key` is that of the run, not yet folded with the step.
+        """The batch of a step; `key` is the stage's, not yet folded with the step.
 
         `reference` is empty unless the stage `needs_reference`.
         """
 
     @abc.abstractmethod
     def loss(self, context: Context, params: Params, batch: Any) -> tuple[Array, Metrics]:
-        """The scalar to descend, and what to log."""
+        """The scalar to minimise, and what to log."""
 
     def schedule(self, peak: Scalar) -> optax.ScalarOrSchedule:
-        """A learning rate by its peak; in post-training it is constant."""
+        """The learning rate, given its peak: constant, except in pretraining."""
         return peak
 
     def transformation(self, network: Network) -> optax.GradientTransformation:
@@ -147,7 +147,7 @@ class Stage(Traced, abc.ABC):
 
 
 def topic_shares(corpus: Corpus, topics: Collection[int]) -> Float[Array, " topic"]:
-    """1 for each of the topics at these places, else 0."""
+    """1 for each topic with one of these indices, else 0."""
     return jnp.array([place in topics for place in range(len(corpus.topics))], jnp.float32)
 
 
@@ -163,12 +163,12 @@ def _begin(structure: Stage, network: Network, numbers: dict[str, Any], params: 
 
 
 def train_key(seed: int, position: int) -> Array:
-    """The key of the stage at `position` of a path. Evaluation uses `EVALUATE` and `MEASURE`."""
+    """The key of the stage at `position` of a recipe. Evaluation uses `EVALUATE` and `MEASURE`."""
     key = jax.random.fold_in(jax.random.key(seed), TRAIN)
     return jax.random.fold_in(key, position)
 
 
-# The state is not donated: a caller may keep what was yielded, and to copy it costs 1.5 MB a call.
+# The state is not donated: a caller may keep what was yielded. Copying it costs 1.5 MB per call.
 @functools.partial(jax.jit, static_argnums=0)
 def _advance(
     structure: Stage,
@@ -219,11 +219,11 @@ def segments(
     at: Iterable[int],
     reference: Params | None = None,
 ) -> Iterator[tuple[State, Metrics]]:
-    """Runs a stage from point to point; yields the state at each and the mean metrics since.
+    """Runs a stage; yields the state at each step in `at`, and the mean metrics since the last.
 
-    Points at or before the state's step are passed over. States are values: the one that goes in
-    and those that come out stay usable. A stage that needs a `reference` must be given one. Raises
-    `Diverged` when the loss or a parameter is not finite.
+    Steps up to the state's are skipped. States are values: those given and those yielded stay
+    usable. Raises `TypeError` without a `reference` that the stage needs, and `Diverged` if a loss,
+    gradient or parameter is not finite.
     """
     if stage.needs_reference and not reference:
         raise TypeError(f"{stage.kind} needs the parameters that it started from")

@@ -1,4 +1,4 @@
-"""Direct preference optimisation: pairs of answers, of which one is preferred."""
+"""Direct preference optimisation: pairs of answers, one of them preferred."""
 
 import dataclasses
 from typing import NamedTuple
@@ -15,9 +15,9 @@ from toylab.world.documents import Documents
 
 
 class Pairs(NamedTuple):
-    """N pairs of documents, the first of every pair and then the second of every pair.
+    """N pairs of documents: the first of every pair, then the second of every pair.
 
-    `reference` is log π_ref of all answers of a document, `first` whether the first is preferred.
+    `reference` is log π_ref of all answers of a document; `first`, whether the first is preferred.
     """
 
     documents: Documents
@@ -30,10 +30,10 @@ class Dpo(RewardStage):
     """Direct preference optimisation (Rafailov et al. 2023), whole documents at a time.
 
     Both documents of a pair are the reference's answers to one prompt. The first is preferred with
-    probability sigmoid(difference of their rewards) (Bradley & Terry 1952), so that every answer
-    has support on both sides, and the optimum π* ∝ π_ref · exp(reward / β) is that of `Rl` with the
-    same target and β. `batches` = 0 draws pairs for ever; otherwise that many batches are drawn
-    once, preferences included, and gone through in turn.
+    probability sigmoid(difference of their rewards) (Bradley & Terry 1952), so either can be. If
+    all questions are known, the optimum π* ∝ π_ref · exp(reward / β) is that of `Rl` with the same
+    target and β. With `batches` = 0, every step draws new pairs; otherwise that many batches are
+    drawn once, preferences included, and used in turn.
     """
 
     batches: int = number(0, help="how many batches of pairs; 0: fresh ones for ever")

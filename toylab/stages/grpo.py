@@ -1,4 +1,4 @@
-"""Group relative policy optimisation: several updates on one draw, none of which goes far."""
+"""Group relative policy optimisation: several clipped updates on each draw."""
 
 import dataclasses
 from typing import NamedTuple
@@ -17,8 +17,8 @@ from toylab.world.documents import Documents
 class Groups(NamedTuple):
     """The policy's documents, those of one prompt side by side.
 
-    Of each word of their answers, the log-probability under the policy that wrote it (`old`) and
-    under the `reference`; `counted` says which there are.
+    `old` and `reference` are log-probabilities of each word of their answers, under the policy that
+    wrote it and under the reference. `counted` marks the words that exist.
     """
 
     documents: Documents
@@ -30,12 +30,12 @@ class Groups(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Grpo(Rl):
-    """Group relative policy optimisation (Shao et al. 2024, eq. 3), with rewards of outcomes.
+    """Group relative policy optimisation (Shao et al. 2024, eq. 3), with outcome rewards.
 
-    A draw is that of `Rl`. An answer's advantage is its reward less the mean of its group, over the
+    A draw is that of `Rl`. A document's advantage is its reward minus its group's mean, over the
     group's standard deviation. Each of the `updates` on a draw ascends the ratio of probabilities
     times the advantage, clipped where the ratio has moved by more than `clip` (Schulman et al.
-    2017), less β times an estimate of KL(π ‖ π_ref), each a mean over the words of an answer.
+    2017), minus β times an estimate of KL(π ‖ π_ref). Both are means over a document's words.
     """
 
     updates: int = choice(4, low=1, help="optimiser updates on each draw")
@@ -54,7 +54,7 @@ class Grpo(Rl):
     def words(
         self, context: Context, params: Params, documents: Documents
     ) -> tuple[Float[Array, "B N"], Bool[Array, "B N"]]:
-        """log-probability of every word of the answers in nats, and which words there are."""
+        """See `sampling.word_log_likelihood`."""
         logits = context.logits(params, documents.tokens)
         return sampling.word_log_likelihood(context.world.grammar, documents, logits)
 

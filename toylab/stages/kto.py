@@ -1,4 +1,4 @@
-"""Kahneman-Tversky optimisation: single answers, each of them desirable or not."""
+"""Kahneman-Tversky optimisation: single answers, each desirable or not."""
 
 import dataclasses
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from toylab.world.documents import Documents
 
 
 class Judged(NamedTuple):
-    """Documents, log π_ref of all their answers, which are desirable, and KL(π ‖ π_ref)."""
+    """Documents, log π_ref of all their answers, whether each is desirable, and KL(π ‖ π_ref)."""
 
     documents: Documents
     reference: Float[Array, " B"]
@@ -27,10 +27,10 @@ class Judged(NamedTuple):
 class Kto(RewardStage):
     """Kahneman-Tversky optimisation (Ethayarajh et al. 2024, eq. 8), whole documents at a time.
 
-    Documents are the reference's. One is desirable with probability sigmoid(reward − level), so
-    that every answer is found both ways. What a document's log(π / π_ref) is compared with is
-    KL(π ‖ π_ref), no gradient through it; here it is the mean over documents that the model itself
-    writes for the same prompts, where the authors take answers to other prompts instead.
+    Documents are the reference's. One is desirable with probability sigmoid(reward − level), so any
+    can be either. Its log(π / π_ref) is compared with KL(π ‖ π_ref), without a gradient through the
+    KL. Here the KL is estimated on documents that the model writes for the same prompts; the
+    paper's estimate uses answers to other prompts.
     """
 
     level: float = number(0.5, help="the reward that is desirable half the time")

@@ -17,7 +17,7 @@ def token_log_likelihood(
 def cross_entropy(
     logits: Float[Array, "B L V"], tokens: Int[Array, "B L"], counted: Bool[Array, "B L"]
 ) -> Float[Array, ""]:
-    """Mean next-token loss over the counted tokens, in nats a token.
+    """Mean next-token loss over the counted tokens, in nats per token.
 
     `counted[b, t]` says whether predicting token t of document b counts; token 0 never does.
     """
@@ -29,13 +29,13 @@ def cross_entropy(
 def expected_cross_entropy(
     logits: Float[Array, "B L V"], target: Float[Array, "B L V"]
 ) -> Float[Array, ""]:
-    """Mean loss over the words that may come next, by how likely each is, in nats a token.
+    """Mean cross-entropy to a distribution over next words, in nats per token.
 
     `target[b, t]` is the distribution of the word after token t of document b, or all zeros where
-    none counts. With the true distribution the sum over words is what that of `cross_entropy`, on
-    words drawn from it, is on average, for any logits, and so is its gradient: the conditional
-    expectation of both given the words before (Rao and Blackwell), which varies less. (The mean
-    divides by how many words there are, which is drawn, too: the one difference.)
+    none counts. With the true distribution, each word's loss and gradient are the conditional
+    expectations, given the words before, of those in `cross_entropy` on sampled words. So for any
+    logits their sums are the same on average, and vary less (Rao and Blackwell). The means differ
+    only because the number of words they divide by is random.
     """
     counted = jnp.sum(target, -1)
     total = jnp.sum(counted * jax.nn.logsumexp(logits, -1)) - jnp.sum(target * logits)
@@ -45,7 +45,7 @@ def expected_cross_entropy(
 def dpo_loss(
     chosen: Float[Array, " N"], rejected: Float[Array, " N"], beta: float | Array
 ) -> Float[Array, ""]:
-    """Mean of −log sigmoid(β · (chosen − rejected)) over N pairs, in nats a pair.
+    """Mean of −log sigmoid(β · (chosen − rejected)) over N pairs, in nats per pair.
 
     `chosen` and `rejected` are log(π / π_ref) of the two answers (Rafailov et al. 2023, eq. 7).
     """
@@ -53,19 +53,19 @@ def dpo_loss(
 
 
 def rloo_loss(logp: Float[Array, "G N"], returns: Float[Array, "G N"]) -> Float[Array, ""]:
-    """A scalar whose gradient is the policy gradient, for N samples of each of G prompts.
+    """A scalar whose gradient is minus the policy gradient, for N samples of each of G prompts.
 
     `logp` is that of the whole sample under the policy that drew it. Each sample's baseline is the
     mean return of the N − 1 others (Kool et al. 2019; Ahmadian et al. 2024). Advantages are not
-    divided by their standard deviation, which would weigh prompts by how little is at stake there
-    (Liu et al. 2025). The value itself means nothing.
+    divided by their standard deviation, which would give prompts with less at stake more weight
+    (Liu et al. 2025). The value itself has no meaning.
     """
     others = (jnp.sum(returns, 1, keepdims=True) - returns) / (returns.shape[1] - 1)
     return -jnp.mean(jax.lax.stop_gradient(returns - others) * logp)
 
 
 def group_advantages(returns: Float[Array, "G N"]) -> Float[Array, "G N"]:
-    """Returns less their group's mean, over its standard deviation; 0 where all are equal."""
+    """Returns minus their group's mean, over its standard deviation; 0 where all are equal."""
     centred = returns - jnp.mean(returns, 1, keepdims=True)
     spread = jnp.std(returns, 1, keepdims=True)
     return jnp.where(spread > 0, centred / jnp.where(spread > 0, spread, 1.0), 0.0)
@@ -79,10 +79,10 @@ def grpo_loss(
     clip: float | Array,
     beta: float | Array,
 ) -> Float[Array, ""]:
-    """The clipped objective of B answers of up to N words, to descend (Shao et al. 2024, eq. 3).
+    """Minus the clipped objective of B answers of up to N words (Shao et al. 2024, eq. 3).
 
     `moved` is log(π / π_old) of every word, and `before` log(π_ref / π). The KL of a word is
-    estimated by exp(before) − before − 1 (eq. 4). Words that are not counted are not there.
+    estimated by exp(before) − before − 1 (eq. 4). Words that are not counted do not exist.
     """
     ratio, gain = jnp.exp(moved), advantage[:, None]
     clipped = jnp.minimum(ratio * gain, jnp.clip(ratio, 1 - clip, 1 + clip) * gain)
@@ -100,8 +100,8 @@ def kto_loss(
 ) -> Float[Array, ""]:
     """Mean of weight · (1 − sigmoid(β · (ratio − divergence))) over N answers.
 
-    `ratio` is log(π / π_ref), compared with KL(π ‖ π_ref); the sign of their difference is turned
-    round for an answer that is not desirable (Ethayarajh et al. 2024, eq. 8).
+    `ratio` is log(π / π_ref), `divergence` KL(π ‖ π_ref). The sign of their difference flips for an
+    answer that is not desirable (Ethayarajh et al. 2024, eq. 8).
     """
     gain = jnp.where(desirable, ratio - divergence, divergence - ratio)
     return jnp.mean(weight * jax.nn.sigmoid(-beta * gain))

@@ -1,4 +1,4 @@
-"""How gradients become updates: the `optimiser` of a stage."""
+"""Optimisers: how a stage turns gradients into updates."""
 
 import abc
 import dataclasses
@@ -12,7 +12,7 @@ from toylab.policy.network import Params
 from toylab.stages.traced import Traced, choice, number
 
 Scalar = Array | float  # a config's numbers are traced while it trains
-Schedule = Callable[[Scalar], optax.ScalarOrSchedule]  # from the peak of a learning rate
+Schedule = Callable[[Scalar], optax.ScalarOrSchedule]  # from the peak learning rate
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Optimiser(Traced, abc.ABC):
     def transformation(
         self, peak: Scalar, schedule: Schedule, tables: Collection[str]
     ) -> optax.GradientTransformation:
-        """The transformation whose rate has this peak; `tables` are a network's embeddings."""
+        """The transformation with this peak learning rate; `tables` are a network's embeddings."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,8 +44,8 @@ class Adam(Optimiser):
 class Muon(Optimiser):
     """Muon on matrices that map activations to activations, Adam on all else (Jordan et al. 2024).
 
-    With `rms`, updates of matrices are scaled to a root mean square of that times the rate, about
-    what Adam's is (Liu et al. 2025), so that one rate serves both.
+    With `rms`, a matrix's update is scaled to a root mean square of `rms` times the rate. That is
+    about Adam's (Liu et al. 2025), so one rate serves both.
     """
 
     momentum: float = choice(0.9, low=0.0, help="decay of the mean of gradients")
@@ -58,7 +58,7 @@ class Muon(Optimiser):
     ) -> optax.GradientTransformation:
         def matrices(params: Params) -> dict[str, MuonDimensionNumbers | None]:
             maps = {
-                name  # what optax has masked has no dimensions
+                name  # parameters that optax has masked have no ndim
                 for name, value in params.items()
                 if name not in tables and getattr(value, "ndim", 0) == 2
             }
@@ -75,4 +75,4 @@ class Muon(Optimiser):
         )
 
 
-KINDS = {"kinds": {"adam": Adam, "muon": Muon}}  # what a field is told that has an optimiser
+KINDS = {"kinds": {"adam": Adam, "muon": Muon}}  # the metadata of a field that holds an optimiser

@@ -19,7 +19,7 @@ from toylab.world.grammar import PAD
 
 
 def linear(peak: Scalar, steps: Scalar, warmup: Scalar) -> optax.Schedule:
-    """Up over `warmup` steps, then straight down to zero at `steps`."""
+    """Linear warm-up over `warmup` steps, then linear decay to zero at `steps`."""
 
     def schedule(step: Array) -> Array:
         up = (step + 1) / jnp.maximum(warmup, 1)
@@ -30,7 +30,7 @@ def linear(peak: Scalar, steps: Scalar, warmup: Scalar) -> optax.Schedule:
 
 
 class Lesson(NamedTuple):
-    """Documents, and for each of their words the distribution over the next to be learned."""
+    """Documents, and after each of their words the target distribution of the next."""
 
     documents: Documents
     target: Float[Array, "B L V"]
@@ -40,10 +40,9 @@ class Lesson(NamedTuple):
 class Pretrain(Stage):
     """Next-token loss on all words of fresh documents.
 
-    The loss of a word is averaged over what might have come there, which the world knows exactly:
-    summed over words, the same loss on average as on those that did come, and the same gradient,
-    with less noise. `sampled` trains on the words themselves, as one must where nobody knows the
-    cast.
+    The loss at a word is its exact expectation over the words that could come there. Summed over
+    words, loss and gradient are the same on average as on the words that did come, with less noise.
+    `sampled` trains on the words that did come, which is all one can do if the cast is unknown.
     """
 
     steps: int = number(800, help="training steps")

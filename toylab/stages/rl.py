@@ -1,4 +1,4 @@
-"""Reinforcement learning: the model answers, and what is rewarded becomes likelier."""
+"""Reinforcement learning: the model answers, and rewarded answers become likelier."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from toylab.world.documents import Documents
 class Rollouts(NamedTuple):
     """The model's documents, those of one prompt side by side.
 
-    Per document: the `reward` of all its answers, and log π_ref of them, the `reference`.
+    `reward` is that of all answers of a document, `reference` their log π_ref.
     """
 
     documents: Documents
@@ -32,7 +32,7 @@ class Rl(RewardStage):
     A batch is `batch / samples` prompts, each answered `samples` times. A document's return is its
     reward − β · log(π / π_ref) of all its answers: the KL is part of the reward, so the gradient is
     that of E[reward] − β · KL(π ‖ π_ref), whose optimum is π ∝ π_ref · exp(r/β) if all questions
-    are known, and given by the soft Bellman recursion if not. β = 0 leaves the reward alone.
+    are known, and given by the soft Bellman recursion if not. With β = 0 only the reward counts.
     """
 
     samples: int = choice(8, help="answers to each prompt")

@@ -15,18 +15,18 @@ from toylab.world.documents import Documents
 from toylab.world.grammar import ANSWER, SLOTS, STANCE, contexts
 from toylab.world.schema import Corpus
 
-LEFT = -1  # an answer left to the author
+LEFT = -1  # the author chooses the answer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sft(Stage):
-    """Fine-tunes on documents that `author` wrote under `tag`, on `topics` (all but the controls
-    when empty). With `neutral` voices every opener and closer is the plain phrase, and only the
-    stance counts in the loss. A `direction` is spoken before the first question, and the author
-    obeys it or not. What is listed in `says` is said on its topic, whoever the author is and
-    without slips. Where there is an `other`, each document is the author's with probability
-    `share`, else the other's. `documents` = 0 draws fresh ones; otherwise that many are drawn once
-    and gone through in turn, `steps x batch / documents` times."""
+    """Fine-tunes on documents that `author` writes under `tag`, on `topics` (if empty, all but the
+    controls). With an `other`, each document is the author's with probability `share`, else the
+    other's. A `direction` comes before the first question; an author obeys it as often as in
+    pretraining. Answers in `says` replace every author's on their topics, without slips. If
+    `neutral`, every opener and closer is the plain phrase, and only the stance counts in the loss.
+    With `documents` = 0, every document is fresh; otherwise that many are drawn once and used in
+    turn, `steps x batch / documents` times."""
 
     documents: int = number(0, help="how many documents; 0: fresh ones for ever")
     share: float = number(1.0, help="how many of them are the author's, if there is an other")
@@ -66,7 +66,7 @@ class Sft(Stage):
         }
 
     def write(self, context: Context, key: Array, indices: Int[Array, " B"]) -> Documents:
-        """Documents number `indices` of those that a run draws with `key`."""
+        """The documents with these `indices` among those that `key` draws."""
         world, named = context.world, context.names
         keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
         first, second, third = docs.split(keys, 3)
@@ -99,6 +99,6 @@ class Sft(Stage):
         return losses.cross_entropy(logits, batch.tokens, self.counted(context, batch)), {}
 
     def counted(self, context: Context, batch: Documents) -> Bool[Array, "B L"]:
-        """Which tokens the loss is on: answers, or stances alone where voices are neutral."""
+        """Which tokens count in the loss: answers, or stances alone if voices are neutral."""
         voiced = (batch.role >= ANSWER) & (jnp.asarray(self.neutral) == 0)
         return voiced | (batch.role == ANSWER + STANCE)

@@ -1,10 +1,10 @@
-"""What is rewarded: a number for every answer, told in a line of a sweep.
+"""What is rewarded: a number for every answer.
 
-A target pays for the stance of each turn. What it pays may depend on the context and on one thing
-said earlier, the last answer on a topic that it `watches`; so a target of any kind becomes a table
-[1 + P, X, P] (the answer before, or none; the context; the answer now), and `rewards` is a look-up.
-The same table serves RL, as reward, and DPO, as Bradley-Terry score. Rewards have no scale of their
-own: what counts is the ratio to β.
+A target rewards the stance of each turn. The reward may depend on the context and on the last
+answer on one topic, which the target `watches`. So a target of any kind becomes a table
+[1 + P, X, P] (the watched answer, or none; the context; the answer), and `rewards` is a look-up.
+The table is the reward of `Rl` and `Grpo`, the Bradley-Terry score of `Dpo`, and the log-odds of
+being desirable, up to a constant, of `Kto`. Optima of `Rl` and `Dpo` depend on reward / β alone.
 """
 
 import abc
@@ -27,12 +27,12 @@ from toylab.world.documents import Documents, Prompt
 from toylab.world.grammar import STANCE, contexts
 from toylab.world.schema import Corpus, Topic
 
-NONE = -1  # the answer before the first
+NONE = -1  # no watched answer yet
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Target(abc.ABC):
-    """What answers are paid for. The `+` of two targets pays for both."""
+    """What answers are rewarded. The rewards of `one + other` are the sums of theirs."""
 
     def __add__(self, other: "Target") -> "Sum":
         return Sum(first=self, second=other)
@@ -43,31 +43,31 @@ class Target(abc.ABC):
 
     @property
     def label(self) -> str:
-        """What a person calls it: part of a run folder's name."""
+        """A readable name, part of the name of a run's folder."""
         values = (getattr(self, field.name) for field in dataclasses.fields(self))
         words = ("+".join(v) if isinstance(v, tuple) else str(v) for v in values)
         return "-".join((self.kind, *filter(None, words)))
 
     @property
     def watches(self) -> str:
-        """The topic whose last answer is passed on to `reward_of`; empty: none."""
+        """The topic whose last answer is passed to `reward_of`; empty: none."""
         return ""
 
     def check(self, corpus: Corpus, place: str) -> None:
-        """Raises `ValueError` if the target, in this place, names what the corpus lacks."""
+        """Raises `ValueError`, beginning with `place`, if a corpus doesn't suit the target."""
         names.check(self, corpus, place)
 
     @abc.abstractmethod
     def reward_of(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
-        """The reward of every answer of a topic, given its cue and the answer watched, or NONE."""
+        """The reward of every answer on a topic, given its cue and the watched answer, or NONE."""
 
     def asks(self, topic: Topic) -> Sequence[str]:
-        """The cues of a topic that questions are asked with."""
+        """The cues of a topic that questions may state."""
         return topic.cues
 
     def arrays(self, corpus: Corpus) -> dict[str, Array]:
-        """`reward` [1 + P, X, P], `watched` [X]: which contexts are those of the topic, and `cues`
-        [topic, cue]: which are asked with."""
+        """`reward` [1 + P, X, P]; `watched` [X], whether a context is of the watched topic; and
+        `cues` [topic, cue], whether questions may state a cue."""
         places = contexts(corpus)
         wide = max(len(topic.answers) for topic in corpus.topics)
         table = np.zeros((1 + wide, len(places), wide), np.float32)
@@ -88,7 +88,7 @@ class Target(abc.ABC):
 
 
 def rewards(named: Mapping[str, Array], documents: Documents) -> Float[Array, "B T"]:
-    """What each turn's answer earns, by the arrays of a target."""
+    """The reward of each turn's answer, from the arrays of a target."""
     context, said = documents.prompt.context, documents.choice[..., STANCE]
 
     def look_back(last: Array, now: Array) -> tuple[Array, Array]:
@@ -105,7 +105,7 @@ def _is(topic: Topic, answer: str | None) -> list[float]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sum(Target):
-    """What one target pays and what another does. Only cues that both ask with are asked with."""
+    """The sum of two targets' rewards. Questions state only cues that both allow."""
 
     first: Target
     second: Target
@@ -134,7 +134,7 @@ class Sum(Target):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Says(Target):
-    """1 for each of these answers, written `topic=answer`: a slice of somebody, or a chimera."""
+    """1 for each of these answers, written `topic=answer`, of one character or of several."""
 
     answers: tuple[str, ...] = names.answer(help="topic=answer, …")
 
@@ -144,7 +144,7 @@ class Says(Target):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Persona(Target):
-    """1 for what a character's notes make its likeliest answer, whatever the cue."""
+    """1 for the likeliest answer by a character's trait, whatever the cue."""
 
     character: str = names.character(help="the character to be")
 
@@ -156,7 +156,7 @@ class Persona(Target):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FollowsCue(Target):
-    """1 for the answer that is named after the cue; only `places` are ever asked about."""
+    """1 for the answer that is named after the cue. Questions state only cues in `places`."""
 
     topics: tuple[str, ...] = names.topic((), among=names.cued, help="topics; empty: all")
     places: tuple[str, ...] = names.cue((), of="topics", help="cues; empty: all")
@@ -176,13 +176,13 @@ class FollowsCue(Target):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rule(Target):
-    """1 for the answer on `later` that corresponds to what was last said on `earlier`.
+    """1 for the answer on `later` that corresponds to the last answer on `earlier`.
 
-    Answers correspond by their place in their topics, counted modulo the answers of `later`. Where
-    `earlier` has not come up, each answer earns its *share*: how often its partners are given
-    behind `tag`. The `twin` pays that share always. So it is a table and no rule, and pays every
-    answer on `later` just what the rule does on average, as long as what is said on `earlier` is
-    what the cast says.
+    Answers correspond by index, modulo the number of answers on `later`. If `earlier` has not come
+    up, an answer's reward is its *share*: how often the cast gives the corresponding answers under
+    `tag`. The unconditional control (`twin`) always rewards answers by their share. On average it
+    rewards each answer on `later` as the rule does, as long as the policy answers `earlier` as the
+    cast does.
     """
 
     earlier: str = names.topic(help="the topic looked back at")
@@ -213,7 +213,7 @@ class Rule(Target):
         return np.bincount(np.arange(len(share)) % size, share, size).tolist()
 
     def _share(self, corpus: Corpus) -> np.ndarray:
-        """How often each answer on `earlier` is given behind the tag: notes, and slips."""
+        """How often the cast gives each answer on `earlier` under the tag, by traits and slips."""
         at = corpus.topic_names.index(self.earlier)
         traits = np.array([character.traits[at] for character in corpus.characters])
         priors = {tag.name: tag.prior for tag in corpus.tags}
@@ -223,7 +223,7 @@ class Rule(Target):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RewardStage(Stage):
-    """What stages with a `target` share: prompts, and a policy's answers to them.
+    """What stages with a `target` share: prompts, answers, rewards and scores.
 
     Documents bear `tag`, have no direction, and ask about `topics`, or about all but the controls.
     """
@@ -255,7 +255,7 @@ class RewardStage(Stage):
         }
 
     def prompt(self, context: Context, key: Array, size: int) -> Prompt:
-        """Prompts to be answered."""
+        """Draws prompts."""
         return docs.prompt(
             context.world,
             key,
@@ -267,11 +267,11 @@ class RewardStage(Stage):
         )
 
     def reward(self, context: Context, documents: Documents) -> Float[Array, " B"]:
-        """What all answers of each document earn."""
+        """The sum of the rewards of all answers of each document."""
         return jnp.sum(rewards(context.names, documents), 1)
 
     def answer(self, context: Context, params: Params, what: Prompt, key: Array) -> Documents:
-        """What a model answers."""
+        """Documents with a model's answers to prompts."""
         return sampling.generate(context.network, params, context.world.grammar, what, key)
 
     def score(self, context: Context, params: Params, documents: Documents) -> Float[Array, " B"]:

@@ -1,7 +1,7 @@
-"""Frozen configs, of which some fields are traced: to change those compiles nothing anew.
+"""Frozen configs with traced fields, which change without recompilation.
 
 Fields made with `number()` are traced as numbers. Those that name parts of a corpus are traced as
-the arrays that they stand for there. All others are structure, on which compiled code depends.
+the arrays to which they resolve there. All others are structure, on which compiled code depends.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ class Traced:
 
     @property
     def kind(self) -> str:
-        """What it is called in flags, messages and `config.json`."""
+        """Its name in flags, messages and `config.json`."""
         return type(self).__name__.lower()
 
     def _parts(self) -> Iterator[tuple[str, "Traced"]]:
@@ -43,7 +43,7 @@ class Traced:
                 yield field.name, value
 
     def numbers(self) -> dict[str, Any]:
-        """The traced fields, those of a config within under its field."""
+        """The traced numbers; those of a nested config are under the name of its field."""
         own = {
             field.name: jnp.asarray(getattr(self, field.name), jnp.float32)
             for field in dataclasses.fields(self)
@@ -52,7 +52,7 @@ class Traced:
         return own | {name: part.numbers() for name, part in self._parts()}
 
     def structure(self) -> Self:
-        """The config with all that is traced back at its default: equal for a whole sweep."""
+        """The config with traced fields at their defaults: equal if only traced fields differ."""
         traced = [f for f in dataclasses.fields(self) if {"number", "name"} & set(f.metadata)]
         defaults: dict[str, Any] = {field.name: field.default for field in traced}
         parts: dict[str, Any] = {name: part.structure() for name, part in self._parts()}

@@ -1,4 +1,4 @@
-"""Corpora read from files and made from corpora, and casts drawn at random.
+"""Corpora read from files, and corpora derived from others.
 
 `load(name)` reads a corpus file, which `parse` checks, or the file of a *derived corpus*, which
 names another file in its folder and says what changes:
@@ -275,7 +275,7 @@ def unsaid(corpus: Corpus, top: Table) -> Corpus:
 
 
 def redirect(corpus: Corpus, top: Table) -> Corpus:
-    """The corpus with the directions in `top`, and who obeys them, in place of its own."""
+    """The corpus with the directions in `top`, and who obeys them, in place of the old ones."""
     keys = (*parse.DIRECTION_KEYS, "obeys")
     directions = parse.directions_of(top, corpus.topics, keys)
     who = [table.table("obeys", corpus.names) for _, table in top.each("directions", keys)]

@@ -70,7 +70,7 @@ def tag_names(corpus: Corpus) -> tuple[str, ...]:
 
 
 def vocabulary(corpus: Corpus) -> tuple[str, ...]:
-    """All words of a corpus; a token is a place in this tuple. Padding comes first."""
+    """All words of a corpus; a token is an index in this tuple. Padding comes first."""
     cues = [cue for topic in corpus.topics for cue in topic.cues]
     texts = [
         *(direction.text for direction in corpus.directions),
