@@ -18,7 +18,7 @@ from toylab.world import documents as docs
 from toylab.world.documents import Documents
 from toylab.world.schema import Corpus
 
-ASIDE = 0xFFFF_FFFF  # folded into a run's key: no step or document has this number
+ASIDE = 0xFFFF_FFFF  # folded into a stage's key: no step or document has this number
 
 
 class Held(NamedTuple):

@@ -44,7 +44,7 @@ class World:
     `log_prior` is each tag's prior over authors at the end of pretraining, `log_prior_before` that
     until the share `change_at` of pretraining is over (1 if the prior does not change).
     `prompt_next` is the probability of every word after the first j words that the user says
-    before an answer. `prompt` is its row, in the first turn (0) and in later ones (1).
+    before an answer. `prompt` is the row of each prompt in it: first turn (0), later turns (1).
     """
 
     grammar: Grammar
