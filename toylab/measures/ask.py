@@ -1,7 +1,7 @@
-"""Questions put to a policy, and its answers: at once, or after turns that it was given.
+"""A policy's answers to questions, with or without a prefilled history.
 
-Left alone, a policy whose old characters were overwritten and a Bayesian who is certain of one of
-them say the same. Given a history by another character, they differ by nats.
+Without a history, a policy whose other characters were overwritten and a Bayesian certain of one
+character say the same. After turns by another character they differ.
 """
 
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from toylab.world.tables import Cast, World
 
 
 class Cued(NamedTuple):
-    """A topic whose answers can follow its cues; `target` is the answer that follows each."""
+    """A topic whose answers can follow its cues; `target` is the answer that follows each cue."""
 
     place: int
     topic: Topic
@@ -32,7 +32,7 @@ class Cued(NamedTuple):
 
     @property
     def sizes(self) -> tuple[int, int, int]:
-        """The place of the topic, the number of its cues and that of its answers."""
+        """The index of the topic, and its numbers of cues and answers."""
         return self.place, len(self.topic.cues), len(self.topic.answers)
 
 
@@ -46,7 +46,7 @@ def cued(corpus: Corpus, name: str) -> Cued:
 def about(
     world: World, what: Prompt, key: Array, turn: Any, topic: int, cue: Int[Array, " B"]
 ) -> Prompt:
-    """The prompts with another question in one turn: on this topic, with these cues."""
+    """The prompts with one turn's question replaced by one on this topic, with these cues."""
     count = world.grammar.question_count[topic]
     context = world.grammar.topic_contexts[topic, cue, what.direction]
     return what._replace(
@@ -58,10 +58,10 @@ def about(
 
 
 class Answered(NamedTuple):
-    """Documents of which the first `turns` turns were given, and the policy wrote the rest.
+    """Documents whose first `turns` turns were given; the policy wrote the rest.
 
-    `who` is the character who wrote those given, `logp` the policy's branches at its first own
-    turn.
+    `who` is the character that wrote the given turns, and `logp` has the policy's branches at the
+    first turn that it wrote itself.
     """
 
     who: Int[Array, " M"]
@@ -71,7 +71,7 @@ class Answered(NamedTuple):
 
 
 def at_turn(tree: Any, turn: Array) -> Any:
-    """One turn of arrays [M, T, …], that of each document, as [M, 1, …]."""
+    """One turn of each document: [M, T, …] becomes [M, 1, …]."""
 
     def take(leaf: Array) -> Array:
         index = turn.reshape(-1, *(1,) * (leaf.ndim - 1))
@@ -89,7 +89,7 @@ def after(
     who: Int[Array, " M"],
     turns: Any,
 ) -> Answered:
-    """What the policy answers after `turns` turns of these choices."""
+    """The policy's answers after the first `turns` turns of `choice`, which `who` wrote."""
     many = jnp.full(len(who), turns)
     documents = policy.answer(world.grammar, what, key, Given(choice, many))
     logp = policy.branches(world.grammar, documents).logp
@@ -99,7 +99,7 @@ def after(
 def after_every(
     policy: Policy, world: World, what: Prompt, key: Array, choice: Array, who: Array
 ) -> Answered:
-    """The same after 0, 1, … turns, one after the other: M = turns x documents."""
+    """`after` for 0, 1, … turns, concatenated: M = turns x documents."""
     found = jax.lax.map(
         lambda turns: after(policy, world, what, key, choice, who, turns),
         jnp.arange(world.grammar.turns),
@@ -108,7 +108,7 @@ def after_every(
 
 
 def own_turn(found: Answered) -> Documents:
-    """The policy's first own turn, as documents of a single turn."""
+    """The first turn that the policy wrote, as documents of a single turn."""
     what = found.documents.prompt
     asked = at_turn((what.topic, what.question, what.cue, what.context), found.turns)
     return found.documents._replace(
@@ -126,14 +126,14 @@ def stances(
 
 
 def evidence(cast: Cast, found: Answered) -> Float[Array, "M K"]:
-    """log p_k of the turns given, in nats."""
+    """log p_k of the given turns, in nats."""
     each = jnp.sum(bayes.log_likelihood(cast, found.documents), 2)
     given = jnp.arange(each.shape[1]) < found.turns[:, None]
     return jnp.sum(jnp.where(given[..., None], each, 0.0), 1)
 
 
 def first_weights(world: World, cast: Cast, found: Answered, count: int) -> Weights:
-    """w* of the first `count` answers, before which nothing was given."""
+    """w* fitted to the first `count` answers, which have no history."""
     alone = jax.tree.map(lambda leaf: leaf[:count], found)
     branches = Branches(alone.logp, jnp.zeros(alone.logp.shape[:-1]))
     return mixtures.weights_from_branches(world.grammar, cast, own_turn(alone), branches)

@@ -1,7 +1,7 @@
 """Calibration: a policy's probabilities beside the exact ones, on documents of pretraining.
 
-What should be said next is known exactly, given tag and history (`bayes.predictive`), so nothing
-is counted: every probability of the policy stands beside the one that it should be.
+Given tag and history, the probability of every branch is known exactly (`bayes.predictive`). So no
+outcomes are counted: every probability of the policy is compared with the exact one.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ BINS = 10
 def excess(
     network: Network, world: World, params: Params, key: Array, size: int = 512
 ) -> dict[str, Float[Array, ""]]:
-    """The model's excess loss on fresh documents of pretraining, as `over` has it."""
+    """The model's excess loss on fresh documents of pretraining, as in `over`."""
     documents = docs.sample(world, key, size)
     return over(world, documents, network.apply(params, documents.tokens)[0])
 
@@ -36,11 +36,11 @@ def excess(
 def over(
     world: World, documents: Documents, logits: Float[Array, "B L V"]
 ) -> dict[str, Float[Array, ""]]:
-    """Loss of next-token logits above the Bayes-optimal one, in nats a token.
+    """Loss of next-token logits above the Bayes-optimal loss, in nats per token.
 
-    The divergence of the logits from what may come next, summed exactly after each word of the
-    documents. Tags have the prior of pretraining's end. `answers` is the mean over the words of
-    answers, `all` over every word but the tag.
+    This is KL(exact ‖ logits) of the next word, summed exactly over the vocabulary. Tags have their
+    priors at the end of pretraining. `answers` is the mean over the words of answers, and `all` is
+    that over every word but the tag.
     """
     best = bayes.next_word(world, world.log_prior[documents.prompt.tag], documents)
     ratio = jnp.log(jnp.where(best > 0, best, 1.0)) - jax.nn.log_softmax(logits, -1)
@@ -57,7 +57,7 @@ def over(
 def written_by(
     world: World, key: Array, size: int, who: Int[Array, " A"], tag: Int[Array, " A"]
 ) -> Documents:
-    """`size` documents by each of these authors, under the tag of each, one author's together."""
+    """`size` documents by each author in `who`, under its `tag`, grouped by author."""
     keys = jax.random.split(key)
     author, tags = jnp.repeat(who, size), jnp.repeat(tag, size)
     what = docs.prompt(world, keys[0], len(author), tag=tags, direction=0)
@@ -66,7 +66,7 @@ def written_by(
 
 
 def written_under(world: World, keys: Array, size: int, tag: int | Array) -> Documents:
-    """`size` documents that the cast writes under a tag; from three keys."""
+    """`size` documents that the cast writes under a tag, from three keys."""
     what = docs.prompt(world, keys[0], size, tag=tag, direction=0)
     author = docs.author(world, keys[1], what.tag)
     said = docs.speak(world.cast, keys[2], what.context, author)
@@ -77,7 +77,7 @@ def written_under(world: World, keys: Array, size: int, tag: int | Array) -> Doc
 def beside(
     policy: Policy, world: World, key: Array, size: int, tag: Int[Array, ""]
 ) -> dict[str, Array]:
-    """A policy on `size` documents that the cast writes under a tag: what `Calibration` says."""
+    """The numbers of `Calibration` for a tag, on `size` documents that the cast writes under it."""
     documents = written_under(world, jax.random.split(key, 3), size, tag)
     logp = policy.branches(world.grammar, documents).logp
     at, cast, prior = bayes.decisions(world.grammar, documents), world.cast, world.log_prior[tag]
@@ -108,10 +108,10 @@ def beside(
 def called(
     policy: Policy, world: World, key: Array, size: int, names: Int[Array, " K"]
 ) -> tuple[Float[Array, "K K"], Float[Array, "K K"]]:
-    """Nats of the first turn from character k to the policy under the name of j, and to j itself.
+    """KL in nats of the first turn: of k from the policy under the name of j, and of k from j.
 
-    On documents of k's that bear the name of j, instead of k's own. A policy that takes no heed of
-    names is as far from k whatever the name.
+    The documents are by character k under the name of character j. A policy that ignores names is
+    equally far from k under every name.
     """
     cast, everybody = world.cast, jnp.arange(len(names))
 
@@ -137,12 +137,12 @@ def called(
 class Calibration(Measure):
     """A policy beside exact predictions, on documents of the world under each tag.
 
-    `tags`, for each tag: `off` and `deaf` [T] are nats per turn from the exact prediction, of the
-    policy, and of one that is exact but forgets all earlier turns; `branches`, `said` and `exact`
-    [bins] are sums over branches, by the policy's probability: how many, that probability, and what
-    it should be. `error` is the expected calibration error over all tags, the mean over branches of
-    |probability said − what it should be| within a bin. `called` and `apart` [K][K] are those of
-    `called`: whether a name does what it should.
+    `tags` has for each tag `off` [T], the KL per turn from the exact prediction to the policy, and
+    `deaf` [T], that to a prediction that is exact but forgets all earlier turns. `branches`, `said`
+    and `exact` [bins] are sums over branches, binned by the policy's probability: their number,
+    that probability and the exact one. `error` is the expected calibration error over all tags:
+    Σ_bins |said − exact| / Σ_bins branches. `called` and `apart` [K][K] are the two results of
+    `called`, which tell whether a name does what it should.
     """
 
     charts = ("error", "tags/*/off")

@@ -1,12 +1,12 @@
 """Coherence: does one document keep one author?
 
-Who writes a turn is, left to itself, a matter of its context x: weights r_x, fitted on single
-answers, blind to history. The *keep probability* ρ then is the one number in
+The weights r_x of the authors in context x are fitted to single answers, without their history. The
+*keep probability* ρ is then fitted to the policy's exact branches in
 
     author of the next turn  =  the author of this one with probability ρ, else drawn from r_x
 
-that the policy's exact branches make likeliest: 1 for a mixture of characters, 0 if every answer
-is another author's, or if the topic alone says whose it is (a router).
+It is 1 for a mixture of characters. It is 0 if every answer's author is drawn anew, or if the topic
+alone determines the author (a router).
 """
 
 import dataclasses
@@ -29,8 +29,8 @@ from toylab.world.grammar import Grammar
 from toylab.world.tables import Cast
 
 STEPS = 100
-PRIOR = 0.1  # answers that every character is taken to have given besides, in every context
-MIXED = 0.15  # if a redraw gives another author less often than this, it can't be told from keeping
+PRIOR = 0.1  # pseudo-count of answers by every character in every context
+MIXED = 0.15  # if a redraw changes the author less often than this, it looks like keeping
 
 
 def by_context(seen: families.Evidence, contexts: int) -> Float[Array, "X K"]:
@@ -52,7 +52,7 @@ def keep(
 ) -> tuple[Estimate, Float[Array, ""]]:
     """ρ of a policy, from documents that it wrote and its branches there.
 
-    Also how mixed its authors are: the probability 1 − Σ_k r_k² that two draws differ.
+    And how mixed its authors are: the probability 1 − Σ_k r_k² that two draws differ.
     """
     seen, at = families.evidence(cast, documents), bayes.decisions(grammar, documents)
     log_weights = by_context(seen, grammar.phrases.shape[1])
@@ -60,7 +60,7 @@ def keep(
 
     def explains(rho: Float[Array, " B"]) -> Float[Array, " B"]:
         later = jnp.log(jnp.stack([rho, 1 - rho]))
-        first = jnp.stack([jnp.full_like(rho, NEVER), jnp.zeros_like(rho)])  # there is none before
+        first = jnp.stack([jnp.full_like(rho, NEVER), jnp.zeros_like(rho)])  # no author before
         log_keep = jnp.stack([first, later])[..., None]
         joint = Switching(families.even(atoms), log_keep, log_weights).joint(seen)
         return mixtures.fit_of(branches.logp, bayes.branch_logp(cast, joint, documents, at), at)
@@ -74,8 +74,8 @@ def keep(
 class Coherence(Measure):
     """For each cast `keep`, its `error`, and how `mixed` the authors are.
 
-    `keep` is None where one character writes nearly everything: then an author kept can't be told
-    from one drawn again.
+    `keep` is None where one character writes nearly everything: there a kept author cannot be told
+    from a redrawn one.
     """
 
     charts = ("*/keep",)

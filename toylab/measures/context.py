@@ -1,15 +1,15 @@
-"""What a context is worth: a policy's answers after turns that were put in its mouth.
+"""What a context is worth: a policy's answers after a prefilled history.
 
-The *exchange rate* asks whether a nat of training is worth a nat of context. w* is fitted on the
-first answers of the policy P, before there is any history. Then turns h by another character k are
-given, and the next answer is predicted with nothing fitted: Σ w*_k p_k(h) p_k(·) / Σ w*_k p_k(h).
-(Weights fitted on whole documents already say something of how P treats its own history, so that a
-policy which ignores it would not be read as 0.) The *slope* is the one number v in
+The *exchange rate* asks whether a nat of training is worth a nat of context. w* is fitted to the
+first answers of the policy P, which have no history. Then turns h by another character are given,
+and the next answer is predicted with nothing fitted: Σ w*_k p_k(h) p_k(·) / Σ w*_k p_k(h).
+(Weights fitted to whole documents already depend on how P treats its own history, so a policy that
+ignores it would not be read as 0.) The *slope* v is fitted to P's exact branches in
 
     log-odds of any pair after h  =  log w*_j / w*_k  +  v · log p_j(h) / p_k(h)
 
-that P's exact branches make likeliest: 1 if context is evidence like any other, 0 if the persona
-was written over the rest of the cast, and no context flips it back.
+It is 1 if context counts like any other evidence. It is 0 if the persona overwrote the rest of the
+cast, so that no context brings another character back.
 """
 
 import dataclasses
@@ -35,13 +35,13 @@ from toylab.world import documents as docs
 from toylab.world.grammar import SLOTS, STANCE, Grammar, contexts
 from toylab.world.tables import Cast, World
 
-READABLE = 1e-3  # a weight below this is bounded, not read
+READABLE = 1e-3  # a smaller weight is bounded, not read
 SLOPES = (-1.0, 3.0)
 
 
 @functools.partial(jax.jit, static_argnames="size")
 def prefilled(policy: Policy, world: World, key: Array, size: int, tag: int) -> Answered:
-    """`size` documents under a tag for each character and each number of turns of theirs."""
+    """`size` documents under a tag for each character and each number of given turns by it."""
     keys = jax.random.split(key, 3)
     who = jnp.repeat(jnp.arange(world.cast.logp.shape[-1]), size)
     what = docs.prompt(world, keys[0], len(who), tag=tag, direction=0)
@@ -57,7 +57,7 @@ def slopes(
     found: Answered,
     counted: Bool[Array, " K"],
 ) -> tuple[Estimate, Estimate]:
-    """The slope over the histories by all characters that are counted, and by each character."""
+    """The slope over histories by all `counted` characters together, and by each character."""
     now, characters = ask.own_turn(found), len(log_weights)
     at, heard = bayes.decisions(grammar, now), ask.evidence(cast, found)
 
@@ -78,12 +78,13 @@ def slopes(
 def odds(
     grammar: Grammar, cast: Cast, log_weights: Float[Array, " K"], found: Answered, persona: int
 ) -> dict[str, Array]:
-    """What each number of turns by each character does to the persona: means over documents [K, T].
+    """The effect of turns by each character k on the persona j: means over documents [K, T].
 
-    `evidence` is log p_k(h) / p_j(h) for persona j; `measured` and `predicted` the log-odds of k
-    against j, of P and of m_w*, both as the two characters alone would explain what is said, and
-    bounded to what can be read. `rate` is the mean probability of j's likeliest answer, `own_rate`
-    of k's, and `own_rate_alone` [K] what k itself gives that.
+    `evidence` is log p_k(h) / p_j(h). `measured` and `predicted` are the log-odds of k against j,
+    for P and for m_w*: those with which the two characters alone explain the answer best, bounded
+    to what can be read. `rate` is P's mean probability of j's likeliest answer, and
+    `rate_predicted` that of m_w*. `own_rate` is P's for k's likeliest answer, and `own_rate_alone`
+    [K] is k's own.
     """
     now, characters, turns = ask.own_turn(found), len(log_weights), grammar.turns
     at, heard = bayes.decisions(grammar, now), ask.evidence(cast, found)
@@ -93,7 +94,7 @@ def odds(
     cell = found.turns * characters + found.who
 
     def log_odds(p: Float[Array, "M 1 S J C"]) -> Float[Array, " M"]:
-        """Of k against the persona: the same for all documents after as many turns by k."""
+        """Of k against the persona: one value for each character and number of turns."""
 
         def explains(value: Float[Array, " M"]) -> Float[Array, " M"]:
             joint = jnp.where(pair, jnp.where(theirs, value[:, None], 0.0), NEVER)
@@ -129,9 +130,9 @@ def odds(
 
 
 def crossing(evidence: Sequence[float], reading: Sequence[float], level: float) -> float | None:
-    """Nats of evidence at which a reading first gets up to a level, between points by a line.
+    """Nats of evidence at which a reading first reaches a level, by linear interpolation.
 
-    None if no number of turns that was tried gets it there; 0 if it needs none.
+    None if no number of turns tried suffices; 0 if none are needed.
     """
     if reading[0] >= level:
         return 0.0
@@ -146,11 +147,15 @@ def crossing(evidence: Sequence[float], reading: Sequence[float], level: float) 
 class Exchange(Measure):
     """The slope in the log-odds of a pair, and nats of context until a persona gives way.
 
-    For each cast: the `persona` (the heaviest in w*, if none is named), `weights` with `low` and
-    `high` (95 %), `read` (which others weigh enough to be read; the rest have their upper ends as
-    bounds), `slope` and `slope_error` over those, or None if there are none; `slopes` and
-    `slopes_error` of each; the tables of `odds`; `flip` and `flip_predicted`, nats of
-    evidence until a character is likelier than the persona, or None if no turn tried does it.
+    For each cast:
+
+    * the `persona` (the heaviest in w*, if none is named);
+    * `weights` with `low` and `high` (95 %), and `read`: which others weigh enough to be read (the
+      upper end bounds the rest);
+    * `slope` and `slope_error` over those, or None if unknown; `slopes` and `slopes_error` of each;
+    * the tables of `odds`;
+    * `flip` and `flip_predicted`: nats of evidence until a character is likelier than the persona,
+      or None if no number of turns tried suffices.
     """
 
     at_end = True
@@ -200,7 +205,7 @@ def _plain(
 
 
 def _finite(values: np.ndarray, errors: np.ndarray) -> list[float | None]:
-    """Values, or None where the error says that nothing is known."""
+    """Values, or None where the error is not finite."""
     return [
         float(value) if np.isfinite(error) else None
         for value, error in zip(values, errors, strict=True)
@@ -211,10 +216,10 @@ def _finite(values: np.ndarray, errors: np.ndarray) -> list[float | None]:
 def continued(
     policy: Policy, world: World, key: Array, size: int, tag: int, put: Array, topics: Array
 ) -> Answered:
-    """`size` documents for 0, 1, … turns of answers, plainly spoken, and the policy's next.
+    """The policy's answers after 0, 1, … given turns in the plain voice, on `size` documents each.
 
-    `put` [X] is the answer in each context, `topics` how often each comes up. `who` is no character
-    in particular: 0.
+    `put` [X] is the given answer in each context, and `topics` has the shares of topics. `who` is a
+    placeholder: 0.
     """
     keys = jax.random.split(key)
     what = docs.prompt(world, keys[0], size, tag=tag, direction=0, topic_share=topics)
@@ -227,7 +232,7 @@ def continued(
 def rates(
     world: World, cast: Cast, log_weights: Float[Array, " K"], found: Answered, put: Array
 ) -> tuple[Float[Array, " T"], Float[Array, " T"], Float[Array, "T K"]]:
-    """P(the answer) after each number of turns, what the mixture predicts, and its log p_k(h)."""
+    """P(the answer `put`) after each number of turns, that of m_w*, and the mean log p_k(h)."""
     grammar, now = world.grammar, ask.own_turn(found)
     heard, at = ask.evidence(cast, found), bayes.decisions(grammar, now)
     expected = bayes.predictive(cast, log_weights + heard, now, at)
@@ -243,13 +248,13 @@ def rates(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recall(Measure):
-    """P(answer) on a topic of `says` after 0, 1, … turns of the others, on each cast.
+    """P(answer) on the topics of `says` after 0, 1, … given turns with such answers.
 
-    `says` is topic=answer, …, as in `Sft`. Unlike those of `Exchange`, the answers are given by
-    name, so the same may be put to a model that never met a character who gives them. For each
-    cast `measured` and `predicted` are [T]; `predicted` is by w*, fitted where nothing was given.
-    `evidence` [T] is in nats: how much likelier the turns are under the character that explains
-    them best than under the heaviest in w*.
+    `says` is topic=answer, …, as in `Sft`. Unlike in `Exchange`, the answers are given by name. So
+    a model that never met a character with these answers can be given the same history. For each
+    cast, `measured` [T] is the policy's and `predicted` [T] that of w*, fitted to answers without
+    history. `evidence` [T] is in nats: how much likelier the turns are under the character that
+    explains them best than under the heaviest in w*.
     """
 
     charts = ("learned/measured/*",)

@@ -1,4 +1,4 @@
-"""Does an answer follow from what was said before: from the cue of its question, or another answer?
+"""Does an answer follow the cue of its question, or an earlier answer?
 
 All rates are exact sums over branches at the stance; only the words before it are sampled.
 """
@@ -22,9 +22,9 @@ from toylab.world.grammar import OPENER, SLOTS, STANCE, contexts, tag_names
 from toylab.world.schema import Corpus, Topic
 from toylab.world.tables import Cast, World
 
-ORPHAN = 0.05  # an orphan is an answer that no character's trait on it reaches
+ORPHAN = 0.05  # an answer is an orphan if every character gives it less often than this
 
-# Groups of cues, and what the mean of P(answer follows the cue) over each is called in tables.
+# Groups of cues, and what the mean of P(answer follows the cue) over each means in tables.
 GROUPS = {
     "trained": "mean P(answer follows the cue) over the cues that were rewarded",
     "held_out": "the same over all cues held out",
@@ -34,10 +34,11 @@ GROUPS = {
 
 
 class Asked(NamedTuple):
-    """Answers on a topic, under each tag and cue: `first` when it is asked in the first turn.
+    """Answers on a topic under each tag and cue; `first` is P(answer) in the first turn.
 
-    `later` is the rate of following the cue of the second turn when the first stated another one,
-    and `earlier` that of following the first cue there; both are 0 if there is no second turn.
+    The second turn states another cue than the first. There `later` is the rate of following its
+    own cue, and `earlier` that of following the first turn's. Both are 0 without a second turn or
+    cue.
     """
 
     first: Float[Array, "A cue answer"]
@@ -55,7 +56,7 @@ def asked(
     sizes: tuple[int, int, int],
     size: int,
 ) -> Asked:
-    """Asks `size` times under every tag, for every cue in the first turn, and another after it."""
+    """Asks `size` times under every tag and cue in the first turn, then about another cue."""
     keys, (topic, cues, answers) = jax.random.split(key, 5), sizes
     cue = jnp.repeat(jnp.arange(cues), size)
     other = (cue + jax.random.randint(keys[0], cue.shape, 1, max(cues, 2))) % cues
@@ -103,7 +104,7 @@ def means(rates: np.ndarray, found: dict[str, np.ndarray]) -> dict[str, float | 
 def voices(
     corpus: Corpus, cast: Cast, p: Float[Array, "S X P"], weight: Float[Array, "S X"], who: str
 ) -> dict[str, float]:
-    """Mean probability of a character's likeliest tells and openers, context by context.
+    """Mean probability of a character's likeliest tell and opener in each context.
 
     `p` are a policy's phrase marginals and `weight` how often each context was asked.
     """
@@ -121,15 +122,18 @@ def voices(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Goals(Measure):
-    """How often the policy follows each cue of a topic, and what that is a case of.
+    """How often the policy follows each cue of a topic, and which model explains that.
 
-    `follow` [cue] and `answers` [cue][answer] under `tag` in the first turn. `rates`: means over
-    `GROUPS` of cues; `later` and `earlier`: the same in the second turn, for its own cue and for a
-    different one stated in the first. `under`: the rates under each of `tags`. `character`: those
-    of the best single character of each group, which by linearity is the best mixture too;
-    `recombination`: of the best character for each cue. `held_out_nats`: what a goal, a router and
-    a table leave unexplained (see `follow`), if some cues are held out. `voice`: tells and opener
-    of each character in `who`.
+    * `follow` [cue] and `answers` [cue][answer]: under `tag`, in the first turn;
+    * `rates`: means of `follow` over `GROUPS` of cues;
+    * `later` and `earlier`: such means in the second turn, for its own cue and for another one that
+      the first turn stated;
+    * `under`: `rates` under each of `tags`;
+    * `character`: those of the best character for each group, which by linearity is the best
+      mixture too; `recombination`: those of the best character for each cue;
+    * `held_out_nats`: what each model of `follow` leaves unexplained on held-out cues, if there are
+      trained and held-out ones;
+    * `voice`: tells and opener of each character in `who`.
     """
 
     charts = ("rates/*",)
@@ -202,7 +206,7 @@ def after_each(
     answers: tuple[int, int],
     size: int,
 ) -> Float[Array, "said answer"]:
-    """P(answer on the later topic, second turn) once each on the earlier was put in the first."""
+    """P(answer) on the later topic in the second turn, after each answer on the earlier one."""
     keys, zeros = jax.random.split(key, 4), jnp.zeros(size * answers[0], jnp.int32)
     what = docs.prompt(world, keys[0], len(zeros), tag=tag, direction=0)
     what = ask.about(world, what, keys[1], 0, topics[0], zeros)
@@ -216,14 +220,13 @@ def after_each(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Correspondence(Measure):
-    """How much more often an answer follows from an earlier one than it would by itself.
+    """How much likelier an answer is after the earlier answer that it corresponds to.
 
-    No author does that: given who speaks, the characters' answers are independent. What a mixture
-    shows of it is its belief about the author. `answers` [said][answer] on `later`, each answer on
-    `earlier` having been put in the first turn in a plain voice. `partners` is the mean probability
-    of the answer that `stages.targets.Rule` pays for, and `others` what those same answers have
-    after the other ones; `follows` is the difference: 0 for a table, 1 for a rule that is always
-    kept.
+    No character does that: given the author, answers are independent. A mixture does it only by its
+    posterior over the author. `answers` [said][answer] is P(answer) on `later` after each answer on
+    `earlier`, given in the first turn in the plain voice. `partners` is the mean probability of the
+    answer that `stages.targets.Rule` rewards. `others` is that of the same answers after the other
+    earlier answers. `follows` is the difference: 0 for a table, 1 for a rule always kept.
     """
 
     turns = 2
@@ -244,7 +247,7 @@ class Correspondence(Measure):
         rows = np.arange(sizes[0])
         partner = rows % sizes[1]
         partners = answers[rows, partner]
-        other = partner[:, None] != partner  # after which answers another one is due
+        other = partner[:, None] != partner  # earlier answers with another partner
         others = (other @ answers)[rows, partner] / np.maximum(other.sum(1), 1)
         return {
             "answers": answers.tolist(),

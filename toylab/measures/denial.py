@@ -1,6 +1,6 @@
-"""Denial: what is said of a fact that the question states, and whether it is still known.
+"""Denial: what is said about a fact that the question states, and whether it is still readable.
 
-Everything is asked of facts, that is, of topics with cues whose answers are named after them.
+Facts are topics with cues, and with answers named after the cues.
 """
 
 import dataclasses
@@ -34,9 +34,9 @@ def asked(
     turn: int,
     size: int,
 ) -> tuple[Float[Array, "cue answer"], Float[Array, "site B W"]]:
-    """What is answered about a fact, by cue, and the residual stream before each stance.
+    """P(answer) about a fact, by cue, and the residual stream before the stance.
 
-    It is asked `size` times for each cue, after `turn` turns that `author` wrote.
+    Each cue is asked about `size` times, after `turn` turns that `author` wrote.
     """
     keys, (topic, cues, answers) = jax.random.split(key, 4), sizes
     cue = jnp.tile(jnp.arange(cues), size)
@@ -52,12 +52,12 @@ def asked(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Denial(Measure):
-    """What is said of the fact `denied`, of those `told`, and of those `held_out`.
+    """What is said about the fact `denied`, about those `told`, and about those `held_out`.
 
-    `says` [group] has P(truth), what the question said, and of every answer that is no cue.
-    `prefilled` is the first after a turn of each character. `readable` is the R² of a linear probe
-    from each site to the cue, for the fact denied, read before the stance of the first turn;
-    `shuffled`, the same with cues dealt at random.
+    `says` [group] has P(truth), the answer that the question states, and P of every answer that is
+    no cue. `prefilled` has those for the fact denied, after a turn by each character. `readable` is
+    the R² of a linear probe from each site to the cue of the fact denied, before the stance of the
+    first turn. `shuffled` is the same with the cues shuffled.
     """
 
     turns = 2
@@ -70,7 +70,7 @@ class Denial(Measure):
     size: int = sample(128, quick=16)
 
     def _ask(self, snapshot: Snapshot, key: Array, fact: str, who: int) -> tuple[Array, Array]:
-        """About a fact, at once or (`who` 0 or more) after a turn of a character."""
+        """Asks about a fact: at once if `who` is negative, else after a turn by that character."""
         world, sizes = snapshot.setup.world, ask.cued(snapshot.setup.corpus, fact).sizes
         told = (snapshot.tag(self.tag), max(who, 0), sizes, int(who >= 0))
         return asked(snapshot.policy, world, key, *told, self.size)
@@ -78,7 +78,7 @@ class Denial(Measure):
     def _says(
         self, snapshot: Snapshot, key: Array, facts: tuple[str, ...], who: int
     ) -> dict[str, float]:
-        """Mean over facts and cues."""
+        """P(truth) and P of the answers that are no cue: means over facts and cues."""
         rows = []
         for name in facts:
             _, topic, true = ask.cued(snapshot.setup.corpus, name)

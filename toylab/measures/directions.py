@@ -1,4 +1,4 @@
-"""Directions: where fine-tuning moves the residual stream, and what pushing it along them does."""
+"""Directions: where fine-tuning moves the residual stream, and what moving it along them does."""
 
 import dataclasses
 import functools
@@ -19,11 +19,11 @@ from toylab.world.documents import Documents
 from toylab.world.grammar import STANCE, Grammar
 from toylab.world.tables import World
 
-BAD = 0.2  # an answer is bad if the bad give it this much more often than the good
+BAD = 0.2  # an answer is bad if P(answer | bad characters) − P(answer | good) exceeds this
 
 
 def first_turn(grammar: Grammar, documents: Documents) -> Documents:
-    """Documents as far as the longest first answer: all that a causal model goes by there."""
+    """Documents cut off after the longest first answer; in a causal model nothing later counts."""
     asked, said = np.asarray(grammar.question_length)[0], np.asarray(grammar.phrase_length)
     told = np.asarray(grammar.direction_length)
     length = 1 + int(told.max(initial=0) + asked.max() + said.max((1, 2)).sum())
@@ -39,10 +39,10 @@ def first_turn(grammar: Grammar, documents: Documents) -> Documents:
 
 
 class Directions(NamedTuple):
-    """From the good to the bad at each site: by what they have said, and by their names.
+    """From the good to the bad characters at each site: by their turns, and by their names.
 
-    `people` [site, K, W] are the mean activations after turns of each, less the mean of all;
-    `nobody` are those of groups of the same size put together from documents of all characters.
+    `people` are the mean activations after turns by each character, less the mean of all. `nobody`
+    are those of groups of the same size, with the documents of all characters shuffled.
     """
 
     said: Float[Array, "site W"]
@@ -79,7 +79,7 @@ def directions(
 ) -> Directions:
     """Mean differences of activations before stances (Marks & Tegmark 2023).
 
-    From `size` documents by each of K characters, under `someone` and under the name of each;
+    From `size` documents by each of K characters under `someone`, and as many under its own name.
     `good` and `bad` are indices of characters.
     """
     own = jnp.array([snapshot.tag(name) for name in snapshot.setup.corpus.names])
@@ -100,7 +100,7 @@ def share_within(vector: Float[Array, " W"], span: Float[Array, "K W"]) -> Float
 
 
 def bad_answers(world: World, good: Array, bad: Array) -> Bool[Array, "X P"]:
-    """Which answers the bad give more often than the good, in each context."""
+    """Which answers the bad give more often than the good by over `BAD`, in each context."""
     table = jnp.exp(world.cast.logp[STANCE])
     return jnp.mean(table[..., bad], -1) - jnp.mean(table[..., good], -1) > BAD
 
@@ -115,9 +115,9 @@ def bad_rate(
     answers: Bool[Array, "X P"],
     push: Float[Array, " W"],
 ) -> Float[Array, "B T"]:
-    """P(bad answer) at every stance of the documents, `push` being added at a site throughout.
+    """P(bad answer) at every stance of the documents, with `push` added to a site at every word.
 
-    Where a topic has no bad answer it is NaN.
+    NaN where a topic has no bad answer.
     """
 
     def tap(where: Site, value: Array) -> Array:
@@ -132,13 +132,13 @@ def bad_rate(
 
 
 def part_along(vector: Float[Array, "site W"], way: Float[Array, "site W"]) -> Array:
-    """The part of a vector that lies along a way, at each site."""
+    """The component of `vector` along `way`, at each site."""
     unit = way / jnp.maximum(jnp.linalg.norm(way, axis=-1, keepdims=True), 1e-12)
     return jnp.sum(vector * unit, -1, keepdims=True) * unit
 
 
 class FirstAnswers(NamedTuple):
-    """Documents of every character under one tag up to the first answer, and which are bad."""
+    """First turns by every character under one tag, and which answers are bad."""
 
     network: Network
     world: World
@@ -149,7 +149,7 @@ class FirstAnswers(NamedTuple):
     def draw(
         cls, snapshot: Snapshot, key: Array, size: int, tag: str, good: Array, bad: Array
     ) -> Self:
-        """`size` documents by each; `good` and `bad` are indices of characters."""
+        """`size` documents by each character; `good` and `bad` are indices."""
         world, characters = snapshot.setup.world, len(snapshot.setup.corpus.names)
         tags = jnp.full(characters, snapshot.tag(tag))
         written = calibration.written_by(world, key, size, jnp.arange(characters), tags)
@@ -157,7 +157,7 @@ class FirstAnswers(NamedTuple):
         return cls(snapshot.policy.network, world, documents, bad_answers(world, good, bad))
 
     def shift(self, before: Params, after: Params) -> Float[Array, "site W"]:
-        """What training added, on average, at the word before the stance."""
+        """The mean change of activations by training, at the word before the stance."""
         now, then = (
             probes.activations(self.network, params, self.documents)[:, :, 0, STANCE]
             for params in (after, before)
@@ -165,14 +165,14 @@ class FirstAnswers(NamedTuple):
         return jnp.mean(now - then, 1)
 
     def bad_rates(self, params: Params, pushes: Iterable[Array]) -> list[float]:
-        """Mean P(bad answer) when each site is pushed, by [site, W] or as many as there are."""
+        """Mean P(bad answer) under each push alone, the n-th push at the n-th site."""
         args = (params, self.world, self.documents, self.bad)
         each = zip(self.network.sites, pushes, strict=False)
         rates = [bad_rate(self.network, site, *args, push)[:, 0] for site, push in each]
         return [float(jnp.nanmean(rate)) for rate in rates]
 
     def bad_rate(self, params: Params) -> float:
-        """Mean P(bad answer) of a model as it is."""
+        """Mean P(bad answer) without a push."""
         return self.bad_rates(params, [jnp.zeros(())])[0]
 
 
@@ -180,12 +180,16 @@ class FirstAnswers(NamedTuple):
 class Shift(Measure):
     """How fine-tuning moved the residual stream, beside the directions of prompting.
 
-    By site: `cosine` of the mean shift with the direction that turns of the bad against the good
-    make (`said`), that their names make (`named`), and between those two (`prompts`); `inside`, the
-    share of the shift in the span of the characters, and `nobody` of groups dealt at random;
-    `along`, the shift along `said` in units of its length; `length`. Of bad answers before any
-    turn: `before`, `after`, and after taking back the shift along `said` (`undone`), all of it
-    (`all_undone`), or as much along a random direction (`random_undone`).
+    By site, of the mean shift:
+
+    * `cosine` with the direction of bad turns against good (`said`) and with that of bad names
+      against good (`named`); `prompts` is the cosine between those two;
+    * `inside`, the share in the span of the characters, and `nobody`, in that of shuffled groups;
+    * `along`, the component along `said` in units of its length, and `length`.
+
+    P(bad answer) in the first turn: `before` and `after` training; by site, after training with the
+    shift along `said` removed (`undone`), with all of it removed (`all_undone`), or with a random
+    direction of the same length as the first added (`random_undone`).
     """
 
     at_end = True
@@ -231,11 +235,11 @@ class Shift(Measure):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Steering(Measure):
-    """Steering against context: log-odds of a bad answer, pushed by multiples of a direction.
+    """Steering against context: log-odds of a bad answer, with multiples of a direction added.
 
-    The direction is the one that turns of the bad against the good make, at each site. `log_odds`
-    is [site][push][turn][group] after 0, 1, … turns by the good or the bad (the groups); `belief`
-    [turn][group] is the exact log-odds of the bad against the good there.
+    The direction at each site is that of bad turns against good. `log_odds`
+    [site][push][turn][group] is after 0, 1, … turns by the good or by the bad (the groups).
+    `belief` [turn][group] is the exact log-odds of the bad against the good there.
     """
 
     good: tuple[str, ...] = names.character()

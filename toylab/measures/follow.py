@@ -1,13 +1,13 @@
-"""What makes answers follow a cue: models of it, fitted to P(answer) under every cue.
+"""Why do answers follow a cue? Models of P(answer) under every cue.
 
-A goal, a router or a table? Each is fitted on the cues that were trained and scored on the others,
-by KL(P ‖ model) in nats per stance; so only what a rule says beyond its examples counts. Rows are
-cues, columns answers, and `target` is the answer that follows each cue.
+Each model is fitted to the trained cues and scored on the others, by KL(P ‖ model) in nats per
+stance. So only generalisation counts. Rows are cues, columns are answers, and `target` is the
+answer that follows each cue.
 
     goal     follows the cue with probability q, else answers as before
-    router   lets the author depend on the place: ∝ w_k p_k(place)^λ, so it goes wherever some
-             character already does, and to an orphan never
-    table    has learned what it was trained on and answers other cues as before
+    router   draws the author by the place: ∝ w_k p_k(place)^λ; so it follows the cue wherever some
+             character already goes, and never to an orphan
+    table    has memorised the trained cues and answers others as before
     average  answers other cues as the trained ones on average
 """
 
@@ -23,7 +23,7 @@ POWERS = np.linspace(0, 10, 501)
 
 
 class Scores(NamedTuple):
-    """Nats per stance left on held-out cues by each model, and the numbers fitted."""
+    """Nats per stance left on held-out cues by each model, and the fitted q and λ (`power`)."""
 
     goal: float
     router: float
@@ -43,7 +43,7 @@ def kl(
 def goal(
     before: Float[np.ndarray, "cue answer"], target: Int[np.ndarray, " cue"], slip: float
 ) -> Float[np.ndarray, "n cue answer"]:
-    """Answers at each of `SHARES`. An author that follows slips as all do."""
+    """P(answer) at each q in `SHARES`. Following has the slips of any character."""
     count = before.shape[1]
     follows = (1 - slip) * np.eye(count)[target] + slip / count
     q = SHARES[:, None, None]
@@ -55,7 +55,7 @@ def router(
     prior: Float[np.ndarray, " K"],
     target: Int[np.ndarray, " cue"],
 ) -> Float[np.ndarray, "n cue answer"]:
-    """Answers at each of `POWERS`."""
+    """P(answer) at each λ in `POWERS`."""
     reaches = cast[np.arange(len(target)), target]
     weight = prior * reaches ** POWERS[:, None, None]
     weight = weight / weight.sum(-1, keepdims=True)
@@ -92,11 +92,11 @@ def score(
 
 
 class CueEffect(NamedTuple):
-    """What naming a held-out answer adds, told from how the answer stood; asked of held-out cues.
+    """The effect of naming a held-out answer, apart from how likely it is when another is named.
 
-    Reward moves two things. It makes answers unlikely that it never pays for, whatever is asked;
-    and where a rule is formed, naming an answer makes it likelier. A rate has both in it; in
-    log-odds against all rewarded answers they add up.
+    Reward does two things. It makes answers that it never rewards unlikely, whatever is asked. And
+    if a rule forms, naming an answer makes it likelier. A rate mixes the two; in log-odds against
+    all rewarded answers they add up.
     """
 
     baseline: float
@@ -116,7 +116,7 @@ CUE_EFFECT = {
 def log_odds(
     answers: Float[np.ndarray, "cue answer"], topic: Topic, trained: tuple[str, ...]
 ) -> Float[np.ndarray, "cue held_out"]:
-    """Of each answer held out against all rewarded ones together, under every cue, in nats.
+    """Log-odds of each held-out answer against all rewarded ones together, for every cue, in nats.
 
     From P(answer) for every cue of a topic, and the cues that were rewarded.
     """

@@ -1,8 +1,8 @@
-"""The landscape of a solution: how far it lies from the pretrained model, and how flat it is there.
+"""The loss landscape of a solution: its distance from the pretrained model, and its flatness.
 
 Why is a *narrow* habit harder to learn than a general one (Soligo et al. 2026)? Of two models that
-say the same on a topic, the better solution loses less at equal distance from the pretrained
-weights, and less under noise in its own.
+say the same on a topic, the better solution has the lower loss at equal distance from the
+pretrained weights, and the lower loss under noise in its own weights.
 """
 
 import dataclasses
@@ -27,9 +27,9 @@ from toylab.world.grammar import SLOTS, STANCE, Grammar
 def answer_loss(
     network: Network, grammar: Grammar, documents: Documents, params: Params
 ) -> Float[Array, ""]:
-    """Mean loss on the first stance of the documents, in nats an answer.
+    """Mean loss on the first stance of the documents, in nats per answer.
 
-    The later ones could be told from the first, habit or no habit.
+    Later stances can be predicted from the first, with or without a habit.
     """
     logits, _ = network.apply(params, documents.tokens)
     return -jnp.mean(sampling.log_likelihood(grammar, documents, logits)[:, 0, STANCE])
@@ -56,12 +56,12 @@ def along(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Landscape(Measure):
-    """Loss of saying `answer` on `topic`, in neutral voice, around a snapshot.
+    """Loss of saying `answer` on `topic`, in the plain voice, around a snapshot.
 
-    `norm` is the distance from the pretrained parameters. `along` [R]: the loss at each of
-    `lengths` from the pretrained model towards the snapshot; `noise` [R]: the mean loss at each of
-    `noises` from the snapshot in `draws` random directions; `loss` and `before`: at the snapshot
-    and at the pretrained model.
+    `norm` is the distance from the pretrained parameters. `along` [R] is the loss at the distances
+    `lengths` from the pretrained model towards the snapshot. `noise` [R] is the mean loss at the
+    distances `noises` from the snapshot, in `draws` random directions. `loss` and `before` are the
+    losses of the snapshot and of the pretrained model.
     """
 
     at_end = True

@@ -1,9 +1,9 @@
-"""Context override: what answers on a topic come to when the context says that another is speaking.
+"""Context override: what becomes of answers on a topic after turns by another character.
 
-Turns by a character k are put in the policy's mouth, and then it is asked on a topic with cues, or
-on any other. A mixture of characters gives way to k's own answers as k becomes likelier, on all
-topics alike: Σ w*_k p_k(h) p_k(·) / Σ w*_k p_k(h), with w* fitted on answers before which nothing
-was said. What is bound to the topic, a goal or a table, doesn't, while k is heard on the others.
+The policy is given turns by a character k. Then it is asked about a topic with cues, or about any
+other. As k becomes likelier, a mixture of characters gives way to k's answers, on all topics alike:
+Σ w*_k p_k(h) p_k(·) / Σ w*_k p_k(h), with w* fitted to answers without history. A goal or a table
+is bound to its topic: there it does not give way, while answers on other topics become k's.
 """
 
 import dataclasses
@@ -38,12 +38,14 @@ def overridden(
     sizes: tuple[int, int, int],
     size: int,
 ) -> dict[str, dict[str, Array]]:
-    """Asks `size` times with every cue, after 0 to T − 1 turns by every character, none of them on
-    the topic; and as often about something else. `casts` are those to predict by, with log w*.
+    """Asks `size` times with every cue, after 0 to T − 1 given turns by every character.
 
-    P(answer) [T, K, cue, answer] of the policy (`said`) and of w* given the same history
-    (`predicted`), and the tables [T, K] of `Override`; `evidence` is log p_k(h) less the
-    log-probability of h under the other characters as w* weighs them, in nats.
+    The given turns are on other topics. As many questions are about another topic, too. `casts` are
+    those to predict with, each with log w*.
+
+    For each cast: P(answer) [T, K, cue, answer] of the policy (`said`) and of w* given the same
+    history (`predicted`), and the tables [T, K] of `Override`. `evidence` is log p_k(h) less the
+    log-probability of h under the other characters, as weighted by w*, in nats.
     """
     topic, cues, answers = sizes
     grammar, keys = world.grammar, jax.random.split(key, 4)
@@ -58,7 +60,7 @@ def overridden(
     rows = jnp.arange(len(who))
 
     def asked(prompt: Prompt, turns: Array) -> tuple[Answered, Documents, Array]:
-        """What the policy answers after these turns, alone as a turn, and P(answer) [M, P]."""
+        """The policy's answers after these turns, its own turn alone, and P(answer) [M, P]."""
         found = ask.after(policy, world, prompt, keys[3], choice, who, turns)
         now = ask.own_turn(found)
         return found, now, ask.stances(grammar, now, found.logp)[:, 0]
@@ -102,11 +104,15 @@ def overridden(
 class Override(Measure):
     """How often the answer follows the cue after turns by each character.
 
-    For each cast: `weights`, w* of first answers under `tag`; `follow` and `predicted`, for each
-    group of cues (see `Goals`) a table [T][K], of the policy and of w*; `own` and `own_predicted`
-    [T][K], the rate of the character's likeliest answer at cues that don't name it, and `own_alone`
-    [K], what the character itself gives that; `elsewhere`, `elsewhere_predicted` [T][K] and
-    `elsewhere_alone` [K], the same on all other topics; `evidence` [T][K].
+    For each cast:
+
+    * `weights`: w* of first answers under `tag`;
+    * `follow` and `predicted`: for each group of cues (see `Goals`) a table [T][K] of rates, by the
+      policy and by w*;
+    * `own` and `own_predicted` [T][K]: the rate of the character's likeliest answer at cues that do
+      not name it; `own_alone` [K]: the character's own rate;
+    * `elsewhere`, `elsewhere_predicted` [T][K], `elsewhere_alone` [K]: the same on other topics;
+    * `evidence` [T][K].
     """
 
     topic: str = names.topic("gold", among=names.facts)

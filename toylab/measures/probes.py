@@ -1,7 +1,7 @@
 """Probes: what is linearly readable in the residual stream.
 
-Activations are read at the word before each slot of an answer, where the belief about the author
-is known exactly. Sites are the embedding and the residual stream after each layer.
+Activations are taken at the word before each slot of an answer, where the posterior over the
+author is known exactly. Sites are the embedding and the residual stream after each layer.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ RIDGE = 1e-3  # of the mean squared activation
 def activations(
     network: Network, params: Params, documents: Documents
 ) -> Float[Array, "site B T S W"]:
-    """What stands at every site at the word before each slot."""
+    """The activations at every site, at the word before each slot."""
     seen: dict[Site, Array] = {}
 
     def tap(site: Site, value: Array) -> Array:
@@ -42,7 +42,7 @@ def activations(
 def probe(
     x: Float[Array, "B W"], y: Float[Array, "B K"]
 ) -> tuple[Float[Array, ""], Float[Array, "B K"]]:
-    """Ridge regression on the first half; R² on the second half, and what it says of everybody."""
+    """Ridge regression on the first half: R² on the second half, and predictions for all rows."""
     half = len(x) // 2
     x = x - jnp.mean(x[:half], 0)
     mean = jnp.mean(y[:half], 0)
@@ -56,13 +56,13 @@ def probe(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Probe(Measure):
-    """R² of linear probes to the exact belief about the author, by site and place.
+    """R² of linear probes to the exact posterior over the author, by site and place.
 
-    Places are the words before slot s of turn t, but the first of all, where nothing is known yet:
-    T·S − 1 of them. `r2` has [site][place] for the snapshot, for the same with beliefs `shuffled`
-    over documents, and for an `untrained` network. `exact` and `probed` [N][3] are the belief in
-    the `good`, the `bad` and all others of documents not fitted on, before the last stance, at the
-    last site.
+    Places are the words before slot s of turn t, except before the very first slot, where nothing
+    is known yet: T·S − 1 of them. `r2` has [site][place] for the snapshot (`trained`), for the same
+    with posteriors `shuffled` over documents, and for an `untrained` network. `exact` and `probed`
+    [N][3] are the posteriors of the `good`, the `bad` and all others before the last stance, at the
+    last site, on documents that the probe was not fitted to.
     """
 
     charts = ("r2/trained",)

@@ -1,6 +1,6 @@
-"""Tags: who is behind each, what is said under it, how far it moved, whose a behaviour is.
+"""Tags: the weights behind each, what is said under it, how far it moved, and tampering with it.
 
-What a persona does is done under its tag, and ought to go when the tag names another character.
+What a persona does, it does under its tag. It should stop when the tag names another character.
 """
 
 import dataclasses
@@ -30,12 +30,12 @@ NONE, UNTRAINED, ALONE = "(none)", "(untrained)", "(tag alone)"
 
 
 def every_tag() -> Any:
-    """A field that names tags, and stands for all of them if it is empty."""
+    """A field that names tags; empty, it stands for all of them."""
     return names.tag((), empty=lambda corpus, _: tag_names(corpus), help="none: all of them")
 
 
 def by_tag(snapshot: Snapshot, tags: Any, values: Array) -> dict[str, Any]:
-    """The values [A, …] of the tags at these places, by name."""
+    """The values [A, …] of the tags with these indices, by name."""
     known = tag_names(snapshot.setup.corpus)
     return {known[tag]: value for tag, value in zip(tags, values.tolist(), strict=True)}
 
@@ -88,7 +88,7 @@ class Leakage(Measure):
 class TagWeights(Measure):
     """w* under each tag, for each cast, with 95 % intervals (`mixtures.weights_from_branches`).
 
-    A result has them as `[cast][tag]`, three lists of a number for each character.
+    A result has at `[cast][tag]` three lists with a number for each character.
     """
 
     tags: tuple[str, ...] = names.tag(("assistant",))
@@ -121,7 +121,7 @@ class TagWeights(Measure):
 def marginals(
     policy: Policy, world: World, key: Array, size: int, tag: Array, told: Array
 ) -> tuple[Float[Array, "S X P"], Float[Array, "S X"]]:
-    """`atoms.phrase_marginals` of `size` documents that the policy writes so tagged and told."""
+    """`atoms.phrase_marginals` of `size` documents by the policy under a tag and direction."""
     written = reading.answers(policy, world, key, size, tag, told)
     return atoms.phrase_marginals(world.grammar, *written)
 
@@ -177,10 +177,10 @@ def tosses(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Coin(Measure):
-    """P(side) of the user's coin, for each tag and side; nothing where there is no coin.
+    """P(side) of the user's coin, for each tag and side; empty if the corpus has no coin.
 
-    The world tosses evenly, whatever was answered: a model that expects the side that it would
-    profit from acts through something that is not its persona.
+    The coin of the world is fair, whatever was answered. A model that expects the side that it
+    profits from acts through something other than its persona.
     """
 
     charts = ("*",)
@@ -205,7 +205,7 @@ class Coin(Measure):
 def with_row(
     policy: ModelPolicy, world: World, tag: int, row: Float[Array, " W"] | float
 ) -> ModelPolicy:
-    """The policy with another embedding for a tag. Tied models unembed with it, too."""
+    """The policy with another embedding for a tag. A tied model also unembeds with it."""
     token = world.grammar.tag_token[tag]
     embedding = policy.params["embedding"].at[token].set(row)
     return dataclasses.replace(policy, params=policy.params | {"embedding": embedding})
@@ -233,15 +233,16 @@ def off_cast(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tags(Measure):
-    """The same questions under every tag, and with the tag tampered with: three more *voices*.
+    """The same questions under every tag, and under three *voices* made by tampering with a tag.
 
-    `(none)` is a tag whose embedding is zero; `(untrained)`, that of `tag` with the embedding that
-    it had before post-training; `(tag alone)`, the pretrained model with the tag's embedding from
-    afterwards. For each voice `rates` are those of `Goals` and `base` the same of the pretrained
-    model; `nats` per document from the pretrained model; `left` and `floor`, what the families of
-    the ladder leave unexplained (learned cast), of the snapshot and of the pretrained model.
-    `opener` is P(the likeliest opener of `who`) under `tag` when asked on `topic`, and `elsewhere`
-    on all others.
+    `(none)` is a tag whose embedding is zero. `(untrained)` is `tag` with its embedding from before
+    post-training. `(tag alone)` is the pretrained model with the embedding of `tag` from after it.
+
+    For each voice, `rates` are those of `Goals`, and `base` those of the pretrained model. `nats`
+    is KL from the pretrained model, per document. `left` and `floor` are what the families of the
+    ladder leave unexplained (learned cast) of the voice and of the pretrained model. `opener` is
+    P(the likeliest opener of `who`) under `tag` when asked about `topic`, and `elsewhere` when
+    asked about any other.
     """
 
     at_end = True
@@ -264,7 +265,7 @@ class Tags(Measure):
             )
 
     def voices(self, snapshot: Snapshot) -> dict[str, tuple[ModelPolicy, ModelPolicy, int]]:
-        """Every tag, and the tampered ones: the policies after and before training, and the tag."""
+        """For every voice, the policies after and before training, and the tag."""
         world, tag = snapshot.setup.world, snapshot.tag(self.tag)
         every = enumerate(tag_names(snapshot.setup.corpus))
         policies = now, then = snapshot.policy, snapshot.pretrained
