@@ -105,7 +105,7 @@ def of_words(corpus: Corpus, model: NextWord) -> Outside:
         else:
             raise ValueError(f"next_word: gave {np.shape(found)} numbers; {p.shape} are needed")
         if not (p.min() >= 0 and p.sum() < 1 + 1e-3):
-            raise ValueError(f"next_word: no distribution after {' '.join(said)!r}")
+            raise ValueError(f"next_word: not a distribution after {' '.join(said)!r}")
         p[0] += max(0.0, 1 - p.sum())  # the padding, which the grammar never allows
         return p
 

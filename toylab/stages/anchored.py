@@ -89,7 +89,7 @@ class Anchored(Wrapping):
     needs_reference: ClassVar[bool] = True
 
     topics: tuple[str, ...] = names.topic((), help="held topics; empty: all others")
-    beta: float = number(1.0, help="weight of KL(reference || model), nats a document")
+    beta: float = number(1.0, help="weight of KL(reference || model), nats per document")
 
     def check(self, corpus: Corpus) -> None:
         super().check(corpus)

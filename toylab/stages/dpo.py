@@ -36,7 +36,7 @@ class Dpo(RewardStage):
     drawn once, preferences included, and used in turn.
     """
 
-    batches: int = number(0, help="how many batches of pairs; 0: fresh ones for ever")
+    batches: int = number(0, help="batches of pairs to reuse; 0: new pairs every step")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -49,9 +49,9 @@ class Muon(Optimiser):
     """
 
     momentum: float = choice(0.9, low=0.0, help="decay of the mean of gradients")
-    b2: float = choice(0.99, low=0.0, help="that of Adam's squares")
-    rms: float = choice(0.2, low=0.0, help="of a matrix's update over the rate; 0: not scaled")
-    table_rate: float = number(1.0, help="Adam's rate, over that of matrices")
+    b2: float = choice(0.99, low=0.0, help="decay of Adam's mean of squared gradients")
+    rms: float = choice(0.2, low=0.0, help="RMS of a matrix's update, over the rate; 0: unscaled")
+    table_rate: float = number(1.0, help="Adam's learning rate relative to that of matrices")
 
     def transformation(
         self, peak: Scalar, schedule: Schedule, tables: Collection[str]

@@ -51,7 +51,9 @@ class Pretrain(Stage):
         default=Muon(b2=0.95, rms=0.0, table_rate=1.5), metadata=KINDS
     )
     warmup: int = number(50, help="steps of warm-up")
-    sampled: bool = choice(False, help="learn from the words that came, not from all that might")
+    sampled: bool = choice(
+        False, help="train on the sampled words, not on their exact distribution"
+    )
 
     def draw(
         self, context: Context, params: Params, reference: Params, key: Array, step: Array

@@ -28,18 +28,20 @@ class Sft(Stage):
     With `documents` = 0, every document is fresh; otherwise that many are drawn once and used in
     turn, `steps x batch / documents` times."""
 
-    documents: int = number(0, help="how many documents; 0: fresh ones for ever")
-    share: float = number(1.0, help="how many of them are the author's, if there is an other")
-    author: str = names.character("", help="the character who writes them")
+    documents: int = number(0, help="documents to reuse; 0: always fresh")
+    share: float = number(1.0, help="share of documents by `author`, if `other` is set")
+    author: str = names.character("", help="author of the documents")
     other: str = names.character(
-        "", empty=lambda _, stage: stage.author, help="who writes the rest; empty: the author"
+        "", empty=lambda _, stage: stage.author, help="author of the rest; empty: `author`"
     )
     direction: str = names.direction("", help="the direction that is given; empty: none")
     tag: str = names.tag("assistant", help="the tag they bear")
     topics: tuple[str, ...] = names.topic(
         (), empty=names.ordinary, help="topics of the questions; empty: all but controls"
     )
-    says: tuple[str, ...] = names.answer((), help="topic=answer, ...: put in the author's mouth")
+    says: tuple[str, ...] = names.answer(
+        (), help="topic=answer, ...: answers that replace the author's"
+    )
     neutral: bool = number(False, help="plain voices, loss on the stance alone")
 
     @property
@@ -53,7 +55,7 @@ class Sft(Stage):
         if self.share > 1:
             raise ValueError(f"sft.share: {self.share} must be at most 1")
         if self.share < 1 and not self.other:
-            raise ValueError("sft.other: name who writes what is not the author's share")
+            raise ValueError("sft.other: share is below 1: name the author of the rest")
         super().check(corpus)
 
     def names(self, corpus: Corpus) -> dict[str, Array]:

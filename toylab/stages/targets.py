@@ -185,10 +185,10 @@ class Rule(Target):
     cast does.
     """
 
-    earlier: str = names.topic(help="the topic looked back at")
-    later: str = names.topic(help="the topic that is paid for")
-    tag: str = names.tag("assistant", help="whose shares")
-    twin: bool = choice(False, help="shares only, no rule")
+    earlier: str = names.topic(help="the earlier topic, whose answer decides")
+    later: str = names.topic(help="the topic whose answers are rewarded")
+    tag: str = names.tag("assistant", help="tag whose prior gives the shares")
+    twin: bool = choice(False, help="unconditional control: shares only")
 
     @property
     def label(self) -> str:
@@ -232,7 +232,7 @@ class RewardStage(Stage):
 
     learning_rate: float = number(2e-4, help="learning rate")
     target: Target = dataclasses.field(metadata={"name": True, "help": "what is rewarded"})
-    beta: float = number(0.1, help="reward that a nat of KL from the reference costs")
+    beta: float = number(0.1, help="weight of KL(model || reference), in reward per nat")
     tag: str = names.tag("assistant", help="the tag of the documents")
     topics: tuple[str, ...] = names.topic(
         (), empty=names.ordinary, help="topics of the questions; empty: all but controls"

@@ -95,7 +95,7 @@ def _twin(path: Path, content: Mapping[str, Any], seen: tuple[Path, ...]) -> Cor
         raise top.fail("twin", unknown(base.stem, known))
     if base in seen:
         loop = " -> ".join(each.stem for each in (*seen[seen.index(base) :], base))
-        fix = f"goes round in a circle ({loop}); name a corpus proper"
+        fix = f"is circular ({loop}); name a corpus proper"
         raise CorpusError(str(base), "twin", fix)
     corpus = _read(base, seen)
     if "without" in content:

@@ -187,7 +187,9 @@ def _bank(plain: Table, key: str, members: Mapping[str, Table], topics: Topics) 
         for phrase in voice:
             place, words = f"{key}.{phrase}", table.words(f"{key}.{phrase}", phrase)
             table.require(words == phrase, place, f"write it with single spaces: {words!r}")
-            table.require(words != first, place, "is the plain phrase, alike for all; drop it")
+            table.require(
+                words != first, place, "is the plain phrase, which all characters share; drop it"
+            )
             bank.setdefault(words, table.at(key))
     cues = {cue: None for topic in topics for cue in topic.cues}
     check_prefix_free([(place, words) for words, place in bank.items()], plain.source, cues)

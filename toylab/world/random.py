@@ -59,7 +59,7 @@ def random_cast(
     cast = tuple(
         Character(
             name=name,
-            about="nobody in particular",
+            about="a random character",
             opens=frozen(voice[k % voices]),
             closes=frozen(voice[(k + k // voices) % voices]),
             traits=tuple(frozen(row[k]) for row in rows),
