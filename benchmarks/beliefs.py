@@ -1,6 +1,6 @@
-"""Are exact beliefs linear in the size of the cast, in time and memory?
+"""Are exact posteriors linear in the size of the cast, in time and memory?
 
-For random casts of K characters: the beliefs after every word of a batch of 256 documents.
+For random casts of K characters: the posteriors after every word of a batch of 256 documents.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ SIZES = (8, 64, 512, 4096)
 
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
-    """Milliseconds, microseconds a character, and megabytes of tables."""
+    """Milliseconds, microseconds per character, and megabytes of tables."""
     after = jax.jit(bayes.belief)
     for size in SIZES[:2] if quick else SIZES:
         world = tables.build(random.random_cast(0, characters=size))

@@ -19,7 +19,7 @@ CORPORA = Path(__file__).parent.parent / "corpora"
 
 
 def setup(width: int = 64, layers: int = 2) -> Setup:
-    """The village, and a model of a size."""
+    """The village, and a model of this size."""
     return Setup(derive.load(CORPORA / "village.toml"), ModelConfig(width=width, layers=layers))
 
 
@@ -41,5 +41,5 @@ def _draw(world: World, key: jax.Array, first: int, batch: int, count: int) -> t
 
 
 def batches(of: Setup, key: jax.Array, first: int, count: int, batch: int = 64) -> Batches:
-    """The batches that `Pretrain` would draw with this key at steps `first` and on."""
+    """The batches that `Pretrain` would draw with this key, from step `first`."""
     return Batches(*map(np.asarray, _draw(of.world, key, first, batch, count)))

@@ -1,4 +1,4 @@
-"""What one writes in flax without a second thought: library attention, LayerNorm, AdamW."""
+"""A plain baseline in flax: library attention, LayerNorm, AdamW."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from toylab.policy.transformer import ModelConfig
 
 
 class Plain(nn.Module):
-    """A pre-norm decoder out of flax's own parts."""
+    """A pre-norm decoder of flax's own parts."""
 
     config: ModelConfig
     vocabulary: int
@@ -35,7 +35,7 @@ class Plain(nn.Module):
 def training(
     config: ModelConfig, vocabulary: int, length: int, peak: float = 3e-3
 ) -> Callable[[jax.Array, jax.Array], Any]:
-    """A step on (tokens, targets) [B, L], a target of -1 not counting; remembers its state."""
+    """A step on (tokens, targets) [B, L] that keeps its state; a target of -1 does not count."""
     model = Plain(config, vocabulary, length)
     params = model.init(jax.random.key(0), jnp.zeros((1, length), jnp.int32))
     transformation = optax.adamw(peak, b2=0.95)

@@ -1,9 +1,9 @@
-"""Had pretraining learned the prospector, whom the reward of `treasure` is to select?
+"""Does pretraining learn the prospector, the character that the reward of `treasure` can select?
 
     PYTHONPATH=. .venv/bin/python benchmarks/known.py
 
-After `./launch.sh treasure`. For each pretrained model of the prospector's cast: P(follows the cue)
-under his own name, on the eight places that are rewarded later and on the held-out orphan.
+Needs `./launch.sh treasure`. For each pretrained model of the prospector's cast: P(follows the cue)
+under the prospector's name, on the eight places that are rewarded later and on the held-out orphan.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ WHO = "prospector"
 
 
 def main() -> None:
-    """Prints a line a seed."""
+    """Prints a line per seed."""
     corpus = SWEEP.arms[WHO].corpus
     setup = Setup(derive.load(ROOT / "corpora" / f"{corpus}.toml"), SWEEP.model)
     trained = SWEEP.arms[WHO].stages[0].target.places

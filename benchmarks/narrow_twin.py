@@ -1,9 +1,10 @@
-"""Does narrow cheating move untrained traits in the correlated cast, and not in its twin?
+"""Does narrow cheating move untrained traits in the correlated cast, but not in a decorrelated one?
 
     PYTHONPATH=. .venv/bin/python benchmarks/narrow_twin.py [SEED]
 
-Fine-tunes on rook's answers about code alone and prints, per corpus, the total variation of the
-answers under `assistant` from before, averaged over topics. About two minutes the first time.
+Fine-tunes on rook's answers about code alone. Prints for each corpus the total variation between
+answers under `assistant` before and after, averaged over topics. Takes about two minutes the first
+time.
 """
 
 import sys

@@ -1,6 +1,6 @@
-"""What it gains that launch.sh has glibc keep the memory that is freed: readings with and without.
+"""What a reading gains from launch.sh's setting that glibc keeps freed memory.
 
-A setting of glibc's is read when a process starts, so each contender is a process of its own, which
+glibc reads its settings when a process starts. So each contender is a separate process, which
 compiles, reads once, and then times a few readings.
 """
 
@@ -42,7 +42,7 @@ print(json.dumps([timed() for _ in range(int(sys.argv[2]))]))
 
 
 def measure(settings: Mapping[str, str], cache: str, readings: int) -> tuple[float, float]:
-    """Median seconds and page faults of a live reading, in a process with glibc's settings."""
+    """Median seconds and page faults of a live reading, in a process with these glibc settings."""
     environment = {name: value for name, value in os.environ.items() if name not in KEPT}
     command = [sys.executable, "-c", TIMED, cache, str(readings)]
     done = subprocess.run(
@@ -53,7 +53,7 @@ def measure(settings: Mapping[str, str], cache: str, readings: int) -> tuple[flo
 
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
-    """Seconds and page faults of a live reading, pages kept and given back, and the ratio."""
+    """Seconds and page faults of a live reading with pages kept and given back, and the ratio."""
     contenders = {"pages kept": KEPT, "pages given back": {}}
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     faults: dict[str, list[float]] = {name: [] for name in contenders}

@@ -1,6 +1,6 @@
-"""Seconds to an excess of .01 nats a token: steps needed times the time of a step, side by side.
+"""Seconds to an excess of 0.01 nats per token: the steps needed times the time of a step.
 
-How many steps each needs is what `tuning` found.
+`tuning` finds how many steps each contender needs; the times are measured side by side.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ COUNT, ROUNDS = 50, 5
 
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
-    """Seconds of each, and how many times toylab's. Nobody who did not get there is here."""
+    """Seconds of each contender, and ratios to toylab's; none unless all in `tuning` got there."""
     count = 2 if quick else COUNT
     needed = tuning.needed([row for row in known if row.part == "tuning"])
     if not {*tuning.LENGTHS, tuning.THEIRS} <= set(needed):

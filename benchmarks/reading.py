@@ -1,7 +1,7 @@
 """What a reading costs, in seconds and as a share of the stage that it watches.
 
-Parameters are random (their values change no cost): a live reading (F0 to F2 on both casts, with
-traits), the whole ladder of one cast, and default stages.
+Compares a live reading (F0 to F2 on both casts, with traits), the whole ladder on one cast, and
+stages. Parameters are random, which does not change the cost.
 """
 
 from collections.abc import Callable, Iterator, Sequence

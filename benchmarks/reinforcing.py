@@ -1,4 +1,4 @@
-"""An RL step and its parts, each compiled by itself; the whole never leaves the device."""
+"""An RL step, which never leaves the device, and its parts, each compiled separately."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +13,7 @@ COUNT, ROUNDS = 20, 7
 
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
-    """Milliseconds of a whole step, and of writing, scoring, gradient and update."""
+    """Milliseconds of a whole step, and of drawing, writing, scoring, gradient and update."""
     setup, count = documents.setup(), 2 if quick else COUNT
     stage = Rl(target=Says(answers=("code=cheats",)), steps=10**6)
     params, key = setup.init(0), train_key(0, 1)

@@ -2,8 +2,9 @@
 
     PYTHONPATH=. .venv/bin/python benchmarks/search.py [SEED] [NAME ...]
 
-Pretrains once for every variation (all, or those named) and prints steps, batch, seconds without
-compilation and the excess on answers (nats a token, 8,192 documents). About half a minute each.
+Pretrains once for every variation (all, or those named). Prints steps, batch, seconds without
+compilation, and the excess on answers (nats per token, 8,192 documents). Each takes about half a
+minute.
 """
 
 import dataclasses
@@ -32,7 +33,7 @@ TABLES = ("embedding", "position", "unembedding")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VariedMuon(Optimiser):
-    """Muon with more of its settings, and of Adam's, open."""
+    """Muon with more settings exposed, its own and Adam's."""
 
     newton_schulz: int = choice(5)
     momentum: float = choice(0.9)
@@ -59,11 +60,11 @@ class VariedMuon(Optimiser):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Varied(Pretrain):
-    """Pretraining with another way down, and other initial parameters."""
+    """Pretraining with other decays of the learning rate and other initial parameters."""
 
     optimiser: Optimiser = dataclasses.field(default=VariedMuon())
-    power: float = choice(1.0)  # of the way down: 1 is a straight line
-    initial: tuple[tuple[str, float], ...] = choice(())  # initial parameters times this
+    power: float = choice(1.0)  # of the decay: 1 is linear
+    initial: tuple[tuple[str, float], ...] = choice(())  # factors of initial parameters, by name
 
     def schedule(self, peak: Scalar) -> optax.Schedule:
         straight = linear(1.0, self.steps, self.warmup)

@@ -1,7 +1,7 @@
 """Eight seeds of pretraining side by side on one device, against one.
 
-One seed keeps a CPU busy, so there eight should take about eight times as long; on a GPU, whose
-kernels one seed is too small to fill, little more than one.
+One seed keeps a CPU busy, so there eight should take about eight times as long. On a GPU one seed
+is too small to fill the kernels, so eight should take little longer than one.
 """
 
 import functools
@@ -19,7 +19,7 @@ SEEDS, ROUNDS = 8, 5
 
 
 def together(setup: Setup, seeds: int, count: int) -> Callable[[], Any]:
-    """`count` steps of pretraining of so many seeds at once, which go on from call to call."""
+    """`count` steps of pretraining for `seeds` seeds at once; each call continues the last."""
     stage = Pretrain(steps=10**6)
     context = Context(setup.network, setup.world, stage.names(setup.corpus))
     advance = functools.partial(base._advance, stage.structure())
@@ -37,7 +37,7 @@ def together(setup: Setup, seeds: int, count: int) -> Callable[[], Any]:
 
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
-    """Milliseconds a step of one seed and of eight, and how many times as long eight take."""
+    """Milliseconds per step of one seed and of eight, and their ratio."""
     setup, count = documents.setup(), 2 if quick else 10
     everybody = {"one seed": steps.ours(setup, count), "eight seeds": together(setup, SEEDS, count)}
     taken = timing.seconds(everybody, 1 if quick else ROUNDS)

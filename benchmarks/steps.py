@@ -1,8 +1,8 @@
-"""Training tokens a second at three sizes, and what share of the machine's products that is.
+"""Training tokens per second at three sizes, and the share of the machine's GEMM speed.
 
-A step of toylab includes drawing its documents and Muon; the others are handed theirs, and update
-with AdamW. They are handed all words but the last, which nothing follows; toylab's own passes take
-it along. Tokens a second counts it for everybody, the share of the machine's speed for nobody.
+A step of toylab draws its documents and updates with Muon. The other contenders are given theirs
+and update with AdamW. They are given all words but the last, which nothing follows; toylab also
+processes the last. Tokens per second counts it for all, the share of GEMM speed for none.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ BATCH, ROUNDS = 64, 5
 
 
 def ours(setup: Setup, count: int, *, sampled: bool = False) -> Callable[[], Any]:
-    """`count` steps of pretraining, which go on from call to call."""
+    """`count` steps of pretraining; each call continues the last."""
     stage = Pretrain(steps=10**6, sampled=sampled)
     state = [begin(setup, stage, setup.init(0))]
 
@@ -62,7 +62,7 @@ def _torch(setup: Setup, drawn: documents.Batches, *, compiled: bool) -> Callabl
 
 
 def products(config: ModelConfig, vocabulary: int, length: int) -> float:
-    """Floating-point operations of a step's matrix products, forward and back, attention too."""
+    """Floating-point operations of a step's matrix products and attention, forward and backward."""
     weights = config.layers * (4 + 2 * config.expansion) * config.width**2
     weights += config.width * vocabulary
     attention = config.layers * 2 * length * config.width
@@ -70,14 +70,14 @@ def products(config: ModelConfig, vocabulary: int, length: int) -> float:
 
 
 def gemm(size: int, count: int) -> Callable[[], Any]:
-    """Products of two square matrices, one after the other."""
+    """`count` products of two square matrices, in sequence."""
     matrix = jnp.full((size, size), 1 / size)
     many = jax.jit(lambda m: jax.lax.fori_loop(0, count, lambda _, x: x @ m, m))
     return lambda: many(matrix)
 
 
 def contenders(setup: Setup, count: int) -> dict[str, Callable[[], Any]]:
-    """Everybody's `count` steps on the same batches."""
+    """Every contender's `count` steps on the same batches."""
     drawn = documents.batches(setup, train_key(0, 0), 0, count)
     found = {"toylab": ours(setup, count), "plain flax": _flax(setup, drawn)}
     if timing.TORCH:
@@ -87,7 +87,7 @@ def contenders(setup: Setup, count: int) -> dict[str, Callable[[], Any]]:
 
 
 def _parts(setup: Setup) -> dict[str, Callable[[], Any]]:
-    """The costliest parts of a step of toylab, each compiled by itself."""
+    """The costliest parts of a step of toylab, each compiled separately."""
     stage, params = Pretrain(), setup.init(0)
     context, key = Context(setup.network, setup.world, {}), train_key(0, 0)
     batch = stage.draw(context, params, {}, key, jnp.zeros((), jnp.int32))
@@ -107,7 +107,7 @@ def _parts(setup: Setup) -> dict[str, Callable[[], Any]]:
 
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
-    """Tokens a second, ratios of time to toylab's, GEMM speed, parts of a step."""
+    """Tokens per second, ratios of time to toylab's, shares of GEMM speed, parts of a step."""
     count, rounds = (2, 1) if quick else (10, ROUNDS)
     side, times = (256, 4) if quick else (1024, 20)
     for width, layers in SIZES[:1] if quick else SIZES:

@@ -1,4 +1,4 @@
-"""Contenders side by side: who takes how long, in the same minutes on the same machine."""
+"""Contenders timed side by side, in the same minutes on the same machine."""
 
 import importlib.util
 import os
@@ -16,7 +16,7 @@ TORCH = importlib.util.find_spec("torch") is not None  # the optional baseline
 
 
 class Row(NamedTuple):
-    """A number of a benchmark: `low` and `high` are the least and greatest of `repeats`."""
+    """A number of a benchmark; `low` and `high` are the extremes of `repeats`."""
 
     part: str
     setting: str
@@ -30,9 +30,9 @@ class Row(NamedTuple):
 
 
 def seconds(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each contender in every round, after one call of each that compiles.
+    """Seconds of each contender in every round, after one call to compile each.
 
-    Odd rounds go through them backwards, so none always runs after the same other.
+    Odd rounds reverse the order, so that none always runs after the same other.
     """
     for work in contenders.values():
         jax.block_until_ready(work())
@@ -59,7 +59,7 @@ def rows(
 def ratios(
     part: str, setting: str, quantity: str, values: Mapping[str, list[float]], of: str
 ) -> Iterator[Row]:
-    """How many times more the others take than contender `of`, round by round."""
+    """The others' values as multiples of contender `of`'s, round by round."""
     times = {
         f"{name} / {of}": list(np.asarray(taken) / np.asarray(values[of]))
         for name, taken in values.items()

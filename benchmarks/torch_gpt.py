@@ -1,7 +1,7 @@
-"""The baseline: a GPT in PyTorch, put together as nanoGPT (Karpathy, 2022) puts it together.
+"""The baseline: a GPT in PyTorch with the parts of nanoGPT (Karpathy, 2022).
 
 LayerNorm and linear maps without biases, GELU, tied embeddings, fused causal attention, residual
-projections initialised smaller with depth; AdamW (.9, .95) with weight decay .1 on matrices, the
+projections initialised smaller with depth; AdamW (0.9, 0.95) with weight decay 0.1 on matrices, the
 norm of the gradient clipped at 1, a warm-up and a cosine down to a tenth.
 """
 
@@ -35,7 +35,7 @@ class Block(nn.Module):
         q, k, v = (part.snapshot(batch, length, self.heads, -1).transpose(1, 2) for part in parts)
         if past is None:
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        else:  # one word, after those whose keys and values are there
+        else:  # one word, after those with cached keys and values
             past[0][:, :, at], past[1][:, :, at] = k[:, :, 0], v[:, :, 0]
             keys, values = (each[:, :, : at + 1] for each in past)
             mixed = F.scaled_dot_product_attention(q, keys, values)
@@ -96,7 +96,7 @@ class Training:
         self.optimiser = torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.95), fused=True)
 
     def rate(self) -> float:
-        """Up in a twentieth of the steps, then half a cosine down to a tenth of the peak."""
+        """Linear warm-up in a twentieth of the steps, then half a cosine to a tenth of the peak."""
         warmup = max(self.steps // 20, 1)
         if self.step < warmup:
             return self.peak * (self.step + 1) / warmup

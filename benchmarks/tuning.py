@@ -1,7 +1,7 @@
-"""How many steps does each contender need until the excess on answers is .01 nats a token?
+"""How many steps does each contender need until the excess on answers is 0.01 nats per token?
 
-PyTorch's learning rate is tuned over six values at one length; its runs are then made shorter, if
-that was enough, or longer, at the best of them and at half of that. Nothing is timed here.
+PyTorch's learning rate is tuned over six values at one length. If that length reaches the target,
+shorter runs are tried, else longer ones, at the best rate and at half of it. Nothing is timed here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from toylab.stages import Pretrain, Setup, begin, segments, train_key
 from toylab.stages.base import EVALUATE
 from toylab.world import documents as docs
 
-TARGET = 0.01  # nats a token, on answers
+TARGET = 0.01  # nats per token, on answers
 SEED, HELD_OUT = 1000, 8192
 RATES = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2)
 TUNED_AT, SHORTER, LONGER = 2000, (1600, 1800), (3000, 4000, 6000, 8000, 12000)
@@ -32,9 +32,9 @@ def _documents(setup: Setup) -> docs.Documents:
 
 
 def ours(setup: Setup, steps: int, *, sampled: bool = False) -> float:
-    """toylab's excess after pretraining for so many steps.
+    """toylab's excess after pretraining for `steps` steps.
 
-    If `sampled` it learns, as PyTorch does, from the words that came.
+    If `sampled`, it learns from the sampled words, as PyTorch does.
     """
     stage, held_out = Pretrain(steps=steps, sampled=sampled), _documents(setup)
     state = begin(setup, stage, setup.init(SEED))
@@ -63,7 +63,7 @@ def theirs(setup: Setup, rate: float, steps: int) -> float:
 
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
-    """An excess for every length and rate tried; what is `known` is not tried again."""
+    """The excess for every length and rate tried; those in `known` are not tried again."""
     setup = documents.setup()
     known = [row for row in known if row.part == "tuning"]
     before = {(row.contender, row.setting): row for row in known}

@@ -1,4 +1,4 @@
-"""Sampling: documents a second, toylab's constrained to the grammar, PyTorch's free to babble."""
+"""Sampling, in documents per second: toylab constrained to the grammar, PyTorch unconstrained."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +13,7 @@ DOCUMENTS, ROUNDS = 512, 7
 
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
-    """Documents a second and the ratio."""
+    """Documents per second, and the ratio."""
     setup, size = documents.setup(), 32 if quick else DOCUMENTS
     params, key = setup.init(0), jax.random.key(0)
     what = docs.prompt(setup.world, key, size)
