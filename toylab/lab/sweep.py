@@ -126,7 +126,7 @@ class Sweep:
 
 
 def quick(sweep: Sweep) -> Sweep:
-    """The same sweep with less of everything, on two scratch seeds (one if it is long).
+    """The same sweep with less of everything, on two development seeds (one if it is long).
 
     It checks plumbing, not science.
     """
