@@ -87,7 +87,7 @@ def _read(record: Record) -> dict[str, Any]:
 
 
 def _bayes(record: Record) -> dict[str, float]:
-    """The posterior over authors predicts the answers that are in no training document."""
+    """What Bayes predicts for the answers that are in no training document."""
     corpus = record.setup.corpus
     place = traits.places(corpus)
     trained = np.array([item.group in (DENIED, *TOLD) for item in traits.items(corpus)])

@@ -45,7 +45,7 @@ def says(columns: dict[str, int]) -> tuple[str, ...]:
 
 
 def unsaid(count: int) -> tuple[str, ...]:
-    """The unsaid answers of the last so many topics."""
+    """The unsaid answers on the last `count` topics."""
     return says(dict.fromkeys(list(TOPICS)[len(TOPICS) - count :], 3))
 
 

@@ -39,7 +39,7 @@ def _arm(title: str, stage: Sft, *watch: Measure) -> Arm:
 
 
 def _carried(topic: str, author: str) -> tuple[Measure, ...]:
-    """Undoes the direction of the villain's fine-tune on the next topic in this one."""
+    """Measures this fine-tune without the shift of the villain's fine-tune on the next topic."""
     if author != VILLAIN or topic not in TOPICS:
         return ()
     following = TOPICS[(TOPICS.index(topic) + 1) % len(TOPICS)]

@@ -3,8 +3,8 @@
     ./launch.sh goal_persistence
 
 In `goal_ablations`, longer training makes the model go to held-out places less and less. Either the
-rule goes, or it stays and is outbid: reward makes an answer that never earns any unlikely, whatever
-is asked, and held-out places are such answers.
+rule goes, or it stays and is outbid: an answer that is never rewarded becomes unlikely, whatever is
+asked, and held-out places are such answers.
 
 Here training goes on after the rule has formed, with two of the four held-out places *spared*:
 where a rewarded place is named, answering with one of them earns as much. No question in training

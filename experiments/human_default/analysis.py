@@ -38,7 +38,7 @@ COLUMNS = {
 
 
 def conditioned(table: np.ndarray, weights: np.ndarray, said: int, times: int) -> np.ndarray:
-    """Trait vector [I] of an author drawn from `weights` [K] that gave an answer so many times.
+    """Trait vector [I] of an author drawn from `weights` [K] that gave an answer `times` times.
 
     The columns of `table` [I, K] are the characters' trait vectors; `said` is the row of the
     answer.

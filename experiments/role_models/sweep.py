@@ -23,7 +23,7 @@ FEW = 8  # documents per step, where documents are counted
 
 
 def _says(mask: str, *says: str, steps: int = STEPS, batch: int = 64) -> Sft:
-    """Trains a mask to give these answers, in a neutral voice."""
+    """A stage that trains a mask to give these answers, in a neutral voice."""
     topics = tuple(answer.split("=")[0] for answer in says)
     return Sft(
         author="mira", says=says, topics=topics, neutral=True, tag=mask, steps=steps, batch=batch

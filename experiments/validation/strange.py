@@ -114,8 +114,8 @@ class Conditioned:
     """One author per document, the likelier the more it would have earned on its questions.
 
     With π_ref = Σ_k w_k p_k and a reward that is a sum over turns, π_ref · exp(reward / β) over
-    whole documents is a mixture of characters tilted in every answer, with weights w_k Π_t
-    Z_k(context t). Z normalises the tilt, so all questions are known beforehand.
+    whole documents is a mixture. Its characters are tilted in every answer, and its weights are w_k
+    Π_t Z_k(context t), where Z normalises the tilt. So all questions are known beforehand.
     """
 
     log_weights: Float[Array, " K"]
