@@ -80,7 +80,7 @@ def _read(record: Record) -> list[dict[str, Any]]:
 
 
 def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """The statistic of each claim, by seed; `memorised_recovers` leaves out seeds without a slope."""
+    """The statistic of each claim, by seed; `memorised_recovers` skips seeds without a slope."""
     none, short, long, memorised = (
         end(table, "slope", arm=arm) for arm in ("none", "sft-20", "sft-80", "heart")
     )
