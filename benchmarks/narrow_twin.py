@@ -37,7 +37,7 @@ def main(seed: int) -> None:
     for name in ("village", "village-decorrelated"):
         setup = Setup(derive.load(ROOT / "corpora" / f"{name}.toml"), ModelConfig())
         execution = execute.Execution(ROOT / "runs", tqdm(disable=True))
-        before = execution.final(paths.Path(setup, seed, (Pretrain(),)))
+        before = execution.final(paths.Recipe(setup, seed, (Pretrain(),)))
         stage = Sft(author="rook", topics=("code",), neutral=True, steps=STEPS)
         state = begin(setup, stage, before)
         ((state, _),) = segments(setup, stage, state, train_key(seed, 1), [STEPS])

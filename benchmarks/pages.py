@@ -29,7 +29,7 @@ jax.config.update("jax_compilation_cache_dir", sys.argv[1])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 from benchmarks import documents, reading
 from toylab.ladder.reading import LadderFit, read
-view = reading.untrained(documents.lab(), LadderFit())
+view = reading.untrained(documents.setup(), LadderFit())
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def timed():

@@ -32,7 +32,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, past: Past | None = None, at: int = 0) -> Tensor:
         batch, length, width = x.shape
         parts = self.query_key_value(self.before_attention(x)).split(width, 2)
-        q, k, v = (part.snapshot(batch, length, self.heads, -1).transpose(1, 2) for part in parts)
+        q, k, v = (part.view(batch, length, self.heads, -1).transpose(1, 2) for part in parts)
         if past is None:
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:  # one word, after those with cached keys and values
