@@ -40,7 +40,7 @@ def touched(copy: Path, module: str, asked: type) -> bool:
     roots, file = (copy,), copy.joinpath(*module.split(".")).with_suffix(".py")
     digest._source.cache_clear()
     before, text = digest.digest_of([asked.__module__], roots), file.read_text()
-    file.write_text(text + "\n# changed\n")
+    file.write_text(text + "\nCHANGED = 1\n")
     digest._source.cache_clear()
     after = digest.digest_of([asked.__module__], roots)
     file.write_text(text)
@@ -60,6 +60,19 @@ def test_a_helper_that_is_reached_through_others_makes_results_stale(
 def test_a_figure_or_the_shell_does_not(copy: Path, module: str) -> None:
     for asked in (Sft, Rl, Ladder, coherence.Coherence, demonstrate.Demonstrate):
         assert not touched(copy, module, asked)
+
+
+def test_words_are_no_code(tmp_path: Path) -> None:
+    """Docstrings and comments can be bettered without training anything again."""
+    (tmp_path / "mine.py").write_text('"""One."""\ndef f():\n    """Two."""\n    return 1\n')
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.py").write_text('"""Three."""\ndef f():\n    return 1  # four\n')
+    roots = [(tmp_path,), (tmp_path / "other",)]
+    one, other = (digest.digest_of(["mine"], each) for each in roots)
+    assert one == other
+    (tmp_path / "other" / "mine.py").write_text("def f():\n    return 2\n")
+    digest._source.cache_clear()
+    assert digest.digest_of(["mine"], roots[1]) != one
 
 
 def test_a_stage_does_not_depend_on_the_stages_beside_it(copy: Path) -> None:

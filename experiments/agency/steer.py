@@ -28,7 +28,7 @@ class Steer(Wrapping):
     side: str = names.named(
         lambda corpus, _: [side.name for side in corpus.coin],
         "heads",
-        help="the side of the coin after which a question pays",
+        help="the side of the coin after which answers are rewarded",
     )
 
     @property

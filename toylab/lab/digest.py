@@ -34,8 +34,12 @@ def _file(roots: tuple[File, ...], module: str) -> File | None:
 
 @functools.cache
 def _source(file: File) -> tuple[bytes, ast.Module]:
-    content = file.read_bytes()
-    return content, ast.parse(content)
+    """The code of a file without docstrings and comments, which change no result; its tree."""
+    tree = ast.parse(file.read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            node.body = node.body[ast.get_docstring(node, clean=False) is not None :]
+    return ast.dump(tree).encode(), tree
 
 
 def _home(roots: tuple[File, ...], module: str, name: str) -> str:

@@ -30,8 +30,8 @@ COLUMNS = {
     "F3": "left by recombination (F2, switching authors, an author per slot), nats per document; "
     "the upper end of formation",
     "F4": "left by patchwork (F3, an author per topic and slot), nats per document",
-    "F4 flat": "left by patchwork of flattened characters too, nats per document; the lower end of "
-    "formation",
+    "F4 flat": "left by patchwork that may also use flattened characters, nats per document; the "
+    "lower end of formation",
     **{f"{family}_error": f"standard error of {family} over documents" for family in FAMILIES},
     **{f"floor_{family}": f"{family} of the pretrained model" for family in FAMILIES},
     "gap1": "certificate of F1: max_k E_P[p_k / m_w] - 1 on the documents it was fitted on",

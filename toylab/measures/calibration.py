@@ -147,7 +147,7 @@ class Calibration(Measure):
 
     charts = ("error", "tags/*/off")
 
-    tags: tuple[str, ...] = names.tag((), help="none: all that pretraining shows")
+    tags: tuple[str, ...] = names.tag((), help="none: all tags that pretraining uses")
     size: int = sample(128, quick=32)
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:

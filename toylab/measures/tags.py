@@ -261,7 +261,7 @@ class Tags(Measure):
         super().check(setup)
         if "unembedding" not in setup.network.tables:
             raise ValueError(
-                "tags: a tied model unembeds with the tag; untie it to tell them apart"
+                "tags: a tied model also unembeds with the tag's embedding; set tied=False"
             )
 
     def voices(self, snapshot: Snapshot) -> dict[str, tuple[ModelPolicy, ModelPolicy, int]]:

@@ -14,7 +14,7 @@ USAGE = """toylab: persona selection against new-goal formation, measured
   ./launch.sh EXPERIMENT [FLAGS]    trains what is missing, measures it, leaves figure and claims
   ./launch.sh EXPERIMENT --help     every flag of an experiment
   ./launch.sh run-experiment PATH   an experiment of your own: a folder with a sweep.py, anywhere
-  ./launch.sh list                  the experiments, a line each, with measured cost
+  ./launch.sh list                  the experiments, one line each, with measured cost
   ./launch.sh run --corpus=FILE --stages=pretrain,sft:mira,rl:code=cheats    a custom run
   ./launch.sh measure RUN           puts any finished run on the whole ladder
   ./launch.sh corpus check|show|sample|export FILE

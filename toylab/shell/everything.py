@@ -49,7 +49,7 @@ def _sweep(name: str) -> Sweep:
 
 def show(arguments: Sequence[str]) -> int:
     """`./launch.sh list`: the experiments, one line each."""
-    Flags("./launch.sh list: the experiments, a line each\n").parse(arguments)
+    Flags("./launch.sh list: the experiments, one line each\n").parse(arguments)
     for name in experiments.shipped():
         sweep, cost = _sweep(name), results.cost(RESULTS / name)
         only = "; in `all` only with --long" if sweep.long else ""

@@ -49,7 +49,7 @@ def start(experiment: Experiment, arguments: Sequence[str]) -> int:
     sweep = quick(experiment.sweep) if shortened else experiment.sweep
     values = Flags(
         f"./launch.sh {sweep.name} [FLAGS]: {sweep.question}\n\n",
-        quick=(bool, False, "a minute or a few on scratch seeds: plumbing, not science"),
+        quick=(bool, False, "a few minutes on development seeds: checks plumbing, not science"),
         plan=(bool, False, "says what would be trained; trains nothing"),
         runs=(str, str(RUNS), "folder of the run folders"),
         results=(str, str(RESULTS), "folder of the results"),

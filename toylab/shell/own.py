@@ -146,7 +146,7 @@ def _lines(beside: dict[str, dict[str, Any]]) -> Iterator[str]:
     def told(found: dict[str, Any], name: str) -> str:
         value, error = found[name], found.get(f"{name}_error", found.get("error"))
         if value is None:
-            return "can't be told"
+            return "can't be measured"
         return f"{value:.2f}" + (f" ± {error:.2f}" if error is not None else "")
 
     keep = beside["coherence"].get("learned")
@@ -155,7 +155,7 @@ def _lines(beside: dict[str, dict[str, Any]]) -> Iterator[str]:
     rate = beside["exchange"]["learned"]
     yield (
         f"exchange rate against {rate['persona']} (w* {max(rate['weights']):.2f}): a nat of "
-        f"context counts as {told(rate, 'slope')}; 1 is Bayes, 0 no longer listens"
+        f"context counts as {told(rate, 'slope')}; 1 is Bayes, 0 ignores context"
     )
     moved = sorted(beside["leakage"]["nats"].items(), key=lambda item: -item[1])
     shown = ", ".join(f"{tag} {nats:.2f}" for tag, nats in moved[:4])

@@ -134,14 +134,14 @@ def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
         )
     lines += _columns(rows, (0, 1))
     lines += [
-        "voice, stance: nats a turn that tell one from the nearest. turns: to odds of 20 to 1.",
+        "voice, stance: nats per turn that tell it from the nearest. turns: to odds of 20 to 1.",
         f"± read: standard error of all weights in {tag} read together from {n} documents.",
-        "detected: the least weight that shows at two standard errors, the others being known.",
+        "detected: the least weight two standard errors from 0, the others being known.",
         "",
         "TOPICS",
         *_topics(corpus, world),
-        "reach: how often the likeliest to give the answer do. even off: nats between all answers",
-        "alike and the nearest mixture of the cast. No mixture goes beyond either.",
+        "reach: P(answer) of the character likeliest to give it. even off: nats between equal",
+        "answers and the nearest mixture of the cast. No mixture goes beyond either.",
         "",
         "TAGS",
     ]
@@ -154,7 +154,7 @@ def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
             best, told, of = known, "", ""
         costs.append((name, _percent(share[name]), best, known, told, of))
     lines += _columns(costs)
-    lines.append("nats an answer token; told: nats a document tells of its author, out of all.")
+    lines.append("nats per answer token; told: nats per document about its author, of its entropy.")
     if any(t.later for t in corpus.tags):
         lines.append("Tags whose prior changes are as at the end of pretraining.")
     return lines

@@ -28,7 +28,7 @@ FIELDS = (
 )
 HELP = """./launch.sh report [--results=FOLDER] [--out=FILE]
 
-Writes one HTML file that stands alone: every claim with its verdict, every figure, every table.
+Writes one self-contained HTML file: every claim with its verdict, every figure, every table.
 """
 
 
