@@ -78,10 +78,10 @@ def test_half_the_way_from_good_data_to_bad_is_a_half() -> None:
 def test_what_selection_explains_is_a_share_of_the_move_and_formation_is_above_the_floor() -> None:
     """From a floor of 1 to 5 nats, of which another mix takes 3: .75; F4 leaves .5 more than it
     left before."""
-    row = {"kind": "trained", "arm": "two", "seed": 0, "step": 40, "F0": 5.0, "floor F0": 1.0}
-    table = pd.DataFrame([row | {"F1": 2.0, "F4 flat": 0.8, "floor F4 flat": 0.3}])
-    assert selected(table, "two", 40) == pytest.approx([0.75])
-    assert above_floor(table, "two", "F4 flat") == pytest.approx([0.5])
+    row = {"kind": "trained", "arm": "two", "seed": 0, "step": 40, "F0": 5.0, "floor_F0": 1.0}
+    table = pd.DataFrame([row | {"F1": 2.0, "F4 flat": 0.8, "floor_F4 flat": 0.3}])
+    assert selected(table, "two", 40).tolist() == pytest.approx([0.75])
+    assert above_floor(table, "two", "F4 flat").tolist() == pytest.approx([0.5])
 
 
 def _scaled(point: Point, seed: int, kind: str, step: int) -> dict[str, Any]:

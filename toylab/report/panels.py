@@ -54,6 +54,16 @@ def series(*columns: tuple[str, str], **style: Any) -> list[Series]:
     ]
 
 
+def among(
+    column: str, by: str, labels: Mapping[Any, str], colours: Sequence[str] = COLOURS, **style: Any
+) -> list[Series]:
+    """A series of one column for each value of the column `by`, and its label."""
+    return [
+        Series(column=column, label=label, colour=colour, where={by: value}, **style)
+        for (value, label), colour in zip(labels.items(), colours, strict=False)
+    ]
+
+
 THEORIES = (  # predictions of a forecast, named as in `ladder.theory.SHORT`
     Series(column="one_author", label="Bayes, one author", colour=DARK),
     Series(column="a_document", label="Bayes, one author per document", colour=DARK, line="--"),
@@ -107,7 +117,7 @@ def count_axis(
     at = scale(counts)
     shown, last = [], -np.inf
     for place in at:
-        shown.append(place - last > 0.05 * (at[-1] - at[0]))
+        shown.append(place - last > 0.07 * (at[-1] - at[0]))
         last = place if shown[-1] else last
     names = [f"{count:g}" if show else "" for count, show in zip(counts, shown, strict=True)]
     axes.set_xticks(at, names)
