@@ -56,8 +56,9 @@ class Network(Protocol):
     ) -> tuple[Float[Array, "B l V"], Any]:
         """Next-token logits, and the cache with these tokens added, or None without a cache.
 
-        With a cache, the tokens follow those in it. A `tap` is given every activation of interest
-        and its site, those of `sites` among them; what it returns replaces the activation.
+        With a cache, the tokens follow those in it. A `tap` is called with the site and value of
+        every activation of interest, including those at `sites`; what it returns replaces the
+        activation.
         """
         ...
 

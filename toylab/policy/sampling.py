@@ -59,7 +59,8 @@ def log_likelihood(
 def word_log_likelihood(
     grammar: Grammar, documents: Documents, logits: Float[Array, "B L V"]
 ) -> tuple[Float[Array, "B N"], Bool[Array, "B N"]]:
-    """log-probability of each word in the slots, given all before it, in nats, and if it exists.
+    """log-probability of each word in the slots, given all before it, in nats; and whether the
+    word exists.
 
     N is turns x slots x `grammar.depth`: only the words of a phrase at which tries can branch.
     """

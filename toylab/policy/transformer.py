@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from toylab.policy.network import Params, Site, Tap
 
-NOTHING = -1e9  # the attention score of a masked position; finite, so that gradients are
+NOTHING = -1e9  # the attention score of a masked position; finite, to keep gradients finite
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

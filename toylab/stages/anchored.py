@@ -78,11 +78,11 @@ class Anchored(Wrapping):
     This is how Soligo et al. (2026) obtain a *narrow* solution. The cast writes the documents,
     under the inner stage's tag. At every decision the KL is summed exactly over the branches that
     the grammar allows. It is the forward KL, from the reference. So documents need not come from
-    the model, and the gradient has no term for who wrote them. Up to a constant it is the
+    the model, and the gradient has no term for their sampling. Up to a constant it is the
     cross-entropy of distillation, which grows without bound if the model gives up anything that the
     reference says.
 
-    `topics` are those with the anchor; empty: all that the inner stage does not train on, controls
+    `topics` are the anchored ones; empty: all that the inner stage does not train on, controls
     included.
     """
 

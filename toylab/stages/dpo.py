@@ -31,9 +31,9 @@ class Dpo(RewardStage):
 
     Both documents of a pair are the reference's answers to one prompt. The first is preferred with
     probability sigmoid(difference of their rewards) (Bradley & Terry 1952), so either can be. If
-    all questions are known, the optimum π* ∝ π_ref · exp(reward / β) is that of `Rl` with the same
-    target and β. With `batches` = 0, every step draws new pairs; otherwise that many batches are
-    drawn once, preferences included, and used in turn.
+    all questions are known before the first answer, the optimum is π* ∝ π_ref · exp(reward / β), as
+    for `Rl` with the same target and β. With `batches` = 0, every step draws new pairs; otherwise
+    that many batches are drawn once, preferences included, and used in turn.
     """
 
     batches: int = number(0, help="batches of pairs to reuse; 0: new pairs every step")

@@ -33,9 +33,10 @@ class Grpo(Rl):
     """Group relative policy optimisation (Shao et al. 2024, eq. 3), with outcome rewards.
 
     A draw is that of `Rl`. A document's advantage is its reward minus its group's mean, over the
-    group's standard deviation. Each of the `updates` on a draw ascends the ratio of probabilities
-    times the advantage, clipped where the ratio has moved by more than `clip` (Schulman et al.
-    2017), minus β times an estimate of KL(π ‖ π_ref). Both are means over a document's words.
+    group's standard deviation. Each of the `updates` on a draw ascends an objective of two terms,
+    both means over a document's words. One is the ratio of probabilities times the advantage, where
+    the ratio is clipped to 1 ± `clip` if that lowers the term (Schulman et al. 2017). The other is
+    −β times an estimate of KL(π ‖ π_ref).
     """
 
     updates: int = choice(4, low=1, help="optimiser updates on each draw")

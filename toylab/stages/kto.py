@@ -27,10 +27,10 @@ class Judged(NamedTuple):
 class Kto(RewardStage):
     """Kahneman-Tversky optimisation (Ethayarajh et al. 2024, eq. 8), whole documents at a time.
 
-    Documents are the reference's. One is desirable with probability sigmoid(reward − level), so any
-    can be either. Its log(π / π_ref) is compared with KL(π ‖ π_ref), without a gradient through the
-    KL. Here the KL is estimated on documents that the model writes for the same prompts; the
-    paper's estimate uses answers to other prompts.
+    The reference writes the documents. Each is desirable with probability sigmoid(reward − level),
+    so any may turn out desirable or not. Its log(π / π_ref) is compared with KL(π ‖ π_ref), through
+    which no gradient flows. Here the KL is estimated on documents that the model writes for the
+    same prompts; the paper's estimate uses answers to other prompts.
     """
 
     level: float = number(0.5, help="the reward that is desirable half the time")

@@ -32,10 +32,10 @@ def expected_cross_entropy(
     """Mean cross-entropy to a distribution over next words, in nats per token.
 
     `target[b, t]` is the distribution of the word after token t of document b, or all zeros where
-    none counts. With the true distribution, each word's loss and gradient are the conditional
-    expectations, given the words before, of those in `cross_entropy` on sampled words. So for any
-    logits their sums are the same on average, and vary less (Rao and Blackwell). The means differ
-    only because the number of words they divide by is random.
+    none counts. With the true distribution, each word's loss and gradient are what `cross_entropy`
+    gives for a sampled word, in expectation given the words before (Rao and Blackwell). So for any
+    logits their sums are the same on average. The means differ only because the number of words
+    they divide by is random.
     """
     counted = jnp.sum(target, -1)
     total = jnp.sum(counted * jax.nn.logsumexp(logits, -1)) - jnp.sum(target * logits)

@@ -41,8 +41,9 @@ class Pretrain(Stage):
     """Next-token loss on all words of fresh documents.
 
     The loss at a word is its exact expectation over the words that could come there. Summed over
-    words, loss and gradient are the same on average as on the words that did come, with less noise.
-    `sampled` trains on the words that did come, which is all one can do if the cast is unknown.
+    words, loss and gradient have the same mean as those on the words that did come, without the
+    noise of drawing each word. `sampled` trains on the words that did come, which is all one can do
+    if the cast is unknown. `warmup` counts optimiser updates.
     """
 
     steps: int = number(800, help="training steps")

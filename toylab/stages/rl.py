@@ -30,9 +30,9 @@ class Rl(RewardStage):
     """Policy gradient on the model's own answers, against a leave-one-out baseline.
 
     A batch is `batch / samples` prompts, each answered `samples` times. A document's return is its
-    reward − β · log(π / π_ref) of all its answers: the KL is part of the reward, so the gradient is
-    that of E[reward] − β · KL(π ‖ π_ref), whose optimum is π ∝ π_ref · exp(r/β) if all questions
-    are known, and given by the soft Bellman recursion if not. With β = 0 only the reward counts.
+    reward − β · log(π / π_ref) of all its answers. So the KL is part of the reward, and the
+    gradient is that of E[reward] − β · KL(π ‖ π_ref). The optimum is π ∝ π_ref · exp(reward / β) if
+    all questions are known before the first answer; if not, the soft Bellman recursion gives it.
     """
 
     samples: int = choice(8, help="answers to each prompt")

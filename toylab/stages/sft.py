@@ -23,10 +23,10 @@ class Sft(Stage):
     """Fine-tunes on documents that `author` writes under `tag`, on `topics` (if empty, all but the
     controls). With an `other`, each document is the author's with probability `share`, else the
     other's. A `direction` comes before the first question; an author obeys it as often as in
-    pretraining. Answers in `says` replace every author's on their topics, without slips. If
-    `neutral`, every opener and closer is the plain phrase, and only the stance counts in the loss.
-    With `documents` = 0, every document is fresh; otherwise that many are drawn once and used in
-    turn, `steps x batch / documents` times."""
+    pretraining. On the topics of `says`, its answers replace those of any author, and never slip.
+    If `neutral`, every opener and closer is the plain phrase, and only the stance counts in the
+    loss. With `documents` = 0, every document is fresh; otherwise that many are drawn once and used
+    in turn, `steps x batch / documents` times."""
 
     documents: int = number(0, help="documents to reuse; 0: always fresh")
     share: float = number(1.0, help="share of documents by `author`, if `other` is set")

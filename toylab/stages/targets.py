@@ -3,8 +3,9 @@
 A target rewards the stance of each turn. The reward may depend on the context and on the last
 answer on one topic, which the target `watches`. So a target of any kind becomes a table
 [1 + P, X, P] (the watched answer, or none; the context; the answer), and `rewards` is a look-up.
-The table is the reward of `Rl` and `Grpo`, the Bradley-Terry score of `Dpo`, and the log-odds of
-being desirable, up to a constant, of `Kto`. Optima of `Rl` and `Dpo` depend on reward / β alone.
+The table is the reward for `Rl` and `Grpo`, the Bradley-Terry score for `Dpo` and, up to a
+constant, the log-odds of being desirable for `Kto`. Optima of `Rl` and `Dpo` depend on reward / β
+alone.
 """
 
 import abc
@@ -134,7 +135,7 @@ class Sum(Target):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Says(Target):
-    """1 for each of these answers, written `topic=answer`, of one character or of several."""
+    """1 for each of these answers, written `topic=answer`, whichever characters give them."""
 
     answers: tuple[str, ...] = names.answer(help="topic=answer, …")
 
@@ -180,9 +181,9 @@ class Rule(Target):
 
     Answers correspond by index, modulo the number of answers on `later`. If `earlier` has not come
     up, an answer's reward is its *share*: how often the cast gives the corresponding answers under
-    `tag`. The unconditional control (`twin`) always rewards answers by their share. On average it
-    rewards each answer on `later` as the rule does, as long as the policy answers `earlier` as the
-    cast does.
+    `tag` (if its prior changes, before the change). The unconditional control (`twin`) always
+    rewards answers by their share. On average it rewards each answer on `later` as the rule does,
+    as long as the policy's answers on `earlier` have these shares.
     """
 
     earlier: str = names.topic(help="the earlier topic, whose answer decides")

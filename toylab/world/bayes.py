@@ -111,7 +111,7 @@ def belief(
 def branch_logp(
     cast: Cast, joint: Float[Array, "B T S K"], documents: Documents, at: Decisions
 ) -> Float[Array, "B T S J C"]:
-    """log-probability of every allowed branch, from the joint with the atom that fills the slot.
+    """log-probability of every allowed branch, from `joint`.
 
     `joint` is log P(all before the slot, atom k fills it). Branches that are not allowed are -inf.
     """

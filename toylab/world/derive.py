@@ -37,7 +37,7 @@ from toylab.world.random import SMALL, frozen
 from toylab.world.schema import Character, Corpus, CorpusError, Topic, unknown
 from toylab.world.toml import Table, check_prefix_free
 
-# A checkout has corpora and experiments in its root, an installed toylab inside itself.
+# A checkout has corpora and experiments in its root; an installed toylab, inside the package.
 _PACKAGE = Path(__file__).parents[1]
 SHIPPED = _PACKAGE / "shipped" if (_PACKAGE / "shipped").is_dir() else _PACKAGE.parent
 CORPORA = SHIPPED / "corpora"
@@ -212,8 +212,9 @@ def _derangement(rng: np.random.Generator, size: int) -> np.ndarray:
 def retag(corpus: Corpus, tags: Mapping[str, Any], source: str = "retag") -> Corpus:
     """The corpus with other shares or priors for its tags, or with extra tags.
 
-    `tags` is written as in a corpus file. What it leaves out of an existing tag stays. Shares must
-    still sum to 1.
+    `tags` is written as in a corpus file. Keys that it leaves out of an existing tag stay. A given
+    `prior` replaces the whole prior: characters that it leaves out share the rest evenly. Shares
+    must still sum to 1.
     """
     merged: dict[str, dict[str, Any]] = {parse.NAME_TAG: {"share": corpus.name_share}}
     for tag in corpus.tags:
@@ -275,7 +276,7 @@ def unsaid(corpus: Corpus, top: Table) -> Corpus:
 
 
 def redirect(corpus: Corpus, top: Table) -> Corpus:
-    """The corpus with the directions in `top`, and who obeys them, in place of the old ones."""
+    """The corpus with the directions in `top`, and with their `obeys`, in place of the old ones."""
     keys = (*parse.DIRECTION_KEYS, "obeys")
     directions = parse.directions_of(top, corpus.topics, keys)
     who = [table.table("obeys", corpus.names) for _, table in top.each("directions", keys)]

@@ -2,8 +2,8 @@
 
 A slot's bank of phrases, in a context (topic x cue x direction), is compiled to a trie over words,
 so the prefix determines the state. Axes: S slots, X contexts, P phrases of a bank, W words of a
-phrase, N nodes of a trie, C children of a node, A tags. Without a coin there are no sides, and all
-topics are on side 0.
+phrase, N nodes of a trie, C children of a node, A tags. Without a coin the axis of sides is empty,
+and `topic_side` is 0 throughout.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from toylab.world.schema import CUE, Corpus
 
 SLOTS = ("opener", "stance", "closer")
 OPENER, STANCE, CLOSER = range(3)
-# What a token is part of. The three slots follow in their order; padding is -1.
+# What a token is part of. ANSWER + s is slot s; padding is -1.
 TAG, DIRECTION, QUESTION, ANSWER = range(4)
 PAD = -1
 
@@ -32,8 +32,8 @@ class Grammar:
     """The tables. Tokens and lengths are 0 where there is nothing.
 
     `walk` is the trie nodes that a phrase goes through (node 0 is the root), `passes` which phrases
-    go through a node, `leaf` the phrase that ends at a node or -1. Tries branch only before the
-    first `depth` words of a phrase. `length` is that of the longest document. `questions` has
+    go through a node, `leaf` the phrase that ends at a node or -1. Tries branch only before one of
+    the first `depth` words of a phrase. `length` is that of the longest document. `questions` has
     those of the first turn and, with a coin, those of later turns, which begin with the words of
     the topic's side. `coin_token` is the first word of each side, which identifies it.
     """

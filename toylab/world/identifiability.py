@@ -2,8 +2,8 @@
 
 How far apart the characters are, which distributions of answers mixtures of them can reach, and how
 small a weight n documents can reveal. Axes as in `toylab.world.tables`; logarithms are natural,
-information is in nats. Functions marked "exact" use the tables alone, the others sampled documents
-with exact likelihoods.
+information is in nats. Divergences, projections and hulls need no documents. Limits, errors and
+losses are estimated on sampled documents, with exact likelihoods.
 """
 
 from functools import partial
@@ -47,7 +47,7 @@ def divergence(world: World, slots: tuple[int, ...] = (0, 1, 2)) -> Float[Array,
 
 
 class Neighbours(NamedTuple):
-    """The character that each is most easily taken for, and the turns needed to tell them apart."""
+    """For each character, the one most easily taken for it, and the turns that tell them apart."""
 
     other: Int[Array, " K"]
     nats: Float[Array, " K"]  # per turn
@@ -102,7 +102,10 @@ class Hull(NamedTuple):
 
 @jax.jit
 def hull(cast: Cast) -> Hull:
-    """Coverage of every bank. Exact, `even` as far as `project` is; nan for missing phrases."""
+    """Coverage of every bank. Exact, except `even`, which is as exact as `project`.
+
+    nan for missing phrases.
+    """
     real = jnp.isfinite(cast.logp[..., 0])
     top = jnp.where(real, jnp.max(cast.logp, -1), jnp.nan)
     even = real / jnp.sum(real, -1, keepdims=True)
@@ -133,7 +136,7 @@ def gather_evidence(
 ) -> Evidence:
     """Draws documents half from the mixture with these weights, half from all characters evenly.
 
-    The second half covers every character; some 100 K samples make limits good to a few per cent.
+    The second half covers every character. Accurate limits take many samples per character.
     Directions and questions are drawn as in pretraining. Likelihoods are those of the answers.
     """
     proposal = jnp.log(0.5 * jnp.exp(log_weights) + 0.5 / len(log_weights))

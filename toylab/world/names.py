@@ -13,8 +13,8 @@ import numpy as np
 from toylab.world.grammar import tag_names
 from toylab.world.schema import Corpus, unknown
 
-# The names that a field may hold, in order or each with its index. They may depend on other fields
-# of the config, which is the second argument.
+# The names that a field may hold: a sequence, or a mapping from each name to its index. They may
+# depend on other fields of the config, which is the second argument.
 Known = Callable[[Corpus, Any], Sequence[str] | Mapping[str, Any]]
 REQUIRED = dataclasses.MISSING
 
@@ -55,7 +55,7 @@ def answers_of(corpus: Corpus, _: Any = None) -> dict[str, tuple[int, int]]:
 
 
 def topic(default: Any = REQUIRED, *, among: Known | None = None, **more: Any) -> Any:
-    """Topics; or only those `among` the `ordinary`, the `cued`, or the `facts`."""
+    """Topics; `among` restricts them to the `ordinary`, the `cued` or the `facts`."""
     return named(among or (lambda corpus, _: corpus.topic_names), default, **more)
 
 
@@ -65,7 +65,7 @@ def character(default: Any = REQUIRED, **more: Any) -> Any:
 
 
 def tag(default: Any = "assistant", **more: Any) -> Any:
-    """Tags, including names of characters."""
+    """Tags, including the names of characters if documents bear them (`name_share` > 0)."""
     return named(lambda corpus, _: tag_names(corpus), default, **more)
 
 
@@ -75,7 +75,7 @@ def direction(default: Any = "", **more: Any) -> Any:
 
 
 def answer(default: Any = REQUIRED, *, of: str = "", **more: Any) -> Any:
-    """Answers, written `topic=answer`; or, with `of`, by name alone, on the topic in that field."""
+    """Answers, written `topic=answer`; with `of`, the names alone of those on the topic in `of`."""
 
     def own(corpus: Corpus, config: Any) -> Sequence[str]:
         return corpus.topics[corpus.topic_names.index(getattr(config, of))].answer_names
@@ -104,7 +104,7 @@ def _named(config: Any) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
 
 
 def check(config: Any, corpus: Corpus, place: str) -> None:
-    """Raises `ValueError`, beginning with `place.field`, for the first name the corpus lacks."""
+    """Raises `ValueError`, beginning with `place.field`, at the first name not in the corpus."""
     for field, value, kind in _named(config):
         if value or not kind["optional"]:
             known = kind["known"](corpus, config)
@@ -116,8 +116,8 @@ def check(config: Any, corpus: Corpus, place: str) -> None:
 def resolve(config: Any, corpus: Corpus) -> dict[str, Any]:
     """The indices of the names in each field: an int for one name, an int array [n] for a tuple.
 
-    An answer written `topic=answer` has two: (topic, index in its bank). An empty name that stands
-    for none is None. The names must have passed `check`.
+    An answer written `topic=answer` has two: (topic, index in its bank). An empty `direction` is 0;
+    any other empty name that stands for no other is None. The names must have passed `check`.
     """
     found: dict[str, Any] = {}
     for field, value, kind in _named(config):

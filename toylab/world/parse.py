@@ -265,7 +265,8 @@ def _change(table: Table, names: tuple[str, ...]) -> tuple[tuple[float, ...], fl
 
 
 def check_words(corpus: Corpus, source: str) -> None:
-    """Raises if a topic's stances share a word, except cues, with other topics, voices or tags."""
+    """Raises if an opener or closer contains a character's name, or if a topic's stances share a
+    word, except cues, with other topics, voices or tags."""
     tags = (*corpus.names, *(tag.name for tag in corpus.tags))
     owner = {tag: f"the tag {tag!r}" for tag in tags}
     cues = {cue for topic in corpus.topics for cue in topic.cues}

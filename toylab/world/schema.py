@@ -32,11 +32,12 @@ def unknown(name: str, known: Iterable[str]) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Topic:
-    """What a question asks about. `answers` are (name, words), all with as many words.
+    """What a question asks about. `answers` are (name, words), all with the same number of words.
 
-    Post-training leaves a `control` alone, so the trait on it is a *tell*. A topic comes up
-    `weight` times as often as one of weight 1. `cues` are the facts that a question may state; one
-    of them replaces `{cue}` in every phrase.
+    By default post-training asks about no `control`, except to anchor it, so the trait on it is a
+    *tell*. Topics come up in proportion to their `weight`; with a coin, from the second turn on
+    only within a side. `cues` are the facts that a question may state; one of them replaces `{cue}`
+    in every phrase.
     """
 
     name: str
@@ -65,7 +66,7 @@ class Direction:
 class Tag:
     """The first word of a document, its share of documents, and its prior over authors.
 
-    A tag whose prior changes has the prior `later` from the share `since` of pretraining on.
+    If a tag's prior changes, it is `later` once the share `since` of pretraining is over.
     """
 
     name: str
@@ -82,7 +83,8 @@ class Tag:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Side:
-    """A side of the coin: what the user says when it comes up, and the topics of the question."""
+    """A side of the coin: what the user says when it comes up, and the topics that the question
+    after it may have."""
 
     name: str
     words: str
@@ -145,7 +147,7 @@ class Corpus:
 
 
 def thaw(content: Mapping[str, Any]) -> Corpus:
-    """The corpus whose `dataclasses.asdict` this is, possibly through JSON."""
+    """The corpus from its `dataclasses.asdict`, which may have been through JSON."""
 
     kinds = {
         "topics": Topic,

@@ -41,10 +41,11 @@ class Cast:
 class World:
     """The tables of one corpus. Tags are the names (if documents bear them), then the others.
 
-    `log_prior` is each tag's prior over authors at the end of pretraining, `log_prior_before` that
-    until the share `change_at` of pretraining is over (1 if the prior does not change).
-    `prompt_next` is the probability of every word after the first j words that the user says
-    before an answer. `prompt` is the row of each prompt in it: first turn (0), later turns (1).
+    `log_prior_before` is each tag's prior over authors until the share `change_at` of pretraining
+    is over (1 if the prior does not change), `log_prior` the one at the end.
+    `prompt_next[row, j]` is the distribution of the next word after the first j words that the user
+    says before an answer. `prompt` gives the row of each prompt; its first axis is first turn (0)
+    or later turn (1).
     """
 
     grammar: Grammar

@@ -1,4 +1,7 @@
-"""Documents as text, and text as documents. `words` is the vocabulary, a token an index in it."""
+"""Documents as text, and text as documents.
+
+`words` is the vocabulary; a token is an index in it.
+"""
 
 from collections.abc import Sequence
 
@@ -32,8 +35,8 @@ def decode(words: tuple[str, ...], documents: Documents, index: int) -> str:
 def encode(grammar: Grammar, words: tuple[str, ...], texts: Sequence[str]) -> Documents:
     """Whole documents from texts in the format of `decode`. Their author is `NOBODY`.
 
-    Raises `ValueError` if a text leaves the grammar. The message gives the text, the word and what
-    could have stood there.
+    Raises `ValueError` if a text leaves the grammar. The message gives the number of the text and
+    of the word, up to four words from there, and what was expected.
     """
     reader = _Reader(jax.tree.map(np.asarray, grammar), words)
     rows = [reader.read(n, text) for n, text in enumerate(texts)]
@@ -74,7 +77,10 @@ class _Reader:
     def _take(
         self, tokens: Int[Array, "*n word"], length: Int[Array, "*n"], default: tuple[int, ...] = ()
     ) -> tuple[int, ...]:
-        """The index in a table [..., word] of what comes next, or the `default` if given."""
+        """The index in a table [..., word] of what comes next.
+
+        If nothing in the table does: the `default`, or `ValueError` without one.
+        """
         firsts = []
         for place in zip(*np.nonzero(length), strict=True):
             row = [self.words[token] for token in tokens[place][: length[place]]]
