@@ -1,4 +1,4 @@
-"""The interface of a model. Another model is one class and its config.
+"""The interface of a model. A new model takes one class and its config.
 
 Axes: B documents, L tokens, V words, W width.
 """
@@ -31,7 +31,7 @@ class Network(Protocol):
 
     @property
     def tables(self) -> Sequence[str]:
-        """The parameters that are embeddings, which Muon leaves to Adam."""
+        """Names of the embeddings and the unembedding, which Muon leaves to Adam."""
         ...
 
     @property

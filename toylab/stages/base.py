@@ -219,7 +219,7 @@ def segments(
     at: Iterable[int],
     reference: Params | None = None,
 ) -> Iterator[tuple[State, Metrics]]:
-    """Runs a stage; yields the state at each step in `at`, and the mean metrics since the last.
+    """Runs a stage; yields the state at each step in `at`, and the mean metrics since the last one.
 
     Steps up to the state's are skipped. States are values: those given and those yielded stay
     usable. Raises `TypeError` without a `reference` that the stage needs, and `Diverged` if a loss,

@@ -28,9 +28,9 @@ class Kto(RewardStage):
     """Kahneman-Tversky optimisation (Ethayarajh et al. 2024, eq. 8), whole documents at a time.
 
     The reference writes the documents. Each is desirable with probability sigmoid(reward − level),
-    so any may turn out desirable or not. Its log(π / π_ref) is compared with KL(π ‖ π_ref), through
-    which no gradient flows. Here the KL is estimated on documents that the model writes for the
-    same prompts; the paper's estimate uses answers to other prompts.
+    so any may turn out desirable or not. A document's log(π / π_ref) is compared with
+    KL(π ‖ π_ref), through which no gradient flows. Here the KL is estimated on documents that the
+    model writes for the same prompts; the paper's estimate uses answers to other prompts.
     """
 
     level: float = number(0.5, help="the reward that is desirable half the time")

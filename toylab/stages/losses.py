@@ -34,8 +34,8 @@ def expected_cross_entropy(
     `target[b, t]` is the distribution of the word after token t of document b, or all zeros where
     none counts. With the true distribution, each word's loss and gradient are what `cross_entropy`
     gives for a sampled word, in expectation given the words before (Rao and Blackwell). So for any
-    logits their sums are the same on average. The means differ only because the number of words
-    they divide by is random.
+    logits their sums over words are the same on average. Their means over words differ only because
+    the number of words is random.
     """
     counted = jnp.sum(target, -1)
     total = jnp.sum(counted * jax.nn.logsumexp(logits, -1)) - jnp.sum(target * logits)

@@ -33,7 +33,7 @@ NONE = -1  # no watched answer yet
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Target(abc.ABC):
-    """What answers are rewarded. The rewards of `one + other` are the sums of theirs."""
+    """Which answers are rewarded, and how much. `one + other` adds the rewards of the two."""
 
     def __add__(self, other: "Target") -> "Sum":
         return Sum(first=self, second=other)

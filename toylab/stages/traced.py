@@ -23,7 +23,7 @@ def choice(default: Any, *, low: float | None = None, help: str = "") -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Traced:
-    """A config that splits into static `structure` and traced `numbers`, like all configs in it."""
+    """A config that splits into static `structure` and traced `numbers`; so do those within it."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

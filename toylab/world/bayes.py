@@ -1,7 +1,7 @@
-"""Exact inference about who is speaking.
+"""Exact inference about the author.
 
-The words so far determine which phrases may follow, so everything here follows from table look-ups:
-exact, batched, linear in the number of atoms K. *Decisions* are the first J = `grammar.depth` words
+The words so far determine which phrases may follow, so table look-ups give everything here: exact,
+batched, linear in the number of atoms K. *Decisions* are the first J = `grammar.depth` words
 of a phrase, in every turn and slot: tries branch nowhere else. Other axes as in
 `toylab.world.tables`; logarithms are natural.
 """

@@ -119,7 +119,7 @@ def _twin(path: Path, content: Mapping[str, Any], seen: tuple[Path, ...]) -> Cor
 
 
 def without(corpus: Corpus, names: Collection[str], source: str = "without") -> Corpus:
-    """The corpus without these characters, the priors of all tags renormalised.
+    """The corpus without these characters, with the priors of all tags renormalised.
 
     Phrase banks and the other characters stay the same, so a slip can still be a removed
     character's phrase. Only the names leave the vocabulary.

@@ -86,7 +86,7 @@ def vocabulary(corpus: Corpus) -> tuple[str, ...]:
 
 
 def contexts(corpus: Corpus) -> list[tuple[int, int, int]]:
-    """The (topic, cue, direction) of each context; direction 0 is none."""
+    """The (topic, cue, direction) of each context; direction 0 is no direction."""
     return [
         (t, c, d)
         for t, topic in enumerate(corpus.topics)
@@ -113,7 +113,7 @@ def banks(corpus: Corpus) -> list[list[Bank]]:
 
 
 def _trie(phrases: list[list[int]]) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
-    """The trie of a bank: the nodes each phrase walks through, and (token, node) children."""
+    """The trie of a bank: the walk of each phrase, and the (token, node) children of each node."""
     children: list[list[tuple[int, int]]] = [[]]
     walks = []
     for phrase in phrases:

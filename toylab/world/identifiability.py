@@ -47,7 +47,7 @@ def divergence(world: World, slots: tuple[int, ...] = (0, 1, 2)) -> Float[Array,
 
 
 class Neighbours(NamedTuple):
-    """For each character, the one most easily taken for it, and the turns that tell them apart."""
+    """For each character, the one it is most easily taken for, and the turns to tell them apart."""
 
     other: Int[Array, " K"]
     nats: Float[Array, " K"]  # per turn
@@ -148,7 +148,7 @@ def gather_evidence(
 def without_each(
     log_likelihood: Float[Array, "n K"], log_weights: Float[Array, " K"]
 ) -> Float[Array, "n K"]:
-    """log-likelihood of the mixture without k, for every k; linear in K, no cancellation."""
+    """log-likelihood of the mixture without k, for every k; linear in K, without cancellation."""
     joint = log_likelihood + log_weights
     blank = jnp.full((len(joint), 1), -jnp.inf)
     before = jax.lax.cumlogsumexp(joint, 1)

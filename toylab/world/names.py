@@ -23,7 +23,7 @@ def named(known: Known, default: Any = REQUIRED, *, empty: Any = None, help: str
     """A field that holds names among the `known`.
 
     It may be empty if its default is the empty tuple or if `empty` is given: a function of corpus
-    and config that returns the names for which an empty field stands.
+    and config that returns the names to use instead.
     """
     optional = default == () or empty is not None
     kind = {"name": True, "help": help, "known": known, "empty": empty, "optional": optional}
@@ -116,8 +116,9 @@ def check(config: Any, corpus: Corpus, place: str) -> None:
 def resolve(config: Any, corpus: Corpus) -> dict[str, Any]:
     """The indices of the names in each field: an int for one name, an int array [n] for a tuple.
 
-    An answer written `topic=answer` has two: (topic, index in its bank). An empty `direction` is 0;
-    any other empty name that stands for no other is None. The names must have passed `check`.
+    An answer written `topic=answer` has two: (topic, index in its bank). An empty `direction` is 0.
+    Any other empty name is None, unless the field has an `empty`. The names must have passed
+    `check`.
     """
     found: dict[str, Any] = {}
     for field, value, kind in _named(config):

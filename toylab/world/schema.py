@@ -14,7 +14,7 @@ CUE = "{cue}"
 
 
 class CorpusError(ValueError):
-    """A corpus that can't be used: one line with file, place and fix."""
+    """A corpus can't be used. The message is one line: file, place and fix."""
 
     def __init__(self, source: str, place: str, fix: str):
         super().__init__(f"{source}: {place}: {fix}")
