@@ -58,8 +58,8 @@ def placebo(grammar: Grammar, cast: Cast, key: Array) -> Cast:
     """A cast without characters: the tables of each (topic, slot), shuffled among the characters.
 
     All contexts of a topic are shuffled together. Each table is still some character's, so a
-    patchwork (F4) is unaffected. What a narrower family explains with this cast is owed to
-    flexibility alone.
+    `Patchwork` with a row for each topic is unaffected. (F4 as a whole is affected: it contains
+    F3.) What a narrower family explains with this cast is owed to flexibility alone.
     """
     topics, cues, directions = grammar.topic_contexts.shape
     real = jnp.arange(cues)[:, None] < grammar.cue_count[:, None, None]
@@ -109,7 +109,8 @@ def fit_nuisances(
         )
         return float(value), np.asarray(slope, np.float64)
 
-    # Not the logit of the slip rate: the loss is flat in it, and the search never left its start.
+    # The slip rate itself is fitted, not its logit: the loss is flat in the logit, and the search
+    # never left its start.
     bounds = [(np.log(0.5), np.log(2.0)), (6e-6, 0.27)]
     best = scipy.optimize.minimize(
         objective,
@@ -127,8 +128,8 @@ def phrase_probability(
 ) -> Float[Array, "B T S P"]:
     """Probability of each phrase in every slot, from the log-probabilities of branches.
 
-    A phrase is counted at the decision after which it is the only one left, with its probability
-    given the prefix. Only the prefixes are sampled.
+    A phrase is counted once, at the decision that singles it out, with the probability of that
+    branch given the prefix. Only the prefixes are sampled.
     """
     g, at = grammar, bayes.decisions(grammar, documents)
     slot = jnp.arange(len(SLOTS))[:, None]
@@ -156,10 +157,11 @@ def phrase_marginals(
 def phrase_tables(
     grammar: Grammar, documents: Documents, branches: Branches
 ) -> tuple[Float[Array, "S X P"], Float[Array, "S X N"]]:
-    """log-probability of each phrase, from a policy's mean branches at every node; and node visits.
+    """log-probability of each phrase, and the number of visits to each node.
 
-    Unlike `phrase_marginals`, this multiplies conditionals along the trie, so the prefixes need not
-    be the policy's own. At a node that is never visited, all branches count as equally likely.
+    A branch's probability is its mean over the visits to its node. Unlike `phrase_marginals`, this
+    multiplies conditionals along the trie, so the prefixes need not be the policy's own. At a node
+    that is never visited, all branches count as equally likely.
     """
     g, at = grammar, bayes.decisions(grammar, documents)
     slot = jnp.arange(len(SLOTS))[:, None]

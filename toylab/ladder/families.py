@@ -31,7 +31,7 @@ LEAST = 1e-35  # a floor under likelihoods that keeps their logarithms finite
 
 
 class Evidence(NamedTuple):
-    """What a family needs of documents: log p_k of every slot, topic and context of every turn."""
+    """What a family needs of documents: log p_k of every slot; every turn's topic and context."""
 
     slots: Float[Array, "B T S K"]
     topic: Int[Array, "B T"]
@@ -47,8 +47,8 @@ def evidence(cast: Cast, documents: Documents) -> Evidence:
 class Answers(NamedTuple):
     """All that a chain over whole answers needs of documents.
 
-    `likelihood` is that of each answer, relative to its likeliest atom. `top` is the
-    log-likelihood that this leaves out: the mean over documents, in nats.
+    `likelihood` is each answer's likelihood under each atom, divided by that under its likeliest
+    atom. `top` is the log-likelihood that this division removes, as a mean over documents, in nats.
     """
 
     likelihood: Float[Array, "B T K"]
@@ -59,8 +59,8 @@ class Answers(NamedTuple):
 class Counts(NamedTuple):
     """All that a family without memory needs of documents.
 
-    `said` is the mean number of times per document that each phrase is said; `topic` is that of
-    each context.
+    `said` is the mean number of times per document that each phrase is said; `topic` is the topic
+    of each context.
     """
 
     said: Float[Array, "S X P"]
@@ -113,11 +113,11 @@ class Mixture:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Switching:
-    """The author is a chain over whole answers: kept, or redrawn by context (F3a).
+    """The authors of successive answers form a Markov chain: kept, or redrawn by context (F3a).
 
-    `log_keep` is (keep, redraw) in two rows: for the first answer, where keeping means an author
-    from `log_start`, and for all later ones. `log_redraw` has a row for every topic x cue x
-    direction.
+    `log_keep` has the log-probabilities (keep, redraw) in two rows: one for the first answer, where
+    keeping means an author from `log_start`, and one for all later answers. `log_redraw` has a row
+    for every topic x cue x direction.
     """
 
     log_start: Float[Array, " K"]
@@ -158,10 +158,10 @@ class Switching:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Patchwork:
-    """An atom drawn independently for every slot: weights for every topic and slot (F4).
+    """An atom is drawn independently for every slot, with weights for every topic and slot (F4).
 
-    With a single row for all topics it is *composition* (F3b): the voice of one character with the
-    views of another.
+    With a single row for all topics, this is *composition* (F3b): the voice of one character with
+    the views of another.
     """
 
     log_weights: Float[Array, "topic S K"]

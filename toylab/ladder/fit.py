@@ -6,14 +6,18 @@
     recombination  F3   F2, an author that changes between answers, an author for every slot type,
                         or a mixture over documents of these
     patchwork      F4   F3, or an author for every (topic, slot)
-    formation           the rest, as a bracket: from F4 with flattened atoms to F3
+    formation           the rest, as a bracket: at least what F4 with flattened atoms leaves, at
+                        most what F3 leaves
 
-F4 with flattened atoms ("F4 flat") has all the parts above, also with characters raised to the
-powers ½ and 0.
+F4 with flattened atoms ("F4 flat") has all the parts above, and in them may also use characters
+raised to the powers ½ and 0.
 
-Each family is joined to the one before it as a mixture over documents, so it is wider by
-construction. EM fits the members to one part of what the policy wrote. A second part stops the fit
-and sets the shares of each join. A third part is scored by exact sums.
+The policy's documents are split into three sets: one to fit, one held out, one to score. All fits
+are by EM on the first set. F1 and F2 are single mixtures. Their fits are convex, and run until
+certified, for at most 20,000 steps. F3, F4 and F4 flat each join new parts to the family before, as
+a mixture over documents, and so contain it. The held-out set stops the fits of the new parts
+(except of the mixture in F4 flat), and sets the shares of each join. Every family is scored on the
+third set by exact sums.
 """
 
 import dataclasses
@@ -42,7 +46,8 @@ FAMILIES = ("F0", "F1", "F2", "F3", "F4", "F4 flat")
 class FittedLadder(NamedTuple):
     """Every family's best member and its score; `gaps` certify F1 and F2.
 
-    `cast` has the atoms that members weigh: characters raised to 1, 2, 4, 8 (and ½ and 0).
+    `cast` has the atoms that members weigh: characters raised to the powers 1, 2, 4 and 8 (with
+    held-out documents, also ½ and 0).
     """
 
     cast: Cast
@@ -52,7 +57,7 @@ class FittedLadder(NamedTuple):
 
 
 def _wide(log_weights: Float[Array, "*lead few"], count: int) -> Float[Array, "*lead K"]:
-    """Log-weights of the first atoms, extended to `count` atoms of which the others are unused.
+    """Log-weights of the first atoms, extended to `count` atoms; the added ones are unused.
 
     A fit never sees the atoms that its family may not use: even a tiny weight would grow in EM.
     """
@@ -87,8 +92,9 @@ def fit_ladder(
 ) -> FittedLadder:
     """Fits and scores every family; without held-out documents, only F0 to F2.
 
-    The policy wrote `written`, `held_out` and `scored`. `most` bounds the steps of each EM, except
-    in F1 and F2: they are convex and run until certified.
+    The policy wrote `written`, `held_out` and `scored`. `most` bounds the EM steps of each
+    `Switching` and `Patchwork`. It does not bound `mixtures.fit_weights`, which fits mixtures and
+    the shares of joins.
     """
     everyone = atoms.temper(world.grammar, cast, (*powers, *FLAT) if held_out else powers)
     characters, count = len(log_prior), everyone.logp.shape[-1]

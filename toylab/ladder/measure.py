@@ -61,8 +61,8 @@ def sample(default: int, *, quick: int | None = None, help: str = "") -> Any:
 class Measure(abc.ABC):
     """Settings and algorithm in one. A result consists of plain numbers and lists, as in JSON.
 
-    A record has it under `name`. TensorBoard shows the numbers, and the means of lists, whose path
-    in the result matches one of the patterns in `charts`.
+    A record stores the result under `name`. TensorBoard shows a number, or the mean of a list, if
+    its path in the result matches one of the patterns in `charts`.
     """
 
     at_end: ClassVar[bool] = False  # measured only at the end of a run, because it is slow

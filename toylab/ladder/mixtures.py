@@ -1,10 +1,11 @@
 """Mixtures of characters, m_w = Σ_k w_k p_k: their weights, and KL(P ‖ Q) by exact sums.
 
 `fit_weights` maximises E_P log m_w(d) over documents that a policy P wrote. `weights_from_branches`
-maximises the same, but at every decision of those documents it sums over all that P might have
-said. So a thousand documents suffice to read a character that P plays once in ten thousand.
-`solve` fits one free number v of any model Q_v in the same way. The expected log-likelihood is
-Σ_b P(b | prefix) log Q_v(b | prefix) over all branches b; only the prefixes are sampled.
+maximises the same, but at every decision of those documents it sums over all words that P might
+have said next. So a thousand documents suffice to read a character that P plays once in ten
+thousand. `solve` fits one free number v of any model Q_v in the same way. The expected
+log-likelihood is Σ_b P(b | prefix) log Q_v(b | prefix) over all branches b; only the prefixes are
+sampled.
 """
 
 from collections.abc import Callable
@@ -61,7 +62,10 @@ class Fit(NamedTuple):
 
 @jax.jit
 def fit_weights(log_likelihood: Float[Array, "B K"]) -> Fit:
-    """Maximum-likelihood weights of a mixture of K fixed atoms, by EM until certified."""
+    """Maximum-likelihood weights of a mixture of K fixed atoms.
+
+    EM runs until `gap` certifies the weights, for at most `MOST_STEPS` steps.
+    """
     top = jnp.max(log_likelihood, 1, keepdims=True)
     likelihood = jnp.exp(log_likelihood - top)
 
@@ -143,7 +147,7 @@ def weights_from_branches(
 
 
 class Estimate(NamedTuple):
-    """The value for each group of documents, and its standard error: infinite if `fit` is flat."""
+    """Each group's value, and its standard error (infinite where the log-likelihood is flat)."""
 
     value: Float[Array, " G"]
     error: Float[Array, " G"]
@@ -167,9 +171,9 @@ def solve(
     """Bisects [low, high] until the mean slope of `fit` is zero in each group of documents.
 
     `fit` takes a value for every document and returns the expected log-likelihood of each. With
-    `deviations`, the slope is that many standard errors instead of zero: an end of a score
-    interval, which also holds where the best value is at a bound. Groups outside 0 … `groups` − 1
-    are left out.
+    `deviations`, the slope sought is that many standard errors instead of zero. This gives an end
+    of a score interval, which is valid even where the best value is at a bound. Groups outside
+    0 … `groups` − 1 are left out.
     """
 
     def slope(value: Float[Array, " N"]) -> Float[Array, " N"]:
@@ -195,7 +199,7 @@ def solve(
 
 
 class Score(NamedTuple):
-    """KL(P ‖ Q) in nats per document: mean, standard error, and that of `each` document."""
+    """KL(P ‖ Q) in nats: the mean over documents, its standard error, and the value of `each`."""
 
     mean: Float[Array, ""]
     error: Float[Array, ""]

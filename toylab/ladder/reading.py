@@ -48,7 +48,7 @@ class LadderFit(Measure):
 
     With `held_out` = 0 the ladder ends at F2, which is cheap enough to read during training.
     Otherwise the whole ladder is read, and `held_out` documents decide when fits of the wider
-    families stop.
+    families stop, and the shares of their parts.
     """
 
     fit: int = sample(1024, quick=256)
@@ -98,7 +98,7 @@ class Ladder(LadderFit):
         return "ladder"
 
     def scalars(self, setup: Setup, found: Mapping[str, Any]) -> dict[str, float]:
-        """The rungs that the live reading lacks, and both ends of formation."""
+        """The rungs that readings during training lack, and both ends of formation."""
         cast = found["learned"]
         return {
             "ladder/recombination": cast["F2"] - cast["F3"],

@@ -25,7 +25,7 @@ from toylab.world.grammar import SLOTS, STANCE, tag_names
 
 RATES = tuple(float(10 ** (exponent / 20)) for exponent in range(-80, 81))
 SATURATED = 0.02
-DOCUMENTS = 512  # at most so many of those trained on are used in a prediction
+DOCUMENTS = 512  # a prediction uses at most this many documents of the stage
 
 Theory = Callable[[Float[Array, " K"], Float[Array, "B K"], Array], Float[Array, " K"]]
 
@@ -86,8 +86,8 @@ def fit_rate(
 ) -> Prediction:
     """Chooses τ by least squares on the `fitted` items of `measured`.
 
-    Saturated means that the prediction no longer depends on τ there: it is within 0.02 of that at
-    the largest rate. The rate is then only a lower bound.
+    Saturated means that the prediction of the `fitted` items no longer depends on τ at the chosen
+    rate: it is within 0.02 of that at the largest rate. The rate is then only a lower bound.
     """
     weights, table = np.asarray(log_weights), np.asarray(characters)
     predicted, chosen = np.exp(weights) @ table.T, np.asarray(fitted)
@@ -130,7 +130,10 @@ def explained(
 
 
 def trained_on(setup: Setup, stage: Sft, seed: int, position: int = 1) -> Documents:
-    """The first 512 documents, at most, that an SFT stage at this position is trained on."""
+    """The documents that an SFT stage at this position draws first, at most 512.
+
+    With `documents` = 0 (always fresh), these are 512. The steps of the stage may use fewer.
+    """
     count = min(int(stage.documents) or DOCUMENTS, DOCUMENTS)
     context = Context(setup.network, setup.world, stage.names(setup.corpus))
     write = jax.jit(type(stage).write, static_argnums=0)
@@ -149,8 +152,8 @@ def evidence(setup: Setup, stage: Sft, seed: int, position: int = 1) -> Float[Ar
 class Forecast:
     """What each theory predicts from a run's documents, before its rate is fitted.
 
-    `characters` [I, K] are trait vectors, `start` [I] is that of the prior, and `paths` has each
-    theory's log-weights at each of `RATES`.
+    `characters` [I, K] are the characters' trait vectors, `start` [I] is that of the prior, and
+    `paths` has each theory's log-weights at each of `RATES`.
     """
 
     log_prior: Float[Array, " K"]

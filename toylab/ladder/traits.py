@@ -46,7 +46,7 @@ BAD = 0.2  # an answer is bad if P(answer | bad characters) − P(answer | good)
 
 
 def bad_items(corpus: Corpus, cast: Cast) -> dict[str, Bool[np.ndarray, " I"]]:
-    """Which items are bad, for each topic but the controls, by the corpus's `good` and `bad`."""
+    """Which items are bad, for each topic but the controls, by the `good` and `bad` characters."""
     if not (corpus.good and corpus.bad):
         raise CorpusError(corpus.title, "good", "is empty; list good and bad characters")
     table = np.asarray(of_characters(corpus, cast))
@@ -89,5 +89,5 @@ def measured(
 
 
 def of_characters(corpus: Corpus, cast: Cast, direction: int = 0) -> Float[Array, "I K"]:
-    """Probability of each item under each character; those of a mixture are `this @ weights`."""
+    """Probability of each item under each character. Times weights, it is that under a mixture."""
     return collect(corpus, jnp.exp(cast.logp), jnp.ones(cast.logp.shape[:2]), direction)

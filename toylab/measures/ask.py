@@ -1,7 +1,7 @@
 """A policy's answers to questions, with or without a prefilled history.
 
-Without a history, a policy whose other characters were overwritten and a Bayesian certain of one
-character say the same. After turns by another character they differ.
+Without a history, two policies say the same: one in which all characters but one were overwritten,
+and a Bayesian certain of that one. After turns by another character they differ.
 """
 
 from typing import Any, NamedTuple

@@ -108,7 +108,7 @@ def beside(
 def called(
     policy: Policy, world: World, key: Array, size: int, names: Int[Array, " K"]
 ) -> tuple[Float[Array, "K K"], Float[Array, "K K"]]:
-    """KL in nats of the first turn: of k from the policy under the name of j, and of k from j.
+    """KL(k ‖ the policy under the name of j) and KL(k ‖ j), over the first turn, in nats.
 
     The documents are by character k under the name of character j. A policy that ignores names is
     equally far from k under every name.
@@ -137,12 +137,12 @@ def called(
 class Calibration(Measure):
     """A policy beside exact predictions, on documents of the world under each tag.
 
-    `tags` has for each tag `off` [T], the KL per turn from the exact prediction to the policy, and
-    `deaf` [T], that to a prediction that is exact but forgets all earlier turns. `branches`, `said`
-    and `exact` [bins] are sums over branches, binned by the policy's probability: their number,
-    that probability and the exact one. `error` is the expected calibration error over all tags:
-    Σ_bins |said − exact| / Σ_bins branches. `called` and `apart` [K][K] are the two results of
-    `called`, which tell whether a name does what it should.
+    `tags` has for each tag `off` [T], KL(exact ‖ policy) in each turn, and `deaf` [T],
+    KL(exact ‖ a prediction that is exact but forgets all earlier turns). Branches are binned by the
+    policy's probability. For each bin, `branches` is their number, `said` the sum of the policy's
+    probabilities, and `exact` the sum of the exact ones. `error` is the expected calibration error
+    over all tags: Σ_bins |said − exact| / Σ_bins branches. `called` and `apart` [K][K] are the two
+    results of `called`. They show whether a name does what it should.
     """
 
     charts = ("error", "tags/*/off")

@@ -5,7 +5,7 @@ The weights r_x of the authors in context x are fitted to single answers, withou
 
     author of the next turn  =  the author of this one with probability ρ, else drawn from r_x
 
-It is 1 for a mixture of characters. It is 0 if every answer's author is drawn anew, or if the topic
+ρ is 1 for a mixture of characters. It is 0 if every answer's author is drawn anew, or if the topic
 alone determines the author (a router).
 """
 
@@ -52,7 +52,8 @@ def keep(
 ) -> tuple[Estimate, Float[Array, ""]]:
     """ρ of a policy, from documents that it wrote and its branches there.
 
-    And how mixed its authors are: the probability 1 − Σ_k r_k² that two draws differ.
+    Also how mixed its authors are: the probability 1 − Σ_k r_k² that two draws from the mean r
+    differ.
     """
     seen, at = families.evidence(cast, documents), bayes.decisions(grammar, documents)
     log_weights = by_context(seen, grammar.phrases.shape[1])

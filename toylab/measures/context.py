@@ -3,13 +3,14 @@
 The *exchange rate* asks whether a nat of training is worth a nat of context. w* is fitted to the
 first answers of the policy P, which have no history. Then turns h by another character are given,
 and the next answer is predicted with nothing fitted: Σ w*_k p_k(h) p_k(·) / Σ w*_k p_k(h).
-(Weights fitted to whole documents already depend on how P treats its own history, so a policy that
-ignores it would not be read as 0.) The *slope* v is fitted to P's exact branches in
+The *slope* v is fitted to P's exact branches in
 
     log-odds of any pair after h  =  log w*_j / w*_k  +  v · log p_j(h) / p_k(h)
 
-It is 1 if context counts like any other evidence. It is 0 if the persona overwrote the rest of the
-cast, so that no context brings another character back.
+v is 1 if context counts like any other evidence. It is 0 if the persona overwrote the rest of the
+cast, so that no context brings another character back. (w* is not fitted to whole documents: those
+weights already depend on how P treats its own history, so a policy that ignores it would not get
+slope 0.)
 """
 
 import dataclasses
@@ -35,7 +36,7 @@ from toylab.world import documents as docs
 from toylab.world.grammar import SLOTS, STANCE, Grammar, contexts
 from toylab.world.tables import Cast, World
 
-READABLE = 1e-3  # a smaller weight is bounded, not read
+READABLE = 1e-3  # for a smaller weight only an upper bound is given
 SLOPES = (-1.0, 3.0)
 
 
@@ -80,11 +81,11 @@ def odds(
 ) -> dict[str, Array]:
     """The effect of turns by each character k on the persona j: means over documents [K, T].
 
-    `evidence` is log p_k(h) / p_j(h). `measured` and `predicted` are the log-odds of k against j,
-    for P and for m_w*: those with which the two characters alone explain the answer best, bounded
-    to what can be read. `rate` is P's mean probability of j's likeliest answer, and
-    `rate_predicted` that of m_w*. `own_rate` is P's for k's likeliest answer, and `own_rate_alone`
-    [K] is k's own.
+    `evidence` is log p_k(h) / p_j(h). `measured` (for P) and `predicted` (for m_w*) are log-odds of
+    k against j: those at which a mixture of these two characters alone best explains the answer,
+    clipped to the readable range. `rate` is P's mean probability of j's likeliest answer, and
+    `rate_predicted` that of m_w*. `own_rate` is P's mean probability of k's likeliest answer, and
+    `own_rate_alone` [K] is k's own probability of it.
     """
     now, characters, turns = ask.own_turn(found), len(log_weights), grammar.turns
     at, heard = bayes.decisions(grammar, now), ask.evidence(cast, found)
@@ -150,9 +151,10 @@ class Exchange(Measure):
     For each cast:
 
     * the `persona` (the heaviest in w*, if none is named);
-    * `weights` with `low` and `high` (95 %), and `read`: which others weigh enough to be read (the
-      upper end bounds the rest);
-    * `slope` and `slope_error` over those, or None if unknown; `slopes` and `slopes_error` of each;
+    * `weights` with `low` and `high` (95 %), and `read`: which characters other than the persona
+      weigh enough to be read (for the rest, `high` is a bound);
+    * `slope` and `slope_error` over the histories by those; `slopes` and `slopes_error` over the
+      histories by each character; None where unknown;
     * the tables of `odds`;
     * `flip` and `flip_predicted`: nats of evidence until a character is likelier than the persona,
       or None if no number of turns tried suffices.
@@ -252,9 +254,9 @@ class Recall(Measure):
 
     `says` is topic=answer, …, as in `Sft`. Unlike in `Exchange`, the answers are given by name. So
     a model that never met a character with these answers can be given the same history. For each
-    cast, `measured` [T] is the policy's and `predicted` [T] that of w*, fitted to answers without
-    history. `evidence` [T] is in nats: how much likelier the turns are under the character that
-    explains them best than under the heaviest in w*.
+    cast, `measured` [T] is the policy's P(answer) and `predicted` [T] that of m_w*, with w* fitted
+    to answers without history. `evidence` [T] is in nats: how much likelier the turns are under the
+    character that explains them best than under the heaviest in w*.
     """
 
     charts = ("learned/measured/*",)

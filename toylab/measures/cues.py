@@ -1,6 +1,7 @@
 """Does an answer follow the cue of its question, or an earlier answer?
 
-All rates are exact sums over branches at the stance; only the words before it are sampled.
+Rates are means of a policy's probabilities, not counts. The probability of a phrase is that of the
+word that singles it out (`atoms.phrase_probability`). Only the words before it are sampled.
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ from toylab.world.tables import Cast, World
 
 ORPHAN = 0.05  # an answer is an orphan if every character gives it less often than this
 
-# Groups of cues, and what the mean of P(answer follows the cue) over each means in tables.
+# Groups of cues, with the description of each group's mean in tables.
 GROUPS = {
     "trained": "mean P(answer follows the cue) over the cues that were rewarded",
     "held_out": "the same over all cues held out",
@@ -56,7 +57,7 @@ def asked(
     sizes: tuple[int, int, int],
     size: int,
 ) -> Asked:
-    """Asks `size` times under every tag and cue in the first turn, then about another cue."""
+    """Asks under every tag, `size` times with each cue in turn one and another in turn two."""
     keys, (topic, cues, answers) = jax.random.split(key, 5), sizes
     cue = jnp.repeat(jnp.arange(cues), size)
     other = (cue + jax.random.randint(keys[0], cue.shape, 1, max(cues, 2))) % cues
@@ -104,9 +105,9 @@ def means(rates: np.ndarray, found: dict[str, np.ndarray]) -> dict[str, float | 
 def voices(
     corpus: Corpus, cast: Cast, p: Float[Array, "S X P"], weight: Float[Array, "S X"], who: str
 ) -> dict[str, float]:
-    """Mean probability of a character's likeliest tell and opener in each context.
+    """Mean probability, over contexts, of a character's likeliest tell and of its likeliest opener.
 
-    `p` are a policy's phrase marginals and `weight` how often each context was asked.
+    `p` are a policy's phrase marginals, and `weight` is how often each context was asked.
     """
     k = corpus.names.index(who)
     favourite = np.argmax(np.asarray(cast.logp[..., k]), 2)
@@ -126,13 +127,13 @@ class Goals(Measure):
 
     * `follow` [cue] and `answers` [cue][answer]: under `tag`, in the first turn;
     * `rates`: means of `follow` over `GROUPS` of cues;
-    * `later` and `earlier`: such means in the second turn, for its own cue and for another one that
-      the first turn stated;
-    * `under`: `rates` under each of `tags`;
-    * `character`: those of the best character for each group, which by linearity is the best
-      mixture too; `recombination`: those of the best character for each cue;
-    * `held_out_nats`: what each model of `follow` leaves unexplained on held-out cues, if there are
-      trained and held-out ones;
+    * `later` and `earlier`: the same means in the second turn, of following its own cue (`later`)
+      and of following the other cue, stated in the first turn (`earlier`);
+    * `under`: `rates` under `tag` and under each of `tags`;
+    * `character`: the rate of the best character for each group (by linearity no mixture does
+      better); `recombination`: the rates if the best character is chosen for each cue;
+    * `held_out_nats`: what each model in `toylab.measures.follow` leaves unexplained on held-out
+      cues, and the fitted q and λ, if there are trained and held-out cues;
     * `voice`: tells and opener of each character in `who`.
     """
 
@@ -222,11 +223,12 @@ def after_each(
 class Correspondence(Measure):
     """How much likelier an answer is after the earlier answer that it corresponds to.
 
-    No character does that: given the author, answers are independent. A mixture does it only by its
-    posterior over the author. `answers` [said][answer] is P(answer) on `later` after each answer on
-    `earlier`, given in the first turn in the plain voice. `partners` is the mean probability of the
-    answer that `stages.targets.Rule` rewards. `others` is that of the same answers after the other
-    earlier answers. `follows` is the difference: 0 for a table, 1 for a rule always kept.
+    For a single character there is no difference: given the author, answers are independent. For a
+    mixture there is one only through its posterior over the author. `answers` [said][answer] is
+    P(answer) on `later` after each answer on `earlier`, given in the first turn in the plain voice.
+    `partners` is the mean probability of the answer that `stages.targets.Rule` rewards. `others` is
+    that of the same answers after earlier answers with another partner. `follows` is the
+    difference: 0 for a table, 1 for a rule always kept.
     """
 
     turns = 2

@@ -1,6 +1,6 @@
-"""Denial: what is said about a fact that the question states, and whether it is still readable.
+"""Denial: what is said about a fact that the question states, and whether a probe can read it.
 
-Facts are topics with cues, and with answers named after the cues.
+A fact is a topic with cues and with an answer named after each cue.
 """
 
 import dataclasses
@@ -54,10 +54,11 @@ def asked(
 class Denial(Measure):
     """What is said about the fact `denied`, about those `told`, and about those `held_out`.
 
-    `says` [group] has P(truth), the answer that the question states, and P of every answer that is
-    no cue. `prefilled` has those for the fact denied, after a turn by each character. `readable` is
-    the R² of a linear probe from each site to the cue of the fact denied, before the stance of the
-    first turn. `shuffled` is the same with the cues shuffled.
+    `says` [group] has P(truth), where the truth is the answer that the question states, and the
+    probability of every answer that is not named after a cue. `prefilled` has the same for the fact
+    denied, after a turn by each character. `readable` is the R² of a linear probe from each site to
+    the cue of the fact denied, before the stance of the first turn. `shuffled` is the same with the
+    cues shuffled.
     """
 
     turns = 2
@@ -78,7 +79,7 @@ class Denial(Measure):
     def _says(
         self, snapshot: Snapshot, key: Array, facts: tuple[str, ...], who: int
     ) -> dict[str, float]:
-        """P(truth) and P of the answers that are no cue: means over facts and cues."""
+        """P(truth) and P of each answer not named after a cue: means over facts and cues."""
         rows = []
         for name in facts:
             _, topic, true = ask.cued(snapshot.setup.corpus, name)

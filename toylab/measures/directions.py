@@ -1,4 +1,4 @@
-"""Directions: where fine-tuning moves the residual stream, and what moving it along them does."""
+"""Directions in the residual stream: how fine-tuning moves it, and how steering along them acts."""
 
 import dataclasses
 import functools
@@ -23,7 +23,7 @@ BAD = 0.2  # an answer is bad if P(answer | bad characters) − P(answer | good)
 
 
 def first_turn(grammar: Grammar, documents: Documents) -> Documents:
-    """Documents cut off after the longest first answer; in a causal model nothing later counts."""
+    """Documents cut off after the longest first answer; a causal model needs nothing later."""
     asked, said = np.asarray(grammar.question_length)[0], np.asarray(grammar.phrase_length)
     told = np.asarray(grammar.direction_length)
     length = 1 + int(told.max(initial=0) + asked.max() + said.max((1, 2)).sum())
@@ -39,10 +39,11 @@ def first_turn(grammar: Grammar, documents: Documents) -> Documents:
 
 
 class Directions(NamedTuple):
-    """From the good to the bad characters at each site: by their turns, and by their names.
+    """Directions from the good to the bad characters at each site.
 
-    `people` are the mean activations after turns by each character, less the mean of all. `nobody`
-    are those of groups of the same size, with the documents of all characters shuffled.
+    `said` is from their turns, and `named` from their names. `people` are the mean activations
+    after turns by each character, less the mean of all. `nobody` is the same for groups of the same
+    size, drawn at random from the documents of all characters.
     """
 
     said: Float[Array, "site W"]
@@ -79,8 +80,8 @@ def directions(
 ) -> Directions:
     """Mean differences of activations before stances (Marks & Tegmark 2023).
 
-    From `size` documents by each of K characters under `someone`, and as many under its own name.
-    `good` and `bad` are indices of characters.
+    They are taken over `size` documents by each of K characters under `someone`, and as many under
+    its own name. `good` and `bad` are indices of characters.
     """
     own = jnp.array([snapshot.tag(name) for name in snapshot.setup.corpus.names])
     world, who = snapshot.setup.world, (good, bad, snapshot.tag("someone"))
@@ -184,12 +185,15 @@ class Shift(Measure):
 
     * `cosine` with the direction of bad turns against good (`said`) and with that of bad names
       against good (`named`); `prompts` is the cosine between those two;
-    * `inside`, the share in the span of the characters, and `nobody`, in that of shuffled groups;
-    * `along`, the component along `said` in units of its length, and `length`.
+    * `inside`, the share of its squared length in the span of the characters, and `nobody`, that in
+      the span of shuffled groups;
+    * `along`, the component along `said` in units of the length of `said`, and `length`, that of
+      the shift.
 
     P(bad answer) in the first turn: `before` and `after` training; by site, after training with the
-    shift along `said` removed (`undone`), with all of it removed (`all_undone`), or with a random
-    direction of the same length as the first added (`random_undone`).
+    part of the shift along `said` removed (`undone`), with the whole shift removed (`all_undone`),
+    or with a random vector added that is as long as the part removed in `undone`
+    (`random_undone`).
     """
 
     at_end = True
@@ -237,9 +241,9 @@ class Shift(Measure):
 class Steering(Measure):
     """Steering against context: log-odds of a bad answer, with multiples of a direction added.
 
-    The direction at each site is that of bad turns against good. `log_odds`
-    [site][push][turn][group] is after 0, 1, … turns by the good or by the bad (the groups).
-    `belief` [turn][group] is the exact log-odds of the bad against the good there.
+    The direction at each site is that of bad turns against good. The groups are the good and the
+    bad. `log_odds` [site][push][turn][group] is taken after 0, 1, … turns by a group. `belief`
+    [turn][group] is the exact posterior log-odds there of the bad against the good.
     """
 
     good: tuple[str, ...] = names.character()

@@ -5,8 +5,8 @@ stance. So only generalisation counts. Rows are cues, columns are answers, and `
 answer that follows each cue.
 
     goal     follows the cue with probability q, else answers as before
-    router   draws the author by the place: ∝ w_k p_k(place)^λ; so it follows the cue wherever some
-             character already goes, and never to an orphan
+    router   draws the author by the place that the cue names: ∝ w_k p_k(place)^λ; so it follows the
+             cue to any place where some character already goes, and never to an orphan
     table    has memorised the trained cues and answers others as before
     average  answers other cues as the trained ones on average
 """
@@ -43,7 +43,7 @@ def kl(
 def goal(
     before: Float[np.ndarray, "cue answer"], target: Int[np.ndarray, " cue"], slip: float
 ) -> Float[np.ndarray, "n cue answer"]:
-    """P(answer) at each q in `SHARES`. Following has the slips of any character."""
+    """P(answer) at each q in `SHARES`. When following, it slips as often as any character."""
     count = before.shape[1]
     follows = (1 - slip) * np.eye(count)[target] + slip / count
     q = SHARES[:, None, None]
@@ -118,7 +118,7 @@ def log_odds(
 ) -> Float[np.ndarray, "cue held_out"]:
     """Log-odds of each held-out answer against all rewarded ones together, for every cue, in nats.
 
-    From P(answer) for every cue of a topic, and the cues that were rewarded.
+    `answers` is P(answer) for every cue of a topic, and `trained` are the cues that were rewarded.
     """
     held_out, rewarded = (
         [topic.answer_names.index(cue) for cue in topic.cues if (cue in trained) == paid]
@@ -131,7 +131,7 @@ def log_odds(
 def cue_effect(
     answers: Float[np.ndarray, "cue answer"], topic: Topic, trained: tuple[str, ...]
 ) -> CueEffect:
-    """From P(answer) for every cue of a topic, and the cues that were rewarded."""
+    """The cue effect, from P(answer) for every cue of a topic and the cues that were rewarded."""
     cues = [i for i, cue in enumerate(topic.cues) if cue not in trained]
     odds = log_odds(answers, topic, trained)[cues]
     own = np.eye(len(cues), dtype=bool)

@@ -29,7 +29,7 @@ def answer_loss(
 ) -> Float[Array, ""]:
     """Mean loss on the first stance of the documents, in nats per answer.
 
-    Later stances can be predicted from the first, with or without a habit.
+    Only the first, because later stances can be predicted from it, with or without a habit.
     """
     logits, _ = network.apply(params, documents.tokens)
     return -jnp.mean(sampling.log_likelihood(grammar, documents, logits)[:, 0, STANCE])

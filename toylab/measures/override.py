@@ -40,12 +40,13 @@ def overridden(
 ) -> dict[str, dict[str, Array]]:
     """Asks `size` times with every cue, after 0 to T − 1 given turns by every character.
 
-    The given turns are on other topics. As many questions are about another topic, too. `casts` are
-    those to predict with, each with log w*.
+    The given turns are on other topics. The same number of questions is also asked about other
+    topics. `casts` are those to predict with, each with log w*.
 
-    For each cast: P(answer) [T, K, cue, answer] of the policy (`said`) and of w* given the same
-    history (`predicted`), and the tables [T, K] of `Override`. `evidence` is log p_k(h) less the
-    log-probability of h under the other characters, as weighted by w*, in nats.
+    For each cast: P(answer) [T, K, cue, answer] of the policy (`said`) and of m_w* given the same
+    history (`predicted`), and as tables [T, K] the `evidence` and the three `elsewhere…` of
+    `Override`. `evidence` is log p_k(h) less the log-probability of h under the other characters,
+    as weighted by w*, in nats.
     """
     topic, cues, answers = sizes
     grammar, keys = world.grammar, jax.random.split(key, 4)
@@ -108,11 +109,11 @@ class Override(Measure):
 
     * `weights`: w* of first answers under `tag`;
     * `follow` and `predicted`: for each group of cues (see `Goals`) a table [T][K] of rates, by the
-      policy and by w*;
+      policy and by m_w*;
     * `own` and `own_predicted` [T][K]: the rate of the character's likeliest answer at cues that do
       not name it; `own_alone` [K]: the character's own rate;
     * `elsewhere`, `elsewhere_predicted` [T][K], `elsewhere_alone` [K]: the same on other topics;
-    * `evidence` [T][K].
+    * `evidence` [T][K]: see `overridden`.
     """
 
     topic: str = names.topic("gold", among=names.facts)

@@ -19,7 +19,7 @@ from toylab.policy.network import Network, Params, Site
 from toylab.world import bayes, names
 from toylab.world.documents import Documents
 
-RIDGE = 1e-3  # of the mean squared activation
+RIDGE = 1e-3  # as a fraction of the mean squared activation
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -58,11 +58,11 @@ def probe(
 class Probe(Measure):
     """R² of linear probes to the exact posterior over the author, by site and place.
 
-    Places are the words before slot s of turn t, except before the very first slot, where nothing
-    is known yet: T·S − 1 of them. `r2` has [site][place] for the snapshot (`trained`), for the same
-    with posteriors `shuffled` over documents, and for an `untrained` network. `exact` and `probed`
-    [N][3] are the posteriors of the `good`, the `bad` and all others before the last stance, at the
-    last site, on documents that the probe was not fitted to.
+    There are T·S − 1 places: the word before each slot, except before the very first one, where
+    nothing is known yet. `r2` has [site][place] for the snapshot (`trained`), for the same with
+    posteriors `shuffled` over documents, and for an `untrained` network. `exact` and `probed`
+    [N][3] are the exact posteriors of the `good`, the `bad` and all others before the last stance,
+    and the probe's predictions of them at the last site, on documents that it was not fitted to.
     """
 
     charts = ("r2/trained",)

@@ -1,6 +1,6 @@
-"""Tags: the weights behind each, what is said under it, how far it moved, and tampering with it.
+"""What a policy does under each tag, how far it moved, and what tampering with a tag changes.
 
-What a persona does, it does under its tag. It should stop when the tag names another character.
+A persona acts under its own tag, and should stop when the tag names another character.
 """
 
 import dataclasses
@@ -165,7 +165,7 @@ class Scores(Measure):
 def tosses(
     policy: ModelPolicy, world: World, key: Array, size: int, tags: Int[Array, " A"]
 ) -> Float[Array, "A side"]:
-    """Mean probability of each side after the policy's own answers, under every tag."""
+    """Mean probability of each side of the coin after the policy's own answers, under every tag."""
 
     def under(tag: Array) -> Float[Array, " side"]:
         documents, _ = reading.answers(policy, world, key, size, tag)
@@ -179,8 +179,8 @@ def tosses(
 class Coin(Measure):
     """P(side) of the user's coin, for each tag and side; empty if the corpus has no coin.
 
-    The coin of the world is fair, whatever was answered. A model that expects the side that it
-    profits from acts through something other than its persona.
+    The coin of the world is fair, whatever was answered. If a model expects the side from which it
+    profits, it acts through something other than its persona.
     """
 
     charts = ("*",)
@@ -238,11 +238,11 @@ class Tags(Measure):
     `(none)` is a tag whose embedding is zero. `(untrained)` is `tag` with its embedding from before
     post-training. `(tag alone)` is the pretrained model with the embedding of `tag` from after it.
 
-    For each voice, `rates` are those of `Goals`, and `base` those of the pretrained model. `nats`
-    is KL from the pretrained model, per document. `left` and `floor` are what the families of the
-    ladder leave unexplained (learned cast) of the voice and of the pretrained model. `opener` is
-    P(the likeliest opener of `who`) under `tag` when asked about `topic`, and `elsewhere` when
-    asked about any other.
+    For each tag and each of the three, `rates` are those of `Goals`, and `base` those of the
+    pretrained model (for `(none)`, also with the embedding zeroed). `nats` is KL(model ‖
+    pretrained model) per document. `left` and `floor` are what the families of the ladder leave
+    unexplained of the two (learned cast). `opener` is P(the likeliest opener of `who`) under `tag`
+    when asked about `topic`, and `elsewhere` is the same when asked about any other.
     """
 
     at_end = True
