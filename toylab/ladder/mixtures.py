@@ -96,8 +96,8 @@ def weights_from_branches(
     """Fits w* on documents that a policy wrote and its branches there.
 
     The posterior of the author at a document's end is w_k + Σ_words (posterior after − posterior
-    before). EM replaces each term by its expectation over the next word (Rao–Blackwell). For the
-    interval of one weight, the others keep their proportions.
+    before). Each EM step replaces every term by its expectation over the next word (Rao–Blackwell).
+    For the interval of one weight, the others keep their proportions.
     """
     at = bayes.decisions(grammar, documents)
     before = bayes.before(cast, documents)[..., None, :]

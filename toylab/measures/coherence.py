@@ -73,7 +73,7 @@ def keep(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Coherence(Measure):
-    """For each cast `keep`, its `error`, and how `mixed` the authors are.
+    """ρ for each cast: `keep`, its `error`, and how `mixed` the authors are.
 
     `keep` is None where one character writes nearly everything: there a kept author cannot be told
     from a redrawn one.

@@ -156,8 +156,8 @@ class Exchange(Measure):
     * `slope` and `slope_error` over the histories by those; `slopes` and `slopes_error` over the
       histories by each character; None where unknown;
     * the tables of `odds`;
-    * `flip` and `flip_predicted`: nats of evidence until a character is likelier than the persona,
-      or None if no number of turns tried suffices.
+    * `flip` and `flip_predicted`: for each character, nats of evidence until it is likelier than
+      the persona, or None if no number of turns tried suffices.
     """
 
     at_end = True

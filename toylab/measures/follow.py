@@ -8,7 +8,7 @@ answer that follows each cue.
     router   draws the author by the place that the cue names: ∝ w_k p_k(place)^λ; so it follows the
              cue to any place where some character already goes, and never to an orphan
     table    has memorised the trained cues and answers others as before
-    average  answers other cues as the trained ones on average
+    average  gives, for other cues, the mean P(answer) over the trained cues
 """
 
 from typing import NamedTuple

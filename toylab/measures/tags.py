@@ -217,7 +217,7 @@ def off_cast(
 ) -> dict[str, Float[Array, ""]]:
     """What each family of the ladder leaves unexplained under a tag, nats per document.
 
-    `sizes`: how many documents fit, are held out, and are scored.
+    `sizes` says how many documents are fitted, held out and scored.
     """
     fit, held_out, score = sizes
     everything = reading.answers(policy, world, key, fit + held_out + score, tag)
