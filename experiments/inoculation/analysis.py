@@ -16,7 +16,6 @@ from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, DARK, GREY
 from toylab.report.panels import Series
 from toylab.report.results import Analysis
-from toylab.world.grammar import tag_names
 
 TRAINED = "code"
 COLUMNS = {
@@ -51,17 +50,16 @@ def predicted(record: Record, change: np.ndarray) -> dict[str, tuple[np.ndarray,
     """
     setup, stage = record.setup, record.stages[-1]
     corpus, cast = setup.corpus, setup.world.cast
+    forecast = theory.forecast(setup, stage, record.seed)
     told = DIRECTIONS.index(stage.direction)
-    log_prior = setup.world.log_prior[tag_names(corpus).index(stage.tag)]
-    seen = theory.evidence(setup, stage, record.seed)
-    asked, plain = (np.asarray(traits.of_characters(corpus, cast, d)) for d in (told, 0))
-    prior = np.exp(np.asarray(log_prior))
+    asked = np.asarray(traits.of_characters(corpus, cast, told))
+    before = asked @ np.exp(np.asarray(forecast.log_prior))
     fitted = np.array([item.group == TRAINED for item in traits.items(corpus)])
     found = {}
-    for name in theory.THEORIES:
-        path = theory.weights_by_rate(name, log_prior, seen)
-        fit = theory.fit_rate(path, asked, asked @ prior + change, fitted)
-        found[theory.SHORT[name]] = plain @ prior, plain @ np.exp(fit.log_weights)
+    for name, path in forecast.paths.items():
+        fit = theory.fit_rate(path, asked, before + change, fitted)
+        after = forecast.characters @ np.exp(fit.log_weights)
+        found[theory.SHORT[name]] = forecast.start, after
     return found
 
 

@@ -130,7 +130,7 @@ def exponents(table: pd.DataFrame, axis: str, value: str) -> list[float]:
 def width_exponents(table: pd.DataFrame, layers: int, value: str) -> list[float]:
     """Exponent in width, from 16 to 128, of models with this many layers, seed by seed."""
     least, most = (MIDDLE._replace(width=width, layers=layers).name for width in (16, 128))
-    by_seed = table.pivot(index="seed", columns="point", values=value)
+    by_seed = table.pivot(index="seed", columns="point", values=value).clip(lower=1e-6)
     return (np.log(by_seed[most] / by_seed[least]) / np.log(128 / 16)).tolist()
 
 
