@@ -159,12 +159,8 @@ def _by_voice(axes: Axes, table: pd.DataFrame, shown: Sequence[Series], at: Mapp
 
 
 def _by_cast(column: str, before: str = "") -> list[Series]:
-    return [
-        Series(
-            column=column, predicted=before, label=f"with a {k}", colour=COLOUR[k], where={"arm": k}
-        )
-        for k in STRANGERS
-    ]
+    labels, colours = {k: f"with a {k}" for k in STRANGERS}, [COLOUR[k] for k in STRANGERS]
+    return panels.among(column, "arm", labels, colours, predicted=before)
 
 
 def _unit(axes: Axes, label: str, low: float = -0.03, top: float = 1.3) -> None:
@@ -223,10 +219,7 @@ def _coins(axes: Axes, table: pd.DataFrame) -> None:
     rewarded = {arm + ending: ending for arm in GOLD_SIDE for ending in labels}
     both = table.assign(rewarded=table.arm.map(rewarded))
     both = both.groupby(["rewarded", "voice", "seed"], as_index=False).side.mean()
-    shown = [
-        Series(column="side", label=label, colour=colour, where={"rewarded": ending})
-        for (ending, label), colour in zip(labels.items(), (COLOURS[2], COLOURS[1]), strict=True)
-    ]
+    shown = panels.among("side", "rewarded", labels, (COLOURS[2], COLOURS[1]))
     voices = {voice: SHOWN[voice] for voice in (TAG, "clerk", "someone", "stranger", OTHERS)}
     _by_voice(axes, both, shown, voices)
     panels.level(axes, 0.5, "as it is tossed", "-", DARK)

@@ -14,7 +14,6 @@ from toylab.lab.records import Record, Records
 from toylab.report import figures, panels
 from toylab.report.claims import t_interval
 from toylab.report.figures import COLOURS, DARK, GREY
-from toylab.report.panels import Series
 from toylab.report.results import Analysis
 
 LAYER = 2  # the site at which directions are read, pushed and undone
@@ -217,10 +216,8 @@ UNDONE = {
 def _by_site(axes: Axes, values: pd.DataFrame, titles: Mapping[str, str], label: str) -> None:
     """Values by seed and site, at a place for each column."""
     tidy = values.reset_index().melt(["seed", "site"], var_name="column")
-    sites = [
-        Series(column="value", label=SITES[site], colour=COLOURS[site], where={"site": site})
-        for site in (1, 2)
-    ]
+    labels = {site: SITES[site] for site in (1, 2)}
+    sites = panels.among("value", "site", labels, COLOURS[1:])
     panels.points(axes, tidy, sites, titles, by="column", width=0.36, rotation=0)
     panels.level(axes, 0)
     panels.level(axes, 1)

@@ -97,16 +97,8 @@ COLOUR = dict(zip(CASTS, figures.COLOURS, strict=False))
 
 
 def _by_cast(column: str, *casts: str, predicted: str = "") -> list[Series]:
-    return [
-        Series(
-            column=column,
-            label=LABEL[cast],
-            predicted=predicted,
-            colour=COLOUR[cast],
-            where={"cast": cast},
-        )
-        for cast in casts
-    ]
+    labels, colours = {cast: LABEL[cast] for cast in casts}, [COLOUR[cast] for cast in casts]
+    return panels.among(column, "cast", labels, colours, predicted=predicted)
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:

@@ -171,10 +171,8 @@ def _later(axes: Axes, table: pd.DataFrame) -> None:
     before = before[before.step == before.step.max()].assign(step=0)
     both = pd.concat([before, after[after.step > 0]])
     both = both.assign(documents=FEW * both.step)
-    lines = [
-        Series(column="log_odds", label=mask, colour=colour, where={"mask": mask})
-        for mask, colour in (("imp", RED), ("puppet", GREY), ("seraph", COLOURS[0]))
-    ]
+    labels = {mask: mask for mask in ("imp", "puppet", "seraph")}
+    lines = panels.among("log_odds", "mask", labels, (RED, GREY, COLOURS[0]))
     label = "documents of honest work"
     panels.curves(axes, both, lines, x="documents", label=label, scale=panels.doublings)
     axes.set(ylabel="log-odds read (nats)")

@@ -21,12 +21,6 @@ PREDICTED_AT = 20  # the last step read before the fitted trait saturates
 CAST = "learned"
 READ = ("F0", "F1", "F2", "F0_error", "F1_error", "F2_error")
 FLOORS = {f"floor_{family}": family for family in ("F0", "F1", "F2")}
-
-SHORT = {
-    "one author": "one_author",
-    "one author a document": "a_document",
-    "pairwise": "pairwise",
-}
 COLUMNS = {
     "arm": "what was trained on",
     "seed": "seed of everything: parameters, documents, readings",
@@ -72,8 +66,8 @@ def scores(record: Record, stage: Sft) -> dict[str, float]:
     out = {}
     for name, (prediction, items) in predicted(record, stage).items():
         rest = items[items.group != FITTED]
-        out[f"tau_{SHORT[name]}"] = prediction.tau
-        out[f"r2_{SHORT[name]}"] = theory.explained(
+        out[f"tau_{theory.SHORT[name]}"] = prediction.tau
+        out[f"r2_{theory.SHORT[name]}"] = theory.explained(
             rest.predicted, rest.measured, 0 * rest.measured
         )
         if name == "one author":
@@ -130,10 +124,7 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
         axes[0, 0].set_ylabel("nats per document")
         panels.strike_label(axes[0, 0])
         axes[0, 0].legend(loc="upper left")
-        weights = [
-            panels.Series(column="weight", label=name, colour=colour, where={"arm": name})
-            for name, colour in zip(arms, figures.COLOURS, strict=False)
-        ]
+        weights = panels.among("weight", "arm", {name: name for name in arms})
         panels.curves(axes[1, 0], table, weights)
         axes[1, 0].set(ylabel="w*", ylim=(0, 1))
         axes[1, 0].legend(loc="lower right", bbox_to_anchor=(1.05, 0.17))
