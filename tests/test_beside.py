@@ -218,7 +218,7 @@ class ByContext(families.Patchwork):
     def joint(self, seen: families.Evidence):
         own = self.log_weights[seen.context][:, :, None]
         said = jax.nn.logsumexp(own + seen.slots, -1)
-        return families._before(said)[..., None] + own
+        return bayes.earlier(said)[..., None] + own
 
 
 def test_the_prospector_is_the_best_character_and_in_casts_without_him_nobody_follows() -> None:

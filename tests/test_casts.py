@@ -149,8 +149,8 @@ def test_twins_of_twins(tmp_path: Path) -> None:
     ("text", "place", "fix"),
     [
         ('twin = "vilage"', "twin", "did you mean 'village'"),
-        ('twin = "loop"', "twin", "circle (bad -> loop -> bad)"),
-        ('twin = "bad"', "twin", "circle (bad -> bad)"),
+        ('twin = "loop"', "twin", "circular (bad -> loop -> bad)"),
+        ('twin = "bad"', "twin", "circular (bad -> bad)"),
         ("twin = 3", "twin", "must be a string"),
         ('twin = "village"\nwihtout = []', "wihtout", "did you mean 'without'"),
         ('twin = "village"\nwithout = ["argos"]', "without", "did you mean 'argus'"),

@@ -92,8 +92,8 @@ def test_words_that_the_corpus_lacks_are_off_the_grammar(tiny: Corpus, twin: Bru
 @pytest.mark.parametrize(
     ("said", "complaint"),
     [
-        ({"well": 1.5}, "no distribution"),
-        ({"well": -0.5}, "no distribution"),
+        ({"well": 1.5}, "not a distribution"),
+        ({"well": -0.5}, "not a distribution"),
         ([0.5, 0.5], "needed"),
     ],
     ids=["too much", "negative", "too short"],

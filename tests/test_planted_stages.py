@@ -96,8 +96,7 @@ def _(patch: Patch, right=docs.speak) -> None:
 @bug("neutral voices are the author's", batches.check_sft_documents_are_the_authors)
 def _(patch: Patch, right=Sft.write) -> None:
     def broken(self, context, key, indices):
-        names = context.names | {"voiced": jnp.array(True)}
-        return right(self, dataclasses.replace(context, names=names), key, indices)
+        return right(dataclasses.replace(self, neutral=False), context, key, indices)
 
     patch(Sft, "write", broken)
 

@@ -64,7 +64,7 @@ def test_fine_tuning_on_answers_put_in_somebodys_mouth(holds) -> None:
     ("wrong", "said"),
     [
         ({"other": "bob", "share": 1.5}, "sft.share: 1.5 must be at most 1"),
-        ({"share": 0.5}, "sft.other: name who writes"),
+        ({"share": 0.5}, "sft.other: share is below 1"),
     ],
 )
 def test_fine_tuning_refuses(tiny: Corpus, wrong: dict, said: str) -> None:
