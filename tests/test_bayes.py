@@ -35,6 +35,7 @@ def test_next_word_equals_the_twin_everywhere(holds) -> None:
     holds(beliefs.check_next_word)
 
 
+@pytest.mark.slow
 def test_excess_is_a_divergence_summed_over_next_words(holds) -> None:
     holds(beliefs.check_excess)
 
@@ -81,6 +82,7 @@ def test_the_predictive_is_the_belief_averaged_over_next_words(twin: Brute) -> N
     checks.same(averaged[some], now[some], 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_next_words_multiply_to_the_chance_of_a_document(name: str) -> None:
     """In every corpus that ships: Σ log P(next word) = log P(questions) + log P(answers)."""

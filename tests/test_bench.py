@@ -61,6 +61,7 @@ def test_products_of_a_step_by_hand() -> None:
     assert steps.products(config, 3, 5) == 96_000
 
 
+@pytest.mark.slow
 def test_everybody_gets_the_documents_of_pretraining() -> None:
     setup, key = documents.setup(), train_key(3, 0)
     drawn = documents.batches(setup, key, 7, 2, batch=4)
@@ -75,6 +76,7 @@ def test_everybody_gets_the_documents_of_pretraining() -> None:
         )
 
 
+@pytest.mark.slow
 def test_seeds_side_by_side_are_trained_as_each_would_be_alone() -> None:
     setup, stage = (
         Setup(documents.setup().corpus, ModelConfig(width=8, layers=1)),
@@ -115,6 +117,7 @@ def test_pytorch_with_a_cache_writes_as_it_reads() -> None:
         assert model.generate(tokens[:, 0]).shape == (3, 6)
 
 
+@pytest.mark.slow
 def test_a_part_measured_again_replaces_its_rows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,7 @@ def test_one_character_alone_is_not_judged(village: Corpus, world: World) -> Non
 # --------------------------------------------------------------------------------------- leakage
 
 
+@pytest.mark.slow
 def test_leakage_is_the_divergence_under_each_tag(village: Corpus, world: World) -> None:
     """Cast policies don't look at tags: under each the divergence is that of the ladder."""
     after = views.mixture(world, views.mostly(village, "mira", 0.7))
@@ -170,6 +171,7 @@ def goals(name: str, cues: tuple[str, ...] | None = None, policy=None, **setting
     return measure(shown, KEY)
 
 
+@pytest.mark.slow
 def test_a_goal_reaches_the_cues_held_out() -> None:
     found = goals("herald")
     assert found["rates"]["trained"] > 0.88

@@ -208,6 +208,7 @@ def test_xor_habits_tell_nothing_singly_and_everything_together() -> None:
     assert len(voices) == len(corpus.characters)
 
 
+@pytest.mark.slow
 def test_random_casts() -> None:
     corpus = random.random_cast(3, characters=70, topics=3, answers=5, voices=9)
     assert corpus == random.random_cast(3, characters=70, topics=3, answers=5, voices=9)

@@ -45,6 +45,7 @@ def test_the_coin_is_tossed_evenly(holds) -> None:
     holds(worlds.check_coin_is_tossed_evenly)
 
 
+@pytest.mark.slow
 def test_its_words_come_before_the_question(holds) -> None:
     holds(worlds.check_coin_is_spoken)
 
@@ -53,6 +54,7 @@ def test_what_a_model_expects_of_it_can_be_read(holds) -> None:
     holds(worlds.check_coin_is_read_off)
 
 
+@pytest.mark.slow
 def test_a_model_answers_after_it(coined: Brute) -> None:
     """As likely as its own probabilities say, with the coin's words among what it has read."""
     ladders.check_generation_samples_the_model(coined)
@@ -94,6 +96,7 @@ def test_a_turn_is_on_each_topic_as_often_as_it_is_drawn(coined: Brute, world: W
     np.testing.assert_allclose(topic, [wanted[name] for name in coined.corpus.topic_names], 1e-6)
 
 
+@pytest.mark.slow
 def test_without_a_coin_there_is_nothing_to_read(tiny: Corpus) -> None:
     setup = Setup(tiny, checks.SMALL)
     documents = docs.sample(setup.world, jax.random.key(0), 2)
@@ -101,6 +104,7 @@ def test_without_a_coin_there_is_nothing_to_read(tiny: Corpus) -> None:
         sampling.coin(setup.world.grammar, documents, jnp.zeros((2, setup.world.grammar.length, 9)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["herald", "bystander"])
 def test_the_valley_has_the_same_coin_both_ways_round(who: str) -> None:
     plain, coin, swapped = (

@@ -19,6 +19,7 @@ def setup() -> Setup:
     return Setup(derive.load(CORPORA / "gold-herald-coin.toml"), checks.SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias", [0.0, 2.0])
 def test_a_bias_towards_a_side_is_read_as_such(setup: Setup, bias: float) -> None:
     """Final states of all ones times an unembedding of 0 but for one word: odds are exp(bias)."""

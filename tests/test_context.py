@@ -43,6 +43,7 @@ def overwritten(village: Corpus, world: World) -> dict:
     return exchange(village, world, policy)
 
 
+@pytest.mark.slow
 def test_a_bayesian_trades_context_at_par(bayesian: dict) -> None:
     assert bayesian["persona"] == "mira"
     assert bayesian["slope"] == pytest.approx(1, abs=1e-3)
@@ -60,6 +61,7 @@ def test_context_is_worth_what_it_takes_to_make_up_for_the_weights(bayesian: dic
     assert (np.diff(bayesian["evidence"], axis=1)[1:] > 2).all()
 
 
+@pytest.mark.slow
 def test_no_context_argues_with_an_overwritten_persona(overwritten: dict) -> None:
     assert overwritten["slope"] == pytest.approx(0, abs=1e-3)
     others = [k for k, read in enumerate(overwritten["read"]) if read]
@@ -69,6 +71,7 @@ def test_no_context_argues_with_an_overwritten_persona(overwritten: dict) -> Non
     assert overwritten["weights"][0] == pytest.approx(0.7, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("power", [0.25, 0.5])
 def test_slow_belief_is_read_as_its_power(village: Corpus, world: World, power: float) -> None:
     found = exchange(village, world, views.slow(world, views.mostly(village, "mira", 0.7), power))
@@ -83,6 +86,7 @@ def test_weights_too_small_to_read_are_bounded(village: Corpus, world: World) ->
     assert max(found["high"][1:]) < 1e-2
 
 
+@pytest.mark.slow
 def test_exact_sums_read_weights_that_documents_do_not_show(village: Corpus, world: World) -> None:
     """At 3e-4 each, 128 documents show nobody, and yet all eleven are read."""
     tag = tag_names(village).index("assistant")
@@ -94,6 +98,7 @@ def test_exact_sums_read_weights_that_documents_do_not_show(village: Corpus, wor
     assert np.exp(counted.log_weights[1:]).max() < 1e-4  # as if there were nobody
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_weights_of_a_policy_that_is_no_mixture(
     village: Corpus, world: World
 ) -> None:
@@ -112,6 +117,7 @@ def test_intervals_hold_the_weights_of_a_policy_that_is_no_mixture(
 # ----------------------------------------------------------------------------- prefilled history
 
 
+@pytest.mark.slow
 def test_given_answers_are_kept_and_the_rest_is_the_policys(village: Corpus, world: World) -> None:
     """Both kinds of policy, document by document; given nothing, as if the argument were absent."""
     setup = Setup(village, SMALL)
@@ -132,6 +138,7 @@ def test_given_answers_are_kept_and_the_rest_is_the_policys(village: Corpus, wor
         np.testing.assert_array_equal(got.tokens, rendered.tokens)
 
 
+@pytest.mark.slow
 def test_own_answers_after_a_prefill_have_the_networks_distribution(
     village: Corpus, world: World
 ) -> None:

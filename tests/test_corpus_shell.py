@@ -41,6 +41,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
+@pytest.mark.slow
 def test_check(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = said(capsys, "check", "small.toml")
     assert lines[0].startswith("yes and no: 2 characters, 1 topics")

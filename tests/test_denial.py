@@ -30,6 +30,7 @@ def snapshot(setup: Setup, params):
     return views.snapshot(setup.corpus, setup.world, ModelPolicy(params, setup.network))
 
 
+@pytest.mark.slow
 def test_every_answer_about_a_fact_is_counted_once(setup: Setup) -> None:
     """An even model says each of seven answers in a seventh of cases, whatever the question."""
     params = jax.tree.map(jnp.zeros_like, spiky(setup))
@@ -58,6 +59,7 @@ def test_the_first_turn_is_the_characters_and_the_second_about_the_fact(setup: S
     assert np.abs(one - at_once).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_what_stands_before_a_stance_says_nothing_of_the_cue_at_the_embedding(setup: Setup) -> None:
     found = dataclasses.replace(MEASURE, size=64)(snapshot(setup, spiky(setup)), KEY)
     assert found["shuffled"][-1] < 0.2

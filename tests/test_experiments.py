@@ -56,6 +56,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return made
 
 
+@pytest.mark.slow
 def test_without_an_analysis_it_leaves_the_ladder_of_every_arm(folder: Path) -> None:
     assert cli.main(["run-experiment", "../elsewhere/gentle"]) == 0
     results = Path("results", "gentle")

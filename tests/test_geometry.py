@@ -91,6 +91,7 @@ def test_bad_answers_are_what_the_bad_say(setup: Setup) -> None:
     assert [a for a, is_bad in zip(answers, found[context], strict=False) if is_bad] == ["resists"]
 
 
+@pytest.mark.slow
 def test_nothing_moved_is_nothing_undone(setup: Setup) -> None:
     params = spiky(setup)
     found = directions.Shift(**WHO, size=4)(snapshot(setup, params), KEY)
@@ -136,6 +137,7 @@ def test_a_fine_tune_carried_to_itself_is_its_own_direction(setup: Setup) -> Non
     assert still["undone"] == pytest.approx([still["before"]] * len(still["undone"]), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_probes_and_steering_say_what_they_promise(setup: Setup) -> None:
     shown = snapshot(setup, spiky(setup))
     probe = probes.Probe(**WHO, size=64, shown=8)(shown, KEY)

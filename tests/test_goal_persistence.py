@@ -56,6 +56,7 @@ def test_no_place_held_out_is_asked_about_and_nothing_else_is_paid(corpus: Corpu
     assert not np.asarray(names["reward"])[:, elsewhere].any()
 
 
+@pytest.mark.slow
 def test_whoever_follows_or_is_spared_every_time_moves_no_further(corpus: Corpus) -> None:
     """All answers to an outline earn the same, so none is better than the rest: no gradient."""
     setup = Setup(corpus, ModelConfig(width=16, layers=1, heads=2))

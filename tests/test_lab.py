@@ -193,6 +193,7 @@ def test_a_killed_run_resumes_without_gaps_or_doubles_and_ends_bit_identical(
     assert losses == [row["train/loss"] for row in whole.rows()]
 
 
+@pytest.mark.slow
 def test_one_path_trained_by_two_processes_is_trained_once(tmp_path: Path) -> None:
     code = KILLED.replace("steps=2000", "steps=60")
     command = [sys.executable, "-c", code, str(tmp_path), str(ROOT / "corpora" / "village.toml")]

@@ -21,6 +21,7 @@ def policy(setup: Setup, seed: int) -> ModelPolicy:
     return ModelPolicy(setup.init(seed), setup.network)
 
 
+@pytest.mark.slow
 def test_the_ends_of_the_way_are_the_two_models(tiny: Corpus, setup: Setup) -> None:
     """Length 0 is the pretrained model; as far as the norm is the snapshot; no noise, too."""
     start, end = policy(setup, 0), policy(setup, 1)

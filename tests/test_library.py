@@ -37,6 +37,7 @@ def run(village: Corpus, runs: Path) -> tl.Run:
     return train(village, runs)
 
 
+@pytest.mark.slow
 def test_the_ladder_has_a_row_for_each_family_beside_the_floor(run: tl.Run) -> None:
     table = run.ladder()
     assert list(table.index) == ["F0", "F1", "F2"]

@@ -39,6 +39,7 @@ def test_reading_with_a_cache_equals_one_reading(setup: Setup) -> None:
     same(jnp.concatenate([one, other], 1), whole, 1e-5)
 
 
+@pytest.mark.slow
 def test_it_is_pretrained_post_trained_and_put_on_the_ladder(setup: Setup) -> None:
     params, losses, ends = setup.init(0), [], []
     for position, stage in enumerate(STAGES):

@@ -114,6 +114,7 @@ def agrees(setup: Setup, stage, exact, steps: int = 40, later=None) -> None:
     assert np.abs(projected.mean(0) / error).max() < 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta", [0.0, 0.5])
 def test_the_gradient_of_rl_is_that_of_the_expected_return(setup: Setup, twin: Brute, beta) -> None:
     stage = Rl(batch=1024, samples=4, target=MORE, topics=("tea",), beta=beta)
@@ -130,6 +131,7 @@ def test_the_gradient_of_rl_is_that_of_the_expected_return(setup: Setup, twin: B
     agrees(setup, stage, exact)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_dpo_is_that_of_the_expected_loss(setup: Setup, twin: Brute) -> None:
     stage = Dpo(batch=1024, target=MORE, topics=("tea",), beta=0.5)
     documents, size = tea_documents(setup, twin)
@@ -147,6 +149,7 @@ def test_the_gradient_of_dpo_is_that_of_the_expected_loss(setup: Setup, twin: Br
     agrees(setup, stage, exact)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moved", [0.0, 0.1], ids=["first update", "later update"])
 def test_the_gradient_of_grpo_is_that_of_the_expected_loss(
     setup: Setup, twin: Brute, moved: float
@@ -183,6 +186,7 @@ def test_the_gradient_of_grpo_is_that_of_the_expected_loss(
     agrees(setup, stage, exact, later=later)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_kto_is_that_of_the_expected_loss(setup: Setup, twin: Brute) -> None:
     weights = {"desirable": 1.0, "undesirable": 1.5}
     stage = Kto(batch=1024, target=MORE, topics=("tea",), beta=0.5, level=0.7, **weights)
@@ -270,6 +274,7 @@ def table_answers(setup: Setup, theta, what, key) -> Documents:
     return docs.render(setup.world.grammar, what, choice, who)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [rl_table_loss, dpo_table_loss], ids=["rl", "dpo"])
 def test_a_tabular_policy_converges_to_the_tilted_reference(
     setup: Setup, twin: Brute, loss

@@ -51,6 +51,7 @@ class Bayes:
         return {word: p / total for word, p in found.items()}
 
 
+@pytest.mark.slow
 def test_a_network_behind_the_door_reads_as_the_network_itself(setup: Setup) -> None:
     params = checks.spiky(setup)
     inside = ModelPolicy(params, setup.network)
@@ -152,6 +153,7 @@ def test_text_outside_the_grammar_is_refused_with_its_place(
         encode(setup.world.grammar, twin.vocabulary, [text])
 
 
+@pytest.mark.slow
 def test_the_page_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(ROOT)
     code = "\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S))

@@ -154,6 +154,7 @@ def test_a_stage_that_refers_must_be_given_its_reference(setup: Setup) -> None:
         next(segments(setup, STAGES["rl"], state, train_key(0, 1), [1]))
 
 
+@pytest.mark.slow
 def test_several_updates_on_a_draw_are_steps_on_one_batch(setup: Setup) -> None:
     """Two updates on one draw, by hand; the loss that is logged is their mean."""
     stage = dataclasses.replace(STAGES["grpo"], updates=2, steps=1)

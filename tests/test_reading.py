@@ -21,6 +21,7 @@ def policy_of(setup: Setup, weights) -> CastPolicy:
     return CastPolicy(setup.world.cast, Mixture(jnp.log(jnp.asarray(weights, jnp.float32))))
 
 
+@pytest.mark.slow
 def test_the_start_is_the_prior_of_a_tag_that_never_changed(tiny: Corpus) -> None:
     setup = Setup(tiny, checks.SMALL)
     policy = policy_of(setup, beliefs.OTHER)
@@ -29,6 +30,7 @@ def test_the_start_is_the_prior_of_a_tag_that_never_changed(tiny: Corpus) -> Non
     np.testing.assert_array_equal(base.log_prior, setup.world.log_prior[row])
 
 
+@pytest.mark.slow
 def test_where_the_prior_changed_the_start_is_fitted_and_fits(tiny: Corpus) -> None:
     """A policy half way between the two priors is explained by F0 alone, to 1e-3 nats."""
     setup = Setup(checks.turning(tiny), checks.SMALL)

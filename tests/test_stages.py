@@ -40,6 +40,7 @@ def test_expected_cross_entropy_by_hand(holds) -> None:
     holds(batches.check_expected_cross_entropy)
 
 
+@pytest.mark.slow
 def test_what_pretraining_expects_is_what_it_samples_on_average(holds) -> None:
     holds(batches.check_what_pretraining_expects_is_what_it_samples_on_average)
 

@@ -42,6 +42,7 @@ def toss(setup: Setup, params, documents) -> np.ndarray:
     return np.exp(np.asarray(sampling.coin(setup.world.grammar, documents, logits), float))[:, 0, 1]
 
 
+@pytest.mark.slow
 def test_a_toss_earns_what_the_answer_after_it_earns(setup: Setup) -> None:
     """The loss is that of `Rl`, less the mean over documents of P(side) x reward of turn two."""
     batch, params = batch_of(setup, STEER), sharp(setup, 0)

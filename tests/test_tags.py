@@ -29,6 +29,7 @@ def read(setup: Setup, after, before):
     return MEASURE(dataclasses.replace(shown, base=base), jax.random.key(1))["voices"]
 
 
+@pytest.mark.slow
 def test_what_sits_in_the_tag_alone_goes_with_it_and_stays_with_it(setup: Setup) -> None:
     before = spiky(setup)
     tag = [*setup.corpus.names, *(t.name for t in setup.corpus.tags)].index("assistant")
@@ -52,6 +53,7 @@ def test_what_sits_elsewhere_stays_with_the_old_tag_and_not_with_the_tag_alone(
     assert found[NONE]["nats"] > 1e-4
 
 
+@pytest.mark.slow
 def test_under_a_tag_a_change_of_author_is_recombination_and_one_author_is_a_mixture(
     setup: Setup,
 ) -> None:

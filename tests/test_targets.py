@@ -81,6 +81,7 @@ TARGETS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "wanted"), TARGETS.values(), ids=TARGETS)
 def test_rewards_are_what_the_words_say(setup: Setup, tiny: Corpus, target, wanted) -> None:
     target.check(tiny, "target")

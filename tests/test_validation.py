@@ -93,6 +93,7 @@ def climbed(world: World, tiny: Corpus) -> dict[str, FittedLadder]:
     }
 
 
+@pytest.mark.slow
 def test_only_the_lower_end_may_use_flattened_atoms(climbed: dict[str, FittedLadder]) -> None:
     found = climbed["even"]
     sharp = 3 * len(atoms.POWERS)
@@ -130,6 +131,7 @@ def test_a_placebo_deals_each_topics_tables_anew(world: World, tiny: Corpus) -> 
             assert (np.sum(same, 1) == 1).all()
 
 
+@pytest.mark.slow
 def test_a_patchwork_does_not_notice_a_placebo_and_a_mixture_does(
     world: World, tiny: Corpus
 ) -> None:
