@@ -7,6 +7,7 @@ from pathlib import Path
 # Two thirds of a cold run are XLA compiling; what it then leaves out changes speed, not meaning.
 # Before jax is imported, and for the processes that tests start.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.pop("TOYLAB_CWD", None)  # launch.sh's: messages and paths are as without it
 
 import hypothesis
 import jax

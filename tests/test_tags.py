@@ -72,5 +72,5 @@ def test_under_a_tag_a_change_of_author_is_recombination_and_one_author_is_a_mix
 
 def test_a_model_that_unembeds_with_the_tag_is_refused() -> None:
     tied = Setup(CORPUS, dataclasses.replace(SMALL, tied=True))
-    with pytest.raises(ValueError, match="untie it"):
+    with pytest.raises(ValueError, match="set tied=False"):
         MEASURE.check(tied)
