@@ -1,5 +1,6 @@
 """Trains those runs of a sweep that are not on disk yet, and reads every snapshot it asks for."""
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path as File
@@ -43,6 +44,10 @@ def keep_compiled(root: File) -> None:
     if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str((root / ".compiled").resolve()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    place = File(jax.config.jax_compilation_cache_dir)  # type: ignore[attr-defined]
+    if place.is_dir() and not os.access(place, os.W_OK):  # read only: no warning a function
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", float("inf"))
+        jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
 
 
 def progress(total: int, title: str = "") -> tqdm:

@@ -87,10 +87,19 @@ class Run:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Waits for the run's lock, then holds it. The lock ends with the process."""
+        """Waits for the run's lock, then holds it. The lock ends with the process.
+
+        Raises `StoreError` where the file system has no locks.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / ".lock", "w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            except OSError as error:
+                raise StoreError(
+                    f"{self.folder}: its file system refuses a lock ({error.strerror}); "
+                    "mount it with locks, or put the runs elsewhere (--runs=FOLDER)"
+                ) from None
             if not (self.folder / "config.json").exists():
                 write_json(self.folder / "corpus.json", dataclasses.asdict(self.path.setup.corpus))
                 first = {"pretrained": next(self.path.prefixes()).name}

@@ -82,6 +82,13 @@ def _run(command: str, rest: list[str]) -> int:
     except (CorpusError, UsageError, ClaimsError, Diverged, StoreError) as error:
         print(f"toylab: {_here(str(error))}", file=sys.stderr)
         return 1 if isinstance(error, (Diverged, StoreError)) else 2
+    except (AssertionError, RuntimeError):
+        from toylab.lab.device import missing
+
+        if told := missing():
+            print(f"toylab: {_here(told)}", file=sys.stderr)
+            return 2
+        raise
 
 
 def _here(text: str) -> str:

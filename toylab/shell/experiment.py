@@ -2,11 +2,12 @@
 
 import dataclasses
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path as File
 
-from toylab.lab import config, execute, experiments
+from toylab.lab import config, device, execute, experiments
 from toylab.lab.config import Flags, UsageError
 from toylab.lab.costs import Costs
 from toylab.lab.plan import Leg, plan
@@ -87,6 +88,8 @@ def _run(
         f"about {max(1, round(minutes))} min",
         flush=True,
     )
+    if told := device.unused():
+        print(f"toylab: {told}", file=sys.stderr)
     began = time.monotonic()
     records: Records | None = None
     try:

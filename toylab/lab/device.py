@@ -1,0 +1,30 @@
+"""The device that jax computes on: a line where it isn't the one that is here, or was asked for."""
+
+import os
+from pathlib import Path as File
+
+import jax
+
+GPU = File("/dev/nvidia0")  # there if the machine, or this part of it, has an NVIDIA GPU
+
+
+def missing() -> str:
+    """A line that says so if jax has no device of the kind that was asked for, else nothing."""
+    try:
+        jax.devices()
+    except Exception:  # a RuntimeError or, where no platform is known, an AssertionError
+        asked = os.environ.get("JAX_PLATFORMS")
+        return f"JAX_PLATFORMS={asked}: jax finds no such device; unset it{_or_install()}"
+    return ""
+
+
+def unused() -> str:
+    """A line that says so if there is a GPU and jax uses the CPU, unasked, else nothing."""
+    if not GPU.exists() or os.environ.get("JAX_PLATFORMS") or jax.default_backend() != "cpu":
+        return ""
+    return f"jax doesn't use the GPU; set JAX_PLATFORMS=cpu if that is meant{_or_install()}"
+
+
+def _or_install() -> str:
+    """What else helps if there is a GPU."""
+    return ", or add what it needs: ./launch.sh --gpu" if GPU.exists() else ""
