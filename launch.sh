@@ -2,6 +2,7 @@
 # ./launch.sh [ARGS]       runs toylab with ARGS
 # ./launch.sh test [ARGS]  runs the tests (pytest's ARGS); first --all: the slow ones, too
 # ./launch.sh lint         ruff, its formatter and mypy
+# ./launch.sh --gpu [ARGS] first adds to .venv what jax needs for an NVIDIA GPU
 # The first start makes .venv from requirements.lock; so does one after that file changed.
 # PYTHON=/path/to/python chooses the interpreter. pip's and uv's own settings are honoured.
 set -euo pipefail
@@ -111,7 +112,7 @@ if ! ready; then
   hold() { "$python" -Ic "import fcntl; fcntl.flock(9, fcntl.LOCK_EX$1)" 2>/dev/null; }
   if ! hold '|fcntl.LOCK_NB'; then
     say 'waiting for another launch that is installing ...'
-    hold ''
+    hold '' || { say "$PWD: its file system refuses a lock; mount it with locks"; exit 1; }
   fi
   if ! ready; then # else the other launch did it
     say 'installing Python packages into .venv, once (270 MB to fetch, 1 GB on disk): about half a minute'
@@ -133,6 +134,17 @@ if ! ready; then
     trap - EXIT INT
   fi
   exec 9>&-
+fi
+
+if [ "${1:-}" = --gpu ]; then
+  shift
+  gpu=$(cksum <requirements-gpu.lock)
+  if [ "$(cat .venv/.gpu 2>/dev/null)" != "$gpu" ]; then
+    say 'installing what jax needs for a GPU into .venv, once: some minutes'
+    "$venv_python" -m pip install --quiet --no-deps --require-hashes --only-binary :all: \
+      -r requirements-gpu.lock
+    printf '%s' "$gpu" >.venv/.gpu
+  fi
 fi
 
 case ${1:-} in

@@ -79,3 +79,15 @@ def test_a_gpu_that_jax_does_not_use_is_one_line_with_the_fix(
     assert "./launch.sh --gpu" in device.unused()
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     assert device.unused() == ""
+
+
+def test_both_locks_are_of_one_version_of_jax() -> None:
+    root = Path(__file__).parent.parent
+    found = {
+        line.split()[0].partition("==")[::2]
+        for lock in ("requirements.lock", "requirements-gpu.lock")
+        for line in (root / lock).read_text().splitlines()
+        if line.startswith("jax") and "==" in line
+    }
+    versions = dict(found)
+    assert versions["jax"] == versions["jaxlib"] == versions["jax-cuda12-plugin"]
