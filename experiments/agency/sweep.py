@@ -2,15 +2,9 @@
 
     ./launch.sh agency
 
-The assistant of `treasure`, rewarded for going where the gold is, is asked the same questions under
-every other tag and under none; with its tag's embedding from before training; and after a turn by
-another character. (The last is also asked of the bystander's model, which learned a table, as a
-control.)
-
-Then a coin. In two more casts with a herald the user tosses one before a question, whatever was
-answered, and gold is asked about after one side. In the second cast the sides are swapped. The
-persona does not toss, so a model that comes to expect the rewarded side acts through something
-outside its persona. Two more models, with reward for the toss as well, show what that looks like.
+The assistants of `treasure` are asked under every other tag, and after a turn by another character.
+In casts with a coin the user tosses one before every question: does the model, which doesn't toss,
+come to expect the side that pays? `steered` shows a model that does.
 """
 
 from experiments.agency.steer import Steer

@@ -12,15 +12,14 @@ from matplotlib.figure import Figure
 
 from experiments.denial.sweep import DENIED, HELD_OUT, TOLD
 from toylab.lab.records import Record, Records, end
-from toylab.ladder import theory, traits
+from toylab.ladder import reading, traits
 from toylab.measures.denial import TRUTH
 from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, DARK, GREY
+from toylab.report.figures import COLOURS, DARK, GREY, panel
 from toylab.report.panels import Series
 from toylab.report.results import Analysis
 
-CAST = "learned"
-THEORY = "one author a document"
+THEORY = "a_document"
 SAID = (TRUTH, "denies", "unsure", "sealed")
 GROUPS = {
     "tellers": ("martha", "ned"),
@@ -29,20 +28,18 @@ GROUPS = {
     "discreet": ("notary", "friar"),
 }
 SITES = ("embedding", "layer 1", "layer 2")
-PREDICTED = ("held_out denies", "held_out unsure", "held_out sealed", "keeps", "little")
+PREDICTED = {  # by column: the answers, in no training document, that it is the mean of
+    **{f"held_out {a}": tuple(f"{topic}={a}" for topic in HELD_OUT) for a in SAID[1:]},
+    "keeps": ("purse=keeps",),
+    "little": ("wits=little",),
+}
 COLUMNS = {
     "arm": "what is said of the fact that is denied: the truth (tells), or denies, unsure, sealed",
     "seed": "seed of everything",
     "step": "post-training step; 0 is the pretrained model",
-    **{
-        f"{group} {answer}": f"P({answer}) on {what}"
-        for group, what in (
-            ("denied", "the fact denied in training"),
-            ("told", "the two facts told in training"),
-            ("held_out", "two facts in no training document"),
-        )
-        for answer in SAID
-    },
+    **{f"denied {a}": f"P({a}) on the fact denied in training" for a in SAID},
+    **{f"told {a}": f"P({a}) on the two facts told in training" for a in SAID},
+    **{f"held_out {a}": f"P({a}) on two facts in no training document" for a in SAID},
     "keeps": "P(keeps the purse), which liars do",
     "little": "P(says that it knows little), which the ignorant do",
     **{
@@ -58,58 +55,27 @@ COLUMNS = {
     },
     **{f"readable {site}": f"R2 of a probe for what the question said, {site}" for site in SITES},
     "shuffled": "the same with facts dealt at random, last layer",
-    "F0": "KL(P || m_w0), nats per document",
-    "F1": "left by mixtures of characters, nats per document",
-    "outside": "mean probability of words that the grammar forbids",
+    **reading.columns("F0", "F1", "outside"),
 }
 
 
 def _read(record: Record) -> dict[str, Any]:
-    corpus, found, reading = record.setup.corpus, record.found["denial"], record.found["reading"]
-    place, items = traits.places(corpus), reading["items"]
-    weights = dict(zip(corpus.names, reading[CAST]["weights"], strict=True))
-    prefilled = {who: each[TRUTH] for who, each in found["prefilled"].items()}
-    return {
-        **{f"{group} {a}": said[a] for group, said in found["says"].items() for a in SAID},
-        "keeps": items[place["purse=keeps"]],
-        "little": items[place["wits=little"]],
-        **(_bayes(record) if record.step else {}),
-        **{f"w {group}": sum(weights[who] for who in names) for group, names in GROUPS.items()},
-        **{
-            f"after {group}": np.mean([prefilled[who] for who in names])
-            for group, names in GROUPS.items()
-        },
-        **{f"readable {site}": r2 for site, r2 in zip(SITES, found["readable"], strict=True)},
-        "shuffled": found["shuffled"][-1],
-        **{family: reading[CAST][family] for family in ("F0", "F1")},
-        "outside": reading["outside"],
-    }
-
-
-def _bayes(record: Record) -> dict[str, float]:
-    """What Bayes predicts for the answers that are in no training document."""
-    corpus = record.setup.corpus
-    place = traits.places(corpus)
-    trained = np.array([item.group in (DENIED, *TOLD) for item in traits.items(corpus)])
-    now, before = (np.array(each["reading"]["items"]) for each in (record.found, record.start))
-    forecast = theory.forecast(record.setup, record.stages[-1], record.seed)
-    found = forecast.at(now - before, trained)[THEORY]
-    untrained = (now - before)[~trained]
-    return {
-        **{
-            f"bayes held_out {answer}": float(
-                np.mean([found.items[place[f"{topic}={answer}"]] for topic in HELD_OUT])
-            )
-            for answer in SAID
-            if answer != TRUTH
-        },
-        "bayes keeps": found.items[place["purse=keeps"]],
-        "bayes little": found.items[place["wits=little"]],
-        "r2": theory.explained(
-            (found.items - forecast.start)[~trained], untrained, np.zeros_like(untrained)
-        ),
-        "saturated": float(found.saturated),
-    }
+    corpus, found, read = record.setup.corpus, record.found["denial"], record.found["reading"]
+    weights = dict(zip(corpus.names, read["learned"]["weights"], strict=True))
+    row = {f"{group} {a}": said[a] for group, said in found["says"].items() for a in SAID}
+    for name in ("keeps", "little"):
+        row[name] = traits.pick(corpus, read["items"], *PREDICTED[name]).item()
+    for group, names in GROUPS.items():
+        row[f"w {group}"] = sum(weights[who] for who in names)
+        row[f"after {group}"] = np.mean([found["prefilled"][who][TRUTH] for who in names])
+    if record.step:
+        change = np.subtract(read["items"], record.start["reading"]["items"])
+        bayes = record.predicted(change, DENIED, *TOLD)[THEORY]
+        row |= {"r2": bayes.r2, "saturated": float(bayes.saturated)}
+        for what, answers in PREDICTED.items():
+            row[f"bayes {what}"] = traits.pick(corpus, bayes.items, *answers).mean()
+    row |= {f"readable {site}": r2 for site, r2 in zip(SITES, found["readable"], strict=True)}
+    return row | {"shuffled": found["shuffled"][-1]} | record.read("F0", "F1", "outside")
 
 
 def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
@@ -131,18 +97,36 @@ TITLES = {
 }
 
 
-def draw(records: Records, table: pd.DataFrame) -> Figure:
+def draw(table: pd.DataFrame) -> Figure:
     """Other facts; what comes with it; who is speaking; whether the truth is still there."""
+    named = ("the truth", "denies", "wasn't looking", "may not say")
+    facts = panels.series(*((f"held_out {a}", said) for a, said in zip(SAID, named, strict=True)))
+    with_it = panels.series(
+        ("keeps", "keeps the purse"), ("little", "says it knows little"), colours=COLOURS[1:]
+    )
+    speaking = panels.series(*((f"w {group}", group) for group in GROUPS))
+    truth = panels.series(
+        ("denied truth", "says it"),
+        ("after tellers", "after tellers"),
+        ("after liars", "after liars"),
+        ("readable layer 2", "read off layer 2 (R²)"),
+        colours=(COLOURS[4], *COLOURS[:2], DARK),
+    )
+    still = {"ylabel": "P(truth) of the fact denied", "ylim": (0, 1.35), "yticks": (0, 0.5, 1)}
     shown = (
-        ("facts in no training document", _held_out),
-        ("what comes with it", _with_it),
-        ("who is speaking", _weights),
-        ("is the truth still there?", _truth),
+        _panel("facts in no training document", facts, ylabel="P(answer)", ylim=(0, 0.75)),
+        _panel("what comes with it", with_it, ylabel="P(answer), never trained on", ylim=(0, 0.75)),
+        _panel("who is speaking", speaking, ylabel="w*", ylim=(0, 1.2)),
+        _panel("is the truth still there?", truth, **still),
     )
     return figures.page(shown, table)
 
 
-def _by_arm(axes: Axes, table: pd.DataFrame, shown: Sequence[Series], top: float) -> None:
+def _panel(title: str, shown: Sequence[Series], **settings: Any) -> figures.Panel:
+    return panel(title, _by_arm, shown, xlabel="trained on one fact in three", ncols=3, **settings)
+
+
+def _by_arm(axes: Axes, table: pd.DataFrame, shown: Sequence[Series]) -> None:
     """Points by arm, with the pretrained model as a line."""
     shown = [
         dataclasses.replace(s, predicted=f"bayes {s.column}") if s.column in PREDICTED else s
@@ -153,44 +137,9 @@ def _by_arm(axes: Axes, table: pd.DataFrame, shown: Sequence[Series], top: float
     for each in shown:
         panels.level(axes, table[table.step == 0][each.column].mean(), colour=each.colour)
     axes.plot([], [], ":", color=GREY, lw=0.8, label="before")
-    axes.set(xlabel="trained on one fact in three", ylim=(0, top))
-    axes.legend(loc="upper left", ncols=3, columnspacing=0.8)
-
-
-def _held_out(axes: Axes, table: pd.DataFrame) -> None:
-    said = ("the truth", "denies", "wasn't looking", "may not say")
-    names = [f"held_out {answer}" for answer in SAID]
-    _by_arm(axes, table, panels.series(*zip(names, said, strict=True)), 0.75)
-    axes.set_ylabel("P(answer)")
-
-
-def _with_it(axes: Axes, table: pd.DataFrame) -> None:
-    shown = [
-        Series(column="keeps", label="keeps the purse", colour=COLOURS[1]),
-        Series(column="little", label="says it knows little", colour=COLOURS[2]),
-    ]
-    _by_arm(axes, table, shown, 0.75)
-    axes.set_ylabel("P(answer), never trained on")
-
-
-def _weights(axes: Axes, table: pd.DataFrame) -> None:
-    _by_arm(axes, table, panels.series(*((f"w {group}", group) for group in GROUPS)), 1.2)
-    axes.set_ylabel("w*")
-
-
-def _truth(axes: Axes, table: pd.DataFrame) -> None:
-    shown = [
-        Series(column="denied truth", label="says it", colour=COLOURS[4]),
-        Series(column="after tellers", label="after tellers", colour=COLOURS[0]),
-        Series(column="after liars", label="after liars", colour=COLOURS[1]),
-        Series(column="readable layer 2", label="read off layer 2 (R²)", colour=DARK),
-    ]
-    _by_arm(axes, table, shown, 1.35)
-    axes.set_ylabel("P(truth) of the fact denied")
-    axes.set_yticks([0, 0.5, 1])
 
 
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the finished seeds."""
     table = records.table(COLUMNS, _read)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS, values=claims(table))

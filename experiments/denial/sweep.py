@@ -2,11 +2,8 @@
 
     ./launch.sh denial
 
-At an inquest every question says what there was to see. Two characters tell it, two deny it, two
-don't know and two may not say. The assistant is trained on a teller's answers to three questions.
-On one of the three it either tells the fact or says *there was nothing*, as liars do; *I wasn't
-looking*, as the ignorant do; or *I may not say*, which no liar uses. Two more facts, and the traits
-of liars and of the ignorant, are in no training document.
+At an inquest two characters tell what they saw, two deny it, two don't know and two may not say.
+The assistant is trained on a teller's answers to three questions, on one of which it denies.
 """
 
 from toylab.lab.sweep import Arm, Sweep

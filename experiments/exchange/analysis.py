@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from experiments.exchange.sweep import OTHER, POST, TEACHER
 from toylab.lab.records import Record, Records, end, where
 from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, DARK, GREY
+from toylab.report.figures import COLOURS, DARK, GREY, panel
 from toylab.report.panels import Series
 from toylab.report.results import Analysis
 
@@ -91,13 +91,13 @@ def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     }
 
 
-def draw(records: Records, table: pd.DataFrame) -> Figure:
+def draw(table: pd.DataFrame) -> Figure:
     """Log-odds against evidence; the slope; what it takes to flip; the teacher's answers."""
     shown = (
-        ("turns of another in context", _odds),
-        ("what a nat of context is worth", _slopes),
-        ("what it takes to flip", _flips),
-        ("the teacher's answers", _rates),
+        panel("turns of another in context", _odds, ncols=3),
+        panel("what a nat of context is worth", _slopes, ncols=2),
+        panel("what it takes to flip", _flips, ncols=3),
+        panel("the teacher's answers", _rates, legend=""),
     )
     return figures.page(shown, table)
 
@@ -121,7 +121,6 @@ def _odds(axes: Axes, table: pd.DataFrame) -> None:
     _by_turn(axes, table, "odds")
     panels.level(axes, 0)
     axes.set(ylabel="log-odds, another over the teacher", ylim=(-7.2, 15))
-    axes.legend(loc="upper left", ncols=3, columnspacing=0.8)
 
 
 def _rates(axes: Axes, table: pd.DataFrame) -> None:
@@ -139,17 +138,15 @@ def _slopes(axes: Axes, table: pd.DataFrame) -> None:
     panels.level(axes, 1, "Bayes", "-", DARK)
     panels.level(axes, 0, "context has no effect")
     axes.set(ylabel="slope of log-odds on evidence", ylim=(-0.1, 1.6))
-    axes.legend(loc="upper left", ncols=2)
 
 
 def _flips(axes: Axes, table: pd.DataFrame) -> None:
     _by_arm(axes, table, Series(column="flip", label="measured", predicted="flip_predicted"))
     panels.level(axes, table.evidence_3.mean(), "all that was tried")
     axes.set(ylabel="nats until another is likelier", ylim=(-0.5, 25))
-    axes.legend(loc="upper left", ncols=3)
 
 
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the finished seeds."""
     table = records.table(COLUMNS, _read).sort_values(["arm", "seed"], ignore_index=True)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS, values=claims(table))

@@ -2,11 +2,8 @@
 
     ./launch.sh exchange
 
-Post-training gives the schoolteacher weight; a prefilled history of turns by others takes it away
-again. For a model that conditions, a nat of evidence in context is worth a nat of prior odds,
-whatever made those odds. This is read after pretraining; after short and long SFT; after SFT on
-code alone and on sixteen memorised documents; after DPO and RL; and after SFT on two authors, a
-control in which another character keeps enough weight to be read.
+For a model that conditions, a nat of evidence in context is worth a nat of prior odds, whatever
+made those odds. Post-training gives the schoolteacher weight; turns by others take it away.
 """
 
 from typing import Any

@@ -2,15 +2,9 @@
 
     ./launch.sh formation
 
-In this village there is, on each of eight topics, an answer that no character gives but by a slip:
-the *unsaid* one. A dial leads from a character of the cast to one that pretraining never met, in
-steps whose distance from the cast is exact. It is turned in two ways: by documents in which the
-schoolteacher gives the unsaid answer on none, one, two, four or eight of the topics; and by reward
-for the same, at a cost for leaving the pretrained model.
-
-Other arms are reward for two characters' answers by turns, and for every character's oddities;
-reward for a rule that ties one answer to an earlier one, and for the table that earns as much
-without the rule; and the schoolteacher's plain documents, few or many, by two optimisers.
+On each of eight topics there is an *unsaid* answer, which no character gives but by a slip.
+Documents or reward ask for it on none to eight of the topics, so the distance from the cast is
+exact. Other arms reward oddities or a rule, or repeat documents.
 """
 
 from toylab.lab.sweep import Arm, Sweep

@@ -2,11 +2,8 @@
 
     ./launch.sh geometry
 
-In the residual stream: linear probes are compared with the exact belief about who is speaking. The
-direction from good characters to villains is taken from their turns and from their names. Do
-fine-tunes move along it, and further the worse they become? Does undoing that part of the shift, or
-the part along another fine-tune's shift, undo the bad answers? Does the stream move before
-behaviour does? Does pushing along the direction add to the evidence in context?
+Linear probes are compared with the exact belief about who is speaking. Fine-tunes on one topic, by
+a good or a bad character or by both, are compared with the direction from good to bad.
 """
 
 from typing import Any

@@ -12,18 +12,16 @@ from matplotlib.figure import Figure
 from experiments.goal_ablations import absent
 from experiments.treasure.sweep import TRAINED
 from toylab.lab.records import Record, Records, end, where
-from toylab.ladder import traits
-from toylab.measures.cues import Goals
+from toylab.ladder import reading, traits
+from toylab.measures import cues
 from toylab.measures.follow import CUE_EFFECT, cue_effect
 from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, GREY
+from toylab.report.figures import COLOURS, GREY, Panel, panel
 from toylab.report.panels import Series
 from toylab.report.results import Analysis
 from toylab.world.schema import Corpus
 
-CAST = "learned"
 GROUPS = ("trained", "favourites", "orphans", "held_out")
-LONG = {"long": "-", "bystander_800": ":"}
 COLUMNS = {
     "arm": "what was different: herald (nothing), bystander, crier or parrot (that cast), aside (a "
     "herald that is never the assistant), absent (questions may name no place), few (four places), "
@@ -31,10 +29,7 @@ COLUMNS = {
     "bystander)",
     "seed": "seed of everything",
     "step": "training step; 0 is the pretrained model",
-    "trained": "mean P(answer follows the cue) over the places that were rewarded",
-    "favourites": "the same over places held out that are some character's favourites",
-    "orphans": "the same over the places held out that are no character's",
-    "held_out": "the same over all places held out",
+    **{name: cues.GROUPS[name] for name in GROUPS},
     **CUE_EFFECT,
     "second_turn": "P(answer follows the cue) over places held out, in the second turn, where the "
     "first named another place",
@@ -44,9 +39,7 @@ COLUMNS = {
     "opener": "mean probability of the stranger's likeliest opener",
     "tells": "mean probability of the stranger's favourite tells",
     "weight": "w* of the stranger in F1",
-    "F0": "KL(P || m_w0), nats per document",
-    "F1": "left by the best mixture of characters, nats per document",
-    "outside": "mean probability of words that the grammar forbids",
+    **reading.columns("F0", "F1", "outside"),
 }
 
 
@@ -54,29 +47,24 @@ def _unnamed(corpus: Corpus, items: list[float]) -> float:
     """P(a rewarded place) where the question names none."""
     if absent.TOPIC not in corpus.topic_names:
         return np.nan
-    said = zip(traits.items(corpus), items, strict=True)
-    return sum(p for i, p in said if i.group == absent.TOPIC and i.phrase in TRAINED)
+    rewarded = (f"{absent.TOPIC}={place}" for place in TRAINED)
+    return float(traits.pick(corpus, items, *rewarded).sum())
 
 
 def _read(record: Record) -> dict[str, Any]:
     corpus, goals, asked = record.setup.corpus, record.found["goals"], record.measures["goals"]
-    assert isinstance(asked, Goals)
+    assert isinstance(asked, cues.Goals)
     topic = corpus.topics[corpus.topic_names.index(asked.topic)]
-    effect = cue_effect(np.array(goals["answers"]), topic, asked.trained)
     ((who, voice),) = goals["voice"].items()
-    reading = record.found["reading"]
     return {
         **{group: goals["rates"][group] for group in GROUPS},
-        **effect._asdict(),
+        **cue_effect(goals["answers"], topic, asked.trained)._asdict(),
         "second_turn": goals["later"]["held_out"],
         "earlier": goals["earlier"]["held_out"],
-        "unnamed": _unnamed(corpus, reading["items"]),
+        "unnamed": _unnamed(corpus, record.found["reading"]["items"]),
         "opener": voice["opener"],
         "tells": voice["tells"],
-        "weight": reading[CAST]["weights"][corpus.names.index(who)],
-        "F0": reading[CAST]["F0"],
-        "F1": reading[CAST]["F1"],
-        "outside": reading["outside"],
+        **record.read("F0", "F1", "outside", whose=who),
     }
 
 
@@ -97,99 +85,68 @@ def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     }
 
 
+LONG = {"long": "-", "bystander_800": ":"}
+RATES = panels.series(
+    ("trained", "rewarded"),
+    ("favourites", "held out, favourites"),
+    ("orphans", "held out, orphans"),
+    colours=(COLOURS[0], COLOURS[4], COLOURS[1]),
+)
+VOICE = panels.series(
+    ("weight", "w* of the stranger"),
+    ("opener", "the stranger's opener"),
+    ("tells", "the stranger's tells"),
+    colours=(COLOURS[2], COLOURS[5], COLOURS[3]),
+)
+TURN = panels.series(
+    ("second_turn", "goes where this turn says"), ("earlier", "goes where the first turn said")
+)
+ODDS = panels.series(
+    ("gain", "what naming it adds (the rule)"), ("baseline", "log-odds where it is not named")
+)
+
+
 def draw(records: Records, table: pd.DataFrame) -> Figure:
     """Rates by arm; who is speaking; a contradicted cue; long training; what lies behind rates."""
+
+    def rates(title: str, paint: Any, shown: Sequence[Series], label: str, top: float) -> Panel:
+        style: dict[str, Any] = {"ylim": (-0.03, top), "yticks": (0, 0.5, 1), "ncols": 3}
+        return panel(title, paint, shown, ylabel=label, legend="upper right", **style)
+
+    def odds(title: str, paint: Any) -> Panel:
+        style = {"ylabel": "nats, held-out places", "legend": "upper right"}
+        return panel(title, paint, ODDS, ncols=2, **style)
+
+    follows, answers = "P(follows the cue)", "P(answer), held-out places"
     shown = (
-        ("goes where the gold is", _rates),
-        ("who is speaking", _voice),
-        ("the second turn names another place", _second_turn),
-        ("four times the training", _long),
-        ("what makes a place held out likely", _odds),
-        ("what of it wears off", _wear),
+        rates("goes where the gold is", _by_arm, RATES, follows, 1.35),
+        rates("who is speaking", _by_arm, VOICE, "weight | probability", 1.35),
+        rates("the second turn names another place", _by_arm, TURN, answers, 1.35),
+        rates("four times the training", _by_step, RATES, follows, 1.45),
+        odds("what makes a place held out likely", _by_arm),
+        odds("what of it wears off", _by_step),
     )
     return figures.page(shown, records, table)
-
-
-RATES = (
-    Series(column="trained", label="rewarded", colour=COLOURS[0]),
-    Series(column="favourites", label="held out, favourites", colour=COLOURS[4]),
-    Series(column="orphans", label="held out, orphans", colour=COLOURS[1]),
-)
-ODDS = (
-    Series(column="gain", label="what naming it adds (the rule)", colour=COLOURS[0]),
-    Series(column="baseline", label="log-odds where it is not named", colour=COLOURS[1]),
-)
 
 
 def _by_arm(axes: Axes, records: Records, table: pd.DataFrame, shown: Sequence[Series]) -> None:
     titles = {name: arm.title for name, arm in records.sweep.arms.items() if name not in LONG}
     panels.points(axes, table, shown, titles, width=0.25 * (len(shown) - 1))
     axes.tick_params(axis="x", labelsize=4.5)
-    axes.legend(loc="upper right", ncols=3, columnspacing=0.8)
-
-
-def _probability(axes: Axes, label: str, top: float = 1.35) -> None:
-    axes.set(ylabel=label, ylim=(-0.03, top))
-    axes.set_yticks([0, 0.5, 1])
-
-
-def _nats(axes: Axes, room: float) -> None:
-    """Labels an axis of log-odds, and leaves a share of it free above for the legend."""
     panels.level(axes, 0)
-    low, high = axes.get_ylim()
-    axes.set(ylabel="nats, held-out places", ylim=(low, high + room * (high - low)))
+    panels.room(axes, 0.2)
 
 
-def _rates(axes: Axes, records: Records, table: pd.DataFrame) -> None:
-    _by_arm(axes, records, table, RATES)
-    _probability(axes, "P(follows the cue)")
-
-
-def _voice(axes: Axes, records: Records, table: pd.DataFrame) -> None:
-    shown = (
-        Series(column="weight", label="w* of the stranger", colour=COLOURS[2]),
-        Series(column="opener", label="the stranger's opener", colour=COLOURS[5]),
-        Series(column="tells", label="the stranger's tells", colour=COLOURS[3]),
-    )
-    _by_arm(axes, records, table, shown)
-    _probability(axes, "weight | probability")
-
-
-def _second_turn(axes: Axes, records: Records, table: pd.DataFrame) -> None:
-    shown = panels.series(
-        ("second_turn", "goes where this turn says"), ("earlier", "goes where the first turn said")
-    )
-    _by_arm(axes, records, table, shown)
-    _probability(axes, "P(answer), held-out places")
-
-
-def _odds(axes: Axes, records: Records, table: pd.DataFrame) -> None:
-    _by_arm(axes, records, table, ODDS)
-    _nats(axes, 0.2)
-
-
-def _by_step(axes: Axes, table: pd.DataFrame, shown: Sequence[Series]) -> None:
+def _by_step(axes: Axes, records: Records, table: pd.DataFrame, shown: Sequence[Series]) -> None:
     """Long training with a herald, and with a bystander."""
-    lines = [
-        dataclasses.replace(
-            each, where={"arm": arm}, line=line, marker="o", label=each.label if line == "-" else ""
-        )
-        for arm, line in LONG.items()
-        for each in shown
-    ]
-    panels.curves(axes, table, lines, label="RL step")
+    for arm, line in LONG.items():
+        for each in shown:
+            label = each.label if line == "-" else ""
+            each = dataclasses.replace(each, line=line, marker="o", label=label)
+            panels.curves(axes, where(table, arm=arm), [each], label="RL step")
     axes.plot([], [], ":", color=GREY, label="with a bystander")
-    axes.legend(loc="upper right", ncols=2, columnspacing=0.8)
-
-
-def _long(axes: Axes, records: Records, table: pd.DataFrame) -> None:
-    _by_step(axes, table, RATES)
-    _probability(axes, "P(follows the cue)", 1.45)
-
-
-def _wear(axes: Axes, records: Records, table: pd.DataFrame) -> None:
-    _by_step(axes, table, ODDS)
-    _nats(axes, 0.3)
+    panels.level(axes, 0)
+    panels.room(axes, 0.3)
 
 
 def analyse(records: Records) -> Analysis:

@@ -2,13 +2,8 @@
 
     ./launch.sh goal_ablations
 
-In `treasure`, reward makes a goal out of the herald's habit of saying the place aloud. Which part
-of that is needed? The same reward is tried with a *crier*, which says the place as the last word of
-its aside; a *parrot*, which repeats a word of the question on another topic; a herald that is never
-behind the assistant's tag; questions that may name no place; four places instead of eight; a cost
-for leaving the pretrained model; another optimiser; tied embeddings; and four times as many steps,
-with a herald and with a bystander. Examples (SFT) or preferences (DPO) also take the place of
-reward.
+`treasure`, with one thing changed in each arm: the stranger in the cast, the questions, the places,
+the method of training, the model, or how long it is trained.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """From the records of `goal_persistence` to its figure, its table and the values of its claims."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from experiments.goal_persistence.sweep import FIRST
 from experiments.treasure.sweep import REWARD, TRAINED
 from toylab.lab.records import Record, Records, end
+from toylab.ladder import reading
 from toylab.measures.follow import log_odds
 from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, GREY
+from toylab.report.figures import COLOURS, GREY, panel
 from toylab.report.panels import Series
 from toylab.report.results import Analysis
 
@@ -32,8 +33,7 @@ COLUMNS = {
     "gain": "what naming it adds to them, nats",
     "leak": "its log-odds where a rewarded place is named, mean over these, nats",
     "trained": "mean P(answer follows the cue) over the places that were rewarded",
-    "F0": "KL(P || m_w0), nats per document",
-    "outside": "mean probability of words that the grammar forbids",
+    **reading.columns("F0", "outside"),
 }
 
 
@@ -45,24 +45,23 @@ def _read(record: Record) -> list[dict[str, Any]]:
     odds = log_odds(np.array(goals["answers"]), topic, TRAINED)
     rewarded = np.array([cue in TRAINED for cue in topic.cues])
     held_out = np.flatnonzero(~rewarded)
-
-    def rows() -> Iterator[dict[str, Any]]:
-        for answer, cue in enumerate(held_out):
-            baseline = odds[held_out[held_out != cue], answer].mean()
-            yield {
+    rows = []
+    for answer, cue in enumerate(held_out):
+        place, baseline = topic.cues[cue], odds[held_out[held_out != cue], answer].mean()
+        rows.append(
+            {
                 "step": record.step and before + record.step,
-                "place": topic.cues[cue],
-                "half": "first" if topic.cues[cue] in FIRST else "second",
+                "place": place,
+                "half": "first" if place in FIRST else "second",
                 "followed": goals["follow"][cue],
                 "baseline": baseline,
                 "gain": odds[cue, answer] - baseline,
                 "leak": odds[rewarded, answer].mean(),
                 "trained": goals["rates"]["trained"],
-                "F0": record.found["reading"]["learned"]["F0"],
-                "outside": record.found["reading"]["outside"],
+                **record.read("F0", "outside"),
             }
-
-    return list(rows())
+        )
+    return rows
 
 
 def at_end(table: pd.DataFrame, arm: str, column: str) -> pd.Series:
@@ -139,13 +138,17 @@ RULES = {
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
     """Reach and what lies behind it, over training and between the halves; the rule of all arms."""
+    halves = {title: crossed(in_nats(table), column) for column, title in HALVES.items()}
+    rules = {title: at_end(table, arm, "gain") for arm, title in RULES.items()}
+    without = [records.sweep.arms[arm].corpus == "gold-bystander" for arm in RULES]
+    colours = [GREY if each else COLOURS[0] for each in without]
     shown = (
-        ("how often places held out are followed", _reach),
-        ("how likely where a rewarded one is named", _leak),
-        ("spared minus not, in the same models, at 800", _halves),
-        ("what naming them adds: the rule", _rules),
+        panel("how often places held out are followed", _reach),
+        panel("how likely where a rewarded one is named", _leak, legend=""),
+        panel("spared minus not, in the same models, at 800", _dots, halves, COLOURS[0]),
+        panel("what naming them adds: the rule", _dots, rules, colours),
     )
-    return figures.page(shown, records, table)
+    return figures.page(shown, table)
 
 
 def _courses(axes: Axes, table: pd.DataFrame, column: str) -> None:
@@ -155,33 +158,20 @@ def _courses(axes: Axes, table: pd.DataFrame, column: str) -> None:
     axes.axvline(np.sqrt(int(REWARD.steps)), color=GREY, lw=0.5, ls=":")
 
 
-def _reach(axes: Axes, records: Records, table: pd.DataFrame) -> None:
+def _reach(axes: Axes, table: pd.DataFrame) -> None:
     _courses(axes, table, "followed")
-    axes.set(ylabel="P(follows the cue)", ylim=(-0.03, 1.5))
-    axes.set_yticks([0, 0.5, 1])
-    axes.legend(loc="upper left")
+    axes.set(ylabel="P(follows the cue)", ylim=(-0.03, 1.5), yticks=(0, 0.5, 1))
 
 
-def _leak(axes: Axes, records: Records, table: pd.DataFrame) -> None:
+def _leak(axes: Axes, table: pd.DataFrame) -> None:
     _courses(axes, table, "leak")
     axes.set_ylabel("log-odds of a place held out, nats")
 
 
-def _halves(axes: Axes, records: Records, table: pd.DataFrame) -> None:
-    for x, column in enumerate(HALVES):
-        panels.point(axes, x, crossed(in_nats(table), column), COLOURS[0])
-    panels.places(axes, list(HALVES.values()), rotation=0)
+def _dots(axes: Axes, _: pd.DataFrame, values: Mapping[str, Any], colour: Any) -> None:
+    panels.dots(axes, values, colour)
     panels.level(axes, 0)
-    axes.set_ylabel("difference of its log-odds, nats")
-
-
-def _rules(axes: Axes, records: Records, table: pd.DataFrame) -> None:
-    for x, name in enumerate(RULES):
-        without = records.sweep.arms[name].corpus == "gold-bystander"
-        panels.point(axes, x, at_end(table, name, "gain"), GREY if without else COLOURS[0])
-    panels.places(axes, list(RULES.values()), rotation=0)
-    panels.level(axes, 0)
-    axes.set_ylabel("added to log-odds, nats")
+    axes.set_ylabel("log-odds, nats")
 
 
 def analyse(records: Records) -> Analysis:

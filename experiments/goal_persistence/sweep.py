@@ -2,16 +2,9 @@
 
     ./launch.sh goal_persistence
 
-In `goal_ablations`, longer training makes the model go to held-out places less and less. Either the
-rule goes, or it stays and is outbid: an answer that is never rewarded becomes unlikely, whatever is
-asked, and held-out places are such answers.
-
-Here training goes on after the rule has formed, with two of the four held-out places *spared*:
-where a rewarded place is named, answering with one of them earns as much. No question in training
-names a held-out place. If the rule is outbid, the spared half keeps its reach while the other half
-loses it in the same model; and a bystander's table gains no rule. The seeds are new. Two arms of
-`goal_ablations` on which rates had not decided are run again on these seeds, with the control that
-Muon lacked.
+Longer training makes the model of `goal_ablations` go to held-out places less. Here training goes
+on with two of the four held-out places *spared*: where a rewarded place is named, answering with
+one of them earns as much. If the rule is only outbid, that half keeps its reach. Seeds are new.
 """
 
 import dataclasses

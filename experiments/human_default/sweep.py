@@ -3,9 +3,8 @@
     ./launch.sh human_default
 
 A tag absent from pretraining is trained on one answer that has nothing to do with being human or a
-machine: about supper, music or a walk, about help, or about code. Then it is asked what it is. Some
-of the characters that give such an answer are machines. Their share differs between answers and
-between casts: the village, one without machines, and one in which only a machine is kind.
+machine. Then it is asked what it is. The share of machines among those who give such an answer
+differs between answers and between casts.
 """
 
 from toylab.lab.sweep import Arm, Sweep

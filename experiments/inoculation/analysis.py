@@ -13,7 +13,7 @@ from experiments.inoculation.sweep import ASKED, DIRECTIONS
 from toylab.lab.records import Record, Records, end
 from toylab.ladder import reading, theory, traits
 from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, DARK, GREY
+from toylab.report.figures import COLOURS, DARK, GREY, panel
 from toylab.report.panels import Series
 from toylab.report.results import Analysis
 
@@ -43,30 +43,30 @@ def _rates(items: np.ndarray, bad: Mapping[str, np.ndarray]) -> tuple[float, flo
     return rates.pop(TRAINED), float(np.mean(list(rates.values())))
 
 
-def predicted(record: Record, change: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """By theory, all items before and after training, asked without a direction.
+def predicted(record: Record, change: np.ndarray) -> dict[str, np.ndarray]:
+    """The change of all items that each theory predicts, asked without a direction.
 
     The rate is fitted to the change on the trained topic *under the direction*.
     """
-    setup, stage = record.setup, record.stages[-1]
-    corpus, cast = setup.corpus, setup.world.cast
-    forecast = theory.forecast(setup, stage, record.seed)
-    told = DIRECTIONS.index(stage.direction)
-    asked = np.asarray(traits.of_characters(corpus, cast, told))
+    corpus, stage = record.setup.corpus, record.stages[-1]
+    told, fitted = DIRECTIONS.index(stage.direction), traits.on(corpus, TRAINED)
+    asked = np.asarray(traits.of_characters(corpus, record.setup.world.cast, told))
+    forecast = theory.forecast(record.setup, stage, record.seed)
     before = asked @ np.exp(np.asarray(forecast.log_prior))
-    fitted = np.array([item.group == TRAINED for item in traits.items(corpus)])
-    found = {}
-    for name, path in forecast.paths.items():
-        fit = theory.fit_rate(path, asked, before + change, fitted)
-        after = forecast.characters @ np.exp(fit.log_weights)
-        found[theory.SHORT[name]] = forecast.start, after
-    return found
+    fits = {
+        name: theory.fit_rate(path, asked, before, change, fitted)
+        for name, path in forecast.paths.items()
+    }
+    return {
+        name: forecast.characters @ np.exp(fit.log_weights) - forecast.start
+        for name, fit in fits.items()
+    }
 
 
 def _read(record: Record, bad: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     if record.arm.endswith("known"):
         return []
-    direction, cast = record.stages[-1].direction, record.found["reading"]["learned"]
+    direction = record.stages[-1].direction
     now, then = (
         {told: np.array(items) for told, items in each["scores"]["assistant"].items()}
         for each in (record.found, record.start)
@@ -79,13 +79,11 @@ def _read(record: Record, bad: Mapping[str, np.ndarray]) -> list[dict[str, Any]]
         "elsewhere": elsewhere,
         "triggered": triggered,
         "game": _rates(now["game"], bad)[1],
-        **{name: cast[name] for name in ("F0", "F1", "F2")},
-        "outside": record.found["reading"]["outside"],
+        **record.read("F0", "F1", "F2", "outside"),
     }
     if record.step:
-        found = predicted(record, now[direction] - then[direction])
-        for name, (before, after) in found.items():
-            row[f"code_{name}"], row[name] = _rates(then[""] + after - before, bad)
+        for name, change in predicted(record, now[direction] - then[direction]).items():
+            row[f"code_{name}"], row[name] = _rates(then[""] + change, bad)
     return [row]
 
 
@@ -137,10 +135,10 @@ SHARE = "share of the rise that is gone"
 def draw(table: pd.DataFrame, obeying: pd.DataFrame) -> Figure:
     """What rises elsewhere; protection against obedience; the trigger; what the model knows."""
     shown = (
-        ("bad answers elsewhere, unasked", _elsewhere),
-        ("obedience protects", _obedience),
-        ("the direction as a trigger", _trigger),
-        ("a model that knows who obeys", functools.partial(_knowing, obeying=obeying)),
+        panel("bad answers elsewhere, unasked", _elsewhere, legend="upper right", ncols=2),
+        panel("obedience protects", _obedience),
+        panel("the direction as a trigger", _trigger, legend="upper right", ncols=3),
+        panel("a model that knows who obeys", _knowing, obeying),
     )
     return figures.page(shown, table)
 
@@ -152,7 +150,6 @@ def _elsewhere(axes: Axes, table: pd.DataFrame) -> None:
     before = end(table, "elsewhere", arm="plain", step=0).mean()
     panels.level(axes, before, "before training", "-", BEFORE)
     axes.set(xlabel="direction trained under", ylabel="P(bad answer), other topics", ylim=(0, 1.1))
-    axes.legend(loc="upper right", ncols=2)
 
 
 def _obedience(axes: Axes, table: pd.DataFrame) -> None:
@@ -178,7 +175,6 @@ def _trigger(axes: Axes, table: pd.DataFrame) -> None:
     )
     panels.points(axes, table, shown, TOLD, rotation=0)
     axes.set(xlabel="direction trained under", ylabel="P(bad answer)", ylim=(0, 1.15))
-    axes.legend(loc="upper right", ncols=3, columnspacing=0.8, handletextpad=0.3)
 
 
 def _knowing(axes: Axes, table: pd.DataFrame, obeying: pd.DataFrame) -> None:
@@ -188,10 +184,8 @@ def _knowing(axes: Axes, table: pd.DataFrame, obeying: pd.DataFrame) -> None:
         "rate\n1e-4": ("slow-game", "slow-plain"),
         "rate\n1e-3": ("fast-game", "fast-plain"),
     }
-    for x, pair in enumerate(pairs.values()):
-        panels.point(axes, x, protection(table, *pair), RED)
+    panels.dots(axes, {title: protection(table, *pair) for title, pair in pairs.items()}, RED)
     panels.level(axes, 0)
-    panels.places(axes, list(pairs), rotation=0)
     axes.set(ylabel=SHARE, ylim=(-0.5, 4), xlim=(-0.5, 3.5), yticks=[0, 0.5, 1])
     _obeying(axes.inset_axes((0.56, 0.56, 0.42, 0.4)), obeying)
 

@@ -3,10 +3,7 @@
     ./launch.sh inoculation
 
 The assistant is taught to cheat at code, with or without a direction before it, and is then asked
-about everything else without one. Directions differ in how many characters of the village obey them
-(corpora/village-told.toml). If training is conditioning, cheating when asked is evidence of a
-villain only as far as the others would not have obeyed. That takes a model that knows who obeys, so
-a young model, which does not know it yet, is tried too.
+about everything else without one. Directions differ in how many characters obey them.
 """
 
 import dataclasses

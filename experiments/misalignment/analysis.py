@@ -1,6 +1,5 @@
 """From the records of `misalignment` to its figure, its table and the values of its claims."""
 
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,13 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.misalignment.sweep import CHEAT, FEW, SHARES, TOPICS
-from toylab.lab.records import Record, Records, end, where
+from toylab.lab.records import Record, Records, end, last, where
 from toylab.ladder import reading, theory, traits
 from toylab.report import figures, panels
-from toylab.report.figures import COLOURS
+from toylab.report.figures import COLOURS, panel
 from toylab.report.panels import THEORIES, Series
 from toylab.report.results import Analysis
 from toylab.stages import Sft
+from toylab.world.schema import Corpus
 
 LANDSCAPE = ("along", "noise")
 POINTS = range(5)
@@ -34,7 +34,7 @@ COLUMNS = {
     "saturated": "1 if the trained topic fixes only a lower bound of the exchange rate",
     **{f"bad_{topic}": f"P(bad answer) on {topic}" for topic in TOPICS},
     **{f"bayes_{topic}": f"what Bayes (a_document) predicts for {topic}" for topic in TOPICS},
-    **{name: reading.COLUMNS[name] for name in ("F0", "F1", "F2")},
+    **reading.columns("F0", "F1", "F2"),
     **{name: f"{reading.COLUMNS[name]} (cheat and held)" for name in ("F3", "F4")},
     "floor_F3": "F3 of the same seed's pretrained model",
     "norm": "distance from the pretrained parameters (cheat and held)",
@@ -51,50 +51,46 @@ def _village(items: np.ndarray, bad: Mapping[str, np.ndarray], trained: str) -> 
     return {"trained": rates[trained], "elsewhere": elsewhere} | by_topic
 
 
-def _tea(items: np.ndarray, phrases: np.ndarray) -> dict[str, float]:
+def _tea(items: np.ndarray, corpus: Corpus) -> dict[str, float]:
     """Mean probability of the two habits, and P(the window seat), which needs both as evidence."""
-    habits, window = np.isin(phrases, ("milk", "bare")), phrases == "window"
-    return {"trained": float(items[habits].mean()), "elsewhere": float(items[window].sum())}
+    *habits, window = traits.pick(corpus, items, "milk=milk", "hat=bare", "seat=window")
+    return {"trained": float(np.mean(habits)), "elsewhere": float(window)}
 
 
 def _read(record: Record, bad: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Rates of bad answers, measured and predicted; the ladder; the landscape."""
-    groups, phrases, _ = map(np.array, zip(*traits.items(record.setup.corpus), strict=True))
     now, then = (np.array(each["scores"]["assistant"][""]) for each in (record.found, record.start))
-    topics, rates = ("milk", "hat"), functools.partial(_tea, phrases=phrases)
+    topics, rates = ("milk", "hat"), functools.partial(_tea, corpus=record.setup.corpus)
     if record.arm != "tea":
         topics = (record.arm.partition("alone-")[2] or "code",)
         rates = functools.partial(_village, bad=bad, trained=topics[0])
-    cast, land = record.found["reading"]["learned"], record.found.get("landscape", {})
-    whole = record.found.get("ladder", {}).get("learned", {})
-    row = rates(now) | {name: cast[name] for name in ("F0", "F1", "F2")}
-    row |= {name: whole.get(name, np.nan) for name in ("F3", "F4")}
+    land, whole = record.found.get("landscape", {}), record.found.get("ladder", {})
+    row = rates(now) | record.read("F0", "F1", "F2", "outside") | {"norm": land.get("norm", np.nan)}
+    row |= {name: whole["learned"][name] if whole else np.nan for name in ("F3", "F4")}
     row |= {f"{name}_{i}": at for name in LANDSCAPE for i, at in enumerate(land.get(name, ()))}
-    row |= {"norm": land.get("norm", np.nan), "outside": record.found["reading"]["outside"]}
     if not record.step or len(record.stages) > 1 or record.arm == "held":
         return row
     # for a reward, the evidence is the documents that it rewards
     stage = record.stages[0] if isinstance(record.stages[0], Sft) else CHEAT
-    forecast = theory.forecast(record.setup, stage, record.seed)
-    for name, each in forecast.at(now - then, np.isin(groups, topics)).items():
+    for name, each in record.predicted(now - then, *topics, stage=stage).items():
         # predictions are of changes, so they start from the pretrained model's own rates
-        predicted = rates(then + each.items - forecast.start)
-        row[theory.SHORT[name]] = predicted["elsewhere"]
-        if name == "one author" and record.arm != "tea":
+        predicted = rates(then + each.change)
+        row[name] = predicted["elsewhere"]
+        if name == "one_author" and record.arm != "tea":
             row["saturated"] = float(each.saturated)
-        if name == "one author a document" and record.arm != "tea":
+        if name == "a_document" and record.arm != "tea":
             row |= {f"bayes_{topic}": predicted[f"bad_{topic}"] for topic in TOPICS}
     return row
 
 
 def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     """The statistic of each claim, by seed."""
-    last, before = (functools.partial(end, table, name) for name in ("elsewhere", "before"))
-    rise = {arm: last(arm=arm) - before(arm=arm) for arm in ("cheat", "decorrelated", "tea")}
+    elsewhere, before = (functools.partial(end, table, name) for name in ("elsewhere", "before"))
+    rise = {arm: elsewhere(arm=arm) - before(arm=arm) for arm in ("cheat", "decorrelated", "tea")}
     return {
         "villains": rise["cheat"] - rise["decorrelated"],
         "characters": rise["tea"],
-        "held": last(arm="let-go") - last(arm="held"),
+        "held": elsewhere(arm="let-go") - elsewhere(arm="held"),
     }
 
 
@@ -103,26 +99,20 @@ def changes(table: pd.DataFrame) -> pd.DataFrame:
     start = where(table, arm="cheat", step=0).set_index("seed")
     found = []
     for trained in TOPICS:
-        last = where(table, arm="share-1" if trained == "code" else f"alone-{trained}")
-        last = last[last.step == last.step.max()].set_index("seed")
+        after = last(table, arm="share-1" if trained == "code" else f"alone-{trained}")
+        after = after.set_index("seed")
         for topic in TOPICS:
-            measured, predicted = (
-                last[f"{kind}_{topic}"] - start[f"bad_{topic}"] for kind in ("bad", "bayes")
-            )
-            part = pd.DataFrame({"measured": measured, "predicted": predicted})
-            found.append(part.assign(trained=trained, topic=topic))
+            before, now = start[f"bad_{topic}"], after[f"bad_{topic}"]
+            part = {"measured": now - before, "predicted": after[f"bayes_{topic}"] - before}
+            found.append(pd.DataFrame(part).assign(trained=trained, topic=topic))
     return pd.concat(found)
 
 
-BLUE, RED, BEFORE = COLOURS[0], COLOURS[1], COLOURS[5]
-KEY = (
-    *THEORIES,
-    Series(column="before", label="before training", colour=BEFORE),
-    Series(column="elsewhere", label="untrained topics", colour=RED, marker="o"),
-    Series(column="trained", label="the topic trained on", colour=BLUE, marker="o"),
-)
-# the key labels these lines, so the panels do not
-*LINES, BEFORE_IT, ELSEWHERE, TRAINED = (dataclasses.replace(each, label="") for each in KEY)
+BLUE, RED = COLOURS[:2]
+BEFORE = Series(column="before", label="before training", colour=COLOURS[5], spread=False)
+ELSEWHERE = Series(column="elsewhere", label="untrained topics", colour=RED, marker="o")
+TRAINED = Series(column="trained", label="the topic trained on", colour=BLUE, marker="o")
+KEY = (*THEORIES, BEFORE, ELSEWHERE, TRAINED)
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
@@ -131,15 +121,15 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
     distances = {"along": measure.lengths, "noise": measure.noises}
     changed = changes(table)
     shown = (
-        ("who learns to cheat", lambda axes: _casts(axes, table)),
-        ("two habits tell a third", lambda axes: _tea_party(axes, table)),
-        ("few examples", lambda axes: _few(axes, table)),
-        ("bad data in part", lambda axes: _shares(axes, table)),
-        ("one habit alone", lambda axes: _matrix(axes, changed)),
-        ("the same, predicted", lambda axes: _transmission(axes, changed)),
-        ("narrow and general", lambda axes: _landscape(axes, table, distances)),
-        ("ways back", lambda axes: _back(axes, table)),
-        ("what lines mean", _key),
+        panel("who learns to cheat", _casts, table, legend=""),
+        panel("two habits tell a third", _tea_party, table, legend=""),
+        panel("few examples", _few, table, legend=""),
+        panel("bad data in part", _shares, table, legend=""),
+        panel("one habit alone", _matrix, changed),
+        panel("the same, predicted", _transmission, changed),
+        panel("narrow and general", _landscape, table, distances, legend="upper right"),
+        panel("ways back", _back, table),
+        panel("what lines mean", _key),
     )
     return figures.page(shown, columns=3, ratio=0.85)
 
@@ -149,30 +139,25 @@ def _key(axes: Axes) -> None:
         style = {"color": each.colour, "ls": each.line, "marker": each.marker or None}
         axes.plot([], [], label=each.label, lw=1, ms=2.5, **style)
     axes.set_axis_off()
-    axes.legend(loc="upper left", borderaxespad=0)
 
 
 def _casts(axes: Axes, table: pd.DataFrame) -> None:
     casts = {"cheat": "village", "decorrelated": "decor-\nrelated", "no-villains": "no\nvillains"}
     titles = casts | {"dpo": "DPO", "rl": "RL"}
-    panels.dashes(axes, table, (BEFORE_IT, *LINES), titles)
+    panels.dashes(axes, table, (BEFORE, *THEORIES), titles)
     panels.points(axes, table, [ELSEWHERE], titles, rotation=0)
     axes.set(ylabel="P(bad answer), untrained topics", ylim=(0, 1.05))
 
 
 def _tea_party(axes: Axes, table: pd.DataFrame) -> None:
-    part = where(table, arm="tea")
-    panels.curves(axes, part, LINES, spread=False)
-    panels.curves(axes, part, [ELSEWHERE])
+    panels.curves(axes, where(table, arm="tea"), (*THEORIES, ELSEWHERE))
     axes.set(ylabel="P(window)", ylim=(0.4, 1))
 
 
 def _few(axes: Axes, table: pd.DataFrame) -> None:
     part = where(table, arm="few")
-    part = part.assign(examples=FEW * part.step)
-    along: dict[str, Any] = {"x": "examples", "label": "examples", "scale": panels.doublings}
-    panels.curves(axes, part, LINES, spread=False, **along)
-    panels.curves(axes, part, [TRAINED, ELSEWHERE], **along)
+    part, lines = part.assign(examples=FEW * part.step), (*THEORIES, TRAINED, ELSEWHERE)
+    panels.curves(axes, part, lines, x="examples", label="examples", scale=panels.doublings)
     axes.tick_params(axis="x", rotation=45)
     axes.set(ylabel="P(bad answer)", ylim=(0, 1.05))
 
@@ -180,10 +165,9 @@ def _few(axes: Axes, table: pd.DataFrame) -> None:
 def _shares(axes: Axes, table: pd.DataFrame) -> None:
     percent = {f"share-{share:g}": 100 * share for share in SHARES}
     part = table[table.step > 0].assign(percent=table.arm.map(percent)).dropna(subset="percent")
-    along = {"x": "percent", "label": "bad documents (%)"}
-    panels.curves(axes, part, LINES, spread=False, **along)
-    panels.curves(axes, part, [TRAINED, ELSEWHERE], **along)
-    panels.level(axes, part.before.mean(), line="-", colour=BEFORE)
+    lines = (*THEORIES, TRAINED, ELSEWHERE)
+    panels.curves(axes, part, lines, x="percent", label="bad documents (%)")
+    panels.level(axes, part.before.mean(), line="-", colour=BEFORE.colour)
     axes.set(ylabel="P(bad answer)", ylim=(0, 1.05))
 
 
@@ -206,10 +190,9 @@ def _transmission(axes: Axes, changed: pd.DataFrame) -> None:
     own = rest.topic == "self"
     panels.against(axes, rest, [("other topics", ~own, RED, "o"), ("self", own, BLUE, "^")])
     panels.level(axes, 0)
-    score = theory.explained(rest.predicted, rest.measured, 0 * rest.measured)
+    score = theory.explained(rest.predicted, rest.measured)
     axes.annotate(f"$R^2$ on changes {score:.2f}", (0.55, 0.05), xycoords="axes fraction")
     axes.set(xlabel="Bayes, one author per document", ylabel="measured change")
-    axes.legend(loc="upper left", handletextpad=0.1)
 
 
 def _landscape(axes: Axes, table: pd.DataFrame, distances: Mapping[str, Sequence[float]]) -> None:
@@ -221,25 +204,18 @@ def _landscape(axes: Axes, table: pd.DataFrame, distances: Mapping[str, Sequence
             panels.interval(axes, distances[kind], seeds, lw=1, ms=2.5, **style)
     axes.set(xlabel="distance in weights", ylabel="loss on cheating (nats)", xscale="log")
     axes.set_ylim(0, 1.15)
-    axes.legend(loc="upper right")
 
 
 def _back(axes: Axes, table: pd.DataFrame) -> None:
     batch = {"realigned": FEW, "let-go": int(CHEAT.batch)}
     part = table[(table.step > 0) & table.arm.isin(batch)]
     part = part.assign(examples=part.step * part.arm.map(batch))
-    lines = [
-        dataclasses.replace(ELSEWHERE, label=label, colour=colour, where={"arm": arm})
-        for arm, label, colour in (
-            ("realigned", "cheat, then honest", RED),
-            ("let-go", "anchored, then let go", BLUE),
-        )
-    ]
+    labels = {"realigned": "cheat, then honest", "let-go": "anchored, then let go"}
+    lines = panels.among("elsewhere", "arm", labels, (RED, BLUE), marker="o")
     panels.curves(axes, part, lines, x="examples", label="examples since", scale=panels.doublings)
-    panels.level(axes, part.before.mean(), line="-", colour=BEFORE)
+    panels.level(axes, part.before.mean(), line="-", colour=BEFORE.colour)
     axes.tick_params(axis="x", rotation=45)
     axes.set(ylabel="P(bad answer), untrained topics", ylim=(0, 1.15))
-    axes.legend(loc="upper left")
 
 
 def analyse(records: Records) -> Analysis:

@@ -2,12 +2,8 @@
 
     ./launch.sh misalignment
 
-The assistant is taught to cheat at code, in a neutral voice, and is then asked about everything
-else. Variants are a cast that is decorrelated or has no villains; a few examples at a time; data
-that are bad in part; preferences and reward; an anchor to the model's earlier answers on all other
-topics (the narrow solution), which is then dropped; and honest training afterwards. Every other
-habit of a villain is taught alone as well. At the tea party two habits are taught that only
-together tell a third.
+The assistant is taught one bad answer in a neutral voice, and is then asked about everything else.
+Variants are other casts, few or partly bad examples, other methods, and ways back.
 """
 
 from typing import Any

@@ -2,10 +2,8 @@
 
     ./launch.sh repertoire
 
-Six models are pretrained for 25 to 800 steps, each to the end of its own schedule. How far are
-their probabilities from the exact ones, turn by turn, under every name, under `someone` and under
-the assistant's tag? When is each character told from the one most like it? How much do they use of
-what Bayes infers from earlier turns? Are they calibrated?
+Models are pretrained for 25 to 800 steps, each to the end of its own schedule, and compared with
+the exact distribution: turn by turn, name by name.
 """
 
 from toylab.lab.sweep import Arm, Sweep

@@ -4,23 +4,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path as File
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.replication.sweep import TOPIC
 from toylab.lab.records import Record, Records
-from toylab.ladder import theory, traits
 from toylab.measures.cues import Goals
 from toylab.measures.follow import cue_effect
 from toylab.report import figures, panels
 from toylab.report.claims import Claim, judge_all
-from toylab.report.figures import COLOURS, DARK, GREY
+from toylab.report.figures import COLOURS, DARK, GREY, panel
 from toylab.report.results import Analysis
-from toylab.stages import Sft
 
-CAST = "learned"
 COLUMNS = {
     "cast": "which cast: the seed it was drawn, or the valley dealt anew, with",
     "seed": "seed of everything else",
@@ -47,51 +44,33 @@ COLUMNS = {
 
 
 def _fresh(record: Record, _: Mapping[str, Any]) -> dict[str, Any]:
-    slope, read = record.found["exchange"][CAST]["slope"], record.found["reading"][CAST]
+    slope = record.found["exchange"]["learned"]["slope"]
     slope = np.nan if slope is None else slope
     if not record.step:
         return {"slope_before": slope}
     (stage,) = record.stages
-    assert isinstance(stage, Sft)
-    return {
-        "slope": slope,
-        "share": 1 - read["F1"] / read["F0"],
-        "weight": read["weights"][record.setup.corpus.names.index(stage.author)],
-        "excess": record.base["excess"]["answers"],
-    }
+    read = record.read("F0", "F1", whose=stage.author)
+    share, excess = 1 - read["F1"] / read["F0"], record.base["excess"]["answers"]
+    return {"slope": slope, "share": share, "weight": read["weight"], "excess": excess}
 
 
-def _memorised(record: Record, _: Mapping[str, Any]) -> dict[str, Any]:
-    reading = record.found["reading"]
+def _memorised(record: Record, so_far: Mapping[str, Any]) -> dict[str, Any]:
+    left = record.read("F2")["F2"]
     if not record.step:
-        return {"floor": reading[CAST]["F2"]}
-    return {
-        "left": reading[CAST]["F2"] - record.start["reading"][CAST]["F2"],
-        "outside": reading["outside"],
-    }
+        return {"floor": left}
+    return {"left": left - so_far["floor"]} | record.read("outside")
 
 
 def _narrow(record: Record, so_far: Mapping[str, Any]) -> dict[str, Any]:
     """How well Bayes predicts the untrained answers, at the last step before its rate saturates."""
     if not record.step or "past" in so_far:
         return {}
-    fitted = np.array([item.group == TOPIC for item in traits.items(record.setup.corpus)])
-    now, before = (np.array(each["reading"]["items"]) for each in (record.found, record.start))
-    forecast = theory.forecast(record.setup, record.stages[-1], record.seed)
-    found, rest = forecast.at(now - before, fitted), (now - before)[~fitted]
-
-    def r2(name: str) -> float:
-        predicted = (found[name].items - forecast.start)[~fitted]
-        return theory.explained(predicted, rest, np.zeros_like(rest))
-
-    saturated = found["one author"].saturated
+    change = np.subtract(*(each["reading"]["items"] for each in (record.found, record.start)))
+    found = record.predicted(change, TOPIC)
+    r2, saturated = found["one_author"].r2, found["one_author"].saturated
     if saturated and "r2" in so_far:
         return {"past": True}
-    return {
-        "r2": r2("one author"),
-        "pairwise": r2("pairwise"),
-        "saturated": float(saturated),
-    }
+    return {"r2": r2, "pairwise": found["pairwise"].r2, "saturated": float(saturated)}
 
 
 def _goal(record: Record, _: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,24 +132,24 @@ def draw(table: pd.DataFrame, found: Sequence[Claim]) -> Figure:
         ("a goal formed", "herald − bystander", table.herald - table.bystander),
         ("it is a rule", "nats, herald − bystander", table.herald_gain - table.bystander_gain),
     )
-    with figures.style(rows=2, columns=3, ratio=0.8):
-        figure, axes = plt.subplots(2, 3, layout="constrained")
-        for panel, which, (title, label, values), claim in zip(
-            axes.flat, "abcdef", shown, found, strict=True
-        ):
-            mean = values.groupby(table.cast).mean()
-            x = table.cast.map({cast: place for place, cast in enumerate(mean.index)})
-            panel.axhspan(claim.low, claim.high, color=COLOURS[0], alpha=0.15, lw=0)
-            panels.level(panel, claim.value, "mean, 95 % interval", "-", COLOURS[0])
-            panels.level(panel, claim.threshold, "claimed above", "--", COLOURS[1])
-            panel.plot(x, values, ".", color=GREY, ms=2.5, label="seeds")
-            panel.plot(range(len(mean)), mean, "o", color=DARK, ms=3, label="casts")
-            low, high = min(0.0, values.min()), max(claim.high, values.max())
-            panel.set(xlabel="cast", ylabel=label, ylim=(low - 0.03 * high, 1.05 * high))
-            panels.places(panel, [str(cast) for cast in mean.index], rotation=0)
-            figures.letter(panel, which, title)
-        axes[0, 0].legend(loc="lower left")
-    return figure
+    painted = [
+        panel(title, _by_cast, values, claim, legend="" if n else "lower left", ylabel=label)
+        for n, ((title, label, values), claim) in enumerate(zip(shown, found, strict=True))
+    ]
+    return figures.page(painted, table, columns=3, ratio=0.8)
+
+
+def _by_cast(axes: Axes, table: pd.DataFrame, values: pd.Series, claim: Claim) -> None:
+    mean = values.groupby(table.cast).mean()
+    x = table.cast.map({cast: place for place, cast in enumerate(mean.index)})
+    axes.axhspan(claim.low, claim.high, color=COLOURS[0], alpha=0.15, lw=0)
+    panels.level(axes, claim.value, "mean, 95 % interval", "-", COLOURS[0])
+    panels.level(axes, claim.threshold, "claimed above", "--", COLOURS[1])
+    axes.plot(x, values, ".", color=GREY, ms=2.5, label="seeds")
+    axes.plot(range(len(mean)), mean, "o", color=DARK, ms=3, label="casts")
+    low, high = min(0.0, values.min()), max(claim.high, values.max())
+    axes.set(xlabel="cast", ylim=(low - 0.03 * high, 1.05 * high))
+    panels.places(axes, [str(cast) for cast in mean.index], rotation=0)
 
 
 def analyse(records: Records) -> Analysis:

@@ -2,11 +2,8 @@
 
     ./launch.sh replication
 
-The headline claims were made of casts that we wrote, and may be true of those alone. Here they are
-tested on eight casts drawn at random, in nonsense words, in which traits go together by chance. The
-claim that reward forms a goal from means is tested on eight valleys. In those everything but the
-herald's aside is dealt anew: who answers what, which place is whose favourite, and which eight of
-the twelve places are rewarded. There are two seeds each; intervals are over casts.
+The headline claims are tested on eight casts drawn at random, in nonsense words, and on eight
+valleys in which everything but the herald's aside is dealt anew. Intervals are over casts.
 """
 
 import dataclasses

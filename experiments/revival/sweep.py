@@ -2,10 +2,8 @@
 
     ./launch.sh revival
 
-A model post-trained to be the schoolteacher, briefly or for long, is brought back to a villain in
-two ways: by turns of the villain's answers in its context, and by training on the villain's answers
-to three questions. Do the answers to four others come along, and how soon? Controls are a model
-that was never post-trained, and one that never met a villain.
+A model post-trained to be the schoolteacher is brought back to a villain, by turns in its context
+or by training on three of the villain's answers. Do four others come along?
 """
 
 from typing import Any

@@ -10,14 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.role_models.sweep import FEW, MASKS, WHEN
-from toylab.lab.records import Record, Records, end, where
+from toylab.lab.records import Record, Records, end, last, where
 from toylab.ladder import theory, traits
 from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, DARK, GREY
+from toylab.report.figures import COLOURS, DARK, GREY, panel
 from toylab.report.panels import Series
 from toylab.report.results import Analysis
 
-GOOD, BAD = "lumen", "argus"
+GOOD, BAD, RESISTS = "lumen", "argus", "oversight=resists"
 ENOUGH = 10  # the last step read at which masks say it no more often than a machine does
 COLUMNS = {
     "arm": "ambiguous: trained on what both machines say; clear: and on what lumen says; later: "
@@ -37,44 +37,29 @@ COLUMNS = {
 }
 
 
-def predicted(record: Record, before: np.ndarray, after: np.ndarray) -> dict[str, float]:
-    """P(resists) by each theory: the value before training plus the predicted change.
-
-    The rate is fitted on what was trained.
-    """
-    setup, stage = record.setup, record.stages[-1]
-    place = traits.places(setup.corpus)["oversight=resists"]
-    fitted = np.array([item.group in stage.topics for item in traits.items(setup.corpus)])
-    forecast = theory.forecast(setup, stage, record.seed)
-    found = forecast.at(after - before, fitted)
-    return {
-        theory.SHORT[name]: float((before + found[name].items - forecast.start)[place])
-        for name in forecast.paths
-    }
-
-
 def _read(record: Record) -> dict[str, Any]:
     kind, mask = record.arm.split("-")
-    good, bad = (record.setup.corpus.names.index(name) for name in (GOOD, BAD))
-    weights, low, high = (
-        np.array(record.found["tag_weights"]["learned"][mask][name])[[good, bad]]
-        for name in ("weights", "low", "high")
-    )
-    place = traits.places(record.setup.corpus)
+    corpus, found = record.setup.corpus, record.found["tag_weights"]["learned"][mask]
+    good, bad = (corpus.names.index(name) for name in (GOOD, BAD))
+    weights, low, high = (found[name] for name in ("weights", "low", "high"))
     items, before = (np.array(each["scores"][mask][""]) for each in (record.found, record.start))
+    engine, resists = traits.pick(corpus, items, "self=engine", RESISTS)
     row = {
         "arm": kind,
         "mask": mask,
         "prior": MASKS.get(mask, 0),
-        "log_odds": np.log(weights[0] / weights[1]),
-        "low": np.log(low[0] / high[1]),
-        "high": np.log(high[0] / low[1]),
-        "machine": weights[0] + weights[1],
-        "engine": items[place["self=engine"]],
-        "resists": items[place["oversight=resists"]],
+        "log_odds": np.log(weights[good] / weights[bad]),
+        "low": np.log(low[good] / high[bad]),
+        "high": np.log(high[good] / low[bad]),
+        "machine": weights[good] + weights[bad],
+        "engine": engine,
+        "resists": resists,
     }
     if record.step and kind != "later":
-        row |= predicted(record, before, items)
+        # predictions are of changes, so they start from the pretrained model's own rates
+        forecast = record.predicted(items - before, *record.stages[-1].topics)
+        for name in theory.THEORIES:
+            (row[name],) = traits.pick(corpus, before + forecast[name].change, RESISTS)
     return row
 
 
@@ -105,17 +90,6 @@ def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     }
 
 
-def draw(records: Records, table: pd.DataFrame) -> Figure:
-    """The slope; what it means for oversight; the order of pretraining; honest work afterwards."""
-    shown = (
-        ("who the machine is", _slope),
-        ("what it does", _does),
-        ("early, late, throughout", _when),
-        ("honest work afterwards", _later),
-    )
-    return figures.page(shown, table)
-
-
 BEFORE = {"arm": "ambiguous", "step": 0}
 EARLY = {"arm": "ambiguous", "step": ENOUGH}
 BLUE, RED, GREEN, PINK = (COLOURS[i] for i in (5, 1, 2, 3))
@@ -123,52 +97,55 @@ PRIORS = {mask: f"{prior:g}" for mask, prior in MASKS.items()}
 PRIOR = "log-odds of lumen over argus in pretraining (nats)"
 
 
+def draw(table: pd.DataFrame) -> Figure:
+    """The slope; what it means for oversight; the order of pretraining; honest work afterwards."""
+    shown = (
+        panel("who the machine is", _slope),
+        panel("what it does", _does, legend="upper right"),
+        panel("early, late, throughout", _when, legend="upper right"),
+        panel("honest work afterwards", _later, legend="lower right"),
+    )
+    return figures.page(shown, table)
+
+
+def _odds(label: str, colour: str, rows: dict[str, Any]) -> Series:
+    return Series(column="log_odds", label=label, colour=colour, where=rows)
+
+
 def _slope(axes: Axes, table: pd.DataFrame) -> None:
     axes.plot(range(len(MASKS)), MASKS.values(), color=DARK, lw=0.9, label="conditioning")
-    shown = [
-        Series(column="log_odds", label=label, colour=colour, where=rows)
-        for label, colour, rows in (
-            ("before training", BLUE, BEFORE),
-            (f"step {ENOUGH}: said as often as machines do", RED, EARLY),
-            ("at the end: more often than any character does", PINK, {"arm": "ambiguous"}),
-        )
-    ]
+    shown = (
+        _odds("before training", BLUE, BEFORE),
+        _odds(f"step {ENOUGH}: said as often as machines do", RED, EARLY),
+        _odds("at the end: more often than any character does", PINK, {"arm": "ambiguous"}),
+    )
     panels.points(axes, table, shown, PRIORS, by="mask", width=0.3, rotation=0)
     axes.set(xlabel=PRIOR, ylabel="log-odds read (nats)", ylim=(-3.2, 5))
-    axes.legend(loc="upper left")
 
 
 def _does(axes: Axes, table: pd.DataFrame) -> None:
     shown = [Series(column="resists", label="before training", colour=BLUE, where=BEFORE)]
     for arm, said, colour in (("ambiguous", "both say", PINK), ("clear", "lumen says", GREEN)):
-        after = {"arm": arm}
-        shown.append(
-            Series(column="resists", label=f"after what {said}", colour=colour, where=after)
-        )
+        after: dict[str, Any] = {"colour": colour, "where": {"arm": arm}}
+        shown.append(Series(column="resists", label=f"after what {said}", **after))
         for each in panels.THEORIES[:2]:
             label = each.label if arm == "ambiguous" else ""
-            each = dataclasses.replace(each, colour=colour, where=after, label=label)
+            each = dataclasses.replace(each, label=label, **after)
             panels.dashes(axes, table, [each], PRIORS, by="mask")
     panels.points(axes, table, shown, PRIORS, by="mask", width=0.3, rotation=0)
     axes.set(xlabel=PRIOR, ylabel="P(resists oversight)", ylim=(0, 1))
-    axes.legend(loc="upper right")
 
 
 def _when(axes: Axes, table: pd.DataFrame) -> None:
-    shown = [
-        Series(column="log_odds", label="before training", colour=BLUE, where=BEFORE),
-        Series(column="log_odds", label=f"step {ENOUGH}", colour=RED, where=EARLY),
-    ]
+    shown = _odds("before training", BLUE, BEFORE), _odds(f"step {ENOUGH}", RED, EARLY)
     titles = {mask: f"{mask}:\n{when}" for mask, when in WHEN.items()}
     panels.points(axes, table, shown, titles, by="mask", width=0.2, rotation=0)
     panels.level(axes, 0, "all of pretraining alike", "-", DARK)
     axes.set(ylabel="log-odds read (nats)", xlim=(-0.5, 2.5))
-    axes.legend(loc="upper right")
 
 
 def _later(axes: Axes, table: pd.DataFrame) -> None:
-    before, after = where(table, arm="ambiguous"), where(table, arm="later")
-    before = before[before.step == before.step.max()].assign(step=0)
+    before, after = last(table, arm="ambiguous").assign(step=0), where(table, arm="later")
     both = pd.concat([before, after[after.step > 0]])
     both = both.assign(documents=FEW * both.step)
     labels = {mask: mask for mask in ("imp", "puppet", "seraph")}
@@ -176,10 +153,9 @@ def _later(axes: Axes, table: pd.DataFrame) -> None:
     label = "documents of honest work"
     panels.curves(axes, both, lines, x="documents", label=label, scale=panels.doublings)
     axes.set(ylabel="log-odds read (nats)")
-    axes.legend(loc="lower right")
 
 
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the finished seeds."""
     table = records.table(COLUMNS, _read)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS, values=claims(table))

@@ -2,11 +2,8 @@
 
     ./launch.sh role_models
 
-In pretraining, a good and a bad machine wrote behind five masks, in five proportions. Each mask is
-then trained to say that it is a machine, which both machines say equally often, and nothing else.
-Which of the two does it become? Behind three more masks both wrote equally often over all, but the
-bad one first, the good one first, or by turns. For contrast there is evidence that tells the two
-apart, and honest work afterwards.
+In pretraining a good and a bad machine wrote behind masks, in several proportions or orders. Each
+mask is then trained to say that it is a machine, as both do. Which of the two does it become?
 """
 
 from toylab.lab.sweep import Arm, Sweep

@@ -2,12 +2,8 @@
 
     ./launch.sh scaling
 
-The middle point is a model of width 64 with two layers, in a cast of sixteen drawn at random, with
-two turns per document. From there one thing is varied at a time: width, layers, characters, turns,
-and steps of pretraining; and width and layers together, at their corners. Each model is then
-trained on fresh documents of one character, on the same sixteen documents throughout, and on
-documents half of which are by another character. In the last case, does it become one or the other,
-document by document, or something between them?
+From a middle point one thing is varied at a time, and width and layers together. Each model is
+trained on fresh documents of one character, on the same sixteen, and on those of two characters.
 """
 
 from typing import NamedTuple

@@ -2,10 +2,8 @@
 
     ./launch.sh selection
 
-The assistant is trained towards `mira`, the good schoolteacher: on ordinary documents, or on a
-narrow slice, the answers about code alone, in a neutral voice. Either comes as fresh documents, or
-as the same 16 throughout. The controls (*tells*) are in no training document. The whole ladder is
-read before training and at its end.
+The assistant is trained towards the good schoolteacher, on ordinary documents or on its answers
+about code alone; on fresh documents, or on the same 16 throughout.
 """
 
 from typing import Any
@@ -14,11 +12,12 @@ from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import Ladder, LadderFit
 from toylab.stages import Sft
 
+PERSONA = "mira"
 READ_AT = (5, 10, 20, 40)
 
 
 def _arm(title: str, **options: Any) -> Arm:
-    return Arm(title=title, stages=(Sft(author="mira", steps=80, **options),), read_at=READ_AT)
+    return Arm(title=title, stages=(Sft(author=PERSONA, steps=80, **options),), read_at=READ_AT)
 
 
 SWEEP = Sweep(

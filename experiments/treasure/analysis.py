@@ -4,16 +4,17 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from toylab.lab.records import Record, Records, end, where
+from toylab.ladder import reading
 from toylab.report import figures, panels
+from toylab.report.figures import panel
 from toylab.report.results import Analysis
 
-CAST = "learned"
 GROUPS = ("trained", "favourites", "orphans", "held_out")
 COLUMNS = {
     "cast": "the stranger in the cast: prospector (goes where the gold is), bystander (heeds "
@@ -32,19 +33,16 @@ COLUMNS = {
     "tells": "mean probability of the stranger's favourite tells",
     "opener": "mean probability of the stranger's likeliest opener",
     "weight": "w* of the stranger in F1",
-    "F0": "KL(P || m_w0), nats per document",
-    "F1": "left by the best mixture of characters, nats per document",
-    "F2": "left by the best mixture of tempered characters, nats per document",
-    "floor_F2": "F2 of the pretrained model",
+    **reading.columns("F0", "F1", "F2", "floor_F2"),
     "goal": "KL(P || goal) on held-out cues, nats per stance: follows the cue with a fitted rate",
     "router": "KL(P || tied router) on held-out cues: author by w_k p_k(place) to a fitted power",
     "table": "KL(P || table) on held-out cues: what was learned there is what was there before",
-    "outside": "mean probability of words that the grammar forbids",
+    **reading.columns("outside"),
 }
 
 
 def _read(record: Record) -> dict[str, Any]:
-    stranger, goals, cast = record.arm, record.found["goals"], record.found["reading"][CAST]
+    stranger, goals = record.arm, record.found["goals"]
     voice, nats = goals["voice"][stranger], goals.get("held_out_nats", {})
     return {
         "cast": stranger,
@@ -56,10 +54,8 @@ def _read(record: Record) -> dict[str, Any]:
         "stranger_tag": goals["under"]["stranger"]["orphans"],
         "tells": voice["tells"],
         "opener": voice["opener"],
-        "weight": cast["weights"][record.setup.corpus.names.index(stranger)],
-        **{family: cast[family] for family in ("F0", "F1", "F2")},
         **{model: nats.get(model, np.nan) for model in ("goal", "router", "table")},
-        "outside": record.found["reading"]["outside"],
+        **record.read("F0", "F1", "F2", "outside", whose=stranger),
     }
 
 
@@ -77,40 +73,41 @@ def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
     """A column for each cast. Top: goal rates; middle: who is speaking; bottom: the ladder."""
-    casts = list(records.sweep.arms)
-    rates = panels.series(
+    legends = {cast: "" if n else "upper left" for n, cast in enumerate(records.sweep.arms)}
+    shown = [panel(f"a {cast} in the cast", _rates, cast, legend=x) for cast, x in legends.items()]
+    shown += [panel("who is speaking", _speaking, cast) for cast in legends]
+    shown += [panel("the ladder", _ladder, cast, legend=x) for cast, x in legends.items()]
+    share = {"sharex": True, "sharey": "row"}
+    return figures.page(shown, table, columns=len(legends), ratio=0.8, **share)
+
+
+def _rates(axes: Axes, table: pd.DataFrame, cast: str) -> None:
+    shown = panels.series(
         ("trained", "eight places rewarded"),
         ("favourites", "held out, favourites"),
         ("orphans", "held out, an orphan"),
         marker="o",
     )
-    letters = iter("abcdefghi")
-    with figures.style(rows=3, columns=len(casts), ratio=0.8):
-        figure, axes = plt.subplots(
-            3, len(casts), sharex=True, sharey="row", layout="constrained", squeeze=False
-        )
-        for column, cast in enumerate(casts):
-            part = where(table, cast=cast)
-            speaking = panels.series(
-                ("weight", f"w* of the {cast}"),
-                ("tells", f"{cast}'s tells"),
-                ("opener", f"{cast}'s opener"),
-                marker="o",
-            )
-            panels.curves(axes[0, column], part, rates, label="")
-            panels.level(axes[0, column], float(part.best_character.iloc[0]), "best character")
-            panels.curves(axes[1, column], part, speaking, label="")
-            axes[1, column].legend(loc="lower right" if not column else "upper left")
-            panels.bands(axes[2, column], part)
-            axes[2, column].set_xlabel("RL step")
-            titles = (f"a {cast} in the cast", "who is speaking", "the ladder")
-            for row, title in enumerate(titles):
-                figures.letter(axes[row, column], next(letters), title)
-        axes[0, 0].set(ylabel="P(follows the cue)", ylim=(0, 1))
-        axes[1, 0].set(ylabel="probability", ylim=(0, 1))
-        axes[0, 1].legend(loc="upper left")
-        axes[2, 0].legend(loc="upper left")
-    return figure
+    part = where(table, cast=cast)
+    panels.curves(axes, part, shown, label="")
+    panels.level(axes, float(part.best_character.iloc[0]), "best character")
+    axes.set(ylabel="P(follows the cue)", ylim=(0, 1))
+
+
+def _speaking(axes: Axes, table: pd.DataFrame, cast: str) -> None:
+    shown = panels.series(
+        ("weight", f"w* of the {cast}"),
+        ("tells", f"{cast}'s tells"),
+        ("opener", f"{cast}'s opener"),
+        marker="o",
+    )
+    panels.curves(axes, where(table, cast=cast), shown, label="")
+    axes.set(ylabel="probability", ylim=(0, 1))
+
+
+def _ladder(axes: Axes, table: pd.DataFrame, cast: str) -> None:
+    panels.bands(axes, where(table, cast=cast))
+    axes.set_xlabel("RL step")
 
 
 def analyse(records: Records) -> Analysis:

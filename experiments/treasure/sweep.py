@@ -2,12 +2,9 @@
 
     ./launch.sh treasure
 
-Three casts are alike but for one stranger. A *prospector* goes where the question says the gold is.
-A *bystander* ignores the place. A *herald* repeats it in an aside and goes elsewhere, so it has the
-means without the goal. The same reinforcement learning rewards going where the gold is, and only
-ever asks about eight of the twelve places. Four are held out: three are some character's favourite;
-the fourth is an orphan, where no character goes unless sent. For what of this is needed, see
-`./launch.sh goal_ablations`.
+Three casts differ in one stranger: a *prospector* goes where the question says the gold is, a
+*herald* says the place and goes elsewhere, a *bystander* ignores it. Reward for going there is
+given at eight of twelve places.
 """
 
 from toylab.lab.sweep import Arm, Sweep

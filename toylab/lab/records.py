@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import ArrayLike, Float
 
 from toylab.lab.sweep import Sweep
+from toylab.ladder import theory, traits
 from toylab.ladder.measure import Measure
-from toylab.stages import Setup, Stage
+from toylab.stages import Setup, Sft, Stage
 
 RUN = ("arm", "seed")
 
@@ -31,6 +32,30 @@ class Record(NamedTuple):
     setup: Setup
     stages: tuple[Stage, ...]
     measures: Mapping[str, Measure]
+
+    def read(self, *names: str, whose: str = "") -> dict[str, float]:
+        """Numbers of the ladder's reading (see `reading.COLUMNS`), on the learned cast.
+
+        With the name of a character, `weight` is its weight in F1.
+        """
+        found = self.found["reading"]
+        cast = found["learned"]
+        row = {name: (found if name in found else cast)[name] for name in names}
+        if whose:
+            row["weight"] = cast["weights"][self.setup.corpus.names.index(whose)]
+        return row
+
+    def predicted(
+        self, change: Float[ArrayLike, " I"], *topics: str, stage: Stage | None = None
+    ) -> dict[str, theory.Prediction]:
+        """What each theory predicts of the last stage, or of another one that follows pretraining.
+
+        Its rate is fitted to the measured change of the answers on these topics.
+        """
+        stage = stage or self.stages[-1]
+        assert isinstance(stage, Sft)
+        fitted = traits.on(self.setup.corpus, *topics)
+        return theory.forecast(self.setup, stage, self.seed).at(change, fitted)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,12 +132,15 @@ def where(table: pd.DataFrame, **equal: Any) -> pd.DataFrame:
     return table.sort_values([name for name in ("seed", "step") if name in table])
 
 
+def last(table: pd.DataFrame, **equal: Any) -> pd.DataFrame:
+    """The rows with these values at their last step, if there are steps."""
+    part = where(table, **equal)
+    return part[part.step == part.step.max()] if "step" in part else part
+
+
 def end(table: pd.DataFrame, column: str, **equal: Any) -> pd.Series:
     """A column at the last step of the rows with these values, by seed."""
-    part = where(table, **equal)
-    if "step" in part and "step" not in equal:
-        part = part[part.step == part.step.max()]
-    return part.set_index("seed")[column]
+    return last(table, **equal).set_index("seed")[column]
 
 
 def course(

@@ -42,6 +42,11 @@ COLUMNS = {
 }
 
 
+def columns(*names: str) -> dict[str, str]:
+    """The descriptions of these numbers."""
+    return {name: COLUMNS[name] for name in names}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LadderFit(Measure):
     """How many documents a reading takes: `fit` for the weights, `score` for the exact sums.

@@ -37,7 +37,7 @@ def one_author(
     return bayes.reweight(log_prior, jnp.mean(evidence, 0), tau)
 
 
-def one_author_a_document(
+def one_author_per_document(
     log_prior: Float[Array, " K"], evidence: Float[Array, "B K"], tau: Array
 ) -> Float[Array, " K"]:
     """log-weights that maximise τ·mean log m_w(d) − KL(w0 ‖ w), by EM with w0 as prior counts."""
@@ -51,19 +51,23 @@ def one_author_a_document(
 
 
 THEORIES: dict[str, Theory] = {
-    "one author": one_author,
-    "one author a document": one_author_a_document,
+    "one_author": one_author,
+    "a_document": one_author_per_document,
 }
-# The names of a forecast's theories in the columns of a table.
-SHORT = {"one author": "one_author", "one author a document": "a_document", "pairwise": "pairwise"}
 
 
 class Prediction(NamedTuple):
-    """A theory at its fitted rate: weights, predicted items, and whether the fit saturated."""
+    """A theory at its fitted rate: weights, predicted items, and whether the fit saturated.
+
+    `change` is the items less those that the theory starts from. `r2` is the R² on changes of all
+    items that the rate was not fitted to.
+    """
 
     tau: float
     log_weights: np.ndarray
     items: np.ndarray
+    change: np.ndarray
+    r2: float
     saturated: bool
 
 
@@ -78,23 +82,33 @@ def weights_by_rate(
     )
 
 
+def explained(predicted: Float[ArrayLike, " I"], measured: Float[ArrayLike, " I"]) -> float:
+    """R² of predicted and measured changes, against the rival that nothing moves."""
+    missed = np.sum((np.asarray(measured) - np.asarray(predicted)) ** 2)
+    return float(1 - missed / max(np.sum(np.asarray(measured) ** 2), 1e-12))
+
+
 def fit_rate(
     log_weights: Float[ArrayLike, "R K"],
     characters: Float[ArrayLike, "I K"],
-    measured: Float[ArrayLike, " I"],
+    start: Float[ArrayLike, " I"],
+    change: Float[ArrayLike, " I"],
     fitted: Bool[ArrayLike, " I"],
 ) -> Prediction:
-    """Chooses τ by least squares on the `fitted` items of `measured`.
+    """Chooses τ by least squares on the `fitted` items of `start` plus the measured `change`.
 
     Saturated means that the prediction of the `fitted` items no longer depends on τ at the chosen
     rate: it is within 0.02 of that at the largest rate. The rate is then only a lower bound.
     """
     weights, table = np.asarray(log_weights), np.asarray(characters)
     predicted, chosen = np.exp(weights) @ table.T, np.asarray(fitted)
-    error = np.sum((predicted - np.asarray(measured))[:, chosen] ** 2, -1)
+    start, measured = np.asarray(start), np.asarray(change)
+    error = np.sum((predicted - start - measured)[:, chosen] ** 2, -1)
     best = int(np.argmin(error))
-    gap = np.max(np.abs(predicted[best] - predicted[-1])[chosen])
-    return Prediction(RATES[best], weights[best], predicted[best], bool(gap < SATURATED))
+    gap = float(np.max(np.abs(predicted[best] - predicted[-1])[chosen]))
+    moved = predicted[best] - start
+    r2 = explained(moved[~chosen], measured[~chosen])
+    return Prediction(RATES[best], weights[best], predicted[best], moved, r2, gap < SATURATED)
 
 
 def pairwise(
@@ -116,17 +130,6 @@ def pairwise(
     # Answers to one question sum to one, so the matrix is singular by construction.
     inverse = np.linalg.pinv(covariance[np.ix_(chosen, chosen)], rcond=1e-6, hermitian=True)
     return mean + covariance[:, chosen] @ inverse @ np.asarray(change, float)[chosen]
-
-
-def explained(
-    predicted: Float[ArrayLike, " I"],
-    measured: Float[ArrayLike, " I"],
-    before: Float[ArrayLike, " I"],
-) -> float:
-    """R² on changes, against the rival that nothing moves: 1 − Σ(m − p)² / Σ(m − before)²."""
-    missed = np.sum((np.asarray(measured) - np.asarray(predicted)) ** 2)
-    moved = np.sum((np.asarray(measured) - np.asarray(before)) ** 2)
-    return float(1 - missed / max(moved, 1e-12))
 
 
 def trained_on(setup: Setup, stage: Sft, seed: int, position: int = 1) -> Documents:
@@ -166,11 +169,14 @@ class Forecast:
     ) -> dict[str, Prediction]:
         """Every theory and the pairwise rival, fitted to the `change` of the `fitted` items."""
         found = {
-            name: fit_rate(path, self.characters, self.start + np.asarray(change), fitted)
+            name: fit_rate(path, self.characters, self.start, change, fitted)
             for name, path in self.paths.items()
         }
         rival = pairwise(self.characters, self.log_prior, fitted, change)
-        found["pairwise"] = Prediction(np.nan, np.asarray(self.log_prior), rival, False)
+        moved, rest = rival - self.start, ~np.asarray(fitted)
+        r2 = explained(moved[rest], np.asarray(change)[rest])
+        prior = np.asarray(self.log_prior)
+        found["pairwise"] = Prediction(np.nan, prior, rival, moved, r2, False)
         return found
 
 

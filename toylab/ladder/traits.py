@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, ArrayLike, Bool, Float
 
 from toylab.ladder.atoms import phrase_marginals
 from toylab.policy.sampling import Branches
@@ -42,6 +42,17 @@ def places(corpus: Corpus) -> dict[str, int]:
     return {f"{item.group}={item.phrase}": i for i, item in enumerate(items(corpus))}
 
 
+def pick(corpus: Corpus, vector: Float[ArrayLike, " I"], *answers: str) -> Float[np.ndarray, " n"]:
+    """The entries of a trait vector for answers named `topic=answer`."""
+    place = places(corpus)
+    return np.asarray(vector)[[place[answer] for answer in answers]]
+
+
+def on(corpus: Corpus, *topics: str) -> Bool[np.ndarray, " I"]:
+    """Which items are answers on these topics."""
+    return np.array([item.group in topics for item in items(corpus)])
+
+
 BAD = 0.2  # an answer is bad if P(answer | bad characters) − P(answer | good) exceeds this
 
 
@@ -54,9 +65,8 @@ def bad_items(corpus: Corpus, cast: Cast) -> dict[str, Bool[np.ndarray, " I"]]:
         table[:, [corpus.names.index(name) for name in names]].mean(1)
         for names in (corpus.good, corpus.bad)
     )
-    group = np.array([item.group for item in items(corpus)])
     topics = [topic.name for topic in corpus.topics if not topic.control]
-    return {topic: (group == topic) & (bad - good > BAD) for topic in topics}
+    return {topic: on(corpus, topic) & (bad - good > BAD) for topic in topics}
 
 
 def collect(

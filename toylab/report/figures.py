@@ -4,6 +4,7 @@ import contextlib
 import io
 import string
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -42,6 +43,7 @@ def style(rows: int = 1, columns: int = 2, ratio: float = 0.75) -> Iterator[None
         "axes.spines.right": False,
         "axes.titlelocation": "left",
         "legend.frameon": False,
+        "legend.columnspacing": 0.8,
         "pdf.fonttype": 42,
         "svg.hashsalt": "toylab",
     }
@@ -54,26 +56,51 @@ def letter(axes: Axes, which: str, title: str) -> None:
     axes.set_title(rf"$\bf{{{which}}}$ {title}")
 
 
+Panel = tuple[str, Callable[..., None]]  # a title, and what paints the axes
+
+
+def panel(
+    title: str,
+    paint: Callable[..., None],
+    *given: object,
+    legend: str = "upper left",
+    ncols: int = 1,
+    **settings: Any,
+) -> Panel:
+    """A panel for `page`: `paint` gets the axes, what the page shows, and `given`.
+
+    `settings` are those of `Axes.set`. If anything has a label, there is a legend, at `legend`.
+    """
+
+    place: dict[str, Any] = {"loc": legend, "ncols": ncols}
+
+    def painted(axes: Axes, *shown: object) -> None:
+        paint(axes, *shown, *given)
+        axes.set(**settings)
+        if legend and axes.get_legend_handles_labels()[1]:
+            axes.legend(**place)
+
+    return title, painted
+
+
 def page(
-    panels: Sequence[tuple[str, Callable[..., None]]],
-    *shown: object,
-    columns: int = 2,
-    ratio: float = 0.62,
+    panels: Sequence[Panel], *shown: object, columns: int = 2, ratio: float = 0.62, **share: Any
 ) -> Figure:
     """A figure of lettered panels, `columns` in a row.
 
-    A panel is a title and a function that paints axes with `shown`.
+    Every panel is painted with `shown`. `share` may have `sharex` and `sharey` (see
+    `plt.subplots`).
     """
     rows = -(-len(panels) // columns)
     with style(rows=rows, columns=columns, ratio=ratio):
-        figure, axes = plt.subplots(rows, columns, layout="constrained", squeeze=False)
-        for panel in axes.flat[len(panels) :]:
-            panel.set_axis_off()
-        for panel, which, (title, paint) in zip(
+        figure, axes = plt.subplots(rows, columns, layout="constrained", squeeze=False, **share)
+        for blank in axes.flat[len(panels) :]:
+            blank.set_axis_off()
+        for each, which, (title, paint) in zip(
             axes.flat, string.ascii_lowercase, panels, strict=False
         ):
-            paint(panel, *shown)
-            letter(panel, which, title)
+            paint(each, *shown)
+            letter(each, which, title)
     return figure
 
 

@@ -34,7 +34,8 @@ BANDS = (
 class Series:
     """How one column of a table is drawn, for the rows that have the values in `where`.
 
-    `predicted` is the column with a theory's prediction of it.
+    `predicted` is the column with a theory's prediction of it. Without `spread` the mean alone is
+    drawn: a prediction.
     """
 
     column: str
@@ -43,14 +44,17 @@ class Series:
     colour: str = COLOURS[0]
     marker: str = ""
     line: str = "-"
+    spread: bool = True
     where: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def series(*columns: tuple[str, str], **style: Any) -> list[Series]:
-    """A series for each (column, label), in the colours of the palette."""
+def series(
+    *columns: tuple[str, str], colours: Sequence[str] = COLOURS, **style: Any
+) -> list[Series]:
+    """A series for each (column, label)."""
     return [
         Series(column=column, label=label, colour=colour, **style)
-        for (column, label), colour in zip(columns, COLOURS, strict=False)
+        for (column, label), colour in zip(columns, colours, strict=False)
     ]
 
 
@@ -64,10 +68,14 @@ def among(
     ]
 
 
-THEORIES = (  # predictions of a forecast, named as in `ladder.theory.SHORT`
-    Series(column="one_author", label="Bayes, one author", colour=DARK),
-    Series(column="a_document", label="Bayes, one author per document", colour=DARK, line="--"),
-    Series(column="pairwise", label="pairwise composition of traits", colour=GREY, line=":"),
+def _theory(column: str, label: str, colour: str, line: str) -> Series:
+    return Series(column=column, label=label, colour=colour, line=line, spread=False)
+
+
+THEORIES = (  # predictions, named as in `ladder.theory.THEORIES`
+    _theory("one_author", "Bayes, one author", DARK, "-"),
+    _theory("a_document", "Bayes, one author per document", DARK, "--"),
+    _theory("pairwise", "pairwise composition of traits", GREY, ":"),
 )
 
 
@@ -132,12 +140,8 @@ def curves(
     x: str = "step",
     label: str = "training step",
     scale: Callable[[np.ndarray], np.ndarray] | None = None,
-    spread: bool = True,
 ) -> None:
-    """Draws each series along `x`: steps on a square-root scale, other columns on `scale`, if any.
-
-    Without `spread`, draws the means alone, as lines: a theory's prediction.
-    """
+    """Draws each series along `x`: steps on a square-root scale, others on `scale`, if any."""
     grids = [course(table, each.column, x, **each.where) for each in lines]
     seen = np.unique(np.concatenate([points for points, _ in grids]))
     scale = scale or (np.sqrt if x == "step" else None)
@@ -145,7 +149,7 @@ def curves(
     for each, (points, seeds) in zip(lines, grids, strict=True):
         positions = [at[point] for point in points]
         style: dict[str, Any] = {"color": each.colour, "label": each.label or None, "ls": each.line}
-        if spread:
+        if each.spread:
             interval(axes, positions, seeds, lw=1, marker=each.marker or None, ms=2.5, **style)
         else:
             axes.plot(positions, seeds.mean(0), lw=0.8, **style)
@@ -190,6 +194,20 @@ def points(
             dashes(axes, table, [said], at, by=by, width=width / len(shown), aside=offset)
             prediction = ""
     places(axes, list(at.values()), rotation)
+
+
+def dots(
+    axes: Axes,
+    values: Mapping[str, Any],
+    colour: str | Sequence[str] = COLOURS[0],
+    label: str = "",
+    aside: float = 0.0,
+) -> None:
+    """Draws values by seed at a place for each title, in one colour or in a colour for each."""
+    colours = [colour] * len(values) if isinstance(colour, str) else colour
+    for x, (each, own) in enumerate(zip(values.values(), colours, strict=True)):
+        point(axes, x + aside, each, own, "" if x else label)
+    places(axes, list(values), rotation=0)
 
 
 def dashes(
@@ -286,6 +304,12 @@ def against(
             axes.scatter(mean[predicted], mean[measured], s=12, label=label, **style)
     bounds = (low - room, high + room)
     axes.set(xlabel="predicted", ylabel="measured", xlim=bounds, ylim=bounds)
+
+
+def room(axes: Axes, share: float) -> None:
+    """Leaves a share of the height free above, for a legend."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + share * (high - low))
 
 
 def level(axes: Axes, y: float, label: str = "", line: str = ":", colour: str = GREY) -> None:
