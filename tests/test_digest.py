@@ -111,6 +111,7 @@ def test_source_outside_the_checkout_counts(
     before = digest.digest(stage)
     (folder / "helper.py").write_text("STEPS = 2\n")
     digest._source.cache_clear()
+    digest._digest_of.cache_clear()
     assert digest.digest(stage) != before
 
 

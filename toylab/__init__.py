@@ -7,6 +7,8 @@ it: see `toylab.library`. An experiment of your own is made of `Sweep` and `Arm`
 """
 
 import importlib
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
     from toylab.world.derive import load as load
 
 __version__ = "0.1.0"
+
+# One thread for XLA, so that results don't depend on the number of cores. jax reads this once, when
+# it makes its backend; if it has made one already, `lab.paths.versions` tells the two apart.
+if not getattr(sys.modules.get("jax._src.xla_bridge"), "backends_are_initialized", bool)():
+    os.environ.setdefault("PJRT_NPROC", "1")
+
 _HOMES = {
     "toylab.world.derive": ("load",),
     "toylab.library": ("train", "open_run", "Run"),

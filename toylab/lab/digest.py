@@ -33,13 +33,15 @@ def _file(roots: tuple[File, ...], module: str) -> File | None:
 
 
 @functools.cache
-def _source(file: File) -> tuple[bytes, ast.Module]:
-    """The code of a file without docstrings and comments, which change no result; its tree."""
-    tree = ast.parse(file.read_bytes())
+def _source(file: File) -> tuple[bytes, list[ast.Import | ast.ImportFrom]]:
+    """The code of a file without docstrings and comments, which change no result; its imports."""
+    tree, imports = ast.parse(file.read_bytes()), []
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             node.body = node.body[ast.get_docstring(node, clean=False) is not None :]
-    return ast.dump(tree).encode(), tree
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            imports.append(node)
+    return ast.dump(tree).encode(), imports
 
 
 def _home(roots: tuple[File, ...], module: str, name: str) -> str:
@@ -57,10 +59,10 @@ def _home(roots: tuple[File, ...], module: str, name: str) -> str:
 def _bindings(file: File, module: str) -> Iterator[tuple[str, str, str]]:
     """(module, name in it or "", name bound here) of every import in a file."""
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(_source(file)[1]):
+    for node in _source(file)[1]:
         if isinstance(node, ast.Import):
             yield from ((alias.name, "", alias.asname or alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             above = package.split(".")[: len(package.split(".")) + 1 - node.level]
             asked = ".".join([*(above if node.level else []), *filter(None, [node.module])])
             yield from ((asked, alias.name, alias.asname or alias.name) for alias in node.names)
@@ -91,6 +93,11 @@ def digest_of(modules: Iterable[str], roots: tuple[File, ...] = (PACKAGE, SHIPPE
     return hashed.hexdigest()[:16]
 
 
+@functools.cache
+def _digest_of(modules: frozenset[str], roots: frozenset[File]) -> str:
+    return digest_of(modules, tuple(sorted(roots)))
+
+
 def _classes(config: Any) -> Iterator[type]:
     """The classes of a config and of the configs within it."""
     yield type(config)
@@ -109,4 +116,4 @@ def digest(*configs: Any) -> str:
         file = getattr(sys.modules[module], "__file__", None)
         if file:
             roots.add(File(file).parents[module.count(".") + (File(file).name == "__init__.py")])
-    return digest_of(modules, tuple(sorted(roots)))
+    return _digest_of(frozenset(modules), frozenset(roots))

@@ -4,9 +4,11 @@ Trained models are found by that digest, so experiments with the same recipe sha
 """
 
 import dataclasses
+import functools
 import hashlib
 import importlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,16 +21,21 @@ from toylab.lab import digest
 from toylab.policy.network import Model
 from toylab.stages import Setup, Stage, Target
 from toylab.stages.traced import Traced
+from toylab.world.schema import Corpus
 
 
 def versions(setup: Setup, stages: tuple[Stage, ...]) -> dict[str, str]:
-    """What a trained model depends on besides its config: libraries, platform and source."""
+    """What a trained model depends on besides its config: libraries, platform and source.
+
+    XLA's threads count too: sums are split among them, and so rounded differently.
+    """
     return {
         "jax": jax.__version__,
         "jaxlib": jaxlib.__version__,
         "flax": flax.__version__,
         "optax": optax.__version__,
         "platform": jax.default_backend(),
+        "threads": os.environ.get("PJRT_NPROC") or f"all {os.cpu_count()}",
         "source": digest.digest(setup.model, *stages),
     }
 
@@ -53,6 +60,9 @@ def model_of(config: Mapping[str, Any]) -> Model:
     module, name = config["class"].split(":")
     fields = {key: value for key, value in config.items() if key != "class"}
     return getattr(importlib.import_module(module), name)(**fields)
+
+
+_digest = functools.lru_cache(Corpus.digest)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +91,7 @@ class Recipe:
     def config(self) -> dict[str, Any]:
         """Everything that decides what the run computes."""
         return {
-            "corpus": {"title": self.setup.corpus.title, "digest": self.setup.corpus.digest()},
+            "corpus": {"title": self.setup.corpus.title, "digest": _digest(self.setup.corpus)},
             "model": model_config(self.setup.model),
             "seed": self.seed,
             "stages": [plain(stage) for stage in self.stages],
@@ -90,11 +100,11 @@ class Recipe:
 
     def digest(self) -> str:
         """A hash of `config`, without the corpus's title."""
-        config = self.config() | {"corpus": self.setup.corpus.digest()}
+        config = self.config() | {"corpus": _digest(self.setup.corpus)}
         text = json.dumps(config, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         """The run's folder: corpus title, stages and seed, for a person, and the digest."""
         kinds = "-".join(stage.label for stage in self.stages)
