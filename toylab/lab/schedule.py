@@ -1,0 +1,134 @@
+"""Hands legs to an executor as they become ready; one that fails drops only what builds on it.
+
+A leg is any value with a name, the names of the legs that it comes `after`, a cost, and a `rank`.
+Nothing here knows what legs do. The executor may be any of `concurrent.futures`: only its `submit`
+and `shutdown` and its futures are used.
+"""
+
+import concurrent.futures
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future
+from typing import Any, NamedTuple, Protocol
+
+
+class Leg(Protocol):
+    """A piece of work."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def after(self) -> frozenset[str]: ...
+    @property
+    def cost(self) -> float: ...
+    @property
+    def rank(self) -> tuple[int, ...]: ...
+
+
+class Ended(NamedTuple):
+    """How a leg ended: its result or its error, and the names of the legs that this drops."""
+
+    name: str
+    result: Any = None
+    error: BaseException | None = None
+    dropped: Sequence[str] = ()
+
+
+class Inline(Executor):
+    """Does everything in this process, while it is submitted."""
+
+    def submit(self, fn: Callable, /, *args: Any, **named: Any) -> Future:
+        future: Future = Future()
+        try:
+            future.set_result(fn(*args, **named))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def first(futures: Iterable[Future]) -> Iterable[Future]:
+    """Waits until one of these is done; returns all that are."""
+    return concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_COMPLETED).done
+
+
+def chains(legs: Mapping[str, Leg]) -> dict[str, float]:
+    """For each leg, the cost of the longest chain that begins with it."""
+    followers, found = _followers(legs), dict[str, float]()
+
+    def of(name: str) -> float:
+        if name not in found:
+            found[name] = legs[name].cost + max(map(of, followers[name]), default=0)
+        return found[name]
+
+    return {name: of(name) for name in legs}
+
+
+def _followers(legs: Mapping[str, Leg]) -> Mapping[str, list[str]]:
+    found = defaultdict[str, list[str]](list)
+    for name, leg in legs.items():
+        for each in leg.after:
+            found[each].append(name)
+    return found
+
+
+def run(
+    legs: Mapping[str, Leg],
+    work: Callable[[Any], Any],
+    start: Callable[[], Executor],
+    width: int,
+    wait: Callable[[Iterable[Future]], Iterable[Future]] = first,
+) -> Iterator[Ended]:
+    """Does `work` on all legs, by name, at most `width` at once; yields how each ended.
+
+    Of those that are ready the lowest rank goes first, then the longest chain. If the executor
+    breaks because a worker was killed, `start` makes another one, and what was in flight is handed
+    to it again, once. When the caller stops, so does the executor, without waiting.
+    """
+    chain, followers = chains(legs), _followers(legs)
+    missing = {name: set(leg.after) for name, leg in legs.items()}  # of those that have not begun
+    ready: list[tuple[Any, ...]] = []
+    flying: dict[Future, str] = {}
+    retried: set[str] = set()
+    executor, broken = start(), False
+
+    def push(name: str) -> None:
+        heapq.heappush(ready, (legs[name].rank, -chain[name], name))
+
+    def drop(name: str) -> Iterator[str]:
+        for each in followers[name]:
+            if missing.pop(each, None) is not None:
+                yield each
+                yield from drop(each)
+
+    for name in [name for name, before in missing.items() if not before]:
+        push(name)
+    try:
+        while ready or flying:
+            while ready and len(flying) < width and not broken:
+                name = heapq.heappop(ready)[-1]
+                try:
+                    flying[executor.submit(work, legs[name])] = name
+                except BrokenExecutor:
+                    broken = True
+                    push(name)
+            done = [] if broken else list(wait(list(flying)))
+            if broken or any(isinstance(each.exception(), BrokenExecutor) for each in done):
+                executor.shutdown()
+                executor, broken, done = start(), False, list(flying)
+            for future in done:
+                name, error = flying.pop(future), future.exception()
+                if isinstance(error, BrokenExecutor) and name not in retried:
+                    retried.add(name)
+                    push(name)
+                elif error:
+                    yield Ended(name, error=error, dropped=list(drop(name)))
+                else:
+                    for each in followers[name]:
+                        before = missing.get(each, {name, ""})  # dropped ones never begin
+                        before.discard(name)
+                        if not before:
+                            push(each)
+                    yield Ended(name, future.result())
+    finally:
+        executor.shutdown(wait=not flying, cancel_futures=True)
