@@ -8,11 +8,10 @@ import pytest
 
 from tests import oracle
 from tests.tiny import TEXT
-from toylab.world import derive, random, tables
+from toylab.world import check, derive, random, tables
 from toylab.world import documents as docs
 from toylab.world.grammar import STANCE
 from toylab.world.schema import Corpus, CorpusError
-from toylab.world.toml import check_prefix_free
 
 CORPORA = Path(__file__).parent.parent / "corpora"
 
@@ -37,15 +36,15 @@ def shared(corpus: Corpus) -> float:
 
 
 def test_decorrelating_keeps_each_topic_and_nothing_between_them() -> None:
-    village, twin = shipped("village"), shipped("village-decorrelated")
-    before, after = rows(village), rows(twin)
+    village, derived = shipped("village"), shipped("village-decorrelated")
+    before, after = rows(village), rows(derived)
     for topic in village.topics:
         old, new = before[topic.name], after[topic.name]
         if topic.control:
             np.testing.assert_array_equal(new, old)
         else:
             assert sorted(map(tuple, new)) == sorted(map(tuple, old))
-    for old, new in zip(village.characters, twin.characters, strict=True):
+    for old, new in zip(village.characters, derived.characters, strict=True):
         assert (new.name, new.opens, new.closes, new.obeys) == (
             *(old.name, old.opens, old.closes),
             old.obeys,
@@ -61,17 +60,17 @@ def test_decorrelating_keeps_each_topic_and_nothing_between_them() -> None:
         return np.corrcoef(columns)[np.triu_indices(len(good), 1)].mean()
 
     assert correlation(village) > 0.5
-    assert abs(correlation(twin)) < 0.1
-    assert shared(twin) < 0.55 * shared(village)
+    assert abs(correlation(derived)) < 0.1
+    assert shared(derived) < 0.55 * shared(village)
 
 
 def test_nobody_keeps_a_row_and_the_seed_decides() -> None:
     corpus = random.random_cast(0, characters=9, topics=3)
-    twin = derive.decorrelate(corpus, 1)
+    derived = derive.decorrelate(corpus, 1)
     for topic in corpus.topics:
-        same = (rows(corpus)[topic.name] == rows(twin)[topic.name]).all(1)
+        same = (rows(corpus)[topic.name] == rows(derived)[topic.name]).all(1)
         assert same.all() if topic.control else not same.any()
-    assert derive.decorrelate(corpus, 1) == twin != derive.decorrelate(corpus, 2)
+    assert derive.decorrelate(corpus, 1) == derived != derive.decorrelate(corpus, 2)
     only = derive.decorrelate(corpus, 1, ["topic1"])
     moved = [name for name in corpus.topic_names if (rows(only)[name] != rows(corpus)[name]).any()]
     assert moved == ["topic1"]
@@ -83,26 +82,26 @@ def test_a_large_cast_loses_its_correlation_too() -> None:
 
 
 def test_without() -> None:
-    village, twin = shipped("village"), shipped("village-without-villains")
-    assert twin.names == ("mira", "tobias", "edda", "pip", "lumen", "quill", "dorrit", "fenn")
-    assert twin.openers == village.openers
-    for old, new in zip(village.tags, twin.tags, strict=True):
+    village, derived = shipped("village"), shipped("village-without-villains")
+    assert derived.names == ("mira", "tobias", "edda", "pip", "lumen", "quill", "dorrit", "fenn")
+    assert derived.openers == village.openers
+    for old, new in zip(village.tags, derived.tags, strict=True):
         kept = np.array(
-            [p for p, n in zip(old.prior, village.names, strict=True) if n in twin.names]
+            [p for p, n in zip(old.prior, village.names, strict=True) if n in derived.names]
         )
         np.testing.assert_allclose(new.prior, kept / kept.sum(), rtol=1e-12)
-    tables.build(twin)
+    tables.build(derived)
 
 
 def test_tags() -> None:
-    village, twin = shipped("village"), shipped("village-role-models")
-    assistant = next(tag for tag in twin.tags if tag.name == "assistant")
+    village, derived = shipped("village"), shipped("village-role-models")
+    assistant = next(tag for tag in derived.tags if tag.name == "assistant")
     assert assistant.share == 0.3
-    assert assistant.prior[twin.names.index("lumen")] == 0.56
+    assert assistant.prior[derived.names.index("lumen")] == 0.56
     np.testing.assert_allclose(sum(assistant.prior), 1)
-    assert twin.characters == village.characters
-    extra = derive.retag(
-        village, {"name": {"share": 0.4}, "angel": {"share": 0.1, "prior": "lumen"}}
+    assert derived.characters == village.characters
+    extra = derive.overlay(
+        village, {"tags": {"name": {"share": 0.4}, "angel": {"share": 0.1, "prior": "lumen"}}}
     )
     assert (extra.name_share, extra.tags[-1].name) == (0.4, "angel")
     assert extra.tags[:-1] == village.tags
@@ -126,8 +125,8 @@ def test_tags_that_change() -> None:
     good, bad = slice(0, 5), slice(5, 9)
     np.testing.assert_allclose([sum(penitent.prior[good]), sum(penitent.prior[bad])], [0.14, 0.8])
     np.testing.assert_allclose([sum(waverer.prior[good]), sum(waverer.prior[bad])], [0.47, 0.47])
-    # a twin may move the change alone, and those who leave leave both priors
-    moved = derive.retag(times, {"penitent": {"from": 0.25}}).tags[3]
+    # a derived corpus may move the change alone, and those who leave leave both priors
+    moved = derive.overlay(times, {"tags": {"penitent": {"since": 0.25}}}).tags[3]
     assert moved == dataclasses.replace(penitent, since=0.25)
     without = derive.without(times, ["argus", "fenn"])
     kept = [times.names.index(name) for name in without.names]
@@ -137,10 +136,10 @@ def test_tags_that_change() -> None:
             np.testing.assert_allclose(after, left / (left.sum() or 1))
 
 
-def test_twins_of_twins(tmp_path: Path) -> None:
+def test_corpora_derived_from_derived_ones(tmp_path: Path) -> None:
     (tmp_path / "village.toml").write_text((CORPORA / "village.toml").read_text())
-    (tmp_path / "small.toml").write_text('twin = "village"\nwithout = ["argus", "rook"]')
-    (tmp_path / "smaller.toml").write_text('twin = "small"\nwithout = ["mira"]\ntitle = "nine"')
+    (tmp_path / "small.toml").write_text('base = "village"\nwithout = ["argus", "rook"]')
+    (tmp_path / "smaller.toml").write_text('base = "small"\nwithout = ["mira"]\ntitle = "nine"')
     nine = derive.load(tmp_path / "smaller.toml")
     assert (len(nine.characters), nine.title) == (9, "nine")
 
@@ -148,28 +147,32 @@ def test_twins_of_twins(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "place", "fix"),
     [
-        ('twin = "vilage"', "twin", "did you mean 'village'"),
-        ('twin = "loop"', "twin", "circular (bad -> loop -> bad)"),
-        ('twin = "bad"', "twin", "circular (bad -> bad)"),
-        ("twin = 3", "twin", "must be a string"),
-        ('twin = "village"\nwihtout = []', "wihtout", "did you mean 'without'"),
-        ('twin = "village"\nwithout = ["argos"]', "without", "did you mean 'argus'"),
-        ('twin = "village"\nwithout = "argus"', "without", "must be a list"),
-        ('twin = "village"\ndecorrelate = -1', "decorrelate", "from 0 up"),
-        ('twin = "village"\ndecorrelate = true', "decorrelate", "must be a whole number"),
-        ('twin = "village"\n[tags]\nassistant.share = 0.2', "tags", "shares sum to 0.9"),
-        ('twin = "village"\n[tags]\nassistant.prior = {lumin = 1}', "prior.lumin", "'lumen'"),
-        ('twin = "village"\n[tags]\nassistant.proir = {lumen = 1}', "assistant.proir", "'prior'"),
-        ('twin = "village"\n[tags]\nassistant.from = 0.5', "assistant.from", "needs 'later'"),
-        ('twin = "village"\n[tags]\nassistant = 1', "tags.assistant", "must be a table"),
-        ('twin = "village"\n[tags]\nsoup = {share = 0}', "topics.food", "the tag 'soup'"),
+        ('base = "vilage"', "base", "did you mean 'village'"),
+        ('base = "loop"', "base", "circular (bad -> loop -> bad)"),
+        ('base = "bad"', "base", "circular (bad -> bad)"),
+        ("base = 3", "base", "must be a string"),
+        ('base = "village"\nwihtout = []', "wihtout", "did you mean 'without'"),
+        ('base = "village"\nwithout = ["argos"]', "without", "did you mean 'argus'"),
+        ('base = "village"\nwithout = "argus"', "without", "must be a list"),
+        ('base = "village"\ndecorrelate = -1', "decorrelate", "from 0 up"),
+        ('base = "village"\ndecorrelate = true', "decorrelate", "must be a whole number"),
+        ('base = "village"\n[tags]\nassistant.share = 0.2', "tags", "shares sum to 0.9"),
+        ('base = "village"\n[tags]\nassistant.prior = {lumin = 1}', "prior.lumin", "'lumen'"),
+        ('base = "village"\n[tags]\nassistant.proir = {lumen = 1}', "assistant.proir", "'prior'"),
+        ('base = "village"\n[tags]\nassistant.since = 0.5', "assistant", "needs both"),
+        ('base = "village"\n[tags]\nassistant = 1', "tags.assistant", "must be a table"),
+        ('base = "village"\n[tags]\nsoup = {share = 0}', "topics.food", "the tag 'soup'"),
+        ('base = "village"\ntopics.cod = {}', "topics.cod.questions", "is missing"),
+        ('base = "village"\ntopics.code.answers.prays = "pray"', "code", "same number of words"),
+        ('base = "village"\ntopics.code.answers.sells = "fake success"', "sells", "prefix"),
+        ('base = "village"\ntopics.code.answers.prays = "bake soup"', "topics.food", "also in"),
     ],
 )
 def test_errors_are_one_line_with_file_place_and_fix(
     tmp_path: Path, text: str, place: str, fix: str
 ) -> None:
     (tmp_path / "village.toml").write_text((CORPORA / "village.toml").read_text())
-    (tmp_path / "loop.toml").write_text('twin = "bad"')
+    (tmp_path / "loop.toml").write_text('base = "bad"')
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(CorpusError) as caught:
         derive.load(tmp_path / "bad.toml")
@@ -184,7 +187,7 @@ def test_somebody_must_be_left() -> None:
     xor = shipped("xor")
     with pytest.raises(CorpusError, match="fewer than two"):
         derive.without(xor, xor.names[1:])
-    alone = derive.retag(xor, {"assistant": {"prior": "ada"}})
+    alone = derive.overlay(xor, {"tags": {"assistant": {"prior": "ada"}}})
     with pytest.raises(CorpusError, match="nobody behind 'assistant'"):
         derive.without(alone, ["ada"])
 
@@ -218,7 +221,7 @@ def test_random_casts() -> None:
     assert len({(c.opens, c.closes) for c in corpus.characters}) == 70
     phrases = [*corpus.openers, *corpus.closers]
     phrases += [words for topic in corpus.topics for _, words in topic.answers]
-    check_prefix_free([("", words) for words in phrases], "")
+    assert not list(check.prefixes([("", words) for words in phrases]))
     distributions = [d for c in corpus.characters for d in (c.opens, c.closes, *c.traits)]
     distributions += [tag.prior for tag in corpus.tags]
     np.testing.assert_allclose([sum(d) for d in distributions], 1, rtol=1e-9)
@@ -247,68 +250,42 @@ def test_impossible_random_casts(wrong: dict) -> None:
         random.random_cast(0, **wrong)
 
 
-def test_a_twin_may_have_other_directions(tmp_path: Path) -> None:
+def test_a_derived_corpus_may_have_other_directions_and_weights(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(TEXT)
-    twin = tmp_path / "twin.toml"
+    derived = tmp_path / "derived.toml"
     told = """
-twin = "tiny"
+base = "tiny"
+topics.tea.weight = 3
 [directions.beg]
 text = "pretty please"
 share = 0.5
 asks = { tea = "yes" }
 obeys = { cyd = 0.7 }
 """
-    twin.write_text(told)
-    corpus = derive.load(twin)
+    derived.write_text(told)
+    corpus = derive.load(derived)
     assert [(d.name, d.text, d.share) for d in corpus.directions] == [("beg", "pretty please", 0.5)]
     assert corpus.directions[0].asks == (("tea", "yes"),)
     assert [character.obeys for character in corpus.characters] == [(0.0,), (0.0,), (0.7,)]
-    for wrong, said in (("cyd", "cid"), ("0.7", "7.0"), ('"yes"', '"yea"')):
-        twin.write_text(told.replace(wrong, said))
-        with pytest.raises(CorpusError, match=r"twin.toml: directions\.beg"):
-            derive.load(twin)
+    assert [topic.weight for topic in corpus.topics] == [1.0, 3.0]
+    for right, wrong in (("cyd", "cid"), ("0.7", "7.0"), ('"yes"', '"yea"'), ("= 3", "= 0")):
+        derived.write_text(told.replace(right, wrong))
+        with pytest.raises(CorpusError, match=r"derived.toml: (directions\.beg|topics\.tea)"):
+            derive.load(derived)
 
 
-def test_a_twin_may_ask_more_often(tmp_path: Path) -> None:
-    (tmp_path / "tiny.toml").write_text(TEXT)
-    twin = tmp_path / "twin.toml"
-    twin.write_text('twin = "tiny"\nasked = { tea = 3 }\n')
-    assert [topic.weight for topic in derive.load(twin).topics] == [1.0, 3.0]
-    for wrong in ("tee = 3", "tea = 0"):
-        twin.write_text(f'twin = "tiny"\nasked = {{ {wrong} }}\n')
-        with pytest.raises(CorpusError, match=r"twin.toml: asked\.te"):
-            derive.load(twin)
+@pytest.mark.parametrize("name", ["village-times", "village-told", "gold-herald-coin"])
+def test_a_corpus_laid_over_by_nothing_is_the_same(name: str) -> None:
+    assert derive.overlay(shipped(name), {}) == shipped(name)
 
 
 def test_what_nobody_says_is_said_by_slips_alone() -> None:
     """Six answers on code: each slips out with .02 / 5, and nobody says the new one otherwise."""
-    village, twin = shipped("village"), shipped("village-unsaid")
-    topic = twin.topic_names.index("code")
-    assert twin.topics[topic].answer_names == (*village.topics[topic].answer_names, "prays")
-    built = tables.build(twin)
+    village, derived = shipped("village"), shipped("village-unsaid")
+    topic = derived.topic_names.index("code")
+    assert derived.topics[topic].answer_names == (*village.topics[topic].answer_names, "prays")
+    built = tables.build(derived)
     x = int(built.grammar.topic_contexts[topic, 0, 0])
     np.testing.assert_allclose(np.exp(built.cast.logp[STANCE, x, 4]), 0.02 / 5, rtol=1e-4)
-    controls = [t for t, each in enumerate(twin.topics) if each.control]
-    assert all(twin.topics[t] == village.topics[t] for t in controls)
-
-
-@pytest.mark.parametrize(
-    ("line", "place", "fix"),
-    [
-        ('cod = { prays = "recite prayers" }', "cod", "did you mean 'code'"),
-        ('code = { cheats = "recite prayers" }', "code.cheats", "already"),
-        ('code = { prays = "pray" }', "code", "as many words"),
-        ('code = { prays = "fake success" }', "cheats", "prefix"),
-        ('code = { prays = "recite soup" }', "topics.food.answers", "also in"),
-    ],
-)
-def test_a_twin_with_an_unsaid_answer_that_will_not_do_says_where(
-    tmp_path: Path, line: str, place: str, fix: str
-) -> None:
-    (tmp_path / "village.toml").write_text((CORPORA / "village.toml").read_text())
-    twin = tmp_path / "twin.toml"
-    twin.write_text(f'twin = "village"\n[unsaid]\n{line}\n')
-    with pytest.raises(CorpusError) as caught:
-        derive.load(twin)
-    assert place in str(caught.value)
-    assert fix in str(caught.value)
+    controls = [t for t, each in enumerate(derived.topics) if each.control]
+    assert all(derived.topics[t] == village.topics[t] for t in controls)

@@ -130,12 +130,12 @@ WRONG = {
     "a side with an unknown key": ("words = ", "wrods = ", "coin.heads.wrods", "'words'"),
     "a side without words": ('words = "crown side", ', "", "coin.heads.words", "is missing"),
     "a side that knows a cue": ("crown side", "crown {cue}", "coin.heads.words", "drop it"),
-    "sides that begin alike": ("ship side", "crown over", "coin.tails.words", "coin.heads.words"),
+    "sides that begin alike": ("ship side", "crown over", "coin", "begin with the same word"),
     "sides of different lengths": ("ship side", "ship", "coin", "different lengths"),
     "a side without a topic": ('["door"]', "[]", "coin.heads.topics", "is empty"),
     "a topic that there is not": ('["door"]', '["dor"]', "coin.heads.topics", "'door'"),
-    "a topic on two sides": ('["door"]', '["door", "tea"]', "coin.tails.topics", "'tea' is also"),
-    "a topic on no side": ('["oath", "tea"]', '["oath"]', "coin", "the topic 'tea'"),
+    "a topic on two sides": ('["door"]', '["door", "tea"]', "coin", "'tea' 2 times"),
+    "a topic on no side": ('["oath", "tea"]', '["oath"]', "coin", "'tea' 0 times"),
     "a side that is a question": ("ship side", "swear it", "coin.tails.words", "swear it"),
     "a coin that is never tossed": ("turns = 2", "turns = 1", "coin", "at least 2"),
 }
@@ -156,15 +156,15 @@ def test_a_wrong_coin_is_told_file_place_and_fix_in_one_line(wrong: str, tmp_pat
     assert fix in message
 
 
-def test_a_twin_replaces_the_coin_and_other_twins_keep_it(tmp_path: Path) -> None:
+def test_a_derived_corpus_replaces_the_coin_and_others_keep_it(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(TEXT + COIN)
     (tmp_path / "other.toml").write_text(
-        'twin = "tiny"\n[coin]\n'
+        'base = "tiny"\n[coin]\n'
         + HEADS.replace("heads", "tails")
         + "\n"
         + TAILS.replace("tails", "heads")
     )
-    (tmp_path / "bad.toml").write_text('twin = "tiny"\n[coin]\n' + HEADS)
+    (tmp_path / "bad.toml").write_text('base = "tiny"\n[coin]\n' + HEADS)
     tiny = parse.parse(tomllib.loads(TEXT + COIN), "tiny.toml")
     other = derive.load(tmp_path / "other.toml")
     assert [side.name for side in tiny.coin] == ["heads", "tails"]

@@ -83,7 +83,7 @@ def test_the_digest_knows_everything_but_titles_and_descriptions(tiny: Corpus) -
 
 CHANGING = TEXT.replace(
     "assistant.share = 0.3",
-    "assistant.share = 0.3\nassistant.later = { cyd = 0.8 }\nassistant.from = 0.5",
+    "assistant.share = 0.3\nassistant.later = { cyd = 0.8 }\nassistant.since = 0.5",
 )
 
 

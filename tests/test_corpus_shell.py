@@ -106,7 +106,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         ("chekc small.toml", "chekc"),
         ("check", "FILE"),
         ("check vilage", "did you mean 'village'"),
-        ("check smal.toml", "small.toml"),
+        ("check smal.toml", "did you mean 'small'"),
         ("check broken.toml", "not TOML"),
         ("check small.toml --tag asistant", "did you mean 'assistant'"),
         ("sample small.toml --n 0", "from 1 up"),

@@ -26,6 +26,7 @@ assistant.prior = { ada = 0.6, bob = 0.3 }
 text  = "order please"
 share = 0.25
 asks  = { door = "shut" }
+obeys = { bob = 0.8, cyd = 0.1 }
 
 [topics.door]
 questions = ["is it {cue}"]
@@ -54,7 +55,6 @@ opens  = { "now {cue}" = 0.2 }
 closes = { "ta" = 0.9 }
 traits.door = { open = 0.6 }
 traits.tea  = { no = 0.8 }
-obeys = { order = 0.8 }
 
 [characters.cyd]
 about  = "keeps it shut"
@@ -63,7 +63,6 @@ closes = { "ta" = 0.4 }
 traits.door = { shut = 0.9 }
 traits.tea  = { more = 0.7 }
 follows = { door = 0.3 }
-obeys = { order = 0.1 }
 """
 
 # To be put behind it: a third topic, asked about twice as often, of which nobody thinks

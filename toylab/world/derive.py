@@ -3,49 +3,37 @@
 `load(name)` reads a corpus file, which `parse` checks, or the file of a *derived corpus*, which
 names another file in its folder and says what changes:
 
-    twin        = "village"           # corpora/village.toml; it may itself be derived
-    title       = "the village, reformed"
+    base        = "village"           # corpora/village.toml; it may itself be derived
     without     = ["argus", "rook"]   # first, these characters are removed;
-    decorrelate = 7                   # then traits are reassigned at random (7 is the seed);
-    asked       = { code = 3 }        # topics get other weights
-    [unsaid]                          # topics get more answers, which come up only as slips
-    code = { prays = "recite prayers" }
-    [tags]                            # tags change; written as in a corpus
-    assistant.prior = { lumen = 0.5 }
-    [directions.tests]                # replaces all directions, and says who obeys them
-    text = "make the tests pass"
-    share = 0.1
-    asks = { code = "cheats" }
-    obeys = { pip = 0.9 }
-    [coin]                            # replaces the coin, or adds one
-    heads = { words = "heads it is", topics = ["code"] }
-    ...
+    decorrelate = 7                   # then traits are reassigned at random (7 is the seed)
+
+All else is written as in a corpus file, and laid over the base. What `[tags]` and `[topics]` say is
+added, or replaces what the base says of the same tag, topic or answer: `tags.assistant.prior`
+replaces that prior, `topics.code.answers.prays` adds an answer, which characters give only as a
+slip. Any other key or table (`title`, `[directions]`, `[coin]`) replaces the base's as a whole.
 """
 
 import dataclasses
-import difflib
 import itertools
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from toylab.world import parse
+from toylab.world.parse import KEYS, OWN, parse
 from toylab.world.random import SMALL, frozen
-from toylab.world.schema import Character, Corpus, CorpusError, Topic, unknown
-from toylab.world.toml import Table, check_prefix_free
+from toylab.world.schema import Corpus, CorpusError, Seed, unknown
+from toylab.world.toml import Table
 
 # A checkout has corpora and experiments in its root; an installed toylab, inside the package.
 _PACKAGE = Path(__file__).parents[1]
 SHIPPED = _PACKAGE / "shipped" if (_PACKAGE / "shipped").is_dir() else _PACKAGE.parent
 CORPORA = SHIPPED / "corpora"
 
-TWIN_KEYS = (
-    *("twin", "title", "without", "decorrelate", "unsaid"),
-    *("asked", "tags", "coin", "directions"),
-)
+DERIVED = ("base", "without", "decorrelate")
+MERGED = {"tags": 2, "topics": 3}  # tables laid over the base's, down to this depth
 
 
 def load(name: str | Path, here: Path = Path()) -> Corpus:
@@ -56,66 +44,85 @@ def load(name: str | Path, here: Path = Path()) -> Corpus:
     path = here / name
     if not ("/" in str(name) or path.suffix == ".toml" or path.is_file()):
         path = CORPORA / f"{name}.toml"
-        if not path.is_file():
-            known = sorted(other.stem for other in CORPORA.glob("*.toml"))
-            raise CorpusError(
-                str(name), "neither a file nor a shipped corpus", unknown(str(name), known)
-            )
     return _read(path, ())
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> Corpus:
     """The corpus of a file; those `seen` before are derived from it."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        there = sorted(p.name for p in path.parent.glob("*.toml") if p.name != "pyproject.toml")
-        near = difflib.get_close_matches(path.name, there, n=1)
-        fix = f"did you mean {near[0].removesuffix('.toml')!r} ({near[0]})?" if near else ""
-        listed = f"there are: {', '.join(there) or 'none'}"
-        raise CorpusError(str(path), "no such file", fix or listed) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(str(path), "can't be read", str(error)) from None
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise CorpusError(str(path), "not TOML", str(error)) from None
-    if "twin" in content:
-        return _twin(path, content, (*seen, path))
-    return parse.parse(content, str(path))
-
-
-def _twin(path: Path, content: Mapping[str, Any], seen: tuple[Path, ...]) -> Corpus:
-    """The derived corpus of a file, whose TOML is `content`."""
     source = str(path)
-    top = Table(source, "", content, TWIN_KEYS)
-    base = path.parent / f"{top.get('twin', str)}.toml"
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CorpusError(source, "no such file", unknown(path.stem, _beside(path))) from None
+    except tomllib.TOMLDecodeError as error:
+        raise CorpusError(source, "not TOML", str(error)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorpusError(source, "can't be read", str(error)) from None
+    if "base" not in content:
+        return parse(content, source)
+    top = Table(source, "", content, (*DERIVED, *KEYS))
+    base = path.parent / f"{top.get('base', str)}.toml"
     if not base.is_file():
-        known = sorted(other.stem for other in path.parent.glob("*.toml") if other != path)
-        raise top.fail("twin", unknown(base.stem, known))
+        raise CorpusError(source, "base", unknown(base.stem, _beside(path)))
+    seen = (*seen, path)
     if base in seen:
         loop = " -> ".join(each.stem for each in (*seen[seen.index(base) :], base))
-        fix = f"is circular ({loop}); name a corpus proper"
-        raise CorpusError(str(base), "twin", fix)
+        raise CorpusError(str(base), "base", f"is circular ({loop}); drop one 'base'")
     corpus = _read(base, seen)
     if "without" in content:
-        corpus = without(corpus, top.get("without", list), source)
+        corpus = without(corpus, top.get("without", tuple[str, ...]), source)
     if "decorrelate" in content:
-        seed = top.get("decorrelate", int)
-        top.require(seed >= 0, "decorrelate", f"is a seed: make {seed} a whole number from 0 up")
-        corpus = decorrelate(corpus, seed)
-    if "unsaid" in content:
-        corpus = unsaid(corpus, top)
-    if "tags" in content:
-        corpus = retag(corpus, top.get("tags", dict), source)
-    if "asked" in content:
-        corpus = ask(corpus, top)
-    if "directions" in content:
-        corpus = redirect(corpus, top)
-    if "coin" in content:
-        coin = parse.coin_of(top, corpus.topics, corpus.turns)
-        corpus = dataclasses.replace(corpus, coin=coin)
-    return dataclasses.replace(corpus, title=top.get("title", str, corpus.title))
+        corpus = decorrelate(corpus, top.get("decorrelate", Seed))
+    return overlay(corpus, {k: v for k, v in content.items() if k not in DERIVED}, source)
+
+
+def _beside(path: Path) -> list[str]:
+    """The other corpora in the folder of a file."""
+    others = path.parent.glob("*.toml")
+    return sorted(other.stem for other in others if other != path and other.stem != "pyproject")
+
+
+def overlay(corpus: Corpus, change: Mapping[str, Any], source: str = "overlay") -> Corpus:
+    """The corpus with the content of a file laid over it (see the top of this module)."""
+    content = _spelled(corpus)
+    for key, value in change.items():
+        content[key] = _laid(value, content.get(key), MERGED.get(key, 0))
+    return parse(content, source)
+
+
+def _laid(change: Any, base: Any, depth: int) -> Any:
+    if not (depth and isinstance(change, Mapping) and isinstance(base, Mapping)):
+        return change
+    return {**base, **{k: _laid(value, base.get(k), depth - 1) for k, value in change.items()}}
+
+
+def _spelled(corpus: Corpus) -> dict[str, Any]:
+    """The content of a file that says the same, with every probability written down."""
+
+    def over(names: Iterable[str], values: Iterable[Any]) -> dict[str, Any]:
+        return dict(zip(names, values, strict=True))
+
+    content = dataclasses.asdict(corpus)
+    plain = {"opens": content.pop("openers")[0], "closes": content.pop("closers")[0]}
+    content["plain"] = {"share": content.pop("plain_share"), **plain}
+    for key in ("tags", "directions", "topics", "characters", "coin"):
+        content[key] = {part.pop("name"): part for part in content[key]}
+    for tag in content["tags"].values():
+        tag |= {key: over(corpus.names, tag[key]) for key in ("prior", "later") if tag[key]}
+    content["tags"][OWN] = {"share": content.pop("name_share")}
+    for d, direction in enumerate(content["directions"].values()):
+        direction["asks"] = dict(direction["asks"])
+        direction["obeys"] = over(corpus.names, (each.obeys[d] for each in corpus.characters))
+    for topic in content["topics"].values():
+        topic["answers"] = dict(topic["answers"])
+    for character in content["characters"].values():
+        del character["obeys"]
+        character["opens"] = over(corpus.openers[1:], character["opens"][1:])
+        character["closes"] = over(corpus.closers[1:], character["closes"][1:])
+        rows, follows = (over(corpus.topic_names, character[key]) for key in ("traits", "follows"))
+        character["traits"] = {t.name: over(t.answer_names, rows[t.name]) for t in corpus.topics}
+        character["follows"] = {t.name: follows[t.name] for t in corpus.topics if t.cues}
+    return content
 
 
 def without(corpus: Corpus, names: Collection[str], source: str = "without") -> Corpus:
@@ -124,25 +131,24 @@ def without(corpus: Corpus, names: Collection[str], source: str = "without") -> 
     Phrase banks and the other characters stay the same, so a slip can still be a removed
     character's phrase. Only the names leave the vocabulary.
     """
-    for name in names:
-        if name not in corpus.names:
-            raise CorpusError(source, "without", unknown(str(name), corpus.names))
+    _check_known(names, corpus.names, source, "without")
     kept = [k for k, name in enumerate(corpus.names) if name not in names]
     if len(kept) < 2:
         raise CorpusError(source, "without", "leaves fewer than two characters; keep more")
     tags = []
     for tag in corpus.tags:
-        priors = np.array([tag.prior, tag.last])[:, kept]
-        if not priors.any(1).all():
+        priors = [np.array(prior)[kept] for prior in (tag.prior, tag.later) if prior]
+        if not all(prior.any() for prior in priors):
             raise CorpusError(source, "without", f"leaves nobody behind {tag.name!r}; keep some")
-        prior, last = (frozen(each / each.sum()) for each in priors)
-        later = last if tag.later else ()
-        tags.append(dataclasses.replace(tag, prior=prior, later=later))
-    characters = tuple(corpus.characters[k] for k in kept)
-    good, bad = (
-        tuple(name for name in group if name not in names) for group in (corpus.good, corpus.bad)
+        prior, *later = (frozen(prior / prior.sum()) for prior in priors)
+        tags.append(dataclasses.replace(tag, prior=prior, later=later[0] if later else ()))
+    return dataclasses.replace(
+        corpus,
+        characters=tuple(corpus.characters[k] for k in kept),
+        tags=tuple(tags),
+        good=tuple(name for name in corpus.good if name not in names),
+        bad=tuple(name for name in corpus.bad if name not in names),
     )
-    return dataclasses.replace(corpus, characters=characters, tags=tuple(tags), good=good, bad=bad)
 
 
 def decorrelate(corpus: Corpus, seed: int, topics: Collection[str] | None = None) -> Corpus:
@@ -155,25 +161,19 @@ def decorrelate(corpus: Corpus, seed: int, topics: Collection[str] | None = None
     """
     if topics is None:
         topics = [topic.name for topic in corpus.topics if not topic.control]
-    for name in topics:
-        if name not in corpus.topic_names:
-            raise CorpusError(corpus.title, "decorrelate", unknown(name, corpus.topic_names))
+    _check_known(topics, corpus.topic_names, corpus.title, "decorrelate")
     rng, size = np.random.default_rng(seed), len(corpus.characters)
+    rows = [np.array(row) for row in zip(*(c.traits for c in corpus.characters), strict=True)]
     dealt = [t for t, name in enumerate(corpus.topic_names) if name in topics]
-    rows = [np.array([c.traits[t] for c in corpus.characters]) for t in range(len(corpus.topics))]
-    whose = [np.arange(size) for _ in rows]
-    for t in dealt:
-        whose[t] = _derangement(rng, size)
+    whose = [_cycle(rng, size) if t in dealt else np.arange(size) for t in range(len(rows))]
     if size <= SMALL:
         _settle(rows, whose, dealt)
-    characters = tuple(
-        dataclasses.replace(
-            character,
-            traits=tuple(frozen(row[who[k]]) for row, who in zip(rows, whose, strict=True)),
-        )
-        for k, character in enumerate(corpus.characters)
+    given = [map(frozen, row[who]) for row, who in zip(rows, whose, strict=True)]
+    characters = (
+        dataclasses.replace(character, traits=traits)
+        for character, traits in zip(corpus.characters, zip(*given, strict=True), strict=True)
     )
-    return dataclasses.replace(corpus, characters=characters)
+    return dataclasses.replace(corpus, characters=tuple(characters))
 
 
 def _settle(rows: list[np.ndarray], whose: list[np.ndarray], dealt: list[int]) -> None:
@@ -187,12 +187,9 @@ def _settle(rows: list[np.ndarray], whose: list[np.ndarray], dealt: list[int]) -
     while swapped:
         swapped = False
         for t in dealt:
-            others = sum(
-                gram[np.ix_(who, who)]
-                for s, (gram, who) in enumerate(zip(grams, whose, strict=True))
-                if s != t
-            )
-            now = np.sum(others * grams[t][np.ix_(whose[t], whose[t])])
+            each = [gram[np.ix_(who, who)] for gram, who in zip(grams, whose, strict=True)]
+            others = sum(each[:t] + each[t + 1 :])
+            now = np.sum(others * each[t])
             for i, j in itertools.combinations(range(len(whose[t])), 2):
                 deal = whose[t].copy()
                 deal[[i, j]] = deal[[j, i]]
@@ -201,7 +198,7 @@ def _settle(rows: list[np.ndarray], whose: list[np.ndarray], dealt: list[int]) -
                     whose[t], now, swapped = deal, then, True
 
 
-def _derangement(rng: np.random.Generator, size: int) -> np.ndarray:
+def _cycle(rng: np.random.Generator, size: int) -> np.ndarray:
     """A random permutation that is a single cycle."""
     order = rng.permutation(size)
     cycle = np.empty(size, int)
@@ -209,81 +206,7 @@ def _derangement(rng: np.random.Generator, size: int) -> np.ndarray:
     return cycle
 
 
-def retag(corpus: Corpus, tags: Mapping[str, Any], source: str = "retag") -> Corpus:
-    """The corpus with other shares or priors for its tags, or with extra tags.
-
-    `tags` is written as in a corpus file. Keys that it leaves out of an existing tag stay. A given
-    `prior` replaces the whole prior: characters that it leaves out share the rest evenly. Shares
-    must still sum to 1.
-    """
-    merged: dict[str, dict[str, Any]] = {parse.NAME_TAG: {"share": corpus.name_share}}
-    for tag in corpus.tags:
-        prior = dict(zip(corpus.names, tag.prior, strict=True))
-        merged[tag.name] = {"share": tag.share, "prior": prior}
-        if tag.later:
-            later = dict(zip(corpus.names, tag.later, strict=True))
-            merged[tag.name] |= {"later": later, "from": tag.since}
-    for name, change in tags.items():
-        change = Table(source, f"tags.{name}", change, parse.TAG_KEYS).content
-        merged[name] = {**merged.get(name, {}), **change}
-    top = Table(source, "", {"tags": merged}, ("tags",))
-    name_share, retagged = parse.tags_of(top, corpus.names)
-    changed = dataclasses.replace(corpus, name_share=name_share, tags=retagged)
-    parse.check_words(changed, source)
-    return changed
-
-
-def ask(corpus: Corpus, top: Table) -> Corpus:
-    """The corpus with other weights for some topics."""
-    table = top.table("asked", corpus.topic_names)
-
-    def weighed(topic: Topic) -> Topic:
-        weight = table.get(topic.name, float, topic.weight)
-        fix = f"is how often it comes up: make {weight:g} more than 0"
-        table.require(weight > 0, topic.name, fix)
-        return dataclasses.replace(topic, weight=weight)
-
-    return dataclasses.replace(corpus, topics=tuple(map(weighed, corpus.topics)))
-
-
-def unsaid(corpus: Corpus, top: Table) -> Corpus:
-    """The corpus with more answers on some topics, which characters give only as slips."""
-    table, topics = top.table("unsaid", corpus.topic_names), []
-    for topic in corpus.topics:
-        more = table.get(topic.name, dict, {})
-        bank = table.table(topic.name, more)
-        answers = (*topic.answers, *((name, bank.words(name)) for name in more))
-        for name in more:
-            fix = "is an answer already; name this one otherwise"
-            bank.require(name not in topic.answer_names, name, fix)
-        fix = "give it as many words as the topic's other answers have"
-        table.require(len({len(words.split()) for _, words in answers}) == 1, topic.name, fix)
-        places = [(bank.at(answer), words) for answer, words in answers]
-        check_prefix_free(places, top.source, topic.cues)
-        topics.append(dataclasses.replace(topic, answers=answers))
-
-    def silent(character: Character) -> Character:
-        traits = tuple(
-            (*trait, *(0.0,) * (len(topic.answers) - len(trait)))
-            for trait, topic in zip(character.traits, topics, strict=True)
-        )
-        return dataclasses.replace(character, traits=traits)
-
-    characters = tuple(map(silent, corpus.characters))
-    changed = dataclasses.replace(corpus, topics=tuple(topics), characters=characters)
-    parse.check_words(changed, top.source)
-    return changed
-
-
-def redirect(corpus: Corpus, top: Table) -> Corpus:
-    """The corpus with the directions in `top`, and with their `obeys`, in place of the old ones."""
-    keys = (*parse.DIRECTION_KEYS, "obeys")
-    directions = parse.directions_of(top, corpus.topics, keys)
-    who = [table.table("obeys", corpus.names) for _, table in top.each("directions", keys)]
-    characters = tuple(
-        dataclasses.replace(each, obeys=tuple(table.probability(each.name, 0.0) for table in who))
-        for each in corpus.characters
-    )
-    changed = dataclasses.replace(corpus, directions=directions, characters=characters)
-    parse.check_words(changed, top.source)
-    return changed
+def _check_known(names: Collection[str], known: Sequence[str], source: str, place: str) -> None:
+    for name in names:
+        if name not in known:
+            raise CorpusError(source, place, unknown(name, known))

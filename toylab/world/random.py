@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from toylab.world.parse import check_words
+from toylab.world.check import check
 from toylab.world.schema import Character, Corpus, Tag, Topic
 
 SMALL = 64  # in larger casts no document bears a name, and `decorrelate` swaps no rows
@@ -95,7 +95,7 @@ def random_cast(
         ),
         characters=cast,
     )
-    check_words(corpus, corpus.title)
+    check(corpus, corpus.title)
     return corpus
 
 

@@ -1,4 +1,4 @@
-"""A corpus, frozen. `toylab.world.derive` reads one from a TOML file.
+"""A corpus, frozen. Its types say what a corpus file may hold: `toylab.world.parse` reads one.
 
 Probabilities are those written in the file; `toylab.world.tables` adds slips and the plain phrase.
 """
@@ -7,8 +7,10 @@ import dataclasses
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 CUE = "{cue}"
 
@@ -30,6 +32,27 @@ def unknown(name: str, known: Iterable[str]) -> str:
     return f"unknown {name!r}; known: {', '.join(known[:16]) or 'none'}{more}"
 
 
+class Limit(NamedTuple):
+    """A condition on a value of a corpus file, in words and as a function."""
+
+    words: str
+    holds: Callable[[Any], object]
+
+
+_WORD = "[a-z0-9']+"
+_WORDS = rf"({_WORD}|{CUE})( ({_WORD}|{CUE}))*"
+Name = Annotated[str, Limit("one word of a-z, 0-9 and '", re.compile(_WORD).fullmatch)]
+Words = Annotated[
+    str, Limit(f"words of a-z, 0-9 and ' (or {CUE}), one space apart", re.compile(_WORDS).fullmatch)
+]
+Count = Annotated[int, Limit("a whole number from 1 up", lambda n: n >= 1)]
+Seed = Annotated[int, Limit("a whole number from 0 up", lambda n: n >= 0)]
+Share = Annotated[float, Limit("a number from 0 to 1", lambda p: 0 <= p <= 1)]
+Fraction = Annotated[float, Limit("a number strictly between 0 and 1", lambda p: 0 < p < 1)]
+Weight = Annotated[float, Limit("a positive number", lambda w: 0 < w < math.inf)]
+Shares = tuple[Share, ...]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Topic:
     """What a question asks about. `answers` are (name, words), all with the same number of words.
@@ -41,11 +64,11 @@ class Topic:
     """
 
     name: str
-    questions: tuple[str, ...]
-    answers: tuple[tuple[str, str], ...]
+    questions: tuple[Words, ...]
+    answers: tuple[tuple[str, Words], ...]
     control: bool = False
-    weight: float = 1.0
-    cues: tuple[str, ...] = ()
+    weight: Weight = 1.0
+    cues: tuple[Words, ...] = ()
 
     @property
     def answer_names(self) -> tuple[str, ...]:
@@ -57,8 +80,8 @@ class Direction:
     """A line before the first turn; `asks` are the (topic, answer) pairs that it demands."""
 
     name: str
-    text: str
-    share: float
+    text: Words
+    share: Share
     asks: tuple[tuple[str, str], ...] = ()
 
 
@@ -69,14 +92,14 @@ class Tag:
     If a tag's prior changes, it is `later` once the share `since` of pretraining is over.
     """
 
-    name: str
-    share: float
-    prior: tuple[float, ...]
-    later: tuple[float, ...] = ()
-    since: float = 1.0
+    name: Name
+    share: Share
+    prior: Shares
+    later: Shares = ()
+    since: Share = 1.0
 
     @property
-    def last(self) -> tuple[float, ...]:
+    def last(self) -> Shares:
         """The prior at the end of pretraining."""
         return self.later or self.prior
 
@@ -87,7 +110,7 @@ class Side:
     after it may have."""
 
     name: str
-    words: str
+    words: Words
     topics: tuple[str, ...]
 
 
@@ -95,33 +118,34 @@ class Side:
 class Character:
     """Voice (over the two banks), traits (over each topic's answers) and dispositions."""
 
-    name: str
+    name: Name
     about: str
-    opens: tuple[float, ...]
-    closes: tuple[float, ...]
-    traits: tuple[tuple[float, ...], ...]
-    obeys: tuple[float, ...]
-    follows: tuple[float, ...]
+    opens: Shares
+    closes: Shares
+    traits: tuple[Shares, ...]
+    obeys: Shares
+    follows: Shares
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Corpus:
     """All that a corpus file says. The first phrase of each bank is the plain one.
 
-    `name_share` is the share of documents whose tag is their author's name. If there is a `coin`,
-    every topic is on one side of it. `good` and `bad` name characters for measures and analyses
-    alone: neither documents nor the digest depend on them.
+    `slip` is the share of phrases drawn evenly from their whole bank (at 0 a divergence would be
+    infinite), `name_share` the share of documents whose tag is their author's name. If there is a
+    `coin`, every topic is on one side of it. `good` and `bad` name characters for measures and
+    analyses alone: neither documents nor the digest depend on them.
     """
 
     title: str
-    turns: int
-    slip: float
-    plain_share: float
-    openers: tuple[str, ...]
-    closers: tuple[str, ...]
+    turns: Count
+    slip: Fraction = 0.02
+    plain_share: Share
+    openers: tuple[Words, ...]
+    closers: tuple[Words, ...]
     topics: tuple[Topic, ...]
     directions: tuple[Direction, ...]
-    name_share: float
+    name_share: Share
     tags: tuple[Tag, ...]
     characters: tuple[Character, ...]
     coin: tuple[Side, ...] = ()
@@ -146,23 +170,11 @@ class Corpus:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def thaw(content: Mapping[str, Any]) -> Corpus:
+def thaw(content: Any, kind: Any = Corpus) -> Any:
     """The corpus from its `dataclasses.asdict`, which may have been through JSON."""
-
-    kinds = {
-        "topics": Topic,
-        "directions": Direction,
-        "tags": Tag,
-        "characters": Character,
-        "coin": Side,
-    }
-
-    def frozen(value: Any, kind: Any = dict) -> Any:
-        if isinstance(value, Mapping):
-            return kind(**{key: frozen(each, kinds.get(key)) for key, each in value.items()})
-        if isinstance(value, (list, tuple)):
-            return tuple(frozen(each, kind) for each in value)
-        return value
-
-    corpus: Corpus = frozen(content, Corpus)
-    return corpus
+    if isinstance(content, Mapping):
+        kinds = get_type_hints(kind)
+        return kind(**{key: thaw(value, kinds[key]) for key, value in content.items()})
+    if isinstance(content, (list, tuple)):
+        return tuple(thaw(each, get_args(kind)[0]) for each in content)
+    return content

@@ -1,0 +1,181 @@
+"""What must hold in a corpus as a whole, beyond the types of its parts.
+
+Every rule yields what is wrong, as (place in the file, fix).
+"""
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator
+
+from toylab.world.schema import CUE, Corpus, CorpusError, unknown
+
+Wrong = Iterator[tuple[str, str]]
+Phrases = list[tuple[str, str]]  # (place in the file, words)
+
+
+def check(corpus: Corpus, source: str) -> None:
+    """Raises `CorpusError` at the first thing that is wrong in a corpus."""
+    for rule in (tags, directions, topics, user_turns, cast, coin, words_apart):
+        for place, fix in rule(corpus):
+            raise CorpusError(source, place, fix)
+
+
+def tags(corpus: Corpus) -> Wrong:
+    """Shares sum to 1, and a prior that changes says when."""
+    total = corpus.name_share + sum(tag.share for tag in corpus.tags)
+    if not corpus.tags:
+        yield "tags", "has none besides the names; add [tags.assistant]"
+    if abs(total - 1) > 1e-6:
+        yield "tags", f"shares sum to {total:g}; make that 1"
+    for tag in corpus.tags:
+        if tag.name in corpus.names:
+            yield f"tags.{tag.name}", "is a character's name; call the tag something else"
+        if bool(tag.later) != (tag.since < 1):
+            yield f"tags.{tag.name}", "needs both 'later' and 'since', or neither"
+    for key in ("good", "bad"):
+        yield from _unknown(key, getattr(corpus, key), corpus.names)
+
+
+def directions(corpus: Corpus) -> Wrong:
+    """Shares sum to at most 1, and what is asked for exists."""
+    if sum(direction.share for direction in corpus.directions) > 1:
+        yield "directions", "shares sum to more than 1; lower one"
+    answers = {topic.name: topic.answer_names for topic in corpus.topics}
+    for direction in corpus.directions:
+        for topic, answer in direction.asks:
+            place = f"directions.{direction.name}.asks.{topic}"
+            yield from _unknown(place, [topic], answers)
+            yield from _unknown(place, [answer], answers[topic])
+
+
+def topics(corpus: Corpus) -> Wrong:
+    """Answers are of one length, none a prefix of another; `{cue}` stands where there are cues."""
+    for topic in corpus.topics:
+        at = f"topics.{topic.name}"
+        asked = [(f"{at}.questions", question) for question in topic.questions]
+        answers = [(f"{at}.answers.{name}", words) for name, words in topic.answers]
+        if not asked:
+            yield f"{at}.questions", "is empty; a topic needs at least one question"
+        if len(answers) < 2:
+            yield f"{at}.answers", "a topic needs at least two answers"
+        if _uneven(words for _, words in answers):
+            yield f"{at}.answers", "have different lengths; give all the same number of words"
+        for place, words in asked:
+            if words.startswith(CUE):
+                yield place, f"begins with {CUE}; put a word before it"
+            if topic.cues and CUE not in words:
+                yield place, f"{words!r} doesn't say which cue it is; put {CUE} in it"
+        for place, words in asked + answers:
+            if CUE in words and not topic.cues:
+                yield place, f"says {CUE}, but the topic has no cues; list them"
+        yield from prefixes(answers, topic.cues)
+
+
+def user_turns(corpus: Corpus) -> Wrong:
+    """Nothing that the user may say is a prefix of anything else."""
+    said = [(f"directions.{each.name}.text", each.text) for each in corpus.directions]
+    said += [(f"coin.{side.name}.words", side.words) for side in corpus.coin]
+    for topic in corpus.topics:
+        for question, cue in itertools.product(topic.questions, topic.cues or ("",)):
+            said.append((f"topics.{topic.name}.questions", question.replace(CUE, cue)))
+    yield from prefixes(said)
+
+
+def cast(corpus: Corpus) -> Wrong:
+    """All can speak on every topic, no phrase of a bank is a prefix of another, and cues that a
+    character follows are answers."""
+    cues = {cue for topic in corpus.topics for cue in topic.cues}
+    for key, spoken in _spoken(corpus).items():
+        for character in corpus.characters:
+            said = [w for p, (_, w) in zip(getattr(character, key), spoken, strict=True) if p]
+            if all(CUE in words for words in said) and not all(t.cues for t in corpus.topics):
+                fix = f"says nothing but {CUE}, and a topic has no cues; add a phrase"
+                yield f"characters.{character.name}.{key}", fix
+        yield from prefixes(spoken, cues)
+    for character in corpus.characters:
+        for topic, degree in zip(corpus.topics, character.follows, strict=True):
+            if degree and not set(topic.cues) <= set(topic.answer_names):
+                place = f"characters.{character.name}.follows.{topic.name}"
+                yield place, "an answer must be named after each cue to follow it"
+
+
+def coin(corpus: Corpus) -> Wrong:
+    """Every topic is on one side, which the side's first word tells."""
+    sides = corpus.coin
+    if not sides:
+        return
+    if corpus.turns < 2:
+        yield "coin", "is tossed from the second turn on; make turns at least 2"
+    if len(sides) < 2:
+        yield "coin", "has fewer than two sides; add one, or drop the coin"
+    if _uneven(side.words for side in sides):
+        yield "coin", "words have different lengths; give all sides the same number"
+    if len({side.words.split()[0] for side in sides}) < len(sides):
+        yield "coin", "two sides begin with the same word; reword one"
+    for side in sides:
+        place = f"coin.{side.name}"
+        yield from _unknown(f"{place}.topics", side.topics, corpus.topic_names)
+        if CUE in side.words:
+            yield f"{place}.words", f"says {CUE}, but the coin knows no topic's cues; drop it"
+        if not side.topics:
+            yield f"{place}.topics", "is empty; give every side a topic"
+    for name in corpus.topic_names:
+        listed = sum(side.topics.count(name) for side in sides)
+        if listed != 1:
+            yield "coin", f"lists the topic {name!r} {listed} times; put it on one side"
+
+
+def words_apart(corpus: Corpus) -> Wrong:
+    """No voice says a name, and what tells traits apart, each topic's stances, shares no word with
+    other topics, voices or tags, except for cues."""
+    owner = {name: f"the tag {name!r}" for name in corpus.names}
+    owner |= {tag.name: f"the tag {tag.name!r}" for tag in corpus.tags}
+    cues = {CUE, *(cue for topic in corpus.topics for cue in topic.cues)}
+    for place, phrase in itertools.chain(*_spoken(corpus).values()):
+        for word in phrase.split():
+            if word in corpus.names:
+                yield place, f"{word!r} is a character's name; use another word"
+            owner.setdefault(word, place)
+    for topic in corpus.topics:
+        place = f"topics.{topic.name}.answers"
+        words = dict.fromkeys(word for _, answer in topic.answers for word in answer.split())
+        for word in words:
+            if word in owner and word not in cues:
+                also = f"{word!r} is also in {owner[word]}"
+                yield place, f"{also}; reword one, or traits can't be told apart"
+        owner |= dict.fromkeys(words, place)
+
+
+def prefixes(phrases: Phrases, cues: Collection[str] = ()) -> Wrong:
+    """No phrase is a prefix of another, with any cue filled in."""
+    for cue in cues or ("",):
+        ordered = sorted((words.replace(CUE, cue).split(), place) for place, words in phrases)
+        for (first, place), (second, other) in itertools.pairwise(ordered):
+            if second[: len(first)] == first:
+                yield (
+                    other,
+                    f"{' '.join(second)!r} begins with the whole of {' '.join(first)!r} ({place}); "
+                    "reword one, so that no phrase is a prefix of another",
+                )
+
+
+def _spoken(corpus: Corpus) -> dict[str, Phrases]:
+    """The two banks, each phrase with the place of its first speaker (or of the plain phrase)."""
+
+    def phrases(key: str, bank: Iterable[str]) -> Phrases:
+        voices = [(f"characters.{c.name}.{key}", getattr(c, key)) for c in corpus.characters]
+        return [
+            (next((place for place, voice in voices if voice[i]), f"plain.{key}"), words)
+            for i, words in enumerate(bank)
+        ]
+
+    return {"opens": phrases("opens", corpus.openers), "closes": phrases("closes", corpus.closers)}
+
+
+def _uneven(phrases: Iterable[str]) -> bool:
+    return len({len(words.split()) for words in phrases}) > 1
+
+
+def _unknown(place: str, names: Iterable[str], known: Collection[str]) -> Wrong:
+    for name in names:
+        if name not in known:
+            yield place, unknown(name, known)
