@@ -1,0 +1,122 @@
+"""Slurm: options, and (slow) jobs on a Slurm of one node: requeued, killed, the same bytes."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from toylab.lab import cluster
+from toylab.lab.config import UsageError
+from toylab.lab.store import StoreError
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("slrum", "--cluster: unknown 'slrum'; did you mean 'slurm'?"),
+        ("slurm:partition", "'partition' should be NAME=VALUE, as sbatch has them"),
+        ("slurm:time=1:00", "'time=1:00' should be time=60 (minutes)"),
+        ("slurm:time=5", "no sbatch here; start this where jobs are submitted"),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_one_line(
+    text: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(UsageError) as told:
+        cluster.options(text)
+    assert said in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[None]:
+    """A Slurm of one node, on loopback."""
+    if not (shutil.which("sbatch") and shutil.which("munged", path="/usr/sbin:/sbin")):
+        told = "no Slurm here (apt install slurm-wlm munge): its tests are skipped"
+        warnings.warn(told, stacklevel=2)
+        pytest.skip("no Slurm here")
+    pytest.importorskip("submitit")
+    command = [str(ROOT / ".ci" / "slurm"), "sh", "-c", "echo $SLURM_CONF; exec cat"]
+    with (
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as started,
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        assert started.stdin
+        assert started.stdout
+        patched.setenv("SLURM_CONF", started.stdout.readline().strip())
+        patched.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *sys.path]))
+        patched.setattr(cluster, "POLL", 0.5)
+        yield
+        started.stdin.close()  # ends cat, and Slurm with it
+
+
+def second_start(file: str) -> int:
+    """Notes that it started; the first start would last for ever."""
+    with open(file, "a") as notes:
+        notes.write("started\n")
+    starts = len(Path(file).read_text().splitlines())
+    time.sleep(0 if starts > 1 else 600)
+    return starts
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("slurm")
+def test_values_and_errors_come_back_and_a_job_that_was_told_to_end_starts_again(
+    tmp_path: Path,
+) -> None:
+    executor = cluster.Slurm(tmp_path, cluster.options("slurm:time=5"))
+    file = tmp_path / "starts"
+    divided, refused, killed, again = (
+        executor.submit(divmod, 7, 2),
+        executor.submit(divmod, 7, 0),
+        executor.submit(os._exit, 1),
+        executor.submit(second_start, str(file)),
+    )
+    wait_for(file.exists)
+    job = executor.job(again)
+    subprocess.run(["scancel", "--signal=USR2", job], check=True)
+    assert divided.result(60) == (3, 1)
+    assert isinstance(refused.exception(60), ZeroDivisionError)
+    assert isinstance(killed.exception(60), StoreError)
+    assert again.result(120) == 2
+    executor.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("slurm")
+def test_what_sbatch_refuses_is_told_in_its_words(tmp_path: Path) -> None:
+    executor = cluster.Slurm(tmp_path, cluster.options("slurm:partition=nowhere"))
+    error = executor.submit(divmod, 7, 2).exception(60)
+    assert isinstance(error, UsageError)
+    assert "invalid partition specified: nowhere" in str(error)
+    executor.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("slurm")
+def test_cancelled_jobs_leave_the_queue(tmp_path: Path) -> None:
+    executor = cluster.Slurm(tmp_path, cluster.options("slurm:time=5"))
+    executor.submit(second_start, str(tmp_path / "starts"))
+    wait_for((tmp_path / "starts").exists)
+    executor.shutdown(cancel_futures=True)
+    wait_for(lambda: not cluster.Slurm.queued())
+
+
+def wait_for(true: Callable[[], bool]) -> None:
+    """Waits until a condition is met, a minute at most."""
+    for _ in range(240):
+        if true():
+            return
+        time.sleep(0.25)
+    raise AssertionError(f"{true} in vain")
