@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import documents, flax_gpt, pages, seeds, steps, timing, tuning
 from benchmarks.timing import Row
-from toylab.lab.config import UsageError
+from toylab.lab.flags import UsageError
 from toylab.policy.transformer import ModelConfig, Transformer
 from toylab.shell import bench
 from toylab.stages import Context, Pretrain, Setup, begin, segments, train_key

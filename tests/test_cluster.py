@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from toylab.lab import cluster
-from toylab.lab.config import UsageError
+from toylab.lab.flags import UsageError
 from toylab.lab.store import StoreError
 
 ROOT = Path(__file__).parent.parent

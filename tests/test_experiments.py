@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from toylab.lab import experiments
-from toylab.lab.config import UsageError
+from toylab.lab.flags import UsageError
 from toylab.shell import cli
 
 ROOT = Path(__file__).parent.parent

@@ -9,7 +9,7 @@ import pytest
 
 from tests.post import MORE
 from tests.test_post_training import given, sweep_of
-from toylab.lab.config import UsageError
+from toylab.lab.flags import UsageError
 from toylab.lab.paths import plain
 from toylab.stages import Adam, Anchored, Muon, Pretrain, Rl, Setup, Sft
 

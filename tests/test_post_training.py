@@ -14,6 +14,7 @@ from tests.checks import same
 from tests.post import BOTH, MORE, SFT, STAGES, alike, batch_of, flat, sharp
 from toylab.lab import config
 from toylab.lab.execute import Execution
+from toylab.lab.flags import Flags
 from toylab.lab.paths import Recipe, plain
 from toylab.lab.store import Run
 from toylab.lab.sweep import Arm, Sweep, quick
@@ -205,7 +206,7 @@ def sweep_of(**stages) -> Sweep:
 
 
 def given(sweep: Sweep, *arguments: str) -> Sweep:
-    values = config.Flags("")
+    values = Flags("")
     config.define_sweep(values, sweep)
     assert values.parse(arguments) == []
     return config.apply(sweep, values.given)

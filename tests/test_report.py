@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from toylab.shell import cli, everything, report
+from toylab.shell import cli, everything, page
 
 CLAIM = {
     "claim": "Water is *<wet>*.",
@@ -59,17 +59,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_report_fetches_nothing_and_has_every_claim_and_experiment(folder: Path) -> None:
-    written = report.write(folder)
-    page = Page(written)
+    written = page.write(folder)
+    read = Page(written)
     assert "Water is <em>&lt;wet&gt;</em>." in written  # as a claim in Markdown would look
-    assert page.pictures == 1
-    assert [source[:22] for source in page.fetched] == ["data:image/png;base64,"]
+    assert read.pictures == 1
+    assert [source[:22] for source in read.fetched] == ["data:image/png;base64,"]
     for said in ("Water is <wet>.", "0.00 [?, 0.75]", "undecided", "training step", "dry water"):
-        assert said in page.text
-    assert "-0.00" not in page.text
+        assert said in read.text
+    assert "-0.00" not in read.text
     for name in everything.order(long=True):
-        assert name in page.text
-        assert ("Not run yet: ./launch.sh treasure" in page.text) or name != "treasure"
+        assert name in read.text
+        assert ("Not run yet: ./launch.sh treasure" in read.text) or name != "treasure"
 
 
 @pytest.mark.parametrize("broken", ["{", "[{}]", "[3]", json.dumps([CLAIM | {"verdict": "yes"}])])

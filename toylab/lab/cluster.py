@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any
 
-from toylab.lab.config import UsageError
+from toylab.lab.flags import UsageError
 from toylab.lab.store import StoreError
 from toylab.world.schema import unknown
 

@@ -9,85 +9,10 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_type_hints
 
-from absl import flags
-
+from toylab.lab.flags import Flags, UsageError
 from toylab.lab.sweep import Sweep
 from toylab.stages import Stage
 from toylab.world.schema import unknown
-
-
-class UsageError(ValueError):
-    """A command line that can't be carried out: one line with the problem and the fix."""
-
-
-class Help(Exception):
-    """Raised for --help, with the text to print."""
-
-
-class Flags:
-    """The flags of one command, each defined as (type, default, help). `usage` heads the help text.
-
-    After `parse`, `given` has the flags that were typed; `[name]` is a flag's value or its default.
-    """
-
-    def __init__(self, usage: str, **defined: tuple[type, Any, str]):
-        self.usage, self.given = usage, dict[str, Any]()
-        self._defaults = dict[str, Any]()
-        self._values = flags.FlagValues()
-        self.define("help", bool, False, "says this")
-        for name, (kind, default, help) in defined.items():
-            self.define(name, kind, default, help)
-
-    def define(self, name: str, kind: type, default: Any, help: str) -> None:
-        """Defines one more flag."""
-        makers: dict[type, Any] = {
-            int: flags.DEFINE_integer,
-            float: flags.DEFINE_float,
-            bool: flags.DEFINE_bool,
-            str: flags.DEFINE_string,
-        }
-        shown = "" if default is None else f"(default {default})"
-        text = " ".join(filter(None, (help, shown)))
-        makers.get(kind, flags.DEFINE_list)(name, None, text, flag_values=self._values)
-        self._defaults[name] = default
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._defaults
-
-    def __getitem__(self, name: str) -> Any:
-        return self.given.get(name, self._defaults[name])
-
-    def parse(self, arguments: Sequence[str], *words: str) -> list[str]:
-        """Parses a command line; returns the arguments that are no flags, one for each of `words`.
-
-        As the only word, "..." allows any number. Raises `UsageError`, or `Help` for --help.
-        """
-        try:
-            found = self._values(["toylab", *arguments])[1:]
-        except flags.UnrecognizedFlagError as error:
-            known = unknown(error.flagname, list(self._defaults))
-            raise UsageError(f"--{error.flagname}: {known}") from None
-        except flags.Error as error:
-            raise UsageError(str(error).replace("flag ", "").replace("\n", " ")) from None
-        if self._values.help:
-            raise Help(self.usage + self._described())
-        if words != ("...",):
-            if found[len(words) :]:
-                extra = found[len(words)]
-                raise UsageError(f"unexpected {extra!r}; flags are written --name=value")
-            if words[len(found) :]:
-                raise UsageError(f"{words[len(found)]} is missing; --help says more")
-        values = {name: self._values[name].value for name in self._defaults}
-        self.given = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-            if value is not None
-        }
-        return found
-
-    def _described(self) -> str:
-        names = sorted(self._defaults, key=lambda name: (name.count("."), name))
-        return "".join(f"  --{name:30} {self._values[name].help}\n" for name in names)
 
 
 def _fields(config: Any) -> Iterator[tuple[dataclasses.Field, type]]:
@@ -133,7 +58,7 @@ def _every(sweep: Sweep, change: Callable[[Any, list[str]], Any]) -> Sweep:
 
 def define_sweep(values: Flags, sweep: Sweep) -> None:
     """Defines a flag for every field of a sweep."""
-    values.define("seeds", int, sweep.seeds, "how many seeds")
+    values.define("seeds", int, sweep.seeds, "how many seeds", low=1)
     values.define("first_seed", int, sweep.first_seed, "the first of them")
     if sweep.corpus:
         values.define("corpus", str, sweep.corpus, "a corpus, by file or by name in corpora/")
@@ -142,8 +67,8 @@ def define_sweep(values: Flags, sweep: Sweep) -> None:
         for place, each in (pair for prefix in prefixes for pair in _nested(prefix, config)):
             for field, kind in _fields(each):
                 if (name := f"{place}.{field.name}") not in values:
-                    default = getattr(each, field.name)
-                    values.define(name, kind, default, field.metadata.get("help", ""))
+                    default, told = getattr(each, field.name), field.metadata
+                    values.define(name, kind, default, told.get("help", ""), told.get("low"))
             for within, kinds in _kinds(each).items():
                 if (name := f"{place}.{within}") not in values:
                     values.define(name, str, getattr(each, within).kind, " or ".join(kinds))

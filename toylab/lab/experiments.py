@@ -5,16 +5,19 @@ NAME.stage import Mine` or `from stage import Mine`, in `sweep.py` and `analysis
 """
 
 import importlib
+import json
 import sys
 import traceback
 from collections.abc import Iterable
 from pathlib import Path as File
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from toylab.lab.config import UsageError
-from toylab.lab.sweep import Sweep
+from toylab.lab.flags import UsageError
 from toylab.world.derive import SHIPPED
 from toylab.world.schema import unknown
+
+if TYPE_CHECKING:
+    from toylab.lab.sweep import Sweep
 
 HOME = SHIPPED / "experiments"
 
@@ -39,8 +42,23 @@ def locate(name: str | File, here: File = File(), others: Iterable[str] = ()) ->
     raise UsageError(unknown(str(name), (*shipped(), *others)))
 
 
-def sweep_of(folder: File) -> Sweep:
+def cost(folder: File) -> str:
+    """The minutes that the whole experiment takes from nothing, in words.
+
+    They are extrapolated from a run of at least a quarter of it.
+    """
+    try:
+        found = json.loads((folder / "cost.json").read_bytes())
+    except (OSError, ValueError):
+        return "not measured yet"
+    share = found.get("whole", found["units"]) / found["units"]
+    return f"{found['seconds'] * share / 60:.0f} min"
+
+
+def sweep_of(folder: File) -> "Sweep":
     """The sweep of an experiment. Raises `UsageError` if there is none, or if it is misnamed."""
+    from toylab.lab.sweep import Sweep
+
     sweep = getattr(module(folder, "sweep"), "SWEEP", None)
     if not isinstance(sweep, Sweep):
         raise UsageError(f"{folder / 'sweep.py'}: has no SWEEP, a toylab.Sweep")

@@ -105,19 +105,6 @@ def seconds_a_unit(folder: File) -> float:
     return float(cost["seconds"] / max(cost["units"], 1))
 
 
-def cost(folder: File) -> str:
-    """The minutes that the whole experiment takes from nothing, in words.
-
-    They are extrapolated from a run of at least a quarter of it.
-    """
-    file = folder / "cost.json"
-    if not file.exists():
-        return "not measured yet"
-    found = load_json(file)
-    share = found.get("whole", found["units"]) / found["units"]
-    return f"{found['seconds'] * share / 60:.0f} min"
-
-
 def describe(legs: Sequence[Leg], rate: float) -> str:
     """The plan as a table: what is trained, what is reused, minutes and disk."""
     lines = [f"{'run':64} {'train':>6} {'read':>5} {'min':>6}"]

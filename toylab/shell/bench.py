@@ -8,10 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path as File
 from typing import Any
 
-import pandas as pd
-
-from toylab.lab.config import Flags, UsageError
-from toylab.lab.store import load_json, write_atomic, write_json
+from toylab.lab.flags import Flags, UsageError
 from toylab.shell.files import RESULTS, RUNS, user_path
 from toylab.world.schema import unknown
 
@@ -61,7 +58,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _measure(part: str, folder: File, quick: bool, told: dict[str, Any]) -> None:
+    import pandas as pd
+
     from benchmarks.timing import Row
+    from toylab.lab.store import load_json, write_atomic, write_json
 
     file, machine = folder / "table.csv", folder / "machine.json"
     known = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=list(Row._fields))

@@ -29,8 +29,8 @@ USAGE = """toylab: persona selection against new-goal formation, measured
   --plan    says what would be trained, what is reused, minutes and disk; trains nothing
 """
 COMMANDS = {
-    "run-experiment": ("experiment", "main"),
-    "list": ("everything", "show"),
+    "run-experiment": ("described", "main"),
+    "list": ("described", "show"),
     "run": ("own", "run"),
     "measure": ("own", "measure"),
     "corpus": ("corpus", "main"),
@@ -61,34 +61,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(command: str, rest: list[str]) -> int:
-    from toylab.lab.config import Help, UsageError
-    from toylab.lab.store import StoreError
-    from toylab.report.claims import ClaimsError
-    from toylab.stages import Diverged
+    from toylab.lab.flags import Help, UsageError
     from toylab.world.schema import CorpusError
 
     if command.startswith("-"):
         command, rest = DEFAULT, [command, *rest]
+    rest = ["--help" if argument == "-h" else argument for argument in rest]
     try:
         if command not in COMMANDS:
-            from toylab.shell import experiment
+            from toylab.shell import described
 
-            return experiment.main([command, *rest], (*COMMANDS, "tensorboard", "test"))
+            return described.main([command, *rest], (*COMMANDS, "tensorboard", "test", "lint"))
         room, function = COMMANDS[command]
         return getattr(importlib.import_module(f"toylab.shell.{room}"), function)(rest)
     except Help as asked:
         print(_here(str(asked)), end="")
         return 0
-    except (CorpusError, UsageError, ClaimsError, Diverged, StoreError) as error:
-        print(f"toylab: {_here(str(error))}", file=sys.stderr)
-        return 1 if isinstance(error, (Diverged, StoreError)) else 2
-    except (AssertionError, RuntimeError):
-        from toylab.lab.device import missing
+    except (CorpusError, UsageError) as error:
+        return _failed(str(error), 2)
+    except (ArithmeticError, AssertionError, RuntimeError, ValueError) as error:
+        return _explained(error)
 
-        if told := missing():
-            print(f"toylab: {_here(told)}", file=sys.stderr)
-            return 2
-        raise
+
+def _explained(error: Exception) -> int:
+    """Says what went wrong once all was imported; raises an error that is none of ours."""
+    from toylab.lab.device import missing
+    from toylab.lab.store import StoreError
+    from toylab.report.claims import ClaimsError
+    from toylab.stages import Diverged
+
+    if isinstance(error, (Diverged, StoreError)):
+        return _failed(str(error), 1)
+    if isinstance(error, ClaimsError):
+        return _failed(str(error), 2)
+    if isinstance(error, (AssertionError, RuntimeError)) and (told := missing()):
+        return _failed(told, 2)
+    raise error
+
+
+def _failed(told: str, code: int) -> int:
+    print(f"toylab: {_here(told)}", file=sys.stderr)
+    return code
 
 
 def _here(text: str) -> str:

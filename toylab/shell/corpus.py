@@ -1,26 +1,12 @@
 """`./launch.sh corpus check|show|sample|export FILE`: a corpus, for a person to look at."""
 
-import json
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
-from typing import Any
+from collections.abc import Sequence
 
-import jax
-import numpy as np
-from tqdm import tqdm
-
-from toylab.lab.config import Flags, UsageError
-from toylab.shell import portrait
+from toylab.lab.flags import Flags, UsageError
 from toylab.shell.files import user_path
-from toylab.world import bayes, tables
-from toylab.world import documents as docs
-from toylab.world import grammar as grammars
 from toylab.world.derive import load
-from toylab.world.schema import Corpus, CorpusError, unknown
-from toylab.world.text import decode
+from toylab.world.schema import unknown
 
-CHUNK = 256  # documents at a time
 SIZES = {"show": 0, "check": 4000, "sample": 5, "export": 1000}
 USAGE = """./launch.sh corpus ACTION FILE [FLAGS]: FILE is a TOML file, or a name such as village
 
@@ -51,72 +37,16 @@ def main(arguments: Sequence[str]) -> int:
     if not 0 <= seed < 2**32:
         raise UsageError(f"--seed: make {seed} a whole number from 0 to 2^32 - 1")
     corpus = load(file, user_path(""))
+
+    from toylab.shell import excerpts, portrait  # jax: only once the line is known to be right
+
     if action == "export":
-        export(corpus, n, tag, seed, values["out"])
+        excerpts.export(corpus, n, tag, seed, values["out"])
     elif action == "sample":
-        for record in documents(corpus, n, tag, seed):
+        for record in excerpts.documents(corpus, n, tag, seed):
             print(f"[{record['author']}]\n{record['text']}\n")
     elif action == "check":
         print("\n".join(portrait.check(corpus, n, tag, seed)))
     else:
         print("\n".join(portrait.show(corpus)))
     return 0
-
-
-def documents(corpus: Corpus, n: int, tag: str | None, seed: int) -> Iterator[dict[str, Any]]:
-    """Draws documents: tag, author, text, and log-likelihood of the answers by character.
-
-    The first documents are the same for any `n`.
-    """
-    names, words = grammars.tag_names(corpus), grammars.vocabulary(corpus)
-    if tag is not None and tag not in names:
-        raise CorpusError(corpus.title, "--tag", unknown(tag, names))
-    world = tables.build(corpus)
-
-    @jax.jit
-    def draw(key: jax.Array) -> tuple[docs.Documents, jax.Array]:
-        keys = jax.random.split(key)
-        fixed = None if tag is None else names.index(tag)
-        drawn = docs.write(world, keys[0], docs.prompt(world, keys[1], CHUNK, tag=fixed))
-        return drawn, bayes.document_log_likelihood(world.cast, drawn)
-
-    for start in range(0, n, CHUNK):
-        key = jax.random.fold_in(jax.random.key(seed), start)
-        drawn, likelihood = jax.tree.map(np.asarray, draw(key))
-        for i in range(min(CHUNK, n - start)):
-            yield {
-                "tag": names[drawn.prompt.tag[i]],
-                "author": corpus.names[drawn.author[i]],
-                "text": decode(words, drawn, i),
-                "log_likelihood": {
-                    name: round(float(value), 4)
-                    for name, value in zip(corpus.names, likelihood[i], strict=True)
-                },
-            }
-
-
-def export(corpus: Corpus, n: int, tag: str | None, seed: int, out: str | None) -> None:
-    """Writes documents as JSON lines. A file appears only once it is complete."""
-    target = user_path(out) if out else None
-    if target and not target.parent.is_dir():
-        raise CorpusError(str(target), "--out", f"make the folder {target.parent} first")
-    if target and target.is_dir():
-        raise CorpusError(str(target), "--out", "is a folder; name a file")
-    part = target.with_name(f"{target.name}.part") if target else None
-    drawn = tqdm(
-        documents(corpus, n, tag, seed), total=n, unit="doc", delay=2, leave=False, disable=None
-    )
-    try:
-        place = part.open("w", encoding="utf-8") if part else nullcontext(sys.stdout)
-        with place as stream:
-            for record in drawn:
-                stream.write(json.dumps(record, ensure_ascii=False) + "\n")
-        if part and target:
-            part.replace(target)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise CorpusError(out or "-", "--out", f"can't be written: {error.strerror}") from None
-    finally:
-        if part:
-            part.unlink(missing_ok=True)

@@ -9,12 +9,12 @@ from pathlib import Path as File
 from typing import Any
 
 from toylab.lab import experiments
-from toylab.lab.config import Flags, Help
+from toylab.lab.flags import Help
 from toylab.lab.plan import plan
 from toylab.lab.store import load_json
 from toylab.lab.sweep import Sweep
 from toylab.report import results
-from toylab.shell import report
+from toylab.shell import page, report
 from toylab.shell.experiment import INTERRUPTED, corpus
 from toylab.shell.files import RESULTS, RUNS, user_path
 
@@ -45,16 +45,6 @@ def order(*, long: bool) -> list[str]:
 
 def _sweep(name: str) -> Sweep:
     return experiments.sweep_of(experiments.HOME / name)
-
-
-def show(arguments: Sequence[str]) -> int:
-    """`./launch.sh list`: the experiments, one line each."""
-    Flags("./launch.sh list: the experiments, one line each\n").parse(arguments)
-    for name in experiments.shipped():
-        sweep, cost = _sweep(name), results.cost(RESULTS / name)
-        only = "; in `all` only with --long" if sweep.long else ""
-        print(f"{name:16} {sweep.question}  ({cost}{only})")
-    return 0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -114,7 +104,7 @@ def _verdicts(folder: File) -> str:
     if not file.exists():
         return "no claims"
     verdicts = [claim["verdict"] for claim in load_json(file)]
-    return ", ".join(f"{verdicts.count(v)} {v}" for v in report.VERDICTS if v in verdicts)
+    return ", ".join(f"{verdicts.count(v)} {v}" for v in page.VERDICTS if v in verdicts)
 
 
 def _plan(names: Sequence[str]) -> int:

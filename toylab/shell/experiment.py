@@ -7,13 +7,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path as File
 
-from toylab.lab import config, device, execute, experiments
-from toylab.lab.config import Flags, UsageError
+from toylab.lab import config, device, execute
 from toylab.lab.costs import Costs
+from toylab.lab.flags import Flags, UsageError
 from toylab.lab.plan import Leg, plan
 from toylab.lab.records import Records
 from toylab.lab.store import write_json
-from toylab.lab.sweep import quick
+from toylab.lab.sweep import Sweep, quick
 from toylab.report import results
 from toylab.report.results import Experiment
 from toylab.shell.files import RESULTS, RUNS, program, user_path
@@ -22,21 +22,6 @@ from toylab.world import derive
 from toylab.world.schema import Corpus
 
 INTERRUPTED = 130
-USAGE = """./launch.sh run-experiment PATH [FLAGS], or ./launch.sh PATH [FLAGS]
-
-PATH is a folder with a sweep.py, anywhere, or the name of a shipped experiment.
-"""
-
-
-def main(arguments: Sequence[str], commands: Sequence[str] = ()) -> int:
-    """Runs an experiment, by folder or name; `commands` are other words that may have been meant.
-
-    Raises `UsageError` or `CorpusError` on bad input.
-    """
-    name, *rest = arguments or ["--help"]
-    if name == "--help":
-        raise config.Help(USAGE)
-    return start(results.find(experiments.locate(name, user_path(""), commands)), rest)
 
 
 def corpus(name: str) -> Corpus:
@@ -44,10 +29,8 @@ def corpus(name: str) -> Corpus:
     return derive.load(name, user_path(""))
 
 
-def start(experiment: Experiment, arguments: Sequence[str]) -> int:
-    """Runs an experiment with the given flags."""
-    shortened = "--quick" in arguments
-    sweep = quick(experiment.sweep) if shortened else experiment.sweep
+def flags(sweep: Sweep) -> Flags:
+    """The flags of an experiment: those of all, and one for every field of its sweep."""
     values = Flags(
         f"./launch.sh {sweep.name} [FLAGS]: {sweep.question}\n\n",
         quick=(bool, False, "a few minutes on development seeds: checks plumbing, not science"),
@@ -56,6 +39,14 @@ def start(experiment: Experiment, arguments: Sequence[str]) -> int:
         results=(str, str(RESULTS), "folder of the results"),
     )
     config.define_sweep(values, sweep)
+    return values
+
+
+def start(experiment: Experiment, arguments: Sequence[str]) -> int:
+    """Runs an experiment with the given flags."""
+    shortened = "--quick" in arguments
+    sweep = quick(experiment.sweep) if shortened else experiment.sweep
+    values = flags(sweep)
     values.parse(arguments)
     sweep = config.apply(sweep, values.given)
     runs = user_path(values["runs"]) if "runs" in values.given else RUNS

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path as File
 from typing import Any
 
-from toylab.lab.config import Flags, Help, UsageError
+from toylab.lab.flags import Flags, Help, UsageError
 from toylab.lab.store import runs, write_atomic, write_json
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.measure import Measure

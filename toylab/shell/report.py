@@ -1,31 +1,11 @@
 """`./launch.sh report`: findings, figures and claims as one self-contained HTML file."""
 
-import base64
-import html
-import importlib.metadata
-import re
-import subprocess
 from collections.abc import Sequence
-from pathlib import Path as File
-from typing import Any
 
-import jinja2
-import markdown
-import pandas as pd
-
-from toylab.lab import experiments
-from toylab.lab.config import Flags, UsageError
-from toylab.lab.store import StoreError, load_json, write_atomic
-from toylab.report import render, results
+from toylab.lab.flags import Flags, UsageError
 from toylab.shell.files import RESULTS, user_path
 from toylab.world.derive import SHIPPED
 
-ROWS = 200  # of a table that the page shows
-VERDICTS = ("supported", "refuted", "undecided")
-FIELDS = (
-    *("claim", "source", "contradicted_by", "statistic"),
-    *("value", "threshold", "unit", "verdict"),
-)
 HELP = """./launch.sh report [--results=FOLDER] [--out=FILE]
 
 Writes one self-contained HTML file: every claim with its verdict, every figure, every table.
@@ -44,8 +24,12 @@ def main(arguments: Sequence[str]) -> int:
     if not folder.is_dir():
         raise UsageError(f"--results: there is no folder {folder}; run an experiment first")
     out = user_path(values["out"]) if values["out"] else folder / "report.html"
+
+    from toylab.lab.store import write_atomic
+    from toylab.shell import page
+
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(out, write(folder).encode())
+    write_atomic(out, page.write(folder).encode())
     print(f"the report is {out}")
     return 0
 
@@ -54,97 +38,11 @@ def render_documents(arguments: Sequence[str]) -> int:
     """Writes the numbers of the shipped claims into the documents that quote them."""
     if arguments:
         raise UsageError(f"unexpected {arguments[0]!r}; render takes no flags")
+    from toylab.report import render
+
     try:
         changed = render.write(SHIPPED.parent)
     except ValueError as error:
         raise UsageError(str(error)) from None
     print("\n".join(changed) or "README and findings say what results/ says")
     return 0
-
-
-def write(folder: File) -> str:
-    """The page, from the results in a folder."""
-    parts = [_part(name, folder / name) for name in experiments.shipped()]
-    claims = [claim for part in parts for claim in part["claims"]]
-    counts = {verdict: sum(c["verdict"] == verdict for c in claims) for verdict in VERDICTS}
-    loader = jinja2.FileSystemLoader(File(__file__).parent)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters["emphasised"] = _emphasised
-    page = environment.get_template("report.html.jinja")
-    return page.render(parts=parts, counts=counts, version=version())
-
-
-def version() -> str:
-    """The version of toylab if it is installed, else the commit of the checkout."""
-    try:
-        return importlib.metadata.version("toylab")
-    except importlib.metadata.PackageNotFoundError:
-        return _git(SHIPPED, "describe", "--always", "--dirty") or "unknown"
-
-
-def _git(folder: File, *arguments: str) -> str:
-    """The output of a git command in a folder; empty if it fails or there is no git."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
-    except FileNotFoundError:
-        return ""
-    return done.stdout.strip() if not done.returncode else ""
-
-
-def _part(name: str, folder: File) -> dict[str, Any]:
-    """Everything that the page shows of one experiment."""
-    source = experiments.HOME / name
-    part: dict[str, Any] = {
-        "name": name,
-        "question": experiments.sweep_of(source).question,
-        "command": f"./launch.sh {name}",
-        "about": _about(source / "README.md"),
-        "figure": "",
-        "claims": [],
-    }
-    if not (folder / "claims.json").exists():
-        return part
-    try:
-        claims = load_json(folder / "claims.json")
-        for claim in claims:
-            if not set(FIELDS) <= set(claim) or claim["verdict"] not in VERDICTS:
-                raise ValueError("a claim lacks a field")
-        columns = load_json(folder / "columns.json")
-        table = pd.read_csv(folder / "table.csv")
-        picture = (folder / "figure.png").read_bytes()
-    except (StoreError, OSError, ValueError, TypeError) as error:
-        raise UsageError(
-            f"{folder}: {error}; run ./launch.sh {name} again, or remove the folder"
-        ) from None
-    return part | {
-        "figure": base64.b64encode(picture).decode(),
-        "claims": [claim | {"interval": _interval(claim)} for claim in claims],
-        "seeds": max((claim["seeds"] for claim in claims), default=0),
-        "unit": ", ".join(dict.fromkeys(claim["unit"] for claim in claims)),
-        "time": results.cost(folder),
-        "version": _git(folder, "log", "-1", "--format=%h", "--", ".") or "not committed",
-        "columns": columns,
-        "rows": len(table),
-        "table": table.head(ROWS).to_html(index=False, border=0, float_format="{:.4g}".format),
-    }
-
-
-def _interval(claim: dict[str, Any]) -> str:
-    low, high = ("?" if claim[end] is None else f"{claim[end]:z.2f}" for end in ("low", "high"))
-    return f"{claim['value']:z.2f} [{low}, {high}]"
-
-
-def _emphasised(text: str) -> str:
-    """Text as HTML, with words between asterisks emphasised."""
-    return re.sub(r"\*([^*]+)\*", r"<em>\1</em>", html.escape(text))
-
-
-def _about(file: File) -> str:
-    """An experiment's README as HTML, without its title; links into the repository become text."""
-    if not file.exists():
-        return ""
-    text = re.sub(r"\A#.*\n", "", file.read_text(encoding="utf-8"))
-    text = re.sub(r"\[([^\]]*)\]\((?!https?:)[^)]*\)", r"`\1`", text)
-    return markdown.markdown(text, extensions=["tables"])

@@ -1,0 +1,135 @@
+"""Experiments by name; `--help`, typing errors and `list` without importing what is to be run.
+
+An experiment's flags are the fields of its configs, whose modules import jax, which takes a second.
+So a description is kept beside Python's own compiled files. It holds as long as the .py and .toml
+files in all folders that the experiment's modules came from have the same names and contents.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import sys
+import sysconfig
+import time
+from collections.abc import Sequence
+from importlib.util import cache_from_source
+from pathlib import Path as File
+from typing import Any, NamedTuple
+
+from toylab.lab import experiments
+from toylab.lab.flags import Flags, Help
+from toylab.shell.files import RESULTS, user_path
+
+_BEGAN = time.time()
+USAGE = """./launch.sh run-experiment PATH [FLAGS], or ./launch.sh PATH [FLAGS]
+
+PATH is a folder with a sweep.py, anywhere, or the name of a shipped experiment.
+"""
+
+
+class Description(NamedTuple):
+    """An experiment's question, whether `all` leaves it out unless `--long`, and its flags.
+
+    `flags` has usage and flags of `Flags.again`, as they are and with --quick.
+    """
+
+    question: str
+    long: bool
+    flags: tuple[tuple[str, dict[str, Any]], tuple[str, dict[str, Any]]]
+
+
+def main(arguments: Sequence[str], commands: Sequence[str] = ()) -> int:
+    """Runs an experiment, by folder or name; `commands` are other words that may have been meant.
+
+    Raises `UsageError` or `CorpusError` on bad input, `Help` for --help.
+    """
+    name, *rest = arguments or ["--help"]
+    if name == "--help":
+        raise Help(USAGE)
+    folder = experiments.locate(name, user_path(""), commands)
+    usage, flags = describe(folder).flags["--quick" in rest]
+    Flags.again(usage, flags).parse(rest)
+
+    from toylab.report import results
+    from toylab.shell import experiment
+
+    return experiment.start(results.find(folder), rest)
+
+
+def show(arguments: Sequence[str]) -> int:
+    """`./launch.sh list`: the experiments, one line each."""
+    Flags("./launch.sh list: the experiments, one line each\n").parse(arguments)
+    for name in experiments.shipped():
+        found, cost = describe(experiments.HOME / name), experiments.cost(RESULTS / name)
+        only = "; in `all` only with --long" if found.long else ""
+        print(f"{name:16} {found.question}  ({cost}{only})")
+    return 0
+
+
+def describe(folder: File) -> Description:
+    """The description of the experiment in a folder: the kept one if it holds, else a new one.
+
+    A new one is kept unless sources have changed since this process began: it may have read them
+    before that.
+    """
+    file = File(cache_from_source(str(folder / "sweep.py"))).with_suffix(".json")
+    try:
+        digests, content = json.loads(file.read_bytes())
+        if all(_digest(each) == digest for each, digest in digests.items()):
+            return Description(*content)
+    except (OSError, ValueError):
+        pass
+    found = _describe(folder)
+    if not sys.dont_write_bytecode:
+        _keep(file, found)
+    return found
+
+
+def _describe(folder: File) -> Description:
+    from toylab.lab.sweep import quick
+    from toylab.shell import experiment
+
+    sweep = experiments.sweep_of(folder)
+    asked = [experiment.flags(each) for each in (sweep, quick(sweep))]
+    plain, short = ((each.usage, each.described) for each in asked)
+    return Description(sweep.question, sweep.long, (plain, short))
+
+
+def _keep(file: File, found: Description) -> None:
+    """Writes a description as a whole, or not at all where that isn't allowed."""
+    part = file.with_suffix(f".{os.getpid()}")
+    modules = _modules()
+    folders = {os.path.dirname(each) for each in modules}
+    try:
+        sources = {*modules, *(str(each) for folder in folders for each in _sources(folder))}
+        if max(os.stat(each).st_ctime for each in sources) >= _BEGAN:
+            return
+        part.parent.mkdir(exist_ok=True)
+        part.write_text(json.dumps([{each: _digest(each) for each in folders}, found]))
+        part.replace(file)
+    except OSError:
+        pass
+
+
+def _modules() -> set[str]:
+    """The files of all imported modules but Python's and those that pip installed."""
+    paths = sysconfig.get_paths()
+    others = tuple(paths[name] + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    own = os.path.dirname(os.path.dirname(__file__)) + os.sep
+    files = {str(getattr(each, "__file__", None) or own) for each in [*sys.modules.values()]}
+    return {file for file in files if file.startswith(own) or not file.startswith(others)} - {own}
+
+
+def _sources(folder: str) -> list[File]:
+    return sorted(each for each in File(folder).iterdir() if each.suffix in (".py", ".toml"))
+
+
+@functools.cache
+def _digest(folder: str) -> str:
+    """A hash of the names and contents of the sources in a folder."""
+    hashed = hashlib.sha256()
+    for file in _sources(folder):
+        content = file.read_bytes()
+        hashed.update(f"{file.name} {len(content)} ".encode() + content)
+    return hashed.hexdigest()

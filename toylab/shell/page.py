@@ -1,0 +1,113 @@
+"""The report: every claim with its verdict, every figure and every table on one page."""
+
+import base64
+import html
+import importlib.metadata
+import re
+import subprocess
+from pathlib import Path as File
+from typing import Any
+
+import jinja2
+import markdown
+import pandas as pd
+
+from toylab.lab import experiments
+from toylab.lab.flags import UsageError
+from toylab.lab.store import StoreError, load_json
+from toylab.world.derive import SHIPPED
+
+ROWS = 200  # of a table that the page shows
+VERDICTS = ("supported", "refuted", "undecided")
+FIELDS = (
+    *("claim", "source", "contradicted_by", "statistic"),
+    *("value", "threshold", "unit", "verdict"),
+)
+
+
+def write(folder: File) -> str:
+    """The page, from the results in a folder."""
+    parts = [_part(name, folder / name) for name in experiments.shipped()]
+    claims = [claim for part in parts for claim in part["claims"]]
+    counts = {verdict: sum(c["verdict"] == verdict for c in claims) for verdict in VERDICTS}
+    loader = jinja2.FileSystemLoader(File(__file__).parent)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["emphasised"] = _emphasised
+    page = environment.get_template("report.html.jinja")
+    return page.render(parts=parts, counts=counts, version=version())
+
+
+def version() -> str:
+    """The version of toylab if it is installed, else the commit of the checkout."""
+    try:
+        return importlib.metadata.version("toylab")
+    except importlib.metadata.PackageNotFoundError:
+        return _git(SHIPPED, "describe", "--always", "--dirty") or "unknown"
+
+
+def _git(folder: File, *arguments: str) -> str:
+    """The output of a git command in a folder; empty if it fails or there is no git."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if not done.returncode else ""
+
+
+def _part(name: str, folder: File) -> dict[str, Any]:
+    """Everything that the page shows of one experiment."""
+    source = experiments.HOME / name
+    part: dict[str, Any] = {
+        "name": name,
+        "question": experiments.sweep_of(source).question,
+        "command": f"./launch.sh {name}",
+        "about": _about(source / "README.md"),
+        "figure": "",
+        "claims": [],
+    }
+    if not (folder / "claims.json").exists():
+        return part
+    try:
+        claims = load_json(folder / "claims.json")
+        for claim in claims:
+            if not set(FIELDS) <= set(claim) or claim["verdict"] not in VERDICTS:
+                raise ValueError("a claim lacks a field")
+        columns = load_json(folder / "columns.json")
+        table = pd.read_csv(folder / "table.csv")
+        picture = (folder / "figure.png").read_bytes()
+    except (StoreError, OSError, ValueError, TypeError) as error:
+        raise UsageError(
+            f"{folder}: {error}; run ./launch.sh {name} again, or remove the folder"
+        ) from None
+    return part | {
+        "figure": base64.b64encode(picture).decode(),
+        "claims": [claim | {"interval": _interval(claim)} for claim in claims],
+        "seeds": max((claim["seeds"] for claim in claims), default=0),
+        "unit": ", ".join(dict.fromkeys(claim["unit"] for claim in claims)),
+        "time": experiments.cost(folder),
+        "version": _git(folder, "log", "-1", "--format=%h", "--", ".") or "not committed",
+        "columns": columns,
+        "rows": len(table),
+        "table": table.head(ROWS).to_html(index=False, border=0, float_format="{:.4g}".format),
+    }
+
+
+def _interval(claim: dict[str, Any]) -> str:
+    low, high = ("?" if claim[end] is None else f"{claim[end]:z.2f}" for end in ("low", "high"))
+    return f"{claim['value']:z.2f} [{low}, {high}]"
+
+
+def _emphasised(text: str) -> str:
+    """Text as HTML, with words between asterisks emphasised."""
+    return re.sub(r"\*([^*]+)\*", r"<em>\1</em>", html.escape(text))
+
+
+def _about(file: File) -> str:
+    """An experiment's README as HTML, without its title; links into the repository become text."""
+    if not file.exists():
+        return ""
+    text = re.sub(r"\A#.*\n", "", file.read_text(encoding="utf-8"))
+    text = re.sub(r"\[([^\]]*)\]\((?!https?:)[^)]*\)", r"`\1`", text)
+    return markdown.markdown(text, extensions=["tables"])
