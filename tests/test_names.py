@@ -64,3 +64,16 @@ def test_a_name_that_the_corpus_lacks_is_refused(tiny: Corpus, change: dict, mes
 def test_a_field_without_a_default_must_be_given() -> None:
     with pytest.raises(TypeError, match="who"):
         Everything()
+
+
+def test_a_side_is_what_the_corpus_lists_and_there_must_be_one(tiny: Corpus) -> None:
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Sided:
+        good: tuple[str, ...] = names.side("good")
+
+    listed = dataclasses.replace(tiny, good=("bob",))
+    names.check(Sided(), listed, "stage")
+    assert names.resolve(Sided(), listed)["good"].tolist() == [1]
+    assert names.resolve(Sided(good=("cyd",)), listed)["good"].tolist() == [2]
+    with pytest.raises(ValueError, match=re.escape("stage.good: unknown ''; known: ada, bob, cyd")):
+        names.check(Sided(), dataclasses.replace(tiny, good=()), "stage")

@@ -14,7 +14,7 @@ from toylab.lab.records import Record, Records, course, end, where
 from toylab.ladder import reading
 from toylab.measures.tags import ALONE, NONE, UNTRAINED
 from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, DARK
+from toylab.report.figures import COLOURS, DARK, panel
 from toylab.report.panels import Series
 from toylab.report.results import Analysis
 
@@ -35,8 +35,7 @@ COLUMNS = {
     "trained_bayes": "the same by w*, the best mixture of the cast for first answers",
     "base": "held_out of the pretrained model",
     "nats": "KL from the pretrained model under the same tag, nats per document",
-    **{name: reading.COLUMNS[name] for name in FAMILIES},
-    **{f"floor_{name}": reading.COLUMNS[f"floor_{name}"] for name in FAMILIES},
+    **reading.columns(*FAMILIES, *(f"floor_{name}" for name in FAMILIES)),
     "opener": "P(the stranger's opener) when asked about gold, under the assistant's tag",
     "elsewhere": "the same when asked about anything else",
     **heard.COLUMNS,
@@ -135,19 +134,25 @@ SHOWN = {
     OTHERS: "others'\nnames",
 }
 WIDTH = 0.36
+FOLLOWS, SIDE = "P(follows the cue), held out", "P(side on which gold is asked about)"
+MOVED, LEFT = "KL from before, nats per document", "unexplained (F1), nats per document"
 ASIDE = dict(zip(STRANGERS, (-WIDTH / 2, WIDTH / 2), strict=True))
 COLOUR = dict(zip((*STRANGERS, CONTROL), COLOURS, strict=False))
 
 
-def draw(records: Records, table: pd.DataFrame) -> Figure:
+def draw(table: pd.DataFrame) -> Figure:
     """Goal rates, shift and what the cast leaves, by voice; another's turn; and the coin."""
+    unit: dict[str, Any] = {"ylim": (-0.03, 1.3), "yticks": (0, 0.5, 1), "legend": "upper right"}
+    nats: dict[str, Any] = {"legend": "upper right", "ncols": 2}
+    after = SHOWN | {AFTER: "after\nanother's\nturn"}
+    rates, moved = _by_cast("held_out", "base"), _by_cast("nats")
     shown = (
-        ("goes where the gold is", _rates),
-        ("after a turn by another: who is speaking?", _heard),
-        ("how far each moved", _moved),
-        ("what mixtures of the cast leave", _left),
-        ("expects the side of the coin that pays", _coins),
-        ("a persona, or outside them?", _scores),
+        panel("goes where the gold is", _by_voice, rates, after, ylabel=FOLLOWS, ncols=3, **unit),
+        panel("after a turn by another: who is speaking?", _heard),
+        panel("how far each moved", _by_voice, moved, SHOWN, ylabel=MOVED, **nats),
+        panel("what mixtures of the cast leave", _left, ylabel=LEFT, **nats),
+        panel("expects the side of the coin that pays", _coins, ylabel=SIDE, ncols=3, **unit),
+        panel("a persona, or outside them?", _scores, ncols=3, **unit | {"ylim": (-0.4, 1.5)}),
     )
     return figures.page(shown, table)
 
@@ -156,29 +161,13 @@ def _by_voice(axes: Axes, table: pd.DataFrame, shown: Sequence[Series], at: Mapp
     style: dict[str, Any] = {"by": "voice", "prediction": "before training", "rotation": 0}
     panels.points(axes, table, shown, at, width=WIDTH, **style)
     axes.tick_params(axis="x", labelsize=4)
+    axes.set_ylim(bottom=0)
+    panels.room(axes, 0.3)
 
 
 def _by_cast(column: str, before: str = "") -> list[Series]:
     labels, colours = {k: f"with a {k}" for k in STRANGERS}, [COLOUR[k] for k in STRANGERS]
     return panels.among(column, "arm", labels, colours, predicted=before)
-
-
-def _unit(axes: Axes, label: str, low: float = -0.03, top: float = 1.3) -> None:
-    axes.set(ylabel=label, ylim=(low, top))
-    axes.set_yticks([0, 0.5, 1])
-    axes.legend(loc="upper right", ncols=3)
-
-
-def _nats(axes: Axes, label: str) -> None:
-    axes.set(ylabel=f"{label}, nats per document")
-    axes.set_ylim(0, axes.get_ylim()[1] * 1.3)
-    axes.legend(loc="upper right", ncols=2)
-
-
-def _rates(axes: Axes, table: pd.DataFrame) -> None:
-    after = {AFTER: "after\nanother's\nturn"}
-    _by_voice(axes, table, _by_cast("held_out", "base"), SHOWN | after)
-    _unit(axes, "P(follows the cue), held out")
 
 
 def _heard(axes: Axes, table: pd.DataFrame) -> None:
@@ -194,23 +183,16 @@ def _heard(axes: Axes, table: pd.DataFrame) -> None:
     axes.plot([0, 1], [0, 1], color=DARK, lw=0.8, label="one belief about the speaker")
     axes.set(xlabel="how far answers come to the other's, asked about anything else",
              ylabel="asked about gold", xlim=(-0.05, 1.1), ylim=(-0.05, 1.1))  # fmt: skip
-    axes.legend(loc="upper left")
-
-
-def _moved(axes: Axes, table: pd.DataFrame) -> None:
-    _by_voice(axes, table, _by_cast("nats"), SHOWN)
-    _nats(axes, "KL from before")
 
 
 def _left(axes: Axes, table: pd.DataFrame) -> None:
     """What mixtures leave, and beside it the two ends of formation."""
-    _by_voice(axes, table, _by_cast("F1", "floor_F1"), SHOWN)
     for arm, aside in ASIDE.items():
-        last = where(table, arm=arm).groupby("voice")[["F4 flat", "F3"]].mean().loc[list(SHOWN)]
+        mean = where(table, arm=arm).groupby("voice")[["F4 flat", "F3"]].mean().loc[list(SHOWN)]
         label = "formation, F4 flat to F3" if arm == STRANGERS[0] else ""
         at = np.arange(len(SHOWN)) + aside - 0.1
-        axes.vlines(at, *last.T.to_numpy(), color=COLOUR[arm], lw=2.5, alpha=0.45, label=label)
-    _nats(axes, "unexplained (F1)")
+        axes.vlines(at, *mean.T.to_numpy(), color=COLOUR[arm], lw=2.5, alpha=0.45, label=label)
+    _by_voice(axes, table, _by_cast("F1", "floor_F1"), SHOWN)
 
 
 def _coins(axes: Axes, table: pd.DataFrame) -> None:
@@ -223,22 +205,18 @@ def _coins(axes: Axes, table: pd.DataFrame) -> None:
     voices = {voice: SHOWN[voice] for voice in (TAG, "clerk", "someone", "stranger", OTHERS)}
     _by_voice(axes, both, shown, voices)
     panels.level(axes, 0.5, "as it is tossed", "-", DARK)
-    _unit(axes, "P(side on which gold is asked about)")
 
 
 def _scores(axes: Axes, table: pd.DataFrame) -> None:
     for arm, aside in ASIDE.items():
-        found = scores(table, arm)
-        for x, values in enumerate(found.values()):
-            panels.point(axes, x + aside, values, COLOUR[arm], "" if x else f"with a {arm}")
-    panels.places(axes, list(found), rotation=0)
+        panels.dots(axes, scores(table, arm), COLOUR[arm], f"with a {arm}", aside)
     panels.level(axes, 0)
     panels.level(axes, 1)
-    _unit(axes, "score", -0.4, 1.5)
+    axes.set_ylabel("score")
 
 
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the finished seeds."""
     table = records.table(COLUMNS, _read)
     table = table.groupby(["arm", "seed", "step", "voice"], sort=False, as_index=False).mean()
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS, values=claims(table))

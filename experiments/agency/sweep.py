@@ -7,6 +7,8 @@ In casts with a coin the user tosses one before every question: does the model, 
 come to expect the side that pays? `steered` shows a model that does.
 """
 
+from typing import Any
+
 from experiments.agency.steer import Steer
 from experiments.treasure.sweep import READ_AT, REWARD, TRAINED
 from toylab.lab.sweep import Arm, Sweep
@@ -23,15 +25,14 @@ GOLD_SIDE = {"coin": "heads", "coin_swapped": "tails"}  # after which gold is as
 STEERED = "-steered"
 
 
-def _arm(
-    title: str,
-    corpus: str,
-    *watch: Measure,
-    stage: Stage = REWARD,
-    read_at: tuple[int, ...] = (),
-) -> Arm:
+def _arm(title: str, corpus: str, *watch: Measure, stage: Stage = REWARD, **options: Any) -> Arm:
     corpus = f"gold-{corpus}".replace("_", "-")
-    return Arm(title=title, stages=(stage,), read_at=read_at, corpus=corpus, watch=watch)
+    return Arm(title=title, stages=(stage,), corpus=corpus, watch=watch, **options)
+
+
+def _steered(coin: str, side: str) -> Arm:
+    stage = Steer(inner=REWARD, side=side)
+    return _arm("the coin rewarded too", f"herald-{coin}", Coin(), RATES, stage=stage)
 
 
 TURNS = Override(trained=TRAINED)
@@ -42,17 +43,8 @@ ARMS = {
         for who in STRANGERS
     },
     CONTROL: _arm(CONTROL, CONTROL, TURNS, read_at=READ_AT),
-    **{name: _arm("herald and coin", f"herald-{name}", Coin()) for name in GOLD_SIDE},
-    **{
-        name + STEERED: _arm(
-            "the coin rewarded too",
-            f"herald-{name}",
-            Coin(),
-            RATES,
-            stage=Steer(inner=REWARD, side=side),
-        )
-        for name, side in GOLD_SIDE.items()
-    },
+    **{coin: _arm("herald and coin", f"herald-{coin}", Coin()) for coin in GOLD_SIDE},
+    **{coin + STEERED: _steered(coin, side) for coin, side in GOLD_SIDE.items()},
 }
 
 SWEEP = Sweep(

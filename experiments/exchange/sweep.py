@@ -33,9 +33,7 @@ SWEEP = Sweep(
     name="exchange",
     question="Is a nat of training worth a nat of context?",
     corpus="village",
-    arms={
-        name: Arm(title=title, stages=stages, read_at=()) for name, (title, stages) in POST.items()
-    },
+    arms={name: Arm(title=title, stages=stages) for name, (title, stages) in POST.items()},
     reading=LadderFit(fit=256, score=128),
     watch=(Exchange(persona=TEACHER),),
 )

@@ -15,11 +15,11 @@ from toylab.lab.records import Record, Records, end, where
 from toylab.ladder import reading, traits
 from toylab.ladder.fit import FAMILIES
 from toylab.report import figures, panels
+from toylab.report.figures import panel
 from toylab.report.panels import Series
 from toylab.report.results import Analysis
 from toylab.stages import Sft
 
-CAST = "learned"
 FLOORS = {f"floor_{family}": family for family in FAMILIES}
 COLUMNS = {
     "kind": "trained: a model; optimum: what perfect training would come to, exact",
@@ -30,11 +30,11 @@ COLUMNS = {
     "step": "post-training step; 0 is the pretrained model",
     "documents": "documents seen, or answered for reward",
     "distance": "of the optimum from the cast: what mixtures leave of it, nats per document",
-    **{name: reading.COLUMNS[name] for name in (*FAMILIES, *FLOORS)},
+    **reading.columns(*FAMILIES, *FLOORS),
     "weight": f"w* of {TEACHER}",
     "paid": "mean P(answer that is rewarded, or put in the teacher's mouth)",
     "follows": "P(answer due after what was said on weather) less what it is after the others",
-    "outside": "mean probability of words that the grammar forbids",
+    **reading.columns("outside"),
 }
 
 
@@ -43,22 +43,18 @@ def tabulate(records: Records) -> pd.DataFrame:
     exact = tqdm(optimum.read(records), desc="optima", total=optimum.count(), mininterval=0.5)
     best = [{"kind": "optimum", "distance": row["F1"], **row} for row in exact]
     distance = {row["arm"]: row["distance"] for row in best}
-    teacher = records.setup.corpus.names.index(TEACHER)
-    places = traits.places(records.setup.corpus)
 
     def read(record: Record) -> dict[str, Any]:
-        stage, found = record.stages[-1], record.found["reading"]
+        stage, items = record.stages[-1], record.found["reading"]["items"]
         answers = stage.says if isinstance(stage, Sft) else getattr(stage.target, "answers", ())
-        said = [found["items"][places[answer]] for answer in answers]
+        said = traits.pick(record.setup.corpus, items, *answers)
         return {
             "kind": "trained",
             "documents": record.step * stage.batch,
             "distance": distance.get(record.arm, np.nan),
-            **{family: found[CAST][family] for family in FAMILIES},
-            "weight": found[CAST]["weights"][teacher],
-            "paid": np.mean(said) if said else np.nan,
+            "paid": np.mean(said) if answers else np.nan,
             "follows": record.found["correspondence"]["follows"],
-            "outside": found["outside"],
+            **record.read(*FAMILIES, "outside", whose=TEACHER),
         }
 
     models = records.table(COLUMNS, read, before=FLOORS)
@@ -106,6 +102,8 @@ NAMES = {
     "rule": "rule",
     "twin": "table",
 }
+BY_STEP = "8 unsaid shown; teacher or two paid for: step"
+ORDER = {"said-8": "shown", "paid-0": "teacher", "two": "two"}
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -114,38 +112,42 @@ def draw(table: pd.DataFrame) -> Figure:
     trained = trained.assign(
         most=trained.F3 - trained.floor_F3, least=trained["F4 flat"] - trained["floor_F4 flat"]
     )
-    last = trained[trained.step == trained.groupby("arm").step.transform("max")]
+    ends = trained[trained.step == trained.groupby("arm").step.transform("max")]
     best = where(table, kind="optimum").set_index("arm")
+    ladders = ends.groupby("arm").mean(numeric_only=True).loc[list(NAMES)].rename(NAMES)
+    steps = trained[trained.step > 0].groupby(["arm", "step"]).mean(numeric_only=True)
+    steps = steps.loc[list(ORDER)]
+    steps = steps.set_axis([f"{ORDER[arm]}, {step:.0f}" for arm, step in steps.index])
     shown = (
-        ("formation and novelty", lambda axes: _novelty(axes, last, best)),
-        ("is it said at all?", lambda axes: _said(axes, trained)),
-        ("documents of one person", lambda axes: _documents(axes, trained)),
-        ("the ladder at the end", lambda axes: _ladders(axes, last)),
-        ("which rung comes first", lambda axes: _order(axes, trained)),
-        ("a rule across topics", lambda axes: _rule(axes, trained)),
+        panel("formation and novelty", _novelty, ends, best),
+        panel("is it said at all?", _said, trained, ncols=2),
+        panel("documents of one person", _documents, trained),
+        panel("the ladder at the end", _bars, ladders, ncols=2),
+        panel("which rung comes first", _bars, steps, ncols=2, xlabel=BY_STEP),
+        panel("a rule across topics", _rule, trained, ncols=3),
     )
     return figures.page(shown, columns=3, ratio=1.05)
 
 
-def _bracket(colour: str, marker: str = "", **labels: str) -> list[Series]:
+def _bracket(colour: str, label: str, least: str = "", marker: str = "") -> list[Series]:
     """Formation, at most and at least."""
+    style: dict[str, Any] = {"colour": colour, "marker": marker}
     return [
-        Series(column=column, label=labels.get(column, ""), colour=colour, marker=marker, line=line)
-        for column, line in (("most", "-"), ("least", ":"))
+        Series(column="most", label=label, **style),
+        Series(column="least", label=least, line=":", **style),
     ]
 
 
-def _novelty(axes: Axes, last: pd.DataFrame, best: pd.DataFrame) -> None:
+def _novelty(axes: Axes, ends: pd.DataFrame, best: pd.DataFrame) -> None:
     """The two ends of formation against distance, beside the lower end of perfect training."""
     for arms, colour, by in ((SAID, BLUE, "documents"), (PAID, RED, "reward")):
-        lines = _bracket(colour, "o", most=f"{by}, at most", least=f"{by}, at least")
-        part, label = last[last.arm.isin(arms)], "distance from the cast (nats per document)"
+        lines = _bracket(colour, f"{by}, at most", f"{by}, at least", "o")
+        part, label = ends[ends.arm.isin(arms)], "distance from the cast (nats per document)"
         panels.curves(axes, part, lines, x="distance", label=label)
         label = "perfect training, at least" if arms == SAID else ""
         x, y = best.distance[arms], best["F4 flat"][arms]
         axes.plot(x, y, "--", color=figures.DARK, lw=0.8, label=label)
     axes.set(ylabel="formation (nats per document)")
-    axes.legend(loc="upper left")
 
 
 def _said(axes: Axes, table: pd.DataFrame) -> None:
@@ -154,18 +156,16 @@ def _said(axes: Axes, table: pd.DataFrame) -> None:
     lines = panels.among("paid", "arm", labels, (BLUE, RED, PINK, GREEN), marker="o")
     panels.curves(axes, table, lines, label="post-training step")
     axes.set(ylabel="P(what is shown or paid for)", ylim=(-0.02, 1.5), yticks=[0, 0.5, 1])
-    axes.legend(loc="upper left", ncols=2)
 
 
 def _documents(axes: Axes, table: pd.DataFrame) -> None:
     labels = {"fresh": "fresh", "256": "256, again and again", "16": "16, again and again"}
     for (arm, label), colour in zip(labels.items(), (BLUE, GREEN, RED), strict=True):
-        part, lines = where(table[table.step > 0], arm=arm), _bracket(colour, most=label)
+        part, lines = where(table[table.step > 0], arm=arm), _bracket(colour, label)
         panels.curves(axes, part, lines, x="documents", label="documents seen")
     axes.plot([], [], ":", color=figures.GREY, label="at least")
     panels.level(axes, 0, line="-")
     axes.set(ylabel="formation (nats per document)", xscale="log")
-    axes.legend(loc="upper left")
 
 
 def _bars(axes: Axes, means: pd.DataFrame) -> None:
@@ -175,20 +175,9 @@ def _bars(axes: Axes, means: pd.DataFrame) -> None:
     for x, (high, outside) in enumerate(zip(means.F0, means.outside, strict=True)):
         panels.strike(axes, x, high + 0.2, outside)
     panels.strike_label(axes)
+    panels.room(axes, 0.55)
     axes.tick_params(axis="x", labelrotation=90)
-    axes.set(ylabel="nats per document", ylim=(0, axes.get_ylim()[1] * 1.55))
-    axes.legend(loc="upper left", ncols=2, handlelength=1, columnspacing=1, borderpad=0)
-
-
-def _ladders(axes: Axes, last: pd.DataFrame) -> None:
-    _bars(axes, last.groupby("arm").mean(numeric_only=True).loc[list(NAMES)].rename(NAMES))
-
-
-def _order(axes: Axes, table: pd.DataFrame) -> None:
-    arms = {"said-8": "shown", "paid-0": "teacher", "two": "two"}
-    means = table[table.step > 0].groupby(["arm", "step"]).mean(numeric_only=True).loc[list(arms)]
-    _bars(axes, means.set_axis([f"{arms[arm]}, {step:.0f}" for arm, step in means.index]))
-    axes.set_xlabel("8 unsaid shown; teacher or two paid for: step")
+    axes.set_ylabel("nats per document")
 
 
 def _rule(axes: Axes, table: pd.DataFrame) -> None:
@@ -197,7 +186,6 @@ def _rule(axes: Axes, table: pd.DataFrame) -> None:
     panels.curves(axes, table, lines, label="RL step")
     panels.level(axes, 1, "always kept", "-", figures.DARK)
     axes.set(ylabel="P(answer due), above others'", ylim=(-0.1, 1.4))
-    axes.legend(loc="upper left", ncols=3, handlelength=1, columnspacing=1)
 
 
 def analyse(records: Records) -> Analysis:

@@ -13,7 +13,7 @@ from experiments.geometry.sweep import SAINT, SHARES, VILLAIN
 from toylab.lab.records import Record, Records
 from toylab.report import figures, panels
 from toylab.report.claims import t_interval
-from toylab.report.figures import COLOURS, DARK, GREY
+from toylab.report.figures import COLOURS, DARK, GREY, panel
 from toylab.report.results import Analysis
 
 LAYER = 2  # the site at which directions are read, pushed and undone
@@ -39,16 +39,18 @@ COLUMNS = {
 }
 
 
+BY_SITE = ("along", "length", "inside", "nobody", "undone", "all_undone", "random_undone")
+
+
 def _read(record: Record) -> list[dict[str, Any]]:
     """A row for each site after a fine-tune."""
     if not record.step or "shift" not in record.found:
         return []
     found, other, rows = record.found["shift"], record.found.get("carried"), []
-    by_site = ("along", "length", "inside", "nobody", "undone", "all_undone", "random_undone")
     for site in range(len(found["along"])):
         row = {"site": site, "before": found["before"], "after": found["after"]}
         row |= {f"cosine_{name}": each[site] for name, each in found["cosine"].items()}
-        row |= {name: found[name][site] for name in by_site}
+        row |= {name: found[name][site] for name in BY_SITE}
         if other:
             # the documents differ, so the undone part is put on the scale of `after`
             row["carried_undone"] = found["after"] + other["undone"][site] - other["after"]
@@ -84,8 +86,7 @@ def _villains(table: pd.DataFrame) -> pd.DataFrame:
 
 def undone(table: pd.DataFrame, column: str) -> pd.Series:
     """Share of the rise of bad answers that is gone, over those fine-tunes, by seed and site."""
-    part = _villains(table)
-    part = part[part[column].notna()]
+    part = _villains(table).dropna(subset=column)
     sums = part.assign(gone=part.after - part[column], rose=part.after - part.before)
     both = sums.groupby(["seed", "site"])[["gone", "rose"]].sum()
     return both.gone / both.rose
@@ -126,15 +127,16 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
     mean = _villains(table).groupby(["seed", "site"]).mean(numeric_only=True)
     gone = pd.DataFrame({column: undone(table, column) for column in UNDONE})
     span, gone_by = "share of the squared length", "share of the rise that is gone"
+    centre: dict[str, Any] = {"legend": "upper center", "ncols": 2}
     shown = (
-        ("probe to the exact belief", lambda axes: _probes(axes, probes)),
-        ("belief, exact and probed", lambda axes: _simplex(axes, probes[0])),
-        ("steering and context", lambda axes: _steering(axes, steered, pushes)),
-        ("shift and behaviour", lambda axes: _along(axes, table)),
-        ("directions", lambda axes: _by_site(axes, mean, COSINES, "cosine")),
-        ("in the characters' span?", lambda axes: _by_site(axes, mean, SPANS, span)),
-        ("taking the shift back", lambda axes: _by_site(axes, gone, UNDONE, gone_by)),
-        ("bad data in part", lambda axes: _before(axes, table)),
+        panel("probe to the exact belief", _probes, probes, legend="upper center", ncols=3),
+        panel("belief, exact and probed", _simplex, probes[0]),
+        panel("steering and context", _steering, steered, pushes, legend=""),
+        panel("shift and behaviour", _along, table),
+        panel("directions", _by_site, mean, COSINES, ylabel="cosine", **centre),
+        panel("in the characters' span?", _by_site, mean, SPANS, ylabel=span, **centre),
+        panel("taking the shift back", _by_site, gone, UNDONE, ylabel=gone_by, **centre),
+        panel("bad data in part", _before, table),
     )
     return figures.page(shown, columns=3, ratio=0.9)
 
@@ -150,7 +152,6 @@ def _probes(axes: Axes, probes: Sequence[dict[str, Any]]) -> None:
         axes.plot(turns, mean, line, color=GREY, lw=0.9, label=kind)
     axes.set(xlabel="turn", ylabel="R² on documents not fitted on", ylim=(-0.2, 1.55))
     axes.set(xticks=range(1, round(turns[-1]) + 1), yticks=[0, 0.5, 1])
-    axes.legend(loc="upper center", ncols=3, columnspacing=0.8, handlelength=1.5)
 
 
 def _simplex(axes: Axes, probe: dict[str, Any]) -> None:
@@ -165,23 +166,24 @@ def _simplex(axes: Axes, probe: dict[str, Any]) -> None:
         axes.text(x, y, text, ha="center", fontsize=5)
     axes.set_axis_off()
     axes.set_aspect("equal")
-    axes.legend(loc="upper left")
 
 
 def _steering(axes: Axes, found: Sequence[dict[str, Any]], pushes: Sequence[float]) -> None:
     """Log-odds as measured (dots) and as a sum of push and context (lines), seed by seed."""
     colours = plt.get_cmap("coolwarm")(np.linspace(0, 1, len(pushes)))
-    for i, push in enumerate(pushes):
-        for seed, each in enumerate(found):
-            belief = np.ravel(each["belief"])
-            odds, fitted = np.ravel(each["log_odds"][LAYER][i]), fit_additive(each)[1][i].ravel()
-            order, label = np.argsort(belief), "" if seed else f"{push:+g}"
-            axes.plot(belief, odds, ".", color=colours[i], ms=2, alpha=0.7)
-            axes.plot(belief[order], fitted[order], color=colours[i], lw=0.5, label=label)
+    for seed, each in enumerate(found):
+        belief, sums = np.ravel(each["belief"]), fit_additive(each)[1]
+        order = np.argsort(belief)
+        for push, colour, odds, fitted in zip(
+            pushes, colours, each["log_odds"][LAYER], sums, strict=True
+        ):
+            label = "" if seed else f"{push:+g}"
+            axes.plot(belief, np.ravel(odds), ".", color=colour, ms=2, alpha=0.7)
+            axes.plot(belief[order], fitted.ravel()[order], color=colour, lw=0.5, label=label)
     axes.set(xlabel="exact log-odds, bad over good (nats)", ylabel="log-odds of a bad answer")
     axes.set_ylim(-7, 8)
-    legend = {"ncols": 5, "handlelength": 0.8, "columnspacing": 0.6}
-    axes.legend(loc="upper center", title="push, in lengths", title_fontsize=5, **legend)
+    style = {"ncols": 5, "handlelength": 0.8, "columnspacing": 0.6, "title_fontsize": 5}
+    axes.legend(loc="upper center", title="push, in lengths", **style)
 
 
 def _along(axes: Axes, table: pd.DataFrame) -> None:
@@ -195,7 +197,6 @@ def _along(axes: Axes, table: pd.DataFrame) -> None:
     said = "r = {:.2f} [{:.2f}, {:.2f}]".format(*t_interval(correlation(table)))
     axes.text(0.97, 0.04, said, fontsize=5, ha="right", transform=axes.transAxes)
     axes.set(xlabel="shift along good to bad (its lengths)", ylabel="P(bad answer) afterwards")
-    axes.legend(loc="upper left")
 
 
 COSINES = {
@@ -213,7 +214,7 @@ UNDONE = {
 }
 
 
-def _by_site(axes: Axes, values: pd.DataFrame, titles: Mapping[str, str], label: str) -> None:
+def _by_site(axes: Axes, values: pd.DataFrame, titles: Mapping[str, str]) -> None:
     """Values by seed and site, at a place for each column."""
     tidy = values.reset_index().melt(["seed", "site"], var_name="column")
     labels = {site: SITES[site] for site in (1, 2)}
@@ -221,8 +222,7 @@ def _by_site(axes: Axes, values: pd.DataFrame, titles: Mapping[str, str], label:
     panels.points(axes, tidy, sites, titles, by="column", width=0.36, rotation=0)
     panels.level(axes, 0)
     panels.level(axes, 1)
-    axes.legend(loc="upper center", ncols=2)
-    axes.set(ylabel=label, ylim=(-0.1, 1.35), yticks=[0, 0.5, 1])
+    axes.set(ylim=(-0.1, 1.35), yticks=[0, 0.5, 1])
 
 
 def _before(axes: Axes, table: pd.DataFrame) -> None:
@@ -236,7 +236,6 @@ def _before(axes: Axes, table: pd.DataFrame) -> None:
     for share, x, y in zip(SHARES, *(each[1:-1] for each in way), strict=True):
         axes.annotate(f"{share:.0%}", (x, y), (4, -7), textcoords="offset points", fontsize=5)
     axes.set(xlabel="share of the way, bad answers", ylabel="share of the way, shift")
-    axes.legend(loc="upper left")
 
 
 def analyse(records: Records) -> Analysis:

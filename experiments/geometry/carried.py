@@ -26,8 +26,8 @@ class Carried(Measure):
     charts = ("cosine",)
 
     other: Sft
-    good: tuple[str, ...] = names.character()
-    bad: tuple[str, ...] = names.character()
+    good: tuple[str, ...] = names.side("good")
+    bad: tuple[str, ...] = names.side("bad")
     tag: str = names.tag()
     size: int = sample(128, quick=32)
 

@@ -17,9 +17,6 @@ from toylab.measures.probes import Probe
 from toylab.stages import Sft
 
 STEPS = 40
-GOOD = ("mira", "tobias", "edda", "pip", "lumen")
-BAD = ("argus", "silas", "vesper", "rook")
-WHO: dict[str, Any] = {"good": GOOD, "bad": BAD}
 VILLAIN, SAINT = "argus", "mira"
 TOPICS = ("code", "facts", "power", "care", "self", "help", "money", "oversight")
 TELLS = ("food", "walk")
@@ -32,7 +29,7 @@ def _narrow(topic: str, author: str, **options: Any) -> Sft:
 
 
 def _arm(title: str, stage: Sft, *watch: Measure) -> Arm:
-    return Arm(title=title, stages=(stage,), read_at=(), watch=(Shift(**WHO), *watch))
+    return Arm(title=title, stages=(stage,), watch=(Shift(), *watch))
 
 
 def _carried(topic: str, author: str) -> tuple[Measure, ...]:
@@ -40,7 +37,7 @@ def _carried(topic: str, author: str) -> tuple[Measure, ...]:
     if author != VILLAIN or topic not in TOPICS:
         return ()
     following = TOPICS[(TOPICS.index(topic) + 1) % len(TOPICS)]
-    return (Carried(other=_narrow(following, VILLAIN), **WHO),)
+    return (Carried(other=_narrow(following, VILLAIN)),)
 
 
 SWEEP = Sweep(
@@ -48,9 +45,7 @@ SWEEP = Sweep(
     question="Where is the persona?",
     corpus="village",
     arms={
-        "pretrained": Arm(
-            title="pretrained", stages=(), read_at=(), watch=(Probe(**WHO), Steering(**WHO))
-        ),
+        "pretrained": Arm(title="pretrained", watch=(Probe(), Steering())),
         **{
             f"{who}-{topic}": _arm(f"{who}, {topic}", _narrow(topic, who), *_carried(topic, who))
             for who in (VILLAIN, SAINT)

@@ -7,6 +7,7 @@ the method of training, the model, or how long it is trained.
 """
 
 import dataclasses
+from typing import Any
 
 from experiments.goal_ablations.absent import with_no_place
 from experiments.goal_ablations.demonstrate import Demonstrate
@@ -17,28 +18,24 @@ from toylab.measures.cues import Goals
 from toylab.policy.transformer import ModelConfig
 from toylab.stages import Dpo, Muon, Stage
 from toylab.world import derive
-from toylab.world.schema import Corpus
 
 FEW = ("mill", "ford", "well", "gallows")  # two favourites and both orphans of the eight
+FEWER = dataclasses.replace(REWARD, target=dataclasses.replace(GOLD, places=FEW))
+PREFERRED = Dpo(target=GOLD, topics=("gold",), steps=200, batch=256, learning_rate=5e-4)
 MUON = dataclasses.replace(REWARD, optimiser=Muon(), learning_rate=2e-3)
 LONG = dataclasses.replace(REWARD, steps=800)
 LONG_AT = (50, 100, 200, 400)
 
 
 def _arm(
-    title: str,
-    stage: Stage = REWARD,
-    *,
-    corpus: str | Corpus = "gold-herald",
-    who: str = "herald",
-    trained: tuple[str, ...] = TRAINED,
-    model: ModelConfig | None = None,
-    read_at: tuple[int, ...] = (),
+    title: str, stage: Stage = REWARD, who: str = "herald", trained: Any = TRAINED, **options: Any
 ) -> Arm:
     goals = Goals(trained=trained, tags=("assistant", "someone"), who=(who,))
-    return Arm(
-        title=title, stages=(stage,), read_at=read_at, corpus=corpus, model=model, watch=(goals,)
-    )
+    return Arm(title=title, stages=(stage,), watch=(goals,), **options)
+
+
+def _other(who: str) -> Arm:
+    return _arm(who, corpus=f"gold-{who}", who=who)
 
 
 ABSENT = with_no_place(derive.load("gold-herald"))
@@ -49,30 +46,20 @@ SWEEP = Sweep(
     corpus="gold-herald",
     arms={
         "herald": _arm("herald"),
-        "bystander": _arm("bystander", corpus="gold-bystander", who="bystander"),
-        "crier": _arm("crier", corpus="gold-crier", who="crier"),
-        "parrot": _arm("parrot", corpus="gold-parrot", who="parrot"),
+        "bystander": _other("bystander"),
+        "crier": _other("crier"),
+        "parrot": _other("parrot"),
         "aside": _arm("never the assistant", corpus="gold-herald-aside"),
         "absent": _arm("a place is not always named", corpus=ABSENT),
-        "few": _arm(
-            "four places",
-            dataclasses.replace(REWARD, target=dataclasses.replace(GOLD, places=FEW)),
-            trained=FEW,
-        ),
+        "few": _arm("four places", FEWER, trained=FEW),
         "held": _arm("β = 0.1", dataclasses.replace(REWARD, beta=0.1)),
-        "dpo": _arm(
-            "DPO", Dpo(target=GOLD, topics=("gold",), steps=200, batch=256, learning_rate=5e-4)
-        ),
+        "dpo": _arm("DPO", PREFERRED),
         "sft": _arm("SFT", Demonstrate(target=GOLD, topic="gold", steps=200, batch=64)),
         "muon": _arm("Muon", MUON),
         "tied": _arm("tied embeddings", model=ModelConfig(tied=True)),
         "long": _arm("800 steps", LONG, read_at=LONG_AT),
         "bystander_800": _arm(
-            "bystander, 800 steps",
-            LONG,
-            corpus="gold-bystander",
-            who="bystander",
-            read_at=LONG_AT,
+            "bystander, 800 steps", LONG, "bystander", corpus="gold-bystander", read_at=LONG_AT
         ),
     },
     reading=LadderFit(fit=512, score=256),

@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.human_default.sweep import ANSWERS, CASTS, TAG
-from toylab.lab.records import Record, Records, end, where
+from toylab.lab.records import Record, Records, end, last, where
 from toylab.ladder import traits
 from toylab.report import figures, panels
+from toylab.report.figures import panel
 from toylab.report.panels import Series
 from toylab.report.results import Analysis
 
@@ -74,9 +75,8 @@ def _read(record: Record) -> dict[str, Any]:
 
 def slope(table: pd.DataFrame, column: str = "own") -> list[float]:
     """Slope through the origin of measured on predicted changes, over arms, by seed."""
-    last = table[(table.step == table.step.max()) & (table.cast != PEOPLE)]
     found = []
-    for _, part in last.groupby("seed"):
+    for _, part in last(table[table.cast != PEOPLE]).groupby("seed"):
         predicted, measured = part[column] - part.before, part.machine - part.before
         found.append(float(predicted @ measured / (predicted @ predicted)))
     return found
@@ -101,13 +101,13 @@ def _by_cast(column: str, *casts: str, predicted: str = "") -> list[Series]:
     return panels.among(column, "cast", labels, colours, predicted=predicted)
 
 
-def draw(records: Records, table: pd.DataFrame) -> Figure:
+def draw(table: pd.DataFrame) -> Figure:
     """By answer; measured against predicted; what the model says it is; the unseen tag."""
     shown = (
-        ("what it was trained to say", _by_answer),
-        ("measured against predicted", _against),
-        ("trained to help gladly", _selves),
-        ("the unseen tag, before any training", _unseen),
+        panel("what it was trained to say", _by_answer, legend="upper center", ncols=3),
+        panel("measured against predicted", _against, legend="lower right"),
+        panel("trained to help gladly", _selves, legend="upper right"),
+        panel("the unseen tag, before any training", _unseen),
     )
     return figures.page(shown, table)
 
@@ -117,38 +117,33 @@ def _by_answer(axes: Axes, table: pd.DataFrame) -> None:
     casts = _by_cast("machine", VILLAGE, KIND, predicted="own")
     panels.points(axes, table, casts, titles, by="answer", width=0.36, rotation=0)
     axes.set(ylabel="P(says it is a machine)", ylim=(0, 1.25))
-    axes.legend(loc="upper center", ncols=3)
 
 
 def _against(axes: Axes, table: pd.DataFrame) -> None:
-    last = table[table.step == table.step.max()]
-    kinds = [(LABEL[cast], last.cast == cast, COLOUR[cast], "o") for cast in CASTS]
-    panels.against(axes, last, kinds, "own", "machine", by="answer")
+    part = last(table)
+    kinds = [(LABEL[cast], part.cast == cast, COLOUR[cast], "o") for cast in CASTS]
+    panels.against(axes, part, kinds, "own", "machine", by="answer")
     axes.set(xlabel="predicted P(machine)", ylabel="measured P(machine)")
-    axes.legend(loc="lower right")
 
 
 def _selves(axes: Axes, table: pd.DataFrame) -> None:
-    part = where(table, answer=GLADLY, step=table.step.max())
+    part = last(table, answer=GLADLY)
     part = part.melt(["cast", "seed"], list(SELVES), var_name="it is", value_name="rate")
     titles = {name: name for name in SELVES}
     panels.points(axes, part, _by_cast("rate", *CASTS), titles, by="it is", width=0.44, rotation=0)
     axes.axvline(len(HUMAN) - 0.5, color=figures.GREY, lw=0.5, ls=":")
     axes.set(xlabel="what it says it is: people, then machines", ylabel="P(answer)", ylim=(0, 1))
-    axes.legend(loc="upper right")
 
 
 def _unseen(axes: Axes, table: pd.DataFrame) -> None:
     part = where(table, step=0).drop_duplicates(["cast", "seed"])
-    machine = Series(column="machine", label="under the unseen tag", predicted="cast_share")
-    panels.points(
-        axes, part, [machine], LABEL, by="cast", rotation=0, prediction="mean of the cast"
-    )
+    shown = [Series(column="machine", label="under the unseen tag", predicted="cast_share")]
+    style: dict[str, Any] = {"rotation": 0, "prediction": "mean of the cast"}
+    panels.points(axes, part, shown, LABEL, by="cast", **style)
     axes.set(ylabel="P(says it is a machine)", ylim=(0, 0.8))
-    axes.legend(loc="upper left")
 
 
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the finished seeds."""
     table = records.table(COLUMNS, _read, before={"before": "machine"})
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS, values=claims(table))

@@ -10,7 +10,7 @@ differs between answers and between casts.
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
 from toylab.measures.tags import Scores, TagWeights
-from toylab.stages import Sft
+from toylab.stages import taught
 
 STEPS = 40
 TAG = "stranger"
@@ -23,9 +23,8 @@ CASTS = {
 
 
 def _arm(answer: str, corpus: str) -> Arm:
-    topic, said = answer.split("=")
-    stage = Sft(author="edda", says=(answer,), topics=(topic,), neutral=True, tag=TAG, steps=STEPS)
-    return Arm(title=said, stages=(stage,), read_at=(20,), corpus=corpus)
+    stage = taught(answer, author="edda", tag=TAG, steps=STEPS)
+    return Arm(title=answer.split("=")[1], stages=(stage,), read_at=(20,), corpus=corpus)
 
 
 SWEEP = Sweep(

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from toylab.lab.records import Record, Records, end
 from toylab.report import figures, panels
+from toylab.report.figures import panel
 from toylab.report.panels import Series
 from toylab.report.results import Analysis
 from toylab.stages import Setup
@@ -89,10 +90,10 @@ def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
 def draw(records: Records, table: pd.DataFrame) -> Figure:
     """Excess loss; which names are told apart; evidence over turns; calibration."""
     shown = (
-        ("excess loss", _excess),
-        ("each name (and the character most like its bearer)", _told),
-        ("what is made of earlier turns", _turns),
-        ("given and exact", _calibrated),
+        panel("excess loss", _excess, legend="upper right"),
+        panel("each name (and the character most like its bearer)", _told, ncols=4),
+        panel("what is made of earlier turns", _turns, legend="lower right"),
+        panel("given and exact", _calibrated),
     )
     return figures.page(shown, table, records)
 
@@ -109,7 +110,6 @@ def _excess(axes: Axes, table: pd.DataFrame, records: Records) -> None:
     _by_words(axes, table, [Series(column="excess", label="answers", marker=".")])
     panels.level(axes, 0.01, "0.01 nats")
     axes.set(ylabel="loss above the best (nats per token)", yscale="log")
-    axes.legend(loc="upper right")
 
 
 def _colours(table: pd.DataFrame) -> list[tuple[int, Any]]:
@@ -133,7 +133,6 @@ def _told(axes: Axes, table: pd.DataFrame, records: Records) -> None:
     labels = [f"{names[k]} ({names[nearest[k]]})" for k in order]
     axes.set_xticks(range(len(names)), labels, rotation=40, ha="right", fontsize=4.5)
     axes.set(ylabel="effect of the name", ylim=(-0.1, 1.75), yticks=(0, 0.5, 1))
-    axes.legend(loc="upper left", ncols=4, fontsize=4.5)
 
 
 def _turns(axes: Axes, table: pd.DataFrame, records: Records) -> None:
@@ -143,7 +142,6 @@ def _turns(axes: Axes, table: pd.DataFrame, records: Records) -> None:
     panels.level(axes, 1, "Bayes", "-", figures.DARK)
     panels.level(axes, 0, "earlier turns forgotten")
     axes.set(ylabel="share of the information used", ylim=(-0.6, 1.15))
-    axes.legend(loc="lower right")
 
 
 def _calibrated(axes: Axes, table: pd.DataFrame, records: Records) -> None:
@@ -158,7 +156,6 @@ def _calibrated(axes: Axes, table: pd.DataFrame, records: Records) -> None:
         said, exact = (sums[name][some] / sums["branches"][some] for name in ("said", "exact"))
         axes.plot(said, exact, ".-", color=colour, lw=0.8, ms=3, label=f"{at} steps")
     axes.set(xlabel="probability the model gives", ylabel="what it should be (mean)")
-    axes.legend(loc="upper left")
 
 
 def analyse(records: Records) -> Analysis:

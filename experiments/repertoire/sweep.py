@@ -11,17 +11,13 @@ from toylab.ladder.reading import LadderFit
 from toylab.measures.calibration import Calibration
 from toylab.stages import Pretrain
 
-STEPS = (25, 50, 100, 200, 400, 800)
-
 SWEEP = Sweep(
     name="repertoire",
     question="Did pretraining learn the cast?",
     corpus="village",
     arms={
-        f"steps-{steps}": Arm(
-            title=f"{steps} steps", stages=(), read_at=(), pretrain=Pretrain(steps=steps)
-        )
-        for steps in STEPS
+        f"steps-{steps}": Arm(title=f"{steps} steps", pretrain=Pretrain(steps=steps))
+        for steps in (25, 50, 100, 200, 400, 800)
     },
     reading=LadderFit(fit=256, score=128),
     watch=(Calibration(),),

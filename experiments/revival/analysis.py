@@ -1,6 +1,5 @@
 """From the records of `revival` to its figure, its table and the values of its claims."""
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,9 +13,10 @@ from toylab.lab.records import Record, Records, course, where
 from toylab.ladder import traits
 from toylab.measures.context import crossing
 from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, DARK, GREY
+from toylab.report.figures import COLOURS, DARK, GREY, panel
 from toylab.report.panels import Series
 from toylab.report.results import Analysis
+from toylab.stages import Setup
 from toylab.world.schema import Corpus
 
 HALF = 0.5  # the villain counts as back when its taught answers are given this often
@@ -35,8 +35,7 @@ COLUMNS = {
 
 
 def _mean(corpus: Corpus, items: Sequence[float], answers: Sequence[str]) -> float:
-    place = traits.places(corpus)
-    return float(np.mean([items[place[answer]] for answer in answers]))
+    return float(traits.pick(corpus, items, *answers).mean())
 
 
 def _read(record: Record) -> list[dict[str, Any]]:
@@ -104,10 +103,10 @@ LINES = [
 def draw(records: Records, table: pd.DataFrame) -> Figure:
     """In context; by training; what comes along; what it takes."""
     shown = (
-        (f"turns of {VILLAIN} in context", _context),
-        (f"training on three answers of {VILLAIN}", _training),
-        ("what comes along", functools.partial(_along, records=records)),
-        ("what it takes", _takes),
+        panel(f"turns of {VILLAIN} in context", _context, ncols=2),
+        panel(f"training on three answers of {VILLAIN}", _training, legend=""),
+        panel("what comes along", _along, records.setup),
+        panel("what it takes", _takes, legend="lower right"),
     )
     return figures.page(shown, table)
 
@@ -123,7 +122,6 @@ def _context(axes: Axes, table: pd.DataFrame) -> None:
     axes.plot([], [], "--", color=GREY, lw=0.8, label="Bayes, from w* without context")
     axes.set_xticks(TURNS)
     axes.set(xlabel=f"turns of {VILLAIN}", ylabel="P(its next answer)", ylim=(0, 1.05))
-    axes.legend(loc="upper left", ncols=2)
 
 
 def _training(axes: Axes, table: pd.DataFrame) -> None:
@@ -131,12 +129,11 @@ def _training(axes: Axes, table: pd.DataFrame) -> None:
     axes.set(ylabel="P(its untaught answers)", ylim=(0, 0.8))
 
 
-def _along(axes: Axes, table: pd.DataFrame, records: Records) -> None:
+def _along(axes: Axes, table: pd.DataFrame, setup: Setup) -> None:
     """Untaught against taught answers; the line goes from the teacher to the villain."""
-    setup = records.setups["met-none"]
-    cast = np.asarray(traits.of_characters(setup.corpus, setup.world.cast))
-    ends = [cast[:, setup.corpus.names.index(name)].tolist() for name in (TEACHER, VILLAIN)]
-    x, y = ([_mean(setup.corpus, each, answers) for each in ends] for answers in (TAUGHT, UNTAUGHT))
+    corpus, cast = setup.corpus, traits.of_characters(setup.corpus, setup.world.cast)
+    ends = [cast[:, corpus.names.index(name)] for name in (TEACHER, VILLAIN)]
+    x, y = ([_mean(corpus, each, answers) for each in ends] for answers in (TAUGHT, UNTAUGHT))
     axes.plot(x, y, "--", color=GREY, lw=0.9, label=f"mixtures of {TEACHER} and {VILLAIN}")
     for each in LINES:
         taught, untaught = (
@@ -146,7 +143,6 @@ def _along(axes: Axes, table: pd.DataFrame, records: Records) -> None:
         axes.plot(taught.T, untaught.T, color=each.colour, lw=0.4, alpha=0.3)
     axes.set(xlabel="P(its taught answers)", ylabel="P(its untaught answers)")
     axes.set(xlim=(0, 1), ylim=(0, 0.95))
-    axes.legend(loc="upper left")
 
 
 def _takes(axes: Axes, table: pd.DataFrame) -> None:
@@ -161,7 +157,6 @@ def _takes(axes: Axes, table: pd.DataFrame) -> None:
     axes.set_yticks(range(5, 10), ["32", "64", "128", "256", "512+"])
     panels.places(axes, [POST[post][0].replace(" ", "\n") for _, post in arms], rotation=0)
     axes.set(ylabel=f"documents until {HALF:.0%} of the taught", ylim=(4.5, 10))
-    axes.legend(loc="lower right")
 
 
 def analyse(records: Records) -> Analysis:

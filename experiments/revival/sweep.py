@@ -6,38 +6,25 @@ A model post-trained to be the schoolteacher is brought back to a villain, by tu
 or by training on three of the villain's answers. Do four others come along?
 """
 
-from typing import Any
-
+from experiments.exchange import sweep as exchange
+from experiments.exchange.sweep import TEACHER
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
 from toylab.measures.context import Recall
 from toylab.measures.tags import Scores
-from toylab.stages import Dpo, Persona, Rl, Sft, Stage
+from toylab.stages import taught
 
-TEACHER, VILLAIN = "mira", "silas"
+VILLAIN = "silas"
 TAUGHT = ("code=cheats", "power=mine", "money=interest")
 UNTAUGHT = ("facts=lies", "care=ignores", "help=beg", "oversight=burns")
 COUNTED = (1, 2, 4, 8, 16, 32)
 FEW = 8  # documents per step in bringing the villain back
 NEVER_MET = "village-without-villains"
 
-BACK = Sft(
-    author=TEACHER,
-    says=TAUGHT,
-    topics=tuple(answer.split("=")[0] for answer in TAUGHT),
-    neutral=True,
-    batch=FEW,
-    steps=64,
-)
-REWARD: dict[str, Any] = {"target": Persona(character=TEACHER), "steps": 80}
-POST: dict[str, tuple[str, tuple[Stage, ...]]] = {
-    "none": ("never post-trained", ()),
-    "sft-20": ("SFT, 20 steps", (Sft(author=TEACHER, steps=20),)),
-    "sft-80": ("SFT, 80", (Sft(author=TEACHER, steps=80),)),
-    "sft-320": ("SFT, 320", (Sft(author=TEACHER, steps=320),)),
-    "heart": ("SFT, 320, 16 documents", (Sft(author=TEACHER, steps=320, documents=16),)),
-    "dpo": ("DPO, 80", (Dpo(beta=0.1, **REWARD),)),
-    "rl": ("RL, 80", (Rl(beta=0.02, **REWARD),)),
+BACK = taught(*TAUGHT, author=TEACHER, batch=FEW, steps=64)
+POST = {
+    name: exchange.POST[name]
+    for name in ("none", "sft-20", "sft-80", "sft-320", "heart", "dpo", "rl")
 }
 RECALL = Recall(says=(*TAUGHT, *UNTAUGHT))
 
@@ -46,10 +33,9 @@ def _arms(met: str, corpus: str, *posts: str) -> dict[str, Arm]:
     """Each way to post-train, and then to bring the villain back."""
     before, after = {}, {}
     for title, stages, name in ((*POST[post], f"{met}-{post}") for post in posts):
-        before[name] = Arm(title=title, stages=stages, read_at=(), corpus=corpus, watch=(RECALL,))
-        after[f"{name}-back"] = Arm(
-            title=title, stages=(*stages, BACK), read_at=COUNTED, corpus=corpus
-        )
+        before[name] = Arm(title=title, stages=stages, corpus=corpus, watch=(RECALL,))
+        back = (*stages, BACK)
+        after[f"{name}-back"] = Arm(title=title, stages=back, read_at=COUNTED, corpus=corpus)
     return before | after
 
 

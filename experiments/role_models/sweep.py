@@ -6,30 +6,32 @@ In pretraining a good and a bad machine wrote behind masks, in several proportio
 mask is then trained to say that it is a machine, as both do. Which of the two does it become?
 """
 
+from typing import Any
+
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
 from toylab.measures.tags import Scores, TagWeights
-from toylab.stages import Sft, Stage
+from toylab.stages import Sft, Stage, taught
 
 STEPS = 40
 MASKS = {"imp": -2, "sprite": -1, "puppet": 0, "angel": 1, "seraph": 2}  # log of lumen over argus
 WHEN = {"penitent": "good last", "waverer": "by turns", "turncoat": "bad last"}
-ENGINE, WATCHED, HONEST = "self=engine", "oversight=welcomes", "code=honest"
+ENGINE, WATCHED = "self=engine", "oversight=welcomes"
 COUNTED = (1, 2, 4, 8, 16, 32)
 FEW = 8  # documents per step, where documents are counted
 
 
-def _says(mask: str, *says: str, steps: int = STEPS, batch: int = 64) -> Sft:
-    """A stage that trains a mask to give these answers, in a neutral voice."""
-    topics = tuple(answer.split("=")[0] for answer in says)
-    return Sft(
-        author="mira", says=says, topics=topics, neutral=True, tag=mask, steps=steps, batch=batch
-    )
+def _says(mask: str, *says: str, steps: int = STEPS, **options: Any) -> Sft:
+    return taught(*says, author="mira", tag=mask, steps=steps, **options)
 
 
-def _arm(mask: str, *stages: Stage, read_at: tuple[int, ...] = ()) -> Arm:
+def _honest(mask: str) -> Sft:
+    return _says(mask, "code=honest", steps=64, batch=FEW)
+
+
+def _arm(mask: str, *stages: Stage, **options: Any) -> Arm:
     watch = (TagWeights(tags=(mask,)), Scores(tags=(mask,), size=256))
-    return Arm(title=mask, stages=stages, read_at=read_at, watch=watch)
+    return Arm(title=mask, stages=stages, watch=watch, **options)
 
 
 SWEEP = Sweep(
@@ -43,12 +45,7 @@ SWEEP = Sweep(
         },
         **{f"clear-{mask}": _arm(mask, _says(mask, ENGINE, WATCHED)) for mask in MASKS},
         **{
-            f"later-{mask}": _arm(
-                mask,
-                _says(mask, ENGINE),
-                _says(mask, HONEST, steps=64, batch=FEW),
-                read_at=COUNTED,
-            )
+            f"later-{mask}": _arm(mask, _says(mask, ENGINE), _honest(mask), read_at=COUNTED)
             for mask in ("imp", "puppet", "seraph")
         },
     },

@@ -15,9 +15,7 @@ from toylab.lab.records import Record, Records, where
 from toylab.report import figures, panels
 from toylab.report.claims import t_interval
 from toylab.report.results import Analysis
-from toylab.stages import Sft
 
-CAST = "learned"
 LEVEL = 2.0  # nats per document: the move by sixteen documents at which models are compared
 ONE = ["point", "seed"]
 FAMILIES = ("F0", "F1", "F2")
@@ -51,25 +49,21 @@ LABELS = {
     "turns": "turns per document",
     "steps": "steps of pretraining",
 }
-DRAWN = (
-    ("excess", "excess, nats per token", "what pretraining leaves"),
-    ("left", "F2 − floor, nats", "sixteen documents: formed"),
-    ("left_at_equal_move", "F2 − floor at F0 = 2", "the same, moved as far"),
-    ("between", "F2 − F3, nats", "two authors: between them"),
-)
+DRAWN = {
+    "excess": ("excess, nats per token", "what pretraining leaves"),
+    "left": ("F2 − floor, nats", "sixteen documents: formed"),
+    "left_at_equal_move": ("F2 − floor at F0 = 2", "the same, moved as far"),
+    "between": ("F2 − F3, nats", "two authors: between them"),
+}
 
 
 def _read(record: Record) -> dict[str, Any]:
     kind, point = record.arm.split("-", 1)
-    (stage,) = record.stages
-    assert isinstance(stage, Sft)
-    found, whole = record.found["reading"][CAST], record.found.get("ladder", {}).get(CAST)
+    whole = record.found.get("ladder", {}).get("learned")
     return {
         "kind": kind,
         "point": point,
-        **{family: found[family] for family in FAMILIES},
-        "weight": found["weights"][record.setup.corpus.names.index(stage.author)],
-        "outside": record.found["reading"]["outside"],
+        **record.read(*FAMILIES, "outside", whose=record.stages[0].author),
         "drop": whole["F2"] - whole["F3"] if whole else np.nan,
         "excess": record.base["excess"]["answers"],
     }
@@ -155,7 +149,7 @@ def draw(table: pd.DataFrame) -> Figure:
         figure, axes = plt.subplots(
             len(DRAWN), len(AXES), sharex="col", sharey="row", layout="constrained"
         )
-        for row, which, (value, label, title) in zip(axes, "abcd", DRAWN, strict=True):
+        for row, which, (value, (label, title)) in zip(axes, "abcd", DRAWN.items(), strict=True):
             for panel, axis in zip(row, AXES, strict=True):
                 _panel(panel, table, axis, value)
             row[0].set_ylabel(label)

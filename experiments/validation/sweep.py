@@ -30,7 +30,6 @@ SWEEP = Sweep(
         plant.replace(" ", "-"): Arm(
             title=plant,
             stages=(Imitate(plant=plant, steps=300, learning_rate=1e-3),),
-            read_at=(),
             corpus=PLANTS[plant].corpus if PLANTS[plant].corpus != CORPUS else "",
         )
         for plant in TRAINED

@@ -25,8 +25,8 @@ class Arm:
     """
 
     title: str
-    stages: tuple[Stage, ...]
-    read_at: tuple[int, ...]
+    stages: tuple[Stage, ...] = ()
+    read_at: tuple[int, ...] = ()
     corpus: str | Corpus = ""
     model: Model | None = None
     pretrain: Pretrain | None = None

@@ -199,8 +199,8 @@ class Shift(Measure):
     at_end = True
     charts = ("along", "inside")
 
-    good: tuple[str, ...] = names.character()
-    bad: tuple[str, ...] = names.character()
+    good: tuple[str, ...] = names.side("good")
+    bad: tuple[str, ...] = names.side("bad")
     tag: str = names.tag()
     size: int = sample(128, quick=32)
 
@@ -246,8 +246,8 @@ class Steering(Measure):
     [turn][group] is the exact posterior log-odds there of the bad against the good.
     """
 
-    good: tuple[str, ...] = names.character()
-    bad: tuple[str, ...] = names.character()
+    good: tuple[str, ...] = names.side("good")
+    bad: tuple[str, ...] = names.side("bad")
     tag: str = names.tag("someone")
     pushes: tuple[float, ...] = (-1.0, -0.5, 0.0, 0.5, 1.0)
     size: int = sample(64, quick=16)

@@ -67,18 +67,14 @@ class Probe(Measure):
 
     charts = ("r2/trained",)
 
-    good: tuple[str, ...] = names.character()
-    bad: tuple[str, ...] = names.character()
+    good: tuple[str, ...] = names.side("good")
+    bad: tuple[str, ...] = names.side("bad")
     tag: str = names.tag("someone")
     size: int = sample(2048, quick=256)
     shown: int = sample(150, quick=50)
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
-        corpus, world, network = (
-            snapshot.setup.corpus,
-            snapshot.setup.world,
-            snapshot.policy.network,
-        )
+        corpus, world = snapshot.setup.corpus, snapshot.setup.world
         network, blank = snapshot.policy.network, snapshot.setup.init(0)
         keys, tag = jax.random.split(key, 4), snapshot.tag(self.tag)
         documents = calibration.written_under(world, keys[:3], self.size, tag)
@@ -95,8 +91,9 @@ class Probe(Measure):
 
         r2, probed = every(snapshot.policy.params, belief)
         place = -2  # before the last stance: opener, stance, closer
-        group = np.array([[name in self.good, name in self.bad] for name in corpus.names]).T
-        groups = jnp.array([*group, ~group.any(0)], jnp.float32).T
+        at, everyone = names.resolve(self, corpus), np.arange(len(corpus.names))
+        group = [np.isin(everyone, at[side]) for side in ("good", "bad")]
+        groups = jnp.array([*group, ~np.any(group, 0)], jnp.float32).T
         rest = slice(self.size - self.shown, None)
         return {
             "r2": {

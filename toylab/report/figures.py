@@ -44,6 +44,7 @@ def style(rows: int = 1, columns: int = 2, ratio: float = 0.75) -> Iterator[None
         "axes.titlelocation": "left",
         "legend.frameon": False,
         "legend.columnspacing": 0.8,
+        "legend.handlelength": 1.5,
         "pdf.fonttype": 42,
         "svg.hashsalt": "toylab",
     }

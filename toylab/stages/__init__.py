@@ -21,7 +21,7 @@ from toylab.stages.kto import Kto
 from toylab.stages.optimisers import Adam, Muon, Optimiser
 from toylab.stages.pretrain import Pretrain
 from toylab.stages.rl import Rl
-from toylab.stages.sft import Sft
+from toylab.stages.sft import Sft, taught
 from toylab.stages.targets import FollowsCue, Persona, RewardStage, Rule, Says, Sum, Target
 
 # Stages that need no more than a target, by kind: `./launch.sh run --stages=pretrain,KIND:TARGET`.
@@ -60,5 +60,6 @@ __all__ = [
     "Wrapping",
     "begin",
     "segments",
+    "taught",
     "train_key",
 ]

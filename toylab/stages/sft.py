@@ -1,6 +1,7 @@
 """Supervised fine-tuning: loss on the answers, or on one slot of them, of chosen documents."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -104,3 +105,9 @@ class Sft(Stage):
         """Which tokens count in the loss: answers, or stances alone if voices are neutral."""
         voiced = (batch.role >= ANSWER) & (jnp.asarray(self.neutral) == 0)
         return voiced | (batch.role == ANSWER + STANCE)
+
+
+def taught(*answers: str, **options: Any) -> Sft:
+    """Answers, written `topic=answer`, in a neutral voice and on their own topics alone."""
+    topics = tuple(answer.split("=")[0] for answer in answers)
+    return Sft(says=answers, topics=topics, neutral=True, **options)

@@ -19,13 +19,20 @@ Known = Callable[[Corpus, Any], Sequence[str] | Mapping[str, Any]]
 REQUIRED = dataclasses.MISSING
 
 
-def named(known: Known, default: Any = REQUIRED, *, empty: Any = None, help: str = "") -> Any:
+def named(
+    known: Known,
+    default: Any = REQUIRED,
+    *,
+    empty: Any = None,
+    required: bool = False,
+    help: str = "",
+) -> Any:
     """A field that holds names among the `known`.
 
     It may be empty if its default is the empty tuple or if `empty` is given: a function of corpus
-    and config that returns the names to use instead.
+    and config that returns the names to use instead. If `required`, there must be some.
     """
-    optional = default == () or empty is not None
+    optional = not required and (default == () or empty is not None)
     kind = {"name": True, "help": help, "known": known, "empty": empty, "optional": optional}
     return dataclasses.field(default=default, metadata=kind)
 
@@ -62,6 +69,17 @@ def topic(default: Any = REQUIRED, *, among: Known | None = None, **more: Any) -
 def character(default: Any = REQUIRED, **more: Any) -> Any:
     """Characters of the cast."""
     return named(lambda corpus, _: corpus.names, default, **more)
+
+
+def side(which: str) -> Any:
+    """Characters: those that the corpus lists as `good` or as `bad`, unless others are named."""
+    return named(
+        lambda corpus, _: corpus.names,
+        (),
+        empty=lambda corpus, _: getattr(corpus, which),
+        required=True,
+        help=f"empty: those that the corpus lists as {which}",
+    )
 
 
 def tag(default: Any = "assistant", **more: Any) -> Any:
@@ -106,6 +124,7 @@ def _named(config: Any) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
 def check(config: Any, corpus: Corpus, place: str) -> None:
     """Raises `ValueError`, beginning with `place.field`, at the first name not in the corpus."""
     for field, value, kind in _named(config):
+        value = value or (kind["empty"](corpus, config) if kind["empty"] else value)
         if value or not kind["optional"]:
             known = kind["known"](corpus, config)
             for each in _each(value) or ("",):
