@@ -4,16 +4,12 @@ One seed keeps a CPU busy, so there eight should take about eight times as long.
 is too small to fill the kernels, so eight should take little longer than one.
 """
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from benchmarks import documents, steps, timing
 from benchmarks.timing import Row
-from toylab.stages import Context, Pretrain, Setup, base, begin, train_key
+from toylab.stages import Pretrain, Setup, begin, beside, train_key
 
 SEEDS, ROUNDS = 8, 5
 
@@ -21,17 +17,14 @@ SEEDS, ROUNDS = 8, 5
 def together(setup: Setup, seeds: int, count: int) -> Callable[[], Any]:
     """`count` steps of pretraining for `seeds` seeds at once; each call continues the last."""
     stage = Pretrain(steps=10**6)
-    context = Context(setup.network, setup.world, stage.names(setup.corpus))
-    advance = functools.partial(base._advance, stage.structure())
-    many = jax.jit(jax.vmap(advance, in_axes=(None, None, None, 0, 0, None)))
-    keys = jnp.stack([train_key(seed, 0) for seed in range(seeds)])
-    each = [begin(setup, stage, setup.init(seed)) for seed in range(seeds)]
-    state = [jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)]
+    keys = [train_key(seed, 0) for seed in range(seeds)]
+    states = [begin(setup, stage, setup.init(seed)) for seed in range(seeds)]
 
     def work() -> Any:
-        until = state[0].step[0] + count
-        state[0], _ = many(stage.numbers(), context, {}, keys, state[0], until)
-        return state[0].params
+        until = int(states[0].step) + count
+        told = beside.advance(setup, seeds * [stage], states, keys, until)
+        states[:] = [state for state, _ in told]
+        return [state.params for state in states]
 
     return work
 

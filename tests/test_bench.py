@@ -87,8 +87,8 @@ def test_seeds_side_by_side_are_trained_as_each_would_be_alone() -> None:
         start = begin(setup, stage, setup.init(seed))
         ((alone, _),) = segments(setup, stage, start, train_key(seed, 0), [3])
         for name, value in alone.params.items():
-            np.testing.assert_allclose(both[name][seed], value, atol=1e-4)
-    assert not np.allclose(both["query0"][0], both["query0"][1], atol=1e-2)
+            np.testing.assert_allclose(both[seed][name], value, atol=1e-4)
+    assert not np.allclose(both[0]["query0"], both[1]["query0"], atol=1e-2)
 
 
 def test_the_plain_flax_model_looks_back_only() -> None:
