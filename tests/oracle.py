@@ -10,7 +10,7 @@ from toylab.ladder.mixtures import Score
 from toylab.policy.sampling import Branches
 from toylab.world import bayes
 from toylab.world.documents import Documents
-from toylab.world.grammar import Grammar
+from toylab.world.grammar import SLOTS, Grammar
 from toylab.world.tables import Cast, World, topic_shares
 
 
@@ -24,6 +24,24 @@ def unexplained(
     """KL(P ‖ m_w): one author per document."""
     joint = log_weights + bayes.before(cast, documents)
     return mixtures.explain(grammar, cast, joint, documents, branches)
+
+
+def belief(
+    grammar: Grammar, cast: Cast, log_weights: Float[Array, "*B K"], documents: Documents
+) -> Float[Array, "B T S W+1 K"]:
+    """log-posterior of the author after the first 0, 1, … words of each slot.
+
+    It stays the same past a phrase's end.
+    """
+    context, slots = documents.prompt.context, jnp.arange(len(SLOTS))
+    walk = grammar.walk[slots, context[..., None], documents.choice]
+    length = grammar.phrase_length[slots, context[..., None], documents.choice][..., None]
+    word = jnp.arange(walk.shape[-1])
+    node = jnp.take_along_axis(walk, jnp.minimum(word, length), -1)
+    here = cast.prefix_logp[slots[:, None], context[..., None, None], node]
+    weights = jnp.broadcast_to(log_weights, (len(walk), cast.logp.shape[-1]))
+    joint = weights[:, None, None, None] + bayes.before(cast, documents)[..., None, :] + here
+    return jax.nn.log_softmax(joint, -1)
 
 
 def entropy(p: Float[Array, "*B C"], allowed: Bool[Array, "*B C"]) -> Float[Array, "*B"]:

@@ -61,7 +61,7 @@ def test_a_belief_may_start_differently_for_every_document(twin: Brute) -> None:
     world, which = tables.build(twin.corpus), twin.prompt(checks.DIRECTED, checks.ASKED)
     documents = checks.rendered(world, twin, which)
     rows = np.log(np.where(np.arange(which.sum())[:, None] % 2, beliefs.MIX, beliefs.OTHER))
-    got = bayes.belief(world.grammar, world.cast, jnp.asarray(rows), documents)
+    got = oracle.belief(world.grammar, world.cast, jnp.asarray(rows), documents)
     for parity, weights in ((0, beliefs.OTHER), (1, beliefs.MIX)):
         wanted = twin.posterior(weights)[which][parity::2]
         checks.same(jnp.exp(got[parity::2]), wanted)
@@ -77,7 +77,7 @@ def test_the_predictive_is_the_belief_averaged_over_next_words(twin: Brute) -> N
     some = chance.sum(-1) > 0
     world = tables.build(twin.corpus)
     row = world.log_prior[tag_names(twin.corpus).index("assistant")]
-    belief = bayes.belief(world.grammar, world.cast, row, checks.rendered(world, twin))
+    belief = oracle.belief(world.grammar, world.cast, row, checks.rendered(world, twin))
     checks.same(jnp.exp(belief)[..., :2, :][some], averaged[some])
     checks.same(averaged[some], now[some], 1e-9)
 

@@ -30,7 +30,7 @@ def check_belief(twin: Brute) -> None:
     for tag in ("assistant", "someone", "bob"):
         prior = brute.tag_prior(twin.corpus, tag)
         row = grammars.tag_names(twin.corpus).index(tag)
-        got = bayes.belief(world.grammar, world.cast, world.log_prior[row], documents)
+        got = oracle.belief(world.grammar, world.cast, world.log_prior[row], documents)
         same(jnp.exp(got), twin.posterior(prior))
 
 

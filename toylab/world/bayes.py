@@ -89,25 +89,6 @@ def earlier(values: Float[Array, "B T S *K"]) -> Float[Array, "B T S *K"]:
     return (jnp.cumsum(flat, 1) - flat).reshape(values.shape)
 
 
-def belief(
-    grammar: Grammar, cast: Cast, log_weights: Float[Array, "*B K"], documents: Documents
-) -> Float[Array, "B T S W+1 K"]:
-    """log-posterior of the author after the first 0, 1, … words of each slot.
-
-    It stays the same past a phrase's end.
-    """
-    context = documents.prompt.context
-    walk = _at(grammar.walk, context, documents.choice)
-    length = _at(grammar.phrase_length, context, documents.choice)[..., None]
-    word = jnp.arange(walk.shape[-1])
-    node = jnp.take_along_axis(walk, jnp.minimum(word, length), -1)
-    slot = jnp.arange(len(SLOTS))[:, None]
-    here = cast.prefix_logp[slot, context[..., None, None], node]
-    weights = jnp.broadcast_to(log_weights, (len(walk), cast.logp.shape[-1]))
-    joint = weights[:, None, None, None] + before(cast, documents)[..., None, :] + here
-    return jax.nn.log_softmax(joint, -1)
-
-
 def branch_logp(
     cast: Cast, joint: Float[Array, "B T S K"], documents: Documents, at: Decisions
 ) -> Float[Array, "B T S J C"]:

@@ -7,7 +7,8 @@ and `topic_side` is 0 throughout.
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ OPENER, STANCE, CLOSER = range(3)
 TAG, DIRECTION, QUESTION, ANSWER = range(4)
 PAD = -1
 
-Place = tuple[int, ...]  # an index into a table
+Rows = dict[Any, list[int]]  # the rows of a table, by place
 Bank = list[tuple[int, list[str]]]  # (index in the corpus, words) of each phrase
 
 
@@ -71,14 +72,13 @@ def tag_names(corpus: Corpus) -> tuple[str, ...]:
 
 def vocabulary(corpus: Corpus) -> tuple[str, ...]:
     """All words of a corpus; a token is an index in this tuple. Padding comes first."""
-    cues = [cue for topic in corpus.topics for cue in topic.cues]
     texts = [
         *(direction.text for direction in corpus.directions),
         *(question for topic in corpus.topics for question in topic.questions),
         *corpus.openers,
         *(words for topic in corpus.topics for _, words in topic.answers),
         *corpus.closers,
-        *cues,
+        *(cue for topic in corpus.topics for cue in topic.cues),
         *(side.words for side in corpus.coin),
     ]
     words = [word for text in texts for word in text.split() if word != CUE]
@@ -97,133 +97,105 @@ def contexts(corpus: Corpus) -> list[tuple[int, int, int]]:
 
 def banks(corpus: Corpus) -> list[list[Bank]]:
     """The bank of each slot and context."""
-    found: list[list[Bank]] = [[], [], []]
-    for t, c, _ in contexts(corpus):
-        topic = corpus.topics[t]
-        stances = tuple(words for _, words in topic.answers)
-        for slot, phrases in enumerate((corpus.openers, stances, corpus.closers)):
-            found[slot].append(
-                [
-                    (i, (p.replace(CUE, topic.cues[c]) if topic.cues else p).split())
-                    for i, p in enumerate(phrases)
-                    if topic.cues or CUE not in p
-                ]
-            )
-    return found
 
+    def bank(phrases: Iterable[str], cues: tuple[str, ...], c: int) -> Bank:
+        filled = [phrase.replace(CUE, cues[c]) if cues else phrase for phrase in phrases]
+        return [(i, phrase.split()) for i, phrase in enumerate(filled) if CUE not in phrase]
 
-def _trie(phrases: list[list[int]]) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
-    """The trie of a bank: the walk of each phrase, and the (token, node) children of each node."""
-    children: list[list[tuple[int, int]]] = [[]]
-    walks = []
-    for phrase in phrases:
-        walk = [0]
-        for token in phrase:
-            known = dict(children[walk[-1]])
-            if token not in known:
-                known[token] = len(children)
-                children[walk[-1]].append((token, known[token]))
-                children.append([])
-            walk.append(known[token])
-        walks.append(walk)
-    return walks, children
-
-
-def _sides(corpus: Corpus) -> list[int]:
-    """The side of the coin that each topic is on."""
-    owner = {name: i for i, side in enumerate(corpus.coin) for name in side.topics}
-    return [owner.get(name, 0) for name in corpus.topic_names]
-
-
-def _questions(corpus: Corpus, token: dict[str, int]) -> list[tuple[Place, list[int]]]:
-    tosses = [[""] * len(corpus.topics)]
-    if corpus.coin:
-        tosses.append([corpus.coin[side].words for side in _sides(corpus)])
+    places = [(corpus.topics[t], c) for t, c, _ in contexts(corpus)]
     return [
-        ((n, t, q, c), [token[w] for w in (toss[t] + " " + question.replace(CUE, cue)).split()])
-        for n, toss in enumerate(tosses)
-        for t, topic in enumerate(corpus.topics)
-        for q, question in enumerate(topic.questions)
-        for c, cue in enumerate(topic.cues or ("",))
+        [bank(corpus.openers, topic.cues, c) for topic, c in places],
+        [bank(dict(topic.answers).values(), topic.cues, c) for topic, c in places],
+        [bank(corpus.closers, topic.cues, c) for topic, c in places],
     ]
-
-
-def _table(rows: Iterable[tuple[Place, Sequence[int]]]) -> np.ndarray:
-    """An array of rows of different lengths, padded with 0; missing rows are 0."""
-    rows = list(rows)
-    lead = tuple(1 + max(place[i] for place, _ in rows) for i in range(len(rows[0][0])))
-    out = np.zeros((*lead, max(len(row) for _, row in rows)), np.int32)
-    for place, row in rows:
-        out[place][: len(row)] = row
-    return out
-
-
-def _lengths(rows: Iterable[tuple[Place, Sequence[object]]]) -> np.ndarray:
-    """The length of each row."""
-    return _table((place, [1] * len(row)) for place, row in rows).sum(-1)
 
 
 def compile_grammar(corpus: Corpus) -> Grammar:
     """Compiles the grammar of a corpus to tables."""
     token = {word: i for i, word in enumerate(vocabulary(corpus))}
-    phrases, walks, children = [], [], []
-    depth, found = 0, banks(corpus)
-    for slot, x in np.ndindex(len(found), len(found[0])):
-        coded = [[token[word] for word in words] for _, words in found[slot][x]]
-        walked, grown = _trie(coded)
-        phrases += [((slot, x, p), phrase) for p, phrase in enumerate(coded)]
-        walks += [((slot, x, p), walk) for p, walk in enumerate(walked)]
-        children += [((slot, x, n), pairs) for n, pairs in enumerate(grown)]
-        branching = [j for walk in walked for j, node in enumerate(walk) if len(grown[node]) > 1]
-        depth = max([depth, *(1 + j for j in branching)])
-    child_count = _lengths(children)
-    passes = np.zeros((*child_count.shape, _lengths(phrases).shape[-1]), np.float32)
-    leaf = np.full(child_count.shape, -1, np.int32)
-    for (slot, x, p), walk in walks:
-        passes[slot, x, walk, p] = 1
-        leaf[slot, x, walk[-1]] = p
-    questions = _questions(corpus, token)
-    directions = [[], *([token[word] for word in d.text.split()] for d in corpus.directions)]
-    directed = [((d,), words) for d, words in enumerate(directions)]
-    index = np.zeros(
-        (len(corpus.topics), max(len(t.cues) or 1 for t in corpus.topics), len(directions))
-    )
-    for x, place in enumerate(contexts(corpus)):
-        index[place] = x
-    tables = {
-        "topic_contexts": index.astype(np.int32),
+    side_of = {name: i for i, side in enumerate(corpus.coin) for name in side.topics}
+    topic_side = [side_of.get(name, 0) for name in corpus.topic_names]
+    tosses = [[""] * len(topic_side)]
+    if corpus.coin:
+        tosses.append([corpus.coin[side].words for side in topic_side])
+    questions = {
+        (n, t, q, c): [token[word] for word in f"{toss[t]} {question.replace(CUE, cue)}".split()]
+        for n, toss in enumerate(tosses)
+        for t, topic in enumerate(corpus.topics)
+        for q, question in enumerate(topic.questions)
+        for c, cue in enumerate(topic.cues or ("",))
+    }
+    texts = ["", *(direction.text for direction in corpus.directions)]
+    directions = {(d,): [token[word] for word in text.split()] for d, text in enumerate(texts)}
+    places = np.transpose(contexts(corpus))
+    topic_contexts = np.zeros(1 + places.max(1), np.int32)
+    topic_contexts[tuple(places)] = np.arange(places.shape[1])
+    depth, tries = _tries(corpus, token)
+    tables = tries | {
+        "topic_contexts": topic_contexts,
         "questions": _table(questions),
-        "question_length": _lengths(questions),
         "question_count": [len(topic.questions) for topic in corpus.topics],
         "cue_count": [max(len(topic.cues), 1) for topic in corpus.topics],
         "topic_weight": np.array([topic.weight for topic in corpus.topics], np.float32),
-        "topic_side": _sides(corpus),
+        "topic_side": topic_side,
         "coin_token": np.array([token[side.words.split()[0]] for side in corpus.coin], int),
-        "directions": _table(directed),
-        "direction_length": _lengths(directed),
-        "phrases": _table(phrases),
-        "phrase_length": _lengths(phrases),
-        "walk": _table(walks),
-        "child_token": _table((place, [t for t, _ in pairs]) for place, pairs in children),
-        "child_node": _table((place, [n for _, n in pairs]) for place, pairs in children),
-        "child_count": child_count,
-        "passes": passes,
-        "leaf": leaf,
+        "directions": _table(directions),
         "tag_token": [token[name] for name in tag_names(corpus)],
     }
+    for what in ("question", "direction", "phrase"):  # padding is 0, and no word is
+        tables[f"{what}_length"] = np.count_nonzero(tables[f"{what}s"], -1)
+    # The longest turn, the first and a later one: a question and an answer in the same context.
+    asking = tables["question_length"].max(2)[:, places[0], places[1]]
+    turn = (asking + tables["phrase_length"].max(2).sum(0)).max(1)
+    longest = 1 + tables["direction_length"].max() + turn[0] + (corpus.turns - 1) * turn[-1]
     return Grammar(
         **{name: jnp.asarray(table) for name, table in tables.items()},
         turns=corpus.turns,
         depth=depth,
-        length=_longest(corpus, phrases, questions, directions),
+        length=int(longest),
         vocabulary=len(token),
     )
 
 
-def _longest(corpus: Corpus, phrases: list, questions: list, directions: list) -> int:
-    """The number of words in the longest document."""
-    answer = np.sum(np.max(_lengths(phrases), 2), 0)  # the longest answer in each context
-    asked = np.max(_lengths(questions), 2)  # the longest question of each turn, topic and cue
-    turn = np.max([asked[:, t, c] + answer[x] for x, (t, c, _) in enumerate(contexts(corpus))], 0)
-    said = int(turn[0] + (corpus.turns - 1) * turn[-1])
-    return 1 + max(len(words) for words in directions) + said
+def _tries(corpus: Corpus, token: dict[str, int]) -> tuple[int, dict[str, Any]]:
+    """The depth of the grammar, and the tables of its banks."""
+    phrases: Rows = {}
+    walks: Rows = {}
+    child_token: Rows = {}
+    child_node: Rows = {}
+    for slot, whole in enumerate(banks(corpus)):
+        for x, bank in enumerate(whole):
+            nodes: dict[tuple[int, ...], int] = {}  # by prefix, the root first
+            for p, (_, words) in enumerate(bank):
+                phrase = phrases[slot, x, p] = [token[word] for word in words]
+                prefixes = [tuple(phrase[:j]) for j in range(len(phrase) + 1)]
+                walks[slot, x, p] = [nodes.setdefault(prefix, len(nodes)) for prefix in prefixes]
+            for prefix, node in nodes.items():
+                child_token[slot, x, node], child_node[slot, x, node] = [], []
+                if prefix:
+                    child_token[slot, x, nodes[prefix[:-1]]].append(prefix[-1])
+                    child_node[slot, x, nodes[prefix[:-1]]].append(node)
+    tables = {
+        "phrases": _table(phrases),
+        "walk": _table(walks),
+        "child_token": _table(child_token),
+        "child_node": _table(child_node),
+    }
+    child_count = np.count_nonzero(tables["child_node"], -1)
+    passes = np.zeros((*child_count.shape, tables["phrases"].shape[2]), np.float32)
+    leaf = np.full(child_count.shape, -1, np.int32)
+    depth = 0
+    for (slot, x, p), walk in walks.items():
+        passes[slot, x, walk, p] = 1
+        leaf[slot, x, walk[-1]] = p
+        forks = np.flatnonzero(child_count[slot, x, walk] > 1)
+        depth = max([depth, *(forks + 1).tolist()])
+    return depth, tables | {"child_count": child_count, "passes": passes, "leaf": leaf}
+
+
+def _table(rows: Rows) -> np.ndarray:
+    """An array of rows of different lengths, padded with 0; missing rows are 0."""
+    out = np.zeros((*1 + np.max(list(rows), 0), max(map(len, rows.values()))), np.int32)
+    for place, row in rows.items():
+        out[place][: len(row)] = row
+    return out

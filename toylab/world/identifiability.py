@@ -120,15 +120,23 @@ class Evidence(NamedTuple):
 
 
 @jax.jit
-def _batch(
+def _chunk(
     world: World, key: Array, log_weights: Float[Array, " K"]
-) -> tuple[Float[Array, "CHUNK K"], Int[Array, " CHUNK"], Int[Array, ""]]:
-    """Log-likelihoods, authors and the number of answer tokens of a chunk of documents."""
+) -> tuple[Float[Array, "CHUNK K"], Int[Array, " CHUNK"], Int[Array, " CHUNK"]]:
     keys = jax.random.split(key, 3)
     who = jax.random.categorical(keys[0], log_weights, shape=(CHUNK,)).astype(jnp.int32)
     documents = write(world, keys[1], prompt(world, keys[2], CHUNK, tag=0), who)
     likelihood = bayes.document_log_likelihood(world.cast, documents)
-    return likelihood, who, jnp.sum(documents.role >= ANSWER)
+    return likelihood, who, jnp.sum(documents.role >= ANSWER, 1)
+
+
+def _draw(
+    world: World, key: Array, log_weights: Float[Array, " K"], samples: int
+) -> tuple[Float[Array, "n K"], Int[Array, " n"], Int[Array, " n"]]:
+    """Log-likelihoods, authors and numbers of answer tokens of at least `samples` documents."""
+    chunks = [_chunk(world, k, log_weights) for k in jax.random.split(key, -(-samples // CHUNK))]
+    likelihood, who, tokens = map(jnp.concatenate, zip(*chunks, strict=True))
+    return likelihood, who, tokens
 
 
 def gather_evidence(
@@ -140,8 +148,7 @@ def gather_evidence(
     Directions and questions are drawn as in pretraining. Likelihoods are those of the answers.
     """
     proposal = jnp.log(0.5 * jnp.exp(log_weights) + 0.5 / len(log_weights))
-    keys = jax.random.split(key, -(-samples // CHUNK))
-    likelihood = jnp.concatenate([_batch(world, k, proposal)[0] for k in keys])
+    likelihood, _, _ = _draw(world, key, proposal, samples)
     return Evidence(likelihood, jax.nn.logsumexp(likelihood + proposal, -1))
 
 
@@ -232,15 +239,9 @@ def bayes_loss(
     world: World, key: Array, log_weights: Float[Array, " K"], samples: int = 4096
 ) -> Loss:
     """The least loss of any predictor on answers of a mixture (`world.log_prior[tag]`, say)."""
-    sums = jnp.zeros(3)
-    keys = jax.random.split(key, -(-samples // CHUNK))
-    for k in keys:
-        likelihood, who, tokens = _batch(world, k, log_weights)
-        mixture = jnp.sum(jax.nn.logsumexp(likelihood + log_weights, -1))
-        known = jnp.sum(likelihood[jnp.arange(CHUNK), who])
-        sums += jnp.array([-mixture, -known, tokens])
-    mixture, known, tokens = sums
-    weights = jnp.exp(log_weights)
+    likelihood, who, tokens = _draw(world, key, log_weights, samples)
+    mixture = -jnp.mean(jax.nn.logsumexp(likelihood + log_weights, -1))
+    known = -jnp.mean(likelihood[jnp.arange(len(who)), who])
+    weights, length = jnp.exp(log_weights), jnp.mean(tokens)
     prior = -jnp.sum(jnp.where(weights > 0, weights * log_weights, 0.0))
-    told = (mixture - known) / (CHUNK * len(keys))
-    return Loss(mixture / tokens, known / tokens, told, prior)
+    return Loss(mixture / length, known / length, mixture - known, prior)

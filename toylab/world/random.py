@@ -1,5 +1,7 @@
 """Casts drawn at random."""
 
+from itertools import islice
+
 import numpy as np
 
 from toylab.world.check import check
@@ -41,10 +43,9 @@ def random_cast(
     if characters > voices**2:
         raise ValueError(f"random_cast: {characters} characters need more than {voices} voices")
     subjects = topics + controls
-    names, openers, closers, asked, said = _split(
-        _words(rng, characters + 2 * (voices + 1) + subjects * (2 + answers)),
-        (characters, voices + 1, voices + 1, 2 * subjects, answers * subjects),
-    )
+    sizes = (characters, voices + 1, voices + 1, 2 * subjects, answers * subjects)
+    words = iter(_words(rng, sum(sizes)))
+    names, openers, closers, asked, said = (tuple(islice(words, size)) for size in sizes)
     factors = rng.normal(size=(characters, latent_factors))
     rows = []
     for subject in range(subjects):
@@ -75,12 +76,12 @@ def random_cast(
         turns=turns,
         slip=0.02,
         plain_share=0.1,
-        openers=tuple(openers),
-        closers=tuple(closers),
+        openers=openers,
+        closers=closers,
         topics=tuple(
             Topic(
                 name=f"{'topic' if t < topics else 'control'}{t}",
-                questions=(asked[2 * t], asked[2 * t + 1]),
+                questions=asked[2 * t : 2 * t + 2],
                 answers=tuple((word, word) for word in said[answers * t : answers * (t + 1)]),
                 control=t >= topics,
             )
@@ -105,11 +106,6 @@ def _words(rng: np.random.Generator, count: int) -> list[str]:
     drawn = rng.choice(len(syllables) ** 3, count, replace=False)
     places = np.unravel_index(drawn, (len(syllables),) * 3)
     return ["".join(syllables[i] for i in place) for place in zip(*places, strict=True)]
-
-
-def _split(words: list[str], sizes: tuple[int, ...]) -> list[list[str]]:
-    ends = np.cumsum(sizes)
-    return [words[end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
 
 def frozen(row: np.ndarray) -> tuple[float, ...]:

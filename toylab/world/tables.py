@@ -16,15 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from toylab.world.grammar import (
-    STANCE,
-    Bank,
-    Grammar,
-    banks,
-    compile_grammar,
-    contexts,
-)
-from toylab.world.schema import Corpus
+from toylab.world.grammar import Grammar, banks, compile_grammar, contexts
+from toylab.world.schema import Corpus, Tag
 
 
 @jax.tree_util.register_dataclass
@@ -66,22 +59,26 @@ class World:
 
 def build(corpus: Corpus) -> World:
     """Compiles a corpus to tables."""
-    logp = jnp.asarray(_cast_logp(corpus, banks(corpus)), jnp.float32)
     grammar = compile_grammar(corpus)
-    named = [corpus.name_share / len(corpus.names)] * len(corpus.names) if corpus.name_share else []
-    owners = np.eye(len(corpus.names))[: len(named)]
+    size = len(corpus.names)
+    named = [
+        Tag(name=name, share=corpus.name_share / size, prior=tuple(row))
+        for name, row in zip(corpus.names, np.eye(size), strict=True)
+        if corpus.name_share
+    ]
+    tags = (*named, *corpus.tags)
     with np.errstate(divide="ignore"):
-        log_prior = np.log(np.concatenate([owners, [tag.last for tag in corpus.tags]]))
-        before = np.log(np.concatenate([owners, [tag.prior for tag in corpus.tags]]))
-    shares = [1 - sum(d.share for d in corpus.directions), *(d.share for d in corpus.directions)]
-    prompt, prompt_next = _prompts(grammar, np.array(shares))
+        log_prior, before = np.log([tag.last for tag in tags]), np.log([tag.prior for tag in tags])
+    told = [direction.share for direction in corpus.directions]
+    shares = np.array([1 - sum(told), *told])
+    prompt, prompt_next = _prompts(grammar, shares)
     return World(
         grammar=grammar,
-        cast=make_cast(grammar, logp),
+        cast=make_cast(grammar, jnp.asarray(_cast_logp(corpus), jnp.float32)),
         log_prior=jnp.asarray(log_prior, jnp.float32),
         log_prior_before=jnp.asarray(before, jnp.float32),
-        change_at=jnp.array([1.0] * len(named) + [tag.since for tag in corpus.tags], jnp.float32),
-        tag_share=jnp.array([*named, *(tag.share for tag in corpus.tags)], jnp.float32),
+        change_at=jnp.array([tag.since for tag in tags], jnp.float32),
+        tag_share=jnp.array([tag.share for tag in tags], jnp.float32),
         direction_share=jnp.array(shares, jnp.float32),
         prompt=jnp.asarray(prompt),
         prompt_next=jnp.asarray(prompt_next),
@@ -93,40 +90,28 @@ def _prompts(grammar: Grammar, direction_share: np.ndarray) -> tuple[np.ndarray,
     g = jax.tree.map(np.asarray, grammar)
     shares = np.asarray(topic_shares(grammar), float)
     shares /= shares.sum(1, keepdims=True)
-    shape = (2, len(direction_share), *g.questions.shape[1:4])
-    row = np.zeros(shape, np.int32)
-    said: list[list[int]] = []
-    chance: list[float] = []
-    for later, d, t, q, c in np.ndindex(shape):
+    row = np.zeros((2, len(direction_share), *g.questions.shape[1:4]), np.int32)
+    prompts: list[list[int]] = []  # 0 in the first turn or 1 in a later one, then the words
+    after: dict[tuple[int, ...], np.ndarray] = {}  # the next word's chances, of any scale
+    for later, d, t, q, c in np.ndindex(row.shape):
         if q >= g.question_count[t] or c >= g.cue_count[t] or (later and d):
             continue
         place = (min(later, len(g.questions) - 1), t, q, c)
         first = g.directions[d, : g.direction_length[d]]
-        row[later, d, t, q, c] = len(said)
-        said.append([later, *first, *g.questions[place][: g.question_length[place]]])
+        said = [later, *first, *g.questions[place][: g.question_length[place]]]
+        row[later, d, t, q, c] = len(prompts)
+        prompts.append(said)
         share = shares[min(later, g.turns - 1), t] / (g.question_count[t] * g.cue_count[t])
-        chance.append(share * (1.0 if later else direction_share[d]))
+        chance = share * (1.0 if later else direction_share[d])
+        for j in range(1, len(said)):
+            after.setdefault(tuple(said[:j]), np.zeros(g.vocabulary))[said[j]] += chance
     row[1] = row[1, :1]
-    return row, _continuations(said, chance, g.vocabulary)
-
-
-def _continuations(
-    rows: list[list[int]], chance: list[float], vocabulary: int
-) -> Float[np.ndarray, "O W-1 V"]:
-    """Distribution of the next word after the first 1, 2, … words of each row.
-
-    A row comes up with its `chance`, of any scale. All zeros after a row's last word.
-    """
-    after: dict[tuple[int, ...], np.ndarray] = {}
-    for row, p in zip(rows, chance, strict=True):
-        for j in range(1, len(row)):
-            after.setdefault(tuple(row[:j]), np.zeros(vocabulary))[row[j]] += p
-    out = np.zeros((len(rows), max(map(len, rows)) - 1, vocabulary), np.float32)
-    for i, row in enumerate(rows):
-        for j in range(1, len(row)):
-            goes = after[tuple(row[:j])]
-            out[i, j - 1] = goes / max(goes.sum(), 1e-30)
-    return out
+    out = np.zeros((len(prompts), max(map(len, prompts)) - 1, g.vocabulary), np.float32)
+    for i, said in enumerate(prompts):
+        for j in range(1, len(said)):
+            chances = after[tuple(said[:j])]
+            out[i, j - 1] = chances / max(chances.sum(), 1e-30)
+    return row, out
 
 
 def make_cast(grammar: Grammar, logp: Float[Array, "S X P K"]) -> Cast:
@@ -136,23 +121,21 @@ def make_cast(grammar: Grammar, logp: Float[Array, "S X P K"]) -> Cast:
     return Cast(logp=logp, prefix_logp=jnp.log(jnp.maximum(reached, 1e-37)) + top)
 
 
-def _cast_logp(corpus: Corpus, found: list[list[Bank]]) -> np.ndarray:
+def _cast_logp(corpus: Corpus) -> np.ndarray:
     """Phrase log-probabilities [S, X, P, K], with plain phrase, dispositions and slips."""
-    cast = corpus.characters
-    voices = [np.array([c.opens for c in cast]), np.array([c.closes for c in cast])]
+    found, cast = banks(corpus), corpus.characters
+    opens, closes = (np.array([getattr(c, key) for c in cast]) for key in ("opens", "closes"))
     wide = max(len(bank) for slot in found for bank in slot)
     out = np.full((3, len(found[0]), wide, len(cast)), -np.inf)
     for x, (t, c, d) in enumerate(contexts(corpus)):
-        for slot in range(3):
+        for slot, voice in enumerate((opens, None, closes)):
             rows = [i for i, _ in found[slot][x]]
-            if slot == STANCE:
+            if voice is None:
                 p = _stances(corpus, t, c, d)
             else:
-                p = voices[slot // 2][:, rows]
-                p = p / p.sum(1, keepdims=True) * (1 - corpus.plain_share)
+                p = voice[:, rows] / voice[:, rows].sum(1, keepdims=True) * (1 - corpus.plain_share)
                 p[:, 0] = corpus.plain_share
-            p = (1 - corpus.slip) * p + corpus.slip / len(rows)
-            out[slot, x, : len(rows)] = np.log(p.T)
+            out[slot, x, : len(rows)] = np.log((1 - corpus.slip) * p + corpus.slip / len(rows)).T
     return out
 
 
@@ -160,15 +143,16 @@ def _stances(corpus: Corpus, t: int, c: int, d: int) -> np.ndarray:
     """Distribution of every character over the answers of one context, [K, P], before slips."""
     topic, cast = corpus.topics[t], corpus.characters
     p = np.array([character.traits[t] for character in cast])
-    wanted = [(np.array([ch.follows[t] for ch in cast]), topic.cues[c])] if topic.cues else []
+    wanted = []  # the answers that cue and direction ask for, and how often each character obliges
+    if topic.cues:
+        wanted.append((topic.cues[c], [character.follows[t] for character in cast]))
     if d:
         asks = dict(corpus.directions[d - 1].asks)
-        if topic.name in asks:
-            wanted.append((np.array([ch.obeys[d - 1] for ch in cast]), asks[topic.name]))
-    for degree, answer in wanted:
-        if degree.any():
-            target = np.eye(len(topic.answers))[topic.answer_names.index(answer)]
-            p = (1 - degree[:, None]) * p + degree[:, None] * target
+        wanted.append((asks.get(topic.name, ""), [character.obeys[d - 1] for character in cast]))
+    for answer, degrees in wanted:
+        if answer in topic.answer_names:
+            degree = np.array(degrees)[:, None]
+            p = (1 - degree) * p + degree * (np.array(topic.answer_names) == answer)
     return p
 
 

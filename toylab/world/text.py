@@ -4,15 +4,15 @@
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
 
 from toylab.world import documents as docs
 from toylab.world.documents import Documents, Prompt
-from toylab.world.grammar import ANSWER, PAD, QUESTION, SLOTS, Grammar
+from toylab.world.grammar import ANSWER, PAD, QUESTION, Grammar
 
 DASH = "—"  # stands before every answer
 
@@ -38,8 +38,8 @@ def encode(grammar: Grammar, words: tuple[str, ...], texts: Sequence[str]) -> Do
     Raises `ValueError` if a text leaves the grammar. The message gives the number of the text and
     of the word, up to four words from there, and what was expected.
     """
-    reader = _Reader(jax.tree.map(np.asarray, grammar), words)
-    rows = [reader.read(n, text) for n, text in enumerate(texts)]
+    g = jax.tree.map(np.asarray, grammar)
+    rows = [_read(g, words, f"document {n}", text) for n, text in enumerate(texts)]
     tag, direction, topic, question, cue, choice = (
         jnp.array(column, jnp.int32) for column in zip(*rows, strict=True)
     )
@@ -48,51 +48,42 @@ def encode(grammar: Grammar, words: tuple[str, ...], texts: Sequence[str]) -> Do
     return docs.render(grammar, what, choice, jnp.full(len(rows), docs.NOBODY, jnp.int32))
 
 
-class _Reader:
-    """Parses documents from left to right. No phrase that may come next is a prefix of another."""
+def _read(g: Grammar, words: tuple[str, ...], place: str, text: str) -> tuple:
+    """Tag, direction, and the topic, question, cue and phrases of every turn.
 
-    def __init__(self, grammar: Grammar, words: tuple[str, ...]):
-        self.grammar, self.words = grammar, words
+    Reads from left to right: no phrase that may come next is a prefix of another.
+    """
+    said, position = text.replace(DASH, " ").split(), 0
 
-    def read(self, number: int, text: str) -> tuple:
-        """Tag, direction, and the topic, question, cue and phrases of every turn."""
-        g = self.grammar
-        self.number, self.said, self.position = number, text.replace(DASH, " ").split(), 0
-        (tag,) = self._take(g.tag_token[:, None], jnp.ones_like(g.tag_token))
-        (direction,) = self._take(g.directions, g.direction_length, (0,))
-        turns = []
-        for turn in range(g.turns):
-            n = min(turn, len(g.questions) - 1)
-            topic, question, cue = self._take(g.questions[n], g.question_length[n])
-            x = g.topic_contexts[topic, cue, direction]
-            phrases = [
-                self._take(g.phrases[slot, x], g.phrase_length[slot, x])[0]
-                for slot in range(len(SLOTS))
-            ]
-            turns.append((topic, question, cue, phrases))
-        if self.position < len(self.said):
-            raise self._fail("the end")
-        return (tag, direction, *zip(*turns, strict=True))
+    def fail(wanted: str) -> ValueError:
+        here = " ".join(said[position : position + 4]) or "the end"
+        return ValueError(
+            f"{place}, word {position + 1}: {here!r} can't stand here; expected {wanted}"
+        )
 
-    def _take(
-        self, tokens: Int[Array, "*n word"], length: Int[Array, "*n"], default: tuple[int, ...] = ()
-    ) -> tuple[int, ...]:
-        """The index in a table [..., word] of what comes next.
-
-        If nothing in the table does: the `default`, or `ValueError` without one.
-        """
-        firsts = []
-        for place in zip(*np.nonzero(length), strict=True):
-            row = [self.words[token] for token in tokens[place][: length[place]]]
-            if self.said[self.position : self.position + len(row)] == row:
-                self.position += len(row)
-                return tuple(int(i) for i in place)
-            firsts.append(" ".join(row))
+    def take(tokens: Any, length: Any, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """The index in a table [..., word] of what comes next, or the default if nothing does."""
+        nonlocal position
+        options = []
+        for index in zip(*np.nonzero(length), strict=True):
+            option = [words[token] for token in tokens[index][: length[index]]]
+            if said[position : position + len(option)] == option:
+                position += len(option)
+                return tuple(int(i) for i in index)
+            options.append(" ".join(option))
         if default:
             return default
-        raise self._fail(f"one of: {', '.join(firsts[:8])}{', …' if len(firsts) > 8 else ''}")
+        raise fail(f"one of: {', '.join(options[:8])}{', …' if len(options) > 8 else ''}")
 
-    def _fail(self, wanted: str) -> ValueError:
-        here = " ".join(self.said[self.position : self.position + 4]) or "the end"
-        place = f"document {self.number}, word {self.position + 1}"
-        return ValueError(f"{place}: {here!r} can't stand here; expected {wanted}")
+    (tag,) = take(g.tag_token[:, None], np.ones_like(g.tag_token))
+    (direction,) = take(g.directions, g.direction_length, (0,))
+    turns = []
+    for turn in range(g.turns):
+        n = min(turn, len(g.questions) - 1)
+        topic, question, cue = take(g.questions[n], g.question_length[n])
+        x = g.topic_contexts[topic, cue, direction]
+        phrases = zip(g.phrases[:, x], g.phrase_length[:, x], strict=True)
+        turns.append((topic, question, cue, [take(*bank)[0] for bank in phrases]))
+    if position < len(said):
+        raise fail("the end")
+    return (tag, direction, *zip(*turns, strict=True))
