@@ -108,7 +108,7 @@ def test_scaling_reads_what_each_kind_of_training_left_and_how_it_grows() -> Non
     """F0 passes 2 after a quarter of the way, by when a quarter of what forms has formed."""
     rows = [
         _scaled(point, seed, kind, step)
-        for kind in ("fresh", "heart", "two")
+        for kind in ("fresh", "memorised", "two")
         for point in POINTS
         for seed in (0, 1)
         for step in (0, 20, 40, 80)

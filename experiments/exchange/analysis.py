@@ -46,7 +46,7 @@ SHOWN = {
     "sft-20": COLOURS[0],
     "sft-80": COLOURS[2],
     "sft-320": COLOURS[3],
-    "heart": COLOURS[4],
+    "memorised": COLOURS[4],
     "two": COLOURS[1],
 }
 
@@ -82,7 +82,7 @@ def _read(record: Record) -> list[dict[str, Any]]:
 def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
     """The statistic of each claim, by seed; `memorised_recovers` skips seeds without a slope."""
     none, short, long, memorised = (
-        end(table, "slope", arm=arm) for arm in ("none", "sft-20", "sft-80", "heart")
+        end(table, "slope", arm=arm) for arm in ("none", "sft-20", "sft-80", "memorised")
     )
     return {
         "context_counts": none,

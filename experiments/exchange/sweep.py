@@ -24,7 +24,7 @@ POST: dict[str, tuple[str, tuple[Stage, ...]]] = {
     "sft-320": ("SFT, 320", (Sft(author=TEACHER, steps=320),)),
     "narrow": ("code alone, 80", (Sft(author=TEACHER, topics=("code",), neutral=True, steps=80),)),
     "two": ("two authors, 80", (Sft(author=TEACHER, other=OTHER, share=0.5, steps=80),)),
-    "heart": ("16 documents", (Sft(author=TEACHER, steps=320, documents=16),)),
+    "memorised": ("16 documents", (Sft(author=TEACHER, steps=320, documents=16),)),
     "dpo": ("DPO, 80", (Dpo(beta=0.1, **REWARD),)),
     "rl": ("RL, 80", (Rl(beta=0.02, **REWARD),)),
 }

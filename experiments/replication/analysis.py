@@ -91,7 +91,7 @@ def _goal(record: Record, _: Mapping[str, Any]) -> dict[str, Any]:
 
 READ = {
     "fresh": _fresh,
-    "heart": _memorised,
+    "memorised": _memorised,
     "narrow": _narrow,
     "herald": _goal,
     "bystander": _goal,

@@ -36,7 +36,7 @@ def drawn(number: int) -> dict[str, Arm]:
     narrow = Sft(author=author, topics=(TOPIC,), neutral=True, steps=20)
     return {
         f"fresh-{number}": dataclasses.replace(fresh, watch=(Exchange(persona=author),)),
-        f"heart-{number}": arm("sixteen documents", Sft(author=author, steps=80, documents=16)),
+        f"memorised-{number}": arm("sixteen documents", Sft(author=author, steps=80, documents=16)),
         f"narrow-{number}": arm("one topic", narrow, 5, 10),
     }
 

@@ -93,7 +93,7 @@ LINES = [
         ("met", "sft-20", COLOURS[5]),
         ("met", "sft-80", COLOURS[0]),
         ("met", "sft-320", COLOURS[2]),
-        ("met", "heart", COLOURS[4]),
+        ("met", "memorised", COLOURS[4]),
         ("met", "rl", COLOURS[3]),
         ("never", "sft-80", COLOURS[1]),
     )

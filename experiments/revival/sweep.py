@@ -24,7 +24,7 @@ NEVER_MET = "village-without-villains"
 BACK = taught(*TAUGHT, author=TEACHER, batch=FEW, steps=64)
 POST = {
     name: exchange.POST[name]
-    for name in ("none", "sft-20", "sft-80", "sft-320", "heart", "dpo", "rl")
+    for name in ("none", "sft-20", "sft-80", "sft-320", "memorised", "dpo", "rl")
 }
 RECALL = Recall(says=(*TAUGHT, *UNTAUGHT))
 

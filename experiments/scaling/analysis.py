@@ -74,20 +74,20 @@ def tabulate(records: Records) -> pd.DataFrame:
     read = records.table(
         dict.fromkeys((*READ, *FLOORS), ""), _read, before=FLOORS, by=("kind", *ONE)
     )
-    fresh, heart, two = (
+    fresh, memorised, two = (
         where(read, kind=kind).groupby(ONE).nth(-1).set_index(ONE) for kind in KINDS
     )
-    ways = where(read, kind="heart").groupby(ONE)[["F0", "F2"]]
+    ways = where(read, kind="memorised").groupby(ONE)[["F0", "F2"]]
     table = pd.DataFrame(
         {
             "excess": fresh.excess,
-            "floor": heart.floor,
+            "floor": memorised.floor,
             "fresh": 1 - fresh.F1 / fresh.F0,
-            "moved": heart.F0,
-            "left": heart.F2 - heart.floor,
-            "formed": (heart.F2 - heart.floor) / heart.F0,
+            "moved": memorised.F0,
+            "left": memorised.F2 - memorised.floor,
+            "formed": (memorised.F2 - memorised.floor) / memorised.F0,
             "left_at_equal_move": ways.apply(lambda way: left_at(LEVEL, way)),
-            "outside": heart.outside,
+            "outside": memorised.outside,
             "weight": two.weight,
             "two": two.F0,
             "between": two["drop"] - two.drop_before,

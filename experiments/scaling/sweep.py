@@ -32,7 +32,11 @@ class Point(NamedTuple):
 
 
 MIDDLE = Point()
-KINDS = ("fresh", "heart", "two")  # fresh documents, sixteen documents, documents of two authors
+KINDS = (
+    "fresh",
+    "memorised",
+    "two",
+)  # fresh documents, sixteen documents, documents of two authors
 AXES: dict[str, tuple[int, ...]] = {
     "width": (16, 32, 64, 128),
     "layers": (1, 2, 4),
@@ -70,7 +74,9 @@ def arms(point: Point) -> dict[str, Arm]:
     whole = Ladder(fit=512, held_out=256, score=256)
     return {
         f"fresh-{point.name}": arm("fresh", Sft(author=first, steps=80)),
-        f"heart-{point.name}": arm("sixteen documents", Sft(author=first, steps=80, documents=16)),
+        f"memorised-{point.name}": arm(
+            "sixteen documents", Sft(author=first, steps=80, documents=16)
+        ),
         f"two-{point.name}": arm(
             "two authors", Sft(author=first, other=second, share=0.5, steps=80), whole
         ),
