@@ -19,7 +19,6 @@ from toylab.report import figures, panels
 from toylab.report.claims import t_interval
 from toylab.report.results import Analysis
 
-CAST = "learned"
 PLACEBO_EXPLAINS = ("F1", "F2", "F3")  # families of the plants that should need their own cast
 FORMED = ("unsaid stance", "by history")  # plants that do what no piece of the cast does
 
@@ -35,33 +34,31 @@ COLUMNS = {
     "seed": "seed of the model, or number of the draw or placebo",
     "documents": "how many the families were fitted on",
     "share": "of documents that are by the plant, where it is mixed with `nothing`",
-    **{family: reading.COLUMNS[family] for family in FAMILIES},
+    **reading.columns(*FAMILIES),
     "error": "standard error of F4 flat over documents",
-    "outside": "mean probability of words that the grammar forbids",
+    **reading.columns("outside"),
 }
 
 
 def tabulate(records: Records) -> pd.DataFrame:
     """A row for every reading of every plant: first the exact ones, then those of models."""
-    lines = list(
-        tqdm(exact.read(records), desc="exact plants", total=exact.plan(records), mininterval=0.5)
-    )
+    total = exact.plan(records)
+    lines = list(tqdm(exact.read(records), desc="exact plants", total=total, mininterval=0.5))
 
     def read(record: Record) -> dict[str, Any]:
-        name, found = records.sweep.arms[record.arm].title, record.found["reading"][CAST]
         return {
-            "plant": name,
-            "corpus": PLANTS[name].corpus,
-            "explained_by": PLANTS[name].explained_by or "",
+            "plant": records.sweep.arms[record.arm].title,
             "kind": "trained" if record.step else "pretrained",
             "documents": records.sweep.reading.fit,
-            **{family: found[family] for family in FAMILIES},
-            "error": found["F4 flat_error"],
-            "outside": record.found["reading"]["outside"],
+            **record.read(*FAMILIES, "outside"),
+            "error": record.read("F4 flat_error")["F4 flat_error"],
         }
 
     models = records.table(COLUMNS, read)
-    return pd.DataFrame([*lines, *models.to_dict("records")], columns=list(COLUMNS))
+    table = pd.DataFrame([*lines, *models.to_dict("records")], columns=list(COLUMNS))
+    plants = table.plant.map(PLANTS | {exact.MIXED: PLANTS["unsaid stance"]})
+    families = [plant.explained_by or "" for plant in plants]
+    return table.assign(corpus=[plant.corpus for plant in plants], explained_by=families)
 
 
 def detected(table: pd.DataFrame) -> pd.DataFrame:
@@ -112,12 +109,8 @@ def draw(table: pd.DataFrame) -> Figure:
     """The rungs of every plant, exact and trained, and how small a share is detected."""
     with figures.style(rows=2, columns=2, ratio=0.75):
         figure, axes = plt.subplot_mosaic("aaaaa\nbbbcc", layout="constrained")
-        _bars(axes["a"], table, "exact")
-        _placebo(axes["a"], table)
-        _divide(axes["a"], table)
-        axes["a"].legend(loc="upper left", ncols=7, columnspacing=1.2, handlelength=1.2)
-        _bars(axes["b"], table, "trained")
-        _floors(axes["b"], table)
+        _exact(axes["a"], table)
+        _trained(axes["b"], table)
         _detection(axes["c"], table)
         figures.letter(axes["a"], "a", "exact distributions (numbers: lower end)")
         figures.letter(axes["b"], "b", "trained models (numbers: lower end)")
@@ -143,32 +136,32 @@ def _bars(axes: Axes, table: pd.DataFrame, kind: str) -> None:
     axes.axhline(0, color=figures.DARK, lw=0.5)
 
 
-def _placebo(axes: Axes, table: pd.DataFrame) -> None:
-    """What F3 leaves with placebo casts, beside each bar: mean, least and most."""
+def _exact(axes: Axes, table: pd.DataFrame) -> None:
+    """Beside each bar what F3 leaves with placebo casts: mean, least and most."""
+    _bars(axes, table, "exact")
     part = table[table.kind == "placebo"].groupby("plant", sort=False).F3
     mean, low, high = part.mean(), part.min(), part.max()
     axes.errorbar(
         np.arange(len(mean)) + 0.42, mean, yerr=[mean - low, high - mean], fmt="o", ms=1.5, lw=0.8,
         color=figures.GREY, label="left by F3 with placebo casts",
     )  # fmt: skip
-
-
-def _divide(axes: Axes, table: pd.DataFrame) -> None:
-    """A line between the plants that some family contains and those that none does."""
+    # a line between the plants that some family contains and those that none does
     plants = table[table.kind == "exact"].drop_duplicates("plant")
     at, height = (plants.explained_by != "").sum() - 0.3, axes.get_ylim()[1]
     axes.plot([at, at], [0, height], color=figures.GREY, lw=0.6, ls=(0, (4, 3)))
     for shift, side, text in ((-0.1, "right", "in a family"), (0.1, "left", "in none")):
         axes.text(at + shift, height, text, ha=side, va="top", fontsize=5, color=figures.GREY)
-    axes.set_ylim(0, 1.25 * height)  # room for the legend
+    panels.room(axes, 0.25)
+    axes.legend(loc="upper left", ncols=7)
 
 
-def _floors(axes: Axes, table: pd.DataFrame) -> None:
-    """The lower end before training, across each bar."""
+def _trained(axes: Axes, table: pd.DataFrame) -> None:
+    """Across each bar the lower end before training."""
+    _bars(axes, table, "trained")
     part = table[table.kind == "pretrained"].groupby("plant", sort=False)["F4 flat"].mean()
     x = np.arange(len(part))
     lines = axes.hlines(part, x - 0.45, x + 0.45, ls=":", color=figures.DARK, lw=0.8)
-    axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
+    panels.room(axes, 0.15)
     axes.legend([lines], ["floor (pretrained, lower end)"], loc="upper right")
 
 
@@ -183,8 +176,8 @@ def _detection(axes: Axes, table: pd.DataFrame) -> None:
     axes.plot(percent, found["needed"], "--", color=figures.DARK, lw=0.8, label="detection limit")
     floor = where(table, kind="pretrained", plant="unsaid stance")["F4 flat"].mean()
     panels.level(axes, floor, "floor of trained models", colour=figures.DARK)
-    axes.set(xscale="log", yscale="log", xlabel="share of documents (%)")
-    axes.set(ylabel="nats per document")
+    axes.set(xlabel="share of documents (%)", ylabel="nats per document")
+    axes.set(xscale="log", yscale="log")
     axes.set_xticks(percent, [f"{each:g}" for each in percent])
     axes.minorticks_off()
     axes.legend(loc="lower right")

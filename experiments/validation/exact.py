@@ -7,7 +7,7 @@ population: the same fit on 16 times the documents, from the best of five starts
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -80,7 +80,6 @@ def _first(tree: Any, size: int) -> Any:
 class Case:
     """A plant as a policy in its world, and how it is read."""
 
-    name: str
     plant: Plant
     setup: Setup
     policy: CastPolicy
@@ -111,33 +110,25 @@ class Case:
             cast = atoms.placebo(world.grammar, cast, placebo)
         return fit_ladder(world, cast, world.log_prior[self.tag], *sample, **options)
 
-    def row(self, kind: str, number: int, size: int, values: Mapping[str, float]) -> dict[str, Any]:
-        """A line of the table."""
-        return {
-            "plant": self.name,
-            "corpus": self.plant.corpus,
-            "explained_by": self.plant.explained_by or "",
-            "kind": kind,
-            "seed": number,
-            "documents": size,
-            **values,
-        }
+    def row(self, kind: str, number: int, sample: Sample, **options: Any) -> dict[str, Any]:
+        """A line of the table: a sample's ladder."""
+        scores = self.fit(sample, **options).scores
+        row = {"kind": kind, "seed": number, "documents": sample.size}
+        row |= {name: float(score.mean) for name, score in scores.items()}
+        return row | {"error": float(scores["F4 flat"].error), "outside": 0.0}
 
-    def read(self) -> Iterator[dict[str, Any]]:
-        """Every reading of the plant."""
-        effort, samples = self.effort, [self.sample(draw) for draw in range(self.effort.draws)]
+    def read(self, denser: bool) -> Iterator[dict[str, Any]]:
+        """Every reading of the plant; `denser`: one with more powers, too."""
+        samples = [self.sample(draw) for draw in range(self.effort.draws)]
         for draw, whole in enumerate(samples):
-            size = whole.size
-            yield self.row("exact", draw, size, _values(self.fit(whole)))
-            for part in FRACTIONS:
-                found = self.fit(whole.part(part))
-                yield self.row("size", draw, size // part, _values(found))
-            for number in range(effort.placebos):
-                found = self.fit(whole.part(4, scored=2), placebo=self.key(draw, 1 + number))
-                number += draw * effort.placebos
-                yield self.row("placebo", number, size // 4, _values(found))
-            if self.name in DENSER:
-                yield self.row("ablation", draw, size, _values(self.fit(whole, powers=DENSE)))
+            yield self.row("exact", draw, whole)
+            for few in FRACTIONS:
+                yield self.row("size", draw, whole.part(few))
+            for n in range(self.effort.placebos):
+                number, key = n + draw * self.effort.placebos, self.key(draw, 1 + n)
+                yield self.row("placebo", number, whole.part(4, scored=2), placebo=key)
+            if denser:
+                yield self.row("ablation", draw, whole, powers=DENSE)
         yield from self._population(samples)
 
     def _population(self, samples: list[Sample]) -> Iterator[dict[str, Any]]:
@@ -156,23 +147,17 @@ class Case:
                 family: float(score.each.reshape(count, -1)[draw].mean())
                 for family, score in scores.items()
             }
-            yield self.row("population", draw, more * first.size, values)
+            documents = more * first.size
+            yield {"kind": "population", "seed": draw, "documents": documents, **values}
 
     def mixed(self, share: float) -> Iterator[dict[str, Any]]:
         """Readings of the case's policy, in which this share of documents is the plant's."""
         for draw in range(self.effort.draws):
-            sample = self.sample(draw)
-            values = _values(self.fit(sample)) | {"share": share}
-            yield self.row("share", draw, sample.size, values)
+            yield self.row("share", draw, self.sample(draw)) | {"share": share}
 
 
 def _join(parts: list[Any]) -> Any:
     return jax.tree.map(lambda *leaf: jnp.concatenate(leaf), *parts)
-
-
-def _values(found: FittedLadder) -> dict[str, float]:
-    families = {name: float(score.mean) for name, score in found.scores.items()}
-    return families | {"error": float(found.scores["F4 flat"].error), "outside": 0.0}
 
 
 @functools.partial(jax.jit, static_argnames="size")
@@ -204,14 +189,14 @@ def read(records: Records) -> Iterator[dict[str, Any]]:
     setups = {
         sweep.arms[arm].corpus or sweep.corpus: setup for arm, setup in records.setups.items()
     }
-    case = functools.partial(
-        Case, settings=sweep.reading, seed=sweep.first_seed, effort=effort(records)
-    )
+    settings = {"settings": sweep.reading, "seed": sweep.first_seed, "effort": effort(records)}
     for name, plant in PLANTS.items():
         setup = setups.get(plant.corpus, records.setup)
         policy = plant.make(setup.corpus, setup.world, np.random.default_rng(sweep.first_seed))
-        yield from case(name=name, plant=plant, setup=setup, policy=policy).read()
+        case = Case(plant=plant, setup=setup, policy=policy, **settings)
+        yield from ({"plant": name} | row for row in case.read(name in DENSER))
     setup, plant = records.setup, PLANTS["unsaid stance"]
     for share in SHARES:
         policy = strange.sometimes_unsaid(setup.corpus, setup.world, share)
-        yield from case(name=MIXED, plant=plant, setup=setup, policy=policy).mixed(share)
+        case = Case(plant=plant, setup=setup, policy=policy, **settings)
+        yield from ({"plant": MIXED} | row for row in case.mixed(share))
