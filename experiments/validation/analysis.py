@@ -134,6 +134,7 @@ def _bars(axes: Axes, table: pd.DataFrame, kind: str) -> None:
     axes.set_xticks(range(len(mean)), mean.index, rotation=40, ha="right", rotation_mode="anchor")
     axes.set(xlim=(-0.6, len(mean) - 0.3), ylabel="left unexplained (nats per document)")
     axes.axhline(0, color=figures.DARK, lw=0.5)
+    axes.set_ylim(bottom=0)
 
 
 def _exact(axes: Axes, table: pd.DataFrame) -> None:
