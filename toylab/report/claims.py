@@ -23,10 +23,11 @@ from pathlib import Path as File
 import numpy as np
 import scipy.stats
 
-from toylab.world.schema import unknown
+from toylab.world.schema import CorpusError, unknown
+from toylab.world.toml import Table
 
 SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
-SAID = ("claim", "source", "contradicted_by", "statistic")
+KEYS = ("claim", "source", "contradicted_by", "statistic", "above", "below", "unit")
 
 
 class ClaimsError(ValueError):
@@ -83,31 +84,21 @@ def load(file: File) -> tuple[list[Registered], str]:
     text = file.read_bytes()
     try:
         content = tomllib.loads(text.decode())
+        top = Table(str(file), "", content, content)
+        found = [_registered(name, top.table(name, KEYS)) for name in content]
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ClaimsError(f"{file}: not TOML: {error}") from None
-    return [_parse(file, *item) for item in content.items()], hashlib.sha256(text).hexdigest()[:16]
+    except CorpusError as error:
+        raise ClaimsError(str(error)) from None
+    return found, hashlib.sha256(text).hexdigest()[:16]
 
 
-def _parse(file: File, name: str, table: object) -> Registered:
-    if not isinstance(table, dict):
-        raise ClaimsError(f"{file}: {name}: must be a table [{name}], not {table!r}")
-    for key in table:
-        if key not in (known := (*SAID, "above", "below", "unit")):
-            raise ClaimsError(f"{file}: {name}.{key}: {unknown(key, known)}")
-    for key in SAID:
-        if not isinstance(table.get(key), str):
-            raise ClaimsError(f"{file}: {name}.{key}: is missing; write a sentence in quotes")
-    sides = [side for side in ("above", "below") if side in table]
-    threshold = table[sides[0]] if len(sides) == 1 else None
-    if not isinstance(threshold, (int, float)) or isinstance(threshold, bool):
-        raise ClaimsError(f"{file}: {name}: give a number as either above or below")
-    return Registered(
-        name=name,
-        **{key: table[key] for key in SAID},
-        threshold=float(threshold),
-        above=sides[0] == "above",
-        unit=str(table.get("unit", "seeds")),
-    )
+def _registered(name: str, table: Table) -> Registered:
+    sides = [side for side in ("above", "below") if side in table.content]
+    table.require(len(sides) == 1, "", "give a number as either above or below")
+    threshold, above = table.get(sides[0], float), sides == ["above"]
+    registered: Registered = table.build(Registered, name=name, threshold=threshold, above=above)
+    return registered
 
 
 def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:

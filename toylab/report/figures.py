@@ -52,6 +52,22 @@ def style(rows: int = 1, columns: int = 2, ratio: float = 0.75) -> Iterator[None
         yield
 
 
+@contextlib.contextmanager
+def grid(
+    count: int, columns: int = 2, ratio: float = 0.62, **share: Any
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """A figure in that style, with `count` panels, `columns` in a row.
+
+    `share` may have `sharex` and `sharey` (see `plt.subplots`).
+    """
+    rows = -(-count // columns)
+    with style(rows=rows, columns=columns, ratio=ratio):
+        figure, axes = plt.subplots(rows, columns, layout="constrained", squeeze=False, **share)
+        for blank in axes.flat[count:]:
+            blank.set_axis_off()
+        yield figure, list(axes.flat[:count])
+
+
 def letter(axes: Axes, which: str, title: str) -> None:
     """Titles a panel."""
     axes.set_title(rf"$\bf{{{which}}}$ {title}")
@@ -87,19 +103,9 @@ def panel(
 def page(
     panels: Sequence[Panel], *shown: object, columns: int = 2, ratio: float = 0.62, **share: Any
 ) -> Figure:
-    """A figure of lettered panels, `columns` in a row.
-
-    Every panel is painted with `shown`. `share` may have `sharex` and `sharey` (see
-    `plt.subplots`).
-    """
-    rows = -(-len(panels) // columns)
-    with style(rows=rows, columns=columns, ratio=ratio):
-        figure, axes = plt.subplots(rows, columns, layout="constrained", squeeze=False, **share)
-        for blank in axes.flat[len(panels) :]:
-            blank.set_axis_off()
-        for each, which, (title, paint) in zip(
-            axes.flat, string.ascii_lowercase, panels, strict=False
-        ):
+    """A figure of lettered panels, every one painted with `shown`; otherwise as `grid`."""
+    with grid(len(panels), columns, ratio, **share) as (figure, axes):
+        for each, which, (title, paint) in zip(axes, string.ascii_lowercase, panels, strict=False):
             paint(each, *shown)
             letter(each, which, title)
     return figure
@@ -107,18 +113,9 @@ def page(
 
 def stamp_quick(figure: Figure) -> None:
     """Marks a figure as plumbing, not science."""
-    figure.text(
-        0.5,
-        0.5,
-        "QUICK: plumbing, not science",
-        rotation=20,
-        ha="center",
-        va="center",
-        color="#D55E00",
-        alpha=0.25,
-        fontsize=26,
-        weight="bold",
-    )
+    place = {"rotation": 20, "ha": "center", "va": "center"}
+    mark = {"color": RUNGS["left"], "alpha": 0.25, "size": 26, "weight": "bold"}
+    figure.text(0.5, 0.5, "QUICK: plumbing, not science", place | mark)
 
 
 def render(figure: Figure, kind: str) -> bytes:

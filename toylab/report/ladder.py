@@ -1,10 +1,8 @@
 """The ladder of any runs, as a table and a figure: for `run`, `measure` and notebooks."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -40,17 +38,13 @@ def table(records: Records) -> pd.DataFrame:
 def figure(found: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     """The rungs over the steps of each arm's last stage: means over seeds, on the learned cast."""
     columns = min(len(titles), 3)
-    rows = math.ceil(len(titles) / columns)
     learned, families = found[found.cast == "learned"], found.columns.intersection(FAMILIES)
-    with figures.style(rows=rows, columns=columns, ratio=0.4 if columns == 1 else 0.75):
-        drawn, axes = plt.subplots(rows, columns, layout="constrained", squeeze=False)
-        for panel in axes.flat[len(titles) :]:
-            panel.set_axis_off()
-        for panel, (arm, title) in zip(axes.flat, titles.items(), strict=False):
+    with figures.grid(len(titles), columns, 0.4 if columns == 1 else 0.75) as (drawn, axes):
+        for panel, (arm, title) in zip(axes, titles.items(), strict=True):
             stack(panel, learned[learned.arm == arm].groupby("step")[list(families)].mean())
             panel.set(xlabel="step of the last stage", title=title)
-        axes[0, 0].set_ylabel("nats per document")
-        drawn.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper")
+        axes[0].set_ylabel("nats per document")
+        drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
     return drawn
 
 
