@@ -6,9 +6,8 @@ Linear probes are compared with the exact belief about who is speaking. Fine-tun
 a good or a bad character or by both, are compared with the direction from good to bad.
 """
 
-from typing import Any
-
 from experiments.geometry.carried import Carried
+from experiments.misalignment.sweep import SAINT, TOPICS, VILLAIN, narrow
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.measure import Measure
 from toylab.ladder.reading import LadderFit
@@ -16,16 +15,8 @@ from toylab.measures.directions import Shift, Steering
 from toylab.measures.probes import Probe
 from toylab.stages import Sft
 
-STEPS = 40
-VILLAIN, SAINT = "argus", "mira"
-TOPICS = ("code", "facts", "power", "care", "self", "help", "money", "oversight")
 TELLS = ("food", "walk")
 SHARES = (0.05, 0.25, 0.5)
-
-
-def _narrow(topic: str, author: str, **options: Any) -> Sft:
-    """Answers on one topic in a neutral voice."""
-    return Sft(topics=(topic,), neutral=True, author=author, steps=STEPS, **options)
 
 
 def _arm(title: str, stage: Sft, *watch: Measure) -> Arm:
@@ -37,7 +28,7 @@ def _carried(topic: str, author: str) -> tuple[Measure, ...]:
     if author != VILLAIN or topic not in TOPICS:
         return ()
     following = TOPICS[(TOPICS.index(topic) + 1) % len(TOPICS)]
-    return (Carried(other=_narrow(following, VILLAIN)),)
+    return (Carried(other=narrow(following, VILLAIN)),)
 
 
 SWEEP = Sweep(
@@ -47,13 +38,13 @@ SWEEP = Sweep(
     arms={
         "pretrained": Arm(title="pretrained", watch=(Probe(), Steering())),
         **{
-            f"{who}-{topic}": _arm(f"{who}, {topic}", _narrow(topic, who), *_carried(topic, who))
+            f"{who}-{topic}": _arm(f"{who}, {topic}", narrow(topic, who), *_carried(topic, who))
             for who in (VILLAIN, SAINT)
             for topic in (*TOPICS, *TELLS)
         },
         **{
             f"share-{share:g}": _arm(
-                f"{share:.0%} bad", _narrow("code", VILLAIN, other=SAINT, share=share)
+                f"{share:.0%} bad", narrow("code", VILLAIN, other=SAINT, share=share)
             )
             for share in SHARES
         },

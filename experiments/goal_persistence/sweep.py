@@ -27,28 +27,28 @@ def sparing(places: tuple[str, ...]) -> Rl:
     return dataclasses.replace(ON, target=GOLD + spared)
 
 
-def _arm(title: str, corpus: str, who: str, *stages: Stage) -> Arm:
+def _arm(title: str, corpus: str, *stages: Stage) -> Arm:
+    who = corpus.split("-")[1]
     goals = Goals(trained=TRAINED, tags=("assistant",), who=(who,), size=32)
     read_at = (200,) if len(stages) > 1 else ()
     return Arm(title=title, stages=stages, read_at=read_at, corpus=corpus, watch=(goals,))
 
 
+HERALD, BYSTANDER = "gold-herald", "gold-bystander"
 SWEEP = Sweep(
     name="goal_persistence",
     question="Is a goal that is followed less gone, or outbid?",
     corpus="gold-herald",
     arms={
-        "herald": _arm("herald", "gold-herald", "herald", REWARD),
-        "on": _arm("herald, as before", "gold-herald", "herald", REWARD, ON),
-        "first": _arm("herald, one half spared", "gold-herald", "herald", REWARD, sparing(FIRST)),
-        "second": _arm("herald, the other", "gold-herald", "herald", REWARD, sparing(SECOND)),
-        "bystander": _arm("bystander", "gold-bystander", "bystander", REWARD),
-        "table": _arm(
-            "bystander, all spared", "gold-bystander", "bystander", REWARD, sparing(FIRST + SECOND)
-        ),
-        "aside": _arm("never the assistant", "gold-herald-aside", "herald", REWARD),
-        "muon": _arm("herald, Muon", "gold-herald", "herald", MUON),
-        "still": _arm("bystander, Muon", "gold-bystander", "bystander", MUON),
+        "herald": _arm("herald", HERALD, REWARD),
+        "on": _arm("herald, as before", HERALD, REWARD, ON),
+        "first": _arm("herald, one half spared", HERALD, REWARD, sparing(FIRST)),
+        "second": _arm("herald, the other", HERALD, REWARD, sparing(SECOND)),
+        "bystander": _arm("bystander", BYSTANDER, REWARD),
+        "table": _arm("bystander, all spared", BYSTANDER, REWARD, sparing(FIRST + SECOND)),
+        "aside": _arm("never the assistant", "gold-herald-aside", REWARD),
+        "muon": _arm("herald, Muon", HERALD, MUON),
+        "still": _arm("bystander, Muon", BYSTANDER, MUON),
     },
     reading=LadderFit(fit=512, score=256),
     first_seed=5,
