@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
@@ -182,6 +183,7 @@ def _advance(
     stage = structure.trace(numbers)
     transformation = stage.transformation(context.network)
 
+    @functools.partial(jax.jit, inline=True)  # traced once, not for its shapes, too
     def one(state: State) -> tuple[State, Metrics]:
         batch = stage.draw(context, state.params, reference, key, state.step)
         gradient = jax.value_and_grad(
@@ -211,6 +213,9 @@ def _advance(
     return state, jax.tree.map(lambda value: value / taken, total)
 
 
+_norm = jax.jit(optax.global_norm)  # as one program: leaf by leaf it is forty to look up
+
+
 def segments(
     setup: Setup,
     stage: Stage,
@@ -237,8 +242,8 @@ def segments(
         state, metrics = _advance(
             structure, numbers, context, reference, key, state, jnp.asarray(point, jnp.int32)
         )
-        watched = (metrics["loss"], metrics["gradient_norm"], optax.global_norm(state.params))
-        if not all(map(jnp.isfinite, watched)):
+        watched = (metrics["loss"], metrics["gradient_norm"], _norm(state.params))
+        if not np.isfinite(watched).all():
             raise Diverged(
                 f"{stage.kind} diverged between steps {before} and {point} "
                 f"(loss {float(metrics['loss'])}); lower its learning rate"

@@ -149,7 +149,7 @@ def compile_grammar(corpus: Corpus) -> Grammar:
     turn = (asking + tables["phrase_length"].max(2).sum(0)).max(1)
     longest = 1 + tables["direction_length"].max() + turn[0] + (corpus.turns - 1) * turn[-1]
     return Grammar(
-        **{name: jnp.asarray(table) for name, table in tables.items()},
+        **jax.device_put({name: np.asarray(table) for name, table in tables.items()}),
         turns=corpus.turns,
         depth=depth,
         length=int(longest),

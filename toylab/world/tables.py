@@ -114,6 +114,7 @@ def _prompts(grammar: Grammar, direction_share: np.ndarray) -> tuple[np.ndarray,
     return row, out
 
 
+@jax.jit
 def make_cast(grammar: Grammar, logp: Float[Array, "S X P K"]) -> Cast:
     """A cast from phrase log-probabilities (-inf where a bank is shorter than P)."""
     top = jnp.max(logp, axis=2, keepdims=True)
