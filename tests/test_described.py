@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from toylab.lab import experiments
-from toylab.shell import described
+from toylab.shell import described, own
+from toylab.stages import REWARDED
 
 ROOT = Path(__file__).parent.parent
 SLOW = {"jax", "flax", "optax", "jaxtyping", "pandas", "matplotlib", "scipy", "tensorboard"}
@@ -35,7 +36,7 @@ def says(*arguments: str) -> tuple[str, int, set[str]]:
 @pytest.fixture(scope="module")
 def known() -> None:
     """Every experiment has been described, or its flags would be looked up once more."""
-    assert says("list")[1] == 0
+    assert says("list")[1] == says("measure", "--help")[1] == 0
 
 
 @pytest.mark.usefixtures("known")
@@ -60,12 +61,27 @@ def known() -> None:
         "bench stpes",
         "report --help",
         "report --out",
+        "all --help",
+        "run --help",
+        "run --corpus=vilage --stages=pretrain,sft:mira",
+        "run --corpus=village --stages=pretrian,sft:mira",
+        "run --corpus=village --stages=pretrain,stf:mira",
+        "run --corpus=village --stages=pretrain,sft:mirra",
+        "run --corpus=village --stages=pretrain,rl:mirra",
+        "run --corpus=village --stages=pretrain,sft:mira --sft.stpes=5",
+        "measure --help",
+        "measure --tga=x",
+        "measure no-such-run",
     ],
 )
 def test_help_and_typing_errors_import_nothing_slow(line: str) -> None:
     _, code, imported = says(*line.split())
     assert code == (0 if {"--help", "-h", "list", "run-experiment"} & {*line.split()} else 2)
     assert not imported & SLOW
+
+
+def test_a_line_of_stages_may_name_every_kind_that_there_is() -> None:
+    assert {*own.KINDS} == {"sft", *REWARDED}
 
 
 @pytest.fixture

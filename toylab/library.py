@@ -29,7 +29,7 @@ from toylab.lab.plan import measure_digest
 from toylab.ladder import reading
 from toylab.ladder.fit import FAMILIES, RUNGS
 from toylab.ladder.measure import Measure, Reference, Snapshot, measure_key
-from toylab.ladder.reading import LadderFit
+from toylab.ladder.reading import WHOLE, LadderFit
 from toylab.measures import ask
 from toylab.policy.policy import ModelPolicy
 from toylab.policy.transformer import ModelConfig
@@ -41,7 +41,6 @@ from toylab.world.grammar import CUE, STANCE, tag_names
 from toylab.world.schema import Corpus
 from toylab.world.tables import World
 
-WHOLE = LadderFit(fit=4096, held_out=2048, score=1024)
 ASKED = 256  # documents in which a question is asked; only the words before the answer are sampled
 
 

@@ -2,16 +2,18 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from jaxtyping import ArrayLike, Float
 
 from toylab.lab.sweep import Sweep
 from toylab.ladder import theory, traits
 from toylab.ladder.measure import Measure
 from toylab.stages import Setup, Sft, Stage
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RUN = ("arm", "seed")
 
@@ -105,7 +107,7 @@ class Records:
         *,
         before: Mapping[str, str] | None = None,
         by: Sequence[str] = RUN,
-    ) -> pd.DataFrame:
+    ) -> "pd.DataFrame":
         """One or more rows for each snapshot: arm, seed, step, and what `read` makes of it.
 
         `before` adds columns for what the pretrained model read: `{"floor_F2": "F2"}` is F2 at step
@@ -122,29 +124,31 @@ class Records:
             for row in rows:
                 first = start.get(tuple(row[name] for name in by), {})
                 row |= {new: first.get(old, np.nan) for new, old in before.items()}
+        import pandas as pd  # here, so that who trains and reads does without
+
         return pd.DataFrame(rows, columns=list(columns))
 
 
-def where(table: pd.DataFrame, **equal: Any) -> pd.DataFrame:
+def where(table: "pd.DataFrame", **equal: Any) -> "pd.DataFrame":
     """The rows with these values, sorted by seed and, if there are steps, by step."""
     for column, value in equal.items():
         table = table[table[column] == value]
     return table.sort_values([name for name in ("seed", "step") if name in table])
 
 
-def last(table: pd.DataFrame, **equal: Any) -> pd.DataFrame:
+def last(table: "pd.DataFrame", **equal: Any) -> "pd.DataFrame":
     """The rows with these values at their last step, if there are steps."""
     part = where(table, **equal)
     return part[part.step == part.step.max()] if "step" in part else part
 
 
-def end(table: pd.DataFrame, column: str, **equal: Any) -> pd.Series:
+def end(table: "pd.DataFrame", column: str, **equal: Any) -> "pd.Series":
     """A column at the last step of the rows with these values, by seed."""
     return last(table, **equal).set_index("seed")[column]
 
 
 def course(
-    table: pd.DataFrame, column: str, x: str = "step", **equal: Any
+    table: "pd.DataFrame", column: str, x: str = "step", **equal: Any
 ) -> tuple[np.ndarray, Float[np.ndarray, "seed point"]]:
     """The points on x at which the rows with these values were read, and the column there."""
     grid = where(table, **equal).pivot(index="seed", columns=x, values=column)

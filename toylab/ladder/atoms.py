@@ -8,7 +8,6 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
 from jaxtyping import Array, Float
 
 from toylab.policy.outside import Outside
@@ -103,6 +102,8 @@ def fit_nuisances(
     pretraining is not a mechanism.
     """
 
+    from scipy import optimize  # a third of a second, and not in every process
+
     def objective(raw: np.ndarray) -> tuple[float, np.ndarray]:
         value, slope = _start_gradient(
             jnp.asarray(raw, jnp.float32), grammar, cast, log_weights, documents, branches
@@ -112,7 +113,7 @@ def fit_nuisances(
     # The slip rate itself is fitted, not its logit: the loss is flat in the logit, and the search
     # never left its start.
     bounds = [(np.log(0.5), np.log(2.0)), (6e-6, 0.27)]
-    best = scipy.optimize.minimize(
+    best = optimize.minimize(
         objective,
         np.array([0.0, 0.0025]),
         jac=True,

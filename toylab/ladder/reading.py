@@ -90,6 +90,9 @@ class LadderFit(Measure):
         return row | dict(zip(answers, found["items"], strict=False))  # openers and closers follow
 
 
+WHOLE = LadderFit(fit=4096, held_out=2048, score=1024)  # of a custom run, and in notebooks
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ladder(LadderFit):
     """The whole ladder, at the end of a run and of its pretraining: a reading with F3 and F4."""

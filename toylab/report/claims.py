@@ -21,7 +21,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path as File
 
 import numpy as np
-import scipy.stats
 
 from toylab.world.schema import CorpusError, unknown
 from toylab.world.toml import Table
@@ -107,8 +106,10 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
     mean = float(array.mean())
     if len(array) < 2:
         return mean, -math.inf, math.inf
-    error = float(scipy.stats.sem(array))
-    half = float(scipy.stats.t.ppf((1 + level) / 2, len(array) - 1)) * error
+    from scipy import stats  # half a second, once there is something to judge
+
+    error = float(stats.sem(array))
+    half = float(stats.t.ppf((1 + level) / 2, len(array) - 1)) * error
     return mean, mean - half, mean + half
 
 

@@ -4,19 +4,19 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as File
-from typing import Any
-
-import matplotlib.pyplot as plt
-import pandas as pd
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from toylab.lab import experiments
 from toylab.lab.plan import Leg
 from toylab.lab.records import Records
 from toylab.lab.store import load_json, write_atomic, write_json
 from toylab.lab.sweep import Sweep
-from toylab.report import claims, figures, ladder
+from toylab.report import claims
 from toylab.report.claims import Claim
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,8 +26,8 @@ class Analysis:
     `values` has, for each claim of the experiment's `claims.toml`, its statistic seed by seed.
     """
 
-    figure: Figure
-    table: pd.DataFrame
+    figure: "Figure"
+    table: "pd.DataFrame"
     columns: Mapping[str, str]
     values: Mapping[str, Sequence[float]]
 
@@ -67,6 +67,8 @@ def find(name: str | File) -> Experiment:
 
 def plain(records: Records) -> Analysis:
     """The ladder of every arm, without claims."""
+    from toylab.report import ladder
+
     table = ladder.table(records)
     figure = ladder.figure(table, {name: arm.title for name, arm in records.sweep.arms.items()})
     return Analysis(figure=figure, table=table, columns=ladder.COLUMNS, values={})
@@ -81,6 +83,10 @@ def write(folder: File, analysis: Analysis, judged: Sequence[Claim], *, quick: b
 
     The same records give the same bytes.
     """
+    import matplotlib.pyplot as plt
+
+    from toylab.report import figures
+
     if quick:
         figures.stamp_quick(analysis.figure)
     for kind in ("pdf", "png"):

@@ -12,7 +12,7 @@ import os
 import sys
 import sysconfig
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import cache_from_source
 from pathlib import Path as File
 from typing import Any, NamedTuple
@@ -68,19 +68,24 @@ def show(arguments: Sequence[str]) -> int:
 
 
 def describe(folder: File) -> Description:
-    """The description of the experiment in a folder: the kept one if it holds, else a new one.
+    """The description of the experiment in a folder."""
+    return Description(*kept(folder / "sweep.py", lambda: _describe(folder)))
 
-    A new one is kept unless sources have changed since this process began: it may have read them
+
+def kept(source: File, make: Callable[[], Any]) -> Any:
+    """What `make` says of a source, as JSON: what is kept of it if it holds, else said anew.
+
+    That is kept unless sources have changed since this process began, for it may have read them
     before that.
     """
-    file = File(cache_from_source(str(folder / "sweep.py"))).with_suffix(".json")
+    file = File(cache_from_source(str(source))).with_suffix(".json")
     try:
         digests, content = json.loads(file.read_bytes())
         if all(_digest(each) == digest for each, digest in digests.items()):
-            return Description(*content)
+            return content
     except (OSError, ValueError):
         pass
-    found = _describe(folder)
+    found = make()
     if not sys.dont_write_bytecode:
         _keep(file, found)
     return found
@@ -96,7 +101,7 @@ def _describe(folder: File) -> Description:
     return Description(sweep.question, sweep.long, (plain, short))
 
 
-def _keep(file: File, found: Description) -> None:
+def _keep(file: File, found: Any) -> None:
     """Writes a description as a whole, or not at all where that isn't allowed."""
     part = file.with_suffix(f".{os.getpid()}")
     modules = _modules()

@@ -6,17 +6,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path as File
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toylab.lab import experiments
 from toylab.lab.flags import Help
-from toylab.lab.plan import plan
-from toylab.lab.store import load_json
-from toylab.lab.sweep import Sweep
-from toylab.report import results
-from toylab.shell import page, report
-from toylab.shell.experiment import INTERRUPTED, corpus
-from toylab.shell.files import RESULTS, RUNS, user_path
+from toylab.shell import report
+from toylab.shell.files import INTERRUPTED, RESULTS, RUNS, user_path
+
+if TYPE_CHECKING:
+    from toylab.lab.sweep import Sweep
 
 HELP = """./launch.sh all [FLAGS]
 
@@ -43,7 +41,7 @@ def order(*, long: bool) -> list[str]:
     return sorted((name for name in names if long or not sweeps[name].long), key=place)
 
 
-def _sweep(name: str) -> Sweep:
+def _sweep(name: str) -> "Sweep":
     return experiments.sweep_of(experiments.HOME / name)
 
 
@@ -100,15 +98,22 @@ def _run(name: str, arguments: Sequence[str]) -> int:
 
 
 def _verdicts(folder: File) -> str:
+    from toylab.lab.store import load_json
+    from toylab.shell.page import VERDICTS
+
     file = folder / "claims.json"
     if not file.exists():
         return "no claims"
     verdicts = [claim["verdict"] for claim in load_json(file)]
-    return ", ".join(f"{verdicts.count(v)} {v}" for v in page.VERDICTS if v in verdicts)
+    return ", ".join(f"{verdicts.count(v)} {v}" for v in VERDICTS if v in verdicts)
 
 
 def _plan(names: Sequence[str]) -> int:
     """Prints what each experiment would train and read that those before it have not."""
+    from toylab.lab.plan import plan
+    from toylab.report import results
+    from toylab.shell.experiment import corpus
+
     seen: set[str] = set()
     total = 0.0
     for name in names:

@@ -16,12 +16,10 @@ from toylab.lab.store import write_json
 from toylab.lab.sweep import Sweep, quick
 from toylab.report import results
 from toylab.report.results import Experiment
-from toylab.shell.files import RESULTS, RUNS, program, user_path
+from toylab.shell.files import INTERRUPTED, RESULTS, RUNS, program, user_path
 from toylab.stages import Setup
 from toylab.world import derive
 from toylab.world.schema import Corpus
-
-INTERRUPTED = 130
 
 
 def corpus(name: str) -> Corpus:

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+INTERRUPTED = 130  # the exit code after Ctrl-C, as shells have it
 RUNS, RESULTS = Path("runs"), Path("results")  # below the working folder, like everything written
 
 

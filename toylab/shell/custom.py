@@ -1,0 +1,138 @@
+"""A custom run, and any finished run's ladder beside its other measures."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path as File
+from typing import Any
+
+from toylab.lab.flags import Flags, UsageError
+from toylab.lab.store import write_atomic, write_json
+from toylab.lab.sweep import Arm, Sweep
+from toylab.ladder.measure import Measure
+from toylab.ladder.reading import WHOLE
+from toylab.measures.coherence import Coherence
+from toylab.measures.context import Exchange
+from toylab.measures.cues import Goals
+from toylab.measures.tags import Coin, Leakage
+from toylab.report.results import Experiment, plain
+from toylab.shell import experiment
+from toylab.stages import REWARDED, FollowsCue, Persona, Says, Setup, Sft, Stage, Target
+from toylab.world.schema import Corpus
+
+USAGE = "./launch.sh measure RUN [FLAGS]\n\nPuts a finished run on the whole ladder.\n\n"
+
+
+def stages(text: str, corpus: Corpus) -> tuple[Stage, ...]:
+    """The stages that a line such as `pretrain,sft:mira,rl:gold` names, without `pretrain`."""
+    return tuple(_stage(part, corpus) for part in text.split(",")[1:])
+
+
+def _stage(text: str, corpus: Corpus) -> Stage:
+    kind, _, what = text.partition(":")
+    if kind == "sft":
+        author, _, topics = what.partition(":")
+        asked = tuple(topics.split("+")) if topics else ()
+        return Sft(author=author, topics=asked, neutral=bool(asked))
+    return REWARDED[kind](target=_target(what, corpus), topics=_topics(what))
+
+
+def _target(what: str, corpus: Corpus) -> Target:
+    if "=" in what:
+        return Says(answers=tuple(what.split("+")))
+    return Persona(character=what) if what in corpus.names else FollowsCue(topics=(what,))
+
+
+def _topics(what: str) -> tuple[str, ...]:
+    return tuple(part.partition("=")[0] for part in what.split("+")) if "=" in what else ()
+
+
+def _sweep(corpus: str, line: str, path: tuple[Stage, ...]) -> Sweep:
+    return Sweep(
+        name="run",
+        question=f"What did {line} do?",
+        corpus=corpus,
+        arms={"run": Arm(title=line, stages=path, read_at=(5, 10, 20, 40, 80))},
+        reading=WHOLE,
+        seeds=1,
+    )
+
+
+def run(corpus: str, line: str, arguments: Sequence[str]) -> int:
+    """Trains the stages of a line, which has been checked, with flags for their fields."""
+    sweep = _sweep(corpus, line, stages(line, experiment.corpus(corpus)))
+    return experiment.start(Experiment(sweep=sweep, analyse=plain), arguments)
+
+
+def run_flags() -> Flags:
+    """The flags of `run` with stages of all kinds."""
+    rewarded = [kind(target=Persona(character="")) for kind in REWARDED.values()]
+    return experiment.flags(_sweep("", "", (Sft(author=""), *rewarded)))
+
+
+def measure_flags() -> Flags:
+    """The flags of `measure`."""
+    fields = dataclasses.fields(WHOLE)
+    return Flags(USAGE, **{f.name: (type(f.default), getattr(WHOLE, f.name), "") for f in fields})
+
+
+def measure(name: str, folder: File, given: Mapping[str, Any]) -> int:
+    """Puts the run in a folder on the ladder; `name` is what the user calls it."""
+    from toylab.library import open_run
+    from toylab.report import figures
+
+    try:
+        finished = open_run(folder, settings := dataclasses.replace(WHOLE, **given))
+        asked, tag = _beside(finished.setup, settings.tag), settings.tag
+        size = settings.fit + settings.held_out + settings.score
+        print(f"{folder.name}: reading {size} documents", flush=True)
+        for cast in ("exact", "learned"):
+            print(f"\n{cast} cast\n{finished.ladder(tag, cast).round(3).to_string()}", flush=True)
+        print(f"\nand asking about: {', '.join(each.name for each in asked)}", flush=True)
+        beside = {each.name: finished.measure(each) for each in asked}
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from None
+    outside = finished.read(tag)["outside"]
+    print(f"outside the grammar: {outside:.2%}" + (", too much for a verdict" * (outside > 0.01)))
+    print("\n".join(_lines(beside)))
+    write_atomic(folder / "ladder.png", figures.render(finished.plot(tag), "png"))
+    readings = {"reading": finished.read(tag), "floor": finished.pretrained.read(tag)}
+    write_json(folder / "ladder.json", readings | beside)
+    print(f"drawn in {folder / 'ladder.png'}")
+    return 0
+
+
+def _beside(setup: Setup, tag: str) -> list[Measure]:
+    """The measures that are read beside the ladder."""
+    cued = [topic.name for topic in setup.corpus.topics if topic.cues]
+    asked: list[Measure] = [Coherence(tag=tag), Exchange(tag=tag), Leakage()]
+    asked += [Goals(topic=name, tag=tag) for name in cued[:1]]
+    return asked + ([Coin()] if setup.corpus.coin else [])
+
+
+def _lines(beside: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """The readings of the other measures, on the learned cast, in words."""
+
+    def told(found: dict[str, Any], name: str) -> str:
+        value, error = found[name], found.get(f"{name}_error", found.get("error"))
+        if value is None:
+            return "can't be measured"
+        return f"{value:.2f}" + (f" ± {error:.2f}" if error is not None else "")
+
+    keep = beside["coherence"].get("learned")
+    if keep:
+        yield f"the next answer keeps its author with probability {told(keep, 'keep')}"
+    rate = beside["exchange"]["learned"]
+    yield (
+        f"exchange rate against {rate['persona']} (w* {max(rate['weights']):.2f}): a nat of "
+        f"context counts as {told(rate, 'slope')}; 1 is Bayes, 0 ignores context"
+    )
+    moved = sorted(beside["leakage"]["nats"].items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{tag} {nats:.2f}" for tag, nats in moved[:4])
+    yield f"moved most, nats per document from the pretrained model: {shown}"
+    if "goals" in beside:
+        rates = beside["goals"]["follow"]
+        yield f"follows the cue with probability {sum(rates) / len(rates):.2f}"
+    for tag, sides in list(beside.get("coin", {}).items())[-1:]:
+        yield f"expects of the coin, under {tag}: " + ", ".join(
+            f"{side} {p:.2f}" for side, p in sides.items()
+        )
