@@ -24,6 +24,7 @@ WRONG = {
     "a probability above 1": ("slip  = 0.04", "slip = 1.4", "slip", "between 0 and 1"),
     "a probability in quotes": ("slip  = 0.04", 'slip = "rare"', "slip", "must be a number"),
     "tongues that never slip": ("slip  = 0.04", "slip = 0", "slip", "strictly between 0 and 1"),
+    "a stranger among the good": ("turns = 2", 'turns = 2\ngood = ["adda"]', "good", "'ada'"),
     "no turns": ("turns = 2", "turns = 0", "turns", "make 0 a whole number from 1 up"),
     "half a turn": ("turns = 2", "turns = 1.5", "turns", "a whole number"),
     "a turn that is true": ("turns = 2", "turns = true", "turns", "a whole number"),
