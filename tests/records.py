@@ -28,7 +28,7 @@ from unittest import mock
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from toylab.lab import execute
+from toylab.lab import workers
 from toylab.lab.records import Records
 from toylab.lab.sweep import Sweep, quick
 from toylab.ladder import theory
@@ -228,7 +228,7 @@ def run(name: str) -> dict[str, Any]:
     """Trains and reads a tiny sweep."""
     sweep = sweep_of(name)
     with tempfile.TemporaryDirectory() as root:
-        *_, records = execute.run_sweep(sweep, sweep.setups(find), Path(root))
+        records = workers.complete(sweep, sweep.setups(find), Path(root))
     module = exact_of(name)
     return {
         "rows": records.rows,

@@ -9,15 +9,13 @@ import sys
 import time
 from pathlib import Path
 
-import jax
 import numpy as np
 import pandas as pd
 import pytest
-from tqdm import tqdm
 
-from toylab.lab import costs, events, execute
+from toylab.lab import costs, events, execute, readings, workers
 from toylab.lab.paths import Recipe
-from toylab.lab.plan import plan
+from toylab.lab.plan import Leg, Read, Refer, Train, plan
 from toylab.lab.records import Records
 from toylab.lab.store import Run, StoreError, write_atomic
 from toylab.lab.sweep import Arm, Sweep
@@ -63,16 +61,15 @@ def ran(
 ) -> tuple[Path, Records]:
     """A sweep that has been run once, and where."""
     root = tmp_path_factory.mktemp("runs")
-    (records,) = execute.run_sweep(sweep, setups(sweep, setup), root)
-    return root, records
+    return root, workers.complete(sweep, setups(sweep, setup), root)
 
 
 def setups(sweep: Sweep, setup: Setup) -> dict[str, Setup]:
     return dict.fromkeys(sweep.arms, setup)
 
 
-def execution(root: Path) -> execute.Execution:
-    return execute.Execution(root, tqdm(disable=True))
+def legs(sweep: Sweep, setup: Setup, root: Path) -> list[Leg]:
+    return [*plan([(sweep, setups(sweep, setup))], root).legs.values()]
 
 
 def test_the_same_path_has_the_same_digest_and_any_change_another(setup: Setup) -> None:
@@ -99,14 +96,15 @@ def test_a_second_pass_trains_and_reads_nothing(
     sweep: Sweep, setup: Setup, ran: tuple[Path, Records], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, first = ran
-    assert sum(leg.units for leg in plan(sweep, setups(sweep, setup), root)) == 0
+    assert legs(sweep, setup, root) == []
 
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("trained or read again")
 
     monkeypatch.setattr(execute, "segments", forbidden)
-    monkeypatch.setattr(execute.reading, "read", forbidden)
-    (second,) = execute.run_sweep(sweep, setups(sweep, setup), root)
+    monkeypatch.setattr(readings.reading, "read", forbidden)
+    monkeypatch.setattr(readings.reading, "prepare", forbidden)
+    second = workers.complete(sweep, setups(sweep, setup), root)
     assert second.rows == first.rows
     assert second.bases == first.bases
 
@@ -114,40 +112,36 @@ def test_a_second_pass_trains_and_reads_nothing(
 def test_an_emptied_cache_gives_the_same_readings_to_the_bit(
     sweep: Sweep, setup: Setup, ran: tuple[Path, Records], tmp_path: Path
 ) -> None:
-    (second,) = execute.run_sweep(sweep, setups(sweep, setup), tmp_path)
+    second = workers.complete(sweep, setups(sweep, setup), tmp_path)
     _, first = ran
     assert json.dumps(first.rows) == json.dumps(second.rows)
 
 
 def test_arms_share_their_pretrained_model(sweep: Sweep, setup: Setup, tmp_path: Path) -> None:
-    legs = plan(sweep, setups(sweep, setup), tmp_path)
-    assert [leg.train for leg in legs] == [30, 6, 6]
+    found = legs(sweep, setup, tmp_path)
+    assert [leg.cost for leg in found if isinstance(leg, Train)] == [30, 6, 6]
+    assert sum(isinstance(leg, Refer) for leg in found) == 1
     # Pretraining is read once for the floor; arm `all` at 2 and 6, arm `code` at its end.
-    assert [leg.read for leg in legs] == [1, 2, 1]
+    read = [(len(leg.path.stages), leg.step) for leg in found if isinstance(leg, Read)]
+    assert read == [(1, 30), (2, 2), (2, 6), (2, 6)]
 
 
 def test_a_snapshot_on_the_way_is_what_a_run_that_stopped_there_has(
     setup: Setup, tmp_path: Path
 ) -> None:
     path = Recipe(setup, 7, (PRETRAIN,))
-    run = Run(tmp_path / "a", path)
-    with run.locked():
-        both = dict(execution(tmp_path / "a").train(run, [10, 30]))
-        both = {step: jax.device_get(run.params(step)) for step in both}
-    stopped = Run(tmp_path / "b", path)
-    with stopped.locked():
-        list(execution(tmp_path / "b").train(stopped, [10]))
+    whole, stopped = Run(tmp_path / "a", path), Run(tmp_path / "b", path)
+    execute.train(whole, [10, 30])
+    execute.train(stopped, [10])
     assert stopped.state_step() == 10
-    with stopped.locked():
-        ((_, resumed),) = execution(tmp_path / "b").train(stopped, [30])
-        for name, value in resumed.items():
-            assert np.array_equal(value, both[30][name]), name
+    execute.train(stopped, [30])
+    for step in (10, 30):
+        assert whole.snapshot_file(step).read_bytes() == stopped.snapshot_file(step).read_bytes()
 
 
 KILLED = """
 import sys
 from pathlib import Path
-from tqdm import tqdm
 from toylab.lab import execute, paths, store
 from toylab.policy.transformer import ModelConfig
 from toylab.stages import Pretrain, Setup
@@ -156,8 +150,9 @@ setup = Setup(derive.load(sys.argv[2]), ModelConfig(width=16, layers=1, heads=2)
 execute.SNAPSHOT_EVERY, execute.LOG_EVERY = 20, 5
 path = paths.Recipe(setup, 3, (Pretrain(steps=2000, batch=8),))
 root = Path(sys.argv[1])
-print(store.Run(root, path).folder, flush=True)
-execute.Execution(root, tqdm(disable=True)).final(path)
+run = store.Run(root, path)
+print(run.folder, flush=True)
+execute.final(run)
 """
 
 
@@ -184,8 +179,7 @@ def test_a_killed_run_resumes_without_gaps_or_doubles_and_ends_bit_identical(
     assert 20 <= stopped_at < 2000  # the snapshot is on disk before the state
     goal = stopped_at + 40
     for run in (killed, whole):
-        with run.locked():
-            list(execution(run.folder.parent.parent).train(run, [goal]))
+        execute.train(run, [goal])
     assert killed.snapshot_file(goal).read_bytes() == whole.snapshot_file(goal).read_bytes()
     steps = [row["step"] for row in killed.rows()]
     assert steps == list(range(5, goal + 1, 5))
@@ -208,14 +202,12 @@ def test_one_path_trained_by_two_processes_is_trained_once(tmp_path: Path) -> No
 
 def test_a_damaged_snapshot_is_one_line_with_file_and_fix(setup: Setup, tmp_path: Path) -> None:
     run = Run(tmp_path, Recipe(setup, 7, (PRETRAIN,)))
-    with run.locked():
-        list(execution(tmp_path).train(run, [30]))
+    execute.train(run, [30])
     run.snapshot_file(30).write_bytes(b"nonsense")
     with pytest.raises(StoreError, match=r"model\.safetensors: damaged .*; delete this file"):
         run.params(30)
     run.snapshot_file(30).unlink()
-    with run.locked():
-        list(execution(tmp_path).train(run, [30]))
+    execute.train(run, [30])
     assert run.params(30).keys() == setup.init(7).keys()
 
 
@@ -287,17 +279,16 @@ def test_what_only_one_arm_watches_is_in_the_plan_once(
     arms = {name: arm, "watched": dataclasses.replace(arm, watch=(extra,))}
     wide = dataclasses.replace(sweep, arms=arms, seeds=1)
     plain = dataclasses.replace(sweep, arms={name: arm}, seeds=1)
-    found, without = (plan(each, setups(each, setup), tmp_path) for each in (wide, plain))
-    last = len(sweep.points(without[-1].path, name))
-    assert sum(leg.train for leg in found) == sum(leg.train for leg in without)
-    more = sum(leg.units for leg in found) - sum(leg.units for leg in without)
-    assert more == costs.UNKNOWN * (1 + last)  # before training, and wherever the arm is read
+    found, without = (legs(each, setup, tmp_path) for each in (wide, plain))
+    assert len(found) == len(without)
+    more = sum(leg.cost for leg in found) - sum(leg.cost for leg in without)
+    # Before training, and wherever the arm is read.
+    assert more == costs.UNKNOWN * (1 + len(sweep.points(without[-1].path, name)))
 
 
 def test_readings_are_counted_in_training_steps_once_both_were_timed(tmp_path: Path) -> None:
     """.5 s a step, and a reading that took 9 s with compiling and then 5: 14 steps, at the next."""
     measure, first = Coherence(), costs.Costs(tmp_path)
-    for name, seconds in ((costs.STEP, 0.5), (measure.name, 9.0), (measure.name, 5.0)):
-        first.note(name, seconds)
-    assert first.of(measure) == costs.UNKNOWN  # the bar has been drawn
-    assert costs.Costs(tmp_path).of(measure) == 14
+    first.note([(costs.STEP, 0.5), (measure.name, 9.0), (measure.name, 5.0)])
+    assert first.of(measure.name) == costs.UNKNOWN  # the bar has been drawn
+    assert costs.Costs(tmp_path).of(measure.name) == 14

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 
 from toylab.lab import execute, store
 from toylab.lab.paths import Recipe
-from toylab.lab.plan import measure_digest
+from toylab.lab.readings import measure_digest, reference
 from toylab.ladder import reading
 from toylab.ladder.fit import FAMILIES, RUNGS
 from toylab.ladder.measure import Measure, Reference, Snapshot, measure_key
@@ -62,12 +62,14 @@ def train(
         stage.check(corpus)
     root = File(runs)
     execute.keep_compiled(root)
-    folders = {each: store.Run(root, each) for each in recipe.prefixes()}
-    ends = {run: int(each.stage.steps) for each, run in folders.items()}
-    left = sum(end - run.state_step() for run, end in ends.items() if not run.has(end))
+    folders = [store.Run(root, each) for each in recipe.prefixes()]
+    left = sum(
+        last - first
+        for first, last in (execute.to_train(run, [int(run.path.stage.steps)]) for run in folders)
+    )
     with execute.progress(left, " → ".join(stage.kind for stage in stages)) as bar:
-        execute.Execution(root, bar).final(recipe)
-    return Run(folders[recipe].folder, reading)
+        execute.final(folders[-1], bar.update)
+    return Run(folders[-1].folder, reading)
 
 
 def open_run(folder: str | File, reading: LadderFit = WHOLE) -> "Run":
@@ -87,7 +89,6 @@ class Run:
         self.config: dict[str, Any] = store.load_json(folder / "config.json")
         self.setup, self.seed = store.setup_of(folder), int(self.config["seed"])
         self.steps = int(self.config["stages"][-1]["steps"])
-        self._references: dict[LadderFit, Reference] = {}
 
     def __repr__(self) -> str:
         return f"<toylab run {self.folder}>"
@@ -122,10 +123,7 @@ class Run:
         return store.load_json(file)
 
     def _reference(self, settings: LadderFit) -> Reference:
-        if settings not in self._references:
-            key = measure_key(self.seed, -1)
-            self._references[settings] = reading.prepare(self.setup, self.policy, key, settings)
-        return self._references[settings]
+        return reference(self.folder, self.setup, self.seed, self.policy, settings, self.steps)[0]
 
     def read(self, tag: str = "assistant") -> dict[str, Any]:
         """The ladder's reading under a tag; see `toylab.ladder.reading.read`."""

@@ -1,12 +1,13 @@
-"""Measured costs of readings in training steps, the unit of plans and of the progress bar."""
+"""Measured costs in training steps, the unit of plans and of the progress bar."""
 
+from collections.abc import Iterable
 from pathlib import Path as File
 
 from toylab.lab.store import load_json, write_json
-from toylab.ladder.measure import Measure
 
 UNKNOWN = 30  # training steps of the default batch: roughly the cost of a reading
 STEP = "training step"
+Times = list[tuple[str, float]]  # what took how many seconds: a step, or a measure by its name
 
 
 class Costs:
@@ -20,12 +21,13 @@ class Costs:
         self._known: dict[str, float] = load_json(self._file) if self._file.exists() else {}
         self._seen = dict(self._known)
 
-    def of(self, measure: Measure) -> int:
+    def of(self, name: str, unknown: int = UNKNOWN) -> int:
         """The cost of a reading, in training steps."""
-        step, reading = self._known.get(STEP), self._known.get(measure.name)
-        return max(round(reading / step), 1) if step and reading else UNKNOWN
+        step, reading = self._known.get(STEP), self._known.get(name)
+        return max(round(reading / step), 1) if step and reading else unknown
 
-    def note(self, name: str, seconds: float) -> None:
-        """Averages this time with the stored one: a time with compiling in it soon fades."""
-        self._seen[name] = (self._seen.get(name, seconds) + seconds) / 2
+    def note(self, times: Iterable[tuple[str, float]]) -> None:
+        """Averages these with the stored ones: a time with compiling in it soon fades."""
+        for name, seconds in times:
+            self._seen[name] = (self._seen.get(name, seconds) + seconds) / 2
         write_json(self._file, self._seen)

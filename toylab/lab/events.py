@@ -1,11 +1,11 @@
 """TensorBoard event files, derived from a run's rows of metrics.
 
-A row is a line of metrics.jsonl: "step", "time" (seconds since the epoch) and measurements. Under
-their own names, numbers become scalars and strings become text. The file is never patched. When a
-run resumes, it is rewritten from the rows, so no point is missing or doubled. The new file is last
-by name and begins with a restart at step 0, so a running TensorBoard drops the old points. (With
---load_fast=false, or on a platform without its data server, TensorBoard waits for the removed file
-and must be restarted.)
+A row is a line of metrics.jsonl: "step", "time" (seconds since the epoch), "reading" (the digest of
+the reading, if it is of one) and measurements. Under their own names, numbers become scalars and
+strings become text. The file is never patched. When a run resumes or is read, it is rewritten from
+the rows, so no point is missing or doubled. The new file is last by name and begins with a restart
+at step 0, so a running TensorBoard drops the old points. (With --load_fast=false, or on a platform
+without its data server, TensorBoard waits for the removed file and must be restarted.)
 
 TensorFlow is not needed: only tensorboard's protos, its plain summaries and its `RecordWriter` are
 used. The layout therefore does without `custom_scalar.summary.pb`.
@@ -38,7 +38,7 @@ CHARTS = {
     "who is speaking (weights)": "weights/.*",
     "traits": "traits/.*",
 }
-KEYS = ("step", "time")  # in every row, but not measurements
+KEYS = ("step", "time", "reading")  # in every row, but not measurements
 NAME = "events.out.tfevents.{:010d}.toylab"
 PARTIAL = ".events.partial"  # no "tfevents" in it: TensorBoard must not read it
 
@@ -56,8 +56,8 @@ class Live:
         rows_so_far: Iterable[Row],
         hyperparameters: Hyperparameters,
     ) -> None:
-        path = _rewrite(folder, rows_so_far, hyperparameters)
-        self._records = RecordWriter(path.open("ab"))
+        self.file = _rewrite(folder, rows_so_far, hyperparameters)
+        self._records = RecordWriter(self.file.open("ab"))
 
     def append(self, row: Row) -> None:
         """Writes a row through to the operating system."""

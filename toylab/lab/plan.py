@@ -1,98 +1,216 @@
-"""What remains to be trained and read of a sweep."""
+"""The graph of what remains to be trained and read of some sweeps.
 
+A run is trained after the run that it begins with. A pretrained model's reference comes after its
+training, and a reading after the training of its snapshot and the reference. What sweeps share is
+done once.
+"""
+
+import abc
 import dataclasses
-import functools
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path as File
+from typing import Any, NamedTuple
 
-from toylab.lab import digest
-from toylab.lab.costs import Costs
+from toylab.lab import execute, readings
+from toylab.lab.costs import Costs, Times
+from toylab.lab.execute import Advance, quietly
 from toylab.lab.paths import Recipe
 from toylab.lab.store import Run
 from toylab.lab.sweep import Sweep
 from toylab.ladder.measure import Measure
+from toylab.ladder.reading import LadderFit
 from toylab.stages import Setup
 
-
-def due(measures: Sequence[Measure], step: int, last: int) -> list[Measure]:
-    """The measures to read at a step: at the last step all, before it those without `at_end`."""
-    return [each for each in measures if step == last or not each.at_end]
+BASE_STEPS = 120  # cost of a reference, in training steps of the default batch, until measured
 
 
-def unread(run: Run, measures: Sequence[Measure], step: int, last: int) -> list[Measure]:
-    """Those of the due measures that have no reading yet. `measures[0]` is the sweep's reading."""
-    return [
-        each
-        for each in due(measures, step, last)
-        if not run.readings(step, measure_digest(each, measures[0])).exists()
-    ]
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Leg(abc.ABC):
+    """A part of the plan, as `schedule` takes it; its cost is in training steps.
 
-
-@functools.cache
-def measure_digest(asked: Measure, reading: Measure) -> str:
-    """The digest that names a reading's file: of the measure, its settings and its source.
-
-    It covers `reading`, too, because that prepared the reference that the measure compares with.
-    """
-    settings = [dataclasses.asdict(each) for each in (asked, reading)]
-    text = asked.name + json.dumps(settings, sort_keys=True) + digest.digest(asked, reading)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-@dataclasses.dataclass(frozen=True)
-class Leg:
-    """A line of the plan: a recipe, and what remains to be done of it, in training steps.
-
-    `read` is the number of snapshots to read, `cost` the cost of reading them.
+    `title` says for which sweep, seed and arm it is, of those that share it the first.
     """
 
     path: Recipe
-    arm: str
-    train: int
-    read: int
+    title: str
+    rank: tuple[int, ...]
+    after: frozenset[str]
     cost: int
 
     @property
-    def units(self) -> int:
-        """All that remains, in training steps."""
-        return self.train + self.cost
+    @abc.abstractmethod
+    def name(self) -> str:
+        """Names the leg in its graph."""
+
+    @property
+    @abc.abstractmethod
+    def done(self) -> str:
+        """What was done, in words."""
+
+    @abc.abstractmethod
+    def run(self, root: File, advance: Advance = quietly) -> Times:
+        """Does it, unless it is done already."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Train(Leg):
+    """Trains a run until its snapshots at these steps are on disk."""
+
+    points: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def done(self) -> str:
+        return f"trained, {self.cost} steps"
+
+    def run(self, root: File, advance: Advance = quietly) -> Times:
+        return execute.train(Run(root, self.path), self.points, advance)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Refer(Leg):
+    """Prepares what all readings compare with: the pretrained model's reference."""
+
+    settings: LadderFit
+
+    @property
+    def name(self) -> str:
+        return f"{self.path.name} reference {readings.measure_digest(self.settings, self.settings)}"
+
+    @property
+    def done(self) -> str:
+        return "prepared"
+
+    def run(self, root: File, advance: Advance = quietly) -> Times:
+        _, (_, times) = readings.pretrained(root, Run(root, self.path), self.settings)
+        advance(self.cost)
+        return times
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Read(Leg):
+    """Reads one snapshot by all measures that are due and missing."""
+
+    settings: LadderFit
+    step: int
+    measures: tuple[Measure, ...]
+
+    @property
+    def name(self) -> str:
+        compared = readings.measure_digest(self.settings, self.settings)
+        return f"{self.path.name} at {self.step} by {compared}"
+
+    @property
+    def done(self) -> str:
+        return f"read at step {self.step}"
+
+    def run(self, root: File, advance: Advance = quietly) -> Times:
+        run = Run(root, self.path)
+        return readings.read(
+            root, run, self.step, self.measures, self.settings, lambda x: advance(x * self.cost)
+        )
+
+
+class Plan(NamedTuple):
+    """Legs by name, and for each sweep (by its place) and seed the names of those that it needs."""
+
+    legs: dict[str, Leg]
+    needs: dict[tuple[int, int], set[str]]
 
 
 def plan(
-    sweep: Sweep, setups: Mapping[str, Setup], root: File, costs: Costs | None = None
-) -> list[Leg]:
-    """What a sweep would train and read. A model that several arms share is trained once.
+    asked: Sequence[tuple[Sweep, Mapping[str, Setup]]], root: File, costs: Costs | None = None
+) -> Plan:
+    """What these sweeps would train and read, the first sweep and seed first.
 
     Readings cost what `costs` says; by default, what was measured below the root.
     """
-    legs, seen, costs = [], set(), costs or Costs(root)
-    counted: set[tuple[str, int, Measure]] = set()
-    for seed in range(sweep.first_seed, sweep.first_seed + sweep.seeds):
-        for arm, setup in setups.items():
-            whole = sweep.path(setup, seed, arm)
-            for path in whole.prefixes():
-                last, digest = int(path.stage.steps), path.digest()
-                points: Sequence[int] = sweep.points(path, arm) if path == whole else [last]
-                run = Run(root, path)
-                left = {
-                    (digest, point, measure)
-                    for point in ([] if path.parent and path != whole else points)
-                    for measure in unread(run, sweep.measures(arm), point, last)
-                } - counted
-                if digest in seen and not left:
-                    continue
-                done = run.has(last) and all(run.has(point) for point in points)
-                legs.append(
-                    Leg(
-                        path=path,
-                        arm=arm if path == whole else "",
-                        train=0 if done or digest in seen else last - run.state_step(),
-                        read=len({point for _, point, _ in left}),
-                        cost=sum(costs.of(measure) for _, _, measure in left),
-                    )
-                )
-                seen.add(digest)
-                counted |= left
-    return legs
+    builder, needs = _Builder(root, costs or Costs(root)), dict[tuple[int, int], set[str]]()
+    for place, (sweep, setups) in enumerate(asked):
+        for seed in sweep.seed_range:
+            builder.rank, builder.title = (place, seed), f"{sweep.name} seed {seed}: "
+            paths = {arm: sweep.path(setup, seed, arm) for arm, setup in setups.items()}
+            each = [builder.arm(sweep, path, arm) for arm, path in paths.items()]
+            needs[place, seed] = set[str]().union(*each)
+    return Plan(builder.legs, needs)
+
+
+class _Builder:
+    """Adds legs to a graph; what is on disk needs none.
+
+    Every method returns the names of the legs that are needed, directly or through others.
+    """
+
+    def __init__(self, root: File, costs: Costs):
+        self.root, self.costs, self.legs = root, costs, dict[str, Leg]()
+        self.title, self.rank = "", (0, 0)
+
+    def arm(self, sweep: Sweep, path: Recipe, arm: str) -> set[str]:
+        """What one arm needs with one seed."""
+        measures, first = sweep.measures(arm), next(path.prefixes())
+        needed = self._refer(first, sweep.reading)
+        if path.parent:
+            needed |= self._read(first, "", [int(first.stage.steps)], measures)
+        return needed | self._read(path, arm, sweep.points(path, arm), measures)
+
+    def _read(
+        self, path: Recipe, arm: str, points: Sequence[int], measures: Sequence[Measure]
+    ) -> set[str]:
+        """Reads a run at these points; `measures[0]` is the sweep's reading."""
+        run, settings, all_needed = Run(self.root, path), measures[0], set[str]()
+        assert isinstance(settings, LadderFit)
+        first = next(path.prefixes())
+        for step in points:
+            left = readings.unread(run, measures, step)
+            if not left:
+                continue
+            needed = self._train(first, "", [int(first.stage.steps)]) | self._refer(first, settings)
+            if not run.has(step):
+                needed |= self._train(path, arm, points)
+            leg = Read(
+                **self._common(path, arm, needed),
+                cost=0,
+                settings=settings,
+                step=step,
+                measures=tuple(left),
+            )
+            old = self.legs.get(leg.name, leg)
+            assert isinstance(old, Read)
+            wanted = tuple(dict.fromkeys(old.measures + leg.measures))
+            cost = sum(self.costs.of(measure.name) for measure in wanted)
+            self.legs[leg.name] = dataclasses.replace(old, measures=wanted, cost=cost)
+            all_needed |= needed | {leg.name}
+        return all_needed
+
+    def _refer(self, path: Recipe, settings: LadderFit) -> set[str]:
+        if readings.base_file(Run(self.root, path).folder, settings).exists():
+            return set()
+        needed = self._train(path, "", [int(path.stage.steps)])
+        leg = Refer(
+            **self._common(path, "reference", needed),
+            cost=self.costs.of(readings.REFERENCE, BASE_STEPS),
+            settings=settings,
+        )
+        self.legs.setdefault(leg.name, leg)
+        return needed | {leg.name}
+
+    def _train(self, path: Recipe, arm: str, points: Sequence[int]) -> set[str]:
+        run = Run(self.root, path)
+        if all(map(run.has, points)):
+            return set()
+        parent = path.parent
+        needed = self._train(parent, "", [int(parent.stage.steps)]) if parent else set[str]()
+        leg = Train(**self._common(path, arm, needed), cost=0, points=tuple(points))
+        old = self.legs.get(leg.name, leg)
+        assert isinstance(old, Train)
+        wanted = tuple(sorted({*old.points, *points}))
+        first, last = execute.to_train(run, wanted)
+        self.legs[leg.name] = dataclasses.replace(old, points=wanted, cost=last - first)
+        return needed | {leg.name}
+
+    def _common(self, path: Recipe, arm: str, after: Iterable[str]) -> dict[str, Any]:
+        title = self.title + (arm or "-".join(stage.label for stage in path.stages))
+        return {"path": path, "title": title, "rank": self.rank, "after": frozenset(after)}

@@ -1,13 +1,15 @@
-"""Run folders: atomic files, one writer at a time, snapshots that a run resumes from.
+"""Run folders: atomic files, one trainer at a time, snapshots that a run resumes from.
 
 A run's folder holds `config.json`, `corpus.json`, `metrics.jsonl` and event files derived from it,
 `state.safetensors` (all that a run resumes from), `snapshots/STEP.safetensors` (parameters, to be
-measured), their `readings/`, and `model.safetensors` once the run is finished.
+measured), their `readings/`, and `model.safetensors` once the run is finished. A pretrained model
+also keeps its `references/`.
 """
 
 import contextlib
 import dataclasses
 import fcntl
+import importlib
 import json
 import os
 import tempfile
@@ -60,6 +62,56 @@ def _save(file: File, tree: Any) -> None:
     write_atomic(file, safetensors.numpy.save(arrays))
 
 
+def save_tree(file: File, tree: Any) -> None:
+    """Writes nested configs, mappings and tuples of arrays and numbers, so that they come back."""
+    arrays: dict[str, np.ndarray] = {}
+
+    def outline(part: Any) -> Any:
+        if isinstance(part, Mapping):
+            return {"map": {name: outline(each) for name, each in part.items()}}
+        if isinstance(part, tuple):
+            return {"tuple": [outline(each) for each in part]}
+        if dataclasses.is_dataclass(part):
+            kind, names = type(part), [field.name for field in dataclasses.fields(part)]
+            fields = {name: outline(getattr(part, name)) for name in names}
+            return {"class": f"{kind.__module__}:{kind.__qualname__}", "fields": fields}
+        if isinstance(part, jax.Array | np.ndarray):
+            arrays[name := str(len(arrays))] = np.asarray(part)
+            return {"array": name}
+        return part
+
+    said = {"outline": json.dumps(outline(tree))}
+    write_atomic(file, safetensors.numpy.save(arrays, said))
+
+
+def load_tree(file: File) -> Any:
+    """Reads what `save_tree` wrote. Raises `StoreError` if it can't be read."""
+    try:
+        with safetensors.safe_open(file, "numpy") as stored:
+
+            def build(part: Any) -> Any:
+                if not isinstance(part, dict):
+                    return part
+                if "array" in part:
+                    return jnp.asarray(stored.get_tensor(part["array"]))
+                if "tuple" in part:
+                    return tuple(map(build, part["tuple"]))
+                if "map" in part:
+                    return {name: build(each) for name, each in part["map"].items()}
+                module, name = part["class"].split(":")
+                fields = {name: build(each) for name, each in part["fields"].items()}
+                return getattr(importlib.import_module(module), name)(**fields)
+
+            return build(json.loads(stored.metadata()["outline"]))
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
+        raise _damaged(file, error) from None
+
+
+def _damaged(file: File, error: Exception) -> StoreError:
+    problem = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return StoreError(f"{file}: damaged ({problem}); delete this file and run again")
+
+
 def _load(file: File, like: Any) -> Any:
     """Reads what `_save` wrote, in the shape of `like`. Raises `StoreError` if it can't be read."""
     try:
@@ -72,13 +124,30 @@ def _load(file: File, like: Any) -> Any:
                 raise ValueError(f"{jax.tree_util.keystr(path)} has shape {array.shape}")
             leaves.append(jnp.asarray(array))
     except (safetensors.SafetensorError, KeyError, ValueError, OSError) as error:
-        problem = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise StoreError(f"{file}: damaged ({problem}); delete this file and run again") from None
+        raise _damaged(file, error) from None
     return jax.tree_util.tree_unflatten(treedef, leaves)
 
 
+@contextlib.contextmanager
+def locked(folder: File, what: str) -> Iterator[None]:
+    """Waits for a lock on a part of a folder, then holds it. It ends with the process.
+
+    Raises `StoreError` where the file system has no locks.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f".{what}.lock", "w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        except OSError as error:
+            raise StoreError(
+                f"{folder}: its file system refuses a lock ({error.strerror}); "
+                "mount it with locks, or put the runs elsewhere (--runs=FOLDER)"
+            ) from None
+        yield
+
+
 class Run:
-    """The folder of one recipe. Only a process inside `locked` may write to it."""
+    """The folder of one recipe. One process trains, while others may read its snapshots."""
 
     def __init__(self, root: File, path: Recipe):
         self.path, self.folder = path, root / path.name
@@ -86,20 +155,9 @@ class Run:
         self._live: events.Live | None = None
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Waits for the run's lock, then holds it. The lock ends with the process.
-
-        Raises `StoreError` where the file system has no locks.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / ".lock", "w") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX)
-            except OSError as error:
-                raise StoreError(
-                    f"{self.folder}: its file system refuses a lock ({error.strerror}); "
-                    "mount it with locks, or put the runs elsewhere (--runs=FOLDER)"
-                ) from None
+    def locked(self, what: str = "training") -> Iterator[None]:
+        """Holds the lock on training, or on another part; says first what the run is."""
+        with locked(self.folder, what):
             if not (self.folder / "config.json").exists():
                 write_json(self.folder / "corpus.json", dataclasses.asdict(self.path.setup.corpus))
                 first = {"pretrained": next(self.path.prefixes()).name}
@@ -107,9 +165,12 @@ class Run:
             try:
                 yield
             finally:
-                if self._live:
-                    self._live.close()
-                    self._live = None
+                self._close()
+
+    def _close(self) -> None:
+        if self._live:
+            self._live.close()
+            self._live = None
 
     def snapshot_file(self, step: int) -> File:
         """The file with the parameters at a step."""
@@ -134,7 +195,7 @@ class Run:
             with safetensors.safe_open(file, "numpy") as tensors:
                 return int(tensors.get_tensor(".step"))
         except (safetensors.SafetensorError, OSError) as error:
-            raise StoreError(f"{file}: damaged ({error}); delete this file and run again") from None
+            raise _damaged(file, error) from None
 
     def state(self) -> State:
         """The state that the run resumes from."""
@@ -163,25 +224,37 @@ class Run:
                 rows.append(json.loads(line))
         return rows
 
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Adds a row of metrics, with the time, to the file and to TensorBoard."""
-        if not self._live:
-            settings = hyperparameters(self.path)
-            self._live = events.Live(self.folder, self.rows(), settings)
-        stamped = {**row, "time": time.time()}
-        with open(self._metrics, "a") as stream:
-            stream.write(json.dumps(stamped) + "\n")
-        self._live.append(stamped)
+    def put(self, row: Mapping[str, Any], reading: str = "") -> None:
+        """Adds a row of metrics, with the time, to the file and to TensorBoard.
 
-    def forget_after(self, step: int) -> None:
-        """Drops training metrics past a step; a resumed run will write them again."""
-        rows = [row for row in self.rows() if row["step"] <= step or "train/loss" not in row]
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        write_atomic(self._metrics, text.encode())
+        Rows are in order of steps, those of training before those of a `reading`, and there is one
+        of each. A row that says the same again changes nothing.
+        """
+        new = {**row} | ({"reading": reading} if reading else {})
+        with locked(self.folder, "metrics"):
+            rows = {_place(each): each for each in self.rows()}
+            place, old = _place(new), rows.get(_place(new), {})
+            if {**new, "time": old.get("time")} != old:
+                rows[place] = new | {"time": time.time()}
+                text = "".join(json.dumps(rows[each]) + "\n" for each in sorted(rows))
+                write_atomic(self._metrics, text.encode())
+            elif self._live:
+                return
+            if self._live and place == max(rows) and not old and self._live.file.exists():
+                self._live.append(rows[place])
+            else:
+                self._close()
+                in_order = [rows[each] for each in sorted(rows)]
+                self._live = events.Live(self.folder, in_order, hyperparameters(self.path))
 
     def readings(self, step: int, digest: str) -> File:
         """The file of a reading at a step, by the digest of measure and settings."""
         return reading_file(self.folder, step, digest)
+
+
+def _place(row: Mapping[str, Any]) -> tuple[int, str]:
+    """Where a row of metrics belongs."""
+    return row["step"], row.get("reading", "")
 
 
 def reading_file(folder: File, step: int, digest: str) -> File:
@@ -214,7 +287,7 @@ def load_json(file: File) -> Any:
     try:
         return json.loads(file.read_text())
     except (json.JSONDecodeError, OSError) as error:
-        raise StoreError(f"{file}: damaged ({error}); delete this file and run again") from None
+        raise _damaged(file, error) from None
 
 
 def runs(root: File) -> Sequence[File]:

@@ -59,6 +59,11 @@ class Sweep:
         if self.seeds < 1:
             raise ValueError(f"seeds: {self.seeds} must be at least 1")
 
+    @property
+    def seed_range(self) -> range:
+        """The seeds themselves."""
+        return range(self.first_seed, self.first_seed + self.seeds)
+
     def measures(self, arm: str) -> tuple[Measure, ...]:
         """All measures of an arm; the first is the ladder's reading."""
         return (self.reading, *self.watch, *self.arms[arm].watch)

@@ -1,0 +1,147 @@
+"""Readings on disk: what is due, what is missing, and the records of a sweep that is finished."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path as File
+from typing import Any
+
+from toylab.lab import digest, store
+from toylab.lab.costs import Times
+from toylab.lab.execute import Advance, excess, quietly
+from toylab.lab.records import Records
+from toylab.lab.store import Run, load_json, write_json
+from toylab.lab.sweep import Sweep
+from toylab.ladder import reading
+from toylab.ladder.measure import Measure, Reference, Snapshot, measure_key
+from toylab.ladder.reading import LadderFit
+from toylab.measures import calibration
+from toylab.policy.policy import ModelPolicy
+from toylab.stages import Setup
+
+REFERENCE = "reference"  # among the costs
+
+
+def due(measures: Sequence[Measure], step: int, last: int) -> list[Measure]:
+    """The measures to read at a step: at the last step all, before it those without `at_end`."""
+    return [each for each in measures if step == last or not each.at_end]
+
+
+def unread(run: Run, measures: Sequence[Measure], step: int) -> list[Measure]:
+    """Those of the due measures that have no reading yet. `measures[0]` is the sweep's reading."""
+    return [
+        each
+        for each in due(measures, step, int(run.path.stage.steps))
+        if not run.readings(step, measure_digest(each, measures[0])).exists()
+    ]
+
+
+@functools.cache
+def measure_digest(asked: Measure, settings: LadderFit) -> str:
+    """The digest that names a reading's file: of the measure, its settings and its source.
+
+    It covers `settings`, too, which prepared the reference that the measure compares with.
+    """
+    configs = [dataclasses.asdict(each) for each in (asked, settings)]
+    text = asked.name + json.dumps(configs, sort_keys=True) + digest.digest(asked, settings)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def base_file(folder: File, settings: LadderFit) -> File:
+    """What records keep of a pretrained model; written last, beside the reference itself."""
+    text = measure_digest(settings, settings) + _excess_source()
+    return folder / "references" / f"{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
+
+
+@functools.cache
+def _excess_source() -> str:
+    return digest.digest_of([calibration.__name__])
+
+
+def reference(
+    folder: File, setup: Setup, seed: int, policy: ModelPolicy, settings: LadderFit, step: int
+) -> tuple[Reference, Times]:
+    """A pretrained model's reference, from its run's folder, or prepared and left there.
+
+    `step` is the last of the run.
+    """
+    file, times = base_file(folder, settings), Times()
+    with store.locked(folder, REFERENCE):
+        if not file.exists():
+            began = time.perf_counter()
+            made = reading.prepare(setup, policy, measure_key(seed, -1), settings)
+            store.save_tree(file.with_suffix(".safetensors"), made)
+            nuisances = {name: list(map(float, pair)) for name, pair in made.nuisances.items()}
+            above = excess(setup, seed, policy.params, step)
+            write_json(file, {"nuisances": nuisances, "excess": above})
+            times.append((REFERENCE, time.perf_counter() - began))
+    return store.load_tree(file.with_suffix(".safetensors")), times
+
+
+def pretrained(
+    root: File, run: Run, settings: LadderFit
+) -> tuple[ModelPolicy, tuple[Reference, Times]]:
+    """The model that a run began with, and its reference."""
+    path = next(run.path.prefixes())
+    first, last = Run(root, path), int(path.stage.steps)
+    policy = ModelPolicy(first.params(last), path.setup.network)
+    return policy, reference(first.folder, path.setup, path.seed, policy, settings, last)
+
+
+def read(
+    root: File,
+    run: Run,
+    step: int,
+    measures: Sequence[Measure],
+    settings: LadderFit,
+    advance: Advance = quietly,
+) -> Times:
+    """Reads a snapshot that is on disk, by those of the measures that have not read it yet.
+
+    `advance` is told shares of the whole.
+    """
+    path, (start, (base, times)) = run.path, pretrained(root, run, settings)
+    now = ModelPolicy(run.params(step), path.setup.network)
+    snapshot = Snapshot(path.setup, base, now, start)
+    with run.locked(f"{step:06d}"):
+        for each in measures:
+            name = measure_digest(each, settings)
+            if (file := run.readings(step, name)).exists():
+                continue
+            began = time.perf_counter()
+            found = each(snapshot, measure_key(path.seed, step))
+            times.append((each.name, time.perf_counter() - began))
+            # The row before the reading: who is killed in between reads, and says, the same again.
+            run.put({"step": step} | each.scalars(path.setup, found), name)
+            write_json(file, found)
+            advance(1 / len(measures))
+    return times
+
+
+def gather(sweep: Sweep, setups: Mapping[str, Setup], root: File, seeds: Iterable[int]) -> Records:
+    """The records of these seeds of a sweep, from disk, in the sweep's order.
+
+    Raises `StoreError` if a reading is missing or damaged.
+    """
+    rows, bases = [], {}
+
+    def found(run: Run, arm: str, step: int) -> dict[str, Any]:
+        measures = sweep.measures(arm)
+        return {
+            each.name: load_json(run.readings(step, measure_digest(each, measures[0])))
+            for each in due(measures, step, int(run.path.stage.steps))
+        }
+
+    for seed in seeds:
+        for arm, setup in setups.items():
+            path, which = sweep.path(setup, seed, arm), {"arm": arm, "seed": seed}
+            run, first = Run(root, path), Run(root, next(path.prefixes()))
+            if path.parent:
+                rows.append(which | {"step": 0} | found(first, arm, int(first.path.stage.steps)))
+            for step in sweep.points(path, arm):
+                rows.append(which | {"step": step} | found(run, arm, step))
+            bases[arm, seed] = load_json(base_file(first.folder, sweep.reading))
+    return Records(sweep=sweep, setups=setups, rows=rows, bases=bases)

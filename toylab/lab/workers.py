@@ -1,0 +1,158 @@
+"""Workers: processes of this machine with a core and one XLA thread each, or this process alone."""
+
+import concurrent.futures
+import contextlib
+import functools
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path as File
+from typing import Any
+
+import jax
+
+from toylab.lab import execute, schedule
+from toylab.lab.costs import Times
+from toylab.lab.plan import Leg, plan
+from toylab.lab.readings import gather
+from toylab.lab.records import Records
+from toylab.lab.schedule import Ended
+from toylab.lab.sweep import Sweep
+from toylab.stages import Setup
+
+MEMORY = 2**30  # bytes of available memory that a worker is given
+TICK = 0.3  # seconds between two looks at the progress of workers
+SETTINGS = (  # of jax, for workers to share
+    "jax_platforms",
+    "jax_compilation_cache_dir",
+    "jax_persistent_cache_min_compile_time_secs",
+    "jax_persistent_cache_min_entry_size_bytes",
+    "jax_persistent_cache_enable_xla_caches",
+)
+
+
+def cores() -> list[int]:
+    """The cores that this process may use; only their number means something on some systems."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def available() -> int | None:
+    """Bytes of memory that can be had without swapping, if the system says so."""
+    free = []
+    with contextlib.suppress(OSError, ValueError):
+        lines = dict(line.split(":") for line in File("/proc/meminfo").read_text().splitlines())
+        free.append(int(lines["MemAvailable"].split()[0]) * 1024)
+        group = File("/sys/fs/cgroup")  # a container's limit, if there is one
+        most = int((group / "memory.max").read_text())
+        free.append(most - int((group / "memory.current").read_text()))
+    return min(free, default=None)
+
+
+def default_jobs() -> int:
+    """One for each core, fewer where memory is short; a single one if jax doesn't use the CPU."""
+    if jax.default_backend() != "cpu":
+        return 1
+    memory = available()
+    return max(1, min(len(cores()), memory // MEMORY if memory is not None else len(cores())))
+
+
+def carry_out(
+    legs: Mapping[str, Leg], root: File, jobs: int, advance: execute.Advance = execute.quietly
+) -> Iterator[Ended]:
+    """Does these legs on this many workers, with one in this process; yields how each ended."""
+    if jobs == 1 or len(legs) < 2:
+        return schedule.run(legs, lambda leg: leg.run(root, advance), schedule.Inline, 1)
+    pools: list[Pool] = []
+
+    def start() -> Pool:
+        pools.append(Pool(jobs))
+        return pools[-1]
+
+    def wait(futures: Iterable[Future]) -> Iterable[Future]:
+        while True:
+            done = concurrent.futures.wait(futures, TICK, "FIRST_COMPLETED").done
+            advance(pools[-1].progress())
+            if done:
+                return done
+
+    return schedule.run(legs, functools.partial(_work, root), start, jobs, wait)
+
+
+def complete(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> Records:
+    """Trains and reads all of a sweep in this process. Raises an error once the rest is done."""
+    ended = list(carry_out(plan([(sweep, setups)], root).legs, root, 1))
+    for each in ended:
+        if each.error:
+            raise each.error
+    return gather(sweep, setups, root, sweep.seed_range)
+
+
+class Pool(ProcessPoolExecutor):
+    """Spawned processes that end with this one, however it ends, and ignore Ctrl-C.
+
+    If there is one for each core, each keeps to its own. With fewer the system places them, since
+    another program's pool would have chosen the same cores.
+    """
+
+    def __init__(self, jobs: int):
+        context, own = multiprocessing.get_context("spawn"), cores()
+        places, self._steps, self._seen = context.SimpleQueue(), context.RawArray("d", jobs), 0.0
+        for place in range(jobs):
+            places.put((place, own[place % len(own)] if jobs >= len(own) else None))
+        settings = {name: getattr(jax.config, name) for name in SETTINGS}
+        super().__init__(jobs, context, _begin, (places, self._steps, settings))
+
+    def submit(self, fn: Callable, /, *args: Any, **named: Any) -> Future:
+        """As any executor. A worker that this starts inherits that Ctrl-C is held back."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(fn, *args, **named)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def progress(self) -> float:
+        """What the workers have advanced since this was last asked."""
+        before, self._seen = self._seen, sum(self._steps)
+        return self._seen - before
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """As any executor, but without waiting it kills: all that a worker writes is atomic."""
+        if not wait:
+            for worker in multiprocessing.active_children():
+                worker.kill()
+        super().shutdown(wait, cancel_futures=cancel_futures)
+
+
+_advance: execute.Advance = execute.quietly  # of this process, if it is a worker
+
+
+def _begin(places: Any, steps: Any, settings: Mapping[str, Any]) -> None:
+    """Makes this process a worker."""
+    global _advance
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    place, core = places.get()
+    if core is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {core})
+
+    def advance(units: float) -> None:
+        steps[place] += units
+
+    _advance = advance
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent
+    parent.join()
+    os._exit(1)
+
+
+def _work(root: File, leg: Leg) -> Times:
+    return leg.run(root, _advance)
