@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from tests import checks
 from tests.checks import networks
-from toylab.policy import transformer
+from toylab.policy import attention, transformer
 from toylab.policy.transformer import ModelConfig, Transformer
 from toylab.stages import Setup
 
@@ -100,8 +100,30 @@ def test_attention_is_by_scaled_scores() -> None:
     q = jnp.ones((1, 1, 2, 4))
     k = jnp.stack([jnp.ones(4), jnp.zeros(4)])[None, None]
     v = jnp.array([[1.0], [0.0]])[None, None]
-    got = transformer.attend(q, k, v, jnp.array(0))[0, 0, :, 0]
+    got = attention.attend(q, k, v)[0, 0, :, 0]
     checks.same(got, [1.0, np.exp(2) / (np.exp(2) + 1)], 1e-6)
+
+
+@pytest.mark.parametrize("shape", [(2, 48, 3, 4, 16), (3, 17, 3, 2, 5), (1, 100, 3, 1, 64)])
+def test_compiled_attention_equals_its_plain_twin(shape: tuple[int, ...]) -> None:
+    if attention.kind() == "plain":
+        pytest.skip("there is no C compiler here")
+    keys = jax.random.split(jax.random.key(0))
+    qkv = jax.random.normal(keys[0], shape)
+    direction = jax.random.normal(keys[1], (*shape[:2], *shape[3:]))
+
+    def both(attend: Callable[[Array], Array]) -> tuple[Array, ...]:
+        out, back = jax.vjp(attend, qkv)
+        return out, *back(direction), jax.vmap(attend)(qkv[:, None])[:, 0]
+
+    for one, other in zip(both(attention.causal), both(attention.plain), strict=True):
+        checks.same(one, other, 1e-5)
+
+
+def test_without_a_compiler_attention_is_plain_and_that_is_said(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    assert attention.kind.__wrapped__() == "plain"
+    assert "no-such-compiler does not compile" in capsys.readouterr().err
 
 
 def test_the_norm_has_a_root_mean_square_of_one() -> None:

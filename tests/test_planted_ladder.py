@@ -10,7 +10,7 @@ from tests.checks import ladders
 from tests.planted import Bugs, Patch
 from toylab.ladder import atoms, families, mixtures
 from toylab.ladder.families import Mixture
-from toylab.policy import sampling, transformer
+from toylab.policy import attention, sampling
 from toylab.world import bayes
 
 BUGS = Bugs()
@@ -102,13 +102,13 @@ def _(patch: Patch, right=sampling.generate) -> None:
 
 
 @bug("a model is sampled without its cache's past", ladders.check_generation_samples_the_model)
-def _(patch: Patch, right=transformer.attend) -> None:
+def _(patch: Patch, right=attention.attend) -> None:
     def broken(q, k, v, offset):
         if q.shape[-2] > 1:  # reading a whole document is sound; one word at a time is not
             return right(q, k, v, offset)
         return right(q, k, v, offset - 1)
 
-    patch(transformer, "attend", broken)
+    patch(attention, "attend", broken)
 
 
 @pytest.mark.parametrize(("plant", "check"), BUGS)

@@ -138,7 +138,7 @@ def _(patch: Patch, right=Sft.names) -> None:
 def _(patch: Patch, right=Pretrain.draw) -> None:
     def broken(self, context, params, reference, key, step):
         lesson = right(self, context, params, reference, key, step)
-        padding = jax.nn.one_hot(jnp.zeros_like(lesson.documents.tokens), lesson.target.shape[-1])
+        padding = jax.nn.one_hot(0, lesson.target.shape[-1])
         empty = jnp.sum(lesson.target, -1, keepdims=True) == 0
         return lesson._replace(target=jnp.where(empty, padding, lesson.target))
 
@@ -190,7 +190,8 @@ def _(patch: Patch, right=Pretrain.draw) -> None:
     def broken(self, context, params, reference, key, step):
         lesson = right(self, context, params, reference, key, step)
         prior = context.world.log_prior[lesson.documents.prompt.tag]
-        return lesson._replace(target=bayes.next_word(context.world, prior, lesson.documents))
+        target = bayes.next_word(context.world, prior, lesson.documents)
+        return lesson._replace(target=target[:, :-1])
 
     patch(Pretrain, "draw", broken)
 

@@ -10,7 +10,7 @@ from tests import planted
 from tests.checks import beliefs, networks, worlds
 from tests.planted import Bugs, Patch
 from toylab.ladder import atoms
-from toylab.policy import sampling, transformer
+from toylab.policy import attention, sampling, transformer
 from toylab.world import bayes, tables
 from toylab.world import documents as docs
 
@@ -242,19 +242,21 @@ def _(patch: Patch, right=bayes.reweight) -> None:
 
 
 @bug("a word sees the next one", networks.check_causal)
-def _(patch: Patch, right=transformer.attend) -> None:
-    def broken(q, k, v, offset):
+def _(patch: Patch, right=attention.attend) -> None:
+    def broken(q, k, v, offset=0):
         return right(q, k, v, offset + 1)
 
-    patch(transformer, "attend", broken)
+    patch(attention, "causal", attention.plain)
+    patch(attention, "attend", broken)
 
 
 @bug("a word does not see itself", networks.check_causal)
-def _(patch: Patch, right=transformer.attend) -> None:
-    def broken(q, k, v, offset):
+def _(patch: Patch, right=attention.attend) -> None:
+    def broken(q, k, v, offset=0):
         return right(q, k, v, offset - 1)
 
-    patch(transformer, "attend", broken)
+    patch(attention, "causal", attention.plain)
+    patch(attention, "attend", broken)
 
 
 @bug("the index of the cache is one too high", networks.check_cached_decoding)
@@ -266,11 +268,11 @@ def _(patch: Patch, right=transformer.Cache) -> None:
 
 
 @bug("the cache is read as if it stood at its beginning", networks.check_cached_decoding)
-def _(patch: Patch, right=transformer.attend) -> None:
+def _(patch: Patch, right=attention.attend) -> None:
     def broken(q, k, v, offset):
         return right(q, k, v, 0 * offset)
 
-    patch(transformer, "attend", broken)
+    patch(attention, "attend", broken)
 
 
 @pytest.mark.parametrize(("plant", "check"), BUGS)

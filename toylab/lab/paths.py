@@ -18,6 +18,7 @@ import jaxlib
 import optax
 
 from toylab.lab import digest
+from toylab.policy import attention
 from toylab.policy.network import Model
 from toylab.stages import Setup, Stage, Target
 from toylab.stages.traced import Traced
@@ -36,6 +37,7 @@ def versions(setup: Setup, stages: tuple[Stage, ...]) -> dict[str, str]:
         "optax": optax.__version__,
         "platform": jax.default_backend(),
         "threads": os.environ.get("PJRT_NPROC") or f"all {os.cpu_count()}",
+        "attention": attention.kind(),
         "source": digest.digest(setup.model, *stages),
     }
 

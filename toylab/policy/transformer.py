@@ -11,9 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from toylab.policy import attention
 from toylab.policy.network import Params, Site, Tap
-
-NOTHING = -1e9  # the attention score of a masked position; finite, to keep gradients finite
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,18 +41,6 @@ class Cache(NamedTuple):
     keys: tuple[Float[Array, "B H L D"], ...]
     values: tuple[Float[Array, "B H L D"], ...]
     filled: Int[Array, ""]
-
-
-def attend(
-    q: Float[Array, "B H l D"],
-    k: Float[Array, "B H L D"],
-    v: Float[Array, "B H L D"],
-    offset: Array,
-) -> Float[Array, "B H l D"]:
-    """Causal attention of queries at positions `offset`, `offset + 1`, … of the keys."""
-    scores = q @ k.swapaxes(-1, -2) * q.shape[-1] ** -0.5
-    visible = jnp.arange(k.shape[-2]) <= offset + jnp.arange(q.shape[-2])[:, None]
-    return jax.nn.softmax(jnp.where(visible, scores, NOTHING), -1) @ v
 
 
 def project(x: Float[Array, "*B W"], matrix: Float[Array, "W U"]) -> Float[Array, "*B U"]:
@@ -131,25 +118,26 @@ class Decoder(nn.Module):
         x = see(("embed", 0), x)
         keys, values = [], []
 
-        def dense(name: str, layer: int, h: Array, fan_out: int, scale: float = 1.0) -> Array:
-            init = normal(scale * h.shape[-1] ** -0.5)
-            return project(h, self.param(f"{name}{layer}", init, (h.shape[-1], fan_out)))
+        def matrix(name: str, fan_in: int, fan_out: int, scale: float = 1.0) -> Array:
+            return self.param(name, normal(scale * fan_in**-0.5), (fan_in, fan_out))
 
-        def heads(h: Array) -> Array:
-            return h.reshape(batch, size, c.heads, -1).swapaxes(1, 2)
-
+        wide = c.expansion * c.width
         for i in range(c.layers):
-            h = rms_norm(x)
-            q, k, v = (heads(dense(name, i, h, c.width)) for name in ("query", "key", "value"))
-            if cache is not None:
-                k = jax.lax.dynamic_update_slice_in_dim(cache.keys[i], k, index, 2)
-                v = jax.lax.dynamic_update_slice_in_dim(cache.values[i], v, index, 2)
-                keys.append(k)
-                values.append(v)
-            mixed = attend(q, k, v, index).swapaxes(1, 2).reshape(batch, size, c.width)
-            x = x + see(("attention", i), dense("out", i, mixed, c.width, 0.5))
-            h = jnp.square(jax.nn.relu(dense("up", i, rms_norm(x), c.expansion * c.width)))
-            x = x + see(("mlp", i), dense("down", i, h, c.width, 0.5))
+            three = [matrix(f"{name}{i}", c.width, c.width) for name in ("query", "key", "value")]
+            qkv = project(rms_norm(x), jnp.concatenate(three, 1))
+            qkv = qkv.reshape(batch, size, 3, c.heads, -1)
+            if cache is None:
+                mixed = attention.causal(qkv)
+            else:
+                q, k, v = jnp.moveaxis(qkv, 2, 0).swapaxes(2, 3)
+                keys.append(jax.lax.dynamic_update_slice_in_dim(cache.keys[i], k, index, 2))
+                values.append(jax.lax.dynamic_update_slice_in_dim(cache.values[i], v, index, 2))
+                mixed = attention.attend(q, keys[-1], values[-1], index).swapaxes(1, 2)
+            out = matrix(f"out{i}", c.width, c.width, 0.5)
+            x = x + see(("attention", i), project(mixed.reshape(x.shape), out))
+            up, down = matrix(f"up{i}", c.width, wide), matrix(f"down{i}", wide, c.width, 0.5)
+            h = jnp.square(jax.nn.relu(project(rms_norm(x), up)))
+            x = x + see(("mlp", i), project(h, down))
             x = see(("residual", i), x)
         if c.tied:
             unembedding = embedding.T * c.width**-0.5

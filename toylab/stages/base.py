@@ -76,9 +76,9 @@ class Context:
     world: World
     names: dict[str, Any]
 
-    def logits(self, params: Params, tokens: Int[Array, "B L"]) -> Float[Array, "B L V"]:
-        """The model's next-token logits."""
-        return self.network.apply(params, tokens)[0]
+    def logits(self, params: Params, tokens: Int[Array, "B L"]) -> Float[Array, "B L-1 V"]:
+        """The model's next-token logits after every token but the last, which none follows."""
+        return self.network.apply(params, tokens[:, :-1])[0]
 
 
 class State(NamedTuple):

@@ -6,16 +6,15 @@ from jaxtyping import Array, Bool, Float, Int
 
 
 def token_log_likelihood(
-    logits: Float[Array, "B L V"], tokens: Int[Array, "B L"]
+    logits: Float[Array, "B L-1 V"], tokens: Int[Array, "B L"]
 ) -> Float[Array, "B L-1"]:
     """log-probability of each token but the first, given those before it, in nats."""
-    logits, target = logits[:, :-1], tokens[:, 1:]
-    picked = jnp.take_along_axis(logits, target[..., None], -1)[..., 0]
+    picked = jnp.take_along_axis(logits, tokens[:, 1:, None], -1)[..., 0]
     return picked - jax.nn.logsumexp(logits, -1)
 
 
 def cross_entropy(
-    logits: Float[Array, "B L V"], tokens: Int[Array, "B L"], counted: Bool[Array, "B L"]
+    logits: Float[Array, "B L-1 V"], tokens: Int[Array, "B L"], counted: Bool[Array, "B L"]
 ) -> Float[Array, ""]:
     """Mean next-token loss over the counted tokens, in nats per token.
 

@@ -30,10 +30,10 @@ def linear(peak: Scalar, steps: Scalar, warmup: Scalar) -> optax.Schedule:
 
 
 class Lesson(NamedTuple):
-    """Documents, and after each of their words the target distribution of the next."""
+    """Documents, and after each of their words but the last the target distribution of the next."""
 
     documents: Documents
-    target: Float[Array, "B L V"]
+    target: Float[Array, "B L-1 V"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,10 +63,9 @@ class Pretrain(Stage):
         documents = docs.sample(world, jax.random.fold_in(key, step), self.batch, progress)
         if self.sampled:
             words = jax.nn.one_hot(documents.tokens[:, 1:], world.grammar.vocabulary)
-            target = words * (documents.role[:, 1:, None] != PAD)
-            return Lesson(documents, jnp.pad(target, ((0, 0), (0, 1), (0, 0))))
+            return Lesson(documents, words * (documents.role[:, 1:, None] != PAD))
         prior = docs.prior(world, documents.prompt.tag, progress)
-        return Lesson(documents, bayes.next_word(world, prior, documents))
+        return Lesson(documents, bayes.next_word(world, prior, documents)[:, :-1])
 
     def loss(self, context: Context, params: Params, batch: Lesson) -> tuple[Array, Metrics]:
         logits = context.logits(params, batch.documents.tokens)
