@@ -9,6 +9,7 @@ from typing import Any
 import jax
 from tqdm import tqdm
 
+from toylab.lab import compiled
 from toylab.lab.costs import STEP, Times
 from toylab.lab.store import Run
 from toylab.measures import calibration
@@ -51,6 +52,8 @@ def keep_compiled(root: File) -> None:
     if place.is_dir() and not os.access(place, os.W_OK):  # read only: no warning a function
         jax.config.update("jax_persistent_cache_min_compile_time_secs", float("inf"))
         jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+    elif place.is_dir():
+        compiled.mend(place)
 
 
 def to_train(run: Run, wanted: Iterable[int]) -> tuple[int, int]:
