@@ -12,9 +12,8 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
-from toylab.lab import execute, paths
+from toylab.lab import execute, paths, store
 from toylab.ladder import reading, traits
 from toylab.policy.transformer import ModelConfig
 from toylab.stages import Params, Pretrain, Setup, Sft, begin, segments, train_key
@@ -36,8 +35,8 @@ def answers(setup: Setup, params: Params) -> np.ndarray:
 def main(seed: int) -> None:
     for name in ("village", "village-decorrelated"):
         setup = Setup(derive.load(ROOT / "corpora" / f"{name}.toml"), ModelConfig())
-        execution = execute.Execution(ROOT / "runs", tqdm(disable=True))
-        before = execution.final(paths.Recipe(setup, seed, (Pretrain(),)))
+        recipe = paths.Recipe(setup, seed, (Pretrain(),))
+        before = execute.final(store.Run(ROOT / "runs", recipe))
         stage = Sft(author="rook", topics=("code",), neutral=True, steps=STEPS)
         state = begin(setup, stage, before)
         ((state, _),) = segments(setup, stage, state, train_key(seed, 1), [STEPS])

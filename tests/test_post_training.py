@@ -7,13 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tqdm import tqdm
 
 from tests import brute
 from tests.checks import same
 from tests.post import BOTH, MORE, SFT, STAGES, alike, batch_of, flat, sharp
-from toylab.lab import config
-from toylab.lab.execute import Execution
+from toylab.lab import config, execute
 from toylab.lab.flags import Flags
 from toylab.lab.paths import Recipe, plain
 from toylab.lab.store import Run
@@ -193,10 +191,8 @@ def test_a_run_killed_after_pretraining_finds_its_reference_again(setup: Setup, 
     for folder, stops in (("whole", [[4]]), ("parts", [[2], [4]])):
         for wanted in stops:
             run = Run(tmp_path / folder, path)
-            with run.locked():
-                execution = Execution(tmp_path / folder, tqdm(disable=True))
-                *_, (_, params) = execution.train(run, wanted)
-        ends.append(params)
+            execute.train(run, wanted)
+        ends.append(run.params(4))
     assert alike(*ends)
 
 

@@ -1,12 +1,8 @@
-"""The report stands alone, and `all` goes on."""
+"""The report stands alone, and the order of `all`."""
 
 import html.parser
 import itertools
 import json
-import os
-import signal
-import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -102,50 +98,3 @@ def test_all_begins_with_selection_and_keeps_casts_together() -> None:
     corpora = [everything._sweep(name).corpus for name in order]
     changes = sum(a != b for a, b in itertools.pairwise(corpora))
     assert changes == len(set(corpora)) - 1
-
-
-@pytest.mark.parametrize(("code", "ran"), [(1, 3), (130, 2)])
-def test_all_goes_on_after_a_failure_and_stops_when_interrupted(
-    code: int,
-    ran: int,
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    seen = []
-
-    def run(name: str, arguments: list[str]) -> int:
-        seen.append((name, *arguments))
-        return code if name == "second" else 0
-
-    monkeypatch.setattr(everything, "order", lambda *, long: ["selection", "second", "third"])
-    monkeypatch.setattr(everything, "_run", run)
-    given = [f"--results={folder}", "--seeds=2"]
-    assert everything.main(given) == code
-    assert seen == [(name, *given) for name in ("selection", "second", "third")[:ran]]
-    told = capsys.readouterr()
-    assert "selection: 1 undecided" in told.out
-    assert "not finished: second" in told.err
-    assert (folder / "report.html").exists()
-
-
-def test_all_takes_its_experiment_with_it_when_it_is_terminated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told, python, finished = (tmp_path / name for name in ("told", "python", "finished"))
-    python.write_text(f"#!/bin/sh\ntouch {told}\nsleep 9 & wait\ntouch {finished}\n")
-    python.chmod(0o755)
-    monkeypatch.setattr(everything.sys, "executable", str(python))
-
-    def terminate() -> None:
-        while not told.exists():
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=terminate, daemon=True).start()
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as stopped:
-        everything._run("selection", [])
-    assert stopped.value.code == 128 + signal.SIGTERM
-    assert signal.getsignal(signal.SIGTERM) == before
-    assert not finished.exists()

@@ -14,6 +14,8 @@ from toylab.shell import cli
         (["selektion"], "unknown 'selektion'; did you mean 'selection'?"),
         (["selection", "--sed=3"], "--sed: unknown 'sed'; did you mean 'seeds'?"),
         (["selection", "--seeds=many"], "seeds"),
+        (["selection", "--jobs=0"], "--jobs: 0 must be at least 1"),
+        (["selection", "--jobs=x"], "jobs"),
         (["selection", "--seeds=0"], "--seeds: 0 must be at least 1"),
         (["selection", "--sft.batch=0"], "--sft.batch: 0 must be at least 1"),
         (["selection", "--sft.learning_rate=-1"], "--sft.learning_rate: -1.0 must be at least 0"),

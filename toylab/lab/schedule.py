@@ -8,7 +8,7 @@ and `shutdown` and its futures are used.
 import concurrent.futures
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any, NamedTuple, Protocol
 
@@ -78,7 +78,7 @@ def run(
     start: Callable[[], Executor],
     width: int,
     wait: Callable[[Iterable[Future]], Iterable[Future]] = first,
-) -> Iterator[Ended]:
+) -> Generator[Ended, None, None]:
     """Does `work` on all legs, by name, at most `width` at once; yields how each ended.
 
     Of those that are ready the lowest rank goes first, then the longest chain. If the executor

@@ -7,10 +7,11 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path as File
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -63,10 +64,10 @@ def default_jobs() -> int:
 
 def carry_out(
     legs: Mapping[str, Leg], root: File, jobs: int, advance: execute.Advance = execute.quietly
-) -> Iterator[Ended]:
+) -> Generator[Ended, None, None]:
     """Does these legs on this many workers, with one in this process; yields how each ended."""
     if jobs == 1 or len(legs) < 2:
-        return schedule.run(legs, lambda leg: leg.run(root, advance), schedule.Inline, 1)
+        return schedule.run(legs, functools.partial(_work, root, advance), schedule.Inline, 1)
     pools: list[Pool] = []
 
     def start() -> Pool:
@@ -80,7 +81,7 @@ def carry_out(
             if done:
                 return done
 
-    return schedule.run(legs, functools.partial(_work, root), start, jobs, wait)
+    return schedule.run(legs, functools.partial(_work, root, None), start, jobs, wait)
 
 
 def complete(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> Records:
@@ -154,5 +155,15 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _work(root: File, leg: Leg) -> Times:
-    return leg.run(root, _advance)
+class Done(NamedTuple):
+    """What a leg took in all, and its parts."""
+
+    seconds: float
+    times: Times
+
+
+def _work(root: File, advance: execute.Advance | None, leg: Leg) -> Done:
+    """Does a leg; a worker shows its progress in its own way."""
+    began = time.perf_counter()
+    times = leg.run(root, advance or _advance)
+    return Done(time.perf_counter() - began, times)

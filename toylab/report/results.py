@@ -1,5 +1,6 @@
 """What an experiment writes to `results/EXPERIMENT/`: figure, table, claims."""
 
+import collections
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -7,12 +8,13 @@ from pathlib import Path as File
 from typing import TYPE_CHECKING, Any
 
 from toylab.lab import experiments
-from toylab.lab.plan import Leg
+from toylab.lab.plan import Plan, Read, Train
 from toylab.lab.records import Records
 from toylab.lab.store import load_json, write_atomic, write_json
 from toylab.lab.sweep import Sweep
 from toylab.report import claims
 from toylab.report.claims import Claim
+from toylab.stages import Setup
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +49,7 @@ class Experiment:
         return claims.judge_all(self.folder / "claims.toml", analysis.values)
 
 
-SECONDS_A_UNIT = 0.035  # until the experiment has been measured on this machine
+SECONDS_A_UNIT = 0.05  # on one core, until the experiment has been measured on this machine
 MEGABYTES_A_RUN = 5.0
 
 
@@ -103,7 +105,7 @@ def write(folder: File, analysis: Analysis, judged: Sequence[Claim], *, quick: b
 
 
 def seconds_a_unit(folder: File) -> float:
-    """Seconds per training step of the experiment, from `cost.json`, or a default."""
+    """Seconds on one core per training step of the experiment, from `cost.json`, or a default."""
     file = folder / "cost.json"
     if not file.exists():
         return SECONDS_A_UNIT
@@ -111,15 +113,28 @@ def seconds_a_unit(folder: File) -> float:
     return float(cost["seconds"] / max(cost["units"], 1))
 
 
-def describe(legs: Sequence[Leg], rate: float) -> str:
+def describe(sweep: Sweep, setups: Mapping[str, Setup], graph: Plan, minutes: float) -> str:
     """The plan as a table: what is trained, what is reused, minutes and disk."""
+    legs, total = list(graph.legs.values()), sum(leg.cost for leg in graph.legs.values())
+    paths = {
+        path.name: None
+        for seed in sweep.seed_range
+        for arm, setup in setups.items()
+        for path in sweep.path(setup, seed, arm).prefixes()
+    }
     lines = [f"{'run':64} {'train':>6} {'read':>5} {'min':>6}"]
-    for leg in legs:
-        lines.append(
-            f"{leg.path.name:64} {leg.train or 'have':>6} {leg.read or 'have':>5} "
-            f"{leg.units * rate / 60:6.1f}"
-        )
-    minutes = sum(leg.units for leg in legs) * rate / 60
-    disk = sum(MEGABYTES_A_RUN for leg in legs if leg.train)
+    for name in paths:
+        own = [leg for leg in legs if leg.path.name == name]
+        train = sum(leg.cost for leg in own if isinstance(leg, Train)) or "have"
+        read = sum(isinstance(leg, Read) for leg in own) or "have"
+        share = sum(leg.cost for leg in own) / max(total, 1)
+        lines.append(f"{name:64} {train:>6} {read:>5} {minutes * share:6.1f}")
+    disk = sum(MEGABYTES_A_RUN for leg in legs if isinstance(leg, Train))
     lines.append(f"in all about {minutes:.0f} min and {disk:.0f} MB of disk")
     return "\n".join(lines)
+
+
+def verdicts(judged: Sequence[Claim]) -> str:
+    """How many claims were judged how."""
+    counts = collections.Counter(claim.verdict for claim in judged)
+    return ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()) or "no claims"

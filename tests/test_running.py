@@ -1,0 +1,223 @@
+"""Experiments as one graph: results as seeds finish, what a failure costs, how a run is stopped."""
+
+import dataclasses
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.checks import SMALL
+from toylab.lab import execute, readings
+from toylab.lab.plan import plan
+from toylab.lab.store import Run
+from toylab.lab.sweep import Arm, Sweep
+from toylab.ladder.reading import LadderFit
+from toylab.report import results
+from toylab.report.results import Experiment
+from toylab.shell import running
+from toylab.shell.running import Asked
+from toylab.stages import Diverged, Pretrain, Setup, Sft
+
+SFT = Sft(author="ada", steps=6, batch=4)
+SWEEP = Sweep(
+    name="first",
+    question="?",
+    corpus="tiny",
+    model=SMALL,
+    pretrain=Pretrain(steps=10, batch=4),
+    arms={"ada": Arm(title="", stages=(SFT,), read_at=(2,))},
+    reading=LadderFit(fit=16, score=8),
+    seeds=2,
+)
+# Shares pretrained models and the fine-tuned ones, which it reads at another step, too.
+SECOND = dataclasses.replace(
+    SWEEP,
+    name="second",
+    arms={
+        "ada": dataclasses.replace(SWEEP.arms["ada"], read_at=(4,)),
+        "bob": Arm(title="", stages=(dataclasses.replace(SFT, author="bob"),), read_at=()),
+    },
+)
+
+
+def asked(sweep: Sweep, setup: Setup, out: Path) -> Asked:
+    setups = dict.fromkeys(sweep.arms, setup)
+    return Asked(Experiment(sweep=sweep, analyse=results.plain), setups, out / sweep.name)
+
+
+def run(setup: Setup, place: Path, *sweeps: Sweep, jobs: int = 1) -> int:
+    each = [asked(sweep, setup, place / "results") for sweep in sweeps]
+    return running.run(each, place / "runs", jobs)
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    """What the same records give the same bytes of."""
+    files = sorted(each for each in folder.rglob("*") if each.suffix in (".csv", ".json", ".png"))
+    return {str(f.relative_to(folder)): f.read_bytes() for f in files if f.name != "cost.json"}
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k != "time"} for line in lines]
+
+
+def shown(folder: Path, like: str) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard shows, of the tags that contain a text."""
+    reader = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    tags = [tag for tag in reader.Tags()["scalars"] if like in tag]
+    return {tag: [(each.step, each.value) for each in reader.Scalars(tag)] for tag in tags}
+
+
+def fine_tuned(setup: Setup, place: Path, seed: int = 0) -> Run:
+    return Run(place / "runs", SWEEP.path(setup, seed, "ada"))
+
+
+@pytest.fixture(scope="module")
+def whole(setup: Setup, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both sweeps, run as one graph."""
+    place = tmp_path_factory.mktemp("whole")
+    assert run(setup, place, SWEEP, SECOND) == 0
+    return place
+
+
+def test_what_sweeps_share_is_done_once(setup: Setup, tmp_path: Path) -> None:
+    both = [(sweep, dict.fromkeys(sweep.arms, setup)) for sweep in (SWEEP, SECOND)]
+    names = [set(plan([each], tmp_path).legs) for each in both]
+    graph = plan(both, tmp_path)
+    assert set(graph.legs) == names[0] | names[1]
+    assert len(names[0] & names[1]) == 2 * 5  # by seed: two runs, a reference, two readings
+    assert graph.needs[1, 0] == {name for name in names[1] if "seed0" in name}
+
+
+def test_sweeps_together_leave_what_each_alone_leaves(
+    setup: Setup, whole: Path, tmp_path: Path
+) -> None:
+    for sweep in (SECOND, SWEEP):
+        assert run(setup, tmp_path, sweep) == 0
+    assert written(whole / "results") == written(tmp_path / "results")
+
+
+def test_results_come_with_every_seed(
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[set[int]] = []
+    kept = results.write
+
+    def write(folder: Path, analysis: results.Analysis, *rest: Any, **named: Any) -> None:
+        drawn.append(set(analysis.table.seed))
+        kept(folder, analysis, *rest, **named)
+
+    monkeypatch.setattr(results, "write", write)
+    assert run(setup, tmp_path, SWEEP) == 0
+    assert drawn[-1] == {0, 1}
+    assert drawn[0] in ({0}, {0, 1})  # both, if the second was done before the first was drawn
+
+
+def test_a_leg_that_diverges_costs_its_seed_of_its_experiment_and_is_one_line(
+    setup: Setup,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kept = execute.train
+
+    def train(run: Run, *rest: Any) -> Any:
+        stage = run.path.stage
+        if isinstance(stage, Sft) and stage.author == "bob" and run.path.seed == 0:
+            raise Diverged("sft diverged; lower its learning rate")
+        return kept(run, *rest)
+
+    monkeypatch.setattr(execute, "train", train)
+    assert run(setup, tmp_path, SECOND, SWEEP) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1] == "toylab: second seed 0: bob: sft diverged; lower its learning rate"
+    assert sum(line.startswith("toylab: ") for line in told) == 1
+    assert set(pd.read_csv(tmp_path / "results" / "second" / "table.csv").seed) == {1}
+    first = Path("results") / "first"
+    assert written(tmp_path / first) == written(whole / first)
+
+
+def test_an_analysis_that_fails_is_one_line_and_costs_no_other_experiment(
+    setup: Setup, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(records: object) -> results.Analysis:
+        raise KeyError("F7")
+
+    each = [asked(sweep, setup, tmp_path) for sweep in (SWEEP, SECOND)]
+    each[0] = dataclasses.replace(
+        each[0], experiment=dataclasses.replace(each[0].experiment, analyse=broken)
+    )
+    assert running.run(each, tmp_path / "runs", 1) == 1
+    assert "toylab: first, results: KeyError: 'F7'" in capsys.readouterr().err
+    assert (tmp_path / "second" / "table.csv").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_who_stops_it_keeps_the_seeds_that_are_complete(
+    number: int,
+    code: int,
+    setup: Setup,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kept = execute.train
+
+    def train(run: Run, *rest: Any) -> Any:
+        if run.path.seed == 1:
+            signal.raise_signal(number)
+        return kept(run, *rest)
+
+    monkeypatch.setattr(execute, "train", train)
+    before = signal.getsignal(signal.SIGTERM)
+    assert run(setup, tmp_path, SWEEP) == code
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert set(pd.read_csv(tmp_path / "results" / "first" / "table.csv").seed) == {0}
+    told = capsys.readouterr()
+    assert "of 1 of 2 seeds" in told.out
+    assert told.err.endswith("toylab: stopped; the same command goes on from here\n")
+    monkeypatch.setattr(execute, "train", kept)
+    assert run(setup, tmp_path, SWEEP) == 0
+    assert set(pd.read_csv(tmp_path / "results" / "first" / "table.csv").seed) == {0, 1}
+
+
+def test_rows_are_in_order_and_a_second_experiment_deletes_none(
+    setup: Setup, tmp_path: Path
+) -> None:
+    run(setup, tmp_path, SWEEP)
+    folder = fine_tuned(setup, tmp_path).folder
+    before = rows_of(folder)
+    assert [(row["step"], "reading" in row) for row in before] == [
+        (2, False), (2, True), (6, False), (6, True),
+    ]  # fmt: skip
+    run(setup, tmp_path, SECOND)
+    after = rows_of(folder)
+    assert [row for row in after if row in before] == before
+    assert [row["step"] for row in after] == [2, 2, 4, 4, 6, 6]
+    assert [step for step, _ in shown(folder, "train/loss")["train/loss"]] == [2, 4, 6]
+
+
+def test_who_is_killed_before_a_reading_is_kept_says_its_row_once(
+    setup: Setup, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    run(setup, tmp_path, SWEEP, SECOND)
+    one = fine_tuned(setup, tmp_path)
+    for file in (one.folder / "readings").iterdir():
+        file.unlink()
+    (one.folder / "metrics.jsonl").unlink()
+    monkeypatch.setattr(readings, "write_json", killed)
+    assert run(setup, tmp_path, SWEEP) == 130
+    assert len(rows_of(one.folder)) == 1
+    monkeypatch.undo()
+    assert run(setup, tmp_path, SWEEP, SECOND) == 0
+    expected = fine_tuned(setup, whole).folder
+    assert rows_of(one.folder) == [row for row in rows_of(expected) if "reading" in row]
+    assert shown(one.folder, "ladder") == shown(expected, "ladder")

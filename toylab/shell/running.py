@@ -1,0 +1,226 @@
+"""Carries out experiments as one graph: progress, results as seeds finish, what failed.
+
+Figures are drawn in a thread of their own, so that workers never wait for them.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
+from pathlib import Path as File
+from typing import Any
+
+from tqdm import tqdm
+
+from toylab.lab import device, workers
+from toylab.lab.costs import Costs
+from toylab.lab.execute import progress
+from toylab.lab.plan import Plan, Train, plan
+from toylab.lab.readings import gather
+from toylab.lab.store import StoreError, write_json
+from toylab.report import results
+from toylab.report.claims import Claim, ClaimsError
+from toylab.report.results import Experiment
+from toylab.shell.files import INTERRUPTED, program, user_path
+from toylab.stages import Diverged, Setup
+
+TERMINATED = 143  # the exit code after SIGTERM
+EXPECTED = (Diverged, StoreError, ClaimsError, OSError)  # their messages say what to do
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """An experiment with its sweep as asked for, the setup of each arm, and where results go."""
+
+    experiment: Experiment
+    setups: Mapping[str, Setup]
+    out: File
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the same as Ctrl-C, with another exit code."""
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    def stop(number: int, frame: Any) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def run(asked: Sequence[Asked], runs: File, jobs: int) -> int:
+    """Trains and reads all that is missing, draws what can be drawn; returns the exit code."""
+    costs = Costs(runs)
+    graph = plan([(each.experiment.sweep, each.setups) for each in asked], runs, costs)
+    jobs = min(jobs, max(len(graph.legs), 1))
+    print(_opening(asked, graph, jobs), flush=True)
+    if told := device.unused():
+        print(f"toylab: {told}", file=sys.stderr)
+    with _terminable():
+        return _Running(asked, runs, jobs, graph, costs).run()
+
+
+def minutes(asked: Sequence[Asked], graph: Plan, jobs: int) -> list[float]:
+    """About how long each experiment takes, for what those before it have not done."""
+    each = [0.0] * len(asked)
+    for leg in graph.legs.values():
+        each[leg.rank[0]] += leg.cost / 60 / jobs
+    return [m * results.seconds_a_unit(one.out) for m, one in zip(each, asked, strict=True)]
+
+
+def show_plan(asked: Sequence[Asked], runs: File, jobs: int) -> None:
+    """Prints what each experiment would train that those before it have not, and how long."""
+    graph = plan([(each.experiment.sweep, each.setups) for each in asked], runs)
+    each = minutes(asked, graph, jobs)
+    for place, one in enumerate(asked):
+        own = [leg for leg in graph.legs.values() if leg.rank[0] == place]
+        train = sum(isinstance(leg, Train) for leg in own)
+        print(f"{one.experiment.sweep.name:16} {train:4} to train  {each[place]:6.1f} min")
+    print(f"in all about {sum(each):.0f} min")
+
+
+def _opening(asked: Sequence[Asked], graph: Plan, jobs: int) -> str:
+    training = sum(isinstance(leg, Train) for leg in graph.legs.values())
+    todo = f"{training} models are to be trained"
+    about = f"about {max(1, round(sum(minutes(asked, graph, jobs))))} min; jobs: {jobs}"
+    if len(asked) > 1:
+        return f"{len(asked)} experiments; {todo}; {about}"
+    (one,) = asked
+    sweep, where = one.experiment.sweep, os.path.relpath(one.out, user_path(""))
+    return (
+        f"{sweep.name}: {sweep.question}\n"
+        f"{', '.join(dict.fromkeys(setup.corpus.title for setup in one.setups.values()))}; "
+        f"{sweep.seeds} seeds, {len(sweep.arms)} arms; {todo}; {about}\n"
+        f"figure, table and claims, anew with every seed: {where}/"
+    )
+
+
+class _Running:
+    def __init__(
+        self, asked: Sequence[Asked], runs: File, jobs: int, graph: Plan, costs: Costs
+    ) -> None:
+        self.asked, self.runs, self.jobs, self.costs = asked, runs, jobs, costs
+        self.legs, self.left = graph.legs, {key: set(names) for key, names in graph.needs.items()}
+        self.failed: dict[str, str] = {}  # a line for each leg or drawing that failed
+        self.judged: dict[int, list[Claim]] = {}  # by the place of the experiment
+        self.drawings: dict[int, Future] = {}
+        self.seconds: collections.Counter[int] = collections.Counter()
+        self.began, total = time.monotonic(), sum(leg.cost for leg in self.legs.values())
+        self.bar = progress(total if sys.stderr.isatty() else 0)
+
+    def run(self) -> int:
+        """Does it all; returns the exit code."""
+        code = 0
+        try:
+            with ThreadPoolExecutor(1) as self.artist:
+                for place in range(len(self.asked)):
+                    self._draw(place)
+                self._work()
+        except KeyboardInterrupt as stop:
+            code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+        self.bar.close()
+        for place, one in enumerate(self.asked):
+            if len(self.seeds(place)) == one.experiment.sweep.seeds:
+                self._keep_cost(place, one)
+        if len(self.asked) == 1:
+            self._say(self.asked[0])
+        if code:
+            print("toylab: stopped; the same command goes on from here", file=sys.stderr)
+        for line in self.failed.values():
+            print(f"toylab: {line}", file=sys.stderr)
+        return code or int(bool(self.failed))
+
+    def seeds(self, place: int) -> list[int]:
+        """The seeds of an experiment that are complete."""
+        sweep = self.asked[place].experiment.sweep
+        return [seed for seed in sweep.seed_range if not self.left[place, seed]]
+
+    def _work(self) -> None:
+        done = 0
+        with contextlib.closing(
+            workers.carry_out(self.legs, self.runs, self.jobs, self.bar.update)
+        ) as running:
+            for ended in running:
+                leg = self.legs[ended.name]
+                if ended.error:
+                    self._fail(leg.title, ended.error)
+                    continue
+                self.costs.note(ended.result.times)
+                self.seconds[leg.rank[0]] += ended.result.seconds
+                done += leg.cost
+                self.bar.update(max(done - self.bar.n, 0))
+                self.bar.set_description_str(leg.title[:34])
+                if self.bar.disable:
+                    print(f"{leg.title} {leg.done}, {ended.result.seconds:.0f} s", file=sys.stderr)
+                for (place, _), names in self.left.items():
+                    if ended.name in names:
+                        names.discard(ended.name)
+                        if not names:
+                            self._draw(place)
+
+    def _draw(self, place: int) -> None:
+        """Has an experiment drawn anew, unless that waits to be done or there is nothing yet."""
+        before = self.drawings.get(place)
+        if self.seeds(place) and (not before or before.running() or before.done()):
+            self.drawings[place] = self.artist.submit(self._drawn, place)
+
+    def _drawn(self, place: int) -> None:
+        experiment, out = self.asked[place].experiment, self.asked[place].out
+        sweep, seeds = experiment.sweep, self.seeds(place)
+        try:
+            records = gather(sweep, self.asked[place].setups, self.runs, seeds)
+            analysis = experiment.analyse(records)
+            self.judged[place] = experiment.judge(analysis)
+            results.write(out, analysis, self.judged[place], quick=sweep.quick)
+        except Exception as error:
+            return self._fail(f"{sweep.name}, results", error)
+        if len(self.asked) > 1 and len(seeds) == sweep.seeds:
+            self._tell(f"{sweep.name}: {results.verdicts(self.judged[place])}", sys.stdout)
+
+    def _fail(self, title: str, error: BaseException) -> None:
+        if isinstance(error, BrokenExecutor):
+            told = "its worker was killed twice; if memory was short, run again with fewer --jobs"
+        elif isinstance(error, EXPECTED):
+            told = str(error)
+        else:
+            told = f"{type(error).__name__}: {error} (see the traceback)"
+            if title not in self.failed:
+                self._tell("".join(traceback.format_exception(error)), sys.stderr)
+        self.failed[title] = f"{title}: {told}"
+
+    def _tell(self, text: str, stream: Any) -> None:
+        tqdm.write(text, file=stream)
+        stream.flush()
+
+    def _keep_cost(self, place: int, one: Asked) -> None:
+        """Keeps seconds on one core and units, if at least a quarter of all was done just now."""
+        units = sum(leg.cost for leg in self.legs.values() if leg.rank[0] == place)
+        nothing = plan([(one.experiment.sweep, one.setups)], self.runs / "nothing yet", self.costs)
+        whole = sum(leg.cost for leg in nothing.legs.values())
+        if 4 * units >= whole:
+            cost = {"seconds": round(self.seconds[place]), "units": units, "whole": whole}
+            write_json(one.out / "cost.json", cost)
+
+    def _say(self, one: Asked) -> None:
+        """The claims, and where the results are."""
+        if not (seeds := self.seeds(0)):
+            return
+        for claim in self.judged.get(0, []):
+            print(claim.sentence)
+        sweep, where = one.experiment.sweep, os.path.relpath(one.out, user_path(""))
+        of = f" of {len(seeds)} of {sweep.seeds} seeds" if len(seeds) < sweep.seeds else ""
+        print(
+            f"{time.monotonic() - self.began:.0f} s; figure, table and claims{of} are in {where}/"
+        )
+        print(f"the curves: {program()} tensorboard")
