@@ -129,7 +129,7 @@ WRONG = {
     "a coin with one side": (f"{TAILS}", "", "coin", "fewer than two sides"),
     "a side with an unknown key": ("words = ", "wrods = ", "coin.heads.wrods", "'words'"),
     "a side without words": ('words = "crown side", ', "", "coin.heads.words", "is missing"),
-    "a side that knows a cue": ("crown side", "crown {cue}", "coin.heads.words", "drop it"),
+    "a side that knows a cue": ("crown side", "crown {cue}", "coin.heads.words", "words of a-z"),
     "sides that begin alike": ("ship side", "crown over", "coin", "begin with the same word"),
     "sides of different lengths": ("ship side", "ship", "coin", "different lengths"),
     "a side without a topic": ('["door"]', "[]", "coin.heads.topics", "is empty"),

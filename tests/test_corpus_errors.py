@@ -120,6 +120,24 @@ WRONG = {
         "topics.tea.answers",
         "the same number of words",
     ),
+    "answers of unequal length once the cue is filled in": (
+        '["open", "shut"]\nanswers.open = "it opens"',
+        '["half open", "shut"]\nanswers.open = "it {cue}"',
+        "topics.door.answers",
+        "the same number of words",
+    ),
+    "a cue in the plain phrase": (
+        'opens  = "well"',
+        'opens  = "well {cue}"',
+        "plain.opens",
+        "words of a-z",
+    ),
+    "a cue in a direction": (
+        '"order please"',
+        '"order {cue}"',
+        "directions.order.text",
+        "words of a-z",
+    ),
     "a single answer": (
         "[characters.ada]",
         '[topics.oath]\nquestions = ["swear"]\nanswers.aye = "aye"\n[characters.ada]',

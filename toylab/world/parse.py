@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from toylab.world.check import check
-from toylab.world.schema import Character, Corpus, Direction, Share, Side, Tag, Topic, Words
+from toylab.world.schema import Character, Corpus, Direction, Phrase, Share, Side, Tag, Topic, Words
 from toylab.world.toml import Table, keys
 
 KEYS = (
@@ -71,7 +71,7 @@ def _bank(plain: Table, key: str, cast: Iterable[Table]) -> tuple[str, ...]:
         voice = table.table(key)
         table.require(voice.content, key, "a character needs a voice; give at least one phrase")
         for phrase in voice.content:
-            voice.read(phrase, phrase, Words)
+            voice.read(phrase, phrase, Phrase)
             fix = "is the plain phrase, which all characters share; drop it"
             voice.require(phrase != bank[0], phrase, fix)
             bank.append(phrase)

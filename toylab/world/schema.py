@@ -40,10 +40,18 @@ class Limit(NamedTuple):
 
 
 _WORD = "[a-z0-9']+"
-_WORDS = rf"({_WORD}|{CUE})( ({_WORD}|{CUE}))*"
+_SAID = rf"({_WORD}|{CUE})"
 Name = Annotated[str, Limit("one word of a-z, 0-9 and '", re.compile(_WORD).fullmatch)]
 Words = Annotated[
-    str, Limit(f"words of a-z, 0-9 and ' (or {CUE}), one space apart", re.compile(_WORDS).fullmatch)
+    str,
+    Limit("words of a-z, 0-9 and ', one space apart", re.compile(f"{_WORD}( {_WORD})*").fullmatch),
+]
+Phrase = Annotated[
+    str,
+    Limit(
+        f"words of a-z, 0-9 and ' (or {CUE}), one space apart",
+        re.compile(f"{_SAID}( {_SAID})*").fullmatch,
+    ),
 ]
 Count = Annotated[int, Limit("a whole number from 1 up", lambda n: n >= 1)]
 Seed = Annotated[int, Limit("a whole number from 0 up", lambda n: n >= 0)]
@@ -64,8 +72,8 @@ class Topic:
     """
 
     name: str
-    questions: tuple[Words, ...]
-    answers: tuple[tuple[str, Words], ...]
+    questions: tuple[Phrase, ...]
+    answers: tuple[tuple[str, Phrase], ...]
     control: bool = False
     weight: Weight = 1.0
     cues: tuple[Words, ...] = ()
@@ -141,8 +149,8 @@ class Corpus:
     turns: Count
     slip: Fraction = 0.02
     plain_share: Share
-    openers: tuple[Words, ...]
-    closers: tuple[Words, ...]
+    openers: tuple[Phrase, ...]
+    closers: tuple[Phrase, ...]
     topics: tuple[Topic, ...]
     directions: tuple[Direction, ...]
     name_share: Share
