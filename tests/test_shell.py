@@ -56,6 +56,14 @@ def test_list_has_a_line_for_every_experiment(capsys: pytest.CaptureFixture[str]
     assert [line.split()[0] for line in lines] == experiments.shipped()
 
 
+def test_a_custom_run_is_planned_with_the_flags_of_its_stages(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    line = ["--corpus=village", "--stages=pretrain,sft:mira,rl:code=cheats", "--sft.steps=7"]
+    assert cli.main(["run", *line, "--rl.steps=9", "--plan", f"--runs={tmp_path}"]) == 0
+    assert "pretrain" in capsys.readouterr().out
+
+
 def test_plan_trains_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert cli.main(["selection", "--plan", "--seeds=2", f"--runs={tmp_path}"]) == 0
     text = capsys.readouterr().out

@@ -66,7 +66,7 @@ def run(corpus: str, line: str, arguments: Sequence[str]) -> int:
 def run_flags() -> Flags:
     """The flags of `run` with stages of all kinds."""
     rewarded = [kind(target=Persona(character="")) for kind in REWARDED.values()]
-    return experiment.flags(_sweep("", "", (Sft(author=""), *rewarded)))
+    return experiment.flags(_sweep("FILE", "", (Sft(author=""), *rewarded)))
 
 
 def measure_flags() -> Flags:
