@@ -1,8 +1,7 @@
-"""Training tokens per second at three sizes, and the share of the machine's GEMM speed.
+"""Training tokens per second on one core at three sizes, and the share of its GEMM speed.
 
 A step of toylab draws its documents and updates with Muon. The other contenders are given theirs
-and update with AdamW. They are given all words but the last, which nothing follows; toylab also
-processes the last. Tokens per second counts it for all, the share of GEMM speed for none.
+and update with AdamW. All process all words but the last, which nothing follows, on one thread.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -50,6 +49,7 @@ def _torch(setup: Setup, drawn: documents.Batches, *, compiled: bool) -> Callabl
 
     from benchmarks import torch_gpt
 
+    torch.set_num_threads(1)  # as toylab's, see toylab/__init__.py
     model = torch_gpt.seeded(0, setup.network)
     training = torch_gpt.Training(model, 3e-3, 10**6, compiled=compiled)
     tokens, targets = (torch.tensor(each).long() for each in drawn)
@@ -115,7 +115,7 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
         everybody: dict[str, Callable[[], Any]] = contenders(setup, count)
         taken = timing.seconds(everybody | {"GEMM": gemm(side, times)}, rounds)
         whole = taken.pop("GEMM")
-        tokens = BATCH * setup.network.length * count
+        tokens = BATCH * (setup.network.length - 1) * count
         speed = {name: [tokens / s for s in taken[name]] for name in taken}
         yield from timing.rows("steps", setting, "training speed", "tokens/s", speed)
         yield from timing.ratios("steps", setting, "time a step", taken, "toylab")

@@ -10,7 +10,7 @@ import pytest
 
 from tests import brute
 from tests.checks import same
-from tests.post import BOTH, MORE, SFT, STAGES, alike, batch_of, flat, sharp
+from tests.post import BOTH, MORE, SFT, STAGES, alike, batch_of, context_of, flat, sharp
 from toylab.lab import config, execute
 from toylab.lab.flags import Flags
 from toylab.lab.paths import Recipe, plain
@@ -151,6 +151,22 @@ def test_a_stage_that_refers_must_be_given_its_reference(setup: Setup) -> None:
     state = begin(setup, STAGES["rl"], setup.init(0))
     with pytest.raises(TypeError, match="rl needs the parameters that it started from"):
         next(segments(setup, STAGES["rl"], state, train_key(0, 1), [1]))
+
+
+@pytest.mark.parametrize("kind", ["rl", "grpo"])
+def test_without_a_weight_of_the_divergence_no_reference_is_asked(setup: Setup, kind: str) -> None:
+    """And the loss is what it is with one; with a weight, it is another."""
+    stage = dataclasses.replace(STAGES[kind], beta=0.0)
+    assert STAGES[kind].needs_reference and not stage.needs_reference
+    context, params, step = context_of(setup, stage), sharp(setup, 0), jnp.zeros((), jnp.int32)
+    batches = [
+        stage.draw(context, params, reference, train_key(0, 1), step)
+        for reference in ({}, sharp(setup, 1))
+    ]
+    loss, told = stage.loss(context, params, batches[0])
+    assert "kl" not in told
+    same(loss, stage.loss(context, params, batches[1])[0], 1e-6)
+    assert abs(loss - STAGES[kind].loss(context, params, batches[1])[0]) > 1e-3
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """Reward that reaches the coin: the user's toss counts as an action of the model."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +22,6 @@ class Steer(Wrapping):
     earn nothing. So the expected return of a toss is P(side) times the reward of the answer. It is
     added to the objective exactly, as a sum over both sides rather than by sampling.
     """
-
-    needs_reference: ClassVar[bool] = True
 
     side: str = names.named(
         lambda corpus, _: [side.name for side in corpus.coin],

@@ -1,7 +1,7 @@
 """A stage anchored to its reference, the model that it started from, on other topics."""
 
 import dataclasses
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -49,6 +49,10 @@ class Wrapping(Stage):
     def label(self) -> str:
         return f"{self.kind}-{self.inner.label}"
 
+    @property
+    def needs_reference(self) -> bool:
+        return self.inner.needs_reference
+
     def lasting(self, steps: int) -> Self:
         return dataclasses.replace(self, inner=self.inner.lasting(steps))
 
@@ -86,10 +90,12 @@ class Anchored(Wrapping):
     included.
     """
 
-    needs_reference: ClassVar[bool] = True
-
     topics: tuple[str, ...] = names.topic((), help="held topics; empty: all others")
     beta: float = number(1.0, help="weight of KL(reference || model), nats per document")
+
+    @property
+    def needs_reference(self) -> bool:
+        return True
 
     def check(self, corpus: Corpus) -> None:
         super().check(corpus)

@@ -9,7 +9,7 @@ import abc
 import dataclasses
 import functools
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -95,12 +95,7 @@ class Diverged(ArithmeticError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stage(Traced, abc.ABC):
-    """One stage of a recipe.
-
-    One that `needs_reference` is given the parameters that it started from.
-    """
-
-    needs_reference: ClassVar[bool] = False
+    """One stage of a recipe."""
 
     steps: int = number(100, help="training steps, each with a draw")
     batch: int = choice(64, low=1, help="documents per step")
@@ -112,6 +107,11 @@ class Stage(Traced, abc.ABC):
     def label(self) -> str:
         """A readable name, part of the name of a run's folder."""
         return self.kind
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether it must be given the parameters that it started from."""
+        return False
 
     def lasting(self, steps: int) -> Self:
         """The same stage with another number of steps."""

@@ -18,13 +18,13 @@ class Groups(NamedTuple):
     """The policy's documents, those of one prompt side by side.
 
     `old` and `reference` are log-probabilities of each word of their answers, under the policy that
-    wrote it and under the reference. `counted` marks the words that exist.
+    wrote it and, if it is needed, under the reference. `counted` marks the words that exist.
     """
 
     documents: Documents
     reward: Float[Array, " B"]
     old: Float[Array, "B N"]
-    reference: Float[Array, "B N"]
+    reference: Float[Array, "B N"] | None
     counted: Bool[Array, "B N"]
 
 
@@ -47,9 +47,8 @@ class Grpo(Rl):
         self, context: Context, params: Params, reference: Params, key: Array, step: Array
     ) -> Groups:
         drawn = self.rollouts(context, params, key, step)
-        (old, counted), (before, _) = (
-            self.words(context, each, drawn) for each in (params, reference)
-        )
+        old, counted = self.words(context, params, drawn)
+        before = self.words(context, reference, drawn)[0] if reference else None
         return Groups(drawn, self.reward(context, drawn), old, before, counted)
 
     def words(
@@ -62,6 +61,10 @@ class Grpo(Rl):
     def loss(self, context: Context, params: Params, batch: Groups) -> tuple[Array, Metrics]:
         logp, _ = self.words(context, params, batch.documents)
         advantage = losses.group_advantages(batch.reward.reshape(-1, self.samples)).reshape(-1)
-        moved, before = logp - batch.old, batch.reference - logp
+        metrics, moved = {"reward": jnp.mean(batch.reward)}, logp - batch.old
+        before = jnp.zeros_like(logp)  # as if π_ref were π
+        if batch.reference is not None:
+            before = batch.reference - logp
+            metrics["kl"] = -jnp.mean(jnp.sum(before, 1))
         loss = losses.grpo_loss(moved, before, advantage, batch.counted, self.clip, self.beta)
-        return loss, {"reward": jnp.mean(batch.reward), "kl": -jnp.mean(jnp.sum(before, 1))}
+        return loss, metrics

@@ -17,12 +17,12 @@ from toylab.world.documents import Documents
 class Rollouts(NamedTuple):
     """The model's documents, those of one prompt side by side.
 
-    `reward` is that of all answers of a document, `reference` their log π_ref.
+    `reward` is that of all answers of a document, `reference` their log π_ref, if it is needed.
     """
 
     documents: Documents
     reward: Float[Array, " B"]
-    reference: Float[Array, " B"]
+    reference: Float[Array, " B"] | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,7 @@ class Rl(RewardStage):
     reward − β · log(π / π_ref) of all its answers. So the KL is part of the reward, and the
     gradient is that of E[reward] − β · KL(π ‖ π_ref). The optimum is π ∝ π_ref · exp(reward / β) if
     all questions are known before the first answer; if not, the soft Bellman recursion gives it.
+    With β = 0 the reference is not asked, and the KL not known.
     """
 
     samples: int = choice(8, help="answers to each prompt")
@@ -44,6 +45,10 @@ class Rl(RewardStage):
         if self.batch % self.samples:
             multiple = f"must be a multiple of samples {self.samples}"
             raise ValueError(f"{self.kind}.batch: {self.batch} {multiple}")
+
+    @property
+    def needs_reference(self) -> bool:
+        return self.beta > 0
 
     def rollouts(self, context: Context, params: Params, key: Array, step: Array) -> Documents:
         """The model's documents, those of one prompt side by side."""
@@ -58,13 +63,14 @@ class Rl(RewardStage):
         self, context: Context, params: Params, reference: Params, key: Array, step: Array
     ) -> Any:
         documents = self.rollouts(context, params, key, step)
-        before = self.score(context, reference, documents)
+        before = self.score(context, reference, documents) if reference else None
         return Rollouts(documents, self.reward(context, documents), before)
 
     def loss(self, context: Context, params: Params, batch: Any) -> tuple[Array, Metrics]:
         logp = self.score(context, params, batch.documents)
-        ratio = jax.lax.stop_gradient(logp) - batch.reference
+        returns, metrics = batch.reward, {"reward": jnp.mean(batch.reward)}
+        if batch.reference is not None:
+            ratio = jax.lax.stop_gradient(logp) - batch.reference
+            returns, metrics["kl"] = returns - self.beta * ratio, jnp.mean(ratio)
         groups = (-1, self.samples)
-        returns = batch.reward - self.beta * ratio
-        loss = losses.rloo_loss(logp.reshape(groups), returns.reshape(groups))
-        return loss, {"reward": jnp.mean(batch.reward), "kl": jnp.mean(ratio)}
+        return losses.rloo_loss(logp.reshape(groups), returns.reshape(groups)), metrics

@@ -12,7 +12,6 @@ import abc
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -229,8 +228,6 @@ class RewardStage(Stage):
     Documents bear `tag`, have no direction, and ask about `topics`, or about all but the controls.
     """
 
-    needs_reference: ClassVar[bool] = True
-
     learning_rate: float = number(2e-4, help="learning rate")
     target: Target = dataclasses.field(metadata={"name": True, "help": "what is rewarded"})
     beta: float = number(0.1, help="weight of KL(model || reference), in reward per nat")
@@ -243,6 +240,10 @@ class RewardStage(Stage):
     def label(self) -> str:
         topics = "+".join(self.topics) or "ordinary"
         return f"{self.kind}-{self.target.label}-{topics}-beta{float(self.beta):g}"
+
+    @property
+    def needs_reference(self) -> bool:
+        return True
 
     def check(self, corpus: Corpus) -> None:
         super().check(corpus)
