@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_experiments import documented
+from tests.test_experiments import folder as folder
 from toylab.lab import cluster
 from toylab.lab.flags import UsageError
 from toylab.lab.store import StoreError
@@ -62,11 +64,14 @@ def slurm() -> Iterator[None]:
 
 
 def second_start(file: str) -> int:
-    """Notes that it started; the first start would last for ever."""
+    """Notes that it started; the first start would last for ever, and hides that it was ended."""
     with open(file, "a") as notes:
         notes.write("started\n")
     starts = len(Path(file).read_text().splitlines())
-    time.sleep(0 if starts > 1 else 600)
+    try:
+        time.sleep(0 if starts > 1 else 600)
+    except SystemExit:
+        raise ValueError("as numpy does") from None
     return starts
 
 
@@ -113,9 +118,37 @@ def test_cancelled_jobs_leave_the_queue(tmp_path: Path) -> None:
     wait_for(lambda: not cluster.Slurm.queued())
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("slurm")
+def test_an_experiment_with_a_job_told_to_end_leaves_the_bytes_of_one_process(
+    folder: Path, tmp_path: Path
+) -> None:
+    for name in ("claims.toml", "analysis.py"):
+        (folder / name).write_text(documented(name))
+    command = [sys.executable, "-m", "toylab", "run-experiment", str(folder)]
+    command += ["--seeds=2", "--pretrain.steps=1600"]
+    on, here = tmp_path / "on", tmp_path / "here"
+    with subprocess.Popen(
+        [*command, "--cluster=slurm:time=5", f"--runs={on}", f"--results={on}"]
+    ) as waiting:
+        wait_for(lambda: any(on.glob("*/pretrain-seed0-*/state.safetensors")))
+        job = sorted(cluster.Slurm.queued())[0]
+        subprocess.run(["scancel", "--signal=USR2", job], check=True)
+    assert waiting.returncode == 0
+    said = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True).stdout
+    assert "Restarts=1" in said
+    subprocess.run([*command, "--jobs=1", f"--runs={here}", f"--results={here}"], check=True)
+    for file in ("table.csv", "claims.json"):
+        same = [(place / "gentle" / file).read_bytes() for place in (on, here)]
+        assert same[0] == same[1], file
+    models = [sorted(place.glob("*/*/model.safetensors")) for place in (on, here)]
+    assert len(models[0]) == 6
+    assert [a.read_bytes() == b.read_bytes() for a, b in zip(*models, strict=True)] == 6 * [True]
+
+
 def wait_for(true: Callable[[], bool]) -> None:
-    """Waits until a condition is met, a minute at most."""
-    for _ in range(240):
+    """Waits until a condition is met, four minutes at most."""
+    for _ in range(960):
         if true():
             return
         time.sleep(0.25)

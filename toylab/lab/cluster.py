@@ -1,9 +1,15 @@
-"""Slurm as an executor: what is handed to it together becomes one job array, through submitit.
+"""Slurm: all that a seed of a sweep needs is a job, and the jobs are one array, through submitit.
 
+Two jobs that need the same pretrained model both come to its run's lock: the second one waits, and
+finds it trained. That costs less than a second turn in the queue for all the others.
 Slurm is asked for nothing but what it queues: accounting (`sacct`) isn't needed.
 """
 
 import concurrent.futures
+import contextlib
+import copy
+import dataclasses
+import functools
 import logging
 import os
 import pickle
@@ -12,22 +18,127 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any
 
+import jax
+
+from toylab.lab import schedule, workers
+from toylab.lab.execute import Advance, quietly
 from toylab.lab.flags import UsageError
+from toylab.lab.plan import Leg, Plan
+from toylab.lab.schedule import Ended
 from toylab.lab.store import StoreError
 from toylab.world.schema import unknown
 
 if TYPE_CHECKING:
-    from submitit import DelayedSubmission
+    from submitit.helpers import DelayedSubmission
 
 DEFAULTS = {"time": "60", "mem": "4G", "cpus-per-task": "1"}  # minutes a go; then requeued
 REQUEUES = 100  # of one job, for lack of time
 NOTICE = 90  # seconds that a job is told before its time is up
 POLL = 2.0  # seconds between two looks at the queue
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """The legs that one seed of a sweep needs, as a leg of its own; `progress` is a file."""
+
+    legs: dict[str, Leg]
+    name: str
+    rank: tuple[int, ...]
+    progress: File
+    after: frozenset[str] = frozenset()
+
+    @property
+    def cost(self) -> int:
+        return sum(leg.cost for leg in self.legs.values())
+
+
+def carry_out(
+    plan: Plan, root: File, options: dict[str, str], jobs: int, advance: Advance = quietly
+) -> Generator[Ended, None, None]:
+    """Does a plan's legs in jobs, `jobs` at once, one for each sweep and seed.
+
+    Yields how each leg ended, once its job has.
+    """
+    told: set[str] = set()
+    settings = {name: getattr(jax.config, name) for name in workers.SETTINGS}
+    if jax.default_backend() == "cpu":  # a run's name depends on it
+        settings["jax_platforms"] = "cpu"
+    with tempfile.TemporaryDirectory(dir=_folder(root)) as notes:
+        batches = {
+            f"{place}-{seed}": Job(
+                legs={name: leg for name, leg in plan.legs.items() if name in needs},
+                name=f"{place}-{seed}",
+                rank=(place, seed),
+                progress=File(notes) / f"{place}-{seed}",
+            )
+            for (place, seed), needs in plan.needs.items()
+            if needs
+        }
+        seen = 0.0
+
+        def wait(futures: Iterable[Future]) -> Iterable[Future]:
+            nonlocal seen
+            while True:
+                done = concurrent.futures.wait(futures, POLL, "FIRST_COMPLETED").done
+                before, seen = seen, sum(map(_noted, batches.values()))
+                advance(seen - before)
+                if done:
+                    return done
+
+        running = schedule.run(
+            batches,
+            functools.partial(_work, root, settings),
+            lambda: Slurm(root, options, jobs),
+            len(batches),
+            wait,
+        )
+        with contextlib.closing(running):
+            for job in running:
+                if isinstance(job.error, UsageError):
+                    raise job.error  # sbatch refuses them all
+                first, *rest = batches[job.name].legs
+                ended = [Ended(first, error=job.error, dropped=rest)] if job.error else job.result
+                yield from (each for each in ended if each.name not in told)
+                told |= {each.name for each in ended if not each.error}
+
+
+def _work(root: File, settings: dict[str, Any], job: Job) -> list[Ended]:
+    """Does the legs of a job, in this process, one after the other."""
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    if any(leg.name != name for name, leg in job.legs.items()):
+        raise StoreError(
+            f"{os.uname().nodename}: jax, its device or toylab's source isn't what it was where "
+            "the job came from, so its runs have other names; see docs/clusters.md"
+        )
+    done = _noted(job)
+
+    def advance(units: float) -> None:
+        nonlocal done
+        done += units
+        job.progress.write_text(str(done))
+
+    return list(workers.carry_out(job.legs, root, 1, advance))
+
+
+def _noted(job: Job) -> float:
+    """What a job says that it has advanced."""
+    try:
+        return float(job.progress.read_text())
+    except (OSError, ValueError):  # not begun, or in the middle of being written
+        return 0.0
+
+
+def _folder(root: File) -> File:
+    """Where jobs leave their logs, below the run folders."""
+    folder = root.resolve() / ".slurm"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 class Requeued:
@@ -39,20 +150,26 @@ class Requeued:
     def __init__(self, function: Callable[..., Any], *args: Any, **kwargs: Any):
         self._call = pickle.dumps((function, args, kwargs))
         self._places = list(sys.path)  # an experiment may be anywhere
+        self._told = False  # that it ends now
 
     def __call__(self) -> tuple[Any, Exception | None]:
         sys.path[:] = self._places
         function, args, kwargs = pickle.loads(self._call)
         try:
-            return function(*args, **kwargs), None
+            ended: tuple[Any, Exception | None] = (function(*args, **kwargs), None)
         except Exception as error:
-            return None, error
+            ended = None, error
+        if self._told:  # submitit raised SystemExit, which numpy, for one, makes a ValueError of
+            sys.exit(1)
+        return ended
 
     def checkpoint(self) -> "DelayedSubmission":
         """What submitit starts next time."""
         from submitit.helpers import DelayedSubmission
 
-        return DelayedSubmission(self)
+        again = copy.copy(self)
+        self._told = True
+        return DelayedSubmission(again)
 
 
 def options(text: str) -> dict[str, str]:
@@ -82,28 +199,29 @@ def options(text: str) -> dict[str, str]:
 class Slurm(concurrent.futures.Executor):
     """Hands calls to Slurm: those submitted within a second of each other as one array.
 
-    Functions, arguments and results are pickled into a folder below `root`, which all nodes share.
-    Raises `UsageError` with sbatch's words if it refuses a job.
+    At most `parallel` of an array run at once. Functions, arguments and results are pickled into a
+    folder below `root`, which all nodes share. A call that sbatch refuses ends with a `UsageError`
+    in its words, one whose job is killed with a `StoreError`.
     """
 
-    def __init__(self, root: File, options: dict[str, str]):
+    def __init__(self, root: File, options: dict[str, str], parallel: int = 256):
         from submitit import SlurmExecutor
 
         logging.getLogger("submitit").setLevel(logging.ERROR)
-        (root / ".slurm").mkdir(parents=True, exist_ok=True)
-        self.folder = File(tempfile.mkdtemp(prefix="", dir=root / ".slurm"))
+        self.folder = File(tempfile.mkdtemp(dir=_folder(root)))
         self._executor = SlurmExecutor(self.folder, max_num_timeout=REQUEUES)
         minutes = int(options["time"])
         self._executor.update_parameters(
             job_name="toylab",
             time=minutes,
             signal_delay_s=min(NOTICE, 20 * minutes),
-            setup=["export PJRT_NPROC=1"],  # one thread, whatever the node: the same bits
+            array_parallelism=parallel,
             stderr_to_stdout=True,
             additional_parameters={k: v for k, v in options.items() if k != "time"},
         )
         self._waiting: list[tuple[Future, Requeued]] = []
         self._jobs: dict[Future, Any] = {}
+        self._failed = False  # a job: its log is kept
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._watch = threading.Thread(target=self._watched, daemon=True)
@@ -132,8 +250,8 @@ class Slurm(concurrent.futures.Executor):
             self._ended.set()
         if self._ended.is_set():
             self._watch.join()
-            if not any(self.folder.glob("*.pkl")):  # else a job failed: its log is there
-                shutil.rmtree(self.folder)
+            if not self._failed:
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def _watched(self) -> None:
         gone: set[str] = set()
@@ -171,7 +289,7 @@ class Slurm(concurrent.futures.Executor):
                 self._settle(future, job)
             elif queued is not None and job.job_id not in queued:
                 if job.job_id in gone:  # and its result had a while to arrive
-                    log = job.paths.stdout
+                    self._failed, log = True, job.paths.stdout
                     future.set_exception(StoreError(f"job {job.job_id} was killed; see {log}"))
                     del self._jobs[future]
                 left.add(job.job_id)
@@ -182,14 +300,13 @@ class Slurm(concurrent.futures.Executor):
         try:
             value, error = job.result()
         except Exception as failed:  # before or after the call: submitit's, with a traceback
+            self._failed = True
             future.set_exception(failed)
             return
         if error:
             future.set_exception(error)
         else:
             future.set_result(value)
-            for file in (job.paths.submitted_pickle, job.paths.result_pickle):
-                file.unlink()
 
     def job(self, future: Future) -> str:
         """The id by which Slurm knows the job of a call that has been handed over."""

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         running.show_plan(asked, runs, jobs)
         return 0
     execute.keep_compiled(RUNS)
-    code = running.run(asked, runs, jobs)
+    code = running.run(asked, runs, jobs, experiment.slurm_of(values))
     folder = asked[0].out.parent
     if folder.is_dir():
         report.main([f"--results={folder.resolve()}"])

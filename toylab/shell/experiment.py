@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path as File
 
-from toylab.lab import config, execute, workers
+from toylab.lab import cluster, config, execute, workers
 from toylab.lab.flags import Flags, UsageError
 from toylab.lab.plan import plan
 from toylab.lab.sweep import Sweep, quick
@@ -15,6 +15,8 @@ from toylab.shell.files import RESULTS, RUNS, user_path
 from toylab.shell.running import Asked
 from toylab.world import derive
 from toylab.world.schema import Corpus
+
+MOST = 1000  # of an array's jobs that run at once, unless --jobs says so
 
 
 def corpus(name: str) -> Corpus:
@@ -32,6 +34,8 @@ def flags(sweep: Sweep) -> Flags:
         results=(str, str(RESULTS), "folder of the results"),
     )
     values.define("jobs", int, None, "processes (default: one for each core)", low=1)
+    slurm = "as jobs of Slurm: slurm, or slurm:partition=NAME,time=MINUTES,... (docs/clusters.md)"
+    values.define("cluster", str, None, slurm)
     config.define_sweep(values, sweep)
     return values
 
@@ -62,7 +66,7 @@ def start(experiment: Experiment, arguments: Sequence[str]) -> int:
         print(results.describe(asked.experiment.sweep, asked.setups, graph, minutes))
         return 0
     execute.keep_compiled(RUNS)
-    return running.run([asked], runs_of(values), jobs_of(values))
+    return running.run([asked], runs_of(values), jobs_of(values), slurm_of(values))
 
 
 def runs_of(values: Flags) -> File:
@@ -71,16 +75,11 @@ def runs_of(values: Flags) -> File:
 
 
 def jobs_of(values: Flags) -> int:
-    """How many processes."""
-    return values.given.get("jobs") or workers.default_jobs()
+    """How many processes at once: on a cluster, as many as there are seeds."""
+    most = MOST if values["cluster"] else workers.default_jobs()
+    return values.given.get("jobs") or most
 
 
-def run_seed(folder: str, arguments: Sequence[str], seed: int) -> None:
-    """Trains and reads all of one seed of an experiment in this process.
-
-    Raises the first error, once the rest is done.
-    """
-    asked, values = ask(results.find(folder), arguments)
-    execute.keep_compiled(RUNS)
-    sweep = dataclasses.replace(asked.experiment.sweep, first_seed=seed, seeds=1)
-    workers.complete(sweep, asked.setups, runs_of(values))
+def slurm_of(values: Flags) -> dict[str, str] | None:
+    """The options for Slurm, if it is to be used. Raises `UsageError`."""
+    return cluster.options(values["cluster"]) if values["cluster"] else None

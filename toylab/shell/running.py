@@ -6,23 +6,25 @@ Figures are drawn in a thread of their own, so that workers never wait for them.
 import collections
 import contextlib
 import dataclasses
+import functools
 import os
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from pathlib import Path as File
 from typing import Any
 
 from tqdm import tqdm
 
-from toylab.lab import device, workers
+from toylab.lab import cluster, device, workers
 from toylab.lab.costs import Costs
-from toylab.lab.execute import progress
+from toylab.lab.execute import Advance, progress
 from toylab.lab.plan import Plan, Train, plan
 from toylab.lab.readings import gather
+from toylab.lab.schedule import Ended
 from toylab.lab.store import StoreError, write_json
 from toylab.report import results
 from toylab.report.claims import Claim, ClaimsError
@@ -59,16 +61,24 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def run(asked: Sequence[Asked], runs: File, jobs: int) -> int:
-    """Trains and reads all that is missing, draws what can be drawn; returns the exit code."""
+def run(asked: Sequence[Asked], runs: File, jobs: int, slurm: dict[str, str] | None = None) -> int:
+    """Trains and reads all that is missing, draws what can be drawn; returns the exit code.
+
+    In at most so many processes, of this machine or, with options for it, of Slurm.
+    """
     costs = Costs(runs)
     graph = plan([(each.experiment.sweep, each.setups) for each in asked], runs, costs)
-    jobs = min(jobs, max(len(graph.legs), 1))
+    jobs = min(jobs, max(len(graph.needs if slurm else graph.legs), 1))
     print(_opening(asked, graph, jobs), flush=True)
+    carry: Callable[[Advance], Generator[Ended, None, None]]
+    if slurm:
+        carry = functools.partial(cluster.carry_out, graph, runs, slurm, jobs)
+    else:
+        carry = functools.partial(workers.carry_out, graph.legs, runs, jobs)
     if told := device.unused():
         print(f"toylab: {told}", file=sys.stderr)
     with _terminable():
-        return _Running(asked, runs, jobs, graph, costs).run()
+        return _Running(asked, runs, graph, costs, carry).run()
 
 
 def minutes(asked: Sequence[Asked], graph: Plan, jobs: int) -> list[float]:
@@ -108,9 +118,14 @@ def _opening(asked: Sequence[Asked], graph: Plan, jobs: int) -> str:
 
 class _Running:
     def __init__(
-        self, asked: Sequence[Asked], runs: File, jobs: int, graph: Plan, costs: Costs
+        self,
+        asked: Sequence[Asked],
+        runs: File,
+        graph: Plan,
+        costs: Costs,
+        carry: Callable[[Advance], Generator[Ended, None, None]],
     ) -> None:
-        self.asked, self.runs, self.jobs, self.costs = asked, runs, jobs, costs
+        self.asked, self.runs, self.costs, self.carry = asked, runs, costs, carry
         self.legs, self.left = graph.legs, {key: set(names) for key, names in graph.needs.items()}
         self.failed: dict[str, str] = {}  # a line for each leg or drawing that failed
         self.judged: dict[int, list[Claim]] = {}  # by the place of the experiment
@@ -148,9 +163,7 @@ class _Running:
 
     def _work(self) -> None:
         done = 0
-        with contextlib.closing(
-            workers.carry_out(self.legs, self.runs, self.jobs, self.bar.update)
-        ) as running:
+        with contextlib.closing(self.carry(self.bar.update)) as running:
             for ended in running:
                 leg = self.legs[ended.name]
                 if ended.error:
