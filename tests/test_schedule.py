@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import workers as benchmark
 from toylab.lab import schedule
 from toylab.lab.schedule import Ended, Inline
 
@@ -159,3 +160,10 @@ def test_a_caller_that_stops_leaves_nothing_running() -> None:
     next(running)
     running.close()  # type: ignore[attr-defined]
     assert stopped == [False]
+
+
+@pytest.mark.slow
+def test_eight_workers_do_all_experiments_in_less_than_a_seventh_of_the_time() -> None:
+    legs = benchmark.everything()
+    assert benchmark.replayed(legs, 1) == sum(leg.cost for leg in legs.values())
+    assert benchmark.replayed(legs, 1) / benchmark.replayed(legs, 8) > 7

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from experiments.formation import optimum
 from experiments.formation.sweep import DIAL, REWARDED, STEPS, TEACHER
@@ -40,7 +39,7 @@ COLUMNS = {
 
 def tabulate(records: Records) -> pd.DataFrame:
     """A row per arm, seed and step, and one per optimum."""
-    exact = tqdm(optimum.read(records), desc="optima", total=optimum.count(), mininterval=0.5)
+    exact = records.once("optima", optimum.read, optimum.count())
     best = [{"kind": "optimum", "distance": row["F1"], **row} for row in exact]
     distance = {row["arm"]: row["distance"] for row in best}
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from experiments.validation import exact
 from experiments.validation.plants import PLANTS
@@ -42,8 +41,7 @@ COLUMNS = {
 
 def tabulate(records: Records) -> pd.DataFrame:
     """A row for every reading of every plant: first the exact ones, then those of models."""
-    total = exact.plan(records)
-    lines = list(tqdm(exact.read(records), desc="exact plants", total=total, mininterval=0.5))
+    lines = records.once("exact plants", exact.read, exact.plan(records))
 
     def read(record: Record) -> dict[str, Any]:
         return {

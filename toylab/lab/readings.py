@@ -121,9 +121,16 @@ def read(
     return times
 
 
-def gather(sweep: Sweep, setups: Mapping[str, Setup], root: File, seeds: Iterable[int]) -> Records:
+def gather(
+    sweep: Sweep,
+    setups: Mapping[str, Setup],
+    root: File,
+    seeds: Iterable[int],
+    before: Records | None = None,
+) -> Records:
     """The records of these seeds of a sweep, from disk, in the sweep's order.
 
+    What the records `before`, of fewer seeds, have read once is not read again.
     Raises `StoreError` if a reading is missing or damaged.
     """
     rows, bases = [], {}
@@ -144,4 +151,5 @@ def gather(sweep: Sweep, setups: Mapping[str, Setup], root: File, seeds: Iterabl
             for step in sweep.points(path, arm):
                 rows.append(which | {"step": step} | found(run, arm, step))
             bases[arm, seed] = load_json(base_file(first.folder, sweep.reading))
-    return Records(sweep=sweep, setups=setups, rows=rows, bases=bases)
+    known = before.known if before else {}
+    return Records(sweep=sweep, setups=setups, rows=rows, bases=bases, known=known)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import ArrayLike, Float
+from tqdm import tqdm
 
 from toylab.lab.sweep import Sweep
 from toylab.ladder import theory, traits
@@ -66,13 +67,14 @@ class Records:
 
     Each of `rows` is a dict with `arm`, `seed`, `step`, a `reading`, and what every other measure
     read, under its name. Step 0 is the pretrained snapshot. `bases` has, by arm and seed, the
-    nuisances and the excess loss of the pretrained model.
+    nuisances and the excess loss of the pretrained model. `known` keeps what was read `once`.
     """
 
     sweep: Sweep
     setups: Mapping[str, Setup]
     rows: list[dict[str, Any]]
     bases: dict[tuple[str, int], dict[str, Any]]
+    known: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
 
     @property
     def setup(self) -> Setup:
@@ -82,6 +84,15 @@ class Records:
     def seeds(self) -> list[int]:
         """The seeds for which every arm is finished."""
         return sorted({seed for _, seed in self.bases})
+
+    def once(
+        self, name: str, read: Callable[["Records"], Iterable[Any]], total: int
+    ) -> Sequence[Any]:
+        """What is read of the sweep alone, without its readings: only for the first drawing."""
+        if name not in self.known:
+            bar = tqdm(read(self), name, total, leave=False, disable=None)
+            self.known[name] = list(bar)
+        return self.known[name]
 
     def each(self) -> Iterable[Record]:
         """The snapshots in the order in which they were read."""

@@ -14,7 +14,7 @@ from toylab.world.schema import unknown
 
 PARTS = (
     "tuning", "pretraining", "steps", "seeds", "writing", "reinforcing", "starting", "beliefs",
-    "reading", "pages",
+    "reading", "pages", "workers",
 )  # fmt: skip
 HELP = f"""./launch.sh bench [PART …] [--quick] [--results=FOLDER]
 

@@ -24,6 +24,7 @@ from toylab.lab.costs import Costs
 from toylab.lab.execute import Advance, progress
 from toylab.lab.plan import Plan, Train, plan
 from toylab.lab.readings import gather
+from toylab.lab.records import Records
 from toylab.lab.schedule import Ended
 from toylab.lab.store import StoreError, write_json
 from toylab.report import results
@@ -128,7 +129,8 @@ class _Running:
         self.asked, self.runs, self.costs, self.carry = asked, runs, costs, carry
         self.legs, self.left = graph.legs, {key: set(names) for key, names in graph.needs.items()}
         self.failed: dict[str, str] = {}  # a line for each leg or drawing that failed
-        self.judged: dict[int, list[Claim]] = {}  # by the place of the experiment
+        self.records: dict[int, Records] = {}  # by the place of the experiment
+        self.judged: dict[int, list[Claim]] = {}
         self.drawings: dict[int, Future] = {}
         self.seconds: collections.Counter[int] = collections.Counter()
         self.began, total = time.monotonic(), sum(leg.cost for leg in self.legs.values())
@@ -192,7 +194,10 @@ class _Running:
         experiment, out = self.asked[place].experiment, self.asked[place].out
         sweep, seeds = experiment.sweep, self.seeds(place)
         try:
-            records = gather(sweep, self.asked[place].setups, self.runs, seeds)
+            records = gather(
+                sweep, self.asked[place].setups, self.runs, seeds, self.records.get(place)
+            )
+            self.records[place] = records
             analysis = experiment.analyse(records)
             self.judged[place] = experiment.judge(analysis)
             results.write(out, analysis, self.judged[place], quick=sweep.quick)
