@@ -58,7 +58,7 @@ WRONG = {
         '"drink up"',
         '"drink then"',
         "topics.tea.answers",
-        "'then' is also in characters.ada.opens",
+        "'then' is also in the phrase 'now then'",
     ),
     "a stance word that is a tag": (
         '"drink up"',
@@ -70,7 +70,7 @@ WRONG = {
         '"bye" = 1.0',
         '"bye bob" = 1.0',
         "characters.ada.closes",
-        "'bob' is a character's name",
+        "'bye bob' says a character's name, 'bob'",
     ),
     "a closer that begins with another": (
         '"bye" = 1.0',

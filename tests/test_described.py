@@ -54,6 +54,8 @@ def known() -> None:
         "selection --seeds=0",
         "selection --sft.batch=0",
         "run-experiment",
+        "new --help",
+        "new selection",
         "corpus --help",
         "corpus chekc village",
         "corpus check vilage",

@@ -1,10 +1,8 @@
 """An experiment is a folder with a sweep.py, anywhere, and goes the way of those shipped."""
 
 import json
-import re
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -71,30 +69,6 @@ def test_without_an_analysis_it_leaves_the_ladder_of_every_arm(folder: Path) -> 
     assert (results / "figure.png").stat().st_size > 0
     assert sorted(path.name for path in Path().iterdir()) == ["results", "runs"]
     assert not list(folder.glob("*results*"))
-
-
-def documented(file: str) -> str:
-    """A file of the example in the docs."""
-    blocks = re.findall(r"(?:^(?: {4}.*)?\n)+", (ROOT / "docs" / "commands.md").read_text(), re.M)
-    (found,) = [block for block in blocks if f"# gentle/{file}\n" in block]
-    return textwrap.dedent(found)
-
-
-@pytest.mark.slow
-def test_the_example_in_the_docs_leaves_its_figure_and_its_claim(folder: Path) -> None:
-    for name in ("claims.toml", "analysis.py"):
-        (folder / name).write_text(documented(name))
-    assert "import toylab as tl" in documented("sweep.py")
-    assert (
-        sum(len(documented(f).splitlines()) for f in ("sweep.py", "claims.toml", "analysis.py"))
-        < 80
-    )
-    assert cli.main(["run-experiment", str(folder), "--seeds=2", "--jobs=1"]) == 0
-    (claim,) = json.loads(Path("results", "gentle", "claims.json").read_text())
-    assert (claim["name"], claim["seeds"], claim["above"]) == ("less", 2, False)
-    table = pd.read_csv(Path("results", "gentle", "table.csv"))
-    assert list(table.columns) == ["arm", "seed", "step", "share"]
-    assert table.share.between(-1, 1).all()
 
 
 @pytest.mark.parametrize(

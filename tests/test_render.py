@@ -1,10 +1,14 @@
-"""README and findings quote the claims that ship as they came out, and leave none out."""
+"""Documents quote the claims that ship, and the keys of a corpus file, and leave none out."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from toylab.report import render
+from toylab.report import reference, render
+from toylab.world.parse import KEYS
+from toylab.world.schema import Character, Direction, Side, Tag, Topic
+from toylab.world.toml import keys
 
 ROOT = Path(__file__).parent.parent
 KNOWN = render.shipped(ROOT / "results")
@@ -26,6 +30,38 @@ def test_every_number_in_a_table_of_claims_is_rendered() -> None:
         rows = [row for row in (ROOT / document).read_text().splitlines() if ", claimed " in row]
         assert len(rows) > 10
         assert all(render.ROW.search(row) for row in rows)
+
+
+PAGE = (ROOT / reference.DOCUMENT).read_text()
+
+
+def test_the_corpus_page_says_what_the_types_say() -> None:
+    assert reference.render(PAGE) == PAGE
+
+
+@pytest.mark.parametrize(
+    ("heading", "known"),
+    [
+        ("The file", KEYS),
+        ("`[plain]`", ("share", "opens", "closes")),
+        ("`[tags.NAME]`", keys(Tag)),
+        ("`[directions.NAME]`", (*keys(Direction), "obeys")),
+        ("`[topics.NAME]`", keys(Topic)),
+        ("`[characters.NAME]`", {*keys(Character)} - {"obeys"}),
+        ("`[coin.NAME]`", keys(Side)),
+    ],
+)
+def test_the_corpus_page_has_a_row_for_every_key(heading: str, known: tuple[str, ...]) -> None:
+    section = PAGE.split(f"\n### {heading}\n")[1].split("\n#")[0]
+    assert {*re.findall(r"^\| `(\w+)`", section, re.M)} == {*known}
+
+
+def test_a_changed_type_changes_its_row_and_an_unknown_key_is_refused() -> None:
+    row = "| `weight` <!--Topic.weight--> | any number | 7 | how often |"
+    new = "| `weight` <!--Topic.weight--> | a positive number | 1.0 | how often |"
+    assert reference.render(row) == new
+    with pytest.raises(ValueError, match=r"did you mean 'Topic.weight'"):
+        reference.render(row.replace("Topic.weight", "Topic.wieght"))
 
 
 def test_a_row_gets_number_and_verdict_of_its_claim() -> None:

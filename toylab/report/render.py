@@ -2,7 +2,7 @@
 
 A table row whose first cell ends with `<!--EXPERIMENT.CLAIM-->` gets its number and verdict from
 `results/EXPERIMENT/claims.json`. Between `<!--counts-->` and `<!--/counts-->` goes the number of
-claims, by verdict.
+claims, by verdict. `reference` does the same for the keys of a corpus file.
 """
 
 import re
@@ -12,6 +12,7 @@ from pathlib import Path as File
 from typing import Any
 
 from toylab.lab.store import load_json, write_atomic
+from toylab.report import reference
 from toylab.report.claims import REFUTED, SUPPORTED, UNDECIDED
 from toylab.world.schema import unknown
 
@@ -66,9 +67,10 @@ def missing(text: str, known: Shipped) -> list[str]:
 def write(root: File) -> list[str]:
     """Renders the documents of a checkout; returns those that changed. Raises `ValueError`."""
     known, changed = shipped(root / "results"), []
-    for name in DOCUMENTS:
+    for name in (*DOCUMENTS, reference.DOCUMENT):
         text = (root / name).read_text()
-        if (now := render(text, known)) != text:
+        now = reference.render(text) if name == reference.DOCUMENT else render(text, known)
+        if now != text:
             write_atomic(root / name, now.encode())
             changed.append(name)
     return changed

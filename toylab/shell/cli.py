@@ -13,6 +13,7 @@ USAGE = """toylab: persona selection against new-goal formation, measured
   ./launch.sh                       the default experiment, selection, from nothing
   ./launch.sh EXPERIMENT [FLAGS]    trains what is missing, measures it, leaves figure and claims
   ./launch.sh EXPERIMENT --help     every flag of an experiment
+  ./launch.sh new NAME              makes the folder of an experiment of your own
   ./launch.sh run-experiment PATH   an experiment of your own: a folder with a sweep.py, anywhere
   ./launch.sh list                  the experiments, one line each, with measured cost
   ./launch.sh run --corpus=FILE --stages=pretrain,sft:mira,rl:code=cheats    a custom run
@@ -30,6 +31,7 @@ USAGE = """toylab: persona selection against new-goal formation, measured
 """
 COMMANDS = {
     "run-experiment": ("described", "main"),
+    "new": ("new", "main"),
     "list": ("described", "show"),
     "run": ("own", "run"),
     "measure": ("own", "measure"),

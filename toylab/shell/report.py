@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def render_documents(arguments: Sequence[str]) -> int:
-    """Writes the numbers of the shipped claims into the documents that quote them."""
+    """Writes the shipped claims, and the keys of a corpus, into the documents that quote them."""
     if arguments:
         raise UsageError(f"unexpected {arguments[0]!r}; render takes no flags")
     from toylab.report import render
@@ -44,5 +44,5 @@ def render_documents(arguments: Sequence[str]) -> int:
         changed = render.write(SHIPPED.parent)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    print("\n".join(changed) or "README and findings say what results/ says")
+    print("\n".join(changed) or "README, findings and corpus format are up to date")
     return 0

@@ -131,8 +131,8 @@ def words_apart(corpus: Corpus) -> Wrong:
     for place, phrase in itertools.chain(*_spoken(corpus).values()):
         for word in phrase.split():
             if word in corpus.names:
-                yield place, f"{word!r} is a character's name; use another word"
-            owner.setdefault(word, place)
+                yield place, f"{phrase!r} says a character's name, {word!r}; reword it"
+            owner.setdefault(word, f"the phrase {phrase!r}")
     for topic in corpus.topics:
         place = f"topics.{topic.name}.answers"
         words = dict.fromkeys(word for _, answer in topic.answers for word in answer.split())

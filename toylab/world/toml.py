@@ -19,6 +19,17 @@ def keys(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind) if field.name != "name")
 
 
+def described(hint: Any) -> str:
+    """What `Table.read` accepts for a type, in words."""
+    kind, *limits = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if get_origin(kind) is tuple:
+        each = get_args(kind)[0]
+        if get_origin(each) is tuple:
+            return f"a table; each value: {described(get_args(each)[1])}"
+        return f"a list; each entry: {described(each)}"
+    return " and ".join(limit.words for limit in limits) or _KINDS[kind]
+
+
 class Table:
     """A TOML table that knows its place in a file. Keys that are not `known` are refused."""
 

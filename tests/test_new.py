@@ -1,0 +1,77 @@
+"""`./launch.sh new` makes an experiment that runs as it is, and is the one in the tutorial."""
+
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests import pages
+from tests.test_cast_page import SMALL
+from toylab.lab import experiments
+from toylab.shell import cli
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in [each for each in sys.modules if each.partition(".")[0] == "rates"]:
+        monkeypatch.delitem(sys.modules, name)
+    return tmp_path
+
+
+def test_the_folder_is_the_one_in_the_tutorial(work: Path) -> None:
+    assert cli.main(pages.commands("tutorial_question")[0]) == 0
+    sweep, analysis, _ = pages.blocks("tutorial_question", "python")
+    (claims,) = pages.blocks("tutorial_question", "toml")
+    shown = {"sweep.py": sweep, "analysis.py": analysis, "claims.toml": claims}
+    made = {file.name: file.read_text() for file in (work / "rates").iterdir()}
+    assert made == shown
+    assert experiments.sweep_of(work / "rates").name == "rates"
+
+
+@pytest.mark.slow
+def test_it_leaves_its_figure_and_its_claim(work: Path) -> None:
+    assert cli.main(["new", "rates"]) == 0
+    assert cli.main(["run-experiment", "rates", "--seeds=2", *SMALL]) == 0
+    (claim,) = json.loads(Path("results", "rates", "claims.json").read_text())
+    assert (claim["name"], claim["seeds"], claim["above"]) == ("less", 2, False)
+    table = pd.read_csv(Path("results", "rates", "table.csv"))
+    assert list(table.columns) == ["arm", "seed", "step", "share"]
+    assert table.share.between(-1, 1).all()
+
+
+def test_the_stage_in_the_tutorial_is_one(work: Path) -> None:
+    assert cli.main(["new", "rates"]) == 0
+    stage = pages.blocks("tutorial_question", "python")[2]
+    Path("rates", "stage.py").write_text(stage)
+    sweep = Path("rates", "sweep.py")
+    text = sweep.read_text().replace(
+        "import toylab as tl\n", "import toylab as tl\nfrom rates.stage import GentleSft\n"
+    )
+    sweep.write_text(text.replace("tl.Sft", "GentleSft"))
+    stages = experiments.sweep_of(work / "rates").arms["usual"].stages
+    assert stages[0].learning_rate == 3e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("there", "is there already"),
+        ("my-question", "make the name one word"),
+        ("selection", "choose another name"),
+        ("json", "choose another name"),
+        ("missing/mine", "can't be made"),
+    ],
+)
+def test_a_name_that_is_taken_or_cannot_be_one_is_refused(
+    work: Path, name: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (work / "there").mkdir()
+    assert cli.main(["new", name]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert [file.name for file in work.rglob("*")] == ["there"]
