@@ -106,7 +106,7 @@ def test_claims_without_values_are_refused_before_anything_is_trained(
 ) -> None:
     (folder / "claims.toml").write_text("[less]\nclaim = 3\n")
     assert cli.main([str(folder), "--plan"]) == 2
-    assert "less.claim" in capsys.readouterr().err
+    assert "less: give a number as either above or below" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_called_like_another_module_is_refused(folder: Path) -> None:
