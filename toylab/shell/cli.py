@@ -21,7 +21,7 @@ USAGE = """toylab: persona selection against new-goal formation, measured
   ./launch.sh corpus check|show|sample|export FILE
   ./launch.sh all [FLAGS]           every experiment, then the report (--long: other casts, sizes)
   ./launch.sh report                findings, figures and claims as one HTML file
-  ./launch.sh render                writes the numbers of claims into README and docs/findings.md
+  ./launch.sh render                writes claims and corpus keys into README and docs/
   ./launch.sh bench                 speed, as ratios measured side by side
   ./launch.sh tensorboard           watches the runs in a browser
   ./launch.sh test                  the tests
