@@ -157,7 +157,8 @@ def test_a_stage_that_refers_must_be_given_its_reference(setup: Setup) -> None:
 def test_without_a_weight_of_the_divergence_no_reference_is_asked(setup: Setup, kind: str) -> None:
     """And the loss is what it is with one; with a weight, it is another."""
     stage = dataclasses.replace(STAGES[kind], beta=0.0)
-    assert STAGES[kind].needs_reference and not stage.needs_reference
+    assert STAGES[kind].needs_reference
+    assert not stage.needs_reference
     context, params, step = context_of(setup, stage), sharp(setup, 0), jnp.zeros((), jnp.int32)
     batches = [
         stage.draw(context, params, reference, train_key(0, 1), step)

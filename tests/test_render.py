@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from toylab.report import reference, render
+from toylab.shell import cli
 from toylab.world.parse import KEYS
 from toylab.world.schema import Character, Direction, Side, Tag, Topic
 from toylab.world.toml import keys
@@ -81,3 +82,8 @@ def test_a_claim_that_is_not_there_is_refused(place: str, said: str) -> None:
     known = {"trial": {"one": CLAIM | {"verdict": "undecided"}}}
     with pytest.raises(ValueError, match=f"unknown .* did you mean {said}"):
         render.render(f"<!--{place}--> | | |", known)
+
+
+def test_the_command_finds_the_documents_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["render"]) == 0
+    assert capsys.readouterr().out == "README, findings and corpus format are up to date\n"

@@ -41,8 +41,8 @@ def render_documents(arguments: Sequence[str]) -> int:
     from toylab.report import render
 
     try:
-        changed = render.write(SHIPPED.parent)
-    except ValueError as error:
+        changed = render.write(SHIPPED)
+    except (OSError, ValueError) as error:  # an installed toylab has no documents
         raise UsageError(str(error)) from None
     print("\n".join(changed) or "README, findings and corpus format are up to date")
     return 0
