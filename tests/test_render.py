@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from toylab.report import reference, render
-from toylab.shell import cli
+from toylab.shell import cli, report
 from toylab.world.parse import KEYS
 from toylab.world.schema import Character, Direction, Side, Tag, Topic
 from toylab.world.toml import keys
@@ -84,6 +84,18 @@ def test_a_claim_that_is_not_there_is_refused(place: str, said: str) -> None:
         render.render(f"<!--{place}--> | | |", known)
 
 
-def test_the_command_finds_the_documents_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_renders_the_documents_of_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in (*render.DOCUMENTS, reference.DOCUMENT):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    monkeypatch.setattr(report, "SHIPPED", tmp_path)
     assert cli.main(["render"]) == 0
     assert capsys.readouterr().out == "README, findings and corpus format are up to date\n"
+    page = tmp_path / reference.DOCUMENT
+    page.write_text(PAGE.replace("| a positive number |", "| any number |"))
+    assert cli.main(["render"]) == 0
+    assert capsys.readouterr().out == f"{reference.DOCUMENT}\n"
+    assert page.read_text() == PAGE
