@@ -19,7 +19,7 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     what = docs.prompt(setup.world, key, size)
     ours = jax.jit(
         lambda params: (
-            sampling.generate(setup.network, params, setup.world.grammar, what, key).tokens
+            sampling.generate(setup.network, params, setup.world.grammar, what, key)[0].tokens
         )
     )
     everybody = {"toylab, constrained": lambda: ours(params)}

@@ -1,6 +1,7 @@
 """A second model, an LSTM, to show that the rest of the project asks no more than `Network`."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -48,22 +49,27 @@ class Lstm:
         params: Params = {name: jax.random.normal(k, s) * w**-0.5 for (name, s), k in draws}
         return params | {"bias": jnp.zeros(4 * w)}
 
-    def cache(self, batch: int):
+    def cache(self, batch: int, size: int):
         return (jnp.zeros((batch, self.config.width)),) * 2
 
     def apply(self, params: Params, tokens, cache=None, tap: Tap | None = None):
         see = tap or (lambda site, value: value)
         x = see(("embed", 0), params["embedding"][tokens])
 
-        def step(carry, now):
+        def step(carry, word):
+            now, there = word
             output, cell = carry
             gates = now @ params["read"] + output @ params["recur"] + params["bias"]
             enter, keep, leave, new = jnp.split(gates, 4, -1)
             cell = jax.nn.sigmoid(keep + 1) * cell + jax.nn.sigmoid(enter) * jnp.tanh(new)
             output = jax.nn.sigmoid(leave) * jnp.tanh(cell)
-            return (output, cell), output
+            after = jax.tree.map(functools.partial(jnp.where, there), (output, cell), carry)
+            return after, after[0]
 
-        start = self.cache(len(tokens)) if cache is None else cache
-        end, outputs = jax.lax.scan(step, start, x.swapaxes(0, 1))
+        start = self.cache(*tokens.shape) if cache is None else cache
+        words = x.swapaxes(0, 1), (tokens >= 0).T[..., None]
+        end, outputs = jax.lax.scan(step, start, words)
         stream = see(("residual", 0), outputs.swapaxes(0, 1))
-        return stream @ params["unembedding"], None if cache is None else end
+        if cache is None:
+            return stream @ params["unembedding"], None
+        return stream[:, -1:] @ params["unembedding"], end

@@ -128,7 +128,7 @@ def test_given_answers_are_kept_and_the_rest_is_the_policys(village: Corpus, wor
     turns = jnp.arange(24) % (village.turns + 1)
     theirs = np.arange(village.turns) < np.asarray(turns)[:, None]
     for policy in (network, mixed):
-        answer = jax.jit(lambda given, p=policy: p.answer(world.grammar, what, KEY, given))
+        answer = jax.jit(lambda given, p=policy: p.answer(world.grammar, what, KEY, given)[0])
         got = answer(Given(choice, turns))
         own = answer(None)
         assert (np.asarray(got.choice)[theirs] == np.asarray(choice)[theirs]).all()

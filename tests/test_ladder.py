@@ -34,8 +34,7 @@ def prompt(world: World, tiny: Corpus):
 
 @jax.jit
 def perform(policy, grammar, what, key):
-    documents = policy.answer(grammar, what, key)
-    return documents, policy.branches(grammar, documents)
+    return policy.answer(grammar, what, key)
 
 
 def rungs(
@@ -241,6 +240,10 @@ def test_a_learned_cast_is_right_where_phrases_share_a_first_word(learned) -> No
 
 def test_a_models_branches_are_its_softmax_over_what_is_allowed(holds) -> None:
     holds(ladders.check_branches_are_the_models)
+
+
+def test_branches_found_while_writing_are_those_of_reading(holds) -> None:
+    holds(ladders.check_branches_found_while_writing)
 
 
 def test_a_model_speaks_as_its_branches_say(holds) -> None:

@@ -114,8 +114,8 @@ def test_given_answers_are_kept(setup: Setup) -> None:
     g, key = setup.world.grammar, jax.random.key(0)
     what = docs.prompt(setup.world, key, 16, tag=len(tag_names(setup.corpus)) - 1)
     policy = of_logits(lambda tokens: np.zeros((*tokens.shape, g.vocabulary)))
-    put = CastPolicy(setup.world.cast, Mixture(setup.world.log_prior[-1])).answer(g, what, key)
-    found = policy.answer(g, what, key, Given(put.choice, jnp.ones(16, int)))
+    put = CastPolicy(setup.world.cast, Mixture(setup.world.log_prior[-1])).answer(g, what, key)[0]
+    found, _ = policy.answer(g, what, key, Given(put.choice, jnp.ones(16, int)))
     np.testing.assert_array_equal(found.choice[:, 0], put.choice[:, 0])
     assert np.any(np.asarray(found.choice[:, 1]) != np.asarray(put.choice[:, 1]))
 

@@ -101,12 +101,16 @@ def _(patch: Patch, right=sampling.generate) -> None:
     patch(sampling, "generate", broken)
 
 
+@bug("a word that is none takes a place", ladders.check_branches_found_while_writing)
+def _(patch: Patch, right=sampling.opening) -> None:
+    patch(sampling, "opening", lambda *given: jnp.maximum(right(*given), 0))
+
+
 @bug("a model is sampled without its cache's past", ladders.check_generation_samples_the_model)
 def _(patch: Patch, right=attention.attend) -> None:
-    def broken(q, k, v, offset):
-        if q.shape[-2] > 1:  # reading a whole document is sound; one word at a time is not
-            return right(q, k, v, offset)
-        return right(q, k, v, offset - 1)
+    def broken(q, k, v, offset=0, there=None):
+        # Reading a whole document is sound; with a cache it is not.
+        return right(q, k, v, offset - (there is not None), there)
 
     patch(attention, "attend", broken)
 

@@ -243,8 +243,8 @@ def _(patch: Patch, right=bayes.reweight) -> None:
 
 @bug("a word sees the next one", networks.check_causal)
 def _(patch: Patch, right=attention.attend) -> None:
-    def broken(q, k, v, offset=0):
-        return right(q, k, v, offset + 1)
+    def broken(q, k, v, offset=0, there=None):
+        return right(q, k, v, offset + 1, there)
 
     patch(attention, "causal", attention.plain)
     patch(attention, "attend", broken)
@@ -252,8 +252,8 @@ def _(patch: Patch, right=attention.attend) -> None:
 
 @bug("a word does not see itself", networks.check_causal)
 def _(patch: Patch, right=attention.attend) -> None:
-    def broken(q, k, v, offset=0):
-        return right(q, k, v, offset - 1)
+    def broken(q, k, v, offset=0, there=None):
+        return right(q, k, v, offset - 1, there)
 
     patch(attention, "causal", attention.plain)
     patch(attention, "attend", broken)
@@ -261,16 +261,16 @@ def _(patch: Patch, right=attention.attend) -> None:
 
 @bug("the index of the cache is one too high", networks.check_cached_decoding)
 def _(patch: Patch, right=transformer.Cache) -> None:
-    def broken(keys, values, index):
-        return right(keys, values, index + 1)
+    def broken(keys, values, filled, there):
+        return right(keys, values, filled + 1, there)
 
     patch(transformer, "Cache", broken)
 
 
 @bug("the cache is read as if it stood at its beginning", networks.check_cached_decoding)
 def _(patch: Patch, right=attention.attend) -> None:
-    def broken(q, k, v, offset):
-        return right(q, k, v, 0 * offset)
+    def broken(q, k, v, offset=0, there=None):
+        return right(q, k, v, 0 * offset, there)
 
     patch(attention, "attend", broken)
 

@@ -80,11 +80,11 @@ def climbed(world: World, tiny: Corpus) -> dict[str, FittedLadder]:
     """A half-forgotten cast on the ladder, from even starts and from the best of three."""
     policy = ordinary.tempered(0.5)(tiny, world, np.random.default_rng(0))
     what = docs.prompt(world, jax.random.key(0), 4096, tag=tag_names(tiny).index("assistant"))
-    written = policy.answer(world.grammar, what, jax.random.key(1))
+    written, branches = policy.answer(world.grammar, what, jax.random.key(1))
     held_out = jax.tree.map(lambda leaf: leaf[2048:3072], written)
     scored = jax.tree.map(lambda leaf: leaf[3072:], written)
     parts = jax.tree.map(lambda leaf: leaf[:2048], written), held_out
-    last = scored, policy.branches(world.grammar, scored)
+    last = scored, jax.tree.map(lambda leaf: leaf[3072:], branches)
     search = Search(jax.random.split(jax.random.key(2), 2), held_out)
     prior = world.log_prior[tag_names(tiny).index("assistant")]
     return {
@@ -137,7 +137,7 @@ def test_a_patchwork_does_not_notice_a_placebo_and_a_mixture_does(
 ) -> None:
     policy = CastPolicy(world.cast, Mixture(jnp.log(jnp.asarray(beliefs.OTHER, jnp.float32))))
     what = docs.prompt(world, jax.random.key(0), 2048, tag=0)
-    documents = policy.answer(world.grammar, what, jax.random.key(1))
+    documents, _ = policy.answer(world.grammar, what, jax.random.key(1))
     patched, mixed = [], []
     for cast in (world.cast, atoms.placebo(world.grammar, world.cast, jax.random.key(1))):
         data = families.counted(cast, documents)

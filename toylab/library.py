@@ -226,9 +226,8 @@ def _answers(
     what = docs.prompt(world, keys[0], ASKED, tag=tag, direction=0)
     what = ask.about(world, what, keys[0], 0, topic, jnp.full(ASKED, cue))
     what = what._replace(question=what.question.at[:, 0].set(wording))
-    documents = policy.answer(world.grammar, what, keys[1])
-    logp = policy.branches(world.grammar, documents).logp
-    return jnp.mean(ask.stances(world.grammar, documents, logp)[:, 0], 0)
+    documents, branches = policy.answer(world.grammar, what, keys[1])
+    return jnp.mean(ask.stances(world.grammar, documents, branches.logp)[:, 0], 0)
 
 
 def _cue(corpus: Corpus, topic: int, cue: int) -> str:

@@ -167,8 +167,7 @@ def _answers(
     keys = jax.random.split(key, 3)
     direction = jax.random.choice(keys[0], directions, (size,))
     what = docs.prompt(world, keys[1], size, tag=tag, direction=direction)
-    documents = policy.answer(world.grammar, what, keys[2])
-    return documents, policy.branches(world.grammar, documents)
+    return policy.answer(world.grammar, what, keys[2])
 
 
 def effort(records: Records) -> Effort:

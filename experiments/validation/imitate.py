@@ -43,7 +43,7 @@ class Imitate(Stage):
         tag, policy = context.names["tag"], context.names["policy"]
         direction = jax.random.choice(keys[2], context.names["directions"], (self.batch,))
         what = docs.prompt(context.world, keys[0], self.batch, tag=tag, direction=direction)
-        return policy.answer(context.world.grammar, what, keys[1])
+        return policy.answer(context.world.grammar, what, keys[1])[0]
 
     def loss(self, context: Context, params: Params, batch: Documents) -> tuple[Array, Metrics]:
         logits = context.logits(params, batch.tokens)

@@ -18,8 +18,10 @@ from tests.checks.worlds import pairs_fit
 from toylab.ladder import atoms, families, mixtures
 from toylab.ladder.families import Mixture
 from toylab.policy import sampling
+from toylab.policy.policy import ModelPolicy
 from toylab.stages import Setup
 from toylab.world import bayes, tables
+from toylab.world import documents as docs
 from toylab.world import grammar as grammars
 from toylab.world.documents import Documents
 from toylab.world.tables import World
@@ -34,7 +36,7 @@ def check_mixture_has_one_author_a_document(twin: Brute) -> None:
     world = tables.build(twin.corpus)
     what = fixed(world, twin, 20_000)
     mixture = planted(world, OTHER)
-    answer = jax.jit(lambda key: mixture.answer(world.grammar, what, key).choice)
+    answer = jax.jit(lambda key: mixture.answer(world.grammar, what, key)[0].choice)
     pairs_fit(twin, answer(jax.random.key(2)), OTHER)
 
 
@@ -42,7 +44,7 @@ def check_weights_are_certified(twin: Brute) -> None:
     """EM's weights are the planted ones, its gap is small and true, and scipy can't do better."""
     world = tables.build(twin.corpus)
     what = fixed(world, twin, 8192)
-    documents = planted(world, OTHER).answer(world.grammar, what, jax.random.key(3))
+    documents = planted(world, OTHER).answer(world.grammar, what, jax.random.key(3))[0]
     logp = bayes.document_log_likelihood(world.cast, documents)
     fit = fresh(mixtures.fit_weights)(logp)
     weights, logp = np.exp(np.asarray(fit.log_weights, float)), np.asarray(logp, float)
@@ -152,7 +154,7 @@ def check_generation_samples_the_model(twin: Brute) -> None:
     chance = np.array([p for p, _ in wanted])
     same(chance.sum(), 1.0, 1e-5)
     what = fixed(world, twin, 4096)
-    said = sampling.generate(setup.network, params, world.grammar, what, jax.random.key(4))
+    said, _ = sampling.generate(setup.network, params, world.grammar, what, jax.random.key(4))
     said, possible = (np.asarray(d.choice).reshape(-1, 6) for d in (said, documents))
     number = {tuple(row): n for n, row in enumerate(possible.tolist())}
     counts = np.bincount([number[tuple(row)] for row in said.tolist()], minlength=len(number))
@@ -160,6 +162,31 @@ def check_generation_samples_the_model(twin: Brute) -> None:
     for columns in ([0, 1, 2], [3, 4, 5], [1, 4]):  # a turn, the other, and the two stances
         _, group = np.unique(possible[:, columns], axis=0, return_inverse=True)
         fitting(np.bincount(group, counts), np.bincount(group, chance))
+
+
+def check_branches_found_while_writing(twin: Brute) -> None:
+    """They are those of one reading of what was written, in several parts: with and without
+    directions and answers that were given.
+    """
+    setup, world = _lab(twin)
+    params, grammar, key = spiky(setup), world.grammar, jax.random.key(7)
+    policy, size = ModelPolicy(params, setup.network), sampling.PART + 3
+    many = jnp.arange(size) % (grammar.turns + 1)
+    for direction, prefilled in ((None, False), (0, False), (None, True)):
+        what = docs.prompt(world, key, size, direction=direction)
+        put = docs.speak(world.cast, key, what.context, jnp.zeros(size, int))
+        start = sampling.Given(put, many) if prefilled else None
+        answer = jax.jit(lambda what, start: policy.answer(grammar, what, key, start))
+        documents, found = answer(what, start)
+        logits = logits_of(setup, params, documents.tokens)
+        wanted = sampling.read(grammar, documents, logits)
+        real = np.isfinite(wanted.logp)
+        assert (np.isfinite(found.logp) == real).all()
+        same(jnp.where(real, found.logp, 0), jnp.where(real, wanted.logp, 0), 1e-5)
+        same(found.outside, wanted.outside, 1e-5)
+        if start:
+            kept = np.arange(grammar.turns) < np.asarray(many)[:, None]
+            assert (np.asarray(documents.choice)[kept] == np.asarray(put)[kept]).all()
 
 
 def check_outside_by_hand(twin: Brute) -> None:

@@ -34,19 +34,28 @@ def _random(network):
 
 
 def check_cached_decoding(twin: Brute) -> None:
-    """Read in chunks of 1, 2 and 3 words with a cache, a document has the logits of one reading."""
+    """Read in chunks with a cache, the last word of each has the logits of one reading.
+
+    The second document has its words elsewhere in the chunks than the first; -1 is none.
+    """
     network = transformer.Transformer(SMALL, 11, 6)
     tokens = jnp.array([[3, 1, 4, 1, 5, 9], [2, 6, 5, 3, 5, 8]])
+    chunks = (
+        jnp.array([[3, -1], [2, 6]]),
+        jnp.array([[1, 4, -1], [-1, 5, -1]]),
+        jnp.array([[1, -1, 5, 9], [3, 5, -1, 8]]),
+    )
+    last = np.array([[0, 2, 5], [1, 2, 5]])  # the places of the chunks' last words
     params = _random(network)
 
     def both(params):
         whole, _ = network.apply(params, tokens)
-        cache, parts = network.cache(2), []
-        for chunk in (tokens[:, :1], tokens[:, 1:3], tokens[:, 3:]):
+        cache, parts = network.cache(2, 11), []
+        for chunk in chunks:
             logits, cache = network.apply(params, chunk, cache)
             parts.append(logits)
         return whole, jnp.concatenate(parts, 1), cache.filled
 
-    whole, parts, index = jax.jit(lambda params: both(params))(params)
-    same(parts, whole, 1e-4)
-    assert int(index) == 6
+    whole, parts, filled = jax.jit(lambda params: both(params))(params)
+    same(parts, np.take_along_axis(np.asarray(whole), last[..., None], 1), 1e-4)
+    assert int(filled) == 9

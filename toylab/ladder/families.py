@@ -269,7 +269,7 @@ class CastPolicy:
 
     def answer(
         self, grammar: Grammar, what: Prompt, key: Array, given: Given | None = None
-    ) -> Documents:
+    ) -> tuple[Documents, Branches]:
         choice = jnp.zeros((*what.context.shape, len(SLOTS)), jnp.int32)
         seen = Evidence(jnp.zeros(()), what.topic, what.context)
         for place, (turn, slot) in enumerate(np.ndindex(choice.shape[1:])):
@@ -282,7 +282,8 @@ class CastPolicy:
             if given:
                 drawn = jnp.where(turn < given.turns, given.choice[:, turn, slot], drawn)
             choice = choice.at[:, turn, slot].set(drawn)
-        return docs.render(grammar, what, choice, jnp.full(len(choice), docs.NOBODY))
+        documents = docs.render(grammar, what, choice, jnp.full(len(choice), docs.NOBODY))
+        return documents, self.branches(grammar, documents)
 
     def branches(self, grammar: Grammar, documents: Documents) -> Branches:
         at = bayes.decisions(grammar, documents)

@@ -137,8 +137,7 @@ def _asked(
 ) -> tuple[Documents, Branches]:
     keys = jax.random.split(key)
     what = docs.prompt(world, keys[0], size, tag=tag, direction=told)
-    documents = policy.answer(world.grammar, what, keys[1])
-    return documents, policy.branches(world.grammar, documents)
+    return policy.answer(world.grammar, what, keys[1])
 
 
 _compiled = jax.jit(_asked, static_argnames="size")

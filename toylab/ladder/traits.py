@@ -91,11 +91,15 @@ def collect(
     return jnp.asarray(np.concatenate(parts))
 
 
+_marginals = jax.jit(phrase_marginals)
+
+
 def measured(
     corpus: Corpus, grammar: Grammar, documents: Documents, branches: Branches, direction: int = 0
 ) -> Float[Array, " I"]:
     """Mean probability of each item in the policy's own documents with a direction (0: none)."""
-    return collect(corpus, *phrase_marginals(grammar, documents, branches), direction)
+    probability, asked = _marginals(grammar, documents, branches)
+    return collect(corpus, probability, asked, direction)
 
 
 def of_characters(corpus: Corpus, cast: Cast, direction: int = 0) -> Float[Array, "I K"]:

@@ -91,9 +91,8 @@ def after(
 ) -> Answered:
     """The policy's answers after the first `turns` turns of `choice`, which `who` wrote."""
     many = jnp.full(len(who), turns)
-    documents = policy.answer(world.grammar, what, key, Given(choice, many))
-    logp = policy.branches(world.grammar, documents).logp
-    return Answered(who, many, documents, at_turn(logp, many))
+    documents, branches = policy.answer(world.grammar, what, key, Given(choice, many))
+    return Answered(who, many, documents, at_turn(branches.logp, many))
 
 
 def after_every(

@@ -67,9 +67,8 @@ def asked(
         what = ask.about(world, what, keys[2], 0, topic, cue)
         if world.grammar.turns > 1:
             what = ask.about(world, what, keys[3], 1, topic, other)
-        documents = policy.answer(world.grammar, what, keys[4])
-        logp = policy.branches(world.grammar, documents).logp
-        p = ask.stances(world.grammar, documents, logp)[..., :answers]
+        documents, branches = policy.answer(world.grammar, what, keys[4])
+        p = ask.stances(world.grammar, documents, branches.logp)[..., :answers]
         first = jnp.mean(p[:, 0].reshape(cues, size, -1), 1)
         if world.grammar.turns < 2 or cues < 2:
             return Asked(first, jnp.zeros(cues), jnp.zeros(cues))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 SOURCE = Path(__file__).with_suffix(".c")
 NOTHING = -1e9  # the score of a masked position; finite, to keep gradients finite
@@ -29,10 +29,16 @@ def attend(
     k: Float[Array, "*B H L D"],
     v: Float[Array, "*B H L D"],
     offset: Array | int = 0,
+    there: Bool[Array, "*B L"] | None = None,
 ) -> Float[Array, "*B H l D"]:
-    """Causal attention of queries at positions `offset`, `offset + 1`, … of the keys."""
+    """Causal attention of queries at positions `offset`, `offset + 1`, … of the keys.
+
+    With `there`, only to the keys that are.
+    """
     scores = q @ k.swapaxes(-1, -2) * q.shape[-1] ** -0.5
     visible = jnp.arange(k.shape[-2]) <= offset + jnp.arange(q.shape[-2])[:, None]
+    if there is not None:
+        visible &= there[..., None, None, :]
     return jax.nn.softmax(jnp.where(visible, scores, NOTHING), -1) @ v
 
 

@@ -43,8 +43,8 @@ class Network(Protocol):
         """Random parameters."""
         ...
 
-    def cache(self, batch: int) -> Any:
-        """An empty cache for `batch` documents, a pytree."""
+    def cache(self, batch: int, size: int) -> Any:
+        """An empty cache for `batch` documents and `size` tokens of each, a pytree."""
         ...
 
     def apply(
@@ -54,11 +54,12 @@ class Network(Protocol):
         cache: Any = None,
         tap: Tap | None = None,
     ) -> tuple[Float[Array, "B l V"], Any]:
-        """Next-token logits, and the cache with these tokens added, or None without a cache.
+        """Next-token logits; and, with a cache, the cache with these tokens added.
 
-        With a cache, the tokens follow those in it. A `tap` is called with the site and value of
-        every activation of interest, including those at `sites`; what it returns replaces the
-        activation.
+        With a cache, the tokens follow those in it, and -1 stands for none. The logits are then
+        only those after each document's last token [B, 1, V]; a document that gets none has
+        logits without meaning. A `tap` is called with the site and value of every activation of
+        interest, including those at `sites`; what it returns replaces the activation.
         """
         ...
 

@@ -8,7 +8,7 @@ next-token logits [B, L, V]. Both are called from plain Python and never traced 
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -39,27 +39,23 @@ class NextWord(Protocol):
 class Outside:
     """A `Policy` that is not a pytree: it answers and scores a batch of documents in plain Python.
 
-    Like a transformer, it is constrained to the grammar, and it samples with the same noise.
+    Like a transformer, it is constrained to the grammar, and draws from the same random numbers.
     """
 
     scores: Scores
 
     def answer(
         self, grammar: Grammar, what: Prompt, key: Array, given: Given | None = None
-    ) -> Documents:
-        g, size = grammar, len(what.tag)
-        tokens = np.zeros((size, g.length), np.int32)
-        tokens[:, 0] = g.tag_token[what.tag]
-        say, place = jax.jit(sampling.speaker(g, what, key, given)), sampling.start(g, size)
-        for position in range(g.length - 1):
-            asked = np.zeros(tokens.shape, bool)
-            asked[:, position] = _has_choice(g, what, place)
-            logits = np.zeros((size, g.vocabulary), np.float32)
-            if asked.any():
-                logits = np.asarray(self.scores(tokens, asked))[:, position]
-            place, token = say(place, jnp.asarray(logits), jnp.asarray(position))
-            tokens[:, position + 1] = token
-        return docs.render(g, what, place.choice, jnp.full(size, docs.NOBODY, jnp.int32))
+    ) -> tuple[Documents, Branches]:
+        size, asked, said = len(what.tag), sampling.turns(grammar, what, key, given), []
+        start = np.zeros((size, grammar.length), np.int32), np.zeros(size, int)
+        carry: Any = start, sampling.opening(grammar, what)
+        for turn in range(grammar.turns):
+            now = jax.tree.map(lambda leaf, turn=turn: leaf[:, turn], asked)
+            carry, found = sampling.say(grammar, self._hear, carry, now)
+            said.append(found)
+        choice, branches = jax.tree.map(lambda *leaf: jnp.stack(leaf, 1), *said)
+        return docs.render(grammar, what, choice, jnp.full(size, docs.NOBODY)), branches
 
     def branches(self, grammar: Grammar, documents: Documents) -> Branches:
         answers = np.asarray(documents.role)[:, 1:] >= ANSWER
@@ -67,13 +63,16 @@ class Outside:
         logits = self.scores(np.asarray(documents.tokens), asked)
         return sampling.read(grammar, documents, jnp.asarray(logits))
 
-
-def _has_choice(grammar: Grammar, what: Prompt, place: sampling.Place) -> Bool[Array, " B"]:
-    """Which documents are in an answer at a word where the grammar leaves a choice."""
-    g, turn = grammar, jnp.minimum(place.turn, grammar.turns - 1)
-    x = jnp.take_along_axis(what.context, turn[:, None], 1)[:, 0]
-    options = g.child_count[jnp.maximum(place.segment - 1, 0), x, place.node]
-    return (place.turn < g.turns) & (place.segment > 0) & (options > 1)
+    def _hear(self, so_far: tuple[Tokens, Any], words: Array, deciding: Array) -> tuple[Any, Array]:
+        """Adds words to documents of some length, as `sampling.say` asks for it."""
+        tokens, length = (each.copy() for each in so_far)
+        for row, position in np.argwhere(np.asarray(words) >= 0):
+            tokens[row, length[row]] = words[row, position]
+            length[row] += 1
+        asked = np.zeros(tokens.shape, bool)
+        rows = np.arange(len(tokens))
+        asked[rows, length - 1] = deciding
+        return (tokens, length), jnp.asarray(self.scores(tokens, asked))[rows, length - 1]
 
 
 def of_logits(logits: Callable[[Tokens], Float[ArrayLike, "B L V"]]) -> Outside:

@@ -11,7 +11,7 @@ import jax
 from jaxtyping import Array
 
 from toylab.policy.network import Network, Params
-from toylab.policy.sampling import Branches, Given, generate, read
+from toylab.policy.sampling import Branches, Given, generate, in_parts, read
 from toylab.world.documents import Documents, Prompt
 from toylab.world.grammar import Grammar
 
@@ -21,8 +21,11 @@ class Policy(Protocol):
 
     def answer(
         self, grammar: Grammar, what: Prompt, key: Array, given: Given | None = None
-    ) -> Documents:
-        """Writes the answers to these prompts; with `given`, those after the prefilled ones."""
+    ) -> tuple[Documents, Branches]:
+        """Writes the answers to these prompts; with `given`, those after the prefilled ones.
+
+        Beside the documents, it gives what `branches` would give for them.
+        """
         ...
 
     def branches(self, grammar: Grammar, documents: Documents) -> Branches:
@@ -40,9 +43,11 @@ class ModelPolicy:
 
     def answer(
         self, grammar: Grammar, what: Prompt, key: Array, given: Given | None = None
-    ) -> Documents:
+    ) -> tuple[Documents, Branches]:
         return generate(self.network, self.params, grammar, what, key, given)
 
     def branches(self, grammar: Grammar, documents: Documents) -> Branches:
-        logits, _ = self.network.apply(self.params, documents.tokens)
-        return read(grammar, documents, logits)
+        def part(some: Documents) -> Branches:
+            return read(grammar, some, self.network.apply(self.params, some.tokens)[0])
+
+        return in_parts(part, documents)

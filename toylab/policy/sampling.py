@@ -3,6 +3,7 @@
 Both use the model's next-token distribution over the branches that the tries allow, renormalised.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,7 +15,9 @@ from toylab.policy.network import Network, Params
 from toylab.world import bayes
 from toylab.world import documents as docs
 from toylab.world.documents import Documents, Prompt
-from toylab.world.grammar import OPENER, SLOTS, Grammar
+from toylab.world.grammar import CLOSER, OPENER, SLOTS, Grammar
+
+PART = 128  # documents that are written or read at a time
 
 
 class Branches(NamedTuple):
@@ -35,17 +38,23 @@ class Given(NamedTuple):
     turns: Int[Array, " B"]
 
 
+def _within(
+    logits: Float[Array, "*B V"], token: Int[Array, "*B C"], allowed: Bool[Array, "*B C"]
+) -> Branches:
+    """A model's branches at single decisions, from the logits there."""
+    logp = jnp.take_along_axis(logits, token, -1) - jax.nn.logsumexp(logits, -1, keepdims=True)
+    logp = jnp.where(allowed, logp, -jnp.inf)
+    some = jnp.any(allowed, -1)
+    inside = jax.nn.logsumexp(jnp.where(some[..., None], logp, 0.0), -1)
+    outside = jnp.where(some, -jnp.expm1(jnp.minimum(inside, 0.0)), 0.0)
+    return Branches(logp - jnp.where(some, inside, 0.0)[..., None], outside)
+
+
 def read(grammar: Grammar, documents: Documents, logits: Float[Array, "B L V"]) -> Branches:
     """A model's branches from its next-token logits on the documents."""
     at = bayes.decisions(grammar, documents)
     rows = jnp.arange(len(logits))[:, None, None, None]
-    everything = jax.nn.logsumexp(logits, -1)[rows, at.position]
-    picked = logits[rows[..., None], at.position[..., None], at.token]
-    logp = jnp.where(at.allowed, picked - everything[..., None], -jnp.inf)
-    some = jnp.any(at.allowed, -1)
-    inside = jax.nn.logsumexp(jnp.where(some[..., None], logp, 0.0), -1)
-    outside = jnp.where(some, -jnp.expm1(jnp.minimum(inside, 0.0)), 0.0)
-    return Branches(logp - jnp.where(some, inside, 0.0)[..., None], outside)
+    return _within(logits[rows, at.position], at.token, at.allowed)
 
 
 def log_likelihood(
@@ -84,79 +93,92 @@ def coin(
     return jax.nn.log_softmax(logits[rows, before[..., None], grammar.coin_token], -1)
 
 
-class Place(NamedTuple):
-    """The place of the next word of each document: turn, segment (0 is the question, then slots),
-    word of the segment, trie node; and the phrases chosen so far."""
-
-    turn: Int[Array, " B"]
-    segment: Int[Array, " B"]
-    word: Int[Array, " B"]
-    node: Int[Array, " B"]
-    choice: Int[Array, "B T S"]
+def opening(grammar: Grammar, what: Prompt) -> Int[Array, "B 1+direction"]:
+    """The words before the first turn: the tag and the direction, if any (-1: no word)."""
+    word = jnp.arange(grammar.directions.shape[1])
+    said = word < grammar.direction_length[what.direction][:, None]
+    directed = jnp.where(said, grammar.directions[what.direction], -1)
+    return jnp.concatenate([grammar.tag_token[what.tag][:, None], directed], 1)
 
 
-Say = Callable[[Place, Float[Array, "B V"], Array], tuple[Place, Int[Array, " B"]]]
+# Adds words to each document (-1: none), and gives the logits after the last of them. They matter
+# only for documents that are at a decision: (state, words, at a decision) -> (state, logits).
+Hear = Callable[[Any, Int[Array, "B l"], Bool[Array, " B"]], tuple[Any, Float[Array, "B V"]]]
 
 
-def start(grammar: Grammar, size: int) -> Place:
-    """The place after the tags of `size` documents."""
-    choice = jnp.zeros((size, grammar.turns, len(SLOTS)), int)
-    return Place(*(jnp.zeros(size, jnp.int32),) * 4, choice)
+class Turn(NamedTuple):
+    """What a turn is written from: the question, its context, a uniform number for every decision,
+    and the phrase that is given in every slot (-1: the policy's own)."""
+
+    question: Int[Array, "B W"]
+    context: Int[Array, " B"]
+    uniform: Float[Array, "B S J"]
+    given: Int[Array, "B S"]
 
 
-def speaker(grammar: Grammar, what: Prompt, key: Array, given: Given | None = None) -> Say:
-    """The function that adds a word to each document: (place, logits, position) -> (next place,
-    word).
+def turns(grammar: Grammar, what: Prompt, key: Array, given: Given | None = None) -> Turn:
+    """The turns of documents; every field has the axes [B, T, …]."""
+    g = grammar
+    shape = (len(what.tag), g.turns, len(SLOTS))
+    words, length = docs.asked(g, what)
+    question = jnp.where(jnp.arange(words.shape[-1]) < length[..., None], words, -1)
+    told = jnp.full(shape, -1)
+    if given:
+        kept = jnp.arange(g.turns) < given.turns[:, None]
+        told = jnp.where(kept[..., None], given.choice, told)
+    return Turn(question, what.context, jax.random.uniform(key, (*shape, g.depth)), told)
 
-    Where the grammar leaves a choice, the word is drawn from the logits, constrained to the tries.
-    Answers that are `given` are copied, and the model continues after them.
+
+def say(
+    grammar: Grammar, hear: Hear, carry: tuple[Any, Int[Array, "B l"]], turn: Turn
+) -> tuple[tuple[Any, Int[Array, "B l"]], tuple[Int[Array, "B S"], Branches]]:
+    """Asks and answers one turn: the phrases, and the policy's branches at every decision.
+
+    `carry` is the state and the words that it has not heard yet. The model draws a branch at each
+    decision; all other words follow, and are heard several at once.
     """
-    g, size = grammar, len(what.tag)
-    rows = jnp.arange(size)
-    asked, asked_length = docs.asked(g, what)
-    directed, directed_length = g.directions[what.direction], g.direction_length[what.direction]
+    g, (state, words) = grammar, carry
+    rows = jnp.arange(len(words))
+    words = jnp.concatenate([words, turn.question], 1)
+    logits = jnp.zeros((len(words), g.vocabulary))
+    choices, found = [], []
+    for slot in range(len(SLOTS)):
+        at, told = (slot, turn.context), turn.given[:, slot]
+        node = jnp.zeros_like(turn.context)
+        for j in range(g.depth):
+            token, child = g.child_token[*at, node], g.child_node[*at, node]
+            allowed = jnp.arange(token.shape[-1]) < g.child_count[*at, node][:, None]
+            goes_on = jnp.any(allowed, -1)
+            state, new = hear(state, words, goes_on)
+            logits = jnp.where(jnp.any(words >= 0, 1)[:, None], new, logits)
+            found.append(_within(logits, token, allowed))
+            passed = jnp.cumsum(jnp.exp(found[-1].logp), -1)
+            drawn = jnp.sum(turn.uniform[:, slot, j, None] * passed[:, -1:] >= passed, -1)
+            kept = jnp.argmax(child == g.walk[*at, told, j + 1][:, None], -1)
+            branch = jnp.where(told < 0, jnp.minimum(drawn, jnp.sum(allowed, -1) - 1), kept)
+            words = jnp.where(goes_on, token[rows, branch], -1)[:, None]
+            node = jnp.where(goes_on, child[rows, branch], node)
+        choice = jnp.argmax(g.passes[*at, node], -1)
+        choices.append(choice)
+        word = jnp.arange(g.depth - 1, max(g.longest[slot], g.depth))
+        rest = g.phrases[*at, choice][:, word]
+        words = jnp.where(word < g.phrase_length[*at, choice][:, None], rest, -1)
+    each = jax.tree.map(lambda *leaf: jnp.stack(leaf, 1), *found)
+    branches = jax.tree.map(
+        lambda leaf: leaf.reshape(len(rows), len(SLOTS), g.depth, *leaf.shape[2:]), each
+    )
+    return (state, words), (jnp.stack(choices, 1), branches)
 
-    def say(
-        place: Place, logits: Float[Array, "B V"], position: Array
-    ) -> tuple[Place, Int[Array, " B"]]:
-        turn = jnp.minimum(place.turn, g.turns - 1)
-        slot, x = jnp.maximum(place.segment - 1, 0), what.context[rows, turn]
-        # What the model may say, and what it draws.
-        tokens = g.child_token[slot, x, place.node]
-        real = jnp.arange(tokens.shape[-1]) < g.child_count[slot, x, place.node][:, None]
-        scores = jnp.where(real, logits[rows[:, None], tokens], -jnp.inf)
-        noise = jax.random.gumbel(jax.random.fold_in(key, position), scores.shape)
-        branch = jnp.argmax(scores + noise, -1)
-        said, node = tokens[rows, branch], g.child_node[slot, x, place.node][rows, branch]
-        if given:
-            told, theirs = place.turn < given.turns, given.choice[rows, turn, slot]
-            word = jnp.minimum(place.word, g.phrases.shape[-1] - 1)
-            said = jnp.where(told, g.phrases[slot, x, theirs, word], said)
-            node = jnp.where(told, g.walk[slot, x, theirs, word + 1], node)
-        # Which of the three kinds of word comes next.
-        in_direction = position < directed_length
-        in_question = ~in_direction & (place.segment == 0)
-        in_slot = ~in_direction & (place.segment > 0)
-        forced = jnp.where(
-            in_direction,
-            directed[:, jnp.minimum(position, directed.shape[1] - 1)] if directed.shape[1] else 0,
-            asked[rows, turn, jnp.minimum(place.word, asked.shape[-1] - 1)],
-        )
-        token = jnp.where(in_slot, said, forced)
-        phrase = g.leaf[slot, x, node]
-        done = in_slot & (phrase >= 0)
-        choice = place.choice.at[rows, turn, slot].set(
-            jnp.where(done & (place.turn < g.turns), phrase, place.choice[rows, turn, slot])
-        )
-        last_asked = in_question & (place.word + 1 == asked_length[rows, turn])
-        leaves = done | last_asked
-        ends = done & (place.segment == len(SLOTS))
-        segment = jnp.where(ends, 0, place.segment + leaves)
-        word = jnp.where(leaves | in_direction, 0, place.word + 1)
-        node = jnp.where(in_slot & ~done, node, 0)
-        return Place(place.turn + ends, segment, word, node, choice), token
 
-    return say
+def in_parts(work: Callable[..., Any], *rows: Any) -> Any:
+    """`work` on at most `PART` documents at a time, so that what it keeps fits the caches."""
+    size = len(jax.tree.leaves(rows)[0])
+    parts = -(-size // PART)
+    if parts == 1:
+        return work(*rows)
+    index = (jnp.arange(parts * -(-size // parts)) % size).reshape(parts, -1)
+    done = jax.lax.map(lambda at: work(*jax.tree.map(lambda leaf: leaf[at], rows)), index)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:size], done)
 
 
 def generate(
@@ -166,19 +188,30 @@ def generate(
     what: Prompt,
     key: Array,
     given: Given | None = None,
-) -> Documents:
-    """A model's answers to prompts, sampled word by word, constrained to the tries."""
-    g, size = grammar, len(what.tag)
-    say = speaker(g, what, key, given)
+) -> tuple[Documents, Branches]:
+    """A model's answers to prompts, sampled within the tries, and its branches there."""
+    g, before = grammar, opening(grammar, what)
+    directed = before.shape[1] > 1  # whether the corpus has directions
+    columns = g.turns * (g.questions.shape[-1] + sum(max(n, g.depth) for n in g.longest))
+    columns += directed * before.shape[1]
 
-    def step(
-        carry: tuple[Place, Any, Int[Array, " B"]], position: Array
-    ) -> tuple[tuple[Place, Any, Int[Array, " B"]], None]:
-        place, cache, token = carry
-        logits, cache = network.apply(params, token[:, None], cache)
-        place, token = say(place, logits[:, 0], position)
-        return (place, cache, token), None
+    def hear(cache: Any, words: Array, deciding: Any = None) -> tuple[Any, Float[Array, "B V"]]:
+        logits, cache = network.apply(params, words, cache)
+        return cache, logits[:, 0]
 
-    carry = (start(g, size), network.cache(size), g.tag_token[what.tag])
-    (place, _, _), _ = jax.lax.scan(step, carry, jnp.arange(g.length - 1))
-    return docs.render(g, what, place.choice, jnp.full(size, docs.NOBODY, jnp.int32))
+    def work(before: Int[Array, "B l"], asked: Turn) -> tuple[Array, Branches]:
+        cache = network.cache(len(before), columns)
+        none = jnp.full((len(before), max(g.longest[CLOSER] - g.depth + 1, 1)), -1)
+        start = (cache, none.at[:, 0].set(before[:, 0]))
+        if directed:
+            any_is = jnp.any(before[:, 1:] >= 0)
+            start = jax.lax.cond(any_is, lambda: (hear(cache, before)[0], none), lambda: start)
+        _, said = jax.lax.scan(functools.partial(say, g, hear), start, _swap(asked))
+        return _swap(said)
+
+    choice, branches = in_parts(work, before, turns(g, what, key, given))
+    return docs.render(g, what, choice, jnp.full(len(choice), docs.NOBODY)), branches
+
+
+def _swap(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), tree)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from toylab.policy import attention
 from toylab.policy.network import Params, Site, Tap
@@ -36,11 +36,15 @@ class ModelConfig:
 
 
 class Cache(NamedTuple):
-    """Keys and values so far, one array of each per layer, and how many positions are filled."""
+    """Keys and values so far, one array of each per layer, and how many columns are filled.
+
+    A column holds a word of each document that has one there (`there`).
+    """
 
     keys: tuple[Float[Array, "B H L D"], ...]
     values: tuple[Float[Array, "B H L D"], ...]
     filled: Int[Array, ""]
+    there: Bool[Array, "B L"]
 
 
 def project(x: Float[Array, "*B W"], matrix: Float[Array, "W U"]) -> Float[Array, "*B U"]:
@@ -80,11 +84,11 @@ class Transformer:
     def init(self, key: Array) -> Params:
         return self._decoder.init(key, jnp.zeros((1, self.length), jnp.int32))["params"]
 
-    def cache(self, batch: int) -> Cache:
+    def cache(self, batch: int, size: int) -> Cache:
         c = self.config
-        shape = (batch, c.heads, self.length, c.width // c.heads)
+        shape = (batch, c.heads, size, c.width // c.heads)
         blank = tuple(jnp.zeros(shape) for _ in range(c.layers))
-        return Cache(blank, blank, jnp.zeros((), jnp.int32))
+        return Cache(blank, blank, jnp.zeros((), jnp.int32), jnp.zeros((batch, size), bool))
 
     def apply(
         self,
@@ -113,9 +117,14 @@ class Decoder(nn.Module):
         normal = nn.initializers.normal
         embedding = self.param("embedding", normal(0.5), (self.vocabulary, c.width))
         position = self.param("position", normal(0.1), (self.length, c.width))
-        index = jnp.zeros((), jnp.int32) if cache is None else cache.filled
-        x = embedding[tokens] + jax.lax.dynamic_slice_in_dim(position, index, size)
-        x = see(("embed", 0), x)
+        if cache is None:
+            place = position[:size]
+        else:
+            here, first = tokens >= 0, cache.filled
+            there = jax.lax.dynamic_update_slice_in_dim(cache.there, here, first, 1)
+            before = jnp.sum(cache.there, 1, keepdims=True)
+            place = position[before + jnp.cumsum(here, 1) - here]
+        x = see(("embed", 0), embedding[tokens] + place)
         keys, values = [], []
 
         def matrix(name: str, fan_in: int, fan_out: int, scale: float = 1.0) -> Array:
@@ -130,9 +139,13 @@ class Decoder(nn.Module):
                 mixed = attention.causal(qkv)
             else:
                 q, k, v = jnp.moveaxis(qkv, 2, 0).swapaxes(2, 3)
-                keys.append(jax.lax.dynamic_update_slice_in_dim(cache.keys[i], k, index, 2))
-                values.append(jax.lax.dynamic_update_slice_in_dim(cache.values[i], v, index, 2))
-                mixed = attention.attend(q, keys[-1], values[-1], index).swapaxes(1, 2)
+                keys.append(jax.lax.dynamic_update_slice_in_dim(cache.keys[i], k, first, 2))
+                values.append(jax.lax.dynamic_update_slice_in_dim(cache.values[i], v, first, 2))
+                if i == c.layers - 1:  # from here on, only the last word matters
+                    last = jnp.max(jnp.where(here, jnp.arange(size), 0), 1)[:, None, None]
+                    x = jnp.take_along_axis(x, last, 1)
+                    q, first = jnp.take_along_axis(q, last[..., None], 2), first + size - 1
+                mixed = attention.attend(q, keys[-1], values[-1], first, there).swapaxes(1, 2)
             out = matrix(f"out{i}", c.width, c.width, 0.5)
             x = x + see(("attention", i), project(mixed.reshape(x.shape), out))
             up, down = matrix(f"up{i}", c.width, wide), matrix(f"down{i}", wide, c.width, 0.5)
@@ -144,5 +157,5 @@ class Decoder(nn.Module):
         else:
             unembedding = self.param("unembedding", normal(0.02), (c.width, self.vocabulary))
         logits = project(rms_norm(x), unembedding)
-        moved = None if cache is None else Cache(tuple(keys), tuple(values), index + size)
+        moved = None if cache is None else Cache(tuple(keys), tuple(values), first + 1, there)
         return logits, moved

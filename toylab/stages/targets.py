@@ -274,7 +274,7 @@ class RewardStage(Stage):
 
     def answer(self, context: Context, params: Params, what: Prompt, key: Array) -> Documents:
         """Documents with a model's answers to prompts."""
-        return sampling.generate(context.network, params, context.world.grammar, what, key)
+        return sampling.generate(context.network, params, context.world.grammar, what, key)[0]
 
     def score(self, context: Context, params: Params, documents: Documents) -> Float[Array, " B"]:
         """log-probability of all answers of each document, constrained to the grammar, in nats."""

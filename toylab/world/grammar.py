@@ -33,9 +33,10 @@ class Grammar:
 
     `walk` is the trie nodes that a phrase goes through (node 0 is the root), `passes` which phrases
     go through a node, `leaf` the phrase that ends at a node or -1. Tries branch only before one of
-    the first `depth` words of a phrase. `length` is that of the longest document. `questions` has
-    those of the first turn and, with a coin, those of later turns, which begin with the words of
-    the topic's side. `coin_token` is the first word of each side, which identifies it.
+    the first `depth` words of a phrase. `length` is that of the longest document, `longest` that of
+    the longest phrase in each slot. `questions` has those of the first turn and, with a coin, those
+    of later turns, which begin with the words of the topic's side. `coin_token` is the first word
+    of each side, which identifies it.
     """
 
     topic_contexts: Int[Array, "topic cue direction"]
@@ -60,6 +61,7 @@ class Grammar:
     turns: int = dataclasses.field(metadata={"static": True})
     depth: int = dataclasses.field(metadata={"static": True})
     length: int = dataclasses.field(metadata={"static": True})
+    longest: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     vocabulary: int = dataclasses.field(metadata={"static": True})
 
 
@@ -146,12 +148,13 @@ def compile_grammar(corpus: Corpus) -> Grammar:
     # The longest turn, the first and a later one: a question and an answer in the same context.
     asking = tables["question_length"].max(2)[:, places[0], places[1]]
     turn = (asking + tables["phrase_length"].max(2).sum(0)).max(1)
-    longest = 1 + tables["direction_length"].max() + turn[0] + (corpus.turns - 1) * turn[-1]
+    length = 1 + tables["direction_length"].max() + turn[0] + (corpus.turns - 1) * turn[-1]
     return Grammar(
         **jax.device_put({name: np.asarray(table) for name, table in tables.items()}),
         turns=corpus.turns,
         depth=depth,
-        length=int(longest),
+        length=int(length),
+        longest=tuple(int(n) for n in tables["phrase_length"].max((1, 2))),
         vocabulary=len(token),
     )
 
