@@ -6,6 +6,7 @@ Predictions and readings are vectors over the same *items*: (topic, answer) for 
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float

@@ -86,9 +86,9 @@ def of_logits(logits: Callable[[Tokens], Float[ArrayLike, "B L V"]]) -> Outside:
 def of_words(corpus: Corpus, model: NextWord) -> Outside:
     """The policy of a model of words.
 
-    It is called once per word of an answer; when sampling, only where the grammar leaves a choice.
-    Probability that it does not give to words of the corpus counts as outside the grammar. Raises
-    `ValueError` for a wrong number of probabilities, a negative one, or a sum above 1.
+    It is called once per decision of a document that it writes, and once per word of an answer of
+    one that it did not. Probability that it does not give to words of the corpus counts as outside
+    the grammar. Raises `ValueError` for a wrong number of probabilities, a negative one, or a sum above 1.
     """
     words = vocabulary(corpus)
     index = {word: token for token, word in enumerate(words)}

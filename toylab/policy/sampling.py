@@ -140,7 +140,6 @@ def say(
     g, (state, words) = grammar, carry
     rows = jnp.arange(len(words))
     words = jnp.concatenate([words, turn.question], 1)
-    logits = jnp.zeros((len(words), g.vocabulary))
     choices, found = [], []
     for slot in range(len(SLOTS)):
         at, told = (slot, turn.context), turn.given[:, slot]
@@ -149,8 +148,7 @@ def say(
             token, child = g.child_token[*at, node], g.child_node[*at, node]
             allowed = jnp.arange(token.shape[-1]) < g.child_count[*at, node][:, None]
             goes_on = jnp.any(allowed, -1)
-            state, new = hear(state, words, goes_on)
-            logits = jnp.where(jnp.any(words >= 0, 1)[:, None], new, logits)
+            state, logits = hear(state, words, goes_on)
             found.append(_within(logits, token, allowed))
             passed = jnp.cumsum(jnp.exp(found[-1].logp), -1)
             drawn = jnp.sum(turn.uniform[:, slot, j, None] * passed[:, -1:] >= passed, -1)
@@ -195,17 +193,20 @@ def generate(
     columns = g.turns * (g.questions.shape[-1] + sum(max(n, g.depth) for n in g.longest))
     columns += directed * before.shape[1]
 
-    def hear(cache: Any, words: Array, deciding: Any = None) -> tuple[Any, Float[Array, "B V"]]:
+    def hear(state: Any, words: Array, deciding: Any = None) -> tuple[Any, Float[Array, "B V"]]:
+        cache, before = state
         logits, cache = network.apply(params, words, cache)
-        return cache, logits[:, 0]
+        logits = jnp.where(jnp.any(words >= 0, 1)[:, None], logits[:, 0], before)
+        return (cache, logits), logits
 
     def work(before: Int[Array, "B l"], asked: Turn) -> tuple[Array, Branches]:
-        cache = network.cache(len(before), columns)
-        none = jnp.full((len(before), max(g.longest[CLOSER] - g.depth + 1, 1)), -1)
-        start = (cache, none.at[:, 0].set(before[:, 0]))
+        size = len(before)
+        state = network.cache(size, columns), jnp.zeros((size, g.vocabulary))
+        none = jnp.full((size, max(g.longest[CLOSER] - g.depth + 1, 1)), -1)
+        start = (state, none.at[:, 0].set(before[:, 0]))
         if directed:
             any_is = jnp.any(before[:, 1:] >= 0)
-            start = jax.lax.cond(any_is, lambda: (hear(cache, before)[0], none), lambda: start)
+            start = jax.lax.cond(any_is, lambda: (hear(state, before)[0], none), lambda: start)
         _, said = jax.lax.scan(functools.partial(say, g, hear), start, _swap(asked))
         return _swap(said)
 
