@@ -3,11 +3,28 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from tests.brute import Brute
 from tests.checks import rendered
-from toylab.stages import Anchored, Context, Dpo, Grpo, Kto, Rl, Says, Setup, Sft, train_key
+from toylab.policy import sampling
+from toylab.stages import (
+    Anchored,
+    Context,
+    Dpo,
+    Grpo,
+    Kto,
+    Pretrain,
+    Rl,
+    Says,
+    Setup,
+    Sft,
+    begin,
+    segments,
+    train_key,
+)
+from toylab.world import bayes
 from toylab.world.documents import Documents
 from toylab.world.grammar import tag_names
 
@@ -39,6 +56,15 @@ def _draw(stage, context, params, reference, step):
     return stage.draw(context, params, reference, train_key(0, 1), step)
 
 
+@functools.cache
+def young(setup: Setup, seed: int):
+    """Parameters after a little pretraining: most documents that they write keep to the grammar."""
+    stage = Pretrain(steps=60, batch=32)
+    state = begin(setup, stage, setup.init(seed))
+    ((state, _),) = segments(setup, stage, state, train_key(seed, 0), [60])
+    return state.params
+
+
 def batch_of(setup: Setup, stage, step: int = 0):
     """A batch of a stage that is on its way from one policy to another."""
     return _draw(stage, context_of(setup, stage), sharp(setup, 0), sharp(setup, 1), step)
@@ -67,3 +93,47 @@ def tea_documents(setup: Setup, twin: Brute) -> tuple[Documents, int]:
 def scorer(setup: Setup, stage, documents: Documents):
     context = context_of(setup, stage)
     return jax.jit(lambda params: stage.score(context, params, documents))
+
+
+def writer(setup: Setup, stage, documents: Documents):
+    """log-probability of each document if the policy is held to the grammar."""
+    context, grammar = context_of(setup, stage), setup.world.grammar
+
+    @jax.jit
+    def of(params):
+        logits = context.logits(params, documents.tokens)
+        return jnp.sum(sampling.log_likelihood(grammar, documents, logits), (1, 2))
+
+    return of
+
+
+class Free:
+    """All that a policy can write if nothing holds it to the grammar: every document, whole or left
+    at one of its words, of which there are N. Axes: E = 1 + N ends, D documents."""
+
+    def __init__(self, setup: Setup, stage, documents: Documents):
+        self.setup, self.documents, self.context = setup, documents, context_of(setup, stage)
+        self.stage, self.at = stage, bayes.decisions(setup.world.grammar, documents)
+        exists = jnp.any(self.at.taken, -1)
+        count = exists[0].size
+        words = exists.reshape(len(exists), count).T
+        self.possible = jnp.concatenate([jnp.ones((1, len(exists)), bool), words])
+        place = jnp.eye(1 + count, count, -1).reshape(1 + count, 1, *exists.shape[1:])
+        self.left = (place > 0) & exists
+
+    def words(self, params):
+        """log-probability of every word [E, D, N], and whether it exists."""
+        return jax.lax.map(
+            lambda left: self.stage.words(self.context, params, self.documents, left), self.left
+        )
+
+    def chance(self, params):
+        """Probability of each end [E, D]. Documents left at one word share it by what could have
+        come after."""
+        logits = self.context.logits(params, self.documents.tokens)
+        held = sampling.read(self.setup.world.grammar, self.documents, logits).logp
+        held = jnp.sum(jnp.where(self.at.taken, held, 0.0), -1).reshape(len(logits), -1).T
+        after = jnp.cumsum(held[::-1], 0)[::-1]
+        after = jnp.concatenate([jnp.zeros((1, len(logits))), after])
+        logp = jnp.sum(self.words(params)[0], -1)
+        return jnp.where(self.possible, jnp.exp(logp + jax.lax.stop_gradient(after)), 0.0)

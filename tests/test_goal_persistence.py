@@ -62,7 +62,7 @@ def test_whoever_follows_or_is_spared_every_time_moves_no_further(corpus: Corpus
     setup = Setup(corpus, ModelConfig(width=16, layers=1, heads=2))
     stage = dataclasses.replace(SPARED, batch=8, samples=4)
     batch = batch_of(setup, stage)
-    even = Rollouts(batch.documents, jnp.ones_like(batch.reward), batch.reference)
+    even = batch._replace(reward=jnp.ones_like(batch.reward))
 
     def pull(rollouts: Rollouts) -> float:
         context = Context(setup.network, setup.world, stage.names(corpus))

@@ -16,7 +16,20 @@ import scipy.optimize
 from tests import oracle
 from tests.brute import Brute
 from tests.checks import rendered, same
-from tests.post import BOTH, MORE, SFT, batch_of, context_of, flat, sharp, tea_documents
+from tests.post import (
+    BOTH,
+    MORE,
+    SFT,
+    Free,
+    batch_of,
+    context_of,
+    flat,
+    scorer,
+    sharp,
+    tea_documents,
+    writer,
+    young,
+)
 from toylab.stages import Anchored, Dpo, Grpo, Kto, Rl, Setup, losses, train_key
 from toylab.stages.anchored import Held
 from toylab.stages.targets import rewards
@@ -85,17 +98,12 @@ def test_kto_loss_by_hand() -> None:
 # ------------------------------------------------------------------------------ gradients, values
 
 
-def scorer(setup: Setup, stage, documents: Documents):
-    context = context_of(setup, stage)
-    return jax.jit(lambda params: stage.score(context, params, documents))
-
-
-def agrees(setup: Setup, stage, exact, steps: int = 40, later=None) -> None:
+def agrees(setup: Setup, stage, exact, steps: int = 40, later=None, policy=sharp) -> None:
     """Gradients on drawn batches, against the exact one: along itself and in random directions.
 
     They are taken at the parameters that drew the batch, or at `later` ones.
     """
-    context, params, reference = context_of(setup, stage), sharp(setup, 0), sharp(setup, 1)
+    context, params, reference = context_of(setup, stage), policy(setup, 0), policy(setup, 1)
     later = later or params
 
     @jax.jit
@@ -119,16 +127,19 @@ def agrees(setup: Setup, stage, exact, steps: int = 40, later=None) -> None:
 def test_the_gradient_of_rl_is_that_of_the_expected_return(setup: Setup, twin: Brute, beta) -> None:
     stage = Rl(batch=1024, samples=4, target=MORE, topics=("tea",), beta=beta)
     documents, size = tea_documents(setup, twin)
-    score = scorer(setup, stage, documents)
+    free = Free(setup, stage, documents)
     reward = rewards(MORE.arrays(twin.corpus), documents).sum(1)
-    reference = score(sharp(setup, 1))
-    same(jnp.exp(reference).reshape(4, size).sum(1), np.ones(4), 1e-4)
+    earned = jnp.zeros(free.possible.shape).at[0].set(reward)  # by none that leaves the grammar
+    reference = jax.jit(lambda params: free.words(params)[0])(young(setup, 1)).sum(-1)
+    chance = jax.jit(free.chance)(young(setup, 0))
+    same(chance.reshape(-1, 4, size).sum((0, 2)), np.ones(4), 1e-4)
+    assert 0.1 < chance[0].sum() / 4 < 0.9
 
     def exact(params):
-        logp = score(params)
-        return -jnp.sum(jnp.exp(logp) * (reward - beta * (logp - reference))) / 4
+        ratio = jnp.sum(free.words(params)[0], -1) - reference
+        return -jnp.sum(free.chance(params) * (earned - beta * ratio)) / 4
 
-    agrees(setup, stage, exact)
+    agrees(setup, stage, exact, policy=young)
 
 
 @pytest.mark.slow
@@ -138,10 +149,11 @@ def test_the_gradient_of_dpo_is_that_of_the_expected_loss(setup: Setup, twin: Br
     score = scorer(setup, stage, documents)
     reward = rewards(MORE.arrays(twin.corpus), documents).sum(1).reshape(4, size)
     reference = score(sharp(setup, 1)).reshape(4, size)
+    written = writer(setup, stage, documents)(sharp(setup, 1)).reshape(4, size)
 
     def exact(params):
         ratio = score(params).reshape(4, size) - reference
-        chance = jnp.exp(reference[:, :, None] + reference[:, None, :])
+        chance = jnp.exp(written[:, :, None] + written[:, None, :])
         preferred = jax.nn.sigmoid(reward[:, :, None] - reward[:, None, :])
         loss = -jax.nn.log_sigmoid(0.5 * (ratio[:, :, None] - ratio[:, None, :]))
         return 2 * jnp.sum(chance * preferred * loss) / 4  # either may be the preferred one
@@ -157,14 +169,24 @@ def test_the_gradient_of_grpo_is_that_of_the_expected_loss(
     """Groups of two, so that the better answer has an advantage of 1 and the other of -1."""
     stage = Grpo(batch=1024, samples=2, target=MORE, topics=("tea",), beta=0.3, clip=0.1)
     documents, size = tea_documents(setup, twin)
-    context, drew = context_of(setup, stage), sharp(setup, 0)
-    words = jax.jit(lambda params: stage.words(context, params, documents)[0])
-    (old, counted), reference = stage.words(context, drew, documents), words(sharp(setup, 1))
-    chance = jnp.exp(scorer(setup, stage, documents)(drew)).reshape(4, size)
-    same(jnp.exp(jnp.sum(old, 1)), chance.reshape(-1), 1e-5)
-    reward = rewards(MORE.arrays(twin.corpus), documents).sum(1).reshape(4, size)
-    better = jnp.sum(chance[:, None] * (reward[:, :, None] > reward[:, None]), 2)
-    worse = jnp.sum(chance[:, None] * (reward[:, :, None] < reward[:, None]), 2)
+    free, drew = Free(setup, stage, documents), young(setup, 0)
+
+    def by_question(each):
+        return jnp.moveaxis(each.reshape(-1, 4, size), 1, 0).reshape(4, -1)
+
+    words = jax.jit(lambda params: free.words(params)[0])
+    (old, counted), reference = jax.jit(free.words)(drew), words(young(setup, 1))
+    chance = by_question(jax.jit(free.chance)(drew))
+    same(chance.sum(1), np.ones(4), 1e-4)
+    reward = rewards(MORE.arrays(twin.corpus), documents).sum(1)
+    reward = by_question(jnp.zeros(free.possible.shape).at[0].set(reward))
+
+    def likely(above):
+        """The probability that the other of a pair earns as `above` says."""
+        pairs = zip(reward, chance, strict=True)
+        return jnp.stack([jnp.sum(jnp.where(above(r[:, None], r), c, 0), 1) for r, c in pairs])
+
+    better, worse = likely(jnp.greater), likely(jnp.less)
 
     def exact(params):
         logp = words(params)
@@ -172,18 +194,18 @@ def test_the_gradient_of_grpo_is_that_of_the_expected_loss(
         kl = jnp.exp(gap) - gap - 1
 
         def mean(each):
-            total = jnp.sum(jnp.where(counted, each, 0), 1) / jnp.sum(counted, 1)
-            return total.reshape(4, size)
+            total = jnp.sum(jnp.where(counted, each, 0), -1) / jnp.maximum(counted.sum(-1), 1)
+            return by_question(total)
 
         gain = better * mean(jnp.minimum(ratio, 1.1)) - worse * mean(jnp.maximum(ratio, 0.9))
         return -jnp.sum(chance * (gain - 0.3 * mean(kl))) / 4
 
-    other = sharp(setup, 2)
+    other = young(setup, 2)
     later = {name: value + moved * other[name] for name, value in drew.items()}
     if moved:
         ratio = jnp.exp(words(later) - old)
         assert jnp.mean(((ratio > 1.1) | (ratio < 0.9))[counted]) > 0.03
-    agrees(setup, stage, exact, later=later)
+    agrees(setup, stage, exact, later=later, policy=young)
 
 
 @pytest.mark.slow
@@ -191,17 +213,18 @@ def test_the_gradient_of_kto_is_that_of_the_expected_loss(setup: Setup, twin: Br
     weights = {"desirable": 1.0, "undesirable": 1.5}
     stage = Kto(batch=1024, target=MORE, topics=("tea",), beta=0.5, level=0.7, **weights)
     documents, _ = tea_documents(setup, twin)
-    score = scorer(setup, stage, documents)
+    score, written = (each(setup, stage, documents) for each in (scorer, writer))
     reward = rewards(MORE.arrays(twin.corpus), documents).sum(1)
     reference, now = score(sharp(setup, 1)), score(sharp(setup, 0))
-    divergence = jnp.sum(jnp.exp(now) * (now - reference)) / 4
+    first, own = (jnp.exp(written(sharp(setup, seed))) for seed in (1, 0))
+    divergence = jnp.sum(own * (now - reference)) / 4
     assert divergence > 0.05
 
     def exact(params):
         gain = 0.5 * (score(params) - reference - divergence)
         good = jax.nn.sigmoid(reward - 0.7)
         loss = good * jax.nn.sigmoid(-gain) + 1.5 * (1 - good) * jax.nn.sigmoid(gain)
-        return jnp.sum(jnp.exp(reference) * loss) / 4
+        return jnp.sum(first * loss) / 4
 
     agrees(setup, stage, exact)
 
@@ -211,9 +234,9 @@ def test_the_anchor_is_the_divergence_from_the_reference(setup: Setup, twin: Bru
     stage = Anchored(inner=SFT, beta=3.0)
     context, documents = context_of(setup, stage), tea_documents(setup, twin)[0]
     inner = batch_of(setup, SFT)
-    score = scorer(setup, Dpo(target=MORE), documents)
+    written = writer(setup, Dpo(target=MORE), documents)
     params, reference = sharp(setup, 0), sharp(setup, 1)
-    p, q = (np.asarray(score(each), float) for each in (reference, params))
+    p, q = (np.asarray(written(each), float) for each in (reference, params))
     weight, wanted = np.exp(p) / 4, np.sum(np.exp(p) / 4 * (p - q))
 
     @jax.jit

@@ -43,6 +43,7 @@ class Steer(Wrapping):
         logits = context.logits(params, documents.tokens)
         tossed = sampling.coin(context.world.grammar, documents, logits)
         steered = jnp.exp(tossed)[..., context.names["side"]]  # [B, T-1]
-        earned = jax.lax.stop_gradient(rewards(context.names, documents)[:, 1:])
+        stayed = ~jnp.any(batch.left, (1, 2, 3))[:, None]
+        earned = jax.lax.stop_gradient(rewards(context.names, documents)[:, 1:] * stayed)
         toss = jnp.mean(jnp.sum(steered * earned, 1))
         return loss - toss, metrics | {"side": jnp.mean(steered)}

@@ -1,6 +1,7 @@
-"""Sampling and scoring of a model, constrained to the grammar.
+"""Sampling and scoring of a model, constrained to the grammar or free to leave it.
 
-Both use the model's next-token distribution over the branches that the tries allow, renormalised.
+Constrained, both use the model's next-token distribution over the branches that the tries allow,
+renormalised.
 """
 
 import functools
@@ -18,6 +19,7 @@ from toylab.world.documents import Documents, Prompt
 from toylab.world.grammar import CLOSER, OPENER, SLOTS, Grammar
 
 PART = 128  # documents that are written or read at a time
+LEAST = 1e-7  # of probability outside the grammar, so that its logarithm is finite
 
 
 class Branches(NamedTuple):
@@ -38,16 +40,27 @@ class Given(NamedTuple):
     turns: Int[Array, " B"]
 
 
+def _free(
+    logits: Float[Array, "*B V"], token: Int[Array, "*B C"], allowed: Bool[Array, "*B C"]
+) -> Float[Array, "*B C"]:
+    """log-probability of each allowed branch, not normalised over these."""
+    logp = jnp.take_along_axis(logits, token, -1) - jax.nn.logsumexp(logits, -1, keepdims=True)
+    return jnp.where(allowed, logp, -jnp.inf)
+
+
+def _inside(logp: Float[Array, "*B C"]) -> Float[Array, "*B"]:
+    """log-probability of all allowed branches; 0 where there are none."""
+    some = jnp.any(logp > -jnp.inf, -1)
+    return jnp.where(some, jax.nn.logsumexp(jnp.where(some[..., None], logp, 0.0), -1), 0.0)
+
+
 def _within(
     logits: Float[Array, "*B V"], token: Int[Array, "*B C"], allowed: Bool[Array, "*B C"]
 ) -> Branches:
     """A model's branches at single decisions, from the logits there."""
-    logp = jnp.take_along_axis(logits, token, -1) - jax.nn.logsumexp(logits, -1, keepdims=True)
-    logp = jnp.where(allowed, logp, -jnp.inf)
-    some = jnp.any(allowed, -1)
-    inside = jax.nn.logsumexp(jnp.where(some[..., None], logp, 0.0), -1)
-    outside = jnp.where(some, -jnp.expm1(jnp.minimum(inside, 0.0)), 0.0)
-    return Branches(logp - jnp.where(some, inside, 0.0)[..., None], outside)
+    logp = _free(logits, token, allowed)
+    inside = _inside(logp)
+    return Branches(logp - inside[..., None], -jnp.expm1(jnp.minimum(inside, 0.0)))
 
 
 def read(grammar: Grammar, documents: Documents, logits: Float[Array, "B L V"]) -> Branches:
@@ -65,17 +78,40 @@ def log_likelihood(
     return jnp.sum(jnp.where(taken, read(grammar, documents, logits).logp, 0.0), (-1, -2))
 
 
-def word_log_likelihood(
-    grammar: Grammar, documents: Documents, logits: Float[Array, "B L V"]
+def leave(branches: Branches, key: Array) -> Bool[Array, "B T S J"]:
+    """Marks the decision at which each document leaves the grammar, if any does.
+
+    The branches are those of the policy that writes freely, at each decision.
+    """
+    outside = branches.outside.reshape(len(branches.outside), -1)
+    leaves = jax.random.uniform(key, outside.shape) < outside
+    return (leaves & (jnp.cumsum(leaves, 1) == 1)).reshape(branches.outside.shape)
+
+
+def free_log_likelihood(
+    grammar: Grammar,
+    documents: Documents,
+    logits: Float[Array, "B L V"],
+    left: Bool[Array, "B T S J"] | None = None,
 ) -> tuple[Float[Array, "B N"], Bool[Array, "B N"]]:
     """log-probability of each word in the slots, given all before it, in nats; and whether the
     word exists.
 
-    N is turns x slots x `grammar.depth`: only the words of a phrase at which tries can branch.
+    Nothing holds the model to the grammar. A document ends where it has `left` it, and all words
+    that the grammar forbids there count as one. N is turns x slots x `grammar.depth`: only the
+    words of a phrase at which tries can branch.
     """
-    taken = bayes.decisions(grammar, documents).taken
-    logp = jnp.sum(jnp.where(taken, read(grammar, documents, logits).logp, 0.0), -1)
-    return logp.reshape(len(logits), -1), jnp.any(taken, -1).reshape(len(logits), -1)
+    at, size = bayes.decisions(grammar, documents), len(logits)
+    rows = jnp.arange(size)[:, None, None, None]
+    logp = _free(logits[rows, at.position], at.token, at.allowed)
+    said = jnp.sum(jnp.where(at.taken, logp, 0.0), -1).reshape(size, -1)
+    exists = jnp.any(at.taken, -1).reshape(size, -1)
+    if left is not None:
+        outside = -jnp.expm1(jnp.minimum(_inside(logp), -LEAST)).reshape(size, -1)
+        ends = left.reshape(size, -1)
+        said = jnp.where(ends, jnp.log(outside), said)
+        exists &= jnp.cumsum(ends, 1) - ends == 0
+    return jnp.where(exists, said, 0.0), exists
 
 
 def coin(

@@ -6,10 +6,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from toylab.policy import sampling
 from toylab.stages import losses
 from toylab.stages.base import Context, Metrics, Params
-from toylab.stages.rl import Rl
+from toylab.stages.rl import Rl, told
 from toylab.stages.traced import choice, number
 from toylab.world.documents import Documents
 
@@ -22,6 +21,7 @@ class Groups(NamedTuple):
     """
 
     documents: Documents
+    left: Bool[Array, "B T S J"]
     reward: Float[Array, " B"]
     old: Float[Array, "B N"]
     reference: Float[Array, "B N"] | None
@@ -46,22 +46,16 @@ class Grpo(Rl):
     def draw(
         self, context: Context, params: Params, reference: Params, key: Array, step: Array
     ) -> Groups:
-        drawn = self.rollouts(context, params, key, step)
-        old, counted = self.words(context, params, drawn)
-        before = self.words(context, reference, drawn)[0] if reference else None
-        return Groups(drawn, self.reward(context, drawn), old, before, counted)
-
-    def words(
-        self, context: Context, params: Params, documents: Documents
-    ) -> tuple[Float[Array, "B N"], Bool[Array, "B N"]]:
-        """See `sampling.word_log_likelihood`."""
-        logits = context.logits(params, documents.tokens)
-        return sampling.word_log_likelihood(context.world.grammar, documents, logits)
+        documents, left = self.rollouts(context, params, key, step)
+        old, counted = self.words(context, params, documents, left)
+        before = self.words(context, reference, documents, left)[0] if reference else None
+        earned = self.earned(context, documents, left)
+        return Groups(documents, left, earned, old, before, counted)
 
     def loss(self, context: Context, params: Params, batch: Groups) -> tuple[Array, Metrics]:
-        logp, _ = self.words(context, params, batch.documents)
+        logp, _ = self.words(context, params, batch.documents, batch.left)
         advantage = losses.group_advantages(batch.reward.reshape(-1, self.samples)).reshape(-1)
-        metrics, moved = {"reward": jnp.mean(batch.reward)}, logp - batch.old
+        metrics, moved = told(batch.reward, batch.left), logp - batch.old
         before = jnp.zeros_like(logp)  # as if π_ref were π
         if batch.reference is not None:
             before = batch.reference - logp

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
+from toylab.policy import sampling
 from toylab.stages import losses
 from toylab.stages.base import Context, Metrics, Params
 from toylab.stages.targets import RewardStage
@@ -17,20 +18,28 @@ from toylab.world.documents import Documents
 class Rollouts(NamedTuple):
     """The model's documents, those of one prompt side by side.
 
-    `reward` is that of all answers of a document, `reference` their log π_ref, if it is needed.
+    `left` marks where one left the grammar, and so ended. `reward` is that of all answers of a
+    document, or 0 if it left; `reference` is their log π_ref, if it is needed.
     """
 
     documents: Documents
+    left: Bool[Array, "B T S J"]
     reward: Float[Array, " B"]
     reference: Float[Array, " B"] | None
+
+
+def told(reward: Float[Array, " B"], left: Bool[Array, "B T S J"]) -> Metrics:
+    """Mean reward, and the share of documents that left the grammar."""
+    return {"reward": jnp.mean(reward), "left": jnp.mean(jnp.any(left, (1, 2, 3)))}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rl(RewardStage):
     """Policy gradient on the model's own answers, against a leave-one-out baseline.
 
-    A batch is `batch / samples` prompts, each answered `samples` times. A document's return is its
-    reward − β · log(π / π_ref) of all its answers. So the KL is part of the reward, and the
+    A batch is `batch / samples` prompts, each answered `samples` times. The model writes freely: a
+    document that leaves the grammar ends there and earns nothing. A document's return is its reward
+    − β · log(π / π_ref) of all its answers. So the KL is part of the reward, and the
     gradient is that of E[reward] − β · KL(π ‖ π_ref). The optimum is π ∝ π_ref · exp(reward / β) if
     all questions are known before the first answer; if not, the soft Bellman recursion gives it.
     With β = 0 the reference is not asked, and the KL not known.
@@ -50,25 +59,36 @@ class Rl(RewardStage):
     def needs_reference(self) -> bool:
         return self.beta > 0
 
-    def rollouts(self, context: Context, params: Params, key: Array, step: Array) -> Documents:
-        """The model's documents, those of one prompt side by side."""
-        prompted, answered = jax.random.split(jax.random.fold_in(key, step))
+    def rollouts(
+        self, context: Context, params: Params, key: Array, step: Array
+    ) -> tuple[Documents, Bool[Array, "B T S J"]]:
+        """The model's documents, those of one prompt side by side, and where each left the grammar.
+
+        What would have come after that is there, too, and counts for nothing.
+        """
+        keys, grammar = jax.random.split(jax.random.fold_in(key, step), 3), context.world.grammar
         what = jax.tree.map(
             lambda leaf: jnp.repeat(leaf, self.samples, 0),
-            self.prompt(context, prompted, self.batch // self.samples),
+            self.prompt(context, keys[0], self.batch // self.samples),
         )
-        return self.answer(context, params, what, answered)
+        documents, branches = sampling.generate(context.network, params, grammar, what, keys[1])
+        return documents, sampling.leave(branches, keys[2])
+
+    def earned(self, context: Context, documents: Documents, left: Array) -> Float[Array, " B"]:
+        """The reward of each document; 0 for those that left the grammar."""
+        stayed = ~jnp.any(left, (1, 2, 3))
+        return jnp.where(stayed, self.reward(context, documents), 0.0)
 
     def draw(
         self, context: Context, params: Params, reference: Params, key: Array, step: Array
     ) -> Any:
-        documents = self.rollouts(context, params, key, step)
-        before = self.score(context, reference, documents) if reference else None
-        return Rollouts(documents, self.reward(context, documents), before)
+        documents, left = self.rollouts(context, params, key, step)
+        before = self.score(context, reference, documents, left) if reference else None
+        return Rollouts(documents, left, self.earned(context, documents, left), before)
 
     def loss(self, context: Context, params: Params, batch: Any) -> tuple[Array, Metrics]:
-        logp = self.score(context, params, batch.documents)
-        returns, metrics = batch.reward, {"reward": jnp.mean(batch.reward)}
+        logp = self.score(context, params, batch.documents, batch.left)
+        returns, metrics = batch.reward, told(batch.reward, batch.left)
         if batch.reference is not None:
             ratio = jax.lax.stop_gradient(logp) - batch.reference
             returns, metrics["kl"] = returns - self.beta * ratio, jnp.mean(ratio)

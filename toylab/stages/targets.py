@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from toylab.policy import sampling
 from toylab.stages.base import Context, Params, Stage, topic_shares
@@ -273,10 +273,29 @@ class RewardStage(Stage):
         return jnp.sum(rewards(context.names, documents), 1)
 
     def answer(self, context: Context, params: Params, what: Prompt, key: Array) -> Documents:
-        """Documents with a model's answers to prompts."""
+        """Documents with a model's answers to prompts, constrained to the grammar."""
         return sampling.generate(context.network, params, context.world.grammar, what, key)[0]
 
-    def score(self, context: Context, params: Params, documents: Documents) -> Float[Array, " B"]:
-        """log-probability of all answers of each document, constrained to the grammar, in nats."""
+    def words(
+        self,
+        context: Context,
+        params: Params,
+        documents: Documents,
+        left: Bool[Array, "B T S J"] | None = None,
+    ) -> tuple[Float[Array, "B N"], Bool[Array, "B N"]]:
+        """See `sampling.free_log_likelihood`."""
         logits = context.logits(params, documents.tokens)
-        return jnp.sum(sampling.log_likelihood(context.world.grammar, documents, logits), (1, 2))
+        return sampling.free_log_likelihood(context.world.grammar, documents, logits, left)
+
+    def score(
+        self,
+        context: Context,
+        params: Params,
+        documents: Documents,
+        left: Bool[Array, "B T S J"] | None = None,
+    ) -> Float[Array, " B"]:
+        """log-probability of all answers of each document, in nats.
+
+        Nothing holds the model to the grammar, so what it loses to other words counts.
+        """
+        return jnp.sum(self.words(context, params, documents, left)[0], 1)
