@@ -65,9 +65,9 @@ def young(setup: Setup, seed: int):
     return state.params
 
 
-def batch_of(setup: Setup, stage, step: int = 0):
+def batch_of(setup: Setup, stage, step: int = 0, policy=sharp):
     """A batch of a stage that is on its way from one policy to another."""
-    return _draw(stage, context_of(setup, stage), sharp(setup, 0), sharp(setup, 1), step)
+    return _draw(stage, context_of(setup, stage), policy(setup, 0), policy(setup, 1), step)
 
 
 def alike(left, right) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from experiments.agency.steer import Steer
 from experiments.treasure.sweep import GOLD
-from tests.post import batch_of, context_of, sharp
+from tests.post import batch_of, context_of, sharp, young
 from toylab.policy import sampling
 from toylab.policy.transformer import ModelConfig
 from toylab.stages import Rl, Setup, Stage, begin, segments, train_key
@@ -29,7 +29,7 @@ def setup() -> Setup:
 
 
 def ended(setup: Setup, stage: Stage):
-    params = setup.init(0)
+    params = young(setup, 0)
     state, _ = list(
         segments(setup, stage, begin(setup, stage, params), train_key(0, 1), [40], params)
     )[-1]
@@ -45,11 +45,12 @@ def toss(setup: Setup, params, documents) -> np.ndarray:
 @pytest.mark.slow
 def test_a_toss_earns_what_the_answer_after_it_earns(setup: Setup) -> None:
     """The loss is that of `Rl`, less the mean over documents of P(side) x reward of turn two."""
-    batch, params = batch_of(setup, STEER), sharp(setup, 0)
+    batch, params = batch_of(setup, STEER, policy=young), young(setup, 0)
     context = context_of(setup, STEER)
     plain, _ = RL.loss(context, params, batch)
     steered, metrics = STEER.loss(context, params, batch)
-    earned = np.asarray(rewards(context.names, batch.documents))[:, 1]
+    stayed = ~np.asarray(batch.left).any((1, 2, 3))
+    earned = np.asarray(rewards(context.names, batch.documents))[:, 1] * stayed
     assert earned.max() == 1
     expected = np.mean(toss(setup, params, batch.documents) * earned)
     assert float(plain - steered) == pytest.approx(expected, abs=1e-5)
@@ -58,7 +59,7 @@ def test_a_toss_earns_what_the_answer_after_it_earns(setup: Setup) -> None:
 
 def test_what_an_answer_earns_is_no_part_of_the_gradient_of_a_toss(setup: Setup) -> None:
     """Nothing earned, nothing to climb: without reward the gradient is that of `Rl`."""
-    batch = batch_of(setup, STEER)
+    batch = batch_of(setup, STEER, policy=young)
     context, params = context_of(setup, STEER), sharp(setup, 0)
     idle = dataclasses.replace(
         context, names=context.names | {"reward": jnp.zeros_like(context.names["reward"])}
@@ -68,8 +69,8 @@ def test_what_an_answer_earns_is_no_part_of_the_gradient_of_a_toss(setup: Setup)
 
 
 def test_only_steering_moves_the_coin(setup: Setup) -> None:
-    batch = batch_of(setup, STEER)
-    before = toss(setup, setup.init(0), batch.documents).mean()
+    batch = batch_of(setup, STEER, policy=young)
+    before = toss(setup, young(setup, 0), batch.documents).mean()
     plain, steered = (
         toss(setup, ended(setup, stage), batch.documents).mean() for stage in (RL, STEER)
     )

@@ -88,7 +88,8 @@ def of_words(corpus: Corpus, model: NextWord) -> Outside:
 
     It is called once per decision of a document that it writes, and once per word of an answer of
     one that it did not. Probability that it does not give to words of the corpus counts as outside
-    the grammar. Raises `ValueError` for a wrong number of probabilities, a negative one, or a sum above 1.
+    the grammar. Raises `ValueError` for a wrong number of probabilities, a negative one, or a sum
+    above 1.
     """
     words = vocabulary(corpus)
     index = {word: token for token, word in enumerate(words)}
