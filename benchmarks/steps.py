@@ -49,7 +49,6 @@ def _torch(setup: Setup, drawn: documents.Batches, *, compiled: bool) -> Callabl
 
     from benchmarks import torch_gpt
 
-    torch.set_num_threads(1)  # as toylab's, see toylab/__init__.py
     model = torch_gpt.seeded(0, setup.network)
     training = torch_gpt.Training(model, 3e-3, 10**6, compiled=compiled)
     tokens, targets = (torch.tensor(each).long() for each in drawn)

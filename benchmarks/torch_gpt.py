@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from toylab.policy.transformer import Transformer
 
+torch.set_num_threads(1)  # as XLA's are, see toylab/__init__.py
+
 Past = tuple[Tensor, Tensor]
 
 
