@@ -133,11 +133,11 @@ def test_who_stops_the_program_stops_its_workers(number: int, code: int, folder:
     until(lambda: len(list(folder.glob(f"{name}/runs/*/*seed1-*/metrics.jsonl"))) == 2)
     own = children(process.pid)
     assert len(own) == 2
-    if number == signal.SIGINT:  # as a terminal does: to all of them
-        for each in (*own, process.pid):
+    if number == signal.SIGINT:  # a terminal interrupts all of them
+        for each in own:
             os.kill(each, number)
-    else:
-        process.send_signal(number)
+        time.sleep(2)
+    process.send_signal(number)
     try:
         until(lambda: not any(map(alive, own)), 20)  # a second where nothing else runs
         told = process.communicate(timeout=20)[1]
