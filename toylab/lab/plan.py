@@ -203,7 +203,10 @@ class _Builder:
             return set()
         parent = path.parent
         needed = self._train(parent, "", [int(parent.stage.steps)]) if parent else set[str]()
-        leg = Train(**self._common(path, arm, needed), cost=0, points=tuple(points))
+        place, seed = self.rank
+        # Pretraining comes a seed early: nothing else of a seed can begin before it.
+        common = self._common(path, arm, needed) | {"rank": (place, seed - (not parent))}
+        leg = Train(**common, cost=0, points=tuple(points))
         old = self.legs.get(leg.name, leg)
         assert isinstance(old, Train)
         wanted = tuple(sorted({*old.points, *points}))
