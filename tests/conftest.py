@@ -1,7 +1,7 @@
 import functools
 import os
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Two thirds of a cold run are XLA compiling; what it then leaves out changes speed, not meaning.
@@ -16,6 +16,7 @@ import pytest
 from tests.brute import Brute
 from tests.checks import SMALL
 from tests.tiny import TEXT
+from toylab.lab import compiled
 from toylab.stages import Setup
 from toylab.world.derive import load
 from toylab.world.grammar import vocabulary
@@ -37,6 +38,12 @@ def pytest_configure() -> None:
         jax.config.update("jax_compilation_cache_dir", str(ROOT / ".pytest_cache" / "jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _room() -> Iterator[None]:
+    yield
+    compiled.drop()
 
 
 @pytest.fixture(scope="session")

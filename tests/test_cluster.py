@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_experiments import documented
 from tests.test_experiments import folder as folder
 from toylab.lab import cluster
 from toylab.lab.flags import UsageError
@@ -124,7 +123,7 @@ def test_an_experiment_with_a_job_told_to_end_leaves_the_bytes_of_one_process(
     folder: Path, tmp_path: Path
 ) -> None:
     for name in ("claims.toml", "analysis.py"):
-        (folder / name).write_text(documented(name))
+        shutil.copy(ROOT / "toylab" / "shell" / "template" / name, folder)
     command = [sys.executable, "-m", "toylab", "run-experiment", str(folder)]
     command += ["--seeds=2", "--pretrain.steps=1600"]
     on, here = tmp_path / "on", tmp_path / "here"

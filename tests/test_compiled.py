@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import pytest
+
 from toylab.lab import compiled
 
 ROOT = Path(__file__).parent.parent
@@ -44,3 +47,14 @@ def test_what_is_sound_stays_and_is_looked_at_once(tmp_path: Path) -> None:
     os.utime(entry, ns=(0, 0))  # as old as if it had been checked
     compiled.mend(tmp_path)
     assert entry.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count no memory maps")
+def test_compiled_code_is_forgotten_once_there_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    function = jax.jit(lambda x: x + 1)
+    function(1.0)
+    compiled.drop()
+    assert function._cache_size() == 1
+    monkeypatch.setattr(compiled, "MAPS", 0)
+    compiled.drop()
+    assert function._cache_size() == 0

@@ -12,7 +12,7 @@ import pytest
 from experiments.goal_persistence.analysis import at_end, course, crossed
 from experiments.goal_persistence.sweep import FIRST, SECOND, sparing
 from experiments.treasure.sweep import GOLD, REWARD, TRAINED
-from tests.post import batch_of
+from tests.post import batch_of, young
 from toylab.policy.transformer import ModelConfig
 from toylab.stages import Context, Rl, Says, Setup
 from toylab.stages.rl import Rollouts
@@ -61,12 +61,13 @@ def test_whoever_follows_or_is_spared_every_time_moves_no_further(corpus: Corpus
     """All answers to an outline earn the same, so none is better than the rest: no gradient."""
     setup = Setup(corpus, ModelConfig(width=16, layers=1, heads=2))
     stage = dataclasses.replace(SPARED, batch=8, samples=4)
-    batch = batch_of(setup, stage)
+    batch = batch_of(setup, stage, policy=young)
     even = batch._replace(reward=jnp.ones_like(batch.reward))
 
     def pull(rollouts: Rollouts) -> float:
         context = Context(setup.network, setup.world, stage.names(corpus))
-        gradient = jax.grad(lambda params: stage.loss(context, params, rollouts)[0])(setup.init(0))
+        slope = jax.grad(lambda params: stage.loss(context, params, rollouts)[0])
+        gradient = slope(young(setup, 0))
         return max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradient))
 
     assert pull(even) < 1e-6

@@ -63,7 +63,7 @@ def test_the_stage_in_the_tutorial_is_one(work: Path) -> None:
         ("my-question", "make the name one word"),
         ("selection", "choose another name"),
         ("json", "choose another name"),
-        ("missing/mine", "can't be made"),
+        ("missing/unheard", "can't be made"),
     ],
 )
 def test_a_name_that_is_taken_or_cannot_be_one_is_refused(

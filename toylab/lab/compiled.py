@@ -1,11 +1,27 @@
-"""Compiled code that was cut short on its way to disk: jax would warn at every start, for good."""
+"""Compiled code: what was cut short on its way to disk is removed, what fills memory is dropped."""
 
 import contextlib
+import gc
 from pathlib import Path as File
 
+import jax
 from jax._src import compilation_cache  # what is public can't read an entry
 
 CHECKED = ".checked"  # an empty file, as old as the last check
+MAPS = 30_000  # memory maps of a process; Linux allows 65,530, and compiled code takes three each
+
+
+def drop() -> None:
+    """Forgets compiled code if it is so much that Linux may soon refuse more, and jax crash.
+
+    What is needed again is read from the compilation cache.
+    """
+    with contextlib.suppress(OSError):
+        with open("/proc/self/maps", "rb") as lines:
+            many = sum(1 for _ in lines) > MAPS
+        if many:
+            jax.clear_caches()
+            gc.collect()
 
 
 def mend(folder: File) -> None:

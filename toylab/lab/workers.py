@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from toylab.lab import execute, schedule
+from toylab.lab import compiled, execute, schedule
 from toylab.lab.costs import Times
 from toylab.lab.plan import Leg, plan
 from toylab.lab.readings import gather
@@ -166,4 +166,5 @@ def _work(root: File, advance: execute.Advance | None, leg: Leg) -> Done:
     """Does a leg; a worker shows its progress in its own way."""
     began = time.perf_counter()
     times = leg.run(root, advance or _advance)
+    compiled.drop()
     return Done(time.perf_counter() - began, times)
