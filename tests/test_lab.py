@@ -270,14 +270,15 @@ def test_readings_keep_the_invariants_of_the_ladder(ran: tuple[Path, Records]) -
     assert np.allclose([sum(w) for w in frame.weights], 1, atol=1e-4)
 
 
+@pytest.mark.parametrize("order", [1, -1])
 def test_what_only_one_arm_watches_is_in_the_plan_once(
-    sweep: Sweep, setup: Setup, tmp_path: Path
+    order: int, sweep: Sweep, setup: Setup, tmp_path: Path
 ) -> None:
     """The pretrained model is trained once, and read once more for the arm that sees more."""
     name, arm = next(iter(sweep.arms.items()))
     extra = Coherence(size=8)
     arms = {name: arm, "watched": dataclasses.replace(arm, watch=(extra,))}
-    wide = dataclasses.replace(sweep, arms=arms, seeds=1)
+    wide = dataclasses.replace(sweep, arms=dict([*arms.items()][::order]), seeds=1)
     plain = dataclasses.replace(sweep, arms={name: arm}, seeds=1)
     found, without = (legs(each, setup, tmp_path) for each in (wide, plain))
     assert len(found) == len(without)
