@@ -131,7 +131,7 @@ class _Running:
         self.failed: dict[str, str] = {}  # a line for each leg or drawing that failed
         self.records: dict[int, Records] = {}  # by the place of the experiment
         self.judged: dict[int, list[Claim]] = {}
-        self.drawings: dict[int, Future] = {}
+        self.artist, self.drawings = ThreadPoolExecutor(1), dict[int, Future]()
         self.seconds: collections.Counter[int] = collections.Counter()
         self.began, total = time.monotonic(), sum(leg.cost for leg in self.legs.values())
         self.bar = progress(total if sys.stderr.isatty() else 0)
@@ -140,12 +140,15 @@ class _Running:
         """Does it all; returns the exit code."""
         code = 0
         try:
-            with ThreadPoolExecutor(1) as self.artist:
+            try:
                 for place in range(len(self.asked)):
                     self._draw(place)
                 self._work()
-        except KeyboardInterrupt as stop:
-            code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+            except KeyboardInterrupt as stop:
+                code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+            self.artist.shutdown()  # once all that is complete has been drawn
+        except KeyboardInterrupt:  # who doesn't want to wait for that: what was drawn before stays
+            os._exit(code or INTERRUPTED)
         self.bar.close()
         for place, one in enumerate(self.asked):
             if len(self.seeds(place)) == one.experiment.sweep.seeds:
