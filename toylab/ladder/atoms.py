@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from toylab.policy.outside import Outside
 from toylab.policy.policy import Policy
-from toylab.policy.sampling import Branches
+from toylab.policy.sampling import Branches, in_parts
 from toylab.world import bayes, tables
 from toylab.world import documents as docs
 from toylab.world.documents import Documents
@@ -72,6 +72,7 @@ def placebo(grammar: Grammar, cast: Cast, key: Array) -> Cast:
 
 
 @jax.jit
+@jax.value_and_grad
 def _start_loss(
     raw: Float[Array, "2"],
     grammar: Grammar,
@@ -80,13 +81,14 @@ def _start_loss(
     documents: Documents,
     branches: Branches,
 ) -> Array:
-    at = bayes.decisions(grammar, documents)
-    student = blur(grammar, cast, jnp.exp(raw[0]), raw[1])
-    q = bayes.predictive(student, log_weights, documents, at)
-    return jnp.sum(bayes.kl(branches.logp, q, at.allowed)) / len(documents.choice)
+    @jax.checkpoint
+    def part(documents: Documents, logp: Float[Array, "B T S J C"]) -> Float[Array, " B"]:
+        at = bayes.decisions(grammar, documents)
+        student = blur(grammar, cast, jnp.exp(raw[0]), raw[1])
+        q = bayes.predictive(student, log_weights, documents, at)
+        return jnp.sum(bayes.kl(logp, q, at.allowed), (1, 2, 3))
 
-
-_start_gradient = jax.jit(jax.value_and_grad(_start_loss))
+    return jnp.mean(in_parts(part, documents, branches.logp))
 
 
 def fit_nuisances(
@@ -105,7 +107,7 @@ def fit_nuisances(
     from scipy import optimize  # a third of a second, and not in every process
 
     def objective(raw: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slope = _start_gradient(
+        value, slope = _start_loss(
             jnp.asarray(raw, jnp.float32), grammar, cast, log_weights, documents, branches
         )
         return float(value), np.asarray(slope, np.float64)
