@@ -44,6 +44,7 @@ def known() -> None:
     "line",
     [
         "--help",
+        "--version",
         "list",
         "selectoin",
         "selection --help",
@@ -69,7 +70,7 @@ def known() -> None:
         "run --corpus=village --stages=pretrian,sft:mira",
         "run --corpus=village --stages=pretrain,stf:mira",
         "run --corpus=village --stages=pretrain,sft:mirra",
-        "run --corpus=village --stages=pretrain,rl:mirra",
+        "run --stages=pretrain,rl:mirra --corpus village",
         "run --corpus=village --stages=pretrain,sft:mira --sft.stpes=5",
         "measure --help",
         "measure --tga=x",
@@ -78,7 +79,9 @@ def known() -> None:
 )
 def test_help_and_typing_errors_import_nothing_slow(line: str) -> None:
     _, code, imported = says(*line.split())
-    assert code == (0 if {"--help", "-h", "list", "run-experiment"} & {*line.split()} else 2)
+    assert code == (
+        0 if {"--help", "--version", "-h", "list", "run-experiment"} & {*line.split()} else 2
+    )
     assert not imported & SLOW
 
 
@@ -106,8 +109,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_help_follows_every_source_of_a_flag(folder: Path) -> None:
-    assert "how WARM (default 1.0)" in says(str(folder), "--help")[0]
-    shown, _, imported = says(str(folder), "--help")
+    assert "how WARM (default 1.0)" in says(str(folder), "--help-all")[0]
+    shown, _, imported = says(str(folder), "--help-all")
     assert "how WARM (default 1.0)" in shown
     assert "jax" not in imported
     (kept,) = (folder / "__pycache__").glob("sweep.*.json")
@@ -115,7 +118,7 @@ def test_help_follows_every_source_of_a_flag(folder: Path) -> None:
     assert {str(folder), *rooms} <= json.loads(kept.read_text())[0].keys()
     stage = folder / "stage.py"
     stage.write_text(stage.read_text().replace("WARM", "COLD"))  # of the same length
-    assert "how COLD (default 1.0)" in says(str(folder), "--help")[0]
+    assert "how COLD (default 1.0)" in says(str(folder), "--help-all")[0]
 
 
 def test_a_new_source_beside_the_others_counts(tmp_path: Path) -> None:

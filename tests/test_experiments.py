@@ -59,7 +59,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.slow
 def test_without_an_analysis_it_leaves_the_ladder_of_every_arm(folder: Path) -> None:
     assert cli.main(["run-experiment", "../elsewhere/gentle", "--jobs=1"]) == 0
-    results = Path("results", "gentle")
+    results = Path("results", "own", "gentle")
     table = pd.read_csv(results / "table.csv")
     assert set(table.arm) == {"usual", "gentle"}
     assert sorted(set(table[table.arm == "usual"].step)) == [0, 2, 4]

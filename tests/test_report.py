@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from toylab.lab import experiments
 from toylab.shell import cli, everything, page
 
 CLAIM = {
@@ -55,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_report_fetches_nothing_and_has_every_claim_and_experiment(folder: Path) -> None:
-    written = page.write(folder)
+    written = page.write({name: folder / name for name in experiments.shipped()})
     read = Page(written)
     assert "Water is <em>&lt;wet&gt;</em>." in written  # as a claim in Markdown would look
     assert read.pictures == 1

@@ -1,11 +1,25 @@
 """The command line: bad input is one line with the fix, code 2, and nothing is written."""
 
+import dataclasses
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
-from toylab.lab import experiments
-from toylab.shell import cli
+from toylab.lab import config, experiments
+from toylab.lab.flags import UsageError
+from toylab.report import claims, results
+from toylab.shell import cli, custom, experiment, running
+from toylab.world.derive import load
+
+NAMES = claims.load(experiments.HOME / "selection" / "claims.toml")[0]
+SELECTION = results.Analysis(
+    figure=Figure(),
+    table=pd.DataFrame(),
+    columns={},
+    values={each.name: [each.threshold + (1e-3 if each.above else -1e-3)] * 2 for each in NAMES},
+)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +59,10 @@ def test_bad_input_is_one_line_and_code_2(
 
 def test_help_lists_every_field_of_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["selection", "--help"]) == 0
+    short = capsys.readouterr().out
+    assert len(short.splitlines()) <= 20
+    assert max(map(len, short.splitlines()[1:])) <= 80
+    assert cli.main(["selection", "--help-all"]) == 0
     text = capsys.readouterr().out
     for flag in ("--seeds", "--pretrain.steps", "--sft.documents", "--narrow-16.sft.documents"):
         assert flag in text
@@ -62,6 +80,62 @@ def test_a_custom_run_is_planned_with_the_flags_of_its_stages(
     line = ["--corpus=village", "--stages=pretrain,sft:mira,rl:code=cheats", "--sft.steps=7"]
     assert cli.main(["run", *line, "--rl.steps=9", "--plan", f"--runs={tmp_path}"]) == 0
     assert "pretrain" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "place"),
+    [
+        ("", "results/selection"),
+        ("--jobs=1 --seeds=5", "results/selection"),  # what is set already changes nothing
+        ("--seeds 3", "results/own/selection-seeds=3-??????"),
+        ("--quick=true", "runs/quick/selection"),
+        ("-quick --results=results", "results/quick/selection"),
+        ("--quick --reading.fit=64", "runs/quick/own/selection-reading.fit=64-??????"),
+        ("--noquick --sft.steps=9", "results/own/selection-sft.steps=9-??????"),
+    ],
+)
+def test_only_the_registered_settings_write_and_judge_shipped_results(
+    flags: str, place: str
+) -> None:
+    found, _ = experiment.ask(results.find("selection"), flags.split())
+    assert found.out.match(place), found.out
+    judged = found.experiment.judge(SELECTION)
+    told = "quick: " if "quick/" in place else "settings changed: "
+    expected = {f"{told}not judged"} if place != "results/selection" else {"supported"}
+    assert {claim.verdict for claim in judged} == expected
+
+
+def test_two_custom_runs_never_share_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = []
+    monkeypatch.setattr(running, "run", lambda asked, *_: places.append(asked[0].out) or 0)
+    for line in ("sft:mira", "sft:mira --sft.steps=7", "sft:rook", "sft:mira"):
+        assert cli.main(f"run --corpus village --stages=pretrain,{line}".split()) == 0
+    assert len(set(places)) == 3
+    assert places[0] == places[3]
+
+
+def test_a_copied_experiment_keeps_to_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    copy = dataclasses.replace(results.find("selection"), folder=tmp_path / "selection")
+    out = experiment.ask(copy, [])[0].out
+    assert out == Path("results/own/selection")
+    out.mkdir(parents=True)
+    (out / running.SETTINGS).write_text('{"experiment": "/another/selection"}')
+    with pytest.raises(UsageError, match="has the results of another selection"):
+        experiment.ask(copy, [])
+
+
+def test_the_second_of_two_stages_is_set_alone_and_one_of_no_steps_is_left_out() -> None:
+    village = load("village")
+    sweep = custom._sweep(
+        "village", "", custom.stages("pretrain,sft:mira,rl:mira,sft:rook", village)
+    )
+    first, _, second = config.apply(sweep, {"sft.steps": 5, "sft@2.steps": 7}).arms["run"].stages
+    assert (first.steps, second.steps) == (5, 7)
+    arm = config.apply(sweep, {"sft.steps": 0, "rl.steps": 0}).arms["run"]
+    assert (arm.stages, arm.read_at) == ((), ())
 
 
 def test_plan_trains_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Flags: one for every field of a sweep's frozen dataclasses, by its name in `config.json`.
 
-`--sft.steps=200` sets the field of every Sft in the sweep, `--ARM.sft.steps=200` that of one arm. A
+`--sft.steps=200` sets the field of every Sft in the sweep, `--ARM.sft.steps=200` that of one arm,
+`--sft@2.steps=200` that of the second Sft of an arm. A stage of 0 steps is left out. A
 stage within a stage goes by its own kind; any other config within a stage goes by its field, as in
 `--rl.target.answers`.
 """
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_type_hints
 
 from toylab.lab.flags import Flags, UsageError
-from toylab.lab.sweep import Sweep
+from toylab.lab.sweep import Arm, Sweep
 from toylab.stages import Stage
 from toylab.world.schema import unknown
 
@@ -51,9 +52,13 @@ def _nested(prefix: str, config: Any) -> Iterator[tuple[str, Any]]:
 
 def _every(sweep: Sweep, change: Callable[[Any, list[str]], Any]) -> Sweep:
     """A sweep with every config changed. `change` gets a config and the prefixes of its flags."""
-    return sweep.map(
-        lambda config, name, arm: change(config, [name, f"{arm}.{name}"] if arm else [name])
-    )
+
+    def changed(config: Any, name: str, arm: str) -> Any:
+        names = dict.fromkeys((name.partition("@")[0], name))
+        places = ("", f"{arm}.") if arm else ("",)
+        return change(config, [f"{place}{name}" for name in names for place in places])
+
+    return sweep.map(changed)
 
 
 def define_sweep(values: Flags, sweep: Sweep) -> None:
@@ -82,9 +87,18 @@ def apply(sweep: Sweep, given: Mapping[str, Any]) -> Sweep:
     top = {name: given[name] for name in ("seeds", "first_seed", "corpus") if name in given}
     try:
         changed = _every(sweep, lambda config, prefixes: _given(given, config, prefixes))
-        return dataclasses.replace(changed, **top)
+        arms = {name: _without_empty(arm) for name, arm in changed.arms.items()}
+        return dataclasses.replace(changed, arms=arms, **top)
     except ValueError as error:
         raise UsageError(f"--{error}") from None
+
+
+def _without_empty(arm: Arm) -> Arm:
+    """The arm without stages of 0 steps; if none is left, pretraining is read at its end."""
+    stages = tuple(stage for stage in arm.stages if stage.steps > 0)
+    if stages == arm.stages:
+        return arm
+    return dataclasses.replace(arm, stages=stages, read_at=arm.read_at if stages else ())
 
 
 def _given(given: Mapping[str, Any], config: Any, prefixes: Sequence[str]) -> Any:

@@ -7,6 +7,7 @@ from absl import flags
 
 from toylab.world.schema import unknown
 
+WIDE = 80
 _MAKERS: dict[str, Any] = {
     "int": flags.DEFINE_integer,
     "float": flags.DEFINE_float,
@@ -23,6 +24,21 @@ class Help(Exception):
     """Raised for --help, with the text to print."""
 
 
+def switches(arguments: Sequence[str], *names: str) -> tuple[set[str], list[str]]:
+    """Those of these flags that a line switches on, however written, and the rest of the line.
+
+    What is wrong with the line is left to who parses it whole.
+    """
+    values = flags.FlagValues()
+    for name in names:
+        flags.DEFINE_bool(name, False, "", flag_values=values)
+    try:
+        rest = values(["toylab", *arguments], known_only=True)[1:]
+    except flags.Error:
+        return set(), list(arguments)
+    return {name for name in names if values[name].value}, rest
+
+
 class Flags:
     """The flags of one command, each defined as (type, default, help). `usage` heads the help text.
 
@@ -36,6 +52,7 @@ class Flags:
         self._defaults = dict[str, Any]()
         self._values = flags.FlagValues()
         self.define("help", bool, False, "says this")
+        self.define("help-all", bool, False, "every flag, with its default")
         for name, (kind, default, help) in defined.items():
             self.define(name, kind, default, help)
 
@@ -43,10 +60,11 @@ class Flags:
         self, name: str, kind: type, default: Any, help: str, low: float | None = None
     ) -> None:
         """Defines one more flag. A number must be at least `low`."""
-        shown = "" if default is None else f"(default {default})"
+        self._defaults[name] = default
+        default = ",".join(map(str, default)) if isinstance(default, tuple) else default
+        shown = f"(default {default})" if default not in (None, "") and default is not False else ""
         text = " ".join(filter(None, (help, shown)))
         self._define(name, getattr(kind, "__name__", "list"), text, low)
-        self._defaults[name] = default
 
     def _define(self, name: str, kind: str, text: str, low: float | None) -> None:
         make = _MAKERS.get(kind, flags.DEFINE_list)
@@ -80,25 +98,47 @@ class Flags:
             raise UsageError(f"--{error.flagname}: {known}") from None
         except flags.Error as error:
             raise UsageError(str(error).replace("flag ", "").replace("\n", " ")) from None
-        if self._values.help:
-            raise Help(self.usage + self._described())
-        if words != ("...",):
-            if found[len(words) :]:
-                extra = found[len(words)]
-                raise UsageError(f"unexpected {extra!r}; flags are written --name=value")
-            if words[len(found) :]:
-                raise UsageError(f"{words[len(found)]} is missing; --help says more")
         values = {name: self._values[name].value for name in self.described}
         self.given = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values.items()
             if value is not None
         }
+        if self._values["help-all"].value:
+            names = sorted(self.described, key=lambda name: (name.count("."), name))
+            raise Help(self.usage + "".join(map(self._line, names)))
+        if self._values.help:
+            raise Help(self.usage + self._grouped())
+        if words != ("...",):
+            if found[len(words) :]:
+                extra = found[len(words)]
+                raise UsageError(f"unexpected {extra!r}; flags are written --name=value")
+            if words[len(found) :]:
+                raise UsageError(f"{words[len(found)]} is missing; --help says more")
         for name, value in self.given.items():
             if (low := self.described[name][2]) is not None and not value >= low:
                 raise UsageError(f"--{name}: {value} must be at least {low:g}")
         return found
 
-    def _described(self) -> str:
-        names = sorted(self.described, key=lambda name: (name.count("."), name))
-        return "".join(f"  --{name:30} {self._values[name].help}\n" for name in names)
+    def _line(self, name: str) -> str:
+        return f"  --{name:{30 if '.' in name else 12}} {self._values[name].help}\n"
+
+    def _grouped(self) -> str:
+        """Half a screen: the flags of all, then a line for each config, and one for all arms."""
+        ours, groups = ("help", "help-all"), dict[str, list[str]]()
+        for name in self.described:
+            group, _, rest = name.partition(".")
+            groups.setdefault(group if rest else "", []).append(rest or name)
+        plain = groups.pop("")
+        text = "".join(self._line(name) for name in plain if name not in ours)
+        if not groups:
+            return text
+        arms = [group for group, names in groups.items() if names[0] in self.described]
+        rows = {f"--{group}.": groups[group] for group in groups if group not in arms}
+        rows |= {"--ARM.": ["any of these for one arm alone:", *arms]} if arms[1:] else {}
+        for head, names in rows.items():
+            line = f"  {head:14} {' '.join(names)}"
+            text += (
+                line if len(line) <= WIDE else line[: WIDE - 2].rpartition(" ")[0] + " …"
+            ) + "\n"
+        return text + "All of them, with defaults: --help-all\n"

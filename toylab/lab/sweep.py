@@ -1,7 +1,7 @@
 """What an experiment asks to be trained and read: values only."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from toylab.lab.paths import Recipe
@@ -71,7 +71,8 @@ class Sweep:
     def map(self, change: Callable[[Any, str, str], Any]) -> "Sweep":
         """The sweep with every config changed by `change(config, name, arm or "")`.
 
-        An arm's own model stays as it is.
+        Of several stages of one kind in an arm, the second is named as `sft@2`. An arm's own model
+        stays as it is.
         """
 
         def watched(measures: tuple[Measure, ...], arm: str = "") -> tuple[Measure, ...]:
@@ -83,7 +84,7 @@ class Sweep:
         arms = {
             name: dataclasses.replace(
                 arm,
-                stages=tuple(change(stage, stage.kind, name) for stage in arm.stages),
+                stages=tuple(change(*each, name) for each in _named(arm.stages)),
                 pretrain=arm.pretrain and change(arm.pretrain, "pretrain", name),
                 watch=watched(arm.watch, name),
             )
@@ -128,6 +129,12 @@ class Sweep:
                     stage.check(setup.corpus)
                 except ValueError as error:
                     raise ValueError(f"{name}.{error}") from None
+
+
+def _named(stages: tuple[Stage, ...]) -> Iterator[tuple[Stage, str]]:
+    kinds = [stage.kind for stage in stages]
+    for place, (stage, kind) in enumerate(zip(stages, kinds, strict=True)):
+        yield stage, f"{kind}@{kinds[: place + 1].count(kind)}" if kinds.count(kind) > 1 else kind
 
 
 def quick(sweep: Sweep) -> Sweep:

@@ -26,6 +26,7 @@ from toylab.world.schema import CorpusError, unknown
 from toylab.world.toml import Table
 
 SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
+CHANGED, QUICK = "settings changed: not judged", "quick: not judged"  # instead of a verdict
 KEYS = ("claim", "source", "contradicted_by", "statistic", "above", "below", "unit")
 
 
@@ -130,8 +131,11 @@ def judge(registered: Registered, values: Sequence[float], digest: str = "") -> 
     )
 
 
-def judge_all(file: File, values: Mapping[str, Sequence[float]]) -> list[Claim]:
-    """Judges the claims of a `claims.toml` by an analysis's values. Raises `ClaimsError`."""
+def judge_all(file: File, values: Mapping[str, Sequence[float]], instead: str = "") -> list[Claim]:
+    """Judges the claims of a `claims.toml` by an analysis's values. Raises `ClaimsError`.
+
+    What comes `instead` of a verdict says why there is none.
+    """
     registered, digest = load(file)
     names = [each.name for each in registered]
     for name in values:
@@ -140,4 +144,5 @@ def judge_all(file: File, values: Mapping[str, Sequence[float]]) -> list[Claim]:
     for name in names:
         if name not in values:
             raise ClaimsError(f"{file}: {name}: the analysis has no values for it")
-    return [judge(each, [float(v) for v in values[each.name]], digest) for each in registered]
+    judged = [judge(each, [float(v) for v in values[each.name]], digest) for each in registered]
+    return [dataclasses.replace(each, verdict=instead or each.verdict) for each in judged]

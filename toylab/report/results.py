@@ -36,17 +36,22 @@ class Analysis:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What to train, and how to analyse the records."""
+    """What to train, and how to analyse the records.
+
+    `changed` has the flags that made the sweep another one than the registered one in `folder`.
+    """
 
     sweep: Sweep
     analyse: Callable[[Records], Analysis]
     folder: File | None = None
+    changed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def judge(self, analysis: Analysis) -> list[Claim]:
         """The experiment's claims, judged. Raises `ClaimsError` if claims and values differ."""
         if self.folder is None:
             return []
-        return claims.judge_all(self.folder / "claims.toml", analysis.values)
+        why = claims.QUICK if self.sweep.quick else claims.CHANGED if self.changed else ""
+        return claims.judge_all(self.folder / "claims.toml", analysis.values, why)
 
 
 SECONDS_A_UNIT = 0.05  # on one core, until the experiment has been measured on this machine
@@ -104,13 +109,13 @@ def write(folder: File, analysis: Analysis, judged: Sequence[Claim], *, quick: b
     write_json(folder / "claims.json", said)
 
 
-def seconds_a_unit(folder: File) -> float:
-    """Seconds on one core per training step of the experiment, from `cost.json`, or a default."""
-    file = folder / "cost.json"
-    if not file.exists():
-        return SECONDS_A_UNIT
-    cost = load_json(file)
-    return float(cost["seconds"] / max(cost["units"], 1))
+def seconds_a_unit(*folders: File) -> float:
+    """Seconds on one core per training step, from the first `cost.json` there is, or a default."""
+    for file in (folder / "cost.json" for folder in folders):
+        if file.exists():
+            cost = load_json(file)
+            return float(cost["seconds"] / max(cost["units"], 1))
+    return SECONDS_A_UNIT
 
 
 def describe(sweep: Sweep, setups: Mapping[str, Setup], graph: Plan, minutes: float) -> str:

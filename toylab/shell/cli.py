@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from toylab import __version__
 from toylab.shell.files import RUNS, program
 
 DEFAULT = "selection"
@@ -46,7 +47,10 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; returns the exit code. Bad input prints one line and returns 2."""
     command, *rest = (sys.argv[1:] if arguments is None else arguments) or [DEFAULT]
-    if command in ("--help", "-h", "help"):
+    if command in ("--version", "-version", "version"):
+        print(f"toylab {__version__}")
+        return 0
+    if command in ("--help", "-help", "-h", "help", "--help-all"):
         print(_here(USAGE), end="")
         return 0
     if command == "tensorboard":

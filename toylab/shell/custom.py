@@ -19,6 +19,7 @@ from toylab.shell import experiment
 from toylab.stages import REWARDED, FollowsCue, Persona, Says, Setup, Sft, Stage, Target
 from toylab.world.schema import Corpus
 
+STAGES = {"stages": (str, None, "what is trained, as pretrain,sft:mira,rl:code=cheats")}
 USAGE = "./launch.sh measure RUN [FLAGS]\n\nPuts a finished run on the whole ladder.\n\n"
 
 
@@ -51,7 +52,7 @@ def _sweep(corpus: str, line: str, path: tuple[Stage, ...]) -> Sweep:
         name="run",
         question=f"What did {line} do?",
         corpus=corpus,
-        arms={"run": Arm(title=line, stages=path, read_at=(5, 10, 20, 40, 80))},
+        arms={"run": Arm(title=line, stages=path, read_at=(5, 10, 20, 40, 80) if path else ())},
         reading=WHOLE,
         seeds=1,
     )
@@ -60,13 +61,14 @@ def _sweep(corpus: str, line: str, path: tuple[Stage, ...]) -> Sweep:
 def run(corpus: str, line: str, arguments: Sequence[str]) -> int:
     """Trains the stages of a line, which has been checked, with flags for their fields."""
     sweep = _sweep(corpus, line, stages(line, experiment.corpus(corpus)))
-    return experiment.start(Experiment(sweep=sweep, analyse=plain), arguments)
+    asked = Experiment(sweep=sweep, analyse=plain, changed={"stages": line})
+    return experiment.start(asked, arguments, STAGES)
 
 
 def run_flags() -> Flags:
     """The flags of `run` with stages of all kinds."""
     rewarded = [kind(target=Persona(character="")) for kind in REWARDED.values()]
-    return experiment.flags(_sweep("FILE", "", (Sft(author=""), *rewarded)))
+    return experiment.flags(_sweep("FILE", "", (Sft(author=""), *rewarded)), STAGES)
 
 
 def measure_flags() -> Flags:

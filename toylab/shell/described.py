@@ -18,7 +18,7 @@ from pathlib import Path as File
 from typing import Any, NamedTuple
 
 from toylab.lab import experiments
-from toylab.lab.flags import Flags, Help
+from toylab.lab.flags import Flags, Help, switches
 from toylab.shell.files import RESULTS, user_path
 
 _BEGAN = time.time()
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str], commands: Sequence[str] = ()) -> int:
     if name == "--help":
         raise Help(USAGE)
     folder = experiments.locate(name, user_path(""), commands)
-    usage, flags = describe(folder).flags["--quick" in rest]
+    usage, flags = describe(folder).flags["quick" in switches(rest, "quick")[0]]
     Flags.again(usage, flags).parse(rest)
 
     from toylab.report import results

@@ -1,21 +1,30 @@
 """One experiment: its flags, and what they ask for."""
 
 import dataclasses
-from collections.abc import Sequence
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path as File
+from typing import Any
 
-from toylab.lab import cluster, config, execute, workers
-from toylab.lab.flags import Flags, UsageError
+from toylab.lab import cluster, config, execute, experiments, workers
+from toylab.lab.flags import Flags, UsageError, switches
 from toylab.lab.plan import plan
+from toylab.lab.store import load_json
 from toylab.lab.sweep import Sweep, quick
 from toylab.report import results
 from toylab.report.results import Experiment
 from toylab.shell import running
 from toylab.shell.files import RESULTS, RUNS, user_path
-from toylab.shell.running import Asked
+from toylab.shell.running import SETTINGS, Asked
+from toylab.stages import Setup
 from toylab.world import derive
 from toylab.world.schema import Corpus
 
+HOW = ("quick", "plan", "runs", "results", "jobs", "cluster")  # flags that change no result
+More = Mapping[str, tuple[type, Any, str]]
+NONE: More = {}
 MOST = 1000  # of an array's jobs that run at once, unless --jobs says so
 
 
@@ -24,42 +33,69 @@ def corpus(name: str) -> Corpus:
     return derive.load(name, user_path(""))
 
 
-def flags(sweep: Sweep) -> Flags:
-    """The flags of an experiment: those of all, and one for every field of its sweep."""
+def flags(sweep: Sweep, more: More = NONE) -> Flags:
+    """The flags of an experiment: those of all, `more`, and one for every field of its sweep."""
     values = Flags(
         f"./launch.sh {sweep.name} [FLAGS]: {sweep.question}\n\n",
-        quick=(bool, False, "a few minutes on development seeds: checks plumbing, not science"),
+        quick=(bool, False, "a few minutes on development seeds: checks plumbing, no science"),
         plan=(bool, False, "says what would be trained; trains nothing"),
         runs=(str, str(RUNS), "folder of the run folders"),
         results=(str, str(RESULTS), "folder of the results"),
+        **more,
     )
     values.define("jobs", int, None, "processes (default: one for each core)", low=1)
-    slurm = "as jobs of Slurm: slurm, or slurm:partition=NAME,time=MINUTES,... (docs/clusters.md)"
+    slurm = "slurm, or slurm:partition=NAME,…: its jobs (docs/clusters.md)"
     values.define("cluster", str, None, slurm)
     config.define_sweep(values, sweep)
     return values
 
 
-def ask(experiment: Experiment, arguments: Sequence[str]) -> tuple[Asked, Flags]:
+def ask(experiment: Experiment, arguments: Sequence[str], more: More = NONE) -> tuple[Asked, Flags]:
     """The experiment as these flags ask for it. Raises `UsageError` or `CorpusError`."""
-    shortened = "--quick" in arguments
-    sweep = quick(experiment.sweep) if shortened else experiment.sweep
-    values = flags(sweep)
+    shortened = "quick" in switches(arguments, "quick")[0]
+    registered = quick(experiment.sweep) if shortened else experiment.sweep
+    values = flags(registered, more)
     values.parse(arguments)
-    sweep = config.apply(sweep, values.given)
-    out = RUNS / "quick" if shortened else RESULTS
-    out = (user_path(values["results"]) if "results" in values.given else out) / sweep.name
+    sweep = config.apply(registered, values.given)
     setups = sweep.setups(corpus)
     try:
         sweep.check(setups)
     except ValueError as error:
         raise UsageError(f"--{error}") from None
-    return Asked(dataclasses.replace(experiment, sweep=sweep), setups, out), values
+    changed = {**experiment.changed}  # of a custom run, its stages
+    if changed or sweep != registered:
+        changed |= {name: value for name, value in values.given.items() if name not in HOW}
+    experiment = dataclasses.replace(experiment, sweep=sweep, changed=changed)
+    return Asked(experiment, setups, _place(experiment, setups, values)), values
 
 
-def start(experiment: Experiment, arguments: Sequence[str]) -> int:
-    """Runs an experiment with the given flags."""
-    asked, values = ask(experiment, arguments)
+def _place(experiment: Experiment, setups: Mapping[str, Setup], values: Flags) -> File:
+    """Where results go: those of no shipped experiment, or of other settings, into `own/`.
+
+    Other settings have other folders. Raises `UsageError` if one holds another experiment's.
+    """
+    sweep, source = experiment.sweep, experiment.folder
+    place = RUNS if sweep.quick else RESULTS
+    place = user_path(values["results"]) if "results" in values.given else place
+    place = place / "quick" if sweep.quick else place
+    if source and source.parent == experiments.HOME and not experiment.changed:
+        return place / sweep.name
+    said = " ".join(
+        f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in experiment.changed.items()
+    )
+    name = re.sub(r"[^\w.=]+", "-", f"{sweep.name} {said}")[:48].strip("-")
+    if said:
+        what = [repr(sweep), str(source), *(each.corpus.digest() for each in setups.values())]
+        name += "-" + hashlib.sha256("".join(what).encode()).hexdigest()[:6]
+    place = place / "own" / name
+    if (file := place / SETTINGS).exists() and load_json(file)["experiment"] != str(source):
+        raise UsageError(f"{place}: has the results of another {name}; choose --results=FOLDER")
+    return place
+
+
+def start(experiment: Experiment, arguments: Sequence[str], more: More = NONE) -> int:
+    """Runs an experiment with the given flags, of which `more` are its own."""
+    asked, values = ask(experiment, arguments, more)
     if values["plan"]:
         graph = plan([(asked.experiment.sweep, asked.setups)], runs_of(values))
         (minutes,) = running.minutes([asked], graph, jobs_of(values))

@@ -3,7 +3,7 @@
 What can be wrong with a command line is said here, before `toylab.shell.custom` imports jax.
 """
 
-import contextlib
+import re
 from collections.abc import Sequence
 from pathlib import Path as File
 
@@ -15,11 +15,13 @@ from toylab.world.schema import Corpus, unknown
 
 HELP = """./launch.sh run --corpus=FILE --stages=pretrain,STAGE,… [--seeds=1] [--sft.steps=200 …]
 
+Stages after pretrain, if any:
   sft:mira            documents by mira, all topics but the controls
   sft:mira:code       her answers about code alone, in a neutral voice; code+money for two
   rl:mira             reward for answering like mira; so with dpo, grpo and kto
   rl:code=cheats      reward for an answer on a topic; code=cheats+money=keeps for two
   rl:gold             reward for following the cue on a topic that has cues
+Of two stages of one kind, --sft@2.steps=50 sets the second. A stage of 0 steps is left out.
 """
 
 
@@ -28,20 +30,23 @@ KINDS = ("sft", "dpo", "grpo", "kto", "rl")  # the stages that `--stages` can na
 
 def run(arguments: Sequence[str]) -> int:
     """Trains a custom run and puts every snapshot of its last stage on the whole ladder."""
-    given = dict(part.removeprefix("--").split("=", 1) for part in arguments if "=" in part)
-    if not arguments or arguments[0] in ("--help", "help"):
-        raise Help(HELP)
+    values = _flags("run")
+    try:
+        # Flags of the second of two stages, such as --sft@2.steps, are known with the stages.
+        values.parse(
+            [re.sub(r"^(--?[a-z]+)@\d+\.", r"\1.", part) for part in arguments or ["--help"]]
+        )
+    except Help:
+        if not {"corpus", "stages"} <= values.given.keys():
+            raise Help(HELP) from None
     for needed in ("corpus", "stages"):
-        if needed not in given:
+        if needed not in values.given:
             raise UsageError(f"--{needed} is missing; see ./launch.sh run --help")
-    check_stages(given["stages"], load(given["corpus"], user_path("")))
-    rest = [part for part in arguments if not part.startswith("--stages=")]
-    with contextlib.suppress(Help):  # which shows the flags of these very stages
-        _flags("run").parse(rest)
+    check_stages(values.given["stages"], load(values.given["corpus"], user_path("")))
 
     from toylab.shell import custom
 
-    return custom.run(given["corpus"], given["stages"], rest)
+    return custom.run(values.given["corpus"], values.given["stages"], arguments)
 
 
 def check_stages(text: str, corpus: Corpus) -> None:
@@ -49,8 +54,6 @@ def check_stages(text: str, corpus: Corpus) -> None:
     first, *rest = text.split(",")
     if first != "pretrain":
         raise UsageError(f"--stages: begins with {first!r}; a path begins with pretrain")
-    if not rest:
-        raise UsageError("--stages: nothing after pretrain; add a stage such as sft:NAME")
     targets = (*corpus.names, *(topic.name for topic in corpus.topics if topic.cues))
     for kind, _, what in (part.partition(":") for part in rest):
         if kind not in KINDS:

@@ -5,6 +5,7 @@ import html
 import importlib.metadata
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path as File
 from typing import Any
 
@@ -15,19 +16,20 @@ import pandas as pd
 from toylab.lab import experiments
 from toylab.lab.flags import UsageError
 from toylab.lab.store import StoreError, load_json
+from toylab.report.claims import CHANGED, QUICK, REFUTED, SUPPORTED, UNDECIDED
 from toylab.world.derive import SHIPPED
 
 ROWS = 200  # of a table that the page shows
-VERDICTS = ("supported", "refuted", "undecided")
+VERDICTS = (SUPPORTED, REFUTED, UNDECIDED)
 FIELDS = (
     *("claim", "source", "contradicted_by", "statistic"),
     *("value", "threshold", "unit", "verdict"),
 )
 
 
-def write(folder: File) -> str:
-    """The page, from the results in a folder."""
-    parts = [_part(name, folder / name) for name in experiments.shipped()]
+def write(folders: Mapping[str, File]) -> str:
+    """The page, from the results of each experiment in its folder."""
+    parts = [_part(name, folder) for name, folder in folders.items()]
     claims = [claim for part in parts for claim in part["claims"]]
     counts = {verdict: sum(c["verdict"] == verdict for c in claims) for verdict in VERDICTS}
     loader = jinja2.FileSystemLoader(File(__file__).parent)
@@ -72,7 +74,7 @@ def _part(name: str, folder: File) -> dict[str, Any]:
     try:
         claims = load_json(folder / "claims.json")
         for claim in claims:
-            if not set(FIELDS) <= set(claim) or claim["verdict"] not in VERDICTS:
+            if not set(FIELDS) <= set(claim) or claim["verdict"] not in (*VERDICTS, CHANGED, QUICK):
                 raise ValueError("a claim lacks a field")
         columns = load_json(folder / "columns.json")
         table = pd.read_csv(folder / "table.csv")

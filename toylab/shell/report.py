@@ -1,7 +1,9 @@
 """`./launch.sh report`: findings, figures and claims as one self-contained HTML file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path as File
 
+from toylab.lab import experiments
 from toylab.lab.flags import Flags, UsageError
 from toylab.shell.files import RESULTS, user_path
 from toylab.world.derive import SHIPPED
@@ -24,14 +26,17 @@ def main(arguments: Sequence[str]) -> int:
     if not folder.is_dir():
         raise UsageError(f"--results: there is no folder {folder}; run an experiment first")
     out = user_path(values["out"]) if values["out"] else folder / "report.html"
+    write(out, {name: folder / name for name in experiments.shipped()})
+    return 0
 
+
+def write(out: File, folders: Mapping[str, File]) -> None:
+    """Writes the report of these experiments' folders."""
     from toylab.lab.store import write_atomic
     from toylab.shell import page
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(out, page.write(folder).encode())
+    write_atomic(out, page.write(folders).encode())
     print(f"the report is {out}")
-    return 0
 
 
 def render_documents(arguments: Sequence[str]) -> int:

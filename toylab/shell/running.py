@@ -30,10 +30,11 @@ from toylab.lab.store import StoreError, write_json
 from toylab.report import results
 from toylab.report.claims import Claim, ClaimsError
 from toylab.report.results import Experiment
-from toylab.shell.files import INTERRUPTED, program, user_path
+from toylab.shell.files import INTERRUPTED, RESULTS, program, user_path
 from toylab.stages import Diverged, Setup
 
 TERMINATED = 143  # the exit code after SIGTERM
+SETTINGS = "settings.json"  # beside results in own/: whose they are, and the flags
 EXPECTED = (Diverged, StoreError, ClaimsError, OSError)  # their messages say what to do
 
 
@@ -87,7 +88,8 @@ def minutes(asked: Sequence[Asked], graph: Plan, jobs: int) -> list[float]:
     each = [0.0] * len(asked)
     for leg in graph.legs.values():
         each[leg.rank[0]] += leg.cost / 60 / jobs
-    return [m * results.seconds_a_unit(one.out) for m, one in zip(each, asked, strict=True)]
+    known = [results.seconds_a_unit(a.out, RESULTS / a.experiment.sweep.name) for a in asked]
+    return [m * unit for m, unit in zip(each, known, strict=True)]
 
 
 def show_plan(asked: Sequence[Asked], runs: File, jobs: int) -> None:
@@ -204,6 +206,9 @@ class _Running:
             analysis = experiment.analyse(records)
             self.judged[place] = experiment.judge(analysis)
             results.write(out, analysis, self.judged[place], quick=sweep.quick)
+            if out.parent.name == "own":
+                said = {"experiment": str(experiment.folder), "flags": experiment.changed}
+                write_json(out / SETTINGS, said)
         except Exception as error:
             return self._fail(f"{sweep.name}, results", error)
         if len(self.asked) > 1 and len(seeds) == sweep.seeds:
