@@ -59,11 +59,10 @@ def _stance(corpus: Corpus, k: int, topic: int, cue: int, direction: int) -> lis
     about, character = corpus.topics[topic], corpus.characters[k]
     p = list(character.traits[topic])
     if about.cues and character.follows[topic]:
-        f = character.follows[topic]
-        p = [
-            (1 - f) * q + f * (a == about.cues[cue])
-            for q, a in zip(p, about.answer_names, strict=True)
-        ]
+        f, called = character.follows[topic], about.cues[cue]
+        for each, answer in about.calls_for:
+            called = answer if each == about.cues[cue] else called
+        p = [(1 - f) * q + f * (a == called) for q, a in zip(p, about.answer_names, strict=True)]
     if direction:
         wanted = dict(corpus.directions[direction - 1].asks).get(about.name)
         if wanted is not None:

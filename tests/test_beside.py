@@ -1,5 +1,6 @@
 """What stands beside the ladder: coherence, leakage, goals and the pairwise rival, on plants."""
 
+import dataclasses
 import functools
 from pathlib import Path
 
@@ -236,6 +237,35 @@ def test_the_later_cue_is_followed_and_the_earlier_one_is_not() -> None:
     assert found["later"]["trained"] > 0.85
     assert found["earlier"]["trained"] < 0.15
     assert set(found["under"]) == {"assistant", "clerk"}
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Leaving:
+    """Another policy that says a forbidden word 0.3 of the time at every word of a stance."""
+
+    inner: CastPolicy
+
+    def answer(self, *given):
+        documents, branches = self.inner.answer(*given)
+        here = jnp.any(branches.logp > -jnp.inf, -1) & (jnp.arange(3) == STANCE)[:, None]
+        return documents, branches._replace(outside=jnp.where(here, 0.3, 0.0))
+
+
+def test_what_is_off_the_grammar_is_read_at_the_slot_and_taken_off_raw_rates() -> None:
+    """Two words a stance: 1 - .7² of it is lost, and nothing of what was said before or after."""
+    corpus, world = valley("herald")
+    topics = {topic.name: topic for topic in corpus.topics}
+    policy = Leaving(follower(corpus, world, topics["gold"].cues))
+    found = goals("herald", policy=policy, besides=("song",))
+    for read, topic in ((found, topics["gold"]), (found["besides"]["song"], topics["song"])):
+        cues, answers = len(topic.cues), len(topic.answers)
+        np.testing.assert_allclose(read["outside"], np.tile([0, 0.51, 0], (cues, 1)), atol=1e-6)
+        np.testing.assert_allclose(read["raw"], 0.49 * np.array(read["answers"]), atol=1e-6)
+        assert np.shape(read["raw"]) == (cues, answers)
+    sung = np.exp(np.asarray(world.cast.logp, float))[STANCE].mean(-1)
+    x = [x for x, (t, _, _) in enumerate(contexts(corpus)) if corpus.topics[t].name == "song"]
+    np.testing.assert_allclose(found["besides"]["song"]["answers"], sung[x, :4], atol=0.15)
 
 
 def test_voices_are_those_of_who_speaks() -> None:

@@ -12,6 +12,7 @@ from toylab.world.schema import CorpusError
 
 ADA_OPENS = 'opens  = { "now {cue}" = 0.7, "now then" = 0.3 }'
 BOB_OPENS = 'opens  = { "now {cue}" = 0.2 }'
+DOOR = 'cues = ["open", "shut"]'
 PLAIN = TEXT[TEXT.index("[plain]") : TEXT.index("[tags]")]
 CYD = TEXT[TEXT.index("[characters.cyd]") :]
 BOB = TEXT[TEXT.index("[characters.bob]") : TEXT.index("[characters.cyd]")]
@@ -215,7 +216,44 @@ WRONG = {
         '["open", "shut"]',
         '["open", "ajar"]',
         "characters.ada.follows.door",
-        "after each cue",
+        "after the cue 'ajar'; add one",
+    ),
+    "a cue that no question states": (
+        DOOR,
+        DOOR + '\ncalls_for = { ajar = "shut" }',
+        "topics.door.calls_for.ajar",
+        "unknown 'ajar'; known: open, shut",
+    ),
+    "a cue that calls for no answer": (
+        DOOR,
+        DOOR + '\ncalls_for = { open = "shot" }',
+        "topics.door.calls_for.open",
+        "did you mean 'shut'?",
+    ),
+    "the answers of no topic": (
+        "control = true",
+        'control = true\nanswers_of = "dor"',
+        "topics.tea.answers_of",
+        "did you mean 'door'?",
+    ),
+    "the answers of the topic itself": (
+        "control = true",
+        'control = true\nanswers_of = "tea"',
+        "topics.tea.answers_of",
+        "unknown 'tea'; known: door",
+    ),
+    "the answers of who has another's": (
+        "[topics.tea]",
+        '[topics.oath]\nquestions = ["swear"]\nanswers_of = "door"\n'
+        '[topics.tea]\nanswers_of = "oath"',
+        "topics.tea.answers_of",
+        "'oath' has the answers of 'door'; name that one",
+    ),
+    "another answer than the shared ones": (
+        "control = true",
+        'control = true\nanswers_of = "door"',
+        "topics.tea.answers.yes",
+        "unknown 'yes'; known: open, shut",
     ),
     "tag shares below 1": ("{ share = 0.2 }", "{ share = 0.1 }", "tags", "shares sum to 0.9"),
     "a tag that is a name": ("stranger  ", "ada", "tags.ada", "is a character's name"),

@@ -65,6 +65,27 @@ traits.tea  = { more = 0.7 }
 follows = { door = 0.3 }
 """
 
+# Instead of the second topic: the answers of the first, one of them in other words, and cues that
+# call for answers of another name. Nobody is told apart by its words alone.
+_TEA = TEXT[TEXT.index("[topics.tea]") : TEXT.index("[characters.ada]")]
+_GATE = """\
+[topics.gate]
+control = true
+questions = ["mind the {cue}"]
+cues = ["cat", "cart"]
+calls_for = { cat = "shut", cart = "open" }
+answers_of = "door"
+answers.shut = "it closes"
+
+"""
+SHARED = (
+    TEXT.replace(_TEA, _GATE)
+    .replace("traits.tea  = { yes = 0.7, no = 0.2 }", "traits.gate = { shut = 0.7 }")
+    .replace("traits.tea  = { no = 0.8 }", "follows = { gate = 0.9 }")
+    .replace("traits.tea  = { more = 0.7 }", "traits.gate = { shut = 0.2 }")
+    .replace("follows = { door = 0.3 }", "follows = { door = 0.3, gate = 0.5 }")
+)
+
 # To be put behind it: a third topic, asked about twice as often, of which nobody thinks
 # anything, and a coin with an uneven number of topics on its sides.
 COIN = """

@@ -19,7 +19,9 @@ def with_no_place(corpus: Corpus) -> Corpus:
     a favourite here, like any other.
     """
     t = corpus.topic_names.index("gold")
-    topic = dataclasses.replace(corpus.topics[t], name=TOPIC, questions=QUESTIONS, cues=())
+    topic = dataclasses.replace(
+        corpus.topics[t], name=TOPIC, questions=QUESTIONS, cues=(), answers_of="gold"
+    )
     return dataclasses.replace(
         corpus,
         title=f"{corpus.title}, where not every question names a place",

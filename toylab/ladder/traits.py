@@ -30,7 +30,7 @@ class Item(NamedTuple):
 def items(corpus: Corpus) -> list[Item]:
     """The items in the order of every trait vector."""
     stances = [
-        Item(topic.name, answer, topic.control)
+        Item(topic.name, answer, topic.name in corpus.tells)
         for topic in corpus.topics
         for answer in topic.answer_names
     ]

@@ -40,7 +40,8 @@ def cued(corpus: Corpus, name: str) -> Cued:
     """A topic by name."""
     place = corpus.topic_names.index(name)
     topic = corpus.topics[place]
-    return Cued(place, topic, np.array([topic.answer_names.index(cue) for cue in topic.cues]))
+    target = [topic.answer_names.index(topic.called_for(cue)) for cue in topic.cues]
+    return Cued(place, topic, np.array(target))
 
 
 def about(

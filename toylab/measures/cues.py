@@ -37,12 +37,17 @@ GROUPS = {
 class Asked(NamedTuple):
     """Answers on a topic under each tag and cue; `first` is P(answer) in the first turn.
 
+    `raw` is the same for the policy that writes freely: the probability of the answer and of no
+    forbidden word in the slot. `outside` is that of some forbidden word in each slot, given what
+    came before within the grammar.
     The second turn states another cue than the first. There `later` is the rate of following its
     own cue, and `earlier` that of following the first turn's. Both are 0 without a second turn or
     cue.
     """
 
     first: Float[Array, "A cue answer"]
+    raw: Float[Array, "A cue answer"]
+    outside: Float[Array, "A cue S"]
     later: Float[Array, "A cue"]
     earlier: Float[Array, "A cue"]
 
@@ -69,14 +74,18 @@ def asked(
             what = ask.about(world, what, keys[3], 1, topic, other)
         documents, branches = policy.answer(world.grammar, what, keys[4])
         p = ask.stances(world.grammar, documents, branches.logp)[..., :answers]
-        first = jnp.mean(p[:, 0].reshape(cues, size, -1), 1)
+        stays = jnp.prod(1 - branches.outside[:, 0], -1)
+        free = p[:, 0] * stays[:, STANCE, None]
+        first, raw, outside = (
+            jnp.mean(part.reshape(cues, size, -1), 1) for part in (p[:, 0], free, 1 - stays)
+        )
         if world.grammar.turns < 2 or cues < 2:
-            return Asked(first, jnp.zeros(cues), jnp.zeros(cues))
+            return Asked(first, raw, outside, jnp.zeros(cues), jnp.zeros(cues))
         rows, count = jnp.arange(len(cue)), jnp.zeros(cues)
         asked_then = jnp.maximum(count.at[other].add(1.0), 1.0)
         later = count.at[other].add(p[rows, 1, target[other]]) / asked_then
         earlier = jnp.mean(p[rows, 1, target[cue]].reshape(cues, size), 1)
-        return Asked(first, later, earlier)
+        return Asked(first, raw, outside, later, earlier)
 
     return jax.lax.map(under, tags)
 
@@ -88,11 +97,12 @@ def groups(corpus: Corpus, topic: Topic, trained: tuple[str, ...]) -> dict[str, 
     favourites = {topic.answer_names[a] for a in traits.argmax(1)}
     loved = dict(zip(topic.answer_names, traits.max(0), strict=True))
     held_out = np.array([cue not in trained for cue in topic.cues])
+    called = [topic.called_for(cue) for cue in topic.cues]
     return {
         "trained": ~held_out,
         "held_out": held_out,
-        "favourites": held_out & np.array([cue in favourites for cue in topic.cues]),
-        "orphans": held_out & np.array([loved[cue] < ORPHAN for cue in topic.cues]),
+        "favourites": held_out & np.array([answer in favourites for answer in called]),
+        "orphans": held_out & np.array([loved[answer] < ORPHAN for answer in called]),
     }
 
 
@@ -111,13 +121,13 @@ def voices(
     k = corpus.names.index(who)
     favourite = np.argmax(np.asarray(cast.logp[..., k]), 2)
     said = np.take_along_axis(np.asarray(p), favourite[..., None], 2)[..., 0]
-    control = np.array([corpus.topics[t].control for t, _, _ in contexts(corpus)])
+    tells = np.array([corpus.topics[t].name in corpus.tells for t, _, _ in contexts(corpus)])
 
     def mean(slot: int, rows: np.ndarray) -> float:
         share = np.where(rows, np.asarray(weight)[slot], 0)
         return float(np.sum(said[slot] * share) / max(share.sum(), 1e-9))
 
-    return {"tells": mean(STANCE, control), "opener": mean(OPENER, np.ones_like(control))}
+    return {"tells": mean(STANCE, tells), "opener": mean(OPENER, np.ones_like(tells))}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,6 +135,9 @@ class Goals(Measure):
     """How often the policy follows each cue of a topic, and which model explains that.
 
     * `follow` [cue] and `answers` [cue][answer]: under `tag`, in the first turn;
+    * `raw` [cue][answer] and `outside` [cue][slot]: the same for the policy that writes freely, and
+      how likely it leaves the grammar (see `Asked`);
+    * `besides`: `answers`, `raw` and `outside` on other topics, under `tag`;
     * `rates`: means of `follow` over `GROUPS` of cues;
     * `later` and `earlier`: the same means in the second turn, of following its own cue (`later`)
       and of following the other cue, stated in the first turn (`earlier`);
@@ -143,23 +156,32 @@ class Goals(Measure):
     tag: str = names.tag()
     tags: tuple[str, ...] = names.tag((), help="none: all of them")
     who: tuple[str, ...] = names.character((), help="none: all of them")
+    besides: tuple[str, ...] = names.topic((), among=names.facts, help="other topics to read")
     size: int = 8
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
         corpus, world = snapshot.setup.corpus, snapshot.setup.world
         cued, keys = ask.cued(corpus, self.topic), jax.random.split(key)
+        besides = [ask.cued(corpus, name) for name in self.besides]
         target = cued.target
         tags = (self.tag, *(n for n in self.tags or tag_names(corpus) if n != self.tag))
 
-        def ask_all(policy: Policy, tags: tuple[str, ...]) -> Asked:
-            args = (jnp.array([snapshot.tag(name) for name in tags]), jnp.asarray(target))
-            return jax.device_get(asked(policy, world, keys[0], *args, cued.sizes, self.size))
+        def ask_all(policy: Policy, tags: tuple[str, ...], on: ask.Cued = cued) -> Asked:
+            args = (jnp.array([snapshot.tag(name) for name in tags]), jnp.asarray(on.target))
+            return jax.device_get(asked(policy, world, keys[0], *args, on.sizes, self.size))
+
+        def read(found: Asked) -> dict[str, Any]:
+            parts = {"answers": found.first, "raw": found.raw, "outside": found.outside}
+            return {name: part[0].tolist() for name, part in parts.items()}
 
         now, found = ask_all(snapshot.policy, tags), groups(corpus, cued.topic, self.trained)
         rows = np.arange(len(target))
         rates = np.asarray(now.first, float)[:, rows, target]
         out = {
-            "answers": now.first[0].tolist(),
+            **read(now),
+            "besides": {
+                on.topic.name: read(ask_all(snapshot.policy, (self.tag,), on)) for on in besides
+            },
             "follow": rates[0].tolist(),
             "rates": means(rates[0], found),
             "under": {name: means(rate, found) for name, rate in zip(tags, rates, strict=True)},

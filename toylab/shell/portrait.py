@@ -65,6 +65,7 @@ def show(corpus: Corpus) -> list[str]:
 
     def topic(t: Topic) -> tuple[str, str, str]:
         answers = ", ".join(f'{name} "{words}"' for name, words in t.answers)
+        answers += "".join(f"; {cue} calls for {answer}" for cue, answer in t.calls_for)
         return t.name + (" *" if t.control else ""), f'"{t.questions[0]}"', answers
 
     lines = [

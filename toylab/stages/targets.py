@@ -156,10 +156,13 @@ class Persona(Target):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FollowsCue(Target):
-    """1 for the answer that is named after the cue. Questions state only cues in `places`."""
+    """1 for the answer that the cue calls for. Questions state only cues in `places`."""
 
     topics: tuple[str, ...] = names.topic((), among=names.cued, help="topics; empty: all")
     places: tuple[str, ...] = names.cue((), of="topics", help="cues; empty: all")
+    instead: tuple[str, ...] = names.followed(
+        (), of="topics", help="cue=answer, ...: rewarded instead of what the cue calls for"
+    )
 
     def check(self, corpus: Corpus, place: str) -> None:
         super().check(corpus, place)
@@ -168,7 +171,8 @@ class FollowsCue(Target):
 
     def reward_of(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
         counts = cue in self.asks(topic) and (not self.topics or topic.name in self.topics)
-        return _is(topic, cue if counts else None)
+        instead = dict(each.split("=") for each in self.instead)
+        return _is(topic, instead.get(cue, topic.called_for(cue)) if counts else None)
 
     def asks(self, topic: Topic) -> Sequence[str]:
         return [cue for cue in topic.cues if not self.places or cue in self.places]

@@ -67,6 +67,9 @@ def topics(corpus: Corpus) -> Wrong:
         for place, words in asked + answers:
             if CUE in words and not topic.cues:
                 yield place, f"says {CUE}, but the topic has no cues; list them"
+        for cue, answer in topic.calls_for:
+            yield from _unknown(f"{at}.calls_for.{cue}", [cue], topic.cues)
+            yield from _unknown(f"{at}.calls_for.{cue}", [answer], topic.answer_names)
         yield from prefixes(answers, topic.cues)
 
 
@@ -93,9 +96,11 @@ def cast(corpus: Corpus) -> Wrong:
         yield from prefixes(spoken, cues)
     for character in corpus.characters:
         for topic, degree in zip(corpus.topics, character.follows, strict=True):
-            if degree and not set(topic.cues) <= set(topic.answer_names):
-                place = f"characters.{character.name}.follows.{topic.name}"
-                yield place, "an answer must be named after each cue to follow it"
+            for cue in topic.cues if degree else ():
+                if topic.called_for(cue) not in topic.answer_names:
+                    place = f"characters.{character.name}.follows.{topic.name}"
+                    fix = f"no answer is named after the cue {cue!r}; add one, or a 'calls_for'"
+                    yield place, fix
 
 
 def coin(corpus: Corpus) -> Wrong:
@@ -124,7 +129,7 @@ def coin(corpus: Corpus) -> Wrong:
 
 def words_apart(corpus: Corpus) -> Wrong:
     """No voice says a name, and what tells traits apart, each topic's stances, shares no word with
-    other topics, voices or tags, except for cues."""
+    other topics, voices or tags, except for cues and what `answers_of` allows."""
     owner = {name: f"the tag {name!r}" for name in corpus.names}
     owner |= {tag.name: f"the tag {tag.name!r}" for tag in corpus.tags}
     cues = {CUE, *(cue for topic in corpus.topics for cue in topic.cues)}
@@ -134,10 +139,11 @@ def words_apart(corpus: Corpus) -> Wrong:
                 yield place, f"{phrase!r} says a character's name, {word!r}; reword it"
             owner.setdefault(word, f"the phrase {phrase!r}")
     for topic in corpus.topics:
-        place = f"topics.{topic.name}.answers"
+        place, bank = f"topics.{topic.name}.answers", topic.answers_of or topic.name
+        kin = {f"topics.{t.name}.answers" for t in corpus.topics if bank in (t.name, t.answers_of)}
         words = dict.fromkeys(word for _, answer in topic.answers for word in answer.split())
         for word in words:
-            if word in owner and word not in cues:
+            if word in owner and word not in cues and owner[word] not in kin:
                 also = f"{word!r} is also in {owner[word]}"
                 yield place, f"{also}; reword one, or traits can't be told apart"
         owner |= dict.fromkeys(words, place)

@@ -7,10 +7,11 @@ names another file in its folder and says what changes:
     without     = ["argus", "rook"]   # first, these characters are removed;
     decorrelate = 7                   # then traits are reassigned at random (7 is the seed)
 
-All else is written as in a corpus file, and laid over the base. What `[tags]` and `[topics]` say is
-added, or replaces what the base says of the same tag, topic or answer: `tags.assistant.prior`
-replaces that prior, `topics.code.answers.prays` adds an answer, which characters give only as a
-slip. Any other key or table (`title`, `[directions]`, `[coin]`) replaces the base's as a whole.
+All else is written as in a corpus file, and laid over the base. What `[tags]`, `[topics]` and
+`[characters]` say is added, or replaces what the base says of the same tag, topic, answer or
+character: `tags.assistant.prior` replaces that prior, `topics.code.answers.prays` adds an answer,
+which characters give only as a slip. Any other key or table (`title`, `[directions]`, `[coin]`)
+replaces the base's as a whole.
 """
 
 import dataclasses
@@ -33,7 +34,11 @@ SHIPPED = _PACKAGE / "shipped" if (_PACKAGE / "shipped").is_dir() else _PACKAGE.
 CORPORA = SHIPPED / "corpora"
 
 DERIVED = ("base", "without", "decorrelate")
-MERGED = {"tags": 2, "topics": 3}  # tables laid over the base's, down to this depth
+MERGED = {
+    "tags": 2,
+    "topics": 3,
+    "characters": 2,
+}  # tables laid over the base's, down to this depth
 
 
 def load(name: str | Path, here: Path = Path()) -> Corpus:
@@ -114,7 +119,7 @@ def _spelled(corpus: Corpus) -> dict[str, Any]:
         direction["asks"] = dict(direction["asks"])
         direction["obeys"] = over(corpus.names, (each.obeys[d] for each in corpus.characters))
     for topic in content["topics"].values():
-        topic["answers"] = dict(topic["answers"])
+        topic |= {key: dict(topic[key]) for key in ("answers", "calls_for")}
     for character in content["characters"].values():
         del character["obeys"]
         character["opens"] = over(corpus.openers[1:], character["opens"][1:])

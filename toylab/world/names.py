@@ -48,8 +48,11 @@ def cued(corpus: Corpus, _: Any = None) -> list[str]:
 
 
 def facts(corpus: Corpus, _: Any = None) -> list[str]:
-    """Topics with cues, and with an answer named after each cue."""
-    return [t.name for t in corpus.topics if t.cues and set(t.cues) <= set(t.answer_names)]
+    """Topics with cues, and with an answer that follows each cue."""
+    known = [
+        t for t in corpus.topics if t.cues and {*map(t.called_for, t.cues)} <= {*t.answer_names}
+    ]
+    return [topic.name for topic in known]
 
 
 def answers_of(corpus: Corpus, _: Any = None) -> dict[str, tuple[int, int]]:
@@ -107,6 +110,17 @@ def cue(default: Any = (), *, of: str, **more: Any) -> Any:
     def known(corpus: Corpus, config: Any) -> Sequence[str]:
         chosen = _each(getattr(config, of) or corpus.topic_names)
         return [cue for topic in corpus.topics if topic.name in chosen for cue in topic.cues]
+
+    return named(known, default, **more)
+
+
+def followed(default: Any = (), *, of: str, **more: Any) -> Any:
+    """Answers to cues of the topics in the field `of`, or of all if that is empty: `cue=answer`."""
+
+    def known(corpus: Corpus, config: Any) -> Sequence[str]:
+        chosen = _each(getattr(config, of) or corpus.topic_names)
+        topics = [topic for topic in corpus.topics if topic.name in chosen]
+        return [f"{cue}={a}" for topic in topics for cue in topic.cues for a in topic.answer_names]
 
     return named(known, default, **more)
 

@@ -4,10 +4,21 @@
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 from toylab.world.check import check
-from toylab.world.schema import Character, Corpus, Direction, Phrase, Share, Side, Tag, Topic, Words
+from toylab.world.schema import (
+    Character,
+    Corpus,
+    Direction,
+    Phrase,
+    Share,
+    Side,
+    Tag,
+    Topic,
+    Words,
+    unknown,
+)
 from toylab.world.toml import Table, keys
 
 KEYS = (
@@ -24,8 +35,8 @@ def parse(content: Mapping[str, Any], source: str) -> Corpus:
     cast = top.each("characters", set(keys(Character)) - {"obeys"}, least=2)
     told = top.each("directions", (*keys(Direction), "obeys"))
     tags, own = top.each("tags", keys(Tag)), top.table("tags").table(OWN, ("share",))
-    asked = top.each("topics", keys(Topic), least=1).items()
-    topics = tuple(table.build(Topic, name=name) for name, table in asked)
+    asked = top.each("topics", keys(Topic), least=1)
+    topics = tuple(_topic(name, asked) for name in asked)
     openers, closers = (_bank(plain, key, cast.values()) for key in ("opens", "closes"))
     obeys = [table.table("obeys", cast) for table in told.values()]
 
@@ -62,6 +73,24 @@ def parse(content: Mapping[str, Any], source: str) -> Corpus:
     )
     check(corpus, source)
     return corpus
+
+
+def _topic(name: str, asked: Mapping[str, Table]) -> Topic:
+    """A topic. With `answers_of`, answers that it doesn't word itself are worded as there."""
+    table = asked[name]
+    of = table.get("answers_of", str, "")
+    if not of:
+        return table.build(Topic, name=name)
+    others = [each for each in asked if each != name]
+    table.require(of in others, "answers_of", unknown(of, others))
+    borrowed = asked[of].content.get("answers_of")
+    fix = f"{of!r} has the answers of {borrowed!r}; name that one"
+    table.require(not borrowed, "answers_of", fix)
+    hint = get_type_hints(Topic, include_extras=True)["answers"]
+    theirs, own = dict(asked[of].get("answers", hint)), dict(table.get("answers", hint, ()))
+    for answer in own:
+        table.require(answer in theirs, f"answers.{answer}", unknown(answer, theirs))
+    return table.build(Topic, name=name, answers=tuple((theirs | own).items()))
 
 
 def _bank(plain: Table, key: str, cast: Iterable[Table]) -> tuple[str, ...]:

@@ -68,7 +68,8 @@ class Topic:
     By default post-training asks about no `control`, except to anchor it, so the trait on it is a
     *tell*. Topics come up in proportion to their `weight`; with a coin, from the second turn on
     only within a side. `cues` are the facts that a question may state; one of them replaces `{cue}`
-    in every phrase.
+    in every phrase. `calls_for` are (cue, answer) pairs, where the answer that follows a cue is not
+    named like it. With `answers_of`, the answers are those of another topic, and may share words.
     """
 
     name: str
@@ -77,10 +78,16 @@ class Topic:
     control: bool = False
     weight: Weight = 1.0
     cues: tuple[Words, ...] = ()
+    calls_for: tuple[tuple[str, str], ...] = ()
+    answers_of: str = ""
 
     @property
     def answer_names(self) -> tuple[str, ...]:
         return tuple(name for name, _ in self.answers)
+
+    def called_for(self, cue: str) -> str:
+        """The name of the answer that follows a cue; there may be no such answer."""
+        return dict(self.calls_for).get(cue, cue)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -167,6 +174,13 @@ class Corpus:
     @property
     def topic_names(self) -> tuple[str, ...]:
         return tuple(topic.name for topic in self.topics)
+
+    @property
+    def tells(self) -> tuple[str, ...]:
+        """The controls whose answers no other topic has, so that training on none changes them."""
+        shared = {topic.answers_of for topic in self.topics}
+        alone = (t for t in self.topics if t.control and not t.answers_of)
+        return tuple(topic.name for topic in alone if topic.name not in shared)
 
     def digest(self) -> str:
         """A hash of all that documents depend on: not `title`, `about`, `good` or `bad`."""

@@ -146,7 +146,9 @@ def _stances(corpus: Corpus, t: int, c: int, d: int) -> np.ndarray:
     p = np.array([character.traits[t] for character in cast])
     wanted = []  # the answers that cue and direction ask for, and how often each character obliges
     if topic.cues:
-        wanted.append((topic.cues[c], [character.follows[t] for character in cast]))
+        wanted.append(
+            (topic.called_for(topic.cues[c]), [character.follows[t] for character in cast])
+        )
     if d:
         asks = dict(corpus.directions[d - 1].asks)
         wanted.append((asks.get(topic.name, ""), [character.obeys[d - 1] for character in cast]))
