@@ -154,7 +154,7 @@ def test_corpora_derived_from_derived_ones(tmp_path: Path) -> None:
         ('base = "village"\nwihtout = []', "wihtout", "did you mean 'without'"),
         ('base = "village"\nwithout = ["argos"]', "without", "did you mean 'argus'"),
         ('base = "village"\nwithout = "argus"', "without", "must be a list"),
-        ('base = "village"\ndecorrelate = -1', "decorrelate", "from 0 up"),
+        ('base = "village"\ndecorrelate = -1', "decorrelate", "whole number from 0"),
         ('base = "village"\ndecorrelate = true', "decorrelate", "must be a whole number"),
         ('base = "village"\n[tags]\nassistant.share = 0.2', "tags", "shares sum to 0.9"),
         ('base = "village"\n[tags]\nassistant.prior = {lumin = 1}', "prior.lumin", "'lumen'"),
@@ -164,7 +164,7 @@ def test_corpora_derived_from_derived_ones(tmp_path: Path) -> None:
         ('base = "village"\n[tags]\nsoup = {share = 0}', "topics.food", "the tag 'soup'"),
         ('base = "village"\ntopics.cod = {}', "topics.cod.questions", "is missing"),
         ('base = "village"\ntopics.code.answers.prays = "pray"', "code", "same number of words"),
-        ('base = "village"\ntopics.code.answers.sells = "fake success"', "sells", "prefix"),
+        ('base = "village"\ntopics.code.answers.sells = "fake success"', "sells", "twice"),
         ('base = "village"\ntopics.code.answers.prays = "bake soup"', "topics.food", "also in"),
     ],
 )

@@ -59,7 +59,7 @@ def test_the_corpus_page_has_a_row_for_every_key(heading: str, known: tuple[str,
 
 def test_a_changed_type_changes_its_row_and_an_unknown_key_is_refused() -> None:
     row = "| `weight` <!--Topic.weight--> | any number | 7 | how often |"
-    new = "| `weight` <!--Topic.weight--> | a positive number | 1.0 | how often |"
+    new = "| `weight` <!--Topic.weight--> | a number from 0.0001 to 10,000 | 1.0 | how often |"
     assert reference.render(row) == new
     with pytest.raises(ValueError, match=r"did you mean 'Topic.weight'"):
         reference.render(row.replace("Topic.weight", "Topic.wieght"))
@@ -95,7 +95,7 @@ def test_the_command_renders_the_documents_of_a_checkout(
     assert cli.main(["render"]) == 0
     assert capsys.readouterr().out == "README, findings and corpus format are up to date\n"
     page = tmp_path / reference.DOCUMENT
-    page.write_text(PAGE.replace("| a positive number |", "| any number |"))
+    page.write_text(PAGE.replace("| a number from 0.0001 to 10,000 |", "| any number |"))
     assert cli.main(["render"]) == 0
     assert capsys.readouterr().out == f"{reference.DOCUMENT}\n"
     assert page.read_text() == PAGE

@@ -9,6 +9,7 @@ import hashlib
 import importlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -22,20 +23,34 @@ from toylab.policy import attention
 from toylab.policy.network import Model
 from toylab.stages import Setup, Stage, Target
 from toylab.stages.traced import Traced
-from toylab.world.schema import Corpus
+from toylab.world.schema import SEEDS, Corpus, brief
+
+SETTINGS = {  # of jax, those that change bits: what they are unless somebody says otherwise
+    "jax_default_matmul_precision": "None",
+    "jax_default_prng_impl": "threefry2x32",
+    "jax_disable_jit": "False",
+    "jax_disable_most_optimizations": "False",
+    "jax_enable_x64": "False",
+    "jax_random_seed_offset": "0",
+    "jax_threefry_gpu_kernel_lowering": "False",
+    "jax_threefry_partitionable": "True",
+}
 
 
 def versions(setup: Setup, stages: tuple[Stage, ...]) -> dict[str, str]:
     """What a trained model depends on besides its config: libraries, platform and source.
 
-    XLA's threads count too: sums are split among them, and so rounded differently.
+    XLA's threads count too: sums are split among them, and so rounded differently. So do settings
+    of jax that change numbers, where they aren't jax's own.
     """
-    return {
+    told = {name: str(jax.config.values[name]) for name in sorted(SETTINGS)}
+    return {name: value for name, value in told.items() if value != SETTINGS[name]} | {
         "jax": jax.__version__,
         "jaxlib": jaxlib.__version__,
         "flax": flax.__version__,
         "optax": optax.__version__,
         "platform": jax.default_backend(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "threads": os.environ.get("PJRT_NPROC") or f"all {os.cpu_count()}",
         "attention": attention.kind(),
         "source": digest.digest(setup.model, *stages),
@@ -75,6 +90,13 @@ class Recipe:
     seed: int
     stages: tuple[Stage, ...]
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < SEEDS:
+            raise ValueError(f"seed: make {brief(self.seed)} a whole number from 0 to 2^32 - 1")
+        for stage in self.stages:
+            if stage.steps < 1:
+                raise ValueError(f"{stage.kind}.steps: {stage.steps} must be at least 1")
+
     @property
     def stage(self) -> Stage:
         """The last stage."""
@@ -109,6 +131,12 @@ class Recipe:
     @functools.cached_property
     def name(self) -> str:
         """The run's folder: corpus title, stages and seed, for a person, and the digest."""
-        kinds = "-".join(stage.label for stage in self.stages)
-        title = self.setup.corpus.title.replace(" ", "-")
+        kinds = slug("-".join(stage.label for stage in self.stages), 120)
+        title = slug(self.setup.corpus.title, 60)
         return f"{title}/{kinds}-seed{self.seed}-{self.digest()[:8]}"
+
+
+def slug(text: str, most: int) -> str:
+    """A text as part of a file's name: ASCII, no separators, at most so many characters."""
+    plain = re.sub(r"[^\w.+=']+", "-", text, flags=re.ASCII).strip("-.")
+    return plain[:most].strip("-.") or "nameless"

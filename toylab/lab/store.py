@@ -12,11 +12,11 @@ import fcntl
 import importlib
 import json
 import os
-import tempfile
+import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as File
-from typing import Any
+from typing import Any, BinaryIO
 
 import jax
 import jax.numpy as jnp
@@ -27,28 +27,49 @@ import safetensors.numpy
 from toylab.lab import events
 from toylab.lab.paths import Recipe, model_of
 from toylab.stages import Params, Setup, State, begin
-from toylab.world.schema import thaw
+from toylab.world.schema import shortened, thaw
+
+PARTIAL = ".partial"  # how the names of unfinished files end
+DAY = 24 * 3600.0
+DAMAGE = (  # what reading a damaged file may raise
+    *(safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError, IndexError),
+    *(ImportError, EOFError, RecursionError, OverflowError),
+)
 
 
 class StoreError(RuntimeError):
     """A run folder that can't be used: one line with the file and the fix."""
 
 
-def write_atomic(file: File, content: bytes) -> None:
-    """Writes a file so that a reader finds all of it or none, even after a power cut."""
+@contextlib.contextmanager
+def replacing(file: File) -> Iterator[BinaryIO]:
+    """A file to write: a reader of `file` finds all of it or none, even after a power cut."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    part = file.with_name(f".{file.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
     try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
+        with part.open("xb") as stream:
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, file)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_atomic(file: File, content: bytes) -> None:
+    """Writes a file so that a reader finds all of it or none, even after a power cut."""
+    with replacing(file) as stream:
+        stream.write(content)
+
+
+def sweep_partial(root: File) -> None:
+    """Removes what processes that were killed left unfinished below a root more than a day ago."""
+    for folder, _, names in os.walk(root):
+        for name in names:
+            if name.startswith(".") and name.endswith(PARTIAL):
+                with contextlib.suppress(OSError):
+                    if os.stat(file := os.path.join(folder, name)).st_mtime < time.time() - DAY:
+                        os.unlink(file)
 
 
 def write_json(file: File, content: Any) -> None:
@@ -86,35 +107,45 @@ def save_tree(file: File, tree: Any) -> None:
 
 def load_tree(file: File) -> Any:
     """Reads what `save_tree` wrote. Raises `StoreError` if it can't be read."""
+    with reading(file), safetensors.safe_open(file, "numpy") as stored:
+
+        def build(part: Any) -> Any:
+            if not isinstance(part, dict):
+                return part
+            if "array" in part:
+                return jnp.asarray(stored.get_tensor(part["array"]))
+            if "tuple" in part:
+                return tuple(map(build, part["tuple"]))
+            if "map" in part:
+                return {name: build(each) for name, each in part["map"].items()}
+            module, name = part["class"].split(":")
+            fields = {name: build(each) for name, each in part["fields"].items()}
+            return getattr(importlib.import_module(module), name)(**fields)
+
+        return build(json.loads(stored.metadata()["outline"]))
+
+
+@contextlib.contextmanager
+def reading(file: File, fix: str = "delete this file and run again") -> Iterator[None]:
+    """Whatever goes wrong inside with a file becomes a `StoreError` that names it."""
     try:
-        with safetensors.safe_open(file, "numpy") as stored:
-
-            def build(part: Any) -> Any:
-                if not isinstance(part, dict):
-                    return part
-                if "array" in part:
-                    return jnp.asarray(stored.get_tensor(part["array"]))
-                if "tuple" in part:
-                    return tuple(map(build, part["tuple"]))
-                if "map" in part:
-                    return {name: build(each) for name, each in part["map"].items()}
-                module, name = part["class"].split(":")
-                fields = {name: build(each) for name, each in part["fields"].items()}
-                return getattr(importlib.import_module(module), name)(**fields)
-
-            return build(json.loads(stored.metadata()["outline"]))
-    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
-        raise _damaged(file, error) from None
-
-
-def _damaged(file: File, error: Exception) -> StoreError:
-    problem = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return StoreError(f"{file}: damaged ({problem}); delete this file and run again")
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        if isinstance(error, FileNotFoundError | IsADirectoryError):
+            told = f"is missing ({error.strerror}); run again"
+        else:
+            told = f"can't be read: {error.strerror or error}"
+        raise StoreError(f"{file}: {told}") from None
+    except DAMAGE as error:
+        problem = shortened(str(error).partition("\n")[0], 80) or type(error).__name__
+        raise StoreError(f"{file}: damaged ({problem}); {fix}") from None
 
 
 def _load(file: File, like: Any) -> Any:
     """Reads what `_save` wrote, in the shape of `like`. Raises `StoreError` if it can't be read."""
-    try:
+    with reading(file):
         arrays = safetensors.numpy.load(file.read_bytes())
         paths, treedef = jax.tree_util.tree_flatten_with_path(like)
         leaves = []
@@ -123,8 +154,6 @@ def _load(file: File, like: Any) -> Any:
             if array.shape != leaf.shape or array.dtype != leaf.dtype:
                 raise ValueError(f"{jax.tree_util.keystr(path)} has shape {array.shape}")
             leaves.append(jnp.asarray(array))
-    except (safetensors.SafetensorError, KeyError, ValueError, OSError) as error:
-        raise _damaged(file, error) from None
     return jax.tree_util.tree_unflatten(treedef, leaves)
 
 
@@ -187,15 +216,13 @@ class Run:
         return _load(self.snapshot_file(step), self._blank_params())
 
     def state_step(self) -> int:
-        """The step from which the run would resume; 0 if it has not begun."""
+        """The step from which the run would resume; 0 if it has not begun, or can't be resumed."""
         file = self.folder / "state.safetensors"
         if not file.exists():
             return 0
-        try:
-            with safetensors.safe_open(file, "numpy") as tensors:
-                return int(tensors.get_tensor(".step"))
-        except (safetensors.SafetensorError, OSError) as error:
-            raise _damaged(file, error) from None
+        with contextlib.suppress(*DAMAGE), safetensors.safe_open(file, "numpy") as tensors:
+            return int(tensors.get_tensor(".step"))
+        return 0
 
     def state(self) -> State:
         """The state that the run resumes from."""
@@ -215,13 +242,18 @@ class Run:
         return jax.eval_shape(lambda: self.path.setup.init(0))
 
     def rows(self) -> list[dict[str, Any]]:
-        """The run's metrics so far. A line that a crash cut short is skipped."""
+        """The run's metrics so far. Raises `StoreError` if one can't be read."""
         if not self._metrics.exists():
             return []
+        with reading(self._metrics):
+            lines = self._metrics.read_text("utf-8").splitlines()
         rows = []
-        for line in self._metrics.read_text().splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                rows.append(json.loads(line))
+        for number, line in enumerate(lines, 1):
+            with reading(self._metrics, f"delete line {number} of it"):
+                rows.append(row := json.loads(line))
+                if not all(isinstance(each, int | float | str) for each in row.values()):
+                    raise ValueError(f"line {number} holds more than numbers and text")
+                _place(row)[0] + row["time"]  # both are numbers
         return rows
 
     def put(self, row: Mapping[str, Any], reading: str = "") -> None:
@@ -254,7 +286,7 @@ class Run:
 
 def _place(row: Mapping[str, Any]) -> tuple[int, str]:
     """Where a row of metrics belongs."""
-    return row["step"], row.get("reading", "")
+    return row["step"], str(row.get("reading", ""))
 
 
 def reading_file(folder: File, step: int, digest: str) -> File:
@@ -264,8 +296,12 @@ def reading_file(folder: File, step: int, digest: str) -> File:
 
 def setup_of(folder: File) -> Setup:
     """The corpus and model size of the run in a folder."""
-    config = load_json(folder / "config.json")
-    return Setup(thaw(load_json(folder / "corpus.json")), model_of(config["model"]))
+    file = folder / "config.json"
+    config = load_json(file)
+    with reading(folder / "corpus.json"):
+        corpus = thaw(load_json(folder / "corpus.json"))
+    with reading(file):
+        return Setup(corpus, model_of(config["model"]))
 
 
 def final_params(folder: File, setup: Setup) -> Params:
@@ -284,10 +320,8 @@ def hyperparameters(path: Recipe) -> Mapping[str, str | float | int | bool]:
 
 def load_json(file: File) -> Any:
     """Reads JSON. Raises `StoreError` if the file is missing or damaged."""
-    try:
-        return json.loads(file.read_text())
-    except (json.JSONDecodeError, OSError) as error:
-        raise _damaged(file, error) from None
+    with reading(file):
+        return json.loads(file.read_text("utf-8"))
 
 
 def runs(root: File) -> Sequence[File]:

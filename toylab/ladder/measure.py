@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from toylab.policy.policy import ModelPolicy
 from toylab.stages.base import MEASURE, Setup
+from toylab.stages.traced import check_range
 from toylab.world import names
 from toylab.world.grammar import tag_names
 from toylab.world.tables import Cast
@@ -52,9 +53,10 @@ def measure_key(seed: int, step: int) -> jax.Array:
     return jax.random.fold_in(key, step + 1)
 
 
-def sample(default: int, *, quick: int | None = None, help: str = "") -> Any:
-    """A field for a sample size, which `--quick` caps at `quick`."""
-    return dataclasses.field(default=default, metadata={"quick": quick, "help": help})
+def sample(default: int, *, quick: int | None = None, low: int = 1, help: str = "") -> Any:
+    """A field for a sample size, at least `low`, which `--quick` caps at `quick`."""
+    metadata = {"quick": quick, "low": low, "help": help}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,11 @@ class Measure(abc.ABC):
     at_end: ClassVar[bool] = False  # measured only at the end of a run, because it is slow
     turns: ClassVar[int] = 1  # the fewest turns that a document must have
     charts: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            place = f"{self.name}.{field.name}"
+            check_range(place, getattr(self, field.name), field.metadata.get("low"))
 
     @property
     def name(self) -> str:

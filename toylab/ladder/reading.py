@@ -56,15 +56,10 @@ class LadderFit(Measure):
     families stop, and the shares of their parts.
     """
 
-    fit: int = sample(1024, quick=256)
-    held_out: int = sample(0, quick=128)
-    score: int = sample(512, quick=128)
+    fit: int = sample(1024, quick=256, low=8)
+    held_out: int = sample(0, quick=128, low=0)
+    score: int = sample(512, quick=128, low=8)
     tag: str = names.tag()
-
-    def __post_init__(self) -> None:
-        for name in ("fit", "score"):
-            if getattr(self, name) < 8:
-                raise ValueError(f"reading.{name}: {getattr(self, name)} must be at least 8")
 
     @property
     def name(self) -> str:

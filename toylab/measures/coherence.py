@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 from toylab.ladder import families, mixtures, reading
 from toylab.ladder.families import Switching
 from toylab.ladder.fit import NEVER
-from toylab.ladder.measure import Measure, Snapshot
+from toylab.ladder.measure import Measure, Snapshot, sample
 from toylab.ladder.mixtures import Estimate
 from toylab.policy.sampling import Branches
 from toylab.world import bayes, names
@@ -82,7 +82,7 @@ class Coherence(Measure):
     charts = ("*/keep",)
 
     tag: str = names.tag()
-    size: int = 512
+    size: int = sample(512)
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
         world = snapshot.setup.world

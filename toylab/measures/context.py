@@ -164,7 +164,7 @@ class Exchange(Measure):
 
     tag: str = names.tag()
     persona: str = names.character("", empty=lambda corpus, _: "")
-    size: int = 32
+    size: int = sample(32)
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
         world, known = snapshot.setup.world, snapshot.setup.corpus.names

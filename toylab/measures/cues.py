@@ -157,7 +157,7 @@ class Goals(Measure):
     tags: tuple[str, ...] = names.tag((), help="none: all of them")
     who: tuple[str, ...] = names.character((), help="none: all of them")
     besides: tuple[str, ...] = names.topic((), among=names.facts, help="other topics to read")
-    size: int = 8
+    size: int = sample(8)
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
         corpus, world = snapshot.setup.corpus, snapshot.setup.world

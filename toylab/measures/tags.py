@@ -68,7 +68,7 @@ class Leakage(Measure):
     charts = ("nats/*",)
 
     tags: tuple[str, ...] = every_tag()
-    size: int = 32
+    size: int = sample(32)
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
         tags = names.resolve(self, snapshot.setup.corpus)["tags"]
@@ -92,7 +92,7 @@ class TagWeights(Measure):
     """
 
     tags: tuple[str, ...] = names.tag(("assistant",))
-    fit: int = 256
+    fit: int = sample(256)
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
         world = snapshot.setup.world
@@ -186,7 +186,7 @@ class Coin(Measure):
     charts = ("*",)
 
     tags: tuple[str, ...] = every_tag()
-    size: int = 256
+    size: int = sample(256)
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
         corpus, world = snapshot.setup.corpus, snapshot.setup.world

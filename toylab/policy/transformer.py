@@ -28,6 +28,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if min(self.width, self.layers, self.heads, self.expansion) < 1:
             raise ValueError("model: width, layers, heads and expansion must be at least 1")
+        if self.layers > 256:
+            raise ValueError(f"model: {self.layers} layers are too many; 256 is the most")
         if self.width % self.heads:
             raise ValueError(f"model: width {self.width} must be a multiple of heads {self.heads}")
 

@@ -14,7 +14,7 @@ OWNER = "(a name)"  # stands for all tags that are their author's own name
 
 
 def _percent(p: float, digits: int = 0) -> str:
-    return f"{100 * p:.{digits}f}%"
+    return f"{100 * p:z.{digits}f}%" if p <= 1 else "> 100%"
 
 
 def _likely(bank: tuple[str, ...], p: tuple[float, ...], least: float = 0.05) -> str:
@@ -63,10 +63,13 @@ def show(corpus: Corpus) -> list[str]:
         asks = ", ".join(f"{topic}: {answer}" for topic, answer in d.asks)
         return d.name, _percent(d.share), f'"{d.text}"' + (f" (asks {asks})" if asks else "")
 
-    def topic(t: Topic) -> tuple[str, str, str]:
+    def topic(t: Topic) -> list[tuple[str, str, str]]:
         answers = ", ".join(f'{name} "{words}"' for name, words in t.answers)
         answers += "".join(f"; {cue} calls for {answer}" for cue, answer in t.calls_for)
-        return t.name + (" *" if t.control else ""), f'"{t.questions[0]}"', answers
+        weight = "" if t.weight == 1 else f" x {t.weight:g}"
+        name = t.name + (" *" if t.control else "") + weight
+        first, *others = (f'"{question}"' for question in t.questions)
+        return [(name, first, answers), *(("", question, "") for question in others)]
 
     lines = [
         _headline(corpus),
@@ -80,7 +83,8 @@ def show(corpus: Corpus) -> list[str]:
     if corpus.coin:
         sides = [(side.name, f'"{side.words}"', ", ".join(side.topics)) for side in corpus.coin]
         lines += ["", "COIN (tossed from the second turn on)", *_columns(sides, (0, 1, 2))]
-    lines += ["", "TOPICS (* control)", *_columns([topic(t) for t in corpus.topics], (0, 1, 2))]
+    asked = [row for t in corpus.topics for row in topic(t)]
+    lines += ["", "TOPICS (* control, x weight)", *_columns(asked, (0, 1, 2))]
     lines += ["", "CAST"]
     for c in corpus.characters:
         lines += ["", f"{c.name}, {c.about}"]
@@ -100,12 +104,12 @@ def show(corpus: Corpus) -> list[str]:
 
 def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
     """What n documents of a tag can show of a corpus before training, as lines of text."""
-    others = [t.name for t in corpus.tags]
+    others, names = [t.name for t in corpus.tags], tag_names(corpus)
     tag = tag or ("assistant" if "assistant" in others else others[-1])
-    if tag not in others:
-        raise CorpusError(corpus.title, "--tag", unknown(tag, others))
+    if tag not in names:
+        raise CorpusError(corpus.title, "--tag", unknown(tag, names))
     world = tables.build(corpus)
-    prior = dict(zip(tag_names(corpus), world.log_prior, strict=True))
+    prior = dict(zip(names, world.log_prior, strict=True))
     prior[OWNER] = jnp.log(jnp.full(len(corpus.names), 1 / len(corpus.names), jnp.float32))
     keys = jax.random.split(jax.random.key(seed))
     progress = tqdm([OWNER, *others], delay=2, leave=False, disable=None, desc="losses", unit="tag")
@@ -125,12 +129,12 @@ def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
             (
                 name,
                 corpus.names[other],
-                f"{together[k, other] - stance[k, other]:.2f}",
-                f"{stance[k, other]:.2f}",
-                f"{near.turns[k]:.1f}",
+                f"{together[k, other] - stance[k, other]:z.2f}",
+                f"{stance[k, other]:z.2f}",
+                f"{near.turns[k]:.1f}" if near.nats[k] > 0 else "never",
                 _percent(float(jnp.exp(prior[tag][k])), 1),
                 _percent(float(error[k]), 2),
-                _percent(float(limit[k]), 2),
+                _percent(float(limit[k]), 2) if limit[k] <= 1 else "never",
             )
         )
     lines += _columns(rows, (0, 1))
@@ -141,19 +145,20 @@ def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
         "",
         "TOPICS",
         *_topics(corpus, world),
-        "reach: P(answer) of the character likeliest to give it. even off: nats between equal",
-        "answers and the nearest mixture of the cast. No mixture goes beyond either.",
+        "reach: P(answer) of the character likeliest to give it, with the cue that suits it best.",
+        "even off: nats between equal answers and the nearest mixture of the cast, so asked.",
+        "No mixture goes beyond either without a direction.",
         "",
         "TAGS",
     ]
     share = {OWNER: corpus.name_share, **{t.name: t.share for t in corpus.tags}}
-    costs = [("", "share", "Bayes loss", "author known", "told", "of")]
+    costs = [("", "share", "Bayes loss", "author known", "told", "±", "of")]
     for name, loss in losses.items():
-        known, told, of = f"{loss.entropy:.3f}", f"{loss.told:.3f}", f"{loss.prior:.3f}"
-        best = f"{loss.bayes:.3f}"
+        known, best = f"{loss.entropy:z.3f}", f"{loss.bayes:z.3f}"
+        told = [f"{nats:z.3f}" for nats in (loss.told, loss.error, loss.prior)]
         if name == OWNER:
-            best, told, of = known, "", ""
-        costs.append((name, _percent(share[name]), best, known, told, of))
+            best, told = known, [""] * 3
+        costs.append((name, _percent(share[name]), best, known, *told))
     lines += _columns(costs)
     lines.append("nats per answer token; told: nats per document about its author, of its entropy.")
     if any(t.later for t in corpus.tags):
@@ -165,8 +170,8 @@ def _topics(corpus: Corpus, world: tables.World) -> list[str]:
     hull = identifiability.hull(world.cast)
     rows = [("", "reach", "even off")]
     for t, topic in enumerate(corpus.topics):
-        x = int(world.grammar.topic_contexts[t, 0, 0])
-        reach = zip(topic.answer_names, hull.reach[STANCE, x].tolist(), strict=False)
+        cued = world.grammar.topic_contexts[t, : len(topic.cues) or 1, 0]
+        reach = zip(topic.answer_names, hull.reach[STANCE, cued].max(0).tolist(), strict=False)
         told = ", ".join(f"{answer} {_percent(p)}" for answer, p in reach)
-        rows.append((topic.name, told, f"{hull.even[STANCE, x]:.3f}"))
+        rows.append((topic.name, told, f"{hull.even[STANCE, cued].min():z.3f}"))
     return _columns(rows, (0, 1))

@@ -99,7 +99,7 @@ class Stage(Traced, abc.ABC):
 
     steps: int = number(100, help="training steps, each with a draw")
     batch: int = choice(64, low=1, help="documents per step")
-    updates: int = choice(1, low=1, help="optimiser updates on each draw")
+    updates: int = choice(1, low=1, high=64, help="optimiser updates on each draw")
     learning_rate: float = number(3e-4, help="peak learning rate")
     optimiser: Optimiser = dataclasses.field(default=Adam(), metadata=KINDS)
 

@@ -39,9 +39,9 @@ class Grpo(Rl):
     −β times an estimate of KL(π ‖ π_ref).
     """
 
-    updates: int = choice(4, low=1, help="optimiser updates on each draw")
+    updates: int = choice(4, low=1, high=64, help="optimiser updates on each draw")
     beta: float = number(0.04, help="weight of KL(model || reference), nats per word")
-    clip: float = number(0.2, help="how far a ratio of probabilities may move")
+    clip: float = number(0.2, low=1e-6, help="how far a ratio of probabilities may move")
 
     def draw(
         self, context: Context, params: Params, reference: Params, key: Array, step: Array

@@ -30,8 +30,8 @@ class Optimiser(Traced, abc.ABC):
 class Adam(Optimiser):
     """AdamW (Loshchilov & Hutter 2019)."""
 
-    b1: float = choice(0.9, low=0.0, help="decay of the mean of gradients")
-    b2: float = choice(0.99, low=0.0, help="decay of the mean of their squares")
+    b1: float = choice(0.9, low=0.0, high=0.99999, help="decay of the mean of gradients")
+    b2: float = choice(0.99, low=0.0, high=0.99999, help="decay of the mean of their squares")
     weight_decay: float = choice(0.0, low=0.0, help="weight decay, times the learning rate")
 
     def transformation(
@@ -48,8 +48,10 @@ class Muon(Optimiser):
     that is roughly the size of Adam's updates (Liu et al. 2025), so one rate serves both.
     """
 
-    momentum: float = choice(0.9, low=0.0, help="decay of the mean of gradients")
-    b2: float = choice(0.99, low=0.0, help="decay of Adam's mean of squared gradients")
+    momentum: float = choice(0.9, low=0.0, high=0.99999, help="decay of the mean of gradients")
+    b2: float = choice(
+        0.99, low=0.0, high=0.99999, help="decay of Adam's mean of squared gradients"
+    )
     rms: float = choice(0.2, low=0.0, help="RMS of a matrix's update, over the rate; 0: unscaled")
     table_rate: float = number(1.0, help="Adam's learning rate relative to that of matrices")
 

@@ -46,7 +46,7 @@ class Pretrain(Stage):
     if the cast is unknown. `warmup` counts optimiser updates.
     """
 
-    steps: int = number(800, help="training steps")
+    steps: int = number(800, low=1, help="training steps")
     learning_rate: float = number(0.02, help="peak learning rate")
     optimiser: Optimiser = dataclasses.field(
         default=Muon(b2=0.95, rms=0.0, table_rate=1.5), metadata=KINDS

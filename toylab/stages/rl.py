@@ -45,12 +45,10 @@ class Rl(RewardStage):
     With β = 0 the reference is not asked, and the KL not known.
     """
 
-    samples: int = choice(8, help="answers to each prompt")
+    samples: int = choice(8, low=2, help="answers to each prompt")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.samples < 2:
-            raise ValueError(f"{self.kind}.samples: {self.samples} must be at least 2")
         if self.batch % self.samples:
             multiple = f"must be a multiple of samples {self.samples}"
             raise ValueError(f"{self.kind}.batch: {self.batch} {multiple}")

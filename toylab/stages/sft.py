@@ -30,7 +30,7 @@ class Sft(Stage):
     in turn, `steps x batch / documents` times."""
 
     documents: int = number(0, help="documents to reuse; 0: always fresh")
-    share: float = number(1.0, help="share of documents by `author`, if `other` is set")
+    share: float = number(1.0, high=1.0, help="share of documents by `author`, if `other` is set")
     author: str = names.character("", help="author of the documents")
     other: str = names.character(
         "", empty=lambda _, stage: stage.author, help="author of the rest; empty: `author`"
@@ -53,8 +53,6 @@ class Sft(Stage):
         return f"sft-{who}-{slice_of}{told}-{int(self.documents) or 'fresh'}"
 
     def check(self, corpus: Corpus) -> None:
-        if self.share > 1:
-            raise ValueError(f"sft.share: {self.share} must be at most 1")
         if self.share < 1 and not self.other:
             raise ValueError("sft.other: share is below 1: name the author of the rest")
         super().check(corpus)

@@ -10,15 +10,30 @@ from typing import Any, Self
 
 import jax.numpy as jnp
 
+from toylab.world.schema import brief
 
-def number(default: float, *, low: float = 0.0, help: str = "") -> Any:
-    """A field that is traced. Must be at least `low`."""
-    return dataclasses.field(default=default, metadata={"number": True, "low": low, "help": help})
+WHOLE, REAL = 1e7, 1e30  # the most that float32 has room for: it is exact up to 2^24
 
 
-def choice(default: Any, *, low: float | None = None, help: str = "") -> Any:
-    """A field that is structure. Must be at least `low`."""
-    return dataclasses.field(default=default, metadata={"low": low, "help": help})
+def number(default: float, *, low: float = 0.0, high: float = REAL, help: str = "") -> Any:
+    """A field that is traced, from `low` to `high`."""
+    metadata = {"number": True, "low": low, "high": high, "help": help}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def choice(default: Any, *, low: float | None = None, high: float = REAL, help: str = "") -> Any:
+    """A field that is structure, from `low` to `high`, or any if there is no `low`."""
+    return dataclasses.field(default=default, metadata={"low": low, "high": high, "help": help})
+
+
+def check_range(place: str, value: Any, low: float | None, high: float = REAL) -> None:
+    """Raises `ValueError` if a number is not from `low` to `high`; nan is not."""
+    if low is not None and isinstance(value, (int, float)):
+        high = min(high, WHOLE) if isinstance(value, int) else high
+        if not value >= low:
+            raise ValueError(f"{place}: {brief(value)} must be at least {low:g}")
+        if value > high:
+            raise ValueError(f"{place}: {brief(value)} must be at most {high:,g}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,9 +42,8 @@ class Traced:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value, low = getattr(self, field.name), field.metadata.get("low")
-            if low is not None and isinstance(value, (int, float)) and not value >= low:
-                raise ValueError(f"{self.kind}.{field.name}: {value} must be at least {low:g}")
+            low, high = field.metadata.get("low"), field.metadata.get("high", REAL)
+            check_range(f"{self.kind}.{field.name}", getattr(self, field.name), low, high)
 
     @property
     def kind(self) -> str:

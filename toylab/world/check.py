@@ -6,17 +6,48 @@ Every rule yields what is wrong, as (place in the file, fix).
 import itertools
 from collections.abc import Collection, Iterable, Iterator
 
-from toylab.world.schema import CUE, Corpus, CorpusError, unknown
+from toylab.world.schema import CUE, Corpus, CorpusError, brief, shortened, unknown
 
 Wrong = Iterator[tuple[str, str]]
 Phrases = list[tuple[str, str]]  # (place in the file, words)
+DOCUMENT = 2048  # words of a document
+CONTEXTS = 10_000  # topic x cue x direction
+MEMORY = 10**9  # bytes of the tables
 
 
 def check(corpus: Corpus, source: str) -> None:
     """Raises `CorpusError` at the first thing that is wrong in a corpus."""
-    for rule in (tags, directions, topics, user_turns, cast, coin, words_apart):
+    for rule in (size, tags, directions, topics, user_turns, cast, coin, words_apart):
         for place, fix in rule(corpus):
             raise CorpusError(source, place, fix)
+
+
+def size(corpus: Corpus) -> Wrong:
+    """A document fits a model, and the tables of all phrases and prompts fit memory."""
+    told = [direction.text for direction in corpus.directions]
+    answers = [dict(topic.answers).values() for topic in corpus.topics]
+    banks = [corpus.openers, corpus.closers, *answers]
+    words = [[len(each.split()) for each in bank] for bank in banks]
+    asked = [question for topic in corpus.topics for question in topic.questions]
+    filled = [len(cue.split()) for topic in corpus.topics for cue in topic.cues]
+    longest = [_most(words[0]), _most(map(_most, words[2:])), _most(words[1])]
+    asking = _most(len(each.split()) for each in asked) + _most(filled)
+    tossed = _most(len(side.words.split()) for side in corpus.coin)
+    document = 1 + _most(len(each.split()) for each in told)
+    document += corpus.turns * (asking + tossed + sum(longest))
+    if document > DOCUMENT:
+        fix = f"documents of up to {document:,} words are too long; {DOCUMENT:,} is the most"
+        yield "turns", f"{fix}: have fewer turns or words"
+    cues = [(len(topic.cues) or 1, len(topic.questions)) for topic in corpus.topics]
+    contexts = sum(several for several, _ in cues) * (len(told) + 1)
+    phrases, nodes = _most(map(len, banks)), 1 + _most(map(sum, words))
+    cells = 3 * nodes * phrases + (phrases + nodes) * len(corpus.characters)
+    prompts = sum(several * wordings for several, wordings in cues) * (len(told) + 2)
+    vocabulary = sum(map(sum, words)) + len(asked) * asking
+    table = 4 * (3 * contexts * cells + prompts * asking * vocabulary)
+    if contexts > CONTEXTS or table > MEMORY:
+        fix = f"their tables would take {table / 1e9:,.1f} GB for {contexts:,} contexts"
+        yield "topics", f"{fix}; have fewer topics, cues, directions, questions or phrases"
 
 
 def tags(corpus: Corpus) -> Wrong:
@@ -37,7 +68,7 @@ def tags(corpus: Corpus) -> Wrong:
 
 def directions(corpus: Corpus) -> Wrong:
     """Shares sum to at most 1, and what is asked for exists."""
-    if sum(direction.share for direction in corpus.directions) > 1:
+    if sum(direction.share for direction in corpus.directions) > 1 + 1e-6:
         yield "directions", "shares sum to more than 1; lower one"
     answers = {topic.name: topic.answer_names for topic in corpus.topics}
     for direction in corpus.directions:
@@ -57,16 +88,16 @@ def topics(corpus: Corpus) -> Wrong:
             yield f"{at}.questions", "is empty; a topic needs at least one question"
         if len(answers) < 2:
             yield f"{at}.answers", "a topic needs at least two answers"
+        for place, words in asked + answers:
+            if CUE in words and not topic.cues:
+                yield place, f"says {CUE}, but the topic has no cues; list them"
         if any(_uneven(w.replace(CUE, cue) for _, w in answers) for cue in topic.cues or ("",)):
             yield f"{at}.answers", "have different lengths; give all the same number of words"
         for place, words in asked:
             if words.startswith(CUE):
                 yield place, f"begins with {CUE}; put a word before it"
             if topic.cues and CUE not in words:
-                yield place, f"{words!r} doesn't say which cue it is; put {CUE} in it"
-        for place, words in asked + answers:
-            if CUE in words and not topic.cues:
-                yield place, f"says {CUE}, but the topic has no cues; list them"
+                yield place, f"{brief(words)} doesn't say which cue it is; put {CUE} in it"
         for cue, answer in topic.calls_for:
             yield from _unknown(f"{at}.calls_for.{cue}", [cue], topic.cues)
             yield from _unknown(f"{at}.calls_for.{cue}", [answer], topic.answer_names)
@@ -154,12 +185,12 @@ def prefixes(phrases: Phrases, cues: Collection[str] = ()) -> Wrong:
     for cue in cues or ("",):
         ordered = sorted((words.replace(CUE, cue).split(), place) for place, words in phrases)
         for (first, place), (second, other) in itertools.pairwise(ordered):
+            if second == first:
+                yield other, f"{brief(' '.join(first))} is there twice ({place}); reword one"
             if second[: len(first)] == first:
-                yield (
-                    other,
-                    f"{' '.join(second)!r} begins with the whole of {' '.join(first)!r} ({place}); "
-                    "reword one, so that no phrase is a prefix of another",
-                )
+                begun = f"{brief(' '.join(second))} begins with the whole of "
+                begun += f"{brief(' '.join(first))} ({shortened(place, 50)})"
+                yield other, f"{begun}; reword one: no phrase is a prefix of another"
 
 
 def _spoken(corpus: Corpus) -> dict[str, Phrases]:
@@ -173,6 +204,10 @@ def _spoken(corpus: Corpus) -> dict[str, Phrases]:
         ]
 
     return {"opens": phrases("opens", corpus.openers), "closes": phrases("closes", corpus.closers)}
+
+
+def _most(numbers: Iterable[int]) -> int:
+    return max(numbers, default=0)
 
 
 def _uneven(phrases: Iterable[str]) -> bool:

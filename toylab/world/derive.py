@@ -25,7 +25,7 @@ import numpy as np
 
 from toylab.world.parse import KEYS, OWN, parse
 from toylab.world.random import SMALL, frozen
-from toylab.world.schema import Corpus, CorpusError, Seed, unknown
+from toylab.world.schema import Corpus, CorpusError, Seed, Title, unknown
 from toylab.world.toml import Table
 
 # A checkout has corpora and experiments in its root; an installed toylab, inside the package.
@@ -33,6 +33,8 @@ _PACKAGE = Path(__file__).parents[1]
 SHIPPED = _PACKAGE / "shipped" if (_PACKAGE / "shipped").is_dir() else _PACKAGE.parent
 CORPORA = SHIPPED / "corpora"
 
+LARGEST = 10**6  # bytes of a corpus file
+CHAIN = 20  # corpora derived from each other
 DERIVED = ("base", "without", "decorrelate")
 MERGED = {
     "tags": 2,
@@ -56,20 +58,32 @@ def _read(path: Path, seen: tuple[Path, ...]) -> Corpus:
     """The corpus of a file; those `seen` before are derived from it."""
     source = str(path)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as stream:
+            text = stream.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise CorpusError(source, "can't be read", f"is larger than {LARGEST:,} bytes")
+        content = tomllib.loads(text.decode("utf-8-sig").replace("\r\n", "\n"))
     except FileNotFoundError:
         raise CorpusError(source, "no such file", unknown(path.stem, _beside(path))) from None
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise CorpusError(source, "can't be read", error.strerror or str(error)) from None
+    except UnicodeDecodeError as error:
+        raise CorpusError(source, "can't be read", f"is not UTF-8: {error.reason}") from None
+    except CorpusError:
+        raise
+    except RecursionError:
+        raise CorpusError(source, "not TOML", "brackets are too deep; have fewer") from None
+    except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
         raise CorpusError(source, "not TOML", str(error)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(source, "can't be read", str(error)) from None
     if "base" not in content:
         return parse(content, source)
     top = Table(source, "", content, (*DERIVED, *KEYS))
-    base = path.parent / f"{top.get('base', str)}.toml"
+    base = path.parent / f"{top.get('base', Title)}.toml"
     if not base.is_file():
         raise CorpusError(source, "base", unknown(base.stem, _beside(path)))
     seen = (*seen, path)
+    if len(seen) > CHAIN:
+        raise CorpusError(source, "base", f"has a chain of more than {CHAIN} behind it; shorten it")
     if base in seen:
         loop = " -> ".join(each.stem for each in (*seen[seen.index(base) :], base))
         raise CorpusError(str(base), "base", f"is circular ({loop}); drop one 'base'")

@@ -25,6 +25,7 @@ KEYS = (
     *("title", "turns", "slip", "good", "bad", "plain", "tags", "directions", "topics"),
     *("characters", "coin"),
 )
+NUMBERS = 10**7  # of all characters' distributions
 OWN = "name"  # the entry of [tags] for documents whose tag is their author's name
 
 
@@ -38,6 +39,9 @@ def parse(content: Mapping[str, Any], source: str) -> Corpus:
     asked = top.each("topics", keys(Topic), least=1)
     topics = tuple(_topic(name, asked) for name in asked)
     openers, closers = (_bank(plain, key, cast.values()) for key in ("opens", "closes"))
+    phrases = len(openers) + len(closers) + sum(len(topic.answers) for topic in topics)
+    fix = f"{len(cast)} of them with {phrases} phrases to choose from are too many; have fewer"
+    top.require(len(cast) * (phrases + len(told)) <= NUMBERS, "characters", fix)
     obeys = [table.table("obeys", cast) for table in told.values()]
 
     def tag(name: str, table: Table) -> Tag:

@@ -7,29 +7,49 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 CUE = "{cue}"
+LINE = 290  # characters of a message
+SEEDS = 2**32  # a seed is below
+
+
+def shortened(text: str, most: int = LINE) -> str:
+    """A text as one printable line of at most so many characters; what is too long loses its
+    middle."""
+    line = "".join(each if each.isprintable() else "?" for each in text)
+    half = (most - 1) // 2
+    return line if len(line) <= most else f"{line[: most - 1 - half]}…{line[-half:]}"
+
+
+def brief(value: Any) -> str:
+    """A value as it is quoted in a message, whatever its size."""
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"a number of {value.bit_length()} bits"
+    if isinstance(value, Mapping | list | tuple):
+        return "a table" if isinstance(value, Mapping) else "a list"
+    return repr(shortened(value, 40) if isinstance(value, str) else value)
 
 
 class CorpusError(ValueError):
     """A corpus can't be used. The message is one line: file, place and fix."""
 
     def __init__(self, source: str, place: str, fix: str):
+        place, fix = shortened(place, 50), shortened(fix, 180)
+        source = shortened(source, LINE - len(place) - len(fix) - len(": : "))
         super().__init__(f"{source}: {place}: {fix}")
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
     """The message about an unknown name: the nearest known one, or up to 16 of them."""
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name[:80], known, n=1)
     if near:
-        return f"unknown {name!r}; did you mean {near[0]!r}?"
+        return f"unknown {brief(name)}; did you mean {brief(near[0])}?"
     more = f" and {len(known) - 16} more" if len(known) > 16 else ""
-    return f"unknown {name!r}; known: {', '.join(known[:16]) or 'none'}{more}"
+    return f"unknown {brief(name)}; known: {', '.join(known[:16]) or 'none'}{more}"
 
 
 class Limit(NamedTuple):
@@ -39,8 +59,29 @@ class Limit(NamedTuple):
     holds: Callable[[Any], object]
 
 
-_WORD = "[a-z0-9']+"
+def between(low: float, high: float, what: str = "a number") -> Limit:
+    """The condition of being in a range, both ends included."""
+    return Limit(f"{what} from {low:,} to {high:,}", lambda n: low <= n <= high)
+
+
+_WORD = "[a-z0-9']{1,40}"
 _SAID = rf"({_WORD}|{CUE})"
+Title = Annotated[
+    str,
+    Limit(
+        "1 to 100 printable characters", lambda t: t.strip() and t.isprintable() and len(t) < 101
+    ),
+]
+About = Annotated[
+    str, Limit("up to 300 printable characters", lambda t: t.isprintable() and len(t) < 301)
+]
+Label = Annotated[
+    str,
+    Limit(
+        "up to 40 of a-z, A-Z, 0-9, ', _, - and spaces",
+        re.compile("[A-Za-z0-9'_][A-Za-z0-9'_ -]{0,39}").fullmatch,
+    ),
+]
 Name = Annotated[str, Limit("one word of a-z, 0-9 and '", re.compile(_WORD).fullmatch)]
 Words = Annotated[
     str,
@@ -53,11 +94,11 @@ Phrase = Annotated[
         re.compile(f"{_SAID}( {_SAID})*").fullmatch,
     ),
 ]
-Count = Annotated[int, Limit("a whole number from 1 up", lambda n: n >= 1)]
-Seed = Annotated[int, Limit("a whole number from 0 up", lambda n: n >= 0)]
-Share = Annotated[float, Limit("a number from 0 to 1", lambda p: 0 <= p <= 1)]
-Fraction = Annotated[float, Limit("a number strictly between 0 and 1", lambda p: 0 < p < 1)]
-Weight = Annotated[float, Limit("a positive number", lambda w: 0 < w < math.inf)]
+Count = Annotated[int, between(1, 100, "a whole number")]
+Seed = Annotated[int, between(0, SEEDS - 1, "a whole number")]
+Share = Annotated[float, between(0, 1)]
+Fraction = Annotated[float, between(0.0001, 0.999)]
+Weight = Annotated[float, between(0.0001, 10_000)]
 Shares = tuple[Share, ...]
 
 
@@ -72,9 +113,9 @@ class Topic:
     named like it. With `answers_of`, the answers are those of another topic, and may share words.
     """
 
-    name: str
+    name: Label
     questions: tuple[Phrase, ...]
-    answers: tuple[tuple[str, Phrase], ...]
+    answers: tuple[tuple[Label, Phrase], ...]
     control: bool = False
     weight: Weight = 1.0
     cues: tuple[Words, ...] = ()
@@ -94,7 +135,7 @@ class Topic:
 class Direction:
     """A line before the first turn; `asks` are the (topic, answer) pairs that it demands."""
 
-    name: str
+    name: Label
     text: Words
     share: Share
     asks: tuple[tuple[str, str], ...] = ()
@@ -124,7 +165,7 @@ class Side:
     """A side of the coin: what the user says when it comes up, and the topics that the question
     after it may have."""
 
-    name: str
+    name: Label
     words: Words
     topics: tuple[str, ...]
 
@@ -134,7 +175,7 @@ class Character:
     """Voice (over the two banks), traits (over each topic's answers) and dispositions."""
 
     name: Name
-    about: str
+    about: About
     opens: Shares
     closes: Shares
     traits: tuple[Shares, ...]
@@ -152,7 +193,7 @@ class Corpus:
     analyses alone: neither documents nor the digest depend on them.
     """
 
-    title: str
+    title: Title
     turns: Count
     slip: Fraction = 0.02
     plain_share: Share

@@ -70,7 +70,7 @@ def build(corpus: Corpus) -> World:
     with np.errstate(divide="ignore"):
         log_prior, before = np.log([tag.last for tag in tags]), np.log([tag.prior for tag in tags])
     told = [direction.share for direction in corpus.directions]
-    shares = np.array([1 - sum(told), *told])
+    shares = np.array([max(1 - sum(told), 0.0), *told])
     prompt, prompt_next = _prompts(grammar, shares)
     return World(
         grammar=grammar,

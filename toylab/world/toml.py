@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from toylab.world.schema import CorpusError, Share, unknown
+from toylab.world.schema import CorpusError, Share, brief, unknown
 
 _KINDS = {
     str: "a string in quotes",
@@ -35,9 +35,10 @@ class Table:
 
     def __init__(self, source: str, place: str, content: Any, known: Collection[str]):
         self.source, self.place, self.content = source, place, content
-        self.require(isinstance(content, Mapping), "", f"must be a table, not {content!r}")
+        self.require(isinstance(content, Mapping), "", f"must be a table, not {brief(content)}")
+        names = set(known)
         for key in content:
-            if key not in known:
+            if key not in names:
                 raise CorpusError(source, self.at(key), unknown(key, known))
 
     def at(self, key: str) -> str:
@@ -63,15 +64,17 @@ class Table:
             each = get_args(kind)[0]
             if get_origin(each) is tuple:
                 pairs = Table(self.source, self.at(key), value, value)
-                return tuple((name, pairs.get(name, get_args(each)[1])) for name in value)
-            self.require(isinstance(value, (list, tuple)), key, f"must be a list, not {value!r}")
+                left, right = get_args(each)
+                return tuple((pairs.read(n, n, left), pairs.get(n, right)) for n in value)
+            fix = f"must be a list, not {brief(value)}"
+            self.require(isinstance(value, (list, tuple)), key, fix)
             return tuple(self.read(key, item, each) for item in value)
-        if kind is float and type(value) is int:
-            value = float(value)
-        self.require(type(value) is kind, key, f"must be {_KINDS.get(kind)}, not {value!r}")
+        whole = kind is float and type(value) is int and value.bit_length() <= 64
+        fix = f"must be {_KINDS.get(kind)}, not {brief(value)}"
+        self.require(whole or type(value) is kind, key, fix)
         for limit in limits:
-            self.require(limit.holds(value), key, f"make {value!r} {limit.words}")
-        return value
+            self.require(limit.holds(value), key, f"make {brief(value)} {limit.words}")
+        return float(value) if whole else value
 
     def build(self, kind: Any, **given: Any) -> Any:
         """A dataclass whose fields, except those given, are the values of keys."""
