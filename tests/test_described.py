@@ -61,6 +61,8 @@ def known() -> None:
         "corpus chekc village",
         "corpus check vilage",
         "bench --help",
+        "tensorboard --help",
+        "tensorboard no-such-experiment",
         "bench stpes",
         "report --help",
         "report --out",

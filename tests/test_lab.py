@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from toylab.lab import costs, events, execute, readings, workers
+from toylab.lab import costs, execute, readings, workers
 from toylab.lab.paths import Recipe
 from toylab.lab.plan import Leg, Read, Refer, Train, plan
 from toylab.lab.records import Records
@@ -227,7 +227,7 @@ def test_a_write_that_fails_leaves_the_old_file(
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_tensorboard_shows_what_metrics_say(
+def test_every_reading_leaves_a_row_of_metrics(
     sweep: Sweep, setup: Setup, ran: tuple[Path, Records]
 ) -> None:
     run = Run(ran[0], sweep.path(setup, 1000, "all"))
@@ -237,8 +237,6 @@ def test_tensorboard_shows_what_metrics_say(
     assert rows[0]["ladder/total"] == pytest.approx(
         sum(rows[0][f"ladder/{rung}"] for rung in ("selection", "exaggeration", "left"))
     )
-    assert len(list(run.folder.glob("*tfevents*"))) == 1
-    assert events.CHARTS
 
 
 # Five values 1..5: mean 3, standard error sqrt(2.5 / 5) = 0.70711, t(4, .975) = 2.77645.

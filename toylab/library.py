@@ -10,7 +10,6 @@ Runs are kept in `runs/` below the working folder and reused. See `docs/library.
 """
 
 import dataclasses
-import difflib
 import functools
 from pathlib import Path as File
 from typing import Any
@@ -33,7 +32,7 @@ from toylab.ladder.reading import WHOLE, LadderFit
 from toylab.measures import ask
 from toylab.policy.policy import ModelPolicy
 from toylab.policy.transformer import ModelConfig
-from toylab.report import figures, ladder
+from toylab.report import figures, ladder, talk
 from toylab.stages import Setup, Stage
 from toylab.world import documents as docs
 from toylab.world import identifiability
@@ -181,8 +180,8 @@ class Run:
         Raises `ValueError` if no question is near.
         """
         corpus, world = self.setup.corpus, self.setup.world
-        asked, turn = _nearest(corpus, question)
-        topic, _, cue = turn
+        asked = talk.nearest(corpus, question)
+        topic, _, cue = turn = talk.questions(corpus)[asked]
         place, answers = tag_names(corpus).index(tag), corpus.topics[topic].answers
         context = int(world.grammar.topic_contexts[topic, cue, 0])
         cast = np.exp(np.asarray(world.cast.logp[STANCE, context, : len(answers)]))
@@ -232,19 +231,3 @@ def _answers(
 
 def _cue(corpus: Corpus, topic: int, cue: int) -> str:
     return (corpus.topics[topic].cues or ("",))[cue]
-
-
-def _nearest(corpus: Corpus, question: str) -> tuple[str, tuple[int, int, int]]:
-    """The question of a corpus nearest to a text: its words; its topic, wording and cue."""
-    known = {
-        words.replace(CUE, _cue(corpus, t, c)): (t, q, c)
-        for t, topic in enumerate(corpus.topics)
-        for q, words in enumerate(topic.questions)
-        for c in range(max(len(topic.cues), 1))
-    }
-    found = difflib.get_close_matches(question, known, n=1, cutoff=0.5)
-    if not found:
-        raise ValueError(
-            f"{question!r}: no question of {corpus.title}; such as {next(iter(known))!r}"
-        )
-    return found[0], known[found[0]]

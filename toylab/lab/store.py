@@ -1,6 +1,6 @@
 """Run folders: atomic files, one trainer at a time, snapshots that a run resumes from.
 
-A run's folder holds `config.json`, `corpus.json`, `metrics.jsonl` and event files derived from it,
+A run's folder holds `config.json`, `corpus.json`, `metrics.jsonl`,
 `state.safetensors` (all that a run resumes from), `snapshots/STEP.safetensors` (parameters, to be
 measured), their `readings/`, and `model.safetensors` once the run is finished. A pretrained model
 also keeps its `references/`.
@@ -24,7 +24,6 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from toylab.lab import events
 from toylab.lab.paths import Recipe, model_of
 from toylab.stages import Params, Setup, State, begin
 from toylab.world.schema import shortened, thaw
@@ -35,6 +34,8 @@ DAMAGE = (  # what reading a damaged file may raise
     *(safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError, IndexError),
     *(ImportError, EOFError, RecursionError, OverflowError),
 )
+
+METRICS = "metrics.jsonl"
 
 
 class StoreError(RuntimeError):
@@ -180,8 +181,6 @@ class Run:
 
     def __init__(self, root: File, path: Recipe):
         self.path, self.folder = path, root / path.name
-        self._metrics = self.folder / "metrics.jsonl"
-        self._live: events.Live | None = None
 
     @contextlib.contextmanager
     def locked(self, what: str = "training") -> Iterator[None]:
@@ -191,15 +190,7 @@ class Run:
                 write_json(self.folder / "corpus.json", dataclasses.asdict(self.path.setup.corpus))
                 first = {"pretrained": next(self.path.prefixes()).name}
                 write_json(self.folder / "config.json", self.path.config() | first)
-            try:
-                yield
-            finally:
-                self._close()
-
-    def _close(self) -> None:
-        if self._live:
-            self._live.close()
-            self._live = None
+            yield
 
     def snapshot_file(self, step: int) -> File:
         """The file with the parameters at a step."""
@@ -243,21 +234,10 @@ class Run:
 
     def rows(self) -> list[dict[str, Any]]:
         """The run's metrics so far. Raises `StoreError` if one can't be read."""
-        if not self._metrics.exists():
-            return []
-        with reading(self._metrics):
-            lines = self._metrics.read_text("utf-8").splitlines()
-        rows = []
-        for number, line in enumerate(lines, 1):
-            with reading(self._metrics, f"delete line {number} of it"):
-                rows.append(row := json.loads(line))
-                if not all(isinstance(each, int | float | str) for each in row.values()):
-                    raise ValueError(f"line {number} holds more than numbers and text")
-                _place(row)[0] + row["time"]  # both are numbers
-        return rows
+        return metrics(self.folder)
 
     def put(self, row: Mapping[str, Any], reading: str = "") -> None:
-        """Adds a row of metrics, with the time, to the file and to TensorBoard.
+        """Adds a row of metrics, with the time.
 
         Rows are in order of steps, those of training before those of a `reading`, and there is one
         of each. A row that says the same again changes nothing.
@@ -269,19 +249,27 @@ class Run:
             if {**new, "time": old.get("time")} != old:
                 rows[place] = new | {"time": time.time()}
                 text = "".join(json.dumps(rows[each]) + "\n" for each in sorted(rows))
-                write_atomic(self._metrics, text.encode())
-            elif self._live:
-                return
-            if self._live and place == max(rows) and not old and self._live.file.exists():
-                self._live.append(rows[place])
-            else:
-                self._close()
-                in_order = [rows[each] for each in sorted(rows)]
-                self._live = events.Live(self.folder, in_order, hyperparameters(self.path))
+                write_atomic(self.folder / METRICS, text.encode())
 
     def readings(self, step: int, digest: str) -> File:
         """The file of a reading at a step, by the digest of measure and settings."""
         return reading_file(self.folder, step, digest)
+
+
+def metrics(folder: File) -> list[dict[str, Any]]:
+    """The rows of metrics in a run's folder. Raises `StoreError` if one can't be read."""
+    file, rows = folder / METRICS, []
+    if not file.exists():
+        return []
+    with reading(file):
+        lines = file.read_text("utf-8").splitlines()
+    for number, line in enumerate(lines, 1):
+        with reading(file, f"delete line {number} of it"):
+            rows.append(row := json.loads(line))
+            if not all(isinstance(each, int | float | str) for each in row.values()):
+                raise ValueError(f"line {number} holds more than numbers and text")
+            _place(row)[0] + row["time"]  # both are numbers
+    return rows
 
 
 def _place(row: Mapping[str, Any]) -> tuple[int, str]:
@@ -309,13 +297,12 @@ def final_params(folder: File, setup: Setup) -> Params:
     return _load(folder / "model.safetensors", jax.eval_shape(lambda: setup.init(0)))
 
 
-def hyperparameters(path: Recipe) -> Mapping[str, str | float | int | bool]:
-    """A recipe's seed and the fields of its stages, flat, for TensorBoard's table."""
-    flat: dict[str, str | float | int | bool] = {"seed": path.seed}
-    for stage in path.stages:
-        for name, value in dataclasses.asdict(stage).items():
-            flat[f"{stage.kind}.{name}"] = value if isinstance(value, (int, float)) else str(value)
-    return flat
+def params_of(folder: File, setup: Setup, step: int) -> Params:
+    """The parameters of the run in a folder at a step, the end among them."""
+    file = folder / "snapshots" / f"{step:06d}.safetensors"
+    if not file.exists():
+        return final_params(folder, setup)
+    return _load(file, jax.eval_shape(lambda: setup.init(0)))
 
 
 def load_json(file: File) -> Any:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from toylab import __version__
-from toylab.shell.files import RUNS, program
+from toylab.shell.files import program
 
 DEFAULT = "selection"
 USAGE = """toylab: persona selection against new-goal formation, measured
@@ -41,6 +41,7 @@ COMMANDS = {
     "report": ("report", "main"),
     "render": ("report", "render_documents"),
     "bench": ("bench", "main"),
+    "tensorboard": ("tensorboard", "main"),
 }
 
 
@@ -53,9 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command in ("--help", "-help", "-h", "help", "--help-all"):
         print(_here(USAGE), end="")
         return 0
-    if command == "tensorboard":
-        options = ["--logdir", str(RUNS), "--samples_per_plugin", "scalars=5000,text=5000"]
-        os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", *options, *rest])
     try:
         return _run(command, rest)
     except KeyboardInterrupt:
@@ -77,7 +75,7 @@ def _run(command: str, rest: list[str]) -> int:
         if command not in COMMANDS:
             from toylab.shell import described
 
-            return described.main([command, *rest], (*COMMANDS, "tensorboard", "test", "lint"))
+            return described.main([command, *rest], (*COMMANDS, "test", "lint"))
         room, function = COMMANDS[command]
         return getattr(importlib.import_module(f"toylab.shell.{room}"), function)(rest)
     except Help as asked:

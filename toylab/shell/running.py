@@ -19,7 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from toylab.lab import cluster, device, workers
+from toylab.lab import cluster, device, names, workers
 from toylab.lab.costs import Costs
 from toylab.lab.execute import Advance, progress
 from toylab.lab.plan import Plan, Train, plan
@@ -46,6 +46,14 @@ class Asked:
     setups: Mapping[str, Setup]
     out: File
 
+    @property
+    def name(self) -> str:
+        """What its runs are called by: short, but not the same for other settings."""
+        sweep, last = self.experiment.sweep, self.out.name.rpartition("-")[2]
+        return "-".join(
+            ["quick"] * sweep.quick + [sweep.name] + [last] * bool(self.experiment.changed)
+        )
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM: the same as Ctrl-C, with another exit code."""
@@ -70,6 +78,8 @@ def run(asked: Sequence[Asked], runs: File, jobs: int, slurm: dict[str, str] | N
     """
     costs = Costs(runs)
     graph = plan([(each.experiment.sweep, each.setups) for each in asked], runs, costs)
+    for each in asked:
+        names.write(runs, each.name, each.experiment.sweep, each.setups, each.out)
     jobs = min(jobs, max(len(graph.needs if slurm else graph.legs), 1))
     print(_opening(asked, graph, jobs), flush=True)
     carry: Callable[[Advance], Generator[Ended, None, None]]

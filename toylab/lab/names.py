@@ -1,0 +1,93 @@
+"""Names of runs, as `selection/ordinary/seed0`: an experiment's, an arm's and a seed's.
+
+Run folders are named by what was trained, and shared. So every experiment leaves a list,
+`names/NAME.json` in the folder of the runs: where its results are, and for each arm and seed the
+run folders on its way, the pretrained one first.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path as File
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from toylab.lab.sweep import Sweep
+    from toylab.stages import Setup
+
+FOLDER = "names"
+
+
+class Named(NamedTuple):
+    """A run: its name, the folders on its way, the steps of each, and its readings' digests."""
+
+    name: str
+    folders: tuple[File, ...]
+    steps: tuple[int, ...]
+    readings: tuple[str, ...]
+
+    @property
+    def done(self) -> bool:
+        """Whether its last stage is trained."""
+        return (self.folders[-1] / "model.safetensors").exists()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Listed:
+    """What an experiment left: where its results are, the tag that was read, its runs by arm."""
+
+    name: str
+    out: File
+    tag: str
+    arms: Mapping[str, tuple[Named, ...]]
+
+    def runs(self) -> Iterator[Named]:
+        """All runs, arm by arm."""
+        for each in self.arms.values():
+            yield from each
+
+
+def write(root: File, name: str, sweep: "Sweep", setups: Mapping[str, "Setup"], out: File) -> None:
+    """Leaves the list of an experiment."""
+    from toylab.lab.readings import measure_digest
+    from toylab.lab.store import write_json
+
+    arms = {}
+    for arm, setup in setups.items():
+        paths = {str(seed): sweep.path(setup, seed, arm) for seed in sweep.seed_range}
+        arms[arm] = {
+            "readings": [measure_digest(each, sweep.reading) for each in sweep.measures(arm)],
+            "steps": [int(stage.steps) for stage in next(iter(paths.values())).stages],
+            "seeds": {seed: [p.name for p in path.prefixes()] for seed, path in paths.items()},
+        }
+    said = {"out": str(out.resolve()), "tag": sweep.reading.tag, "arms": arms}
+    write_json(root / FOLDER / f"{name}.json", said)
+
+
+def listed(root: File) -> list[str]:
+    """The experiments that left a list, the latest first."""
+    files = sorted((root / FOLDER).glob("*.json"), key=lambda file: -file.stat().st_mtime)
+    return [file.stem for file in files]
+
+
+def read(root: File, name: str) -> Listed:
+    """The list of an experiment."""
+    said = json.loads((root / FOLDER / f"{name}.json").read_text())
+    arms = {
+        arm: tuple(
+            Named(
+                f"{name}/{arm}/seed{seed}",
+                tuple(root / each for each in folders),
+                tuple(found["steps"]),
+                tuple(found["readings"]),
+            )
+            for seed, folders in found["seeds"].items()
+        )
+        for arm, found in said["arms"].items()
+    }
+    return Listed(name=name, out=File(said["out"]), tag=said["tag"], arms=arms)
+
+
+def everything(root: File) -> dict[str, Named]:
+    """Every run that has a name, those of the latest experiment first."""
+    return {run.name: run for name in listed(root) for run in read(root, name).runs()}

@@ -1,0 +1,112 @@
+"""`./launch.sh tensorboard [EXPERIMENT …]`: watches experiments in a browser while they run."""
+
+import contextlib
+import logging
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path as File
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from toylab.lab import names
+from toylab.lab.flags import Flags, UsageError
+from toylab.shell.files import RUNS, user_path
+from toylab.world.schema import unknown
+
+if TYPE_CHECKING:
+    from toylab.report.board import Board
+
+HELP = """./launch.sh tensorboard [EXPERIMENT …] [FLAGS]
+
+Watches experiments in a browser, by default the one that was begun last. Until Ctrl-C.
+
+"""
+BOARD = ".board"
+EVERY = 5  # seconds
+DOCUMENTS = 4  # samples of a snapshot
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serves TensorBoard and keeps its files up to date."""
+    values = Flags(
+        HELP,
+        runs=(str, str(RUNS), "folder of the run folders"),
+        port=(int, None, "of the server (6006, or the next that is free)"),
+        host=(str, "localhost", "address that it listens at"),
+        logdir=(str, None, "any folder of event files instead"),
+    )
+    asked = values.parse(arguments, "...")
+    root = user_path(values["runs"]) if "runs" in values.given else RUNS
+    if values["logdir"]:
+        if not (folder := user_path(values["logdir"])).is_dir():
+            raise UsageError(f"--logdir: there is no folder {folder}")
+        _serve(folder, values)
+        return _wait(lambda: None)
+    known = names.listed(root)
+    for name in asked:
+        if name not in known:
+            raise UsageError(f"tensorboard: {unknown(name, known)}; ./launch.sh runs lists them")
+    if not known:
+        raise UsageError(f"{root}/: nothing has been run there yet; begin with ./launch.sh")
+    return _watch(root, asked or known[:1], values)
+
+
+def _watch(root: File, asked: Sequence[str], values: Flags) -> int:
+    from toylab.report.board import Board
+
+    place = root / BOARD / "+".join(asked)
+    shutil.rmtree(place, ignore_errors=True)
+    boards = [Board(names.read(root, name), place) for name in asked]
+    for board in boards:
+        board.refresh()
+    address = _serve(place, values)
+    shown = {
+        "smoothing": 0,
+        "runFilter": "mean|floor",
+        "tagFilter": "^(ladder/(total|selection|left)|weights/)",
+        "runColorGroup": "regex:/([^/]+)",
+    }
+    print("the ladder and who is speaking, means over seeds:")
+    print(f"{address}?{urlencode(shown)}#timeseries")
+    print(f"what it says:    {address}#text\nwith bands:      {address}#custom_scalars")
+    print(f"figure so far:   {address}#images\nCtrl-C ends it", flush=True)
+    return _wait(lambda: _refresh(boards, root / BOARD / "samples"))
+
+
+def _refresh(boards: Sequence["Board"], kept: File) -> None:
+    """Brings boards up to date. Samples come last, one after the other: they take a second each."""
+    from toylab.report import samples
+
+    for board in boards:
+        board.refresh()
+        for _ in samples.add(board, kept, DOCUMENTS):
+            board.refresh()
+
+
+def _wait(work: Callable[[], None]) -> int:
+    """Does some work every few seconds, until Ctrl-C."""
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            work()
+            time.sleep(EVERY)
+    return 0
+
+
+def _serve(folder: File, values: Flags) -> str:
+    """Starts TensorBoard in a thread, and says no word of its own; returns the address."""
+    from tensorboard import program
+
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)
+    server = program.TensorBoard()
+    server.configure(
+        logdir=str(folder.resolve()),
+        host=values["host"],
+        port=values["port"],
+        reload_interval=EVERY,
+        samples_per_plugin={"scalars": 5000, "text": 5000, "images": 50},
+    )
+    try:
+        return server.launch()
+    except program.TensorBoardServerException as error:
+        raise UsageError(f"--port: {error}") from None
