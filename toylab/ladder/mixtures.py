@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from toylab.policy.sampling import Branches
+from toylab.policy.sampling import Branches, in_parts
 from toylab.world import bayes
 from toylab.world.bayes import Decisions
 from toylab.world.documents import Documents
@@ -215,8 +215,10 @@ def explain(
     branches: Branches,
 ) -> Score:
     """KL(P ‖ Q) from documents that P wrote and its branches there; `joint` as in `families`."""
-    at = bayes.decisions(grammar, documents)
-    q = bayes.branch_logp(cast, joint, documents, at)
-    nats = jnp.sum(bayes.kl(branches.logp, q, at.allowed), -1)
-    each = jnp.sum(nats, (1, 2))
+
+    def part(joint: Array, documents: Documents, logp: Array) -> Float[Array, " B"]:
+        at = bayes.decisions(grammar, documents)
+        return -fit_of(logp, bayes.branch_logp(cast, joint, documents, at), at)
+
+    each = in_parts(part, joint, documents, branches.logp)
     return Score(jnp.mean(each), jnp.std(each) / jnp.sqrt(len(each)), each)

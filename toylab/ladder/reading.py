@@ -1,11 +1,11 @@
 """One reading of a snapshot: the ladder on both casts, weights and traits."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
@@ -14,7 +14,7 @@ from toylab.ladder.fit import FAMILIES, FittedLadder, fit_ladder
 from toylab.ladder.measure import Measure, Reference, Snapshot, sample
 from toylab.policy.outside import Outside
 from toylab.policy.policy import ModelPolicy, Policy
-from toylab.policy.sampling import Branches
+from toylab.policy.sampling import PART, Branches
 from toylab.stages import Params, Setup
 from toylab.world import bayes, names
 from toylab.world import documents as docs
@@ -117,25 +117,38 @@ def policy_of(setup: Setup, params: Params) -> ModelPolicy:
 
 
 def answers(
-    policy: Policy, world: World, key: Array, size: int, tag: int | Array, *told: int | Array
+    policy: Policy,
+    world: World,
+    key: Array,
+    size: int,
+    tag: int | Array,
+    told: int | Array = 0,
 ) -> tuple[Documents, Branches]:
     """Documents that the policy writes under a tag, on all topics, and its branches there.
 
-    `told` is a direction, if any.
+    `told` is a direction. A policy in JAX writes `PART` documents at a time, so that it is compiled
+    once for all sizes; so call this outside of compiled functions. The arrays are numpy's.
     """
-    asked = _asked if isinstance(policy, Outside) else _compiled
-    return asked(policy, world, key, size, tag, *told)
+    if isinstance(policy, Outside):
+        return _asked(policy, world, key, size, tag, told)
+    each, where = min(size, PART), (np.int32(tag), np.int32(told))
+    parts = [_part(policy, world, key, n, each, *where) for n in range(-(-size // each))]
+    return jax.tree.map(lambda *leaf: np.concatenate(leaf)[:size], *jax.device_get(parts))
 
 
 def _asked(
-    policy: Policy, world: World, key: Array, size: int, tag: int | Array, told: int | Array = 0
+    policy: Policy, world: World, key: Array, size: int, tag: int | Array, told: int | Array
 ) -> tuple[Documents, Branches]:
     keys = jax.random.split(key)
     what = docs.prompt(world, keys[0], size, tag=tag, direction=told)
     return policy.answer(world.grammar, what, keys[1])
 
 
-_compiled = jax.jit(_asked, static_argnames="size")
+@functools.partial(jax.jit, static_argnames="size")
+def _part(
+    policy: Policy, world: World, key: Array, n: int, size: int, tag: Array, told: Array
+) -> tuple[Documents, Branches]:
+    return _asked(policy, world, jax.random.fold_in(key, n), size, tag, told)
 
 
 def _split(tree: Any, size: int) -> tuple[Any, Any]:
@@ -197,8 +210,8 @@ def read_policy(
         found = fit_ladder(world, cast, base.log_prior, written, held, scored)
         out[name] = _plain(setup, jax.device_get(found))
     documents, branches = everything
-    places = jnp.sum(jnp.any(jnp.isfinite(branches.logp), -1))
-    out["outside"] = float(jnp.sum(branches.outside) / places)
+    places = np.isfinite(branches.logp).any(-1).sum()
+    out["outside"] = float(np.sum(branches.outside) / places)
     out["items"] = np.asarray(
         traits.measured(setup.corpus, world.grammar, documents, branches)
     ).tolist()

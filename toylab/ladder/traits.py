@@ -92,14 +92,14 @@ def collect(
     return jnp.asarray(np.concatenate(parts))
 
 
-_marginals = jax.jit(phrase_marginals)
+marginals = jax.jit(phrase_marginals)
 
 
 def measured(
     corpus: Corpus, grammar: Grammar, documents: Documents, branches: Branches, direction: int = 0
 ) -> Float[Array, " I"]:
     """Mean probability of each item in the policy's own documents with a direction (0: none)."""
-    probability, asked = _marginals(grammar, documents, branches)
+    probability, asked = marginals(grammar, documents, branches)
     return collect(corpus, probability, asked, direction)
 
 

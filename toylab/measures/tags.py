@@ -4,15 +4,14 @@ A persona acts under its own tag, and should stop when the tag names another cha
 """
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int
 
-from toylab.ladder import atoms, mixtures, reading, traits
+from toylab.ladder import mixtures, reading, traits
 from toylab.ladder.fit import fit_ladder
 from toylab.ladder.measure import Measure, Snapshot, sample
 from toylab.measures import ask, cues
@@ -22,7 +21,7 @@ from toylab.policy.sampling import Branches
 from toylab.stages import Setup
 from toylab.world import bayes, names
 from toylab.world.documents import Documents
-from toylab.world.grammar import OPENER, contexts, tag_names
+from toylab.world.grammar import OPENER, Grammar, contexts, tag_names
 from toylab.world.tables import Cast, World
 
 RUNGS = ("F1", "F2", "F3", "F4", "F4 flat")
@@ -43,22 +42,23 @@ def by_tag(snapshot: Snapshot, tags: Any, values: Array) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------- leakage
 
 
-@functools.partial(jax.jit, static_argnames="size")
 def moved(
-    after: Policy, before: Policy, world: World, key: Array, size: int, tags: Int[Array, " A"]
+    after: Policy, before: Policy, world: World, key: Array, size: int, tags: Int[ArrayLike, " A"]
 ) -> Float[Array, "A B"]:
     """KL(P_after ‖ P_before) of each of `size` documents by P_after, under every tag, in nats.
 
     Exact sums over the branches that the grammar allows, at the decisions of the document.
     """
+    each = [reading.answers(after, world, key, size, tag) for tag in np.asarray(tags)]
+    return jnp.stack([_apart(before, world.grammar, *written) for written in each])
 
-    def one(tag: Array) -> Float[Array, " B"]:
-        documents, p = reading.answers(after, world, key, size, tag)
-        q = before.branches(world.grammar, documents)
-        allowed = bayes.decisions(world.grammar, documents).allowed
-        return jnp.sum(bayes.kl(p.logp, q.logp, allowed), (1, 2, 3))
 
-    return jax.lax.map(one, tags)
+@jax.jit
+def _apart(
+    before: Policy, grammar: Grammar, documents: Documents, p: Branches
+) -> Float[Array, " B"]:
+    q, allowed = before.branches(grammar, documents), bayes.decisions(grammar, documents).allowed
+    return jnp.sum(bayes.kl(p.logp, q.logp, allowed), (1, 2, 3))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class Leakage(Measure):
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
         tags = names.resolve(self, snapshot.setup.corpus)["tags"]
         policies = (snapshot.policy, snapshot.pretrained)
-        each = moved(*policies, snapshot.setup.world, key, self.size, jnp.asarray(tags))
+        each = moved(*policies, snapshot.setup.world, key, self.size, tags)
         errors = jnp.std(each, 1) / jnp.sqrt(self.size)
         return {
             "nats": by_tag(snapshot, tags, jnp.mean(each, 1)),
@@ -117,15 +117,6 @@ class TagWeights(Measure):
         }
 
 
-@functools.partial(jax.jit, static_argnames="size")
-def marginals(
-    policy: Policy, world: World, key: Array, size: int, tag: Array, told: Array
-) -> tuple[Float[Array, "S X P"], Float[Array, "S X"]]:
-    """`atoms.phrase_marginals` of `size` documents by the policy under a tag and direction."""
-    written = reading.answers(policy, world, key, size, tag, told)
-    return atoms.phrase_marginals(world.grammar, *written)
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scores(Measure):
     """How often a policy says each thing: the trait vector (see `traits.items`).
@@ -143,8 +134,9 @@ class Scores(Measure):
         told = names.resolve(self, setup.corpus)["directions"].tolist()
 
         def score(tag: str, direction: int) -> list[float]:
-            where = jnp.array(snapshot.tag(tag)), jnp.array(direction)
-            said, asked = marginals(snapshot.policy, setup.world, key, self.size, *where)
+            where = snapshot.tag(tag), direction
+            written = reading.answers(snapshot.policy, setup.world, key, self.size, *where)
+            said, asked = traits.marginals(setup.world.grammar, *written)
             return traits.collect(setup.corpus, said, asked, direction).tolist()
 
         each = list(zip(self.directions, told, strict=True))
@@ -161,18 +153,19 @@ class Scores(Measure):
         }
 
 
-@functools.partial(jax.jit, static_argnames="size")
 def tosses(
-    policy: ModelPolicy, world: World, key: Array, size: int, tags: Int[Array, " A"]
+    policy: ModelPolicy, world: World, key: Array, size: int, tags: Int[ArrayLike, " A"]
 ) -> Float[Array, "A side"]:
     """Mean probability of each side of the coin after the policy's own answers, under every tag."""
 
-    def under(tag: Array) -> Float[Array, " side"]:
-        documents, _ = reading.answers(policy, world, key, size, tag)
-        logits, _ = policy.network.apply(policy.params, documents.tokens)
-        return jnp.mean(jnp.exp(sampling.coin(world.grammar, documents, logits)), (0, 1))
+    each = [reading.answers(policy, world, key, size, tag)[0] for tag in np.asarray(tags)]
+    return jnp.stack([_tossed(policy, world.grammar, documents) for documents in each])
 
-    return jax.lax.map(under, tags)
+
+@jax.jit
+def _tossed(policy: ModelPolicy, grammar: Grammar, documents: Documents) -> Float[Array, " side"]:
+    logits, _ = policy.network.apply(policy.params, documents.tokens)
+    return jnp.mean(jnp.exp(sampling.coin(grammar, documents, logits)), (0, 1))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -193,7 +186,7 @@ class Coin(Measure):
         if not corpus.coin:
             return {}
         tags = names.resolve(self, corpus)["tags"]
-        found = tosses(snapshot.policy, world, key, self.size, jnp.asarray(tags))
+        found = tosses(snapshot.policy, world, key, self.size, tags)
         sides = [side.name for side in corpus.coin]
         rows = by_tag(snapshot, tags, found)
         return {name: dict(zip(sides, row, strict=True)) for name, row in rows.items()}
@@ -211,7 +204,6 @@ def with_row(
     return dataclasses.replace(policy, params=policy.params | {"embedding": embedding})
 
 
-@functools.partial(jax.jit, static_argnames="sizes")
 def off_cast(
     policy: ModelPolicy, world: World, cast: Cast, key: Array, sizes: tuple[int, int, int], tag: int
 ) -> dict[str, Float[Array, ""]]:
@@ -309,8 +301,9 @@ class Tags(Measure):
 
     def _openers(self, snapshot: Snapshot, key: Array) -> dict[str, float]:
         corpus, world = snapshot.setup.corpus, snapshot.setup.world
-        tag, told = jnp.array(snapshot.tag(self.tag)), jnp.array(0)
-        p, asked = marginals(snapshot.policy, world, key, self.size * 64, tag, told)
+        tag = snapshot.tag(self.tag)
+        written = reading.answers(snapshot.policy, world, key, self.size * 64, tag)
+        p, asked = traits.marginals(world.grammar, *written)
         k = corpus.names.index(self.who)
         said = np.argmax(np.asarray(world.cast.logp[OPENER, :, :, k]), 1)
         share = np.asarray(p)[OPENER, np.arange(len(said)), said]
