@@ -17,7 +17,8 @@ from toylab.lab.execute import Advance, quietly
 from toylab.lab.paths import Recipe
 from toylab.lab.store import Run
 from toylab.lab.sweep import Sweep
-from toylab.ladder.measure import Measure
+from toylab.ladder import reading
+from toylab.ladder.measure import Measure, Snapshot, measure_key
 from toylab.ladder.reading import LadderFit
 from toylab.stages import Setup
 
@@ -112,6 +113,38 @@ class Read(Leg):
         return readings.read(
             root, run, self.step, self.measures, self.settings, lambda x: advance(x * self.cost)
         )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rehearse(Leg):
+    """Reads an untrained model, only for the compiled code, which other workers then load."""
+
+    measures: tuple[LadderFit, ...]
+
+    name = "rehearsal"
+    done = "compiled"
+
+    def run(self, root: File, advance: Advance = quietly) -> Times:
+        setup, key = self.path.setup, measure_key(self.path.seed, 0)
+        policy = reading.policy_of(setup, setup.init(self.path.seed))
+        base = reading.prepare(setup, policy, key, self.measures[0])
+        for each in self.measures:
+            each(Snapshot(setup, base, policy, policy), key)
+        return Times()
+
+
+def rehearsal(legs: Mapping[str, Leg]) -> dict[str, Leg]:
+    """A leg to do beside these, if the first reading has to wait for a pretrained model."""
+    reads = [leg for leg in legs.values() if isinstance(leg, Read)]
+    first = min(reads, key=lambda leg: leg.rank, default=None)
+    if not first or not any(isinstance(legs[name], Train) for name in first.after):
+        return {}
+    about: dict[str, Any] = {"title": "compiling", "rank": (), "after": frozenset(), "cost": 0}
+    alike = [leg for leg in reads if leg.path.setup == first.path.setup]
+    ladders = {each for leg in alike for each in leg.measures if isinstance(each, LadderFit)}
+    measures = tuple(dict.fromkeys([first.settings, *ladders]))
+    leg = Rehearse(path=next(first.path.prefixes()), measures=measures, **about)
+    return {leg.name: leg}
 
 
 class Plan(NamedTuple):

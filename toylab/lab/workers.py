@@ -17,7 +17,7 @@ import jax
 
 from toylab.lab import compiled, execute, schedule
 from toylab.lab.costs import Times
-from toylab.lab.plan import Leg, plan
+from toylab.lab.plan import Leg, plan, rehearsal
 from toylab.lab.readings import gather
 from toylab.lab.records import Records
 from toylab.lab.schedule import Ended
@@ -65,9 +65,15 @@ def default_jobs() -> int:
 def carry_out(
     legs: Mapping[str, Leg], root: File, jobs: int, advance: execute.Advance = execute.quietly
 ) -> Generator[Ended, None, None]:
-    """Does these legs on this many workers, with one in this process; yields how each ended."""
+    """Does these legs on this many workers, with one in this process; yields how each ended.
+
+    Several workers would compile the ladder at the same time, once the first models are trained. So
+    one does it while another trains the first.
+    """
     if jobs == 1 or len(legs) < 2:
-        return schedule.run(legs, functools.partial(_work, root, advance), schedule.Inline, 1)
+        work = functools.partial(_work, root, advance)
+        yield from schedule.run(legs, work, schedule.Inline, 1)
+        return
     pools: list[Pool] = []
 
     def start() -> Pool:
@@ -81,7 +87,10 @@ def carry_out(
             if done:
                 return done
 
-    return schedule.run(legs, functools.partial(_work, root, None), start, jobs, wait)
+    extra = rehearsal(legs)
+    work = functools.partial(_work, root, None)
+    with contextlib.closing(schedule.run({**extra, **legs}, work, start, jobs, wait)) as running:
+        yield from (each for each in running if each.name not in extra)
 
 
 def complete(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> Records:
