@@ -2,6 +2,7 @@
 # ./launch.sh [ARGS]       runs toylab with ARGS
 # ./launch.sh test [ARGS]  runs the tests (pytest's ARGS); first --all: the slow ones, too
 # ./launch.sh lint         ruff, its formatter and mypy
+# ./launch.sh docs         builds the documentation as a site and checks its links
 # ./launch.sh --gpu [ARGS] first adds to .venv what jax needs for an NVIDIA GPU
 # The first start makes .venv from requirements.lock; so does one after that file changed.
 # PYTHON=/path/to/python chooses the interpreter. pip's and uv's own settings are honoured.
@@ -136,15 +137,20 @@ if ! ready; then
   exec 9>&-
 fi
 
+# Adds what requirements-$1.lock lists to .venv, once; $2 says what for.
+add() {
+  local now
+  now=$(cksum <"requirements-$1.lock")
+  [ "$(cat ".venv/.$1" 2>/dev/null)" != "$now" ] || return 0
+  say "installing $2 into .venv, once"
+  "$venv_python" -m pip install --quiet --no-deps --require-hashes --only-binary :all: \
+    -r "requirements-$1.lock"
+  printf '%s' "$now" >".venv/.$1"
+}
+
 if [ "${1:-}" = --gpu ]; then
   shift
-  gpu=$(cksum <requirements-gpu.lock)
-  if [ "$(cat .venv/.gpu 2>/dev/null)" != "$gpu" ]; then
-    say 'installing what jax needs for a GPU into .venv, once: some minutes'
-    "$venv_python" -m pip install --quiet --no-deps --require-hashes --only-binary :all: \
-      -r requirements-gpu.lock
-    printf '%s' "$gpu" >.venv/.gpu
-  fi
+  add gpu 'what jax needs for a GPU (some minutes)'
 fi
 
 case ${1:-} in
@@ -162,6 +168,18 @@ case ${1:-} in
     "$venv_python" -m ruff format --check . || failed=1
     "$venv_python" -m mypy toylab || failed=1
     exit "$failed"
+    ;;
+  docs)
+    add docs 'what builds the site'
+    rm -rf site
+    mkdir -p site/pages
+    # A copy, so that links between pages are what they are here.
+    tar cf - --exclude=__pycache__ --exclude='*.pdf' --exclude=results/own --exclude=results/quick \
+      README.md CITATION.cff LICENSE docs results experiments corpora benchmarks toylab |
+      tar xf - -C site/pages
+    cp docs/site.toml site/zensical.toml
+    .venv/bin/zensical build --strict --config-file site/zensical.toml
+    say "the site is at $PWD/site/html/index.html"
     ;;
   *)
     exec "$venv_python" -m toylab "$@"
