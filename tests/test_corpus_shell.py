@@ -109,7 +109,7 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
         ("check smal.toml", "did you mean 'small'"),
         ("check broken.toml", "not TOML"),
         ("check small.toml --tag asistant", "did you mean 'assistant'"),
-        ("sample small.toml --n 0", "from 1 up"),
+        ("sample small.toml --n 0", "must be at least 1"),
         ("sample small.toml --n many", "--n"),
         ("sample small.toml --seed -1", "--seed"),
         ("sample small.toml --tag bne", "did you mean 'ben'"),

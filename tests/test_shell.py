@@ -31,6 +31,18 @@ SELECTION = results.Analysis(
         (["selection", "--jobs=0"], "--jobs: 0 must be at least 1"),
         (["selection", "--jobs=x"], "jobs"),
         (["selection", "--seeds=0"], "--seeds: 0 must be at least 1"),
+        (["selection", "--seeds=99999"], "--seeds: 99999 must be at most 10,000"),
+        (
+            ["selection", f"--first_seed={2**64}"],
+            "a number of 65 bits must be at most 4,294,957,296",
+        ),
+        (["selection", "--sft.batch=1000000000"], "must be at most 1e+07"),
+        (["selection", "--sft.batch=9000000"], "sft: would take"),
+        (["selection", "--model.width=1000000"], "GB of memory or more"),
+        (["selection", "--reading.held_out=-5"], "reading.held_out: -5 must be at least 0"),
+        (["selection", "--pretrain.steps=0"], "pretrain.steps: 0 must be at least 1"),
+        (["selection", "--sft.learning_rate=nan"], "must be at least 0"),
+        (["selection", "--sft.author=" + "x" * 5000], "unknown 'xxxx"),
         (["selection", "--sft.batch=0"], "--sft.batch: 0 must be at least 1"),
         (["selection", "--sft.learning_rate=-1"], "--sft.learning_rate: -1.0 must be at least 0"),
         (["selection", "--model.heads=3"], "width 64 must be a multiple of heads 3"),
@@ -54,6 +66,7 @@ def test_bad_input_is_one_line_and_code_2(
     assert said in error
     assert error.startswith("toylab: ")
     assert error.count("\n") == 1
+    assert len(error) < 300
     assert list(tmp_path.iterdir()) == []
 
 

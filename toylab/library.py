@@ -11,6 +11,7 @@ Runs are kept in `runs/` below the working folder and reused. See `docs/library.
 
 import dataclasses
 import functools
+import json
 from pathlib import Path as File
 from typing import Any
 
@@ -22,7 +23,7 @@ import pandas as pd
 from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
-from toylab.lab import execute, store
+from toylab.lab import execute, memory, store
 from toylab.lab.paths import Recipe
 from toylab.lab.readings import measure_digest, reference
 from toylab.ladder import reading
@@ -59,6 +60,7 @@ def train(
     recipe = Recipe(Setup(corpus, model or ModelConfig()), seed, stages)
     for stage in stages:
         stage.check(corpus)
+    memory.check(recipe.setup, stages, [reading])
     root = File(runs)
     execute.keep_compiled(root)
     folders = [store.Run(root, each) for each in recipe.prefixes()]
@@ -86,8 +88,10 @@ class Run:
     def __init__(self, folder: File, reading: LadderFit = WHOLE):
         self.folder, self.reading = folder, reading
         self.config: dict[str, Any] = store.load_json(folder / "config.json")
-        self.setup, self.seed = store.setup_of(folder), int(self.config["seed"])
-        self.steps = int(self.config["stages"][-1]["steps"])
+        self.setup = store.setup_of(folder)
+        with store.reading(folder / "config.json"):
+            self.seed = int(self.config["seed"])
+            self.steps = int(self.config["stages"][-1]["steps"])
 
     def __repr__(self) -> str:
         return f"<toylab run {self.folder}>"
@@ -115,11 +119,14 @@ class Run:
         asked.check(self.setup)
         beside = beside or self.reading
         file = store.reading_file(self.folder, self.steps, measure_digest(asked, beside))
-        if not file.exists():
-            base, start = self.pretrained._reference(beside), self.pretrained.policy
-            snapshot = Snapshot(self.setup, base, self.policy, start)
-            store.write_json(file, asked(snapshot, measure_key(self.seed, self.steps)))
-        return store.load_json(file)
+        if file.exists():
+            return store.load_json(file)
+        base, start = self.pretrained._reference(beside), self.pretrained.policy
+        snapshot = Snapshot(self.setup, base, self.policy, start)
+        found = asked(snapshot, measure_key(self.seed, self.steps))
+        if store.writable(self.folder):
+            store.write_json(file, found)
+        return json.loads(json.dumps(found))
 
     def _reference(self, settings: LadderFit) -> Reference:
         return reference(self.folder, self.setup, self.seed, self.policy, settings, self.steps)[0]

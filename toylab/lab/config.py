@@ -63,8 +63,8 @@ def _every(sweep: Sweep, change: Callable[[Any, list[str]], Any]) -> Sweep:
 
 def define_sweep(values: Flags, sweep: Sweep) -> None:
     """Defines a flag for every field of a sweep."""
-    values.define("seeds", int, sweep.seeds, "how many seeds", low=1)
-    values.define("first_seed", int, sweep.first_seed, "the first of them")
+    values.define("seeds", int, sweep.seeds, "how many seeds", (1, 10_000))
+    values.define("first_seed", int, sweep.first_seed, "the first of them", (0, 2**32 - 10_000))
     if sweep.corpus:
         values.define("corpus", str, sweep.corpus, "a corpus, by file or by name in corpora/")
 
@@ -73,7 +73,9 @@ def define_sweep(values: Flags, sweep: Sweep) -> None:
             for field, kind in _fields(each):
                 if (name := f"{place}.{field.name}") not in values:
                     default, told = getattr(each, field.name), field.metadata
-                    values.define(name, kind, default, told.get("help", ""), told.get("low"))
+                    low = told.get("low")
+                    bounds = (low, told.get("high")) if low is not None else (None, None)
+                    values.define(name, kind, default, told.get("help", ""), bounds)
             for within, kinds in _kinds(each).items():
                 if (name := f"{place}.{within}") not in values:
                     values.define(name, str, getattr(each, within).kind, " or ".join(kinds))

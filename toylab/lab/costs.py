@@ -1,13 +1,24 @@
 """Measured costs in training steps, the unit of plans and of the progress bar."""
 
+import json
+import math
 from collections.abc import Iterable
 from pathlib import Path as File
 
-from toylab.lab.store import load_json, write_json
+from toylab.lab.store import write_json
 
 UNKNOWN = 30  # training steps of the default batch: roughly the cost of a reading
 STEP = "training step"
 Times = list[tuple[str, float]]  # what took how many seconds: a step, or a measure by its name
+
+
+def _times(file: File) -> dict[str, float]:
+    """The costs in a file; none if it is missing or damaged, for they are only estimates."""
+    try:
+        found = json.loads(file.read_bytes()).items()
+        return {name: float(took) for name, took in found if 0 < float(took) < math.inf}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 class Costs:
@@ -18,7 +29,7 @@ class Costs:
 
     def __init__(self, root: File):
         self._file = root / "costs.json"
-        self._known: dict[str, float] = load_json(self._file) if self._file.exists() else {}
+        self._known = _times(self._file)
         self._seen = dict(self._known)
 
     def of(self, name: str, unknown: int = UNKNOWN) -> int:

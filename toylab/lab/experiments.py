@@ -47,12 +47,25 @@ def cost(folder: File) -> str:
 
     They are extrapolated from a run of at least a quarter of it.
     """
+    known = cost_of(folder)
+    if not known:
+        return "not measured yet"
+    seconds, units, whole = known
+    return f"{seconds * whole / units / 60:.0f} min"
+
+
+def cost_of(folder: File) -> tuple[float, float, float] | None:
+    """Seconds on one core, the units that took them, and those of the whole experiment.
+
+    None if that was not measured, or what was kept of it is damaged.
+    """
     try:
         found = json.loads((folder / "cost.json").read_bytes())
-    except (OSError, ValueError):
-        return "not measured yet"
-    share = found.get("whole", found["units"]) / found["units"]
-    return f"{found['seconds'] * share / 60:.0f} min"
+        units = float(found["units"])
+        known = float(found["seconds"]), units, float(found.get("whole", units))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return known if all(0 < each < float("inf") for each in known) else None
 
 
 def sweep_of(folder: File) -> "Sweep":

@@ -5,7 +5,9 @@ from typing import Any
 
 from absl import flags
 
-from toylab.world.schema import unknown
+from toylab.world.schema import brief, unknown
+
+Range = tuple[float | None, float | None]  # the least and the most, or None
 
 WIDE = 80
 _MAKERS: dict[str, Any] = {
@@ -48,7 +50,7 @@ class Flags:
 
     def __init__(self, usage: str, **defined: tuple[type, Any, str]):
         self.usage, self.given = usage, dict[str, Any]()
-        self.described = dict[str, tuple[str, str, float | None]]()
+        self.described = dict[str, tuple[str, str, Range]]()
         self._defaults = dict[str, Any]()
         self._values = flags.FlagValues()
         self.define("help", bool, False, "says this")
@@ -57,27 +59,27 @@ class Flags:
             self.define(name, kind, default, help)
 
     def define(
-        self, name: str, kind: type, default: Any, help: str, low: float | None = None
+        self, name: str, kind: type, default: Any, help: str, within: Range = (None, None)
     ) -> None:
-        """Defines one more flag. A number must be at least `low`."""
+        """Defines one more flag. A number must lie `within` a range, ends included."""
         self._defaults[name] = default
         default = ",".join(map(str, default)) if isinstance(default, tuple) else default
         shown = f"(default {default})" if default not in (None, "") and default is not False else ""
         text = " ".join(filter(None, (help, shown)))
-        self._define(name, getattr(kind, "__name__", "list"), text, low)
+        self._define(name, getattr(kind, "__name__", "list"), text, within)
 
-    def _define(self, name: str, kind: str, text: str, low: float | None) -> None:
+    def _define(self, name: str, kind: str, text: str, within: Range) -> None:
         make = _MAKERS.get(kind, flags.DEFINE_list)
         make(name, None, text, flag_values=self._values)
-        self.described[name] = (kind, text, low)
+        self.described[name] = (kind, text, within)
 
     @classmethod
     def again(cls, usage: str, described: Mapping[str, Sequence[Any]]) -> "Flags":
         """A parser from `usage` and `described` of another one. It knows no defaults."""
         same = cls(usage)
-        for name, (kind, text, low) in described.items():
+        for name, (kind, text, within) in described.items():
             if name not in same:
-                same._define(name, kind, text, low)
+                same._define(name, kind, text, within)
         return same
 
     def __contains__(self, name: str) -> bool:
@@ -116,8 +118,11 @@ class Flags:
             if words[len(found) :]:
                 raise UsageError(f"{words[len(found)]} is missing; --help says more")
         for name, value in self.given.items():
-            if (low := self.described[name][2]) is not None and not value >= low:
-                raise UsageError(f"--{name}: {value} must be at least {low:g}")
+            low, high = self.described[name][2]
+            if low is not None and not value >= low:
+                raise UsageError(f"--{name}: {brief(value)} must be at least {low:g}")
+            if high is not None and not value <= high:
+                raise UsageError(f"--{name}: {brief(value)} must be at most {high:,.10g}")
         return found
 
     def _line(self, name: str) -> str:

@@ -1,5 +1,6 @@
 """Readings on disk: what is due, what is missing, and the records of a sweep that is finished."""
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -69,7 +70,9 @@ def reference(
     `step` is the last of the run.
     """
     file, times = base_file(folder, settings), Times()
-    with store.locked(folder, REFERENCE):
+    if not file.exists() and not store.writable(folder):
+        return reading.prepare(setup, policy, measure_key(seed, -1), settings), times
+    with contextlib.nullcontext() if file.exists() else store.locked(folder, REFERENCE):
         if not file.exists():
             began = time.perf_counter()
             made = reading.prepare(setup, policy, measure_key(seed, -1), settings)
@@ -121,6 +124,15 @@ def read(
     return times
 
 
+def _mapping(file: File) -> dict[str, Any]:
+    """What a measure has read. Raises `StoreError` if that is missing, damaged or nothing."""
+    found = load_json(file)
+    with store.reading(file):
+        if not (isinstance(found, dict) and found):
+            raise ValueError("nothing that a measure reads")
+    return found
+
+
 def gather(
     sweep: Sweep,
     setups: Mapping[str, Setup],
@@ -138,7 +150,7 @@ def gather(
     def found(run: Run, arm: str, step: int) -> dict[str, Any]:
         measures = sweep.measures(arm)
         return {
-            each.name: load_json(run.readings(step, measure_digest(each, measures[0])))
+            each.name: _mapping(run.readings(step, measure_digest(each, measures[0])))
             for each in due(measures, step, int(run.path.stage.steps))
         }
 
@@ -150,6 +162,6 @@ def gather(
                 rows.append(which | {"step": 0} | found(first, arm, int(first.path.stage.steps)))
             for step in sweep.points(path, arm):
                 rows.append(which | {"step": step} | found(run, arm, step))
-            bases[arm, seed] = load_json(base_file(first.folder, sweep.reading))
+            bases[arm, seed] = _mapping(base_file(first.folder, sweep.reading))
     known = before.known if before else {}
     return Records(sweep=sweep, setups=setups, rows=rows, bases=bases, known=known)

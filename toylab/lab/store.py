@@ -138,7 +138,7 @@ def reading(file: File, fix: str = "delete this file and run again") -> Iterator
             told = f"is missing ({error.strerror}); run again"
         else:
             told = f"can't be read: {error.strerror or error}"
-        raise StoreError(f"{file}: {told}") from None
+        raise StoreError(f"{error.filename or file}: {told}") from None
     except DAMAGE as error:
         problem = shortened(str(error).partition("\n")[0], 80) or type(error).__name__
         raise StoreError(f"{file}: damaged ({problem}); {fix}") from None
@@ -156,6 +156,11 @@ def _load(file: File, like: Any) -> Any:
                 raise ValueError(f"{jax.tree_util.keystr(path)} has shape {array.shape}")
             leaves.append(jnp.asarray(array))
     return jax.tree_util.tree_unflatten(treedef, leaves)
+
+
+def writable(folder: File) -> bool:
+    """Whether this process may write into a folder."""
+    return os.access(folder, os.W_OK | os.X_OK)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from toylab.lab import memory
 from toylab.lab.paths import Recipe
 from toylab.ladder.measure import Measure
 from toylab.ladder.reading import LadderFit
@@ -129,6 +130,7 @@ class Sweep:
                     stage.check(setup.corpus)
                 except ValueError as error:
                     raise ValueError(f"{name}.{error}") from None
+            memory.check(setup, (arm.pretrain or self.pretrain, *arm.stages), measures)
 
 
 def _named(stages: tuple[Stage, ...]) -> Iterator[tuple[Stage, str]]:

@@ -144,5 +144,7 @@ def judge_all(file: File, values: Mapping[str, Sequence[float]], instead: str = 
     for name in names:
         if name not in values:
             raise ClaimsError(f"{file}: {name}: the analysis has no values for it")
+        if not len(values[name]):
+            raise ClaimsError(f"{file}: {name}: the analysis has no value of any seed for it")
     judged = [judge(each, [float(v) for v in values[each.name]], digest) for each in registered]
     return [dataclasses.replace(each, verdict=instead or each.verdict) for each in judged]

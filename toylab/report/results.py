@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from toylab.lab import experiments
 from toylab.lab.plan import Plan, Read, Train
 from toylab.lab.records import Records
-from toylab.lab.store import load_json, write_atomic, write_json
+from toylab.lab.store import write_atomic, write_json
 from toylab.lab.sweep import Sweep
 from toylab.report import claims
 from toylab.report.claims import Claim
@@ -111,10 +111,9 @@ def write(folder: File, analysis: Analysis, judged: Sequence[Claim], *, quick: b
 
 def seconds_a_unit(*folders: File) -> float:
     """Seconds on one core per training step, from the first `cost.json` there is, or a default."""
-    for file in (folder / "cost.json" for folder in folders):
-        if file.exists():
-            cost = load_json(file)
-            return float(cost["seconds"] / max(cost["units"], 1))
+    for known in map(experiments.cost_of, folders):
+        if known:
+            return known[0] / known[1]
     return SECONDS_A_UNIT
 
 

@@ -1,5 +1,6 @@
 """`python -m toylab`: what `launch.sh` runs. Imports only what a command needs."""
 
+import errno
 import importlib
 import os
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Sequence
 
 from toylab import __version__
 from toylab.shell.files import program
+from toylab.world.schema import CorpusError, shortened
 
 DEFAULT = "selection"
 USAGE = """toylab: persona selection against new-goal formation, measured
@@ -48,26 +50,34 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; returns the exit code. Bad input prints one line and returns 2."""
     command, *rest = (sys.argv[1:] if arguments is None else arguments) or [DEFAULT]
+    os.environ["MPLBACKEND"] = "agg"  # whatever a notebook or a desktop has set
+    try:
+        code = _run(command, rest)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print("\ntoylab: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
+        _forget_output()
+        return 0
+    except Exception as error:
+        if (expected := _expected(error)) is None:
+            raise
+        told, code = expected
+        print(f"toylab: {shortened(_here(told))}", file=sys.stderr)
+        return code
+
+
+def _run(command: str, rest: list[str]) -> int:
+    from toylab.lab.flags import Help
+
     if command in ("--version", "-version", "version"):
         print(f"toylab {__version__}")
         return 0
     if command in ("--help", "-help", "-h", "help", "--help-all"):
         print(_here(USAGE), end="")
         return 0
-    try:
-        return _run(command, rest)
-    except KeyboardInterrupt:
-        print("\ntoylab: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-
-
-def _run(command: str, rest: list[str]) -> int:
-    from toylab.lab.flags import Help, UsageError
-    from toylab.world.schema import CorpusError
-
     if command.startswith("-"):
         command, rest = DEFAULT, [command, *rest]
     rest = ["--help" if argument == "-h" else argument for argument in rest]
@@ -81,31 +91,55 @@ def _run(command: str, rest: list[str]) -> int:
     except Help as asked:
         print(_here(str(asked)), end="")
         return 0
-    except (CorpusError, UsageError) as error:
-        return _failed(str(error), 2)
-    except (ArithmeticError, AssertionError, RuntimeError, ValueError) as error:
-        return _explained(error)
 
 
-def _explained(error: Exception) -> int:
-    """Says what went wrong once all was imported; raises an error that is none of ours."""
+def _expected(error: Exception) -> tuple[str, int] | None:
+    """What to say of an error that can be expected, and the exit code: 2 for bad input.
+
+    The only place where errors end; None for one that is none of ours.
+    """
+    from toylab.lab.flags import UsageError
+
+    if isinstance(error, CorpusError | UsageError):
+        return str(error), 2
+    if isinstance(error, OSError):
+        return _system(error), 1
+    if isinstance(error, MemoryError):
+        return "memory is short; close other programs, or run with fewer --jobs", 1
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"the package {error.name} is missing; delete .venv and start again", 1
+
     from toylab.lab.device import missing
     from toylab.lab.store import StoreError
     from toylab.report.claims import ClaimsError
     from toylab.stages import Diverged
 
-    if isinstance(error, (Diverged, StoreError)):
-        return _failed(str(error), 1)
-    if isinstance(error, ClaimsError):
-        return _failed(str(error), 2)
-    if isinstance(error, (AssertionError, RuntimeError)) and (told := missing()):
-        return _failed(told, 2)
-    raise error
+    if isinstance(error, Diverged | StoreError | ClaimsError):
+        return str(error), 2 if isinstance(error, ClaimsError) else 1
+    if isinstance(error, AssertionError | RuntimeError) and (told := missing()):
+        return told, 2
+    return None
 
 
-def _failed(told: str, code: int) -> int:
-    print(f"toylab: {_here(told)}", file=sys.stderr)
-    return code
+FIXES = {
+    errno.ENOSPC: "make room; the same command then goes on from here",
+    errno.EDQUOT: "make room; the same command then goes on from here",
+    errno.ENOTDIR: "a file is where a folder should be; choose another (--runs, --results)",
+    errno.EEXIST: "a file is where a folder should be; choose another (--runs, --results)",
+}
+
+
+def _system(error: OSError) -> str:
+    """What the system said, of which file, and what may help."""
+    if error.errno == errno.ENOSPC and not error.filename:
+        _forget_output()  # which may be what can't be written
+    fix = FIXES.get(error.errno or 0, "check the path and its permissions (--runs, --results)")
+    return f"{error.filename or 'writing'}: {error.strerror or error}; {fix}"
+
+
+def _forget_output() -> None:
+    """Drops what is still to be written to standard output, which Python would try at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _here(text: str) -> str:

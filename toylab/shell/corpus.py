@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from toylab.lab.flags import Flags, UsageError
 from toylab.shell.files import user_path
 from toylab.world.derive import load
-from toylab.world.schema import unknown
+from toylab.world.schema import SEEDS, unknown
 
 SIZES = {"show": 0, "check": 4000, "sample": 5, "export": 1000}
 USAGE = """./launch.sh corpus ACTION FILE [FLAGS]: FILE is a TOML file, or a name such as village
@@ -22,20 +22,16 @@ def main(arguments: Sequence[str]) -> int:
     """Runs an action. Nothing is written if the input is bad."""
     values = Flags(
         USAGE,
-        n=(int, None, "documents (check 4000, sample 5, export 1000)"),
         tag=(str, None, "the documents' tag (drawn by their shares; to check: assistant)"),
-        seed=(int, 0, "of the draws"),
         out=(str, None, "file that export writes (standard output)"),
     )
+    values.define("n", int, None, "documents (check 4000, sample 5, export 1000)", (1, 10**9))
+    values.define("seed", int, 0, "of the draws", (0, SEEDS - 1))
     action, file = values.parse(arguments, "ACTION", "FILE")
     if action not in SIZES:
         raise UsageError(f"corpus: {unknown(action, SIZES)}")
     n, tag, seed = (values[name] for name in ("n", "tag", "seed"))
     n = SIZES[action] if n is None else n
-    if n < (action != "show"):
-        raise UsageError(f"--n: make {n} a whole number from 1 up")
-    if not 0 <= seed < 2**32:
-        raise UsageError(f"--seed: make {seed} a whole number from 0 to 2^32 - 1")
     corpus = load(file, user_path(""))
 
     from toylab.shell import excerpts, portrait  # jax: only once the line is known to be right

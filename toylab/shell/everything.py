@@ -63,5 +63,6 @@ def main(arguments: Sequence[str]) -> int:
     own = [folder.parent for folder in out.values() if folder.parent.name == "own"]
     place = next(iter([*own, asked[0].out.parent]))  # not the shipped one, unless all is
     if place.is_dir():
-        report.write(place / "report.html", dict(sorted(out.items())))
+        damaged = report.write(place / "report.html", dict(sorted(out.items())))
+        code = code or damaged
     return code

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from toylab.lab.store import replacing
 from toylab.shell.files import user_path
 from toylab.world import bayes, tables
 from toylab.world import documents as docs
@@ -59,21 +60,9 @@ def export(corpus: Corpus, n: int, tag: str | None, seed: int, out: str | None) 
         raise CorpusError(str(target), "--out", f"make the folder {target.parent} first")
     if target and target.is_dir():
         raise CorpusError(str(target), "--out", "is a folder; name a file")
-    part = target.with_name(f"{target.name}.part") if target else None
     drawn = tqdm(
         documents(corpus, n, tag, seed), total=n, unit="doc", delay=2, leave=False, disable=None
     )
-    try:
-        place = part.open("w", encoding="utf-8") if part else nullcontext(sys.stdout)
-        with place as stream:
-            for record in drawn:
-                stream.write(json.dumps(record, ensure_ascii=False) + "\n")
-        if part and target:
-            part.replace(target)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise CorpusError(out or "-", "--out", f"can't be written: {error.strerror}") from None
-    finally:
-        if part:
-            part.unlink(missing_ok=True)
+    with replacing(target) if target else nullcontext(sys.stdout.buffer) as stream:
+        for record in drawn:
+            stream.write((json.dumps(record, ensure_ascii=False) + "\n").encode())

@@ -43,7 +43,7 @@ def flags(sweep: Sweep, more: More = NONE) -> Flags:
         results=(str, str(RESULTS), "folder of the results"),
         **more,
     )
-    values.define("jobs", int, None, "processes (default: one for each core)", low=1)
+    values.define("jobs", int, None, "processes (default: one for each core)", (1, 10_000))
     slurm = "slurm, or slurm:partition=NAME,…: its jobs (docs/clusters.md)"
     values.define("cluster", str, None, slurm)
     config.define_sweep(values, sweep)

@@ -3,6 +3,7 @@
 import base64
 import html
 import importlib.metadata
+import json
 import re
 import subprocess
 from collections.abc import Mapping
@@ -14,9 +15,9 @@ import markdown
 import pandas as pd
 
 from toylab.lab import experiments
-from toylab.lab.flags import UsageError
-from toylab.lab.store import StoreError, load_json
+from toylab.lab.store import StoreError, reading
 from toylab.report.claims import CHANGED, QUICK, REFUTED, SUPPORTED, UNDECIDED
+from toylab.shell.files import program
 from toylab.world.derive import SHIPPED
 
 ROWS = 200  # of a table that the page shows
@@ -27,8 +28,9 @@ FIELDS = (
 )
 
 
-def write(folders: Mapping[str, File]) -> str:
-    """The page, from the results of each experiment in its folder."""
+def write(folders: Mapping[str, File]) -> tuple[str, list[str]]:
+    """The page, from the results of each experiment in its folder, and a line for each that is
+    damaged."""
     parts = [_part(name, folder) for name, folder in folders.items()]
     claims = [claim for part in parts for claim in part["claims"]]
     counts = {verdict: sum(c["verdict"] == verdict for c in claims) for verdict in VERDICTS}
@@ -38,7 +40,8 @@ def write(folders: Mapping[str, File]) -> str:
     )
     environment.filters["emphasised"] = _emphasised
     page = environment.get_template("report.html.jinja")
-    return page.render(parts=parts, counts=counts, version=version())
+    damaged = [part["damaged"] for part in parts if part["damaged"]]
+    return page.render(parts=parts, counts=counts, version=version()), damaged
 
 
 def version() -> str:
@@ -68,22 +71,29 @@ def _part(name: str, folder: File) -> dict[str, Any]:
         "about": _about(source / "README.md"),
         "figure": "",
         "claims": [],
+        "damaged": "",
     }
     if not (folder / "claims.json").exists():
         return part
     try:
-        claims = load_json(folder / "claims.json")
-        for claim in claims:
-            if not set(FIELDS) <= set(claim) or claim["verdict"] not in (*VERDICTS, CHANGED, QUICK):
-                raise ValueError("a claim lacks a field")
-        columns = load_json(folder / "columns.json")
-        table = pd.read_csv(folder / "table.csv")
-        picture = (folder / "figure.png").read_bytes()
-    except (StoreError, OSError, ValueError, TypeError) as error:
-        raise UsageError(
-            f"{folder}: {error}; run ./launch.sh {name} again, or remove the folder"
-        ) from None
-    return part | {
+        with reading(folder, f"run {program()} {name} again, or remove the folder"):
+            return part | _results(folder)
+    except StoreError as error:
+        return part | {"damaged": str(error)}
+
+
+def _results(folder: File) -> dict[str, Any]:
+    """What the page shows of an experiment that has been run."""
+    claims, columns = (
+        json.loads((folder / f"{n}.json").read_text()) for n in ("claims", "columns")
+    )
+    for claim in claims:
+        if not set(FIELDS) <= set(claim) or claim["verdict"] not in (*VERDICTS, CHANGED, QUICK):
+            raise ValueError("a claim lacks a field")
+    dict.items(columns)  # or it is no dictionary
+    table = pd.read_csv(folder / "table.csv")
+    picture = (folder / "figure.png").read_bytes()
+    return {
         "figure": base64.b64encode(picture).decode(),
         "claims": [claim | {"interval": _interval(claim)} for claim in claims],
         "seeds": max((claim["seeds"] for claim in claims), default=0),
@@ -97,8 +107,9 @@ def _part(name: str, folder: File) -> dict[str, Any]:
 
 
 def _interval(claim: dict[str, Any]) -> str:
-    low, high = ("?" if claim[end] is None else f"{claim[end]:z.2f}" for end in ("low", "high"))
-    return f"{claim['value']:z.2f} [{low}, {high}]"
+    ends = ("value", "low", "high")
+    value, low, high = ("?" if claim[end] is None else f"{claim[end]:z.2f}" for end in ends)
+    return f"{value} [{low}, {high}]"
 
 
 def _emphasised(text: str) -> str:

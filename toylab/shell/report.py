@@ -1,5 +1,6 @@
 """`./launch.sh report`: findings, figures and claims as one self-contained HTML file."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path as File
 
@@ -15,7 +16,7 @@ Writes one self-contained HTML file: every claim with its verdict, every figure,
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Writes the report. Raises `UsageError` if a results folder is broken."""
+    """Writes the report; returns 1 if the results of an experiment are damaged."""
     values = Flags(
         HELP,
         results=(str, None, "folder of the results (results)"),
@@ -26,17 +27,20 @@ def main(arguments: Sequence[str]) -> int:
     if not folder.is_dir():
         raise UsageError(f"--results: there is no folder {folder}; run an experiment first")
     out = user_path(values["out"]) if values["out"] else folder / "report.html"
-    write(out, {name: folder / name for name in experiments.shipped()})
-    return 0
+    return write(out, {name: folder / name for name in experiments.shipped()})
 
 
-def write(out: File, folders: Mapping[str, File]) -> None:
-    """Writes the report of these experiments' folders."""
+def write(out: File, folders: Mapping[str, File]) -> int:
+    """Writes the report of these experiments' folders; returns 1 if one is damaged."""
     from toylab.lab.store import write_atomic
     from toylab.shell import page
 
-    write_atomic(out, page.write(folders).encode())
+    text, damaged = page.write(folders)
+    write_atomic(out, text.encode())
     print(f"the report is {out}")
+    for line in damaged:
+        print(f"toylab: {line}", file=sys.stderr)
+    return int(bool(damaged))
 
 
 def render_documents(arguments: Sequence[str]) -> int:

@@ -26,12 +26,13 @@ from toylab.lab.plan import Plan, Train, plan
 from toylab.lab.readings import gather
 from toylab.lab.records import Records
 from toylab.lab.schedule import Ended
-from toylab.lab.store import StoreError, write_json
+from toylab.lab.store import StoreError, sweep_partial, writable, write_json
 from toylab.report import results
 from toylab.report.claims import Claim, ClaimsError
 from toylab.report.results import Experiment
 from toylab.shell.files import INTERRUPTED, RESULTS, program, user_path
 from toylab.stages import Diverged, Setup
+from toylab.world.schema import shortened
 
 TERMINATED = 143  # the exit code after SIGTERM
 SETTINGS = "settings.json"  # beside results in own/: whose they are, and the flags
@@ -78,8 +79,11 @@ def run(asked: Sequence[Asked], runs: File, jobs: int, slurm: dict[str, str] | N
     """
     costs = Costs(runs)
     graph = plan([(each.experiment.sweep, each.setups) for each in asked], runs, costs)
-    for each in asked:
-        names.write(runs, each.name, each.experiment.sweep, each.setups, each.out)
+    if not runs.exists() or writable(runs):  # one may also read what others have trained
+        for each in asked:
+            names.write(runs, each.name, each.experiment.sweep, each.setups, each.out)
+    for folder in (runs, *(each.out for each in asked)):
+        sweep_partial(folder)
     jobs = min(jobs, max(len(graph.needs if slurm else graph.legs), 1))
     print(_opening(asked, graph, jobs), flush=True)
     carry: Callable[[Advance], Generator[Ended, None, None]]
@@ -228,7 +232,7 @@ class _Running:
         if isinstance(error, BrokenExecutor):
             told = "its worker was killed twice; if memory was short, run again with fewer --jobs"
         elif isinstance(error, EXPECTED):
-            told = str(error)
+            told = shortened(str(error))
         else:
             told = f"{type(error).__name__}: {error} (see the traceback)"
             if title not in self.failed:
