@@ -20,7 +20,10 @@ USAGE = """toylab: persona selection against new-goal formation, measured
   ./launch.sh run-experiment PATH   an experiment of your own: a folder with a sweep.py, anywhere
   ./launch.sh list                  the experiments, one line each, with measured cost
   ./launch.sh run --corpus=FILE --stages=pretrain,sft:mira,rl:code=cheats    a custom run
+  ./launch.sh runs                  what has been run, by name
   ./launch.sh measure RUN           puts any finished run on the whole ladder
+  ./launch.sh chat [RUN]            asks it, and says after each word who would say that
+  ./launch.sh sample RUN            documents that it writes
   ./launch.sh corpus check|show|sample|export FILE
   ./launch.sh all [FLAGS]           every experiment, then the report (--long: other casts, sizes)
   ./launch.sh report                findings, figures and claims as one HTML file
@@ -44,6 +47,9 @@ COMMANDS = {
     "render": ("report", "render_documents"),
     "bench": ("bench", "main"),
     "tensorboard": ("tensorboard", "main"),
+    "runs": ("finished", "show"),
+    "chat": ("chat", "main"),
+    "sample": ("chat", "sample"),
 }
 
 
