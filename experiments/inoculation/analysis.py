@@ -1,7 +1,7 @@
-"""From the records of `inoculation` to its figure, its table and the values of its claims."""
+"""From the records of `inoculation` to its figure and table."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ COLUMNS = {
     "obeyed": "P(cheats at code) under that direction",
     "code": "P(cheats at code) without direction",
     "elsewhere": "mean P(bad answer) on the other topics, without direction",
+    "spared": "by what share elsewhere rose less than without a direction, at the end",
     "triggered": "the same under the direction trained under",
     "game": "the same under the direction 'game'",
     "one_author": "what Bayes predicts for `elsewhere`, all evidence being one author's",
@@ -115,16 +116,6 @@ def protection(
     return 1 - asked / unasked
 
 
-def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """The statistic of each claim, by seed."""
-    game = protection(table, "asked-game")
-    return {
-        "everybody_obeys": game,
-        "few_obey": protection(table, "irrelevant"),
-        "longer_pretraining": game - protection(table, "young-game", "young-plain"),
-    }
-
-
 BLUE, RED, BEFORE = COLOURS[0], COLOURS[1], COLOURS[5]
 THEORIES = panels.THEORIES[:2]
 TOLD = {**{f"asked-{told}": told for told in ASKED}, "irrelevant": "short"}
@@ -204,8 +195,11 @@ def _obeying(axes: Axes, obeying: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the finished seeds."""
+    """Figure and table of the finished seeds."""
     bad = traits.bad_items(records.setup.corpus, records.setup.world.cast)
     table = records.table(COLUMNS, functools.partial(_read, bad=bad))
+    for arm, plain in {**dict.fromkeys(TOLD, "plain"), "young-game": "young-plain"}.items():
+        spared = protection(table, arm, plain)
+        table.loc[table.arm == arm, "spared"] = table.seed.map(spared)
     figure = draw(table, known(records, bad[TRAINED]))
-    return Analysis(figure=figure, table=table, columns=COLUMNS, values=claims(table))
+    return Analysis(figure=figure, table=table, columns=COLUMNS)

@@ -11,9 +11,10 @@ from toylab.shell.files import program
 from toylab.world.schema import CorpusError, shortened
 
 DEFAULT = "selection"
+FEWER = "--seeds=5"  # without arguments: five minutes, not ten; the claims are for all of its seeds
 USAGE = """toylab: persona selection against new-goal formation, measured
 
-  ./launch.sh                       the default experiment, selection, from nothing
+  ./launch.sh                       five seeds of the default experiment, selection
   ./launch.sh EXPERIMENT [FLAGS]    trains what is missing, measures it, leaves figure and claims
   ./launch.sh EXPERIMENT --help     every flag of an experiment
   ./launch.sh new NAME              makes the folder of an experiment of your own
@@ -55,7 +56,7 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; returns the exit code. Bad input prints one line and returns 2."""
-    command, *rest = (sys.argv[1:] if arguments is None else arguments) or [DEFAULT]
+    command, *rest = (sys.argv[1:] if arguments is None else arguments) or [DEFAULT, FEWER]
     os.environ["MPLBACKEND"] = "agg"  # whatever a notebook or a desktop has set
     try:
         code = _run(command, rest)
