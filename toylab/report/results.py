@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from toylab.lab import experiments
 from toylab.lab.plan import Plan, Read, Train
 from toylab.lab.records import Records
-from toylab.lab.store import write_atomic, write_json
+from toylab.lab.store import load_json, write_atomic, write_json
 from toylab.lab.sweep import Sweep
 from toylab.report import claims, provenance
 from toylab.report.claims import Claim, Registered

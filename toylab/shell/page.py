@@ -15,7 +15,6 @@ import pandas as pd
 
 from toylab.lab import experiments
 from toylab.lab.store import StoreError, reading
-from toylab.report import results
 from toylab.report.claims import CHANGED, OFF, QUICK, REFUTED, SUPPORTED, UNDECIDED
 from toylab.report.provenance import git
 from toylab.shell.files import program
@@ -76,8 +75,10 @@ def _part(name: str, folder: File) -> dict[str, Any]:
 
 def _results(folder: File) -> dict[str, Any]:
     """What the page shows of an experiment that has been run."""
-    claims = results.read(folder).get("claims", [])
-    columns = json.loads((folder / "columns.json").read_text())
+    content, columns = (
+        json.loads((folder / f"{n}.json").read_text()) for n in ("claims", "columns")
+    )
+    claims = [] if isinstance(content, list) else content["claims"]  # a list: of before
     for claim in claims:
         if not set(FIELDS) <= set(claim) or claim["verdict"] not in (*VERDICTS, CHANGED, QUICK):
             raise ValueError("a claim lacks a field")
