@@ -73,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
 def sample(arguments: Sequence[str]) -> int:
     """Prints documents of a finished run."""
     values = Flags(SAMPLE, runs=finished.FOLDER, tag=_TAG, seed=(int, 0, "of the draws"))
-    values.define("n", int, 5, "documents", low=1)
+    values.define("n", int, 5, "documents", (1, 10_000))
     (name,) = values.parse(arguments, "RUN")
     _, folder = finished.find(name, finished.folder_of(values))
     tags = _tags(folder, values["tag"])
