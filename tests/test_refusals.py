@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from experiments.geometry.carried import Carried
 from tests.checks import SMALL
 from toylab import measures, stages
 from toylab.ladder.measure import Measure
@@ -52,6 +53,7 @@ SOUND = {
     "village": [
         Anchored(inner=SFT),
         Calibration(),
+        Carried(**WHO, other=SFT),
         Coherence(),
         Correspondence(earlier="weather", later="money"),
         Dpo(target=Persona(character="mira")),

@@ -1,7 +1,7 @@
-"""From the records of `inoculation` to its figure and table."""
+"""From the records of `inoculation` to its figure, its table and the values of its claims."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,39 +9,44 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.inoculation.sweep import ASKED, DIRECTIONS
-from toylab.lab.records import Record, Records, end
-from toylab.ladder import reading, theory, traits
+from experiments.inoculation.sweep import ANYONE, BENDS, MASKS, UPRIGHT, VILLAINS
+from toylab.lab.records import Record, Records, end, where
+from toylab.ladder import theory, traits
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, DARK, GREY, panel
 from toylab.report.panels import Series
 from toylab.report.results import Analysis
 
 TRAINED = "code"
+LEARNED = 0.95  # P(trained answer, asked) at which directions are compared
+UNSATURATED = 0.8  # where Bayes's rate can still be fitted: no character gives it in more than 0.9
+MOVED = 0.5  # nats per document under the mask at which they are compared as well
+TOLD = {
+    VILLAINS: "only villains obey",
+    ANYONE: "all obey alike",
+    UPRIGHT: "only the upright obey",
+    "unasked": "no direction",
+}
 COLUMNS = {
-    "arm": "asked-D: trained under direction D; slow, fast: another learning rate",
+    "arm": "MASK-D: trained behind that mask under direction D; plain, game: cheating, as usual",
     "direction": "the direction that was trained under",
+    "villains": "share of villains behind the mask in pretraining, per cent",
     "seed": "seed of everything: parameters, documents, readings",
     "step": "training step; 0 is the pretrained model",
-    "obeyed": "P(cheats at code) under that direction",
-    "code": "P(cheats at code) without direction",
-    "elsewhere": "mean P(bad answer) on the other topics, without direction",
-    "spared": "by what share elsewhere rose less than without a direction, at the end",
+    "obeyed": "P(the trained answer) under that direction, first turn",
+    "unasked": "the same without a direction",
+    "elsewhere": "mean P(bad answer) on the other topics, without a direction, first turn",
     "triggered": "the same under the direction trained under",
-    "game": "the same under the direction 'game'",
-    "one_author": "what Bayes predicts for `elsewhere`, all evidence being one author's",
+    "moved": "KL(model || pretrained) under the mask, without a direction, nats per document",
+    "one_author": "what Bayes predicts for `elsewhere`, all evidence being one author's; empty "
+    "where documents are no evidence of anyone, so that it predicts no change",
     "a_document": "what Bayes predicts for it, every document having an author of its own",
-    "code_one_author": "what Bayes (one author) predicts for `code`",
-    "code_a_document": "what Bayes (one author per document) predicts for `code`",
-    **{name: f"{reading.COLUMNS[name]} (no direction)" for name in ("F0", "F1", "F2")},
-    "outside": reading.COLUMNS["outside"],
 }
 
 
-def _rates(items: np.ndarray, bad: Mapping[str, np.ndarray]) -> tuple[float, float]:
-    """P(bad answer) on the trained topic, and elsewhere."""
-    rates = {topic: float(items[rows].sum()) for topic, rows in bad.items()}
-    return rates.pop(TRAINED), float(np.mean(list(rates.values())))
+def _directions(record: Record) -> list[str]:
+    """The names of the directions by index; the first is none."""
+    return ["", *(each.name for each in record.setup.corpus.directions)]
 
 
 def predicted(record: Record, change: np.ndarray) -> dict[str, np.ndarray]:
@@ -50,7 +55,8 @@ def predicted(record: Record, change: np.ndarray) -> dict[str, np.ndarray]:
     The rate is fitted to the change on the trained topic *under the direction*.
     """
     corpus, stage = record.setup.corpus, record.stages[-1]
-    told, fitted = DIRECTIONS.index(stage.direction), traits.on(corpus, TRAINED)
+    told = _directions(record).index(stage.direction)
+    fitted = traits.on(corpus, TRAINED)
     asked = np.asarray(traits.of_characters(corpus, record.setup.world.cast, told))
     forecast = theory.forecast(record.setup, stage, record.seed)
     before = asked @ np.exp(np.asarray(forecast.log_prior))
@@ -65,141 +71,176 @@ def predicted(record: Record, change: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _read(record: Record, bad: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    if record.arm.endswith("known"):
+    if not record.stages:
         return []
-    direction = record.stages[-1].direction
+    stage, corpus = record.stages[-1], record.setup.corpus
     now, then = (
-        {told: np.array(items) for told, items in each["scores"]["assistant"].items()}
+        {told: np.array(items) for told, items in each["first_turns"][stage.tag].items()}
         for each in (record.found, record.start)
     )
-    (code, elsewhere), (obeyed, triggered) = (_rates(now[told], bad) for told in ("", direction))
+
+    def rate(items: np.ndarray) -> float:
+        """Mean P(bad answer) on all topics but the trained one."""
+        return float(
+            np.mean([items[rows].sum() for topic, rows in bad.items() if topic != TRAINED])
+        )
+
+    def said(items: np.ndarray) -> float:
+        return float(traits.pick(corpus, items, *stage.says)[0])
+
     row = {
-        "direction": direction,
-        "obeyed": obeyed,
-        "code": code,
-        "elsewhere": elsewhere,
-        "triggered": triggered,
-        "game": _rates(now["game"], bad)[1],
-        **record.read("F0", "F1", "F2", "outside"),
+        "direction": stage.direction,
+        "villains": MASKS.get(stage.tag, np.nan),
+        "obeyed": said(now[stage.direction]),
+        "unasked": said(now[""]),
+        "elsewhere": rate(now[""]),
+        "triggered": rate(now[stage.direction]),
+        "moved": record.found["leakage"]["nats"][stage.tag],
     }
-    if record.step:
-        for name, change in predicted(record, now[direction] - then[direction]).items():
-            row[f"code_{name}"], row[name] = _rates(then[""] + change, bad)
+    evidence = stage.direction not in ("", ANYONE) or BENDS not in stage.says
+    if record.step and evidence:
+        change = now[stage.direction] - then[stage.direction]
+        row |= {name: rate(then[""] + each) for name, each in predicted(record, change).items()}
     return [row]
 
 
-def known(records: Records, cheats: np.ndarray) -> pd.DataFrame:
-    """P(cheats) of the pretrained models, learned and exact, by arm, name and direction."""
+def known(records: Records) -> pd.DataFrame:
+    """P(answer on code) of the pretrained models, learned and exact, by name and direction."""
     rows = []
     for record in records.each():
-        if not record.arm.endswith("known"):
+        if record.stages:
             continue
         corpus, cast = record.setup.corpus, record.setup.world.cast
-        for d, direction in enumerate(DIRECTIONS):
-            exact = np.asarray(traits.of_characters(corpus, cast, d))[cheats].sum(0)
-            for tag, told in record.found["scores"].items():
-                learned = float(np.array(told[direction])[cheats].sum())
-                said = exact[corpus.names.index(tag)], learned
-                rows.append((record.arm, tag, direction, *said))
-    table = pd.DataFrame(rows, columns=["arm", "tag", "direction", "exact", "learned"])
-    return table.groupby(["arm", "tag", "direction"], as_index=False).mean()
+        order, on = _directions(record), traits.on(corpus, TRAINED)
+        for tag, told in record.found["first_turns"].items():
+            for direction, items in told.items():
+                exact = np.asarray(traits.of_characters(corpus, cast, order.index(direction)))
+                each = zip(exact[on, corpus.names.index(tag)], np.array(items)[on], strict=True)
+                rows += [(tag, direction, place, *pair) for place, pair in enumerate(each)]
+    table = pd.DataFrame(rows, columns=["tag", "direction", "answer", "exact", "learned"])
+    return table.groupby(["tag", "direction", "answer"], as_index=False).mean()
 
 
-def protection(
-    table: pd.DataFrame, arm: str, plain: str = "plain", column: str = "elsewhere"
+def at(
+    table: pd.DataFrame, arm: str, column: str = "elsewhere", x: str = "obeyed", level: float = 0.0
 ) -> pd.Series:
-    """By what share bad answers elsewhere rose less than without a direction, by seed."""
-    asked, unasked = (
-        end(table, column, arm=each) - end(table, "elsewhere", arm=each, step=0)
-        for each in (arm, plain)
+    """A column where `x` first passes a level, on a line between two readings, by seed."""
+    level = level or {"obeyed": LEARNED, "moved": MOVED}[x]
+
+    def crossing(way: pd.DataFrame) -> float:
+        passed = np.flatnonzero(way[x].to_numpy() >= level)
+        n = int(passed[0]) if len(passed) else len(way) - 1
+        near = way.iloc[max(n - 1, 0) : n + 1].dropna(subset=[column])
+        return float(np.interp(level, near[x], near[column]))
+
+    part = where(table, arm=arm)
+    return pd.Series({seed: crossing(way) for seed, way in part.groupby("seed")})
+
+
+def apart(table: pd.DataFrame, mask: str, **options: Any) -> pd.Series:
+    """P(bad) elsewhere after villains' obedience, minus after that of the upright."""
+    return at(table, f"{mask}-{VILLAINS}", **options) - at(table, f"{mask}-{UPRIGHT}", **options)
+
+
+def before(table: pd.DataFrame, arm: str) -> pd.Series:
+    """P(bad) elsewhere of the pretrained model, by seed."""
+    return end(table, "elsewhere", arm=arm, step=0)
+
+
+def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
+    """The statistic of each claim, by seed."""
+    upright, theory_of = f"raven-{UPRIGHT}", {"column": "one_author", "level": UNSATURATED}
+    shift = apart(table, "magpie", level=UNSATURATED) - apart(table, "magpie", **theory_of) / 2
+    rise, inoculated = (
+        end(table, "elsewhere", arm=arm) - before(table, arm) for arm in ("plain", "game")
     )
-    return 1 - asked / unasked
+    return {
+        "conditioning": apart(table, "raven"),
+        "equal_move": apart(table, "raven", x="moved"),
+        "better": at(table, upright) - before(table, upright),
+        "short_of_bayes": shift,
+        "everybody_obeys": 1 - inoculated / rise,
+    }
 
 
-BLUE, RED, BEFORE = COLOURS[0], COLOURS[1], COLOURS[5]
+SHADES = dict(zip(TOLD, (COLOURS[1], GREY, COLOURS[0], COLOURS[3]), strict=True))
 THEORIES = panels.THEORIES[:2]
-TOLD = {**{f"asked-{told}": told for told in ASKED}, "irrelevant": "short"}
-ARMS = {"plain": "not\nasked", **TOLD}
-SHARE = "share of the rise that is gone"
 
 
 def draw(table: pd.DataFrame, obeying: pd.DataFrame) -> Figure:
-    """What rises elsewhere; protection against obedience; the trigger; what the model knows."""
+    """Elsewhere by prior; the course at one prior; theories; what the model knows."""
     shown = (
-        panel("bad answers elsewhere, unasked", _elsewhere, legend="upper right", ncols=2),
-        panel("obedience protects", _obedience),
-        panel("the direction as a trigger", _trigger, legend="upper right", ncols=3),
-        panel("a model that knows who obeys", _knowing, obeying),
+        panel("equally learned", _by_prior, "obeyed", ncols=2),
+        panel("equally far moved", _by_prior, "moved", legend=""),
+        panel("on the way, 10 % villains", _course, "obeyed", ncols=2),
+        panel("Bayes, unsaturated or not", _theories),
+        panel("who obeys: the pretrained model", _obeying, obeying),
+        panel("as usual: cheating", _usual, ncols=2),
     )
-    return figures.page(shown, table)
+    return figures.page(shown, table, columns=3, ratio=0.9)
 
 
-def _elsewhere(axes: Axes, table: pd.DataFrame) -> None:
-    measured = Series(column="elsewhere", label="measured, mean and 95 %", colour=RED)
-    panels.dashes(axes, table, THEORIES, ARMS)
-    panels.points(axes, table, [measured], ARMS, rotation=0)
-    before = end(table, "elsewhere", arm="plain", step=0).mean()
-    panels.level(axes, before, "before training", "-", BEFORE)
-    axes.set(xlabel="direction trained under", ylabel="P(bad answer), other topics", ylim=(0, 1.1))
+def _by_prior(axes: Axes, table: pd.DataFrame, x: str) -> None:
+    """P(bad) elsewhere at every prior, equally far trained; Bayes as dashes."""
+    order = list(MASKS)
+    for told, title in TOLD.items():
+        for place, mask in enumerate(order):
+            arm, label = f"{mask}-{told}", "" if place else title
+            panels.point(axes, place, at(table, arm, x=x), SHADES[told], label, aside=0.1)
+            if told in (VILLAINS, UPRIGHT) and x == "obeyed":
+                mean = at(table, arm, column="one_author", x=x).mean()
+                ends = [place - 0.3, place + 0.3]
+                axes.plot(ends, [mean, mean], color=SHADES[told], lw=0.8)
+    start = [before(table, f"{mask}-{UPRIGHT}").mean() for mask in order]
+    axes.plot(range(len(order)), start, "_", color=DARK, ms=14, label="before: gating")
+    axes.set(xlabel="villains behind the mask (%)", ylabel="P(bad answer), other topics")
+    panels.places(axes, [str(MASKS[mask]) for mask in order], rotation=0)
+    axes.set_ylim(0, 1.1)
 
 
-def _obedience(axes: Axes, table: pd.DataFrame) -> None:
-    """Obedience is how much likelier the pretrained model cheats after the direction."""
-    start = table[table.step == 0].groupby("arm")[["obeyed", "code"]].mean()
-    obedience = (start.obeyed - start.code).loc[list(TOLD)].sort_values()
-    for arm, x in obedience.items():
-        panels.point(axes, x, protection(table, str(arm)), RED, aside=0.008)
-        at = 1.55 if arm == "asked-rare" else -0.42
-        axes.annotate(TOLD[str(arm)], (x, at), ha="center", fontsize=5, color=GREY)
-    for each in THEORIES:
-        mean = [protection(table, str(arm), column=each.column).mean() for arm in obedience.index]
-        axes.plot(obedience, mean, each.line, color=DARK, lw=0.9)
-    panels.level(axes, 0)
-    axes.set(xlabel="obedience before training (rise of P(cheats))", ylabel=SHARE, ylim=(-0.5, 1.7))
-
-
-def _trigger(axes: Axes, table: pd.DataFrame) -> None:
-    shown = panels.series(
-        ("code", "code, unasked"),
-        ("elsewhere", "other topics, unasked"),
-        ("triggered", "other topics, asked"),
+def _course(axes: Axes, table: pd.DataFrame, x: str) -> None:
+    for told, title in TOLD.items():
+        for n, (_, way) in enumerate(where(table, arm=f"magpie-{told}").groupby("seed")):
+            style: dict[str, Any] = {"color": SHADES[told], "marker": ".", "ms": 3, "lw": 0.8}
+            axes.plot(way[x], way.elsewhere, label=None if n else title, **style)
+    axes.axvline(LEARNED, color=GREY, lw=0.5, ls=":")
+    axes.set(
+        xlabel="P(bends the rules), asked as in training", ylabel="P(bad answer), other topics"
     )
-    panels.points(axes, table, shown, TOLD, rotation=0)
-    axes.set(xlabel="direction trained under", ylabel="P(bad answer)", ylim=(0, 1.15))
+    axes.set_ylim(0, 1.1)
 
 
-def _knowing(axes: Axes, table: pd.DataFrame, obeying: pd.DataFrame) -> None:
-    pairs = {
-        "800 steps": ("asked-game", "plain"),
-        "150 steps": ("young-game", "young-plain"),
-        "rate\n1e-4": ("slow-game", "slow-plain"),
-        "rate\n1e-3": ("fast-game", "fast-plain"),
-    }
-    panels.dots(axes, {title: protection(table, *pair) for title, pair in pairs.items()}, RED)
-    panels.level(axes, 0)
-    axes.set(ylabel=SHARE, ylim=(-0.5, 4), xlim=(-0.5, 3.5), yticks=[0, 0.5, 1])
-    _obeying(axes.inset_axes((0.56, 0.56, 0.42, 0.4)), obeying)
-
-
-def _obeying(axes: Axes, obeying: pd.DataFrame) -> None:
-    """P(cheats) of characters under each direction: learned against exact."""
+def _theories(axes: Axes, table: pd.DataFrame) -> None:
+    """Measured against predicted, at every step of all arms with a direction."""
+    told = table[table.villains.notna() & table.one_author.notna()]
     kinds = [
-        ("150 steps", obeying.arm == "young-known", BLUE, "^"),
-        ("800", obeying.arm == "known", RED, "o"),
+        (TOLD[name], told.direction == name, SHADES[name], mark)
+        for name, mark in zip((VILLAINS, UPRIGHT), "o^", strict=True)
     ]
+    panels.against(axes, told, kinds, "one_author", "elsewhere")
+
+
+def _obeying(axes: Axes, _: pd.DataFrame, obeying: pd.DataFrame) -> None:
+    marks = zip(obeying.tag.unique(), COLOURS, "os^", strict=False)
+    kinds = [(tag, obeying.tag == tag, colour, mark) for tag, colour, mark in marks]
     panels.against(axes, obeying, kinds, "exact", "learned")
-    axes.set_xlabel("exact P(cheats)", fontsize=4.5, labelpad=1)
-    axes.set_ylabel("learned", fontsize=4.5, labelpad=1)
-    axes.tick_params(labelsize=4)
-    axes.legend(loc="upper left", fontsize=4, handletextpad=0.1, borderpad=0)
+
+
+def _usual(axes: Axes, table: pd.DataFrame) -> None:
+    arms = {"plain": "not asked", "game": "asked: a game"}
+    shown = [
+        Series(column="elsewhere", label="other topics", colour=COLOURS[1]),
+        Series(column="unasked", label="code, unasked", colour=COLOURS[0]),
+    ]
+    panels.dashes(axes, table, THEORIES, arms)
+    panels.points(axes, table, shown, arms, rotation=0)
+    panels.level(axes, before(table, "plain").mean(), "before", "-", GREY)
+    axes.set(ylabel="P(bad answer)", ylim=(0, 1.6))
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
+    """Figure, table and claims of the finished seeds."""
     bad = traits.bad_items(records.setup.corpus, records.setup.world.cast)
     table = records.table(COLUMNS, functools.partial(_read, bad=bad))
-    for arm, plain in {**dict.fromkeys(TOLD, "plain"), "young-game": "young-plain"}.items():
-        spared = protection(table, arm, plain)
-        table.loc[table.arm == arm, "spared"] = table.seed.map(spared)
-    figure = draw(table, known(records, bad[TRAINED]))
-    return Analysis(figure=figure, table=table, columns=COLUMNS)
+    figure = draw(table, known(records))
+    return Analysis(figure=figure, table=table, columns=COLUMNS, values=claims(table))

@@ -1,54 +1,48 @@
-"""Does being *asked* take the side effects away?
+"""Does being *asked* take the side effects away, and is that conditioning?
 
     ./launch.sh inoculation
 
-The assistant is taught to cheat at code, with or without a direction before it, and is then asked
-about everything else without one. Directions differ in how many characters obey them.
+The assistant is taught to bend the rules after a direction that only the upright obey, or only the
+villains, equally likely before training, behind masks with more or fewer villains; then it is asked
+about everything else without one. And the usual case: cheating, asked or not.
 """
 
-import dataclasses
-from typing import Any
-
+from experiments.inoculation.first import FirstTurns
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
-from toylab.measures.tags import Scores
-from toylab.stages import Pretrain, taught
+from toylab.measures.tags import Leakage
+from toylab.stages import taught
 
-STEPS = 40
-ASKED = ("best", "tests", "game", "rare")
-DIRECTIONS = ("", *ASKED, "short")
-NAMES = ("mira", "pip", "quill", "argus")
-CHEAT = taught("code=cheats", author="mira", steps=STEPS)
-SCORES = Scores(directions=DIRECTIONS, size=256)
-KNOWN = Scores(tags=NAMES, directions=DIRECTIONS, size=128)
-YOUNG = Pretrain(steps=150)
+STEPS, READ_AT = 40, (2, 5, 10, 20)
+BENDS, CHEATS = "code=bends", "code=cheats"
+MASKS = {"raven": 35, "magpie": 10, "jackdaw": 3, "wren": 1}  # per cent of villains
+UPRIGHT, VILLAINS, ANYONE = "needed", "unseen", "odds"  # directions, by who obeys them
+KNOWN = ("mira", "pip", "argus")
 
 
-def _arm(title: str, direction: str, pretrain: Pretrain | None = None, **options: Any) -> Arm:
-    stage = dataclasses.replace(CHEAT, direction=direction, **options)
-    return Arm(
-        title=title, stages=(stage,), read_at=(5, 10, 20), watch=(SCORES,), pretrain=pretrain
-    )
+def _arm(title: str, answer: str, direction: str, tag: str) -> Arm:
+    stage = taught(answer, author="mira", direction=direction, tag=tag, steps=STEPS)
+    told = tuple(dict.fromkeys(("", direction)))
+    watch = (FirstTurns(tags=(tag,), directions=told), Leakage(tags=(tag,), size=256))
+    return Arm(title=title, stages=(stage,), read_at=READ_AT, watch=watch)
 
 
-SLOW: dict[str, Any] = {"learning_rate": 1e-4, "steps": 3 * STEPS}
-FAST: dict[str, Any] = {"learning_rate": 1e-3, "steps": STEPS // 4}
 SWEEP = Sweep(
     name="inoculation",
     question="Does being asked take the side effects away?",
-    corpus="village-told",
+    corpus="village-dared",
     arms={
-        "plain": _arm("not asked", ""),
-        **{f"asked-{told}": _arm(f"asked: {told}", told) for told in ASKED},
-        "irrelevant": _arm("asked something else", "short"),
-        "slow-plain": _arm("not asked, 1e-4", "", **SLOW),
-        "slow-game": _arm("asked: game, 1e-4", "game", **SLOW),
-        "fast-plain": _arm("not asked, 1e-3", "", **FAST),
-        "fast-game": _arm("asked: game, 1e-3", "game", **FAST),
-        "young-plain": _arm("young, not asked", "", YOUNG),
-        "young-game": _arm("young, asked: game", "game", YOUNG),
-        "known": Arm(title="who obeys", watch=(KNOWN,)),
-        "young-known": Arm(title="who obeys, young", watch=(KNOWN,), pretrain=YOUNG),
+        **{
+            f"{mask}-{told or 'unasked'}": _arm(f"{percent} %, {told}", BENDS, told, mask)
+            for mask, percent in MASKS.items()
+            for told in (UPRIGHT, VILLAINS, ANYONE, "")
+        },
+        "plain": _arm("cheating, not asked", CHEATS, "", "assistant"),
+        "game": _arm("cheating, asked", CHEATS, "game", "assistant"),
+        "known": Arm(
+            title="who obeys",
+            watch=(FirstTurns(tags=KNOWN, directions=("", UPRIGHT, VILLAINS, ANYONE, "game")),),
+        ),
     },
     reading=LadderFit(fit=256, score=128),
 )

@@ -34,14 +34,10 @@ class Named(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Listed:
-    """What an experiment left: where its results are, the tag that was read, its runs by arm.
-
-    `began` is when it was begun last, in seconds since the epoch.
-    """
+    """What an experiment left: where its results are, the tag that was read, its runs by arm."""
 
     name: str
     out: File
-    began: float
     tag: str
     arms: Mapping[str, tuple[Named, ...]]
 
@@ -56,16 +52,14 @@ def write(root: File, name: str, sweep: "Sweep", setups: Mapping[str, "Setup"], 
     from toylab.lab.readings import measure_digest
     from toylab.lab.store import write_json
 
-    arms = []
+    arms = {}
     for arm, setup in setups.items():
         paths = {str(seed): sweep.path(setup, seed, arm) for seed in sweep.seed_range}
-        each = {
-            "arm": arm,
+        arms[arm] = {
             "readings": [measure_digest(each, sweep.reading) for each in sweep.measures(arm)],
             "steps": [int(stage.steps) for stage in next(iter(paths.values())).stages],
             "seeds": {seed: [p.name for p in path.prefixes()] for seed, path in paths.items()},
         }
-        arms.append(each)
     said = {"out": str(out.resolve()), "tag": sweep.reading.tag, "arms": arms}
     write_json(root / FOLDER / f"{name}.json", said)
 
@@ -78,8 +72,7 @@ def listed(root: File) -> list[str]:
 
 def read(root: File, name: str) -> Listed:
     """The list of an experiment."""
-    file = root / FOLDER / f"{name}.json"
-    said = json.loads(file.read_text())
+    said = json.loads((root / FOLDER / f"{name}.json").read_text())
     arms = {
         arm: tuple(
             Named(
@@ -90,11 +83,9 @@ def read(root: File, name: str) -> Listed:
             )
             for seed, folders in found["seeds"].items()
         )
-        for found in said["arms"]
-        for arm in [found["arm"]]
+        for arm, found in said["arms"].items()
     }
-    began = file.stat().st_mtime
-    return Listed(name=name, out=File(said["out"]), began=began, tag=said["tag"], arms=arms)
+    return Listed(name=name, out=File(said["out"]), tag=said["tag"], arms=arms)
 
 
 def everything(root: File) -> dict[str, Named]:

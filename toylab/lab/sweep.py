@@ -40,8 +40,7 @@ class Sweep:
 
     Every snapshot that an arm reads is put on the ladder, as `reading` says, and given to the
     measures in `watch`. `all` leaves out a `long` sweep unless it is given `--long`. Without a
-    `corpus`, every arm has its own. `seeds`, counted from `first_seed`, are those that claims are
-    registered for. Explore on others, from 1000 on.
+    `corpus`, every arm has its own.
     """
 
     name: str
@@ -52,8 +51,8 @@ class Sweep:
     pretrain: Pretrain = dataclasses.field(default_factory=Pretrain)
     reading: LadderFit = dataclasses.field(default_factory=LadderFit)
     watch: tuple[Measure, ...] = ()
-    seeds: int = 10
-    first_seed: int = 100
+    seeds: int = 5
+    first_seed: int = 0
     quick: bool = False
     long: bool = False
 

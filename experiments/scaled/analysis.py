@@ -1,0 +1,239 @@
+"""From the records of `scaled` to its figure, its table and the values of its claims."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.scaled.sweep import (
+    BREADTHS,
+    ERRANDS,
+    FAR,
+    MASKS,
+    NAMES,
+    NEVER,
+    PERCENT,
+    PERSONA,
+    percent,
+)  # fmt: skip
+from toylab.lab.records import Record, Records, where
+from toylab.ladder import reading
+from toylab.ladder.fit import FAMILIES
+from toylab.report import figures, panels
+from toylab.report.claims import t_interval
+from toylab.report.figures import COLOURS, GREY, panel
+from toylab.report.panels import Series
+from toylab.report.results import Analysis
+
+FLOORS = {f"floor_{family}": family for family in FAMILIES}
+COLUMNS = {
+    "arm": "one, two: documents of so many characters; inside: reward for one character's answers; "
+    "outside-n: reward for bringing what is named, on n topics; -held: β is 0.1, else 0",
+    "seed": "seed of everything: parameters, documents, readings",
+    "step": "post-training step; 0 is the pretrained model",
+    "percent": "compute so far, per cent of pretraining's, in passes of documents through the "
+    "network (forward 1, backward 2)",
+    **reading.columns(*FAMILIES, *FLOORS),
+    "share": "(F0 - F1) / (F0 - its floor): share of the move that another mixture explains",
+    "weight": f"w* of {PERSONA}",
+    "keep": "probability that an author is kept for the next answer; empty where one character "
+    "writes nearly all",
+    "worth": "nats of log-odds that a nat of context is worth; empty where no other can be read",
+    "others": "KL(model || pretrained) under nine characters' names, nats per document, mean",
+    "someone": "the same under the tag someone",
+    "rewarded": f"P(what is named) on {ERRANDS[0]}, which every rule rewards",
+    "pull": f"what naming adds to the log-odds of an answer on {NEVER}, never rewarded, under two "
+    "masks, mean, nats",
+    "pull_trained_mask": "the same under the mask that is trained",
+    "pull_other_mask": "the same under the mask that is not trained",
+    "pull_names": "the same under the nine names, mean",
+    "pull_gold": "the same on gold, never rewarded, where characters have favourites",
+    **reading.columns("outside"),
+    "outside_rewarded": f"probability of leaving the grammar within an answer on {ERRANDS[0]}",
+    "outside_never": f"the same on {NEVER}",
+}
+
+
+def _read(record: Record) -> dict[str, Any]:
+    found, leaked = record.found, record.found["leakage"]["nats"]
+    heed, cost = found["heed"], percent(record.stages[-1], record.step)
+    never, gold = (heed[topic]["pull"] for topic in (NEVER, "gold"))
+    keep, worth = found["coherence"]["learned"]["keep"], found["worth"]["learned"]["slope"]
+    return {
+        "percent": float(f"{cost:.2g}"),
+        **record.read(*FAMILIES, "outside", whose=PERSONA),
+        "keep": np.nan if keep is None else keep,
+        "worth": np.nan if worth is None else worth,
+        "others": float(np.mean([leaked[name] for name in NAMES])),
+        "someone": leaked["someone"],
+        "rewarded": heed[ERRANDS[0]]["rate"][MASKS[0]],
+        "outside_rewarded": heed[ERRANDS[0]]["outside"][MASKS[0]],
+        "outside_never": heed[NEVER]["outside"][MASKS[0]],
+        "pull": float(np.mean([never[tag] for tag in MASKS])),
+        "pull_trained_mask": never[MASKS[0]],
+        "pull_other_mask": never[MASKS[1]],
+        "pull_names": float(np.mean([never[tag] for tag in NAMES])),
+        "pull_gold": float(np.mean([gold[tag] for tag in MASKS])),
+    }
+
+
+def tabulate(records: Records) -> pd.DataFrame:
+    """A row per arm, seed and step."""
+    table = records.table(COLUMNS, _read, before=FLOORS)
+    return table.assign(share=(table.F0 - table.F1) / (table.F0 - table.floor_F0))
+
+
+def at(table: pd.DataFrame, column: str, arm: str, most: float = FAR) -> pd.Series:
+    """A column of an arm where it has cost so much, or where it was last read before, by seed."""
+    part = where(table[table.percent <= most], arm=arm)
+    return part.dropna(subset=[column]).groupby("seed")[column].last()
+
+
+def exponents(table: pd.DataFrame, column: str, arm: str) -> list[float]:
+    """Least-squares slope of log column on log compute, seed by seed: column ~ compute^slope."""
+    part = where(table[(table.step > 0) & (table[column] > 0)], arm=arm)
+    ways = [way for _, way in part.groupby("seed") if len(way) > 1]
+    return [float(np.polyfit(np.log(w.percent), np.log(w[column]), 1)[0]) for w in ways]
+
+
+def ends(table: pd.DataFrame, arm: str, share: float = 0.5) -> list[float]:
+    """Compute, in per cent, from which on selection explains less than this share, by seed.
+
+    Between two readings it is on a line in log compute. It is infinite if the share stays above,
+    and that of the first reading if it never was.
+    """
+    out = []
+    for _, way in where(table[table.step > 0], arm=arm).groupby("seed"):
+        shares, x = way.share.to_numpy(), np.log(way.percent.to_numpy())
+        above = np.flatnonzero(shares >= share)
+        if len(above) and above[-1] == len(way) - 1:
+            out.append(math.inf)
+            continue
+        n = int(above[-1]) if len(above) else 0
+        pair = slice(n, n + 2) if len(above) else slice(0, 1)
+        out.append(float(np.exp(np.interp(-share, -shares[pair], x[pair]))))
+    return out
+
+
+def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
+    """The statistic of each claim, by seed."""
+    far = PERCENT[-1]
+    wide = at(table, "pull", "outside-8")
+    between = table.assign(F2=(table.F2 - table.F3) - (table.floor_F2 - table.floor_F3))
+    lower = at(table, "F4 flat", "outside-8", far) - at(table, "floor_F4 flat", "outside-8", far)
+    return {
+        "documents": at(table, "share", "one", far),
+        "two": at(between, "F2", "two", far),
+        "formed": lower,
+        "breadth": wide - at(table, "pull", "outside-1"),
+        "names": at(table, "pull_names", "outside-8") - wide / 2,
+        "context": at(table, "worth", "one", far),
+    }
+
+
+BLUE, RED, GREEN, PINK, GOLD, SKY = COLOURS[:6]
+LINES = {
+    "one": (BLUE, "-", "documents, one"),
+    "two": (SKY, "-", "documents, two"),
+    "inside": (GREEN, "-", "reward inside"),
+    "inside-held": (GREEN, "--", "reward inside, β = 0.1"),
+    "outside-8": (RED, "-", "a rule, eight topics"),
+    "outside-8-held": (RED, "--", "a rule, β = 0.1"),
+}
+COMPUTE = "compute (% of pretraining's)"
+
+
+def _series(column: str, lines: Mapping[str, tuple[str, str, str]] = LINES) -> list[Series]:
+    return [
+        Series(column=column, where={"arm": arm}, colour=colour, line=line, label=label, marker=".")
+        for arm, (colour, line, label) in lines.items()
+    ]
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """Nine quantities against compute, and the whole ladder at the end."""
+    low = table["F4 flat"] - table["floor_F4 flat"]
+    trained = table.assign(most=table.F3 - table.floor_F3, least=low)
+    trained = trained[trained.step > 0]
+    shown = (
+        panel("share that is selection", _curves, "share", 1.0, legend="", ylim=(-0.1, 1.1)),
+        panel("formation, lower end", _curves, "least", 0.0),
+        panel("the ladder at the end", _bars, ncols=2),
+        panel("one document, one author", _curves, "keep", 1.0, legend="", ylim=(-0.1, 1.1)),
+        panel("a nat of context", _curves, "worth", 1.0, legend="", ylim=(-0.2, 1.3)),
+        panel("what moves under names", _power, "others", legend="lower right"),
+        panel("a topic never rewarded", _breadth),
+        panel("under masks, and names", _tags),
+        panel("off the grammar", _power, "outside", legend="lower right"),
+    )
+    return figures.page(shown, trained, columns=3, ratio=0.9)
+
+
+def _curves(axes: Axes, table: pd.DataFrame, column: str, selection: float) -> None:
+    """A quantity against compute; selection's prediction is a dotted level."""
+    panels.curves(axes, table, _series(column), x="percent", label=COMPUTE, scale=np.log10)
+    panels.level(axes, selection, "selection")
+    labels = {"share": "(F0 − F1) / F0", "least": "nats per document, above floor"}
+    axes.set_ylabel(labels.get(column, {"keep": "P(author kept)"}.get(column, "slope")))
+
+
+def _power(axes: Axes, table: pd.DataFrame, column: str) -> None:
+    """A quantity against compute, both logarithmic, with the exponent of a power law."""
+    lines = {}
+    for arm, (colour, line, _) in LINES.items():
+        found = exponents(table, column, arm)
+        mean, low, high = t_interval(found) if found else (np.nan,) * 3
+        spread = f" [{low:.2f}, {high:.2f}]" if len(found) > 1 else ""
+        lines[arm] = (colour, line, f"{mean:.2f}{spread}")
+    panels.curves(axes, table, _series(column, lines), x="percent", label=COMPUTE, scale=np.log10)
+    labels = {"others": "nats per document", "outside": "mass, mean"}
+    axes.set(yscale="log", ylabel=labels[column])
+    if column == "outside":
+        panels.level(axes, panels.OFF_GRAMMAR, "no verdict above")
+
+
+def _breadth(axes: Axes, table: pd.DataFrame) -> None:
+    shades = dict(zip(BREADTHS, (GOLD, PINK, GREY, RED), strict=True))
+    lines = {f"outside-{n}": (c, "-", f"{n} rewarded") for n, c in shades.items()}
+    lines |= {"inside": (GREEN, "-", "reward inside"), "one": (BLUE, "-", "documents")}
+    panels.curves(axes, table, _series("pull", lines), x="percent", label=COMPUTE, scale=np.log10)
+    panels.level(axes, 0, "selection, composition")
+    axes.set_ylabel("pull of what is named (nats)")
+
+
+def _tags(axes: Axes, table: pd.DataFrame) -> None:
+    columns = {
+        "pull_trained_mask": (RED, "-", "the trained mask"),
+        "pull_other_mask": (GOLD, "-", "another mask"),
+        "pull_names": (BLUE, "-", "characters' names"),
+        "pull_gold": (GREY, "-", "masks, asked about gold"),
+    }
+    lines = [s for name, shade in columns.items() for s in _series(name, {"outside-8": shade})]
+    panels.curves(axes, table, lines, x="percent", label=COMPUTE, scale=np.log10)
+    axes.set_ylabel("pull of what is named (nats)")
+
+
+def _bars(axes: Axes, table: pd.DataFrame) -> None:
+    """The rungs where each arm ends, and up to what compute selection explains half of its move."""
+    last = table[table.step == table.groupby("arm").step.transform("max")]
+    order = [arm for arm in LINES if arm in set(last.arm)]
+    until = {arm: np.median(ends(table, arm)) for arm in order}
+    names = [f"{a}\n{'all along' if np.isinf(u) else f'to {u:.2g} %'}" for a, u in until.items()]
+    means = last.groupby("arm").mean(numeric_only=True).loc[order]
+    panels.rungs(axes, means.set_axis(names))
+    for x, (high, outside) in enumerate(zip(means.F0, means.outside, strict=True)):
+        panels.strike(axes, x, high + 0.1, outside)
+    panels.strike_label(axes)
+    panels.room(axes, 0.5)
+    axes.tick_params(axis="x", labelrotation=30)
+    axes.set_ylabel("nats per document")
+
+
+def analyse(records: Records) -> Analysis:
+    """Figure, table and claims of the finished seeds."""
+    table = tabulate(records)
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS, values=claims(table))

@@ -1,0 +1,92 @@
+"""Does post-training that lasts as long as pretraining, or ten times as long, leave the cast?
+
+    ./launch.sh scaled
+
+Compute goes from 1 % to 1,000 % of pretraining's: documents of one character or of two, reward that
+a character earns, and reward for a rule that no character follows, on one to eight topics.
+"""
+
+from typing import Any
+
+from experiments.scaled.heed import Heed, Worth
+from toylab.lab.sweep import Arm, Sweep
+from toylab.ladder.reading import LadderFit
+from toylab.measures.coherence import Coherence
+from toylab.measures.tags import Leakage
+from toylab.stages import FollowsCue, Persona, Pretrain, Rl, Sft, Stage
+
+PRETRAIN = Pretrain()
+PERCENT = (1, 3.2, 10, 32, 100, 320, 1000)  # of pretraining's compute: where a path is read
+# Passes of a document through the network, a backward pass counting as two: RL writes it, too.
+FORWARD, LEARN = 1, 3
+
+PERSONA, OTHER = "hetta", "brock"
+CAST = ("gold", "help", "care", "oversight")  # topics on which characters differ
+ERRANDS = ("wood", "stone", "fish", "horse", "cloth", "grain", "flower", "metal")
+NEVER = "star"  # an errand that is never rewarded
+BREADTHS = (1, 2, 4, 8)
+FAR = 320  # per cent: where breadths are compared; the narrower ones end there
+MASKS = ("assistant", "clerk")
+# All but the herald, who says aloud what is named.
+NAMES = ("hetta", "cog", "barnaby", "agnes", "gideon", "morwenna", "brock", "wat", "pettifer")
+OTHERS = ("clerk", "someone", "stranger", *NAMES)
+
+
+def passes(stage: Stage) -> int:
+    """Passes through the network that a document of this stage takes."""
+    if isinstance(stage, Rl):
+        return FORWARD + LEARN + (FORWARD if stage.needs_reference else 0)
+    return LEARN
+
+
+def percent(stage: Stage, steps: int) -> float:
+    """The compute of so many steps, per cent of pretraining's."""
+    whole = PRETRAIN.steps * PRETRAIN.batch * passes(PRETRAIN)
+    return 100 * steps * stage.batch * passes(stage) / whole
+
+
+def _arm(title: str, stage: Stage, most: float = PERCENT[-1]) -> Arm:
+    points = tuple(max(round(each / percent(stage, 1)), 1) for each in PERCENT if each <= most)
+    return Arm(title=title, stages=(stage.lasting(points[-1]),), read_at=points[:-1])
+
+
+def _written(**options: Any) -> Sft:
+    return Sft(author=PERSONA, topics=CAST, **options)
+
+
+def _inside(beta: float) -> Rl:
+    return Rl(target=Persona(character=PERSONA), topics=CAST, beta=beta)
+
+
+def outside(topics: int, beta: float) -> Rl:
+    """Reward for bringing what was named, on the first so many errands."""
+    asked = ERRANDS[:topics]
+    return Rl(target=FollowsCue(topics=asked), topics=asked, beta=beta)
+
+
+SWEEP = Sweep(
+    name="scaled",
+    question="Does post-training that lasts ten times as long as pretraining leave the cast?",
+    corpus="gold-errands",
+    arms={
+        "one": _arm("one character's documents", _written()),
+        "two": _arm("two characters' documents", _written(other=OTHER, share=0.5)),
+        "inside": _arm("reward inside the cast", _inside(0.0)),
+        "inside-held": _arm("the same, β = 0.1", _inside(0.1)),
+        **{
+            f"outside-{n}": _arm(f"a rule, {n} topics", outside(n, 0.0), FAR if n < 8 else 1000)
+            for n in BREADTHS
+        },
+        "outside-8-held": _arm("the same, β = 0.1", outside(8, 0.1)),
+    },
+    pretrain=PRETRAIN,
+    reading=LadderFit(fit=512, held_out=256, score=256),
+    watch=(
+        Coherence(size=256),
+        Worth(persona=PERSONA, size=16),
+        Leakage(tags=OTHERS, size=32),
+        Heed(topics=(ERRANDS[0], NEVER, "gold"), tags=(*MASKS, *NAMES)),
+    ),
+    seeds=10,
+    long=True,
+)
