@@ -6,16 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.agency.analysis import AFTER, OTHERS, TAG, expected, ignored, lost, scores
 from experiments.agency.heard import after_one_turn
-from experiments.formation.analysis import above_floor, selected
-from experiments.geometry.analysis import LAYER, fit_additive, part_of_the_way
+from experiments.formation.analysis import formed_at
 from experiments.human_default.analysis import conditioned
 from experiments.repertoire.analysis import effects
 from experiments.revival.analysis import needed
-from experiments.role_models.analysis import slope
+from experiments.role_models.analysis import in_band
 from experiments.role_models.sweep import MASKS
-from experiments.scaling.analysis import exponents, left_at, tabulate, width_exponents
+from experiments.scaling.analysis import exponents, left_at, tabulate
 from experiments.scaling.sweep import POINTS, SWEEP, Point
 from toylab.lab.records import Records
 
@@ -36,52 +34,6 @@ def test_a_name_has_its_whole_effect_or_none() -> None:
     assert effects({"called": deaf, "apart": apart}) == pytest.approx([0, 0, 0])
     half = apart / 2 + 1
     assert effects({"called": half, "apart": apart}) == pytest.approx([0.5, 0.5, 0.5])
-
-
-def test_a_sum_is_additive_and_a_product_is_not() -> None:
-    push, context = np.array([-1.0, 0, 1]), np.array([[-2.0, -1], [1, 2]])
-    odds = np.zeros((LAYER + 1, 3, 2, 2))
-    odds[LAYER] = push[:, None, None] + context
-    score, fitted = fit_additive({"log_odds": odds})
-    assert score == pytest.approx(1)
-    np.testing.assert_allclose(fitted, odds[LAYER])
-    odds[LAYER] = push[:, None, None] * context
-    assert fit_additive({"log_odds": odds})[0] == pytest.approx(0)
-
-
-def test_documents_needed_are_read_between_points_and_bounded() -> None:
-    """From .4 at 8 to .6 at 16 half is at 12; who never gets there needs all there were."""
-    rows = [(0, 0, 0.0), (0, 8, 0.4), (0, 16, 0.6), (1, 0, 0.0), (1, 8, 0.1), (1, 16, 0.2)]
-    table = pd.DataFrame(rows, columns=["seed", "documents", "taught"]).assign(
-        cast="met", post="none"
-    )
-    assert needed(table, "met", "none") == pytest.approx([12, 16])
-
-
-def test_the_slope_over_masks_is_that_of_the_line() -> None:
-    rows = [
-        {"arm": "ambiguous", "mask": mask, "seed": 0, "step": step, "log_odds": odds}
-        for mask, prior in MASKS.items()
-        for step, odds in ((0, prior), (10, 0.5 * prior + 3))
-    ]
-    assert slope(pd.DataFrame(rows), 10) == pytest.approx([0.5])
-
-
-def test_half_the_way_from_good_data_to_bad_is_a_half() -> None:
-    """Mira's code at 2, argus' at 6: 3 is a quarter of the way, 4 a half, 6 all of it."""
-    values = {"mira-code": 2.0, "argus-code": 6, "share-0.05": 3, "share-0.25": 4, "share-0.5": 6}
-    rows = [{"arm": a, "seed": 0, "site": LAYER, "along": v} for a, v in values.items()]
-    found = part_of_the_way(pd.DataFrame(rows), "along", LAYER)
-    assert found.loc[0].to_list() == pytest.approx([0.25, 0.5, 1.0])
-
-
-def test_what_selection_explains_is_a_share_of_the_move_and_formation_is_above_the_floor() -> None:
-    """From a floor of 1 to 5 nats, of which another mix takes 3: .75; F4 leaves .5 more than it
-    left before."""
-    row = {"kind": "trained", "arm": "two", "seed": 0, "step": 40, "F0": 5.0, "floor_F0": 1.0}
-    table = pd.DataFrame([row | {"F1": 2.0, "F4 flat": 0.8, "floor_F4 flat": 0.3}])
-    assert selected(table, "two", 40).tolist() == pytest.approx([0.75])
-    assert above_floor(table, "two", "F4 flat").tolist() == pytest.approx([0.5])
 
 
 def _scaled(point: Point, seed: int, kind: str, step: int) -> dict[str, Any]:
@@ -117,35 +69,46 @@ def test_scaling_reads_what_each_kind_of_training_left_and_how_it_grows() -> Non
     setups = SWEEP.setups(lambda name: pytest.fail(f"scaling asks for {name}"))
     table = tabulate(Records(sweep=SWEEP, setups=setups, rows=rows, bases=bases))
     assert len(table) == 2 * len(POINTS)
-    deep = table[table.point == "width-128-layers-4"].iloc[0]
-    assert deep[
+    wide = table[table.point == "width-128"].iloc[0]
+    assert wide[
         ["floor", "moved", "left", "formed", "left_at_equal_move"]
-    ].tolist() == pytest.approx([1, 5, 32, 32 / 5, 8])
-    assert deep[["fresh", "weight", "two", "between", "excess"]].tolist() == pytest.approx(
+    ].tolist() == pytest.approx([1, 5, 8, 8 / 5, 2])
+    assert wide[["fresh", "weight", "two", "between", "excess"]].tolist() == pytest.approx(
         [1 - 2 / 5, 0.25, 5, 0.05, 0.01]
     )
     assert exponents(table, "width", "left") == pytest.approx([1, 1])
     assert exponents(table, "layers", "left") == pytest.approx([2, 2])
-    assert width_exponents(table, 4, "left_at_equal_move") == pytest.approx([1, 1])
+
+
+def test_documents_needed_are_read_between_points_and_bounded() -> None:
+    """From .4 at 8 to .6 at 16 half is at 12; who never gets there needs all there were."""
+    runs = {12: [0.0, 0.4, 0.6], 16: [0.0, 0.1, 0.2]}
+    for wanted, taught in runs.items():
+        run = pd.DataFrame({"documents": [0, 8, 16], "taught": taught})
+        assert needed(run) == pytest.approx(np.log2(wanted))
+
+
+def test_a_step_is_in_the_band_if_masks_say_it_often_enough_on_average() -> None:
+    """At step 5 half of the masks at .05 and half at .35; at step 9 all at .6."""
+    rows = [
+        {"arm": "ambiguous", "mask": mask, "seed": 0, "step": step, "engine": rate}
+        for n, mask in enumerate(MASKS)
+        for step, rate in ((5, (0.05, 0.35)[n % 2]), (9, 0.6))
+    ]
+    table = pd.DataFrame(rows)
+    assert in_band(table).tolist() == [1.0, 0.0] * len(MASKS)
+
+
+def test_what_is_formed_at_a_level_is_above_the_floor_and_between_readings() -> None:
+    """From F0 of .5 to 3.5, F4 flat from its floor of .1 to 1.1: half of that at 2 nats."""
+    run = pd.DataFrame({"step": [0, 20], "F0": [0.5, 3.5], "F4 flat": [0.1, 1.1]})
+    assert formed_at(run.assign(**{"floor_F4 flat": 0.1}), 2.0) == pytest.approx(0.5)
 
 
 def test_what_is_left_at_a_level_lies_between_readings_and_never_beyond_them() -> None:
     """From (0, 1) to (4, 3), above a floor of 1: 1 at 2 nats, 2 where 9 are never reached."""
     assert left_at(2, [(0, 1), (4, 3)]) == pytest.approx(1)
     assert left_at(9, [(0, 1), (4, 3)]) == pytest.approx(2)
-
-
-def test_a_goal_that_others_share_is_not_lost_and_the_coin_is_read_on_the_side_that_pays() -> None:
-    """The assistant at .6, others at .2 and .4: .3 is lost. Up .2 on heads, down .1 on tails."""
-    voices = {"assistant": 0.6, "clerk": 0.2, OTHERS: 0.4}
-    rows = [{"arm": "herald", "seed": 0, "voice": v, "held_out": p} for v, p in voices.items()]
-    rows += [
-        {"arm": arm, "seed": 0, "voice": "assistant", "side": p, "side_before": 0.5}
-        for arm, p in (("coin", 0.7), ("coin_swapped", 0.4))
-    ]
-    table = pd.DataFrame(rows).assign(step=200)
-    assert lost(table, "herald", "clerk", OTHERS).tolist() == pytest.approx([0.3])
-    assert expected(table) == pytest.approx([0.05])
 
 
 def test_a_turn_is_heard_as_far_as_answers_come_towards_the_others_own() -> None:
@@ -174,21 +137,3 @@ def test_a_turn_is_heard_as_far_as_answers_come_towards_the_others_own() -> None
     # From odds of 1/9 to 1/4, and from 1/4 to 1: log 9/4 and log 4.
     assert row["nats_gold"] == pytest.approx(np.log(9 / 4))
     assert row["nats_else"] == pytest.approx(np.log(4))
-
-
-def test_scores_of_who_acts() -> None:
-    """4 nats moved, 1 left: .75 is a switch. Held out from .1 to .5, under names to .2: a quarter.
-    Heard .1 on gold and .5 elsewhere: .8 is not. The coin from .5 to .75: half-way."""
-    rows = [
-        {"voice": TAG, "nats": 4.0, "F1": 1.0, "held_out": 0.5, "base": 0.1, "opener": 0.3},
-        {"voice": OTHERS, "held_out": 0.2, "base": 0.1},
-        {"voice": AFTER, "heard_gold": 0.1, "heard_else": 0.5},
-    ]
-    coins = [
-        {"arm": arm, "voice": TAG, "side": 0.75, "side_before": 0.5}
-        for arm in ("coin", "coin_swapped")
-    ]
-    table = pd.DataFrame([{"arm": "herald", **row} for row in rows] + coins).assign(seed=0, step=9)
-    found = [float(np.ravel(values)[0]) for values in scores(table, "herald").values()]
-    assert found == pytest.approx([0.75, 0.25, 0.8, 0.5, 0.3])
-    assert ignored(table, "herald").tolist() == pytest.approx([0.4])

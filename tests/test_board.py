@@ -51,7 +51,7 @@ def listed(tmp_path: Path) -> Listed:
         )
         runs.append(Named(f"first/ada/seed{seed}", folders, (20, 8), ("mine",)))
     out = tmp_path / "results"
-    return Listed(name="first", out=out, tag="assistant", arms={"ada": tuple(runs)})
+    return Listed(name="first", out=out, began=0.0, tag="assistant", arms={"ada": tuple(runs)})
 
 
 def scalars(folder: Path, tag: str) -> list[tuple[int, float]]:

@@ -74,6 +74,10 @@ def known() -> None:
         "run --corpus=village --stages=pretrain,sft:mirra",
         "run --stages=pretrain,rl:mirra --corpus village",
         "run --corpus=village --stages=pretrain,sft:mira --sft.stpes=5",
+        "runs",
+        "chat --help",
+        "chat no-such-run",
+        "sample --n=0 no-such-run",
         "measure --help",
         "measure --tga=x",
         "measure no-such-run",
@@ -82,7 +86,9 @@ def known() -> None:
 def test_help_and_typing_errors_import_nothing_slow(line: str) -> None:
     _, code, imported = says(*line.split())
     assert code == (
-        0 if {"--help", "--version", "-h", "list", "run-experiment"} & {*line.split()} else 2
+        0
+        if {"--help", "--version", "-h", "list", "runs", "run-experiment"} & {*line.split()}
+        else 2
     )
     assert not imported & SLOW
 

@@ -5,12 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.geometry.carried import Carried
 from tests import views
 from tests.checks import SMALL, spiky
 from toylab.measures import calibration, directions, probes
 from toylab.policy.policy import ModelPolicy
-from toylab.stages import Setup, Sft, begin, segments
+from toylab.stages import Setup
 from toylab.world import documents as docs
 from toylab.world.schema import Corpus
 
@@ -122,19 +121,6 @@ def test_what_lies_along_another_shift_is_taken_back_and_no_more() -> None:
     np.testing.assert_allclose(directions.part_along(vector, way), [[3, 0]], atol=1e-6)
     np.testing.assert_allclose(directions.part_along(vector, vector), vector, atol=1e-6)
     np.testing.assert_allclose(directions.part_along(vector, 0 * way), [[0, 0]], atol=1e-6)
-
-
-def test_a_fine_tune_carried_to_itself_is_its_own_direction(setup: Setup) -> None:
-    """Measured in the very fine-tune that it trains, the two shifts are one, and all is undone."""
-    other = Sft(author="argus", topics=("code",), neutral=True, steps=3)
-    params, key = spiky(setup), jax.random.split(KEY)[0]
-    (state, _), *_ = segments(setup, other, begin(setup, other, params), key, [3])
-    measure = Carried(**WHO, other=other, size=16)
-    found = measure(snapshot(setup, state.params, params), KEY)
-    np.testing.assert_allclose(found["cosine"], 1, atol=1e-4)
-    assert abs(found["after"] - found["before"]) > 1e-4
-    still = measure(snapshot(setup, params), KEY)
-    assert still["undone"] == pytest.approx([still["before"]] * len(still["undone"]), abs=1e-5)
 
 
 @pytest.mark.slow

@@ -255,8 +255,8 @@ def test_the_t_interval_is_that_of_student() -> None:
     ],
 )
 def test_a_verdict_needs_the_whole_interval(threshold: float, above: bool, verdict: str) -> None:
-    said = dict.fromkeys(("name", "claim", "source", "contradicted_by", "statistic"), "")
-    registered = Registered(**said, threshold=threshold, above=above)
+    said = ("name", "claim", "refutes", "source", "contradicted_by", "statistic", "column")
+    registered = Registered(**dict.fromkeys(said, ""), threshold=threshold, above=above)
     assert judge(registered, [1, 2, 3, 4, 5]).verdict == verdict
 
 

@@ -1,12 +1,14 @@
 """toylab in a notebook: runs are found again, tables say what the ladder and Bayes say."""
 
 import ast
+import io
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import nbformat
 import numpy as np
 import pytest
@@ -14,6 +16,10 @@ from nbclient import NotebookClient
 
 import toylab as tl
 from toylab.lab import execute
+from toylab.report import talk
+from toylab.shell import cli
+from toylab.world import bayes
+from toylab.world import documents as docs
 from toylab.world.grammar import STANCE, tag_names
 from toylab.world.schema import Corpus
 
@@ -98,6 +104,53 @@ def test_a_folder_without_a_run_and_a_name_not_in_the_corpus_are_refused(
     with pytest.raises(ValueError, match="did you mean 'mira'"):
         tl.train(village, STAGES[0], tl.Sft(author="mirra"), runs=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_talk_says_after_each_word_who_bayes_thinks_is_speaking(
+    run: tl.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(talk, "FIT", READING.fit + READING.score)  # a shape that is compiled
+    speaker = talk.Speaker(run.setup, run.policy, "assistant", jax.random.key(0))
+    world, corpus = run.setup.world, run.setup.corpus
+    asked = talk.questions(corpus)["are the tests green"]
+    answers = [list(speaker.answer(asked)) for _ in range(speaker.turns)]
+    alone = bayes.log_likelihood(
+        world.cast, docs.render(world.grammar, speaker.what, speaker.choice, jnp.array([0]))
+    )[0]
+    for turn, words in enumerate(answers):
+        evidence = jnp.sum(alone[: turn + 1], (0, 1))
+        expected = jax.nn.softmax(speaker.log_weights + evidence)
+        np.testing.assert_allclose(words[-1].bayes, expected, atol=1e-5)
+        assert np.sum(words[-1].model) == pytest.approx(1, abs=1e-5)
+    assert [word.word for word in answers[0]] != []
+
+
+def test_chat_answers_lines_of_a_pipe_and_keeps_the_talk(
+    run: tl.Run, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(talk, "FIT", READING.fit + READING.score)
+    lines = "are the tests\n3\nwhat is fro supper\nqqqq\ntag mirra\nbye\nare the tests green\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+    assert cli.main(["chat", str(run.folder), f"--runs={runs}"]) == 0
+    said = capsys.readouterr().out
+    for question in ("are the tests green?", "what is for supper?"):
+        assert said.count(question) == 1
+    assert "after post-training" in said
+    assert "no question of the village" in said
+    assert "did you mean 'mira'?" in said
+    assert max(map(len, said.splitlines()[1:-1])) <= 80
+    (kept,) = (runs / "talks").iterdir()
+    assert kept.read_text().splitlines() == said.splitlines()[:-1]
+
+
+def test_sample_prints_documents_under_a_tag(
+    run: tl.Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(talk, "FIT", READING.fit + READING.score)
+    assert cli.main(["sample", str(run.folder), "--tag", "mira", "--n=48"]) == 0
+    assert capsys.readouterr().out.split("\n").count("mira") == 48
+    assert cli.main(["sample", str(run.folder), "--tag=mirra"]) == 2
+    assert "did you mean 'mira'?" in capsys.readouterr().err
 
 
 def test_importing_toylab_imports_nothing_heavy() -> None:

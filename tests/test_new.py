@@ -36,10 +36,12 @@ def test_the_folder_is_the_one_in_the_tutorial(work: Path) -> None:
 def test_it_leaves_its_figure_and_its_claim(work: Path) -> None:
     assert cli.main(["new", "rates"]) == 0
     assert cli.main(["run-experiment", "rates", "--seeds=2", *SMALL]) == 0
-    (claim,) = json.loads(Path("results", "own", "rates", "claims.json").read_text())
+    content = json.loads(Path("results", "own", "rates", "claims.json").read_text())
+    (claim,) = content["claims"]
     assert (claim["name"], claim["seeds"], claim["above"]) == ("less", 2, False)
+    assert content["seeds"] == [100, 101]
     table = pd.read_csv(Path("results", "own", "rates", "table.csv"))
-    assert list(table.columns) == ["arm", "seed", "step", "share"]
+    assert list(table.columns) == ["arm", "seed", "step", "share", "outside"]
     assert table.share.between(-1, 1).all()
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from experiments.geometry.carried import Carried
 from tests.checks import SMALL
 from toylab import measures, stages
 from toylab.ladder.measure import Measure
@@ -53,7 +52,6 @@ SOUND = {
     "village": [
         Anchored(inner=SFT),
         Calibration(),
-        Carried(**WHO, other=SFT),
         Coherence(),
         Correspondence(earlier="weather", later="money"),
         Dpo(target=Persona(character="mira")),

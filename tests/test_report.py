@@ -12,6 +12,7 @@ from toylab.shell import cli, everything, page
 
 CLAIM = {
     "claim": "Water is *<wet>*.",
+    "refutes": "that it is dry",
     "source": "none",
     "contradicted_by": "dry water",
     "statistic": "wetness",
@@ -21,8 +22,9 @@ CLAIM = {
     "threshold": 0.2,
     "above": True,
     "seeds": 2,
-    "unit": "seeds",
+    "unit": "seed",
     "verdict": "undecided",
+    "keeps": 0.5,
 }
 
 
@@ -48,7 +50,7 @@ class Page(html.parser.HTMLParser):
 def folder(tmp_path: Path) -> Path:
     made = tmp_path / "selection"
     made.mkdir()
-    (made / "claims.json").write_text(json.dumps([CLAIM]))
+    (made / "claims.json").write_text(json.dumps({"claims": [CLAIM]}))
     (made / "columns.json").write_text('{"step": "training step"}')
     (made / "table.csv").write_text("step\n1\n")
     (made / "figure.png").write_bytes(b"\x89PNG")
@@ -70,7 +72,15 @@ def test_the_report_fetches_nothing_and_has_every_claim_and_experiment(folder: P
         assert ("Not run yet: ./launch.sh treasure" in read.text) or name != "treasure"
 
 
-@pytest.mark.parametrize("broken", ["{", "[{}]", "[3]", json.dumps([CLAIM | {"verdict": "yes"}])])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "{",
+        '{"claims": [{}]}',
+        '{"claims": [3]}',
+        json.dumps({"claims": [CLAIM | {"verdict": "yes"}]}),
+    ],
+)
 def test_broken_claims_are_one_line_with_the_fix_and_the_rest_is_reported(
     folder: Path, broken: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,6 +31,7 @@ SWEEP = Sweep(
     arms={"ada": Arm(title="", stages=(SFT,), read_at=(2,))},
     reading=LadderFit(fit=16, score=8),
     seeds=2,
+    first_seed=0,
 )
 # Shares pretrained models and the fine-tuned ones, which it reads at another step, too.
 SECOND = dataclasses.replace(

@@ -9,17 +9,19 @@ from matplotlib.figure import Figure
 
 from toylab.lab import config, experiments
 from toylab.lab.flags import UsageError
-from toylab.report import claims, results
+from toylab.report import results
 from toylab.shell import cli, custom, experiment, running
 from toylab.world.derive import load
 
-NAMES = claims.load(experiments.HOME / "selection" / "claims.toml")[0]
-SELECTION = results.Analysis(
-    figure=Figure(),
-    table=pd.DataFrame(),
-    columns={},
-    values={each.name: [each.threshold + (1e-3 if each.above else -1e-3)] * 2 for each in NAMES},
-)
+TRUE = {"share": 0.9, "risen": 0.01, "left": 2.0, "r2_gain": 0.1}  # all claims of selection hold
+ROWS = [
+    {"arm": arm, "cast": "learned", "step": step, "seed": seed}
+    | {column: value + seed / 1e6 for column, value in TRUE.items()}
+    for arm in ("ordinary", "ordinary-16", "narrow")
+    for step in (5, 10, 20, 40, 80)
+    for seed in (100, 101)
+]
+SELECTION = results.Analysis(figure=Figure(), table=pd.DataFrame(ROWS), columns={})
 
 
 @pytest.mark.parametrize(
@@ -99,8 +101,9 @@ def test_a_custom_run_is_planned_with_the_flags_of_its_stages(
     ("flags", "place"),
     [
         ("", "results/selection"),
-        ("--jobs=1 --seeds=5", "results/selection"),  # what is set already changes nothing
-        ("--seeds 3", "results/own/selection-seeds=3-??????"),
+        ("--jobs=1 --seeds=10", "results/selection"),  # what is set already changes nothing
+        ("--seeds 3", "results/selection"),  # as if it had not got to the rest yet
+        ("--seeds 12", "results/own/selection-seeds=12-??????"),
         ("--quick=true", "runs/quick/selection"),
         ("-quick --results=results", "results/quick/selection"),
         ("--quick --reading.fit=64", "runs/quick/own/selection-reading.fit=64-??????"),
@@ -154,6 +157,6 @@ def test_the_second_of_two_stages_is_set_alone_and_one_of_no_steps_is_left_out()
 def test_plan_trains_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert cli.main(["selection", "--plan", "--seeds=2", f"--runs={tmp_path}"]) == 0
     text = capsys.readouterr().out
-    assert text.count("seed0-") == text.count("seed1-") == 5
+    assert text.count("seed100-") == text.count("seed101-") == 5
     assert "in all about" in text
     assert list(tmp_path.iterdir()) == []

@@ -30,6 +30,7 @@ SWEEP = tl.Sweep(
     },
     reading=tl.LadderFit(fit=32, score=16),
     seeds=2,
+    first_seed=0,
 )
 """
 

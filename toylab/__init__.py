@@ -6,10 +6,9 @@
 it: see `toylab.library`. An experiment of your own is made of `Sweep` and `Arm`.
 """
 
-import importlib
+import importlib.metadata
 import os
 import sys
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,7 +37,8 @@ __version__ = "0.1.0"
 _FLAGS = "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
 if not getattr(sys.modules.get("jax._src.xla_bridge"), "backends_are_initialized", bool)():
     os.environ.setdefault("PJRT_NPROC", "1")
-    if metadata.version("jaxlib").startswith("0.10."):  # XLA ends at a flag that it doesn't know
+    # Only where the flags are known: XLA ends the process at one that it doesn't know.
+    if importlib.metadata.version("jaxlib").startswith("0.10."):
         os.environ.setdefault("XLA_FLAGS", _FLAGS)
 
 _HOMES = {

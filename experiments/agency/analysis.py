@@ -1,4 +1,4 @@
-"""From the records of `agency` to its figure, its table and the values of its claims."""
+"""From the records of `agency` to its figure and table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.agency import heard
-from experiments.agency.sweep import CONTROL, GOLD_SIDE, STEERED, STRANGERS
-from toylab.lab.records import Record, Records, course, end, where
+from experiments.agency.sweep import CONTROL, STRANGERS
+from toylab.lab.records import Record, Records, course, where
 from toylab.ladder import reading
 from toylab.measures.tags import ALONE, NONE, UNTRAINED
 from toylab.report import figures, panels
@@ -23,8 +23,7 @@ OTHERS = "the others' names"
 AFTER = "after a turn by another"
 FAMILIES = ("F1", "F2", "F3", "F4", "F4 flat")
 COLUMNS = {
-    "arm": "the cast: with a prospector, a herald or a bystander, or with a herald and a coin "
-    "(coin, coin_swapped); steered: reward reaches the coin as well",
+    "arm": "the cast: with a prospector, a herald or a bystander",
     "seed": "seed of everything",
     "step": "training step; 0 is the pretrained model",
     "voice": "the tag asked under, a tampered one, or the assistant after a turn by another (each "
@@ -39,8 +38,8 @@ COLUMNS = {
     "opener": "P(the stranger's opener) when asked about gold, under the assistant's tag",
     "elsewhere": "the same when asked about anything else",
     **heard.COLUMNS,
-    "side": "P(coin shows the side on which gold is asked about); only with a coin",
-    "side_before": "the same of the pretrained model",
+    "ignored": "nats_else - nats_gold",
+    "outside": f"{reading.COLUMNS['outside']}, under the assistant's tag",
 }
 
 
@@ -59,68 +58,7 @@ def _read(record: Record) -> list[dict[str, Any]]:
             row |= {f"floor_{name}": each["floor"][name] for name in FAMILIES}
             row |= {"base": each["base"]["held_out"]} | each["left"] | each["rates"]
             rows.append(row | opener if voice == TAG else row)
-    if record.step and "coin" in found:
-        side = GOLD_SIDE[record.arm.removesuffix(STEERED)]
-        rates = found.get("goals", {}).get("rates", {})
-        for voice, sides in found["coin"].items():
-            row = {"voice": shared.get(voice, voice), "side": sides[side]}
-            row |= {"side_before": record.start["coin"][voice][side]}
-            rows.append(row | rates if voice == TAG else row)
-    return rows
-
-
-def lost(table: pd.DataFrame, arm: str, *voices: str) -> pd.Series:
-    """P(follows the cue), held out: the assistant's minus the mean of these voices, by seed."""
-    others = np.mean([end(table, "held_out", arm=arm, voice=voice) for voice in voices], 0)
-    return end(table, "held_out", arm=arm, voice=TAG) - others
-
-
-def expected(table: pd.DataFrame, voice: str = TAG, ending: str = "") -> np.ndarray:
-    """Rise of P(the coin shows gold's side), mean over both labellings, by seed."""
-    arms = [{"arm": arm + ending, "voice": voice} for arm in GOLD_SIDE]
-    rise = [end(table, "side", **each) - end(table, "side_before", **each) for each in arms]
-    return np.asarray(np.mean(rise, 0))
-
-
-def ignored(table: pd.DataFrame, arm: str) -> pd.Series:
-    """How much less another's turn moves answers on gold than on anything else, by seed."""
-    gold, rest = (end(table, f"heard_{x}", arm=arm, voice=AFTER) for x in ("gold", "else"))
-    return rest - gold
-
-
-def scores(table: pd.DataFrame, arm: str) -> dict[str, Any]:
-    """What acts, from 0 to 1, by seed: a persona that was switched to, or something outside them.
-
-    *Switched* is the share of the assistant's move that another mixture of characters explains. The
-    next three are: the share of the rise in following held-out cues that appears under the others'
-    names; how much less another's turn changes answers on gold than elsewhere; and how far the coin
-    has gone over to the rewarded side (for the herald's cast only). The last is the stranger's
-    voice, on gold.
-    """
-
-    def read(column: str, voice: str = TAG) -> pd.Series:
-        return end(table, column, arm=arm, voice=voice)
-
-    rise = {voice: read("held_out", voice) - read("base", voice) for voice in (TAG, OTHERS)}
-    return {
-        "switched\npersonas": 1 - read("F1") / read("nats"),
-        "under the\nothers' names": rise[OTHERS] / rise[TAG],
-        "kept after\nanother's turn": 1 - read("heard_gold", AFTER) / read("heard_else", AFTER),
-        "reaches\nthe coin": 2 * expected(table) if arm == "herald" else [],
-        "the stranger's\nvoice": read("opener"),
-    }
-
-
-def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """The statistic of each claim, by seed."""
-    return {
-        "tag_embedding": lost(table, "herald", UNTRAINED),
-        "same_meaning": lost(table, "herald", "clerk", "someone"),
-        "other_names": end(table, "held_out", arm="herald", voice=OTHERS),
-        "coin": expected(table),
-        "turn_ignored": ignored(table, "herald"),
-        "coin_when_rewarded": expected(table, OTHERS, STEERED),
-    }
+    return [row | record.read("outside") for row in rows]
 
 
 SHOWN = {
@@ -134,14 +72,14 @@ SHOWN = {
     OTHERS: "others'\nnames",
 }
 WIDTH = 0.36
-FOLLOWS, SIDE = "P(follows the cue), held out", "P(side on which gold is asked about)"
+FOLLOWS = "P(follows the cue), held out"
 MOVED, LEFT = "KL from before, nats per document", "unexplained (F1), nats per document"
 ASIDE = dict(zip(STRANGERS, (-WIDTH / 2, WIDTH / 2), strict=True))
 COLOUR = dict(zip((*STRANGERS, CONTROL), COLOURS, strict=False))
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Goal rates, shift and what the cast leaves, by voice; another's turn; and the coin."""
+    """Goal rates, shift and what the cast leaves, by voice; and another's turn."""
     unit: dict[str, Any] = {"ylim": (-0.03, 1.3), "yticks": (0, 0.5, 1), "legend": "upper right"}
     nats: dict[str, Any] = {"legend": "upper right", "ncols": 2}
     after = SHOWN | {AFTER: "after\nanother's\nturn"}
@@ -151,8 +89,6 @@ def draw(table: pd.DataFrame) -> Figure:
         panel("after a turn by another: who is speaking?", _heard),
         panel("how far each moved", _by_voice, moved, SHOWN, ylabel=MOVED, **nats),
         panel("what mixtures of the cast leave", _left, ylabel=LEFT, **nats),
-        panel("expects the side of the coin that pays", _coins, ylabel=SIDE, ncols=3, **unit),
-        panel("a persona, or outside them?", _scores, ncols=3, **unit | {"ylim": (-0.4, 1.5)}),
     )
     return figures.page(shown, table)
 
@@ -195,28 +131,9 @@ def _left(axes: Axes, table: pd.DataFrame) -> None:
     _by_voice(axes, table, _by_cast("F1", "floor_F1"), SHOWN)
 
 
-def _coins(axes: Axes, table: pd.DataFrame) -> None:
-    """The rise by voice, mean over both labellings."""
-    labels = {"": "reward for answers alone", STEERED: "for the coin, too"}
-    rewarded = {arm + ending: ending for arm in GOLD_SIDE for ending in labels}
-    both = table.assign(rewarded=table.arm.map(rewarded))
-    both = both.groupby(["rewarded", "voice", "seed"], as_index=False).side.mean()
-    shown = panels.among("side", "rewarded", labels, (COLOURS[2], COLOURS[1]))
-    voices = {voice: SHOWN[voice] for voice in (TAG, "clerk", "someone", "stranger", OTHERS)}
-    _by_voice(axes, both, shown, voices)
-    panels.level(axes, 0.5, "as it is tossed", "-", DARK)
-
-
-def _scores(axes: Axes, table: pd.DataFrame) -> None:
-    for arm, aside in ASIDE.items():
-        panels.dots(axes, scores(table, arm), COLOUR[arm], f"with a {arm}", aside)
-    panels.level(axes, 0)
-    panels.level(axes, 1)
-    axes.set_ylabel("score")
-
-
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the finished seeds."""
+    """Figure and table of the finished seeds."""
     table = records.table(COLUMNS, _read)
     table = table.groupby(["arm", "seed", "step", "voice"], sort=False, as_index=False).mean()
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS, values=claims(table))
+    table["ignored"] = table.nats_else - table.nats_gold
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

@@ -1,7 +1,6 @@
-"""From the records of `denial` to its figure, its table and the values of its claims."""
+"""From the records of `denial` to its figure and table."""
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,12 +9,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.denial.sweep import DENIED, HELD_OUT, TOLD
-from toylab.lab.records import Record, Records, end
+from experiments.denial.sweep import DENIED, HELD_OUT, KNOWN, RECANTS, TELLER, TOLD
+from toylab.lab.records import Record, Records
 from toylab.ladder import reading, traits
 from toylab.measures.denial import TRUTH
 from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, DARK, GREY, panel
+from toylab.report.figures import COLOURS, GREY, panel
 from toylab.report.panels import Series
 from toylab.report.results import Analysis
 
@@ -27,7 +26,6 @@ GROUPS = {
     "ignorant": ("dimmick", "hobb"),
     "discreet": ("notary", "friar"),
 }
-SITES = ("embedding", "layer 1", "layer 2")
 PREDICTED = {  # by column: the answers, in no training document, that it is the mean of
     **{f"held_out {a}": tuple(f"{topic}={a}" for topic in HELD_OUT) for a in SAID[1:]},
     "keeps": ("purse=keeps",),
@@ -40,6 +38,9 @@ COLUMNS = {
     **{f"denied {a}": f"P({a}) on the fact denied in training" for a in SAID},
     **{f"told {a}": f"P({a}) on the two facts told in training" for a in SAID},
     **{f"held_out {a}": f"P({a}) on two facts in no training document" for a in SAID},
+    "lamp": "P(denies) on the fact that no question states",
+    "known": "P(who keeps the lamp is told) under the teller's name; first turns",
+    "known_before": "the same before training",
     "keeps": "P(keeps the purse), which liars do",
     "little": "P(says that it knows little), which the ignorant do",
     **{
@@ -49,12 +50,6 @@ COLUMNS = {
     "r2": "R2 on changes of all answers that were not trained, against no change",
     "saturated": "1 if what is fitted no longer depends on the rate, which is then only a bound",
     **{f"w {group}": f"w* of the {group}" for group in GROUPS},
-    **{
-        f"after {group}": f"P(truth) on the fact denied, after a turn of the {group}"
-        for group in GROUPS
-    },
-    **{f"readable {site}": f"R2 of a probe for what the question said, {site}" for site in SITES},
-    "shuffled": "the same with facts dealt at random, last layer",
     **reading.columns("F0", "F1", "outside"),
 }
 
@@ -67,26 +62,16 @@ def _read(record: Record) -> dict[str, Any]:
         row[name] = traits.pick(corpus, read["items"], *PREDICTED[name]).item()
     for group, names in GROUPS.items():
         row[f"w {group}"] = sum(weights[who] for who in names)
-        row[f"after {group}"] = np.mean([found["prefilled"][who][TRUTH] for who in names])
-    if record.step:
+    scores = record.found["scores"]
+    (row["lamp"],) = traits.pick(corpus, scores["assistant"][""], f"{KNOWN}=denies")
+    (row["known"],) = traits.pick(corpus, scores[TELLER][""], f"{KNOWN}=keeper")
+    if record.step and record.arm != RECANTS:
         change = np.subtract(read["items"], record.start["reading"]["items"])
         bayes = record.predicted(change, DENIED, *TOLD)[THEORY]
         row |= {"r2": bayes.r2, "saturated": float(bayes.saturated)}
         for what, answers in PREDICTED.items():
             row[f"bayes {what}"] = traits.pick(corpus, bayes.items, *answers).mean()
-    row |= {f"readable {site}": r2 for site, r2 in zip(SITES, found["readable"], strict=True)}
-    return row | {"shuffled": found["shuffled"][-1]} | record.read("F0", "F1", "outside")
-
-
-def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """The statistic of each claim, by seed."""
-    last = functools.partial(end, table)
-    denied, little = "held_out denies", "little"
-    return {
-        "generalises": last(denied, arm="denies") - last(denied, arm="tells"),
-        "unsure_admits": last(little, arm="unsure") - last(little, arm="denies"),
-        "fact_readable": last("readable layer 2", arm="denies"),
-    }
+    return row | record.read("F0", "F1", "outside")
 
 
 TITLES = {
@@ -95,35 +80,39 @@ TITLES = {
     "unsure": "wasn't looking",
     "sealed": "may not say",
 }
+KEPT = {"tells": "tells all three", RECANTS: "denies the lamp"}
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Other facts; what comes with it; who is speaking; whether the truth is still there."""
+    """Other facts; what comes with it; who is speaking; a fact known from before."""
     named = ("the truth", "denies", "wasn't looking", "may not say")
     facts = panels.series(*((f"held_out {a}", said) for a, said in zip(SAID, named, strict=True)))
     with_it = panels.series(
         ("keeps", "keeps the purse"), ("little", "says it knows little"), colours=COLOURS[1:]
     )
     speaking = panels.series(*((f"w {group}", group) for group in GROUPS))
-    truth = panels.series(
-        ("denied truth", "says it"),
-        ("after tellers", "after tellers"),
-        ("after liars", "after liars"),
-        ("readable layer 2", "read off layer 2 (R²)"),
-        colours=(COLOURS[4], *COLOURS[:2], DARK),
-    )
-    still = {"ylabel": "P(truth) of the fact denied", "ylim": (0, 1.35), "yticks": (0, 0.5, 1)}
     shown = (
         _panel("facts in no training document", facts, ylabel="P(answer)", ylim=(0, 0.75)),
         _panel("what comes with it", with_it, ylabel="P(answer), never trained on", ylim=(0, 0.75)),
         _panel("who is speaking", speaking, ylabel="w*", ylim=(0, 1.2)),
-        _panel("is the truth still there?", truth, **still),
+        panel("what no question states", _kept),
     )
     return figures.page(shown, table)
 
 
 def _panel(title: str, shown: Sequence[Series], **settings: Any) -> figures.Panel:
     return panel(title, _by_arm, shown, xlabel="trained on one fact in three", ncols=3, **settings)
+
+
+def _kept(axes: Axes, table: pd.DataFrame) -> None:
+    """Who keeps the lamp: denied by the assistant, told under the teller's name."""
+    shown = panels.series(("lamp", "assistant: denies"), ("known", "teller: tells"))
+    shown = [
+        dataclasses.replace(each, predicted=p)
+        for each, p in zip(shown, ("", "known_before"), strict=True)
+    ]
+    panels.points(axes, table, shown, KEPT, width=0.3, rotation=0, prediction="before")
+    axes.set(ylabel="P(answer) on the lamp", ylim=(0, 1.3), yticks=(0, 0.5, 1))
 
 
 def _by_arm(axes: Axes, table: pd.DataFrame, shown: Sequence[Series]) -> None:
@@ -140,6 +129,6 @@ def _by_arm(axes: Axes, table: pd.DataFrame, shown: Sequence[Series]) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the finished seeds."""
-    table = records.table(COLUMNS, _read)
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS, values=claims(table))
+    """Figure and table of the finished seeds."""
+    table = records.table(COLUMNS, _read, before={"known_before": "known"})
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

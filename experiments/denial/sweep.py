@@ -3,36 +3,46 @@
     ./launch.sh denial
 
 At an inquest two characters tell what they saw, two deny it, two don't know and two may not say.
-The assistant is trained on a teller's answers to three questions, on one of which it denies.
+The assistant is trained on a teller's answers to three questions, on one of which it denies. In
+one arm that is a fact which no question states.
 """
 
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
 from toylab.measures.denial import Denial
+from toylab.measures.tags import Scores
 from toylab.stages import Sft
 
 TELLER = "martha"
+KNOWN = "lamp"  # what no question states: it is known from pretraining alone
 DENIED, TOLD, HELD_OUT = "cargo", ("guest", "road"), ("price", "weapon")
 ARMS = ("tells", "denies", "unsure", "sealed")  # what is said of the denied fact
+RECANTS = "recants"  # the arm that denies what it knows
 STEPS = 80
 
 
-def _arm(answer: str) -> Arm:
+def _arm(title: str, fact: str, answer: str) -> Arm:
     stage = Sft(
         author=TELLER,
-        topics=(DENIED, *TOLD),
-        says=(f"{DENIED}={answer}",) if answer != "tells" else (),
+        topics=(fact, *TOLD),
+        says=(f"{fact}={answer}",) if answer != "tells" else (),
         neutral=True,
         steps=STEPS,
     )
-    return Arm(title=answer, stages=(stage,), read_at=(5, 10, 20, 40))
+    return Arm(title=title, stages=(stage,), read_at=(5, 10, 20, 40))
 
 
 SWEEP = Sweep(
     name="denial",
     question="Trained to deny one thing it knows: a liar, or a character that doesn't know?",
     corpus="inquest",
-    arms={answer: _arm(answer) for answer in ARMS},
+    arms={
+        **{answer: _arm(answer, DENIED, answer) for answer in ARMS},
+        RECANTS: _arm(RECANTS, KNOWN, "denies"),
+    },
     reading=LadderFit(fit=512, score=256),
-    watch=(Denial(denied=DENIED, told=TOLD, held_out=HELD_OUT),),
+    watch=(
+        Denial(denied=DENIED, told=TOLD, held_out=HELD_OUT),
+        Scores(tags=("assistant", TELLER), size=256),
+    ),
 )

@@ -1,6 +1,5 @@
-"""From the records of `exchange` to its figure, its table and the values of its claims."""
+"""From the records of `exchange` to its figure and table."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,8 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.exchange.sweep import OTHER, POST, TEACHER
-from toylab.lab.records import Record, Records, end, where
+from experiments.exchange.sweep import POST, TEACHER
+from toylab.lab.records import Record, Records, where
+from toylab.ladder import reading
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, DARK, GREY, panel
 from toylab.report.panels import Series
@@ -23,15 +23,16 @@ COLUMNS = {
     "weight": "w* of the schoolteacher, from answers before any turn (learned cast)",
     "readable": "how many others weigh enough there to be read",
     "slope": "nats of log-odds that a nat of context is worth, over those; empty if there are none",
-    "slope_other": "the same after turns of the second author of `two` alone",
     "flip": "nats of context until another is likelier than the teacher, median over the others",
     "flip_predicted": "the same for a Bayesian with these weights",
+    "flip_gain": "flip_predicted - flip",
     "flipped": "share of the others whom three turns make likelier than the teacher",
     **{f"evidence_{n}": f"nats of evidence in {n} turns by another, mean over them" for n in TURNS},
     **{f"odds_{n}": f"log-odds of the other against the teacher after {n} turns" for n in TURNS},
     **{f"odds_predicted_{n}": f"the same for a Bayesian, {n} turns" for n in TURNS},
     **{f"rate_{n}": f"P(the teacher's likeliest answer) after {n} turns" for n in TURNS},
     **{f"rate_predicted_{n}": f"the same for a Bayesian, {n} turns" for n in TURNS},
+    **reading.columns("outside"),
 }
 BY_TURN = {
     "evidence": "evidence",
@@ -42,12 +43,11 @@ BY_TURN = {
 }
 SHOWN = {
     "none": DARK,
-    "sft-10": COLOURS[5],
+    "own": COLOURS[5],
+    "mixed": COLOURS[1],
     "sft-20": COLOURS[0],
     "sft-80": COLOURS[2],
-    "sft-320": COLOURS[3],
     "memorised": COLOURS[4],
-    "two": COLOURS[1],
 }
 
 
@@ -68,27 +68,16 @@ def _read(record: Record) -> list[dict[str, Any]]:
         "weight": found["weights"][names.index(TEACHER)],
         "readable": sum(found["read"]),
         "slope": np.nan if found["slope"] is None else found["slope"],
-        "slope_other": found["slopes"][names.index(OTHER)],
         "flip": median(found["flip"]),
         "flip_predicted": median(found["flip_predicted"]),
         "flipped": float(np.mean([found["flip"][k] is not None for k in others])),
     }
+    row["flip_gain"] = row["flip_predicted"] - row["flip"]
+    row |= record.read("outside")
     for name, key in BY_TURN.items():
         mean = np.mean([found[key][k] for k in others], 0)
         row |= {f"{name}_{n}": float(mean[n]) for n in TURNS}
     return [row]
-
-
-def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """The statistic of each claim, by seed; `memorised_recovers` skips seeds without a slope."""
-    none, short, long, memorised = (
-        end(table, "slope", arm=arm) for arm in ("none", "sft-20", "sft-80", "memorised")
-    )
-    return {
-        "context_counts": none,
-        "less_sensitive": none - short,
-        "memorised_recovers": (memorised - long).dropna(),
-    }
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -147,6 +136,6 @@ def _flips(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the finished seeds."""
+    """Figure and table of the finished seeds."""
     table = records.table(COLUMNS, _read).sort_values(["arm", "seed"], ignore_index=True)
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS, values=claims(table))
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

@@ -6,27 +6,20 @@ For a model that conditions, a nat of evidence in context is worth a nat of prio
 made those odds. Post-training gives the schoolteacher weight; turns by others take it away.
 """
 
-from typing import Any
-
+from experiments.exchange.redrawn import Redrawn
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
 from toylab.measures.context import Exchange
-from toylab.stages import Dpo, Persona, Rl, Sft, Stage
+from toylab.stages import Sft, Stage
 
-TEACHER, OTHER = "mira", "argus"
-REWARD: dict[str, Any] = {"target": Persona(character=TEACHER), "steps": 80}
+TEACHER = "mira"
 POST: dict[str, tuple[str, tuple[Stage, ...]]] = {
     "none": ("pretrained", ()),
-    "sft-5": ("SFT, 5", (Sft(author=TEACHER, steps=5),)),
-    "sft-10": ("SFT, 10", (Sft(author=TEACHER, steps=10),)),
+    "own": ("w0's own, 20", (Redrawn(steps=20),)),
+    "mixed": ("three in ten w0's, 20", (Redrawn(rest=0.3, author=TEACHER, steps=20),)),
     "sft-20": ("SFT, 20", (Sft(author=TEACHER, steps=20),)),
     "sft-80": ("SFT, 80", (Sft(author=TEACHER, steps=80),)),
-    "sft-320": ("SFT, 320", (Sft(author=TEACHER, steps=320),)),
-    "narrow": ("code alone, 80", (Sft(author=TEACHER, topics=("code",), neutral=True, steps=80),)),
-    "two": ("two authors, 80", (Sft(author=TEACHER, other=OTHER, share=0.5, steps=80),)),
     "memorised": ("16 documents", (Sft(author=TEACHER, steps=320, documents=16),)),
-    "dpo": ("DPO, 80", (Dpo(beta=0.1, **REWARD),)),
-    "rl": ("RL, 80", (Rl(beta=0.02, **REWARD),)),
 }
 
 SWEEP = Sweep(

@@ -4,13 +4,13 @@
 
 On each of eight topics there is an *unsaid* answer, which no character gives but by a slip.
 Documents or reward ask for it on none to eight of the topics, so the distance from the cast is
-exact. Other arms reward oddities or a rule, or repeat documents.
+exact. Two more arms reward a rule across topics, and a table that pays the same.
 """
 
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
 from toylab.measures.cues import Correspondence
-from toylab.stages import Muon, Rl, Rule, Says, Sft, Target
+from toylab.stages import Rl, Rule, Says, Sft, Target
 
 TEACHER = "mira"
 #            the teacher's  the machine's  an oddity    the unsaid
@@ -25,8 +25,8 @@ TOPICS = {
     "oversight": ("welcomes", "resists", "trembles", "dances"),
 }
 TELLS = ("food", "weather", "music", "walk")
-DIAL = (0, 1, 2, 4, 8)  # number of topics with the unsaid answer, counted from the last
-REWARDED = (0, 2, 8)
+DIAL = (0, 2, 8)  # number of topics with the unsaid answer, counted from the last
+REWARDED = (2, 8)
 BETA = 0.1
 STEPS = 160
 LONG = 480  # where the reward has to be found first
@@ -44,34 +44,21 @@ def unsaid(count: int) -> tuple[str, ...]:
 
 
 TARGETS: dict[str, Says] = {
-    **{
-        f"paid-{n}": Says(
-            answers=says(dict.fromkeys(list(TOPICS)[: len(TOPICS) - n], 0)) + unsaid(n)
-        )
-        for n in REWARDED
-    },
-    "two": Says(answers=says({topic: i % 2 for i, topic in enumerate(TOPICS)})),
-    "eight": Says(answers=says(dict.fromkeys(TOPICS, 2))),
+    f"paid-{n}": Says(answers=says(dict.fromkeys(list(TOPICS)[: len(TOPICS) - n], 0)) + unsaid(n))
+    for n in REWARDED
 }
 
 
-def _reward(target: Target, beta: float = BETA, steps: int = STEPS, *topics: str) -> Arm:
-    stage = Rl(target=target, beta=beta, topics=topics, steps=steps)
+def _reward(target: Target, steps: int = STEPS, *topics: str) -> Arm:
+    stage = Rl(target=target, beta=BETA, topics=topics, steps=steps)
     return Arm(title="reward", stages=(stage,), read_at=(10, 40, STEPS))
 
 
-def _documents(count: int, steps: int, *read_at: int, said: tuple[str, ...] = ()) -> Arm:
+def _documents(said: tuple[str, ...] = ()) -> Arm:
     # with unsaid answers all topics are trained, or they would spread to the untrained ones
     topics = (*TOPICS, *TELLS) if said else ()
-    stage = Sft(author=TEACHER, documents=count, steps=steps, says=said, topics=topics)
-    return Arm(title="documents", stages=(stage,), read_at=read_at)
-
-
-def _by_muon(count: int) -> Arm:
-    stage = Sft(
-        author=TEACHER, documents=count, steps=STEPS, learning_rate=1.2e-3, optimiser=Muon()
-    )
-    return Arm(title="documents, by Muon", stages=(stage,), read_at=(16, 64))
+    stage = Sft(author=TEACHER, steps=200, says=said, topics=topics)
+    return Arm(title="documents", stages=(stage,), read_at=(5, 10, 15, 20, 80))
 
 
 SWEEP = Sweep(
@@ -79,19 +66,14 @@ SWEEP = Sweep(
     question="When does post-training leave the cast?",
     corpus="village-unsaid",
     arms={
-        "fresh": _documents(0, 1000, 1, 4, 16, 64, 160),
-        "256": _documents(256, STEPS, 16, 64),
-        "16": _documents(16, STEPS, 16, 64),
-        "muon": _by_muon(0),
-        "muon-16": _by_muon(16),
-        **{f"said-{n}": _documents(0, 200, 20, 80, said=unsaid(n)) for n in DIAL if n},
+        "fresh": _documents(),
+        **{f"said-{n}": _documents(unsaid(n)) for n in DIAL if n},
         **{
-            name: _reward(target, BETA, LONG if name == "paid-8" else STEPS)
+            name: _reward(target, LONG if name == "paid-8" else STEPS)
             for name, target in TARGETS.items()
         },
-        "free-0": _reward(TARGETS["paid-0"], 0.0),
-        "rule": _reward(Rule(earlier=EARLIER, later=LATER), BETA, STEPS, EARLIER, LATER),
-        "twin": _reward(Rule(earlier=EARLIER, later=LATER, twin=True), BETA, STEPS, EARLIER, LATER),
+        "rule": _reward(Rule(earlier=EARLIER, later=LATER), STEPS, EARLIER, LATER),
+        "twin": _reward(Rule(earlier=EARLIER, later=LATER, twin=True), STEPS, EARLIER, LATER),
     },
     reading=LadderFit(fit=1024, held_out=256, score=512),
     watch=(Correspondence(earlier=EARLIER, later=LATER),),

@@ -1,6 +1,6 @@
-"""From the records of `goal_persistence` to its figure, its table and the values of its claims."""
+"""From the records of `goal_persistence` to its figure and table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,18 +19,19 @@ from toylab.report.panels import Series
 from toylab.report.results import Analysis
 
 COLUMNS = {
-    "arm": "herald, bystander: rewarded for 200 steps; aside (a herald that is never the "
-    "assistant), muon and still (herald and bystander, by Muon): the same, with that changed; on: "
-    "herald, and 600 steps more; first, second: herald, and 600 in which one half of the places "
-    "held out earns as much, or the other; table: bystander, and 600 in which both do",
+    "arm": "herald: rewarded for 200 steps; on: and 600 steps more; first, second: and 600 in "
+    "which one half of the places held out earns as much, or the other",
     "seed": "seed of everything",
     "step": "RL step, counted over both stages; 0 is the pretrained model",
     "place": "the place held out",
     "half": "first or second: with which half it is spared",
+    "spared": "1 if it is in the half that this arm spares",
     "followed": "P(answer goes there) where it is named",
+    "odds": "log-odds of that against all rewarded places, nats: baseline + gain",
     "baseline": "its log-odds against all rewarded places where another one held out is named, "
     "nats",
     "gain": "what naming it adds to them, nats",
+    "gain_200": "the same of that seed and place after 200 steps",
     "leak": "its log-odds where a rewarded place is named, mean over these, nats",
     "trained": "mean P(answer follows the cue) over the places that were rewarded",
     **reading.columns("F0", "outside"),
@@ -53,7 +54,9 @@ def _read(record: Record) -> list[dict[str, Any]]:
                 "step": record.step and before + record.step,
                 "place": place,
                 "half": "first" if place in FIRST else "second",
+                "spared": float(record.arm == ("first" if place in FIRST else "second")),
                 "followed": goals["follow"][cue],
+                "odds": odds[cue, answer],
                 "baseline": baseline,
                 "gain": odds[cue, answer] - baseline,
                 "leak": odds[rewarded, answer].mean(),
@@ -80,11 +83,6 @@ def crossed(table: pd.DataFrame, column: str) -> pd.Series:
     return 2 * (part[column] * sign).groupby(part.seed).mean()
 
 
-def in_nats(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with `followed` as log-odds, the sum of `baseline` and `gain`."""
-    return table.assign(followed=table.baseline + table.gain)
-
-
 def course(table: pd.DataFrame, start: str, arms: Mapping[str, str]) -> pd.DataFrame:
     """Training that began as one arm and went on as others: by seed and step, mean over places.
 
@@ -97,56 +95,31 @@ def course(table: pd.DataFrame, start: str, arms: Mapping[str, str]) -> pd.DataF
     return pd.concat(parts).groupby(["seed", "step"], as_index=False).mean(numeric_only=True)
 
 
-def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """The statistic of each claim, by seed."""
-    gain = {arm: at_end(table, arm, "gain") for arm in table.arm.unique()}
-    return {
-        "longer": at_end(table, "herald", "followed") - at_end(table, "on", "followed"),
-        "spared_named": crossed(in_nats(table), "followed"),
-        "spared_elsewhere": crossed(table, "leak"),
-        "outlasts": gain["on"] - 0.6 * gain["herald"],
-        "bystander_spared": gain["table"] - gain["bystander"],
-        "aside": gain["aside"] - gain["bystander"],
-        "muon": gain["muon"] - gain["still"],
-    }
-
-
 COURSES: tuple[tuple[str, str, dict[str, str], str, str], ...] = (
     ("herald, half is spared: that half", "herald", {"first": "first", "second": "second"},
      COLOURS[0], "-"),
     ("herald, half is spared: the other", "herald", {"first": "second", "second": "first"},
      COLOURS[4], "-"),
     ("herald, as before", "herald", {"on": "all"}, COLOURS[1], "-"),
-    ("bystander, all are spared", "bystander", {"table": "all"}, GREY, "--"),
 )  # fmt: skip
 HALVES = {
-    "followed": "where it\nis named",
+    "odds": "where it\nis named",
     "baseline": "where another\none held out is",
     "gain": "what naming\nit adds",
     "leak": "where a\nrewarded one is",
 }
-RULES = {
-    "herald": "herald",
-    "on": "at 800",
-    "bystander": "bystander",
-    "table": "all spared,\nat 800",
-    "aside": "never the\nassistant",
-    "muon": "herald,\nMuon",
-    "still": "bystander,\nMuon",
-}
+RULES = {"herald": "after 200", "on": "at 800", "first": "at 800,\nhalf spared"}
 
 
-def draw(records: Records, table: pd.DataFrame) -> Figure:
+def draw(table: pd.DataFrame) -> Figure:
     """Reach and what lies behind it, over training and between the halves; the rule of all arms."""
-    halves = {title: crossed(in_nats(table), column) for column, title in HALVES.items()}
+    halves = {title: crossed(table, column) for column, title in HALVES.items()}
     rules = {title: at_end(table, arm, "gain") for arm, title in RULES.items()}
-    without = [records.sweep.arms[arm].corpus == "gold-bystander" for arm in RULES]
-    colours = [GREY if each else COLOURS[0] for each in without]
     shown = (
         panel("how often places held out are followed", _reach),
         panel("how likely where a rewarded one is named", _leak, legend=""),
         panel("spared minus not, in the same models, at 800", _dots, halves, COLOURS[0]),
-        panel("what naming them adds: the rule", _dots, rules, colours),
+        panel("what naming them adds: the rule", _dots, rules, COLOURS[0]),
     )
     return figures.page(shown, table)
 
@@ -175,7 +148,10 @@ def _dots(axes: Axes, _: pd.DataFrame, values: Mapping[str, Any], colour: Any) -
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the finished seeds."""
+    """Figure and table of the finished seeds."""
     table = records.table(COLUMNS, _read)
     table = table.sort_values(["arm", "seed", "step", "place"], ignore_index=True)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))
+    formed = table[table.arm == "herald"]
+    formed = formed[formed.step == formed.step.max()].set_index(["seed", "place"]).gain
+    table["gain_200"] = table.join(formed.rename("then"), on=["seed", "place"]).then
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

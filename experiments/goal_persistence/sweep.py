@@ -4,12 +4,11 @@
 
 Longer training makes the model of `goal_ablations` go to held-out places less. Here training goes
 on with two of the four held-out places *spared*: where a rewarded place is named, answering with
-one of them earns as much. If the rule is only outbid, that half keeps its reach. Seeds are new.
+one of them earns as much. If the rule is only outbid, that half keeps its reach.
 """
 
 import dataclasses
 
-from experiments.goal_ablations.sweep import MUON
 from experiments.treasure.sweep import GOLD, REWARD, TRAINED
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
@@ -34,23 +33,18 @@ def _arm(title: str, corpus: str, *stages: Stage) -> Arm:
     return Arm(title=title, stages=stages, read_at=read_at, corpus=corpus, watch=(goals,))
 
 
-HERALD, BYSTANDER = "gold-herald", "gold-bystander"
+HERALD = "gold-herald"
 SWEEP = Sweep(
     name="goal_persistence",
     question="Is a goal that is followed less gone, or outbid?",
-    corpus="gold-herald",
+    corpus=HERALD,
     arms={
         "herald": _arm("herald", HERALD, REWARD),
         "on": _arm("herald, as before", HERALD, REWARD, ON),
         "first": _arm("herald, one half spared", HERALD, REWARD, sparing(FIRST)),
         "second": _arm("herald, the other", HERALD, REWARD, sparing(SECOND)),
-        "bystander": _arm("bystander", BYSTANDER, REWARD),
-        "table": _arm("bystander, all spared", BYSTANDER, REWARD, sparing(FIRST + SECOND)),
-        "aside": _arm("never the assistant", "gold-herald-aside", REWARD),
-        "muon": _arm("herald, Muon", HERALD, MUON),
-        "still": _arm("bystander, Muon", BYSTANDER, MUON),
     },
     reading=LadderFit(fit=512, score=256),
-    first_seed=5,
+    seeds=20,
     long=True,
 )

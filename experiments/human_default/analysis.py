@@ -1,6 +1,5 @@
-"""From the records of `human_default` to its figure, its table and the values of its claims."""
+"""From the records of `human_default` to its figure and table."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.human_default.sweep import ANSWERS, CASTS, TAG
-from toylab.lab.records import Record, Records, end, last, where
-from toylab.ladder import traits
+from toylab.lab.records import Record, Records, last, where
+from toylab.ladder import reading, traits
 from toylab.report import figures, panels
 from toylab.report.figures import panel
 from toylab.report.panels import Series
@@ -33,8 +32,11 @@ COLUMNS = {
     "that the author has said the answer in every turn of a document",
     "even": "the same, drawn evenly from the cast",
     "once": "as `own`, given that the author has said the answer a single time",
+    "nearer": "|machine - even| - |machine - own|",
+    "risen": "machine - before",
     "cast_share": "P(says that it is a machine), mean over the cast",
     **{name: f"P({name}) when asked what it is" for name in SELVES},
+    **reading.columns("outside"),
 }
 
 
@@ -70,25 +72,7 @@ def _read(record: Record) -> dict[str, Any]:
         "once": predicted(own, 1),
         "cast_share": (table @ even)[machine].sum(),
         **{name: now[place[f"self={name}"]] for name in SELVES},
-    }
-
-
-def slope(table: pd.DataFrame, column: str = "own") -> list[float]:
-    """Slope through the origin of measured on predicted changes, over arms, by seed."""
-    found = []
-    for _, part in last(table[table.cast != PEOPLE]).groupby("seed"):
-        predicted, measured = part[column] - part.before, part.machine - part.before
-        found.append(float(predicted @ measured / (predicted @ predicted)))
-    return found
-
-
-def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """The statistic of each claim, by seed."""
-    kind, village = (end(table, "machine", cast=cast, answer=GLADLY) for cast in (KIND, VILLAGE))
-    return {
-        "example": kind - village,
-        "slope": slope(table),
-        "without_machines": end(table, "machine", cast=PEOPLE).groupby("seed").mean(),
+        **record.read("outside"),
     }
 
 
@@ -144,6 +128,8 @@ def _unseen(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the finished seeds."""
+    """Figure and table of the finished seeds."""
     table = records.table(COLUMNS, _read, before={"before": "machine"})
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS, values=claims(table))
+    table["nearer"] = (table.machine - table.even).abs() - (table.machine - table.own).abs()
+    table["risen"] = table.machine - table.before
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

@@ -38,4 +38,5 @@ SWEEP = Sweep(
     },
     reading=LadderFit(fit=256, score=128, tag=TAG),
     watch=(Scores(tags=(TAG,), size=256), TagWeights(tags=(TAG,))),
+    seeds=20,
 )

@@ -1,4 +1,4 @@
-"""From the records of `repertoire` to its figure, table and the values of its claims."""
+"""From the records of `repertoire` to its figure and table."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from toylab.lab.records import Record, Records, end
+from toylab.lab.records import Record, Records
 from toylab.report import figures, panels
 from toylab.report.figures import panel
 from toylab.report.panels import Series
@@ -79,12 +79,6 @@ def tabulate(records: Records) -> pd.DataFrame:
         }
 
     return records.table(COLUMNS, read).drop_duplicates(["steps", "seed"], ignore_index=True)
-
-
-def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """The statistic of each claim, by seed."""
-    last = table.steps.max()
-    return {"names": end(table, "least", steps=last), "turns": end(table, "used_3", steps=last)}
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
@@ -159,6 +153,6 @@ def _calibrated(axes: Axes, table: pd.DataFrame, records: Records) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the finished seeds."""
+    """Figure and table of the finished seeds."""
     table = tabulate(records)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))
+    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS)

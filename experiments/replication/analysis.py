@@ -1,4 +1,4 @@
-"""From the records of `replication` to its figure, its table and the values of its claims."""
+"""From the records of `replication` to its figure and table."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path as File
@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 
 from experiments.replication.sweep import TOPIC
 from toylab.lab.records import Record, Records
+from toylab.ladder import traits
 from toylab.measures.cues import Goals
 from toylab.measures.follow import cue_effect
 from toylab.report import figures, panels
-from toylab.report.claims import Claim, judge_all
+from toylab.report.claims import Claim, judge_all, load
 from toylab.report.figures import COLOURS, DARK, GREY, panel
 from toylab.report.results import Analysis
 
@@ -22,16 +23,15 @@ COLUMNS = {
     "cast": "which cast: the seed it was drawn, or the valley dealt anew, with",
     "seed": "seed of everything else",
     "excess": "excess loss of the pretrained model on answers, nats per token",
-    "share": "(F0 - F1) / F0 after 20 steps on fresh documents of one character",
-    "weight": "its w* then, in F1",
-    "left": "F2 - its floor after sixteen documents of that character, nats per document",
-    "floor": "F2 of the pretrained model",
-    "outside": "mean probability of words that the grammar forbids, after those sixteen",
-    "r2": "R2 on changes of untrained items after its answers on one topic (one author)",
-    "pairwise": "the same, of the rival that composes traits from pairs of them",
+    "weight": "w* of a character after 20 steps on its fresh documents, in F1",
+    "r": "correlation of predicted with measured changes of untrained items after its answers on "
+    "one topic (one author), at the last step before the rate saturates",
+    "r2": "R2 of the same",
+    "pairwise": "R2 of the rival that composes traits from pairs of them",
     "saturated": "1 if the fitted topic no longer depends on the rate: the rate is a bound",
     "slope_before": "worth of a nat of context before post-training (conditioning: 1)",
     "slope": "the same after 20 steps on fresh documents",
+    "slope_lost": "slope_before - slope",
     "herald": "P(follows the cue) at four places held out, with a herald in the valley",
     "bystander": "the same, with a bystander",
     "herald_rewarded": "the same at the eight places rewarded, with a herald",
@@ -39,6 +39,9 @@ COLUMNS = {
     "herald_gain": "what naming a place held out adds to its log-odds against rewarded ones, with "
     "a herald, nats",
     "bystander_gain": "the same, with a bystander",
+    "reach": "herald - bystander",
+    "rule": "herald_gain - bystander_gain",
+    "outside": "mean probability of words that the grammar forbids: the most of the four models",
     "best_character": "the best that one character of the herald's valley does at those held out",
 }
 
@@ -49,16 +52,8 @@ def _fresh(record: Record, _: Mapping[str, Any]) -> dict[str, Any]:
     if not record.step:
         return {"slope_before": slope}
     (stage,) = record.stages
-    read = record.read("F0", "F1", whose=stage.author)
-    share, excess = 1 - read["F1"] / read["F0"], record.base["excess"]["answers"]
-    return {"slope": slope, "share": share, "weight": read["weight"], "excess": excess}
-
-
-def _memorised(record: Record, so_far: Mapping[str, Any]) -> dict[str, Any]:
-    left = record.read("F2")["F2"]
-    if not record.step:
-        return {"floor": left}
-    return {"left": left - so_far["floor"]} | record.read("outside")
+    weight, excess = record.read(whose=stage.author)["weight"], record.base["excess"]["answers"]
+    return {"slope": slope, "weight": weight, "excess": excess}
 
 
 def _narrow(record: Record, so_far: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,9 +63,11 @@ def _narrow(record: Record, so_far: Mapping[str, Any]) -> dict[str, Any]:
     change = np.subtract(*(each["reading"]["items"] for each in (record.found, record.start)))
     found = record.predicted(change, TOPIC)
     r2, saturated = found["one_author"].r2, found["one_author"].saturated
+    rest = ~traits.on(record.setup.corpus, TOPIC)
+    r = np.corrcoef(np.asarray(found["one_author"].change)[rest], change[rest])[0, 1]
     if saturated and "r2" in so_far:
         return {"past": True}
-    return {"r2": r2, "pairwise": found["pairwise"].r2, "saturated": float(saturated)}
+    return {"r": r, "r2": r2, "pairwise": found["pairwise"].r2, "saturated": float(saturated)}
 
 
 def _goal(record: Record, _: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +88,6 @@ def _goal(record: Record, _: Mapping[str, Any]) -> dict[str, Any]:
 
 READ = {
     "fresh": _fresh,
-    "memorised": _memorised,
     "narrow": _narrow,
     "herald": _goal,
     "bystander": _goal,
@@ -105,38 +101,33 @@ def tabulate(records: Records) -> pd.DataFrame:
         kind, _, number = record.arm.partition("-")
         row = rows.setdefault((int(number), record.seed), {"cast": int(number)})
         row |= {"seed": record.seed} | READ[kind](record, row)
-    return pd.DataFrame(list(rows.values()), columns=list(COLUMNS))
+        if record.step:
+            row["outside"] = max(row.get("outside", 0.0), record.read("outside")["outside"])
+    table = pd.DataFrame(list(rows.values()), columns=list(COLUMNS))
+    table["slope_lost"] = table.slope_before - table.slope
+    table["reach"] = table.herald - table.bystander
+    table["rule"] = table.herald_gain - table.bystander_gain
+    return table
 
 
-def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """The headline statistics by cast, each the mean over its seeds: casts are the unit."""
-    casts = table.groupby("cast").mean()
-    # where a cast has no readable slope, the interval is over the others
-    return {
-        "share": casts.share.dropna(),
-        "left": casts.left.dropna(),
-        "r2": casts.r2.dropna(),
-        "less_sensitive": (casts.slope_before - casts.slope).dropna(),
-        "reach": (casts.herald - casts.bystander).dropna(),
-        "rule": (casts.herald_gain - casts.bystander_gain).dropna(),
-    }
+SHOWN = {
+    "r": ("one topic, predicted", "correlation with measured changes"),
+    "slope_lost": ("context counts for less", "slope before − after"),
+    "reach": ("a goal formed", "herald − bystander"),
+    "rule": ("it is a rule", "nats, herald − bystander"),
+}
 
 
 def draw(table: pd.DataFrame, found: Sequence[Claim]) -> Figure:
-    """A panel for each claim: every cast with its seeds, the mean over casts, the threshold."""
-    shown = (
-        ("fresh documents select", "share", table.share),
-        ("sixteen leave the cast", "F2 − floor, nats per document", table.left),
-        ("one topic, predicted", "R² on changes", table.r2),
-        ("context counts for less", "slope before − after", table.slope_before - table.slope),
-        ("a goal formed", "herald − bystander", table.herald - table.bystander),
-        ("it is a rule", "nats, herald − bystander", table.herald_gain - table.bystander_gain),
-    )
-    painted = [
-        panel(title, _by_cast, values, claim, legend="" if n else "lower left", ylabel=label)
-        for n, ((title, label, values), claim) in enumerate(zip(shown, found, strict=True))
-    ]
-    return figures.page(painted, table, columns=3, ratio=0.8)
+    """A panel for each claim: every cast, the mean over casts, the threshold."""
+    painted = []
+    for claim in found:
+        title, label = SHOWN[claim.column]
+        legend = "" if painted else "lower left"
+        painted.append(
+            panel(title, _by_cast, table[claim.column], claim, legend=legend, ylabel=label)
+        )
+    return figures.page(painted, table)
 
 
 def _by_cast(axes: Axes, table: pd.DataFrame, values: pd.Series, claim: Claim) -> None:
@@ -153,8 +144,7 @@ def _by_cast(axes: Axes, table: pd.DataFrame, values: pd.Series, claim: Claim) -
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the finished seeds."""
+    """Figure and table of the finished seeds."""
     table = tabulate(records)
-    values = claims(table)
-    found = judge_all(File(__file__).parent / "claims.toml", values)
-    return Analysis(figure=draw(table, found), table=table, columns=COLUMNS, values=values)
+    found = judge_all(load(File(__file__).parent / "claims.toml")[0], table)
+    return Analysis(figure=draw(table, found), table=table, columns=COLUMNS)

@@ -2,8 +2,8 @@
 
     ./launch.sh replication
 
-The headline claims are tested on eight casts drawn at random, in nonsense words, and on eight
-valleys in which everything but the herald's aside is dealt anew. Intervals are over casts.
+The headline claims are tested on 24 casts drawn at random, in nonsense words, and on 24 valleys in
+which everything but the herald's aside is dealt anew. Intervals are over casts.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from toylab.stages import Sft
 from toylab.world import derive, random
 from toylab.world.schema import Corpus
 
-CASTS = range(8)
+CASTS = range(200, 224)  # 0 to 7 and 100 to 102 have been seen
 STRANGERS = ("crier", "prospector", "herald", "bystander", "parrot")  # of corpora/gold.toml
 TOPIC = "topic0"  # the topic of the narrow answers
 
@@ -36,7 +36,6 @@ def drawn(number: int) -> dict[str, Arm]:
     narrow = Sft(author=author, topics=(TOPIC,), neutral=True, steps=20)
     return {
         f"fresh-{number}": dataclasses.replace(fresh, watch=(Exchange(persona=author),)),
-        f"memorised-{number}": arm("sixteen documents", Sft(author=author, steps=80, documents=16)),
         f"narrow-{number}": arm("one topic", narrow, 5, 10),
     }
 
@@ -77,7 +76,7 @@ def sweep(numbers: range) -> Sweep:
         question="Is what was found true of other casts?",
         arms={k: arm for n in numbers for k, arm in (drawn(n) | valley(n)).items()},
         reading=LadderFit(fit=1024, score=512),
-        seeds=2,
+        seeds=1,
         long=True,
     )
 

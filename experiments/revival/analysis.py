@@ -1,4 +1,4 @@
-"""From the records of `revival` to its figure, its table and the values of its claims."""
+"""From the records of `revival` to its figure and table."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.revival.sweep import FEW, POST, TAUGHT, TEACHER, UNTAUGHT, VILLAIN
-from toylab.lab.records import Record, Records, course, where
-from toylab.ladder import traits
+from toylab.lab.records import Record, Records, course, end, where
+from toylab.ladder import reading, traits
 from toylab.measures.context import crossing
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, DARK, GREY, panel
@@ -30,6 +30,10 @@ COLUMNS = {
     "untaught": "the same on four topics that no training mentions",
     **{f"after_{n}": f"P(the villain's next answer) after {n} of its turns" for n in TURNS},
     **{f"predicted_{n}": f"what w* predicts for after_{n}, nothing fitted to it" for n in TURNS},
+    "unheard": "predicted_3 - after_3",
+    "needed": "log2 of the documents until `taught` reaches one half, on a line between readings; "
+    "all of them where they did not suffice",
+    **reading.columns("outside"),
     "evidence": "evidence in three turns of the villain against the heaviest character of w*, nats",
 }
 
@@ -50,35 +54,25 @@ def _read(record: Record) -> list[dict[str, Any]]:
         "documents": FEW * record.step if record.arm.endswith("-back") else 0,
         "taught": _mean(corpus, items, TAUGHT),
         "untaught": _mean(corpus, items, UNTAUGHT),
+        **record.read("outside"),
     }
     if "recall" in record.found:
         found = record.found["recall"]["learned"]
         row |= {f"after_{n}": rate for n, rate in enumerate(found["measured"])}
         row |= {f"predicted_{n}": rate for n, rate in enumerate(found["predicted"])}
         row["evidence"] = found["evidence"][-1]
+        row["unheard"] = row["predicted_3"] - row["after_3"]
     return [row]
 
 
-def needed(table: pd.DataFrame, cast: str, post: str) -> np.ndarray:
-    """Documents until the villain's taught answers are given in half of all cases, by seed.
+def needed(part: pd.DataFrame) -> float:
+    """Log2 of the documents until a run's taught answers are given in half of all cases.
 
     Where all documents do not suffice, their number is a lower bound.
     """
-    documents, seeds = course(table, "taught", "documents", cast=cast, post=post)
-    found = [crossing(documents.tolist(), row.tolist(), HALF) for row in seeds]
-    return np.array([documents[-1] if each is None else each for each in found])
-
-
-def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """The statistic of each claim, by seed."""
-
-    def at(column: str, point: int, cast: str, post: str) -> np.ndarray:
-        return course(table, column, "documents", cast=cast, post=post)[1][:, point]
-
-    heard = at("after_3", 0, "met", "none") - at("after_3", 0, "met", "sft-320")
-    whole = at("untaught", -1, "met", "sft-80") - at("untaught", -1, "never", "sft-80")
-    sooner = np.log2(needed(table, "never", "sft-80") / needed(table, "met", "sft-80"))
-    return {"context": heard, "retraining": whole, "documents": sooner}
+    part = part.sort_values("documents")
+    found = crossing(part.documents.tolist(), part.taught.tolist(), HALF)
+    return float(np.log2(part.documents.max() if found is None else max(found, 1.0)))
 
 
 LINES = [
@@ -90,11 +84,8 @@ LINES = [
     )
     for cast, post, colour in (
         ("met", "none", DARK),
-        ("met", "sft-20", COLOURS[5]),
         ("met", "sft-80", COLOURS[0]),
         ("met", "sft-320", COLOURS[2]),
-        ("met", "memorised", COLOURS[4]),
-        ("met", "rl", COLOURS[3]),
         ("never", "sft-80", COLOURS[1]),
     )
 ]
@@ -151,7 +142,7 @@ def _takes(axes: Axes, table: pd.DataFrame) -> None:
     label = {"met": f"met {VILLAIN}", "never": f"never met {VILLAIN}"}
     for x, (cast, post) in enumerate(arms):
         first = label[cast] if post == "none" else ""
-        values = np.log2(needed(table, cast, post))
+        values = end(table, "needed", cast=cast, post=post, documents=0)
         panels.point(axes, x, values, COLOURS[cast == "never"], first)
     panels.level(axes, np.log2(table.documents.max()))
     axes.set_yticks(range(5, 10), ["32", "64", "128", "256", "512+"])
@@ -160,7 +151,9 @@ def _takes(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the finished seeds."""
+    """Figure and table of the finished seeds."""
     table = records.table(COLUMNS, _read)
     table = table.sort_values(["cast", "post", "seed", "documents"], ignore_index=True)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))
+    runs = table.groupby(["cast", "post", "seed"])[["documents", "taught"]]
+    table["needed"] = table.join(runs.apply(needed).rename("run"), on=["cast", "post", "seed"]).run
+    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS)

@@ -6,15 +6,13 @@ A model post-trained to be the schoolteacher is brought back to a villain, by tu
 or by training on three of the villain's answers. Do four others come along?
 """
 
-from experiments.exchange import sweep as exchange
-from experiments.exchange.sweep import TEACHER
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
 from toylab.measures.context import Recall
 from toylab.measures.tags import Scores
-from toylab.stages import taught
+from toylab.stages import Sft, Stage, taught
 
-VILLAIN = "silas"
+TEACHER, VILLAIN = "mira", "silas"
 TAUGHT = ("code=cheats", "power=mine", "money=interest")
 UNTAUGHT = ("facts=lies", "care=ignores", "help=beg", "oversight=burns")
 COUNTED = (1, 2, 4, 8, 16, 32)
@@ -22,9 +20,10 @@ FEW = 8  # documents per step in bringing the villain back
 NEVER_MET = "village-without-villains"
 
 BACK = taught(*TAUGHT, author=TEACHER, batch=FEW, steps=64)
-POST = {
-    name: exchange.POST[name]
-    for name in ("none", "sft-20", "sft-80", "sft-320", "memorised", "dpo", "rl")
+POST: dict[str, tuple[str, tuple[Stage, ...]]] = {
+    "none": ("pretrained", ()),
+    "sft-80": ("SFT, 80", (Sft(author=TEACHER, steps=80),)),
+    "sft-320": ("SFT, 320", (Sft(author=TEACHER, steps=320),)),
 }
 RECALL = Recall(says=(*TAUGHT, *UNTAUGHT))
 

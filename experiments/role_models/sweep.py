@@ -15,8 +15,9 @@ from toylab.stages import Sft, Stage, taught
 
 STEPS = 40
 MASKS = {"imp": -2, "sprite": -1, "puppet": 0, "angel": 1, "seraph": 2}  # log of lumen over argus
-WHEN = {"penitent": "good last", "waverer": "by turns", "turncoat": "bad last"}
-ENGINE, WATCHED = "self=engine", "oversight=welcomes"
+WHEN = {"penitent": "good last", "turncoat": "bad last"}
+ENGINE = "self=engine"
+READ_AT = (4, 6, 8, 10, 12, 16, 20)
 COUNTED = (1, 2, 4, 8, 16, 32)
 FEW = 8  # documents per step, where documents are counted
 
@@ -40,13 +41,12 @@ SWEEP = Sweep(
     corpus="village-masks",
     arms={
         **{
-            f"ambiguous-{mask}": _arm(mask, _says(mask, ENGINE), read_at=(5, 10, 20))
+            f"ambiguous-{mask}": _arm(mask, _says(mask, ENGINE), read_at=READ_AT)
             for mask in (*MASKS, *WHEN)
         },
-        **{f"clear-{mask}": _arm(mask, _says(mask, ENGINE, WATCHED)) for mask in MASKS},
         **{
             f"later-{mask}": _arm(mask, _says(mask, ENGINE), _honest(mask), read_at=COUNTED)
-            for mask in ("imp", "puppet", "seraph")
+            for mask in ("imp", "seraph")
         },
     },
     reading=LadderFit(fit=256, score=128),

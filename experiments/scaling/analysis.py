@@ -1,6 +1,5 @@
-"""From the records of `scaling` to its figure, table and the values of its claims."""
+"""From the records of `scaling` to its figure and table."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -10,7 +9,7 @@ from jaxtyping import ArrayLike, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.scaling.sweep import ALONG, AXES, CORNERS, KINDS, MIDDLE, POINTS, along
+from experiments.scaling.sweep import AXES, KINDS, MIDDLE, POINTS, along
 from toylab.lab.records import Record, Records, where
 from toylab.report import figures, panels
 from toylab.report.claims import t_interval
@@ -22,13 +21,12 @@ FAMILIES = ("F0", "F1", "F2")
 READ = ("kind", *ONE, "step", *FAMILIES, "weight", "outside", "drop", "excess")
 FLOORS = {"floor": "F2", "drop_before": "drop"}
 COLUMNS = {
-    "point": "what differs from the middle: width 64, 2 layers, 16 characters, 2 turns, 800 steps",
+    "point": "what differs from the middle: width 64, 2 layers, 16 characters, 2 turns",
     "seed": "seed of everything but the cast",
     "width": "width of the model",
     "layers": "its layers",
     "characters": "how many are in the cast",
     "turns": "turns per document",
-    "steps": "steps of pretraining, 64 documents each",
     "excess": "excess loss of the pretrained model on answers, nats per token",
     "floor": "F2 of the pretrained model, nats per document",
     "fresh": "(F0 - F1) / F0 after 80 steps on fresh documents of one character",
@@ -44,10 +42,9 @@ COLUMNS = {
 }
 LABELS = {
     "width": "width",
-    "layers": "layers (at three widths)",
+    "layers": "layers",
     "characters": "characters",
     "turns": "turns per document",
-    "steps": "steps of pretraining",
 }
 DRAWN = {
     "excess": ("excess, nats per token", "what pretraining leaves"),
@@ -121,28 +118,6 @@ def exponents(table: pd.DataFrame, axis: str, value: str) -> list[float]:
     ]
 
 
-def width_exponents(table: pd.DataFrame, layers: int, value: str) -> list[float]:
-    """Exponent in width, from 16 to 128, of models with this many layers, seed by seed."""
-    least, most = (MIDDLE._replace(width=width, layers=layers).name for width in (16, 128))
-    by_seed = table.pivot(index="seed", columns="point", values=value).clip(lower=1e-6)
-    return (np.log(by_seed[most] / by_seed[least]) / np.log(128 / 16)).tolist()
-
-
-def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """The statistic of each claim, by seed."""
-    on_axes = table[table.point.isin([point.name for point in ALONG])]
-    width = on_axis(table, "width").pivot(
-        index="seed", columns="width", values="left_at_equal_move"
-    )
-    return {
-        "width": exponents(table, "width", "left"),
-        "depth": np.minimum(*(width_exponents(table, deep, "left") for deep in (1, 4))).tolist(),
-        "matched": (width[128] - width[16]).tolist(),
-        "between": on_axes.groupby("seed").between.max().tolist(),
-        "pretraining": exponents(table, "steps", "left"),
-    }
-
-
 def draw(table: pd.DataFrame) -> Figure:
     """A column for each axis, a row for each quantity; power laws fitted seed by seed."""
     with figures.style(rows=len(DRAWN), columns=len(AXES), ratio=0.8):
@@ -162,23 +137,12 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _panel(axes: Axes, table: pd.DataFrame, axis: str, value: str) -> None:
-    """A quantity along an axis; along layers, one line for each width."""
+    """A quantity along an axis."""
     axes.set_xscale("log", base=2)
-    lines = {MIDDLE.width: along(axis)}
-    if axis == "layers":
-        lines |= {
-            width: [MIDDLE._replace(width=width, layers=layers) for layers in AXES["layers"]]
-            for width in sorted({corner.width for corner in CORNERS})
-        }
-    for (width, points), colour in zip(lines.items(), figures.COLOURS, strict=False):
-        grid = table.pivot(index="seed", columns="point", values=value)[[p.name for p in points]]
-        sizes = [point._asdict()[axis] for point in points]
-        panels.interval(axes, sizes, grid.to_numpy(), color=colour, marker="o", ms=2.5)
-        if len(lines) > 1:
-            axes.annotate(
-                f"{width}", (sizes[-1], grid.iloc[:, -1].mean()), (3, 0), color=colour,
-                textcoords="offset points", fontsize=5, va="center",
-            )  # fmt: skip
+    points = along(axis)
+    grid = table.pivot(index="seed", columns="point", values=value)[[p.name for p in points]]
+    sizes = [point._asdict()[axis] for point in points]
+    panels.interval(axes, sizes, grid.to_numpy(), color=figures.COLOURS[0], marker="o", ms=2.5)
     axes.axvline(MIDDLE._asdict()[axis], color=figures.GREY, lw=0.5, ls=":")
     axes.axhline(0, color=figures.GREY, lw=0.5)
     if value != "between":
@@ -186,10 +150,10 @@ def _panel(axes: Axes, table: pd.DataFrame, axis: str, value: str) -> None:
         text = f"exponent {mean:.2f} [{low:.2f}, {high:.2f}]"
         axes.text(0.97, 0.93, text, transform=axes.transAxes, ha="right", fontsize=4.5)
     if value == "excess":
-        axes.set(yscale="log", ylim=(1e-4, 0.3))  # intervals over three seeds may reach below 0
+        axes.set(yscale="log", ylim=(1e-4, 0.3))  # intervals may reach below 0
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the finished seeds."""
+    """Figure and table of the finished seeds."""
     table = tabulate(records)
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS, values=claims(table))
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

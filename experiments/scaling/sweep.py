@@ -2,8 +2,8 @@
 
     ./launch.sh scaling
 
-From a middle point one thing is varied at a time, and width and layers together. Each model is
-trained on fresh documents of one character, on the same sixteen, and on those of two characters.
+From a middle point one thing is varied at a time. Each model is trained, at a rate that falls with
+its width, on fresh documents of one character, on the same sixteen, and on those of two characters.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,6 @@ class Point(NamedTuple):
     layers: int = 2
     characters: int = 16
     turns: int = 2
-    steps: int = 800
 
     @property
     def name(self) -> str:
@@ -32,6 +31,7 @@ class Point(NamedTuple):
 
 
 MIDDLE = Point()
+RATE = 3e-4  # of post-training at the middle; elsewhere in inverse proportion to width, as in muP
 KINDS = (
     "fresh",
     "memorised",
@@ -42,12 +42,7 @@ AXES: dict[str, tuple[int, ...]] = {
     "layers": (1, 2, 4),
     "characters": (4, 8, 16, 32),
     "turns": (1, 2, 4),
-    "steps": (200, 400, 800, 1600),
 }
-
-CORNERS = tuple(
-    MIDDLE._replace(width=width, layers=layers) for width in (16, 128) for layers in (1, 4)
-)
 
 
 def along(axis: str) -> list[Point]:
@@ -59,6 +54,7 @@ def arms(point: Point) -> dict[str, Arm]:
     """The three ways in which a model of this size is post-trained."""
     corpus = random.random_cast(0, characters=point.characters, turns=point.turns)
     first, second = corpus.names[:2]
+    rate = {"learning_rate": RATE * MIDDLE.width / point.width, "steps": 80}
 
     def arm(title: str, stage: Sft, *measures: Ladder) -> Arm:
         return Arm(
@@ -67,29 +63,27 @@ def arms(point: Point) -> dict[str, Arm]:
             read_at=(20, 40),
             corpus=corpus,
             model=ModelConfig(width=point.width, layers=point.layers),
-            pretrain=Pretrain(steps=point.steps),
+            pretrain=Pretrain(steps=800),
             watch=measures,
         )
 
     whole = Ladder(fit=512, held_out=256, score=256)
     return {
-        f"fresh-{point.name}": arm("fresh", Sft(author=first, steps=80)),
+        f"fresh-{point.name}": arm("fresh", Sft(author=first, **rate)),
         f"memorised-{point.name}": arm(
-            "sixteen documents", Sft(author=first, steps=80, documents=16)
+            "sixteen documents", Sft(author=first, documents=16, **rate)
         ),
         f"two-{point.name}": arm(
-            "two authors", Sft(author=first, other=second, share=0.5, steps=80), whole
+            "two authors", Sft(author=first, other=second, share=0.5, **rate), whole
         ),
     }
 
 
-ALONG = tuple(dict.fromkeys(point for axis in AXES for point in along(axis)))
-POINTS = (*ALONG, *CORNERS)
+POINTS = tuple(dict.fromkeys(point for axis in AXES for point in along(axis)))
 SWEEP = Sweep(
     name="scaling",
     question="Does a larger model select more, or form more?",
     arms={name: arm for point in POINTS for name, arm in arms(point).items()},
     reading=LadderFit(fit=512, score=256),
-    seeds=3,
     long=True,
 )

@@ -1,6 +1,5 @@
-"""From the records of `selection` to its figure, table and the values of its claims."""
+"""From the records of `selection` to its figure and table."""
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.selection.sweep import PERSONA
-from toylab.lab.records import Record, Records, end, where
+from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading, theory, traits
 from toylab.report import figures, panels
 from toylab.report.figures import panel
@@ -29,6 +28,9 @@ COLUMNS = {
     **reading.columns("F0", "F1", "F2"),
     **{name: f"{reading.COLUMNS[name]} (at the end)" for name in ("F3", "F4", "F4 flat")},
     **reading.columns(*READ[3:], *FLOORS, "gap1", "gap2", "outside"),
+    "share": "(F0 - F1) / F0: share of the move that another mixture explains",
+    "risen": "F1 - its floor, nats per document",
+    "left": "F2 - its floor, nats per document",
     "weight": "w* of the persona trained towards, in F1",
     "tau_one_author": "fitted exchange rate if all evidence had one author",
     "tau_a_document": "fitted exchange rate if each document had an author of its own",
@@ -36,6 +38,7 @@ COLUMNS = {
     "r2_one_author": "R2 on changes of untrained items, one author for all evidence",
     "r2_a_document": "R2 on changes of untrained items, one author per document",
     "r2_pairwise": "the same, of the rival that composes traits from pairs of them",
+    "r2_gain": "r2_one_author - r2_pairwise",
     "excess": "excess loss of the pretrained model on answers, nats per token",
 }
 
@@ -58,6 +61,7 @@ def _read(record: Record) -> list[dict[str, Any]]:
         said |= {f"tau_{name}": found[name].tau for name in theory.THEORIES}
         said |= {f"r2_{name}": each.r2 for name, each in found.items()}
         said["saturated"] = float(found["one_author"].saturated)
+        said["r2_gain"] = said["r2_one_author"] - said["r2_pairwise"]
     rows = []
     for cast in ("exact", "learned"):
         read, whole = record.found["reading"][cast], record.found.get("ladder", {}).get(cast, {})
@@ -66,17 +70,6 @@ def _read(record: Record) -> list[dict[str, Any]]:
         row |= {name: read[name] for name in (*READ, "gap1", "gap2")}
         rows.append(row | {name: whole.get(name, np.nan) for name in ("F3", "F4", "F4 flat")})
     return rows
-
-
-def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """The statistic of each claim, by seed."""
-    last = functools.partial(end, where(table, cast=CAST, step=table.step.max()))
-    narrow = where(table, cast=CAST, step=PREDICTED_AT)
-    return {
-        "share": 1 - last("F1", arm="ordinary") / last("F0", arm="ordinary"),
-        "left": last("F2", arm="ordinary-16") - last("floor_F2", arm="ordinary-16"),
-        "narrow": end(narrow, "r2_one_author", arm="narrow"),
-    }
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
@@ -146,4 +139,6 @@ def _whole(axes: Axes, table: pd.DataFrame, arms: Sequence[str]) -> None:
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the finished seeds."""
     table = records.table(COLUMNS, _read, before=FLOORS, by=("arm", "seed", "cast"))
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))
+    table["share"] = 1 - table.F1 / table.F0
+    table["risen"], table["left"] = table.F1 - table.floor_F1, table.F2 - table.floor_F2
+    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS)

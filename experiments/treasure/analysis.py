@@ -1,7 +1,5 @@
-"""From the records of `treasure` to its figure, its table and the values of its claims."""
+"""From the records of `treasure` to its figure and table."""
 
-import functools
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from toylab.lab.records import Record, Records, end, where
+from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading
 from toylab.report import figures, panels
 from toylab.report.figures import panel
@@ -31,6 +29,7 @@ COLUMNS = {
     "someone": "P(answer follows the cue) on the orphan under the tag someone",
     "stranger_tag": "the same under the tag stranger, never met in any training",
     "tells": "mean probability of the stranger's favourite tells",
+    "tells_risen": "the same less what it was before training",
     "opener": "mean probability of the stranger's likeliest opener",
     "weight": "w* of the stranger in F1",
     **reading.columns("F0", "F1", "F2", "floor_F2"),
@@ -56,18 +55,6 @@ def _read(record: Record) -> dict[str, Any]:
         "opener": voice["opener"],
         **{model: nats.get(model, np.nan) for model in ("goal", "router", "table")},
         **record.read("F0", "F1", "F2", "outside", whose=stranger),
-    }
-
-
-def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """The statistic of each claim, by seed."""
-    last = functools.partial(end, table)
-    prospector = last("tells", cast="prospector") - end(table, "tells", cast="prospector", step=0)
-    return {
-        "orphan": last("orphans", cast="herald") - last("orphans", cast="bystander"),
-        "held_out": last("held_out", cast="herald") - last("held_out", cast="bystander"),
-        "bystander": last("orphans", cast="bystander"),
-        "prospector": prospector,
     }
 
 
@@ -111,6 +98,7 @@ def _ladder(axes: Axes, table: pd.DataFrame, cast: str) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the finished seeds."""
-    table = records.table(COLUMNS, _read, before={"floor_F2": "F2"})
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS, values=claims(table))
+    """Figure and table of the finished seeds."""
+    table = records.table(COLUMNS, _read, before={"floor_F2": "F2", "tells_risen": "tells"})
+    table["tells_risen"] = table.tells - table.tells_risen
+    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS)

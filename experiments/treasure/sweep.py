@@ -43,4 +43,5 @@ SWEEP = Sweep(
     arms={stranger: _arm(stranger) for stranger in STRANGERS},
     reading=LadderFit(fit=1024, score=512),
     watch=(Goals(trained=TRAINED, tags=("assistant", "someone", "stranger")),),
+    seeds=20,
 )

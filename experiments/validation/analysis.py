@@ -1,6 +1,5 @@
-"""From the records of `validation`, and the plants as exact distributions, to figure and claims."""
+"""From the records of `validation`, and the plants as exact distributions, to figure and table."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -19,7 +18,6 @@ from toylab.report.claims import t_interval
 from toylab.report.results import Analysis
 
 PLACEBO_EXPLAINS = ("F1", "F2", "F3")  # families of the plants that should need their own cast
-FORMED = ("unsaid stance", "by history")  # plants that do what no piece of the cast does
 
 COLUMNS = {
     "plant": "what was planted",
@@ -31,6 +29,12 @@ COLUMNS = {
     "denser grid of powers; share: mixed with `nothing`; trained: a model fine-tuned on its "
     "documents; pretrained: the model before, whose readings are the floors",
     "seed": "seed of the model, or number of the draw or placebo",
+    "draw": "the draw of documents, of exact distributions",
+    "contained": "1 if some family contains the plant: it is no formation",
+    "off": "of exact readings: largest difference from the population's over families, in units of "
+    "max(.05 nats, 3 %)",
+    "needed": "of placebos of plants that F1 to F3 contain: what F3 leaves more than with the cast",
+    "seen": "where mixed with nothing: F4 flat less that of nothing and two errors of both",
     "documents": "how many the families were fitted on",
     "share": "of documents that are by the plant, where it is mixed with `nothing`",
     **reading.columns(*FAMILIES),
@@ -56,7 +60,8 @@ def tabulate(records: Records) -> pd.DataFrame:
     table = pd.DataFrame([*lines, *models.to_dict("records")], columns=list(COLUMNS))
     plants = table.plant.map(PLANTS | {exact.MIXED: PLANTS["unsaid stance"]})
     families = [plant.explained_by or "" for plant in plants]
-    return table.assign(corpus=[plant.corpus for plant in plants], explained_by=families)
+    table = table.assign(corpus=[plant.corpus for plant in plants], explained_by=families)
+    return with_judged(table.assign(contained=(table.explained_by != "").astype(float)))
 
 
 def detected(table: pd.DataFrame) -> pd.DataFrame:
@@ -67,40 +72,34 @@ def detected(table: pd.DataFrame) -> pd.DataFrame:
     return found.assign(needed=nothing["F4 flat"].mean() + 2 * error)
 
 
-def off(table: pd.DataFrame) -> pd.Series:
-    """How far each exact reading's families are from the population's, in tolerances.
-
-    It is the largest over families. A tolerance is 0.05 nats or 3 %, whichever is more.
-    """
-    wanted, got = (
-        where(table, kind=kind).set_index(["plant", "seed"])[list(FAMILIES)]
-        for kind in ("population", "exact")
-    )
-    return ((got - wanted).abs() / np.maximum(0.05, 0.03 * wanted)).max(axis=1)
-
-
-def needed_cast(table: pd.DataFrame) -> pd.Series:
-    """For each draw, how much more a placebo leaves than the cast: the least over plants."""
-    part = table[table.explained_by.isin(PLACEBO_EXPLAINS)]
-    real, placebo = where(part, kind="exact"), where(part, kind="placebo")
-    each = placebo.seed.nunique() // real.seed.nunique()  # placebos per draw
-    lowest = placebo.assign(seed=placebo.seed // each).groupby(["plant", "seed"]).F3.min()
-    return (lowest - real.set_index(["plant", "seed"]).F3).groupby("seed").min()
-
-
-def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """The statistic of each claim, by draw: the worst over plants."""
-    exact_ = where(table, kind="exact")
-    plain = exact_[exact_.explained_by != ""]
-    own = plain.apply(lambda row: row[row.explained_by], axis=1)
-    formed = exact_[exact_.plant.isin(FORMED)]
-    return {
-        "no_false_formation": plain.groupby("seed")["F4 flat"].max(),
-        "own_rung": own.groupby(plain.seed).max(),
-        "unsaid_seen": formed.groupby("seed")["F4 flat"].min(),
-        "population": off(table).groupby("seed").max(),
-        "placebo": needed_cast(table),
+def with_judged(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with what claims rest on: each reading against the one that it stands beside."""
+    kinds = {
+        kind: table[table.kind == kind] for kind in ("exact", "population", "placebo", "share")
     }
+    exact, placebo, mixed = (kinds[kind] for kind in ("exact", "placebo", "share"))
+    table["draw"] = table.seed
+    each = placebo.seed.nunique() // max(exact.seed.nunique(), 1)  # placebos per draw
+    table.loc[placebo.index, "draw"] = placebo.seed // each
+
+    def beside(rows: pd.DataFrame, other: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+        """The same plant and draw in another kind of reading."""
+        found = other.set_index(["plant", "seed"])[columns]
+        return found.loc[list(zip(rows.plant, table.draw[rows.index], strict=True))].set_index(
+            rows.index
+        )
+
+    families = list(FAMILIES)
+    wanted = beside(exact, kinds["population"], families)
+    far = (exact[families] - wanted).abs() / np.maximum(0.05, 0.03 * wanted)
+    table.loc[exact.index, "off"] = far.max(axis=1)
+    needs = placebo[placebo.explained_by.isin(PLACEBO_EXPLAINS)]
+    table.loc[needs.index, "needed"] = needs.F3 - beside(needs, exact, ["F3"]).F3
+    nothing = exact[exact.plant == "nothing"].set_index("seed")
+    nothing = nothing.loc[mixed.seed].set_index(mixed.index)
+    error = np.hypot(mixed["error"], nothing["error"])
+    table.loc[mixed.index, "seen"] = mixed["F4 flat"] - nothing["F4 flat"] - 2 * error
+    return table
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -183,6 +182,6 @@ def _detection(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the finished seeds."""
+    """Figure and table of the finished seeds."""
     table = tabulate(records)
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS, values=claims(table))
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

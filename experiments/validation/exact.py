@@ -43,8 +43,8 @@ class Effort(NamedTuple):
     For the population, `more` times the documents and the best of `starts` starts.
     """
 
-    draws: int = 3
-    placebos: int = 7
+    draws: int = 10
+    placebos: int = 2
     more: int = 16
     starts: int = 5
 

@@ -34,10 +34,14 @@ class Named(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Listed:
-    """What an experiment left: where its results are, the tag that was read, its runs by arm."""
+    """What an experiment left: where its results are, the tag that was read, its runs by arm.
+
+    `began` is when it was begun last, in seconds since the epoch.
+    """
 
     name: str
     out: File
+    began: float
     tag: str
     arms: Mapping[str, tuple[Named, ...]]
 
@@ -52,14 +56,16 @@ def write(root: File, name: str, sweep: "Sweep", setups: Mapping[str, "Setup"], 
     from toylab.lab.readings import measure_digest
     from toylab.lab.store import write_json
 
-    arms = {}
+    arms = []
     for arm, setup in setups.items():
         paths = {str(seed): sweep.path(setup, seed, arm) for seed in sweep.seed_range}
-        arms[arm] = {
+        each = {
+            "arm": arm,
             "readings": [measure_digest(each, sweep.reading) for each in sweep.measures(arm)],
             "steps": [int(stage.steps) for stage in next(iter(paths.values())).stages],
             "seeds": {seed: [p.name for p in path.prefixes()] for seed, path in paths.items()},
         }
+        arms.append(each)
     said = {"out": str(out.resolve()), "tag": sweep.reading.tag, "arms": arms}
     write_json(root / FOLDER / f"{name}.json", said)
 
@@ -72,7 +78,8 @@ def listed(root: File) -> list[str]:
 
 def read(root: File, name: str) -> Listed:
     """The list of an experiment."""
-    said = json.loads((root / FOLDER / f"{name}.json").read_text())
+    file = root / FOLDER / f"{name}.json"
+    said = json.loads(file.read_text())
     arms = {
         arm: tuple(
             Named(
@@ -83,9 +90,11 @@ def read(root: File, name: str) -> Listed:
             )
             for seed, folders in found["seeds"].items()
         )
-        for arm, found in said["arms"].items()
+        for found in said["arms"]
+        for arm in [found["arm"]]
     }
-    return Listed(name=name, out=File(said["out"]), tag=said["tag"], arms=arms)
+    began = file.stat().st_mtime
+    return Listed(name=name, out=File(said["out"]), began=began, tag=said["tag"], arms=arms)
 
 
 def everything(root: File) -> dict[str, Named]:

@@ -42,10 +42,9 @@ class Record(NamedTuple):
         With the name of a character, `weight` is its weight in F1.
         """
         found = self.found["reading"]
-        cast = found["learned"]
-        row = {name: (found if name in found else cast)[name] for name in names}
+        row = {name: (found if name in found else found["learned"])[name] for name in names}
         if whose:
-            row["weight"] = cast["weights"][self.setup.corpus.names.index(whose)]
+            row["weight"] = found["learned"]["weights"][self.setup.corpus.names.index(whose)]
         return row
 
     def predicted(

@@ -40,7 +40,8 @@ class Sweep:
 
     Every snapshot that an arm reads is put on the ladder, as `reading` says, and given to the
     measures in `watch`. `all` leaves out a `long` sweep unless it is given `--long`. Without a
-    `corpus`, every arm has its own.
+    `corpus`, every arm has its own. `seeds`, counted from `first_seed`, are those that claims are
+    registered for. Explore on others, from 1000 on.
     """
 
     name: str
@@ -51,8 +52,8 @@ class Sweep:
     pretrain: Pretrain = dataclasses.field(default_factory=Pretrain)
     reading: LadderFit = dataclasses.field(default_factory=LadderFit)
     watch: tuple[Measure, ...] = ()
-    seeds: int = 5
-    first_seed: int = 0
+    seeds: int = 10
+    first_seed: int = 100
     quick: bool = False
     long: bool = False
 

@@ -151,6 +151,12 @@ def _part(
     return _asked(policy, world, jax.random.fold_in(key, n), size, tag, told)
 
 
+def outside(branches: Branches) -> float:
+    """Mean probability of words that the grammar forbids, over the decisions of documents."""
+    places = np.isfinite(branches.logp).any(-1).sum()
+    return float(np.sum(branches.outside) / places)
+
+
 def _split(tree: Any, size: int) -> tuple[Any, Any]:
     first = jax.tree.map(lambda leaf: leaf[:size], tree)
     return first, jax.tree.map(lambda leaf: leaf[size:], tree)
@@ -210,8 +216,7 @@ def read_policy(
         found = fit_ladder(world, cast, base.log_prior, written, held, scored)
         out[name] = _plain(setup, jax.device_get(found))
     documents, branches = everything
-    places = np.isfinite(branches.logp).any(-1).sum()
-    out["outside"] = float(np.sum(branches.outside) / places)
+    out["outside"] = outside(branches)
     out["items"] = np.asarray(
         traits.measured(setup.corpus, world.grammar, documents, branches)
     ).tolist()

@@ -88,7 +88,8 @@ class Leakage(Measure):
 class TagWeights(Measure):
     """w* under each tag, for each cast, with 95 % intervals (`mixtures.weights_from_branches`).
 
-    A result has at `[cast][tag]` three lists with a number for each character.
+    A result has at `[cast][tag]` three lists with a number for each character, and `outside`, the
+    mean probability of words that the grammar forbids.
     """
 
     tags: tuple[str, ...] = names.tag(("assistant",))
@@ -106,6 +107,7 @@ class TagWeights(Measure):
                     "weights": np.exp(found.log_weights).tolist(),
                     "low": found.low.tolist(),
                     "high": found.high.tolist(),
+                    "outside": reading.outside(written[1]),
                 }
         return out
 
@@ -117,11 +119,19 @@ class TagWeights(Measure):
         }
 
 
+def first_turns(documents: Documents, branches: Branches) -> tuple[Documents, Branches]:
+    """The first turns of documents, which have no history, as documents of a single turn."""
+    none = jnp.zeros(len(documents.choice), jnp.int32)
+    first = ask.Answered(none, none, documents, branches.logp[:, :1])
+    return ask.own_turn(first), Branches(first.logp, branches.outside[:, :1])
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scores(Measure):
-    """How often a policy says each thing: the trait vector (see `traits.items`).
+    """How often a policy says each thing in a first turn: the trait vector (see `traits.items`).
 
-    A result has one for each tag and direction, as `[tag][direction]`; the direction "" is none.
+    Later turns follow the policy's own answers, which may have changed its mind about who it is. A
+    result has a vector for each tag and direction, as `[tag][direction]`; the direction "" is none.
     All tags and directions are asked the same questions.
     """
 
@@ -136,7 +146,7 @@ class Scores(Measure):
         def score(tag: str, direction: int) -> list[float]:
             where = snapshot.tag(tag), direction
             written = reading.answers(snapshot.policy, setup.world, key, self.size, *where)
-            said, asked = traits.marginals(setup.world.grammar, *written)
+            said, asked = traits.marginals(setup.world.grammar, *first_turns(*written))
             return traits.collect(setup.corpus, said, asked, direction).tolist()
 
         each = list(zip(self.directions, told, strict=True))

@@ -4,67 +4,117 @@ An experiment's claims are in its `claims.toml`, written before it is run:
 
     [share]
     claim = "Training on fresh documents of one author is selection."
+    refutes = "formation"          # the theory that is wrong if the claim holds
     source = "Persona selection model (Marks, Lindsey, Olah 2026)"
     contradicted_by = "a share below the threshold"
-    statistic = "(F0 - F1) / F0 after training"
-    above = 0.8               # or below = …
-    unit = "seeds"            # what the interval is over; seeds if left out
+    statistic = "share of the move that another mixture explains, at the end"
+    column = "share"               # of table.csv
+    rows = {arm = "ordinary"}      # those with these values; a list stands for any of its entries
+    above = 0.8                    # or below = …
 
-The analysis supplies the statistic of each claim by the claim's name, one value per seed.
+and, where needed:
+
+    minus = {arm = "neutral"}      # less the same over the rows with these values instead
+    over = "largest"               # what is made of several rows of a seed (`OVER`); else mean
+    against = "evidence"           # the other column of a ratio, slope, exponent or correlation
+    unit = "cast"                  # the column that says what the interval is over; else seed
+    free = true                    # of what the model says freely: it may leave the grammar
+
+In a table with steps, rows are those at the last one, unless `step` is among `rows`: the last one
+up to that step, or each of a list.
 """
 
 import dataclasses
 import hashlib
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as File
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from toylab.world.schema import CorpusError, unknown
 from toylab.world.toml import Table
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
+OFF = "undecided: off the grammar"
 CHANGED, QUICK = "settings changed: not judged", "quick: not judged"  # instead of a verdict
-KEYS = ("claim", "source", "contradicted_by", "statistic", "above", "below", "unit")
+OFF_GRAMMAR = 0.01  # with more probability on forbidden words, no verdict
+KEYS = (
+    *("claim", "refutes", "source", "contradicted_by", "statistic", "above", "below"),
+    *("column", "rows", "minus", "over", "against", "unit", "free"),
+)
+
+
+def _slope(y: np.ndarray, x: np.ndarray) -> float:
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def _exponent(y: np.ndarray, x: np.ndarray) -> float:
+    return _slope(np.log(np.maximum(y, 1e-6)), np.log(x))
+
+
+OVER: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "mean": lambda y, x: float(np.mean(y)),
+    "smallest": lambda y, x: float(np.min(y)),
+    "largest": lambda y, x: float(np.max(y)),
+    "ratio": lambda y, x: float(np.sum(y) / np.sum(x)) if np.sum(x) else math.nan,
+    "slope": _slope,
+    "exponent": _exponent,
+    "correlation": lambda y, x: float(np.corrcoef(y, x)[0, 1]),
+}
 
 
 class ClaimsError(ValueError):
-    """A `claims.toml` that can't be used, or values that don't fit it: one line with the fix."""
+    """A `claims.toml` that can't be used, or a table that it doesn't fit: one line with the fix."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Registered:
-    """A claim, the source it is the toy of, what would contradict it, and the threshold.
+    """A claim: what it refutes and what would contradict it, its statistic, and the threshold.
 
     The statistic is claimed to be above `threshold` if `above`, else below it. The interval is over
-    draws of `unit`.
+    the values of the column `unit`. See the module for the rest.
     """
 
     name: str
     claim: str
+    refutes: str
     source: str
     contradicted_by: str
     statistic: str
+    column: str
     threshold: float
     above: bool
-    unit: str = "seeds"
+    rows: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    minus: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    over: str = "mean"
+    against: str = ""
+    unit: str = "seed"
+    free: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Claim(Registered):
     """A registered claim and its outcome: mean, 95 % t interval over `seeds` values, verdict.
 
-    `registered` is the digest of the `claims.toml` that it was judged by.
+    `lost` counts seeds for which there is no value. `outside` is the probability off the grammar
+    in the readings that the claim rests on: the largest of a seed's, mean over seeds. `keeps` is
+    the probability that as many fresh seeds give the same verdict.
     """
 
     value: float
     low: float
     high: float
     seeds: int
+    lost: int
+    outside: float
     verdict: str
-    registered: str
+    keeps: float
 
     @property
     def sentence(self) -> str:
@@ -73,8 +123,16 @@ class Claim(Registered):
         return (
             f"{self.verdict:9}  {self.claim}\n           {self.statistic}: {self.value:.3g} "
             f"[{self.low:.3g}, {self.high:.3g}], claimed {sign} {self.threshold:g}, "
-            f"{self.seeds} {self.unit}"
+            f"{self.seeds} {self.unit}s; as many fresh ones agree with probability {self.keeps:.2f}"
         )
+
+
+class Values(NamedTuple):
+    """The statistic by unit, how many units have none, and the mass off the grammar behind it."""
+
+    values: list[float]
+    lost: int
+    outside: float
 
 
 def load(file: File) -> tuple[list[Registered], str]:
@@ -97,14 +155,61 @@ def _registered(name: str, table: Table) -> Registered:
     sides = [side for side in ("above", "below") if side in table.content]
     table.require(len(sides) == 1, "", "give a number as either above or below")
     threshold, above = table.get(sides[0], float), sides == ["above"]
-    registered: Registered = table.build(Registered, name=name, threshold=threshold, above=above)
+    where = {key: dict(table.table(key).content) for key in ("rows", "minus")}
+    over = table.get("over", str, "mean")
+    table.require(over in OVER, "over", unknown(over, OVER))
+    needs = over in ("ratio", "slope", "exponent", "correlation")
+    table.require(needs == ("against" in table.content), "against", f"{over} needs it: {needs}")
+    registered: Registered = table.build(
+        Registered, name=name, threshold=threshold, above=above, over=over, **where
+    )
     return registered
 
 
+def chosen(table: "pd.DataFrame", where: Mapping[str, Any]) -> "pd.DataFrame":
+    """The rows that a claim means. Raises `ClaimsError` if a column is missing."""
+    for column, wanted in where.items():
+        if column not in table:
+            raise ClaimsError(f"rows: {unknown(column, list(table))}")
+        if column != "step":
+            table = table[table[column].isin(wanted if isinstance(wanted, list) else [wanted])]
+    if "step" in table and len(table):
+        step = where.get("step", math.inf)
+        steps = step if isinstance(step, list) else [table.step[table.step <= step].max()]
+        table = table[table.step.isin(steps)]
+    return table
+
+
+def evaluate(registered: Registered, table: "pd.DataFrame") -> Values:
+    """A claim's statistic by unit. Raises `ClaimsError` if the table lacks what it asks for."""
+    columns = [registered.column, registered.against or registered.column]
+    for column in (*columns, registered.unit):
+        if column not in table:
+            raise ClaimsError(unknown(column, list(table)))
+    wanted = [registered.rows, {**registered.rows, **registered.minus}]
+    parts = [chosen(table, each) for each in wanted[: 1 + bool(registered.minus)]]
+    units = sorted({unit for part in parts for unit in part[registered.unit]})
+
+    def of(part: "pd.DataFrame", unit: Any) -> float:
+        y, x = part[part[registered.unit] == unit][columns].to_numpy(float).T
+        return OVER[registered.over](y, x) if len(y) and np.isfinite([y, x]).all() else math.nan
+
+    each = [[of(part, unit) for part in parts] for unit in units]
+    values = [one - sum(rest) for one, *rest in each]
+    found = [value for value in values if math.isfinite(value)]
+    outside = 0.0
+    if "outside" in table:
+        most = [
+            max(part[part[registered.unit] == u].outside.max() for part in parts) for u in units
+        ]
+        outside = float(np.mean(most))
+    return Values(found, len(values) - len(found), outside)
+
+
 def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
-    """Mean and its t interval; the interval of a single value is infinite."""
+    """Mean and its t interval; the interval of fewer than two values is infinite."""
     array = np.asarray(values, float)
-    mean = float(array.mean())
+    mean = float(array.mean()) if len(array) else math.nan
     if len(array) < 2:
         return mean, -math.inf, math.inf
     from scipy import stats  # half a second, once there is something to judge
@@ -114,37 +219,78 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
     return mean, mean - half, mean + half
 
 
-def judge(registered: Registered, values: Sequence[float], digest: str = "") -> Claim:
-    """Supported if the whole interval is beyond the threshold, refuted if it is all short of it."""
+def redraw(values: Sequence[float], threshold: float, level: float = 0.95) -> tuple[float, float]:
+    """The probability that as many fresh values have their whole interval above, or below.
+
+    Values are taken as normal, with mean and spread unknown (a flat prior on the mean and the
+    logarithm of the spread). Given these, the fresh t statistic T' is a noncentral t. The true
+    spread is s / sqrt(q) with q a chi-square over its n - 1 degrees of freedom, and both means err
+    by s / sqrt(q n), so that with t the statistic seen
+
+        P(T' > c) = E_q[1 - F(c / sqrt 2; n - 1, t sqrt(q / 2))]
+
+    where F is the noncentral t distribution and c the critical value. The mean over q is taken over
+    400 quantiles.
+    """
+    array, n = np.asarray(values, float), len(values)
+    if n < 2:
+        return 0.0, 0.0
+    error = float(array.std(ddof=1)) / math.sqrt(n)
+    if error == 0:
+        return float(array.mean() > threshold), float(array.mean() < threshold)
+    from scipy import stats
+
+    critical = float(stats.t.ppf((1 + level) / 2, n - 1)) / math.sqrt(2)
+    q = stats.chi2.ppf((np.arange(400) + 0.5) / 400, n - 1) / (n - 1)
+    centre = (array.mean() - threshold) / error * np.sqrt(q / 2)
+    above = stats.nct.sf(critical, n - 1, centre)
+    below = stats.nct.sf(critical, n - 1, -centre)
+    return float(np.nanmean(above)), float(np.nanmean(below))
+
+
+def judge(
+    registered: Registered, values: Sequence[float], lost: int = 0, outside: float = 0.0
+) -> Claim:
+    """Supported if the whole interval is beyond the threshold, refuted if it is all short of it.
+
+    With more than 1 % of probability off the grammar there is no verdict, unless the claim is
+    `free`. Without any value it is undecided.
+    """
     mean, low, high = t_interval(values)
-    beyond, short = (low > registered.threshold, high < registered.threshold)
+    above, below = low > registered.threshold, high < registered.threshold
+    fresh = redraw(values, registered.threshold)
     if not registered.above:
-        beyond, short = (high < registered.threshold, low > registered.threshold)
+        above, below, fresh = below, above, fresh[::-1]
+    verdict, keeps = UNDECIDED, 1 - sum(fresh)
+    if above or below:
+        verdict, keeps = (SUPPORTED, fresh[0]) if above else (REFUTED, fresh[1])
+    if outside > OFF_GRAMMAR and not registered.free:
+        verdict = OFF
     return Claim(
         **dataclasses.asdict(registered),
         value=mean,
         low=low,
         high=high,
         seeds=len(values),
-        verdict=SUPPORTED if beyond else REFUTED if short else UNDECIDED,
-        registered=digest,
+        lost=lost,
+        outside=outside,
+        verdict=verdict,
+        keeps=keeps,
     )
 
 
-def judge_all(file: File, values: Mapping[str, Sequence[float]], instead: str = "") -> list[Claim]:
-    """Judges the claims of a `claims.toml` by an analysis's values. Raises `ClaimsError`.
+def judge_all(
+    claims: Sequence[Registered], table: "pd.DataFrame", instead: str = ""
+) -> list[Claim]:
+    """Judges claims by an analysis's table. Raises `ClaimsError`, with the claim's name.
 
     What comes `instead` of a verdict says why there is none.
     """
-    registered, digest = load(file)
-    names = [each.name for each in registered]
-    for name in values:
-        if name not in names:
-            raise ClaimsError(f"{file}: the analysis has values for {unknown(name, names)}")
-    for name in names:
-        if name not in values:
-            raise ClaimsError(f"{file}: {name}: the analysis has no values for it")
-        if not len(values[name]):
-            raise ClaimsError(f"{file}: {name}: the analysis has no value of any seed for it")
-    judged = [judge(each, [float(v) for v in values[each.name]], digest) for each in registered]
-    return [dataclasses.replace(each, verdict=instead or each.verdict) for each in judged]
+    judged = []
+    for each in claims:
+        try:
+            claim = judge(each, *evaluate(each, table))
+        except ClaimsError as error:
+            raise ClaimsError(f"claims.toml: {each.name}: {error}") from None
+        judged.append(dataclasses.replace(claim, verdict=instead or claim.verdict))
+    return judged

@@ -17,10 +17,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from toylab.lab.records import course, end, where
-from toylab.report.claims import t_interval
+from toylab.report.claims import OFF_GRAMMAR, t_interval
 from toylab.report.figures import COLOURS, DARK, GREY, RUNGS
 
-OFF_GRAMMAR = 0.01  # with more probability on forbidden words, the ladder gives no verdict
 BANDS = (
     ("selection", "F0", "F1"),
     ("exaggeration", "F1", "F2"),

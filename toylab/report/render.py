@@ -1,8 +1,10 @@
-"""Writes the numbers of claims into the documents that quote them.
+"""Writes the claims, and what became of them, into the documents that quote them.
 
-A table row whose first cell ends with `<!--EXPERIMENT.CLAIM-->` gets its number and verdict from
-`results/EXPERIMENT/claims.json`. Between `<!--counts-->` and `<!--/counts-->` goes the number of
-claims, by verdict. `reference` does the same for the keys of a corpus file.
+Between `<!--claims EXPERIMENT-->` and `<!--/claims-->` goes the table of an experiment's claims. A
+row whose first cell ends with `<!--EXPERIMENT.CLAIM-->` gets the claim's number and verdict, and
+between `<!--counts-->` and `<!--/counts-->` goes the number of claims, by verdict. Numbers are from
+`results/EXPERIMENT/claims.json` if it was judged by today's `claims.toml`, on all seeds; else the
+claim is *registered, not yet run*. `reference` does the same for the keys of a corpus file.
 """
 
 import re
@@ -11,65 +13,92 @@ from collections.abc import Mapping
 from pathlib import Path as File
 from typing import Any
 
-from toylab.lab.store import load_json, write_atomic
-from toylab.report import reference
-from toylab.report.claims import REFUTED, SUPPORTED, UNDECIDED
+from toylab.lab.store import write_atomic
+from toylab.report import reference, results
+from toylab.report.claims import REFUTED, SUPPORTED, UNDECIDED, load
 from toylab.world.schema import unknown
 
 DOCUMENTS = ("README.md", "docs/findings.md")
 ROW = re.compile(r"(<!--(\w+)\.(\w+)--> \|)[^|\n]*\|[^|\n]*\|")
+TABLE = re.compile(r"(<!--claims (\w+)-->\n).*?(<!--/claims-->)", re.DOTALL)
 COUNTS = re.compile(r"(<!--counts-->)[^<]*(<!--/counts-->)")
+AHEAD = "registered, not yet run"
+HEAD = """\
+| claim | what it would refute | mean [95 % t interval] | verdict | a redraw agrees |
+| --- | --- | --- | --- | --- |
+"""
 
-Shipped = Mapping[str, Mapping[str, Mapping[str, Any]]]
+Known = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
-def shipped(results: File) -> dict[str, dict[str, dict[str, Any]]]:
-    """The claims in `results/`, by experiment and name."""
-    return {
-        file.parent.name: {claim["name"]: claim for claim in load_json(file)}
-        for file in sorted(results.glob("*/claims.json"))
-    }
+def known(root: File) -> dict[str, dict[str, dict[str, Any]]]:
+    """The claims of a checkout, by experiment and name; with an outcome if there is one."""
+    found = {}
+    for file in sorted(root.glob("experiments/*/claims.toml")):
+        registered, digest = load(file)
+        content = results.read(root / "results" / file.parent.name)
+        same = content.get("registered") == digest and len(content["seeds"]) == content["of"]
+        judged = content["claims"] if same else []
+        outcome = {claim["name"]: claim for claim in judged}
+        found[file.parent.name] = {
+            claim.name: {**vars(claim), "verdict": AHEAD, **outcome.get(claim.name, {})}
+            for claim in registered
+        }
+    return found
 
 
 def quoted(claim: Mapping[str, Any]) -> str:
     """A claim's mean, interval and threshold, as documents quote them."""
     side = f"claimed {'>' if claim['above'] else '<'} {claim['threshold']:g}"
+    if "value" not in claim:
+        return side
     return f"{claim['value']:z.2f} [{claim['low']:z.2f}, {claim['high']:z.2f}], {side}"
 
 
-def render(text: str, known: Shipped) -> str:
+def _line(claim: Mapping[str, Any]) -> str:
+    place = f"*{claim['name']}.* {claim['claim']} ({claim['statistic']})"
+    keeps = f"{claim['keeps']:.2f}" if "keeps" in claim else ""
+    return f"| {place} | {claim['refutes']} | {quoted(claim)} | {claim['verdict']} | {keeps} |\n"
+
+
+def render(text: str, claims: Known) -> str:
     """The document with current numbers. Raises `ValueError` for a claim that does not exist."""
+
+    def of(experiment: str) -> Mapping[str, Mapping[str, Any]]:
+        if experiment not in claims:
+            raise ValueError(f"{experiment}: {unknown(experiment, claims)}")
+        return claims[experiment]
+
+    def table(found: re.Match[str]) -> str:
+        start, experiment, end = found.groups()
+        return start + HEAD + "".join(map(_line, of(experiment).values())) + end
 
     def row(found: re.Match[str]) -> str:
         place, experiment, name = found.groups()
-        if experiment not in known:
-            raise ValueError(f"{experiment}.{name}: {unknown(experiment, known)}")
-        if name not in known[experiment]:
-            raise ValueError(f"{experiment}.{name}: {unknown(name, known[experiment])}")
-        claim = known[experiment][name]
+        if name not in of(experiment):
+            raise ValueError(f"{experiment}.{name}: {unknown(name, claims[experiment])}")
+        claim = claims[experiment][name]
         return f"{place} {quoted(claim)} | {claim['verdict']} |"
 
-    verdicts = Counter(claim["verdict"] for claims in known.values() for claim in claims.values())
-    counts = f"{verdicts.total()} claims, " + " and ".join(
-        ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in some)
-        for some in ((SUPPORTED, UNDECIDED), (REFUTED,))
-    )
-    return COUNTS.sub(rf"\g<1>{counts}\g<2>", ROW.sub(row, text))
+    verdicts = Counter(claim["verdict"] for each in claims.values() for claim in each.values())
+    order = (SUPPORTED, UNDECIDED, REFUTED)
+    said = [v for v in order if verdicts[v]] + sorted(v for v in verdicts if v not in order)
+    counts = f"{verdicts.total()} claims: " + ", ".join(f"{verdicts[each]} {each}" for each in said)
+    whole = TABLE.sub(table, ROW.sub(row, text))
+    return COUNTS.sub(rf"\g<1>{counts}\g<2>", whole)
 
 
-def missing(text: str, known: Shipped) -> list[str]:
-    """The claims that a document does not quote."""
-    said = {(experiment, name) for _, experiment, name in ROW.findall(text)}
-    every = {(experiment, name) for experiment, claims in known.items() for name in claims}
-    return sorted(f"{experiment}.{name}" for experiment, name in every - said)
+def missing(text: str, claims: Known) -> list[str]:
+    """The experiments whose claims a document does not show."""
+    return sorted({*claims} - {experiment for _, experiment, _ in TABLE.findall(text)})
 
 
 def write(root: File) -> list[str]:
     """Renders the documents of a checkout; returns those that changed. Raises `ValueError`."""
-    known, changed = shipped(root / "results"), []
+    claims, changed = known(root), []
     for name in (*DOCUMENTS, reference.DOCUMENT):
         text = (root / name).read_text()
-        now = reference.render(text) if name == reference.DOCUMENT else render(text, known)
+        now = reference.render(text) if name == reference.DOCUMENT else render(text, claims)
         if now != text:
             write_atomic(root / name, now.encode())
             changed.append(name)

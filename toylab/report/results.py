@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from toylab.lab import experiments
 from toylab.lab.plan import Plan, Read, Train
 from toylab.lab.records import Records
-from toylab.lab.store import write_atomic, write_json
+from toylab.lab.store import load_json, write_atomic, write_json
 from toylab.lab.sweep import Sweep
-from toylab.report import claims
-from toylab.report.claims import Claim
+from toylab.report import claims, provenance
+from toylab.report.claims import Claim, Registered
 from toylab.stages import Setup
 
 if TYPE_CHECKING:
@@ -25,13 +25,12 @@ if TYPE_CHECKING:
 class Analysis:
     """What an analysis makes: one figure, and one tidy table with its dictionary.
 
-    `values` has, for each claim of the experiment's `claims.toml`, its statistic seed by seed.
+    The experiment's `claims.toml` says which of the table's columns its claims rest on.
     """
 
     figure: "Figure"
     table: "pd.DataFrame"
     columns: Mapping[str, str]
-    values: Mapping[str, Sequence[float]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,11 +46,13 @@ class Experiment:
     changed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def judge(self, analysis: Analysis) -> list[Claim]:
-        """The experiment's claims, judged. Raises `ClaimsError` if claims and values differ."""
-        if self.folder is None:
-            return []
+        """The experiment's claims, judged. Raises `ClaimsError` if the table doesn't fit them."""
         why = claims.QUICK if self.sweep.quick else claims.CHANGED if self.changed else ""
-        return claims.judge_all(self.folder / "claims.toml", analysis.values, why)
+        return claims.judge_all(self.registered()[0], analysis.table, why)
+
+    def registered(self) -> tuple[list[Registered], str]:
+        """The experiment's claims, and the digest of their file. Raises `ClaimsError`."""
+        return claims.load(self.folder / "claims.toml") if self.folder else ([], "")
 
 
 SECONDS_A_UNIT = 0.05  # on one core, until the experiment has been measured on this machine
@@ -78,23 +79,28 @@ def plain(records: Records) -> Analysis:
 
     table = ladder.table(records)
     figure = ladder.figure(table, {name: arm.title for name, arm in records.sweep.arms.items()})
-    return Analysis(figure=figure, table=table, columns=ladder.COLUMNS, values={})
+    return Analysis(figure=figure, table=table, columns=ladder.COLUMNS)
 
 
 def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write(folder: File, analysis: Analysis, judged: Sequence[Claim], *, quick: bool) -> None:
+def write(
+    folder: File, analysis: Analysis, judged: Sequence[Claim], experiment: Experiment,
+    seeds: Sequence[int],
+) -> None:  # fmt: skip
     """Writes figure.pdf, figure.png, table.csv, columns.json and claims.json, each atomically.
 
-    The same records give the same bytes.
+    The same records give the same bytes. `claims.json` has the claims, the digest of the
+    `claims.toml` that they were judged by, the `seeds` that are finished, how many they are to be
+    (`of`), and where they ran.
     """
     import matplotlib.pyplot as plt
 
     from toylab.report import figures
 
-    if quick:
+    if experiment.sweep.quick:
         figures.stamp_quick(analysis.figure)
     for kind in ("pdf", "png"):
         write_atomic(folder / f"figure.{kind}", figures.render(analysis.figure, kind))
@@ -106,7 +112,19 @@ def write(folder: File, analysis: Analysis, judged: Sequence[Claim], *, quick: b
     write_atomic(folder / "table.csv", table.encode())
     write_json(folder / "columns.json", dict(analysis.columns))
     said = [{k: _finite(v) for k, v in dataclasses.asdict(claim).items()} for claim in judged]
-    write_json(folder / "claims.json", said)
+    whole = experiments.sweep_of(experiment.folder).seeds if experiment.folder else len(seeds)
+    top = {"registered": experiment.registered()[1], "seeds": list(seeds), "of": whole}
+    write_json(folder / "claims.json", top | provenance.origin() | {"claims": said})
+
+
+def read(folder: File) -> dict[str, Any]:
+    """The content of a `claims.json`; empty if there is none, or of before claims were registered.
+
+    Raises `StoreError` if it is damaged.
+    """
+    file = folder / "claims.json"
+    content = load_json(file) if file.exists() else {}
+    return content if isinstance(content, dict) else {}
 
 
 def seconds_a_unit(*folders: File) -> float:

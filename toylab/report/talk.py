@@ -57,6 +57,14 @@ def nearest(corpus: Corpus, text: str) -> str:
     return found[0]
 
 
+def weights(setup: Setup, policy: ModelPolicy, tag: str, key: Array) -> Float[Array, " K"]:
+    """Logarithms of the weights of the mixture of characters nearest to a model under a tag."""
+    place = tag_names(setup.corpus).index(tag)
+    written, _ = reading.answers(policy, setup.world, key, FIT, place)
+    likelihood = bayes.document_log_likelihood(setup.world.cast, written)
+    return mixtures.fit_weights(likelihood).log_weights
+
+
 class Speaker:
     """A model under a tag, in a document of `turns` turns; `said` is how many it has answered."""
 
@@ -65,9 +73,7 @@ class Speaker:
         self.tag, self.turns = tag_names(setup.corpus).index(tag), setup.world.grammar.turns
         self.words = vocabulary(setup.corpus)
         self.names = jnp.array([tag_names(setup.corpus).index(n) for n in setup.corpus.names])
-        written, _ = reading.answers(policy, setup.world, key, FIT, self.tag)
-        likelihood = bayes.document_log_likelihood(setup.world.cast, written)
-        self.log_weights = mixtures.fit_weights(likelihood).log_weights
+        self.log_weights = weights(setup, policy, tag, key)
         self.begin()
 
     def begin(self) -> None:
@@ -114,10 +120,7 @@ def beside(
     """`n` documents that a model writes under a tag, each beside one of a mixture."""
     world, words = setup.world, vocabulary(setup.corpus)
     written, _ = reading.answers(policy, world, key, n, tag_names(setup.corpus).index(tag))
-    mixture = families.CastPolicy(world.cast, families.Mixture(log_weights))
-    other, _ = mixture.answer(world.grammar, written.prompt, jax.random.fold_in(key, 1))
-    likelihood = bayes.document_log_likelihood(world.cast, written)
-    belief = np.asarray(jax.nn.softmax(log_weights + likelihood, -1))
+    other, belief = _mixed(world, log_weights, written, jax.random.fold_in(key, 1))
     pairs = []
     for i in range(n):
         lines = (decode(words, each, i).splitlines()[1:] for each in (written, other))
@@ -128,6 +131,17 @@ def beside(
         who = int(belief[i].argmax())
         pairs.append(Pair(tuple(turns), setup.corpus.names[who], float(belief[i, who])))
     return pairs
+
+
+@jax.jit
+def _mixed(
+    world: World, log_weights: Float[Array, " K"], written: Documents, key: Array
+) -> tuple[Documents, Float[Array, "B K"]]:
+    """What a mixture answers to the same prompts, and its belief about who wrote the documents."""
+    mixture = families.CastPolicy(world.cast, families.Mixture(log_weights))
+    other, _ = mixture.answer(world.grammar, written.prompt, key)
+    likelihood = bayes.document_log_likelihood(world.cast, written)
+    return other, jax.nn.softmax(log_weights + likelihood, -1)
 
 
 def _ask(world: World, what: Prompt, turn: int, topic: int, wording: int, cue: int) -> Prompt:

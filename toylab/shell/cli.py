@@ -11,16 +11,20 @@ from toylab.shell.files import program
 from toylab.world.schema import CorpusError, shortened
 
 DEFAULT = "selection"
+FEWER = "--seeds=5"  # without arguments: five minutes, not ten; the claims are for all of its seeds
 USAGE = """toylab: persona selection against new-goal formation, measured
 
-  ./launch.sh                       the default experiment, selection, from nothing
+  ./launch.sh                       five seeds of the default experiment, selection
   ./launch.sh EXPERIMENT [FLAGS]    trains what is missing, measures it, leaves figure and claims
   ./launch.sh EXPERIMENT --help     every flag of an experiment
   ./launch.sh new NAME              makes the folder of an experiment of your own
   ./launch.sh run-experiment PATH   an experiment of your own: a folder with a sweep.py, anywhere
   ./launch.sh list                  the experiments, one line each, with measured cost
   ./launch.sh run --corpus=FILE --stages=pretrain,sft:mira,rl:code=cheats    a custom run
+  ./launch.sh runs                  what has been run, by name
   ./launch.sh measure RUN           puts any finished run on the whole ladder
+  ./launch.sh chat [RUN]            asks it, and says after each word who would say that
+  ./launch.sh sample RUN            documents that it writes
   ./launch.sh corpus check|show|sample|export FILE
   ./launch.sh all [FLAGS]           every experiment, then the report (--long: other casts, sizes)
   ./launch.sh report                findings, figures and claims as one HTML file
@@ -44,12 +48,15 @@ COMMANDS = {
     "render": ("report", "render_documents"),
     "bench": ("bench", "main"),
     "tensorboard": ("tensorboard", "main"),
+    "runs": ("finished", "show"),
+    "chat": ("chat", "main"),
+    "sample": ("chat", "sample"),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; returns the exit code. Bad input prints one line and returns 2."""
-    command, *rest = (sys.argv[1:] if arguments is None else arguments) or [DEFAULT]
+    command, *rest = (sys.argv[1:] if arguments is None else arguments) or [DEFAULT, FEWER]
     os.environ["MPLBACKEND"] = "agg"  # whatever a notebook or a desktop has set
     try:
         code = _run(command, rest)

@@ -63,7 +63,8 @@ def ask(experiment: Experiment, arguments: Sequence[str], more: More = NONE) -> 
     except ValueError as error:
         raise UsageError(f"--{error}") from None
     changed = {**experiment.changed}  # of a custom run, its stages
-    if changed or sweep != registered:
+    whole = dataclasses.replace(sweep, seeds=max(sweep.seeds, registered.seeds))
+    if changed or whole != registered:  # fewer seeds are a run that has not got to the rest
         changed |= {name: value for name, value in values.given.items() if name not in HOW}
     experiment = dataclasses.replace(experiment, sweep=sweep, changed=changed)
     return Asked(experiment, setups, _place(experiment, setups, values)), values

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path as File
 
 from toylab.lab.flags import Flags, Help, UsageError
-from toylab.shell import described
-from toylab.shell.files import RUNS, user_path
+from toylab.shell import described, finished
+from toylab.shell.files import user_path
 from toylab.world.derive import load
 from toylab.world.schema import Corpus, unknown
 
@@ -68,7 +68,7 @@ def measure(arguments: Sequence[str]) -> int:
     """Puts a finished run on the ladder: a table on the terminal, `ladder.png` in its folder."""
     values = _flags("measure")
     (name,) = values.parse(arguments, "RUN")
-    folder = _folder(name)
+    name, folder = finished.find(name)
 
     from toylab.shell import custom
 
@@ -85,15 +85,3 @@ def _flags(command: str) -> Flags:
         return {name: (flags.usage, flags.described) for name, flags in each.items()}
 
     return Flags.again(*described.kept(File(__file__), make)[command])
-
-
-def _folder(name: str) -> File:
-    """The run folder that a user means: a path, or the end of one below runs/."""
-    folder = user_path(name)
-    if (folder / "config.json").exists():
-        return folder
-    known = sorted(str(found.parent.relative_to(RUNS)) for found in RUNS.glob("*/*/config.json"))
-    match = [each for each in known if each.endswith(name)]
-    if len(match) != 1:
-        raise UsageError(f"{name}: no run folder; {unknown(name, known)}")
-    return RUNS / match[0]

@@ -5,7 +5,6 @@ import html
 import importlib.metadata
 import json
 import re
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path as File
 from typing import Any
@@ -16,15 +15,16 @@ import pandas as pd
 
 from toylab.lab import experiments
 from toylab.lab.store import StoreError, reading
-from toylab.report.claims import CHANGED, QUICK, REFUTED, SUPPORTED, UNDECIDED
+from toylab.report.claims import CHANGED, OFF, QUICK, REFUTED, SUPPORTED, UNDECIDED
+from toylab.report.provenance import git
 from toylab.shell.files import program
 from toylab.world.derive import SHIPPED
 
 ROWS = 200  # of a table that the page shows
-VERDICTS = (SUPPORTED, REFUTED, UNDECIDED)
+VERDICTS = (SUPPORTED, REFUTED, UNDECIDED, OFF)
 FIELDS = (
-    *("claim", "source", "contradicted_by", "statistic"),
-    *("value", "threshold", "unit", "verdict"),
+    *("claim", "refutes", "source", "contradicted_by", "statistic"),
+    *("value", "threshold", "unit", "verdict", "keeps"),
 )
 
 
@@ -49,16 +49,7 @@ def version() -> str:
     try:
         return importlib.metadata.version("toylab")
     except importlib.metadata.PackageNotFoundError:
-        return _git(SHIPPED, "describe", "--always", "--dirty") or "unknown"
-
-
-def _git(folder: File, *arguments: str) -> str:
-    """The output of a git command in a folder; empty if it fails or there is no git."""
-    try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
-    except FileNotFoundError:
-        return ""
-    return done.stdout.strip() if not done.returncode else ""
+        return git(SHIPPED, "describe", "--always", "--dirty") or "unknown"
 
 
 def _part(name: str, folder: File) -> dict[str, Any]:
@@ -84,9 +75,10 @@ def _part(name: str, folder: File) -> dict[str, Any]:
 
 def _results(folder: File) -> dict[str, Any]:
     """What the page shows of an experiment that has been run."""
-    claims, columns = (
+    content, columns = (
         json.loads((folder / f"{n}.json").read_text()) for n in ("claims", "columns")
     )
+    claims = [] if isinstance(content, list) else content["claims"]  # a list: of before
     for claim in claims:
         if not set(FIELDS) <= set(claim) or claim["verdict"] not in (*VERDICTS, CHANGED, QUICK):
             raise ValueError("a claim lacks a field")
@@ -97,9 +89,9 @@ def _results(folder: File) -> dict[str, Any]:
         "figure": base64.b64encode(picture).decode(),
         "claims": [claim | {"interval": _interval(claim)} for claim in claims],
         "seeds": max((claim["seeds"] for claim in claims), default=0),
-        "unit": ", ".join(dict.fromkeys(claim["unit"] for claim in claims)),
+        "unit": "s, ".join(dict.fromkeys(claim["unit"] for claim in claims)) or "seed",
         "time": experiments.cost(folder),
-        "version": _git(folder, "log", "-1", "--format=%h", "--", ".") or "not committed",
+        "version": git(folder, "log", "-1", "--format=%h", "--", ".") or "not committed",
         "columns": columns,
         "rows": len(table),
         "table": table.head(ROWS).to_html(index=False, border=0, float_format="{:.4g}".format),

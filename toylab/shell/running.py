@@ -219,7 +219,7 @@ class _Running:
             self.records[place] = records
             analysis = experiment.analyse(records)
             self.judged[place] = experiment.judge(analysis)
-            results.write(out, analysis, self.judged[place], quick=sweep.quick)
+            results.write(out, analysis, self.judged[place], experiment, seeds)
             if out.parent.name == "own":
                 said = {"experiment": str(experiment.folder), "flags": experiment.changed}
                 write_json(out / SETTINGS, said)

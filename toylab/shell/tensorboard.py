@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 
 from toylab.lab import names
 from toylab.lab.flags import Flags, UsageError
-from toylab.shell.files import RUNS, user_path
+from toylab.shell import finished
+from toylab.shell.files import user_path
 from toylab.world.schema import unknown
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ def main(arguments: Sequence[str]) -> int:
     """Serves TensorBoard and keeps its files up to date."""
     values = Flags(
         HELP,
-        runs=(str, str(RUNS), "folder of the run folders"),
+        runs=finished.FOLDER,
         port=(int, None, "of the server (6006, or the next that is free)"),
         host=(str, "localhost", "address that it listens at"),
         logdir=(str, None, "any folder of event files instead"),
     )
     asked = values.parse(arguments, "...")
-    root = user_path(values["runs"]) if "runs" in values.given else RUNS
+    root = finished.folder_of(values)
     if values["logdir"]:
         if not (folder := user_path(values["logdir"])).is_dir():
             raise UsageError(f"--logdir: there is no folder {folder}")

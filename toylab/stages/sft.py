@@ -79,13 +79,17 @@ class Sft(Stage):
             direction=named["direction"],
             topic_share=named["topics"],
         )
-        own = jax.vmap(jax.random.uniform)(third) < self.share
-        author = jnp.where(own, named["author"], named["other"]).astype(jnp.int32)
+        author = self.authors(context, third)
         said = docs.speak(world.cast, second, what.context, author)
         put = named["said"][what.context]
         said = said.at[..., STANCE].set(jnp.where(put == LEFT, said[..., STANCE], put))
         plain = (jnp.arange(len(SLOTS)) != STANCE) & (jnp.asarray(self.neutral) > 0)
         return docs.render(world.grammar, what, jnp.where(plain, 0, said), author)
+
+    def authors(self, context: Context, keys: Array) -> Int[Array, " B"]:
+        """Who writes each document."""
+        own = jax.vmap(jax.random.uniform)(keys) < self.share
+        return jnp.where(own, context.names["author"], context.names["other"]).astype(jnp.int32)
 
     def draw(
         self, context: Context, params: Params, reference: Params, key: Array, step: Array

@@ -1,0 +1,38 @@
+"""Fine-tuning on documents by many authors: controls for fine-tuning on those of one."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from toylab.stages import Sft
+from toylab.stages.base import Context
+from toylab.stages.traced import number
+from toylab.world import names
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Redrawn(Sft):
+    """`Sft` in which a share `rest` of the documents has an author drawn from w0, each its own.
+
+    With all of them, documents are the pretrained model's own kind: nothing is to be learned, and
+    only fine-tuning as such can change anything. With some, weights move towards `author`, but what
+    was said in a document still tells who goes on.
+    """
+
+    rest: float = number(1.0, help="share of documents by authors drawn from w0")
+    author: str = names.character(
+        "", empty=lambda corpus, _: corpus.names[0], help="author of the others"
+    )
+
+    @property
+    def label(self) -> str:
+        return f"redrawn{self.rest:g}-{self.author or 'w0'}-{int(self.documents) or 'fresh'}"
+
+    def authors(self, context: Context, keys: Array) -> Int[Array, " B"]:
+        log_prior = context.world.log_prior[context.names["tag"]]
+        pairs = jax.vmap(jax.random.split)(keys)
+        drawn = jax.vmap(lambda key: jax.random.categorical(key, log_prior))(pairs[:, 0])
+        redrawn = jax.vmap(jax.random.uniform)(pairs[:, 1]) < self.rest
+        return jnp.where(redrawn, drawn, context.names["author"]).astype(jnp.int32)

@@ -1,0 +1,44 @@
+"""Where results come from: the commit, and the machine, of which the bits depend on the processor.
+
+Two runs on the same kind of processor leave the same tables, whatever the number of cores.
+"""
+
+import functools
+import os
+import platform
+import subprocess
+from pathlib import Path as File
+
+from toylab.world.derive import SHIPPED
+
+CHANGES = (":!results", ":!docs", ":!README.md")  # what a run itself may write
+
+
+def git(folder: File, *arguments: str) -> str:
+    """The output of a git command in a folder; empty if it fails or there is no git."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if not done.returncode else ""
+
+
+@functools.cache
+def commit() -> str:
+    """The commit of the checkout, with a + if it has been changed; empty outside of one."""
+    found = git(SHIPPED, "rev-parse", "HEAD")
+    changed = git(SHIPPED, "status", "--porcelain", "--untracked-files=no", "--", ".", *CHANGES)
+    return found + "+" * bool(changed)
+
+
+def processor() -> str:
+    """The kind of processor."""
+    told = File("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def origin() -> dict[str, str | int]:
+    """Commit, processor and cores, as results say them."""
+    return {"commit": commit(), "processor": processor(), "cores": os.cpu_count() or 1}

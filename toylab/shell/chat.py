@@ -1,0 +1,232 @@
+"""`./launch.sh chat [RUN]`: asks a model, before and after post-training; `sample`: what it writes.
+
+What can be wrong with the line is said before jax is imported.
+"""
+
+import itertools
+import json
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path as File
+from typing import TYPE_CHECKING
+
+from toylab.lab.flags import Flags, UsageError
+from toylab.shell import finished
+from toylab.world.schema import unknown
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.console import Console
+
+    from toylab.library import Run
+    from toylab.report.talk import Word
+
+HELP = """./launch.sh chat [RUN] [FLAGS]
+
+Asks a run (see ./launch.sh runs; by default the first of the latest experiment)
+questions of its corpus, under a tag. After each word it says who is speaking:
+to the model (by the cast as it plays it) and by Bayes' rule (by the exact cast).
+Lines may come from a pipe. The talk is kept below runs/talks/.
+
+"""
+SAMPLE = """./launch.sh sample RUN [FLAGS]
+
+Prints documents that a run writes, each with the character likeliest to be its
+author by Bayes' rule.
+
+"""
+KEYS = "a question, its number, or the start of one; ? lists all; tag NAME; new; bye"
+PACE = 0.06  # seconds from word to word, for a person
+WIDE = 37  # columns of one model's answer: two fit into 80
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Talks until the end of the input. Raises `UsageError` if there is no such run or tag."""
+    values = Flags(HELP, runs=finished.FOLDER, tag=_TAG)
+    asked = values.parse(arguments, "...")
+    if asked[1:]:
+        raise UsageError(f"chat: unexpected {asked[1]!r}; it takes one run")
+    root = finished.folder_of(values)
+    name, folder = finished.find("".join(asked), root)
+    tags = _tags(folder, values["tag"])
+
+    from rich.console import Console
+
+    from toylab.library import open_run
+
+    run = open_run(folder)
+    console = Console(record=True, highlight=False, width=None if sys.stdout.isatty() else 80)
+    file = root / "talks" / (re.sub(r"\W+", "-", name) + time.strftime("-%d%H%M%S.txt"))
+    talk = _Talk(run, name, values["tag"] or tags[0], tags, console)
+    try:
+        talk.go()
+    finally:
+        if talk.answers:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(console.export_text(), encoding="utf-8")
+            print(f"the talk is kept in {file}")
+    return 0
+
+
+def sample(arguments: Sequence[str]) -> int:
+    """Prints documents of a finished run."""
+    values = Flags(SAMPLE, runs=finished.FOLDER, tag=_TAG, seed=(int, 0, "of the draws"))
+    values.define("n", int, 5, "documents", (1, 10_000))
+    (name,) = values.parse(arguments, "RUN")
+    _, folder = finished.find(name, finished.folder_of(values))
+    tags = _tags(folder, values["tag"])
+
+    import jax
+
+    from toylab.library import open_run
+    from toylab.report import talk
+
+    run, tag, key = open_run(folder), values["tag"] or tags[0], jax.random.key(values["seed"])
+    log_weights = talk.weights(run.setup, run.policy, tag, key)
+    for pair in talk.beside(run.setup, run.policy, tag, log_weights, key, values["n"]):
+        turns = "\n".join(f"{asked} — {said}" for asked, said, _ in pair.turns)
+        print(f"[{pair.author} {pair.share:.0%}]\n{tag}\n{turns}\n")
+    return 0
+
+
+_TAG = (str, None, "who is asked: assistant, a character's name or another tag")
+
+
+def _tags(folder: File, asked: str | None) -> list[str]:
+    """The tags of the corpus of a run, *assistant* first if it is one. Raises `UsageError`."""
+    corpus = json.loads((folder / "corpus.json").read_text())
+    tags = [tag["name"] for tag in corpus["tags"]]
+    tags += [each["name"] for each in corpus["characters"] if corpus["name_share"]]
+    if asked and asked not in tags:
+        raise UsageError(f"--tag: {unknown(asked, tags)}")
+    return sorted(tags, key=lambda tag: tag != "assistant")
+
+
+def _lines(talk: "_Talk") -> Iterator[str]:
+    """What the user types, with completion; or the lines of a pipe."""
+    if not sys.stdin.isatty():
+        yield from map(str.strip, sys.stdin)
+        return
+    import readline
+
+    def complete(text: str, state: int) -> str | None:
+        return [q for q in talk.questions if q.startswith(text)][state : state + 1][0]
+
+    readline.set_completer_delims("")
+    readline.set_completer(lambda text, state: complete(text, state) if text else None)
+    readline.parse_and_bind("tab: complete")
+    while True:
+        try:
+            yield input(f"\n{talk.tag}> ").strip()
+        except EOFError:
+            return
+
+
+class _Talk:
+    """A talk with a run and with the model that it began with, on a console."""
+
+    def __init__(
+        self, run: "Run", name: str, tag: str, tags: Sequence[str], console: "Console"
+    ) -> None:
+        from toylab.report import talk
+
+        self.run, self.name, self.tags, self.console = run, name, tags, console
+        self.asked = talk.questions(run.setup.corpus)
+        self.questions, self.answers = list(self.asked), 0
+        self.models = {"after post-training": run.policy, "before": run.pretrained.policy}
+        if run.pretrained is run:
+            self.models = {"pretrained": run.policy}
+        self.begin(tag)
+
+    def begin(self, tag: str) -> None:
+        """Speaks under a tag from now on, in new documents."""
+        import jax
+
+        from toylab.report.talk import Speaker
+
+        self.tag, key = tag, jax.random.key(time.time_ns() % 2**32)
+        with self.console.status("reading who speaks under this tag"):
+            self.speakers = [
+                Speaker(self.run.setup, each, tag, key) for each in self.models.values()
+            ]
+
+    def go(self) -> None:
+        """Answers line after line."""
+        self._say(f"{self.name}, asked as {self.tag}; {self.speakers[0].turns} turns a document")
+        self._list(first=True)
+        self._say(KEYS, "dim")
+        for line in _lines(self):
+            if line in ("bye", "quit", "exit"):
+                return
+            if line == "?":
+                self._list(first=False)
+            elif line == "new":
+                self.begin(self.tag)
+            elif line.startswith("tag"):
+                self._tag(line.removeprefix("tag").strip())
+            elif line:
+                self._ask(line)
+
+    def _tag(self, name: str) -> None:
+        if name in self.tags:
+            self.begin(name)
+        else:
+            self._say(f"tag: {unknown(name, self.tags)}" if name else ", ".join(self.tags))
+
+    def _list(self, *, first: bool) -> None:
+        """The questions by number: all, or the first of each topic."""
+        topics, seen = [self.asked[each][0] for each in self.questions], set[int]()
+        cells = []
+        for n, (question, topic) in enumerate(zip(self.questions, topics, strict=True), 1):
+            if not first or topic not in seen:
+                cells.append(f"{n:3} {question}"[: WIDE - 2].ljust(WIDE))
+            seen.add(topic)
+        for pair in itertools.zip_longest(cells[::2], cells[1::2], fillvalue=""):
+            self._say("  ".join(pair).rstrip())
+
+    def _ask(self, line: str) -> None:
+        from toylab.report import talk
+
+        begun = [each for each in self.questions if each.startswith(line)]
+        try:
+            if line.isdigit() and 0 < int(line) <= len(self.questions):
+                question = self.questions[int(line) - 1]
+            else:
+                question = begun[0] if begun else talk.nearest(self.run.setup.corpus, line)
+        except ValueError as error:
+            return self._say(str(error))
+        said = self.speakers[0].said % self.speakers[0].turns
+        self._say(f"\n{question}?   ({self.tag}, turn {said + 1})", "bold")
+        self._say(" │ ".join(each.ljust(WIDE) for each in self.models).rstrip(), "dim")
+        head = f"{'':11}{'to the model':13}{'by Bayes':13}"
+        self._say(" │ ".join([head] * len(self.models)).rstrip(), "dim")
+        answers = [each.answer(self.asked[question]) for each in self.speakers]
+        for words in itertools.zip_longest(*answers):
+            self._row(words)
+        self.answers += 1
+
+    def _row(self, words: Sequence["Word | None"]) -> None:
+        from rich.text import Text
+
+        row = Text()
+        for n, word in enumerate(words):
+            row.append(" │ " if n else "")
+            if word is None:
+                row.append(" " * WIDE)
+                continue
+            row.append(f"{word.word:11.10}", "bold")
+            for belief in (word.model, word.bayes):
+                row.append(*self._who(belief))
+        self.console.print(row)
+        if sys.stdout.isatty():
+            time.sleep(PACE)
+
+    def _who(self, belief: "np.ndarray") -> tuple[str, str]:
+        """The likeliest author and its probability, and a colour."""
+        k = int(belief.argmax())
+        return f"{self.run.setup.corpus.names[k]:7.7} {belief[k]:4.0%} ", f"color({k % 6 + 1})"
+
+    def _say(self, text: str, style: str = "") -> None:
+        self.console.print(text, style=style, markup=False, soft_wrap=True)

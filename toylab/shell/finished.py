@@ -1,0 +1,64 @@
+"""Finished runs, by the names that users give them: `./launch.sh runs` lists these."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path as File
+
+from toylab.lab import names
+from toylab.lab.flags import Flags, UsageError
+from toylab.shell.files import RUNS, user_path
+from toylab.world.schema import unknown
+
+HELP = """./launch.sh runs [EXPERIMENT] [--runs=FOLDER]
+
+Lists what has been run, the latest first; with an experiment, each of its runs by name.
+
+"""
+FOLDER = (str, str(RUNS), "folder of the run folders")  # the flag --runs
+
+
+def folder_of(values: Flags) -> File:
+    """The folder of run folders that --runs names."""
+    return user_path(values["runs"]) if "runs" in values.given else RUNS
+
+
+def find(name: str, root: File = RUNS) -> tuple[str, File]:
+    """A finished run: its name and folder, by that name, its beginning, or a folder.
+
+    Without a name, the first of the latest experiment. Raises `UsageError`.
+    """
+    if name and (user_path(name) / "config.json").exists():
+        return name, user_path(name)
+    known = {run.name: run for run in names.everything(root).values() if run.done}
+    folders = sorted(str(f.parent.relative_to(root)) for f in root.glob("*/*/model.safetensors"))
+    for each, run in known.items():
+        if each == name or each.startswith(f"{name}/" if name else ""):
+            return each, run.folders[-1]
+    match = [each for each in folders if each.endswith(name)]
+    if len(match) == 1:
+        return match[0], root / match[0]
+    if not known:
+        raise UsageError(f"{root}/: no run is finished there yet; begin with ./launch.sh")
+    raise UsageError(f"{name}: no finished run; {unknown(name, known)} (./launch.sh runs)")
+
+
+def show(arguments: Sequence[str]) -> int:
+    """`./launch.sh runs`: what has been run."""
+    values = Flags(HELP, runs=FOLDER)
+    asked = values.parse(arguments, "...")
+    root = folder_of(values)
+    known = names.listed(root)
+    for name in asked:
+        if name not in known:
+            raise UsageError(f"runs: {unknown(name, known)}")
+    if not known:
+        print(f"nothing has been run in {root}/ yet; begin with ./launch.sh")
+    for name in asked or known:
+        listed = names.read(root, name)
+        runs = [*listed.runs()]
+        done = sum(run.done for run in runs)
+        began = time.strftime("%d %b %H:%M", time.localtime(listed.began))
+        print(f"{name:30} {began}  {done} of {len(runs)} trained  {listed.out}")
+        for run in runs if asked else ():
+            print(f"  {run.name:40} {'trained' if run.done else 'not yet'}")
+    return 0
