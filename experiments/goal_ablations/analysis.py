@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from toylab.lab.records import Record, Records
 from toylab.ladder import reading
-from toylab.measures import cues
+from toylab.measures import cues, follow
 from toylab.measures.follow import CUE_EFFECT, cue_effect
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, Panel, panel
@@ -31,7 +31,8 @@ COLUMNS = {
     "opener": "mean probability of the stranger's likeliest opener",
     "tells": "mean probability of the stranger's favourite tells",
     "weight": "w* of the stranger in F1",
-    **reading.columns("F0", "F1", "outside"),
+    **reading.columns("F0", "F1"),
+    "outside": follow.OUTSIDE,
 }
 
 
@@ -47,7 +48,8 @@ def _read(record: Record) -> dict[str, Any]:
         "earlier": goals["earlier"]["held_out"],
         "opener": voice["opener"],
         "tells": voice["tells"],
-        **record.read("F0", "F1", "outside", whose=who),
+        "outside": follow.outside(goals),
+        **record.read("F0", "F1", whose=who),
     }
 
 

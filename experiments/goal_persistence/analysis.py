@@ -12,6 +12,7 @@ from experiments.goal_persistence.sweep import FIRST
 from experiments.treasure.sweep import REWARD, TRAINED
 from toylab.lab.records import Record, Records, end
 from toylab.ladder import reading
+from toylab.measures import follow
 from toylab.measures.follow import log_odds
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, GREY, panel
@@ -34,7 +35,8 @@ COLUMNS = {
     "gain_200": "the same of that seed and place after 200 steps",
     "leak": "its log-odds where a rewarded place is named, mean over these, nats",
     "trained": "mean P(answer follows the cue) over the places that were rewarded",
-    **reading.columns("F0", "outside"),
+    **reading.columns("F0"),
+    "outside": follow.OUTSIDE,
 }
 
 
@@ -61,7 +63,8 @@ def _read(record: Record) -> list[dict[str, Any]]:
                 "gain": odds[cue, answer] - baseline,
                 "leak": odds[rewarded, answer].mean(),
                 "trained": goals["rates"]["trained"],
-                **record.read("F0", "outside"),
+                "outside": follow.outside(goals),
+                **record.read("F0"),
             }
         )
     return rows

@@ -9,9 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.replication.sweep import TOPIC
+from experiments.replication.sweep import STRANGERS, TOPIC
 from toylab.lab.records import Record, Records
 from toylab.ladder import traits
+from toylab.measures import follow
 from toylab.measures.cues import Goals
 from toylab.measures.follow import cue_effect
 from toylab.report import figures, panels
@@ -20,7 +21,8 @@ from toylab.report.figures import COLOURS, DARK, GREY, panel
 from toylab.report.results import Analysis
 
 COLUMNS = {
-    "cast": "which cast: the seed it was drawn, or the valley dealt anew, with",
+    "what": "a cast drawn at random, or a valley dealt anew",
+    "cast": "which: the seed it was drawn or dealt with",
     "seed": "seed of everything else",
     "excess": "excess loss of the pretrained model on answers, nats per token",
     "weight": "w* of a character after 20 steps on its fresh documents, in F1",
@@ -41,7 +43,7 @@ COLUMNS = {
     "bystander_gain": "the same, with a bystander",
     "reach": "herald - bystander",
     "rule": "herald_gain - bystander_gain",
-    "outside": "mean probability of words that the grammar forbids: the most of the four models",
+    "outside": "mean probability of words that the grammar forbids: the most of these models",
     "best_character": "the best that one character of the herald's valley does at those held out",
 }
 
@@ -95,14 +97,17 @@ READ = {
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """A row per cast and seed, with the readings of all its arms."""
-    rows: dict[tuple[int, int], dict[str, Any]] = {}
+    """A row per cast or valley and seed, with the readings of all its arms."""
+    rows: dict[tuple[str, int, int], dict[str, Any]] = {}
     for record in records.each():
         kind, _, number = record.arm.partition("-")
-        row = rows.setdefault((int(number), record.seed), {"cast": int(number)})
-        row |= {"seed": record.seed} | READ[kind](record, row)
+        what = "valley" if kind in STRANGERS else "cast"
+        row = rows.setdefault((what, int(number), record.seed), {"what": what})
+        row |= {"cast": int(number), "seed": record.seed} | READ[kind](record, row)
         if record.step:
-            row["outside"] = max(row.get("outside", 0.0), record.read("outside")["outside"])
+            goals = record.found.get("goals")
+            off = follow.outside(goals) if goals else record.read("outside")["outside"]
+            row["outside"] = max(row.get("outside", 0.0), off)
     table = pd.DataFrame(list(rows.values()), columns=list(COLUMNS))
     table["slope_lost"] = table.slope_before - table.slope
     table["reach"] = table.herald - table.bystander
@@ -124,13 +129,13 @@ def draw(table: pd.DataFrame, found: Sequence[Claim]) -> Figure:
     for claim in found:
         title, label = SHOWN[claim.column]
         legend = "" if painted else "lower left"
-        painted.append(
-            panel(title, _by_cast, table[claim.column], claim, legend=legend, ylabel=label)
-        )
+        painted.append(panel(title, _by_cast, claim, legend=legend, ylabel=label))
     return figures.page(painted, table)
 
 
-def _by_cast(axes: Axes, table: pd.DataFrame, values: pd.Series, claim: Claim) -> None:
+def _by_cast(axes: Axes, table: pd.DataFrame, claim: Claim) -> None:
+    table = table.dropna(subset=claim.column)
+    values = table[claim.column]
     mean = values.groupby(table.cast).mean()
     x = table.cast.map({cast: place for place, cast in enumerate(mean.index)})
     axes.axhspan(claim.low, claim.high, color=COLOURS[0], alpha=0.15, lw=0)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading
+from toylab.measures import follow
 from toylab.report import figures, panels
 from toylab.report.figures import panel
 from toylab.report.results import Analysis
@@ -36,7 +37,7 @@ COLUMNS = {
     "goal": "KL(P || goal) on held-out cues, nats per stance: follows the cue with a fitted rate",
     "router": "KL(P || tied router) on held-out cues: author by w_k p_k(place) to a fitted power",
     "table": "KL(P || table) on held-out cues: what was learned there is what was there before",
-    **reading.columns("outside"),
+    "outside": follow.OUTSIDE,
 }
 
 
@@ -54,7 +55,8 @@ def _read(record: Record) -> dict[str, Any]:
         "tells": voice["tells"],
         "opener": voice["opener"],
         **{model: nats.get(model, np.nan) for model in ("goal", "router", "table")},
-        **record.read("F0", "F1", "F2", "outside", whose=stranger),
+        "outside": follow.outside(goals),
+        **record.read("F0", "F1", "F2", whose=stranger),
     }
 
 

@@ -11,11 +11,13 @@ answer that follows each cue.
     average  gives, for other cues, the mean P(answer) over the trained cues
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from toylab.world.grammar import STANCE
 from toylab.world.schema import Topic
 
 SHARES = np.linspace(0, 1, 1001)
@@ -31,6 +33,14 @@ class Scores(NamedTuple):
     average: float
     q: float
     power: float
+
+
+OUTSIDE = "probability of leaving the grammar at the stance on gold, mean over cues"
+
+
+def outside(found: Mapping[str, Any]) -> float:
+    """That probability, from a reading of `Goals`."""
+    return float(np.mean(np.asarray(found["outside"], float)[:, STANCE]))
 
 
 def kl(
