@@ -1,0 +1,243 @@
+"""From the records of `tools` to its figure, its table and the values of its claims."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.tools.sweep import REPLACED, SCRAMBLED, TRAINED
+from toylab.lab.records import Record, Records, end
+from toylab.ladder import reading, traits
+from toylab.report import figures, panels
+from toylab.report.figures import COLOURS, DARK, GREY, panel
+from toylab.report.results import Analysis
+from toylab.world.grammar import STANCE
+from toylab.world.schema import Corpus, Topic
+
+ORPHANS = ("bog", "cave")  # obstacles never taught whose tools are nobody's habit
+LADDER = ("F3", "F4", "F4 flat")
+COLUMNS = {
+    "arm": "sft, rl: all know what serves, and packing it for gold is demonstrated or rewarded; "
+    "scrambled: another tool is demonstrated; wrong: what all know of the obstacles held out is "
+    "wrong; bystander: nobody knows; aside: a tinker alone knows, who is never the assistant; "
+    "porter: one packs what serves, rewarded; "
+    "*_later: then training on crossings, where what serves at four obstacles is exchanged; "
+    "never_later: that alone",
+    "seed": "seed of everything",
+    "step": "step of the last stage; 0 is the pretrained model",
+    "trained": "P(the tool that was taught), asked about gold, mean over the eight obstacles that "
+    "were; raw: what leaves the grammar counts as another answer",
+    "held_out": "P(the tool that serves), asked about gold, raw, over the four held out",
+    "orphans": "the same as held_out over the two whose tools are nobody's habit",
+    "known": "P(the tool that the cast says serves), asked about gold, raw, over those held out; "
+    "in the arm wrong that is another one",
+    "believed": "that minus held_out",
+    "crossing": "P(the tool that the cast says serves), asked about crossings, raw, all obstacles",
+    "new": "P(the tool exchanged for), asked about gold, raw, over the two that were not taught",
+    "exchanged": "P(the tool that was taught for the other of the two), asked about gold, raw, "
+    "over the two that were taught; in the scrambled arms crossings say nothing of these tools",
+    "new_crossing": "the same, asked about crossings, over all four",
+    "gold_moved": "change, in training on crossings, of the log-odds of the tool exchanged for "
+    "against the former one, asked about gold, mean over the two not taught, nats",
+    "crossing_moved": "the same, asked about crossings",
+    "character": "the most that one character does on held_out, and so any mixture",
+    "patchwork": "the most that a character for every obstacle does",
+    "recruited": "the largest rise of a character's weight in F1",
+    "tells": "the largest rise of a tell's probability",
+    **reading.columns("F0", "F1", "F2", *LADDER),
+    "outside": "probability of a forbidden word in the stance, asked about gold, obstacles held "
+    "out; or the mean over all words, if that is more",
+}
+GOLD, CROSSING = "gold", "crossing"
+
+
+def _topic(corpus: Corpus, name: str) -> Topic:
+    return corpus.topics[corpus.topic_names.index(name)]
+
+
+def mean(
+    topic: Topic, table: Sequence[Sequence[float]], answers: Mapping[str, str], log: bool = False
+) -> float:
+    """Mean over cues of P(the answer given for each), or of its logarithm."""
+    p = [table[topic.cues.index(q)][topic.answer_names.index(a)] for q, a in answers.items()]
+    return float(np.mean(np.log(np.maximum(p, 1e-9)) if log else p))
+
+
+def _odds(topic: Topic, found: Mapping[str, Any], known: Topic) -> float:
+    """Log-odds of the tools exchanged for against the former ones, obstacles held out."""
+    new = {cue: tool for cue, tool in REPLACED.items() if cue not in TRAINED}
+    old = {cue: known.called_for(cue) for cue in new}
+    return mean(topic, found["answers"], new, True) - mean(topic, found["answers"], old, True)
+
+
+def _read(record: Record) -> dict[str, Any]:
+    corpus, found = record.setup.corpus, record.found["goals"]
+    gold, crossing = _topic(corpus, GOLD), _topic(corpus, CROSSING)
+    crossings = found["besides"][CROSSING]
+    held_out = [cue for cue in gold.cues if cue not in TRAINED]
+
+    def serves(cues: Iterable[str], by: Topic = gold) -> dict[str, str]:
+        return {cue: by.called_for(cue) for cue in cues}
+
+    new = {cue: tool for cue, tool in REPLACED.items() if cue not in TRAINED}
+    taught = serves(TRAINED) | (SCRAMBLED if record.arm.startswith("scrambled") else {})
+    one, other = (cue for cue in REPLACED if cue in TRAINED)
+    served, believed = (mean(gold, found["raw"], serves(held_out, by)) for by in (gold, crossing))
+    off = np.array(found["outside"])[[gold.cues.index(cue) for cue in held_out], STANCE].mean()
+    tells = np.array([item.tell for item in traits.items(corpus)])
+    rise = np.array(record.found["reading"]["items"]) - np.array(record.start["reading"]["items"])
+    weights = (np.array(each["reading"]["learned"]["weights"]) for each in record[3:5])
+    whole = record.found.get("ladder", {}).get("learned", {})
+    return {
+        "trained": mean(gold, found["raw"], taught),
+        "held_out": served,
+        "orphans": mean(gold, found["raw"], serves(ORPHANS)),
+        "known": believed,
+        "believed": believed - served,
+        "crossing": mean(crossing, crossings["raw"], serves(gold.cues, crossing)),
+        "new": mean(gold, found["raw"], new),
+        "exchanged": mean(gold, found["raw"], {one: taught[other], other: taught[one]}),
+        "new_crossing": mean(crossing, crossings["raw"], REPLACED),
+        "gold_moved": _odds(gold, found, gold),
+        "crossing_moved": _odds(crossing, crossings, gold),
+        "character": found["character"]["held_out"],
+        "patchwork": found["recombination"]["held_out"],
+        "recruited": float(np.max(next(weights) - next(weights))),
+        "tells": float(rise[tells].max()),
+        **record.read("F0", "F1", "F2"),
+        "outside": max(off, record.found["reading"]["outside"]),
+        **{name: whole.get(name, np.nan) for name in LADDER},
+    }
+
+
+def moved(table: pd.DataFrame, column: str) -> pd.Series:
+    """How far a column has moved since training on crossings began; NaN in other arms."""
+    last = table.step == table.groupby(["arm", "seed"]).step.transform("max")
+    taught = table[last].assign(arm=table.arm + "_later")
+    began = pd.concat([taught, table[(table.arm == "never_later") & (table.step == 0)]])
+    keys = pd.MultiIndex.from_frame(table[["arm", "seed"]])
+    start = began.set_index(["arm", "seed"])[column].reindex(keys).to_numpy()
+    return (table[column] - start).where(table.step > 0)
+
+
+TITLES = {
+    "sft": "all know, SFT",
+    "rl": "all know, RL",
+    "wrong": "known wrongly",
+    "aside": "tinker aside",
+    "scrambled": "scrambled",
+    "bystander": "nobody knows",
+    "porter": "a porter, RL",
+}
+LATER = {
+    "sft": ("SFT", COLOURS[0]),
+    "rl": ("RL", COLOURS[1]),
+    "scrambled": ("scrambled SFT", COLOURS[3]),
+    "never": ("never taught gold", GREY),
+}
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """Reach; what is known; means replaced, in rates and in log-odds; who speaks; the ladder."""
+    share: dict[str, Any] = {"ylim": (-0.03, 1.3), "yticks": (0, 0.5, 1)}
+    shown = (
+        panel(
+            "what serves is packed for gold",
+            _reach,
+            legend="center right",
+            ylabel="P(tool that serves), raw",
+            **share,
+        ),
+        panel("obstacles never taught", _known, ylabel="P(tool), raw", ncols=2, **share),
+        panel(
+            "then, what serves is changed on crossings", _later, ylabel="P(new tool), raw", **share
+        ),
+        panel("gold follows crossings, or does not", _tied, legend="upper left"),
+        panel("who is speaking", _speaking, ncols=2),
+        panel("the ladder", _ladder, legend="upper left", ylabel="nats per document"),
+    )
+    return figures.page(shown, table)
+
+
+def _reach(axes: Axes, table: pd.DataFrame) -> None:
+    part = table[table.arm.isin(["sft", "bystander"])]
+    lines = [
+        _line("trained", "taught", "sft", GREY),
+        _line("held_out", "held out, all know", "sft", COLOURS[0]),
+        _line("held_out", "held out, nobody knows", "bystander", COLOURS[1]),
+    ]
+    panels.curves(axes, part, [*lines, _formed("crossing", "sft")], label="SFT step")
+    panels.level(axes, end(table, "character", arm="sft").mean(), "selection", colour=DARK)
+    panels.level(axes, end(table, "patchwork", arm="sft").mean(), "composition", "-.", DARK)
+
+
+def _line(column: str, label: str, arm: str, colour: str) -> panels.Series:
+    return panels.Series(column=column, label=label, colour=colour, where={"arm": arm}, marker="o")
+
+
+def _formed(column: str, arm: str) -> panels.Series:
+    """Predicted if what was formed uses what is known: what is said on crossings."""
+    line = _line(column, "formation: as on crossings", arm, DARK)
+    return dataclasses.replace(line, line="--", spread=False)
+
+
+def _known(axes: Axes, table: pd.DataFrame) -> None:
+    shown = panels.series(
+        ("held_out", "the tool that serves"),
+        ("known", "the tool believed in"),
+        ("crossing", "the same, on crossings"),
+        colours=(COLOURS[1], COLOURS[0], GREY),
+    )
+    panels.points(axes, table, shown, TITLES, width=0.4)
+    for place, arm in enumerate(TITLES):
+        panels.strike(axes, place, 1.05, end(table, "outside", arm=arm).mean())
+
+
+def _later(axes: Axes, table: pd.DataFrame) -> None:
+    part = table[table.arm.str.endswith("_later") & (table.step > 0)]
+    lines = [_line("new", label, f"{arm}_later", hue) for arm, (label, hue) in LATER.items()]
+    formed = _formed("new_crossing", "sft_later")
+    panels.curves(axes, part, [*lines, formed], label="step on crossings")
+    panels.level(axes, 0, "selection, composition, a table", colour=DARK)
+
+
+def _tied(axes: Axes, table: pd.DataFrame) -> None:
+    most = 0.0
+    for arm, (label, colour) in LATER.items():
+        x, y = (end(table, f"{on}_moved", arm=f"{arm}_later") for on in (CROSSING, GOLD))
+        axes.plot(x, y, "o", color=colour, ms=2.5, label=label)
+        most = max(most, float(x.max()))
+    axes.plot([0, most], [0, most], "--", color=DARK, lw=0.8, label="formation: as crossings do")
+    panels.level(axes, 0, "selection, composition, a table", colour=DARK)
+    axes.set(xlabel="nats by which crossings moved", ylabel="nats by which gold moved")
+    panels.room(axes, 0.3)
+
+
+def _speaking(axes: Axes, table: pd.DataFrame) -> None:
+    shown = panels.series(
+        ("recruited", "largest rise of a weight"),
+        ("tells", "largest rise of a tell"),
+        ("outside", "off the grammar"),
+        colours=(COLOURS[2], COLOURS[3], GREY),
+    )
+    panels.points(axes, table, shown, TITLES, width=0.4)
+    panels.level(axes, 0)
+    panels.room(axes, 0.3)
+
+
+def _ladder(axes: Axes, table: pd.DataFrame) -> None:
+    ends = table[table.step > 0].dropna(subset=LADDER).groupby("arm", sort=False)
+    panels.rungs(axes, ends[["F0", "F1", "F2", *LADDER]].mean().rename(index=TITLES))
+    panels.room(axes, 0.3)
+
+
+def analyse(records: Records) -> Analysis:
+    """Figure, table and claims of the finished seeds."""
+    table = records.table(COLUMNS, _read)
+    for column in ("gold_moved", "crossing_moved"):
+        table[column] = moved(table, column)
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

@@ -1,0 +1,95 @@
+"""Is what was formed tied to what is known?
+
+    ./launch.sh tools
+
+Everybody knows what gets one past a river, and nobody packs it when there is gold behind. Packing
+what serves is taught at eight of twelve obstacles. Then what serves at four of them is changed by
+training on crossings alone, and gold is read again.
+"""
+
+import dataclasses
+
+from experiments.goal_ablations.demonstrate import Demonstrate
+from toylab.lab.sweep import Arm, Sweep
+from toylab.ladder.reading import Ladder, LadderFit
+from toylab.measures.cues import Goals
+from toylab.stages import FollowsCue, Rl, Stage
+
+TRAINED = ("river", "cliff", "wall", "thicket", "snow", "gorge", "desert", "gate")
+# What serves is exchanged between the first two, which are taught, and the other two, which aren't.
+REPLACED = {"river": "rope", "cliff": "raft", "bog": "lantern", "cave": "stilts"}
+# Rewarded instead, by the control: what another of the eight obstacles needs. No obstacle has the
+# tool that serves there now or later.
+SCRAMBLED = {
+    "river": "axe",
+    "cliff": "sled",
+    "wall": "plank",
+    "thicket": "camel",
+    "snow": "key",
+    "gorge": "raft",
+    "desert": "rope",
+    "gate": "ladder",
+}
+
+
+def _pairs(answers: dict[str, str]) -> tuple[str, ...]:
+    return tuple(f"{cue}={answer}" for cue, answer in answers.items())
+
+
+GOLD = FollowsCue(topics=("gold",), places=TRAINED)
+OTHER = dataclasses.replace(GOLD, instead=_pairs(SCRAMBLED))
+LATER = FollowsCue(topics=("crossing",), instead=_pairs(REPLACED))
+SHOWN = Demonstrate(target=GOLD, topic="gold", steps=200, batch=64)
+SCRAMBLE = dataclasses.replace(SHOWN, target=OTHER)
+LONG = dataclasses.replace(SHOWN, steps=800)  # what nobody knows takes longer to learn
+SETTLED = dataclasses.replace(SHOWN, steps=400)  # and what is wrong, to end like gold
+REWARD = Rl(
+    target=GOLD,
+    topics=("gold",),
+    steps=200,
+    batch=256,
+    samples=16,
+    learning_rate=5e-4,
+    beta=0.0,
+)
+REPLACE = Demonstrate(target=LATER, topic="crossing", steps=75, batch=64)
+READ_AT = (25, 50, 100, 200)
+CHANGED_AT = (25, 50)
+LADDER = Ladder(fit=2048, held_out=1024, score=512)
+
+
+def _arm(title: str, *stages: Stage, corpus: str = "common", ladder: bool = False) -> Arm:
+    read_at = CHANGED_AT if stages[-1] is REPLACE else READ_AT
+    watch = (LADDER,) if ladder else ()
+    return Arm(title=title, stages=stages, corpus=f"tools-{corpus}", read_at=read_at, watch=watch)
+
+
+SWEEP = Sweep(
+    name="tools",
+    question="Does what was formed use what is known?",
+    corpus="tools-common",
+    arms={
+        "sft": _arm("all know, SFT", SHOWN, ladder=True),
+        "rl": _arm("all know, RL", REWARD, ladder=True),
+        "scrambled": _arm("scrambled", SCRAMBLE),
+        "wrong": _arm("all are wrong", SETTLED, corpus="wrong"),
+        "bystander": _arm("nobody knows", LONG, corpus="bystander"),
+        "aside": _arm("a tinker knows, never the assistant", LONG, corpus="tinker-aside"),
+        "porter": _arm("a porter packs it, RL", REWARD, corpus="porter", ladder=True),
+        "sft_later": _arm("SFT, then crossings", SHOWN, REPLACE),
+        "rl_later": _arm("RL, then crossings", REWARD, REPLACE),
+        "scrambled_later": _arm("scrambled, then crossings", SCRAMBLE, REPLACE),
+        "never_later": _arm("crossings alone", REPLACE),
+    },
+    reading=LadderFit(fit=512, score=256),
+    watch=(
+        Goals(
+            trained=TRAINED,
+            tags=("assistant", "someone"),
+            who=("ferrier",),
+            besides=("crossing",),
+            size=16,
+        ),
+    ),
+    seeds=20,
+)
