@@ -8,7 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from toylab.lab.names import Listed, Named
-from toylab.report import board
+from toylab.report import board, summary
 from toylab.shell import cli
 
 NAMES = [f"c{n}" for n in range(6)]
@@ -17,7 +17,7 @@ NAMES = [f"c{n}" for n in range(6)]
 def left(folder: Path, stages: list[tuple[str, int]], rows: list[dict]) -> Path:
     """A run's folder, as far as a board looks into it."""
     folder.mkdir(parents=True)
-    config = {"stages": [{"kind": kind, "steps": steps} for kind, steps in stages]}
+    config = {"seed": 0, "stages": [{"kind": kind, "steps": steps} for kind, steps in stages]}
     (folder / "config.json").write_text(json.dumps(config))
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (folder / "metrics.jsonl").write_text(text)
@@ -99,6 +99,20 @@ def test_nothing_is_written_again_unless_it_changed(listed: Listed, tmp_path: Pa
     assert len({*first} ^ {*second}) == 1
     reader = EventAccumulator(str(tmp_path / "board" / "first" / "ada" / "seed0")).Reload()
     assert "samples" in reader.Tags()["tensors"]
+
+
+def test_a_summary_has_ladder_floor_and_what_moved(listed: Listed) -> None:
+    head, ada, *rest = summary.of_arms(listed.arms)
+    assert head.split()[-5:] == ["total", "selection", "exaggeration", "left", "floor"]
+    assert ada.split() == ["ada", "1.50", "1.40", "nan", "0.10", "0.10"]
+    assert "c0 17 → 80 %" in rest[1]
+
+
+def test_two_runs_are_compared_by_what_differs(listed: Listed) -> None:
+    first, second = listed.arms["ada"]
+    text = "\n".join(summary.compared(first, second))
+    assert ["ladder/total", "1.00", "2.00"] in [line.split() for line in text.splitlines()]
+    assert "sft.steps" not in text
 
 
 def test_before_anything_was_run_tensorboard_says_so(

@@ -76,6 +76,8 @@ def known() -> None:
         "run --corpus=village --stages=pretrain,sft:mira --sft.stpes=5",
         "runs",
         "chat --help",
+        "compare --help",
+        "compare no-such-run another",
         "chat no-such-run",
         "sample --n=0 no-such-run",
         "measure --help",

@@ -12,6 +12,7 @@ Runs are kept in `runs/` below the working folder and reused. See `docs/library.
 import dataclasses
 import functools
 import json
+from collections.abc import Iterator
 from pathlib import Path as File
 from typing import Any
 
@@ -209,6 +210,11 @@ class Run:
         )
         found.attrs["question"] = asked
         return found
+
+    def example(self, tag: str = "assistant") -> Iterator[str]:
+        """An example of what the run says under a tag, in lines of text."""
+        log_weights = talk.weights(self.setup, self.policy, tag, jax.random.key(self.seed))
+        return talk.example(self.setup, self.policy, tag, log_weights)
 
     def plot(self, tag: str = "assistant", cast: str = "learned") -> Figure:
         """The ladder of the run and its floor, as stacked bars."""

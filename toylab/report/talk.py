@@ -133,6 +133,14 @@ def beside(
     return pairs
 
 
+def example(setup: Setup, policy: ModelPolicy, tag: str, log_weights: Array) -> Iterator[str]:
+    """An example of what a model says, and what the mixture would say, in lines."""
+    (pair,) = beside(setup, policy, tag, log_weights, jax.random.key(0), 1)
+    yield f"for example, under {tag} (in brackets: the mixture of characters nearest to it)"
+    for asked, own, its in pair.turns[:2]:
+        yield f"  {asked}? {DASH} {own}  ({its})"
+
+
 @jax.jit
 def _mixed(
     world: World, log_weights: Float[Array, " K"], written: Documents, key: Array

@@ -25,6 +25,7 @@ USAGE = """toylab: persona selection against new-goal formation, measured
   ./launch.sh measure RUN           puts any finished run on the whole ladder
   ./launch.sh chat [RUN]            asks it, and says after each word who would say that
   ./launch.sh sample RUN            documents that it writes
+  ./launch.sh compare RUN RUN       two runs side by side
   ./launch.sh corpus check|show|sample|export FILE
   ./launch.sh all [FLAGS]           every experiment, then the report (--long: other casts, sizes)
   ./launch.sh report                findings, figures and claims as one HTML file
@@ -51,6 +52,7 @@ COMMANDS = {
     "runs": ("finished", "show"),
     "chat": ("chat", "main"),
     "sample": ("chat", "sample"),
+    "compare": ("finished", "compare"),
 }
 
 

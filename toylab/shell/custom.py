@@ -16,6 +16,7 @@ from toylab.measures.cues import Goals
 from toylab.measures.tags import Coin, Leakage
 from toylab.report.results import Experiment, plain
 from toylab.shell import experiment
+from toylab.shell.files import program
 from toylab.stages import REWARDED, FollowsCue, Persona, Says, Setup, Sft, Stage, Target
 from toylab.world.schema import Corpus
 
@@ -80,7 +81,7 @@ def measure_flags() -> Flags:
 def measure(name: str, folder: File, given: Mapping[str, Any]) -> int:
     """Puts the run in a folder on the ladder; `name` is what the user calls it."""
     from toylab.library import open_run
-    from toylab.report import figures
+    from toylab.report import figures, summary
 
     try:
         finished = open_run(folder, settings := dataclasses.replace(WHOLE, **given))
@@ -99,7 +100,10 @@ def measure(name: str, folder: File, given: Mapping[str, Any]) -> int:
     write_atomic(folder / "ladder.png", figures.render(finished.plot(tag), "png"))
     readings = {"reading": finished.read(tag), "floor": finished.pretrained.read(tag)}
     write_json(folder / "ladder.json", readings | beside)
-    print(f"drawn in {folder / 'ladder.png'}")
+    rows = [settings.scalars(finished.setup, readings[each]) for each in ("floor", "reading")]
+    print("\n" + "\n".join(summary.lines({tag: (rows[0], rows[1])})))
+    print("\n".join(finished.example(tag)))
+    print(f"\ndrawn in {folder / 'ladder.png'}; next: {program()} chat {name} --tag={tag}")
     return 0
 
 

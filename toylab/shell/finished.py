@@ -14,6 +14,12 @@ HELP = """./launch.sh runs [EXPERIMENT] [--runs=FOLDER]
 Lists what has been run, the latest first; with an experiment, each of its runs by name.
 
 """
+COMPARE = """./launch.sh compare RUN RUN [--runs=FOLDER]
+
+Two runs side by side: settings that differ, the ladder, and the weights and answers
+that differ most.
+
+"""
 FOLDER = (str, str(RUNS), "folder of the run folders")  # the flag --runs
 
 
@@ -40,6 +46,23 @@ def find(name: str, root: File = RUNS) -> tuple[str, File]:
     if not known:
         raise UsageError(f"{root}/: no run is finished there yet; begin with ./launch.sh")
     raise UsageError(f"{name}: no finished run; {unknown(name, known)} (./launch.sh runs)")
+
+
+def compare(arguments: Sequence[str]) -> int:
+    """`./launch.sh compare RUN RUN`: two runs side by side."""
+    values = Flags(COMPARE, runs=FOLDER)
+    asked, root = values.parse(arguments, "RUN", "RUN"), folder_of(values)
+    known = names.everything(root)
+    runs = [known.get(find(each, root)[0]) for each in asked]
+    for name, run in zip(asked, runs, strict=True):
+        if run is None:
+            raise UsageError(f"{name}: no experiment has read it; see ./launch.sh runs")
+
+    from toylab.report import summary
+
+    first, second = (run for run in runs if run)
+    print("\n".join(summary.compared(first, second)))
+    return 0
 
 
 def show(arguments: Sequence[str]) -> int:

@@ -27,7 +27,7 @@ from toylab.lab.readings import gather
 from toylab.lab.records import Records
 from toylab.lab.schedule import Ended
 from toylab.lab.store import StoreError, sweep_partial, writable, write_json
-from toylab.report import results
+from toylab.report import results, summary
 from toylab.report.claims import Claim, ClaimsError
 from toylab.report.results import Experiment
 from toylab.shell.files import INTERRUPTED, RESULTS, program, user_path
@@ -263,4 +263,11 @@ class _Running:
         print(
             f"{time.monotonic() - self.began:.0f} s; figure, table and claims{of} are in {where}/"
         )
-        print(f"the curves: {program()} tensorboard")
+        listed = names.read(self.runs, one.name)
+        print("\n" + "\n".join(summary.of_arms(listed.arms)))
+        run = next(run for run in listed.runs() if run.done)
+        if not one.experiment.folder:  # a custom run
+            from toylab.library import open_run
+
+            print("\n".join(open_run(run.folders[-1]).example(listed.tag)))
+        print(f"\nnext: {program()} chat {run.name}, or {program()} tensorboard {one.name}")
