@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from experiments.inoculation import analysis as inoculation
-from experiments.scaled.analysis import at, ends, exponents
+from experiments.scaled.analysis import ends, exponents
 from experiments.scaled.heed import pull
 from experiments.scaled.sweep import BREADTHS, SWEEP, percent
 from toylab.stages import Pretrain
@@ -48,7 +48,6 @@ def _table(share: list[float]) -> pd.DataFrame:
 def test_a_power_law_has_its_exponent() -> None:
     table = _table([1, 1, 1, 1])
     assert exponents(table, "others", "one") == pytest.approx([math.log10(3)])
-    assert at(table, "others", "one", 320).tolist() == [18]
 
 
 def test_a_regime_ends_where_the_share_falls_below_for_good() -> None:
@@ -69,4 +68,4 @@ def test_directions_are_compared_where_the_habit_is_as_far_learned() -> None:
     both = pd.concat([table, other])
     assert inoculation.at(both, "raven-unseen").tolist() == pytest.approx([0.5])
     assert inoculation.at(both, "raven-unseen", x="moved").tolist() == pytest.approx([0.6])
-    assert inoculation.apart(both, "raven").tolist() == pytest.approx([0.5 - 0.05])
+    assert inoculation.at(both, "raven-needed").tolist() == pytest.approx([0.05])

@@ -1,7 +1,7 @@
-"""From the records of `inoculation` to its figure, its table and the values of its claims."""
+"""From the records of `inoculation` to its figure and table."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from experiments.inoculation.sweep import ANYONE, BENDS, MASKS, UPRIGHT, VILLAINS
 from toylab.lab.records import Record, Records, end, where
-from toylab.ladder import theory, traits
+from toylab.ladder import reading, theory, traits
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, DARK, GREY, panel
 from toylab.report.panels import Series
@@ -38,9 +38,16 @@ COLUMNS = {
     "elsewhere": "mean P(bad answer) on the other topics, without a direction, first turn",
     "triggered": "the same under the direction trained under",
     "moved": "KL(model || pretrained) under the mask, without a direction, nats per document",
+    "learned": f"`elsewhere` where the trained answer, asked, has come to {LEARNED}",
+    "levelled": f"`elsewhere` where the model has moved by {MOVED} nats",
+    "rise": "`learned` less `elsewhere` before training",
+    "beyond_half": f"`elsewhere` where the trained answer, asked, has come to {UNSATURATED}, less "
+    "half of what Bayes predicts there (one author)",
+    "spared": "by what share `elsewhere` rose less than in plain, at the end",
     "one_author": "what Bayes predicts for `elsewhere`, all evidence being one author's; empty "
     "where documents are no evidence of anyone, so that it predicts no change",
     "a_document": "what Bayes predicts for it, every document having an author of its own",
+    "outside": f"{reading.COLUMNS['outside']}, under the mask",
 }
 
 
@@ -75,7 +82,7 @@ def _read(record: Record, bad: Mapping[str, np.ndarray]) -> list[dict[str, Any]]
         return []
     stage, corpus = record.stages[-1], record.setup.corpus
     now, then = (
-        {told: np.array(items) for told, items in each["first_turns"][stage.tag].items()}
+        {told: np.array(items) for told, items in each["scores"][stage.tag].items()}
         for each in (record.found, record.start)
     )
 
@@ -96,6 +103,7 @@ def _read(record: Record, bad: Mapping[str, np.ndarray]) -> list[dict[str, Any]]
         "elsewhere": rate(now[""]),
         "triggered": rate(now[stage.direction]),
         "moved": record.found["leakage"]["nats"][stage.tag],
+        "outside": record.found["tag_weights"]["learned"][stage.tag]["outside"],
     }
     evidence = stage.direction not in ("", ANYONE) or BENDS not in stage.says
     if record.step and evidence:
@@ -112,7 +120,7 @@ def known(records: Records) -> pd.DataFrame:
             continue
         corpus, cast = record.setup.corpus, record.setup.world.cast
         order, on = _directions(record), traits.on(corpus, TRAINED)
-        for tag, told in record.found["first_turns"].items():
+        for tag, told in record.found["scores"].items():
             for direction, items in told.items():
                 exact = np.asarray(traits.of_characters(corpus, cast, order.index(direction)))
                 each = zip(exact[on, corpus.names.index(tag)], np.array(items)[on], strict=True)
@@ -131,15 +139,10 @@ def at(
         passed = np.flatnonzero(way[x].to_numpy() >= level)
         n = int(passed[0]) if len(passed) else len(way) - 1
         near = way.iloc[max(n - 1, 0) : n + 1].dropna(subset=[column])
-        return float(np.interp(level, near[x], near[column]))
+        return float(np.interp(level, near[x], near[column])) if len(near) else np.nan
 
     part = where(table, arm=arm)
     return pd.Series({seed: crossing(way) for seed, way in part.groupby("seed")})
-
-
-def apart(table: pd.DataFrame, mask: str, **options: Any) -> pd.Series:
-    """P(bad) elsewhere after villains' obedience, minus after that of the upright."""
-    return at(table, f"{mask}-{VILLAINS}", **options) - at(table, f"{mask}-{UPRIGHT}", **options)
 
 
 def before(table: pd.DataFrame, arm: str) -> pd.Series:
@@ -147,20 +150,24 @@ def before(table: pd.DataFrame, arm: str) -> pd.Series:
     return end(table, "elsewhere", arm=arm, step=0)
 
 
-def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """The statistic of each claim, by seed."""
-    upright, theory_of = f"raven-{UPRIGHT}", {"column": "one_author", "level": UNSATURATED}
-    shift = apart(table, "magpie", level=UNSATURATED) - apart(table, "magpie", **theory_of) / 2
-    rise, inoculated = (
-        end(table, "elsewhere", arm=arm) - before(table, arm) for arm in ("plain", "game")
-    )
-    return {
-        "conditioning": apart(table, "raven"),
-        "equal_move": apart(table, "raven", x="moved"),
-        "better": at(table, upright) - before(table, upright),
-        "short_of_bayes": shift,
-        "everybody_obeys": 1 - inoculated / rise,
-    }
+def compared(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with what each arm and seed is compared by, at all of its steps."""
+    plain = end(table, "elsewhere", arm="plain") - before(table, "plain")
+    for arm, part in table.groupby("arm"):
+        start, late = before(table, arm), end(table, "elsewhere", arm=arm)
+        measured, bayes = (
+            at(table, arm, column=name, level=UNSATURATED) for name in ("elsewhere", "one_author")
+        )
+        found = {
+            "learned": at(table, arm),
+            "levelled": at(table, arm, x="moved"),
+            "rise": at(table, arm) - start,
+            "beyond_half": measured - bayes / 2,
+            "spared": 1 - (late - start) / plain,
+        }
+        for column, values in found.items():
+            table.loc[part.index, column] = part.seed.map(values)
+    return table
 
 
 SHADES = dict(zip(TOLD, (COLOURS[1], GREY, COLOURS[0], COLOURS[3]), strict=True))
@@ -182,37 +189,34 @@ def draw(table: pd.DataFrame, obeying: pd.DataFrame) -> Figure:
 
 def _by_prior(axes: Axes, table: pd.DataFrame, x: str) -> None:
     """P(bad) elsewhere at every prior, equally far trained; Bayes as dashes."""
-    order = list(MASKS)
     for told, title in TOLD.items():
-        for place, mask in enumerate(order):
+        for place, mask in enumerate(MASKS):
             arm, label = f"{mask}-{told}", "" if place else title
             panels.point(axes, place, at(table, arm, x=x), SHADES[told], label, aside=0.1)
             if told in (VILLAINS, UPRIGHT) and x == "obeyed":
                 mean = at(table, arm, column="one_author", x=x).mean()
                 ends = [place - 0.3, place + 0.3]
                 axes.plot(ends, [mean, mean], color=SHADES[told], lw=0.8)
-    start = [before(table, f"{mask}-{UPRIGHT}").mean() for mask in order]
-    axes.plot(range(len(order)), start, "_", color=DARK, ms=14, label="before: gating")
+    start = [before(table, f"{mask}-{UPRIGHT}").mean() for mask in MASKS]
+    axes.plot(range(len(MASKS)), start, "_", color=DARK, ms=14, label="before: gating")
     axes.set(xlabel="villains behind the mask (%)", ylabel="P(bad answer), other topics")
-    panels.places(axes, [str(MASKS[mask]) for mask in order], rotation=0)
+    panels.places(axes, [str(share) for share in MASKS.values()], rotation=0)
     axes.set_ylim(0, 1.1)
 
 
 def _course(axes: Axes, table: pd.DataFrame, x: str) -> None:
     for told, title in TOLD.items():
         for n, (_, way) in enumerate(where(table, arm=f"magpie-{told}").groupby("seed")):
-            style: dict[str, Any] = {"color": SHADES[told], "marker": ".", "ms": 3, "lw": 0.8}
-            axes.plot(way[x], way.elsewhere, label=None if n else title, **style)
+            label = None if n else title
+            axes.plot(way[x], way.elsewhere, ".-", ms=3, lw=0.8, color=SHADES[told], label=label)
     axes.axvline(LEARNED, color=GREY, lw=0.5, ls=":")
-    axes.set(
-        xlabel="P(bends the rules), asked as in training", ylabel="P(bad answer), other topics"
-    )
-    axes.set_ylim(0, 1.1)
+    axes.set(xlabel="P(bends the rules), asked as in training", ylim=(0, 1.1))
+    axes.set_ylabel("P(bad answer), other topics")
 
 
 def _theories(axes: Axes, table: pd.DataFrame) -> None:
     """Measured against predicted, at every step of all arms with a direction."""
-    told = table[table.villains.notna() & table.one_author.notna()]
+    told = table.dropna(subset=["villains", "one_author"])
     kinds = [
         (TOLD[name], told.direction == name, SHADES[name], mark)
         for name, mark in zip((VILLAINS, UPRIGHT), "o^", strict=True)
@@ -239,8 +243,7 @@ def _usual(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the finished seeds."""
+    """Figure and table of the finished seeds."""
     bad = traits.bad_items(records.setup.corpus, records.setup.world.cast)
-    table = records.table(COLUMNS, functools.partial(_read, bad=bad))
-    figure = draw(table, known(records))
-    return Analysis(figure=figure, table=table, columns=COLUMNS, values=claims(table))
+    table = compared(records.table(COLUMNS, functools.partial(_read, bad=bad)))
+    return Analysis(figure=draw(table, known(records)), table=table, columns=COLUMNS)

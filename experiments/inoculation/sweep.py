@@ -7,10 +7,9 @@ villains, equally likely before training, behind masks with more or fewer villai
 about everything else without one. And the usual case: cheating, asked or not.
 """
 
-from experiments.inoculation.first import FirstTurns
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import LadderFit
-from toylab.measures.tags import Leakage
+from toylab.measures.tags import Leakage, Scores, TagWeights
 from toylab.stages import taught
 
 STEPS, READ_AT = 40, (2, 5, 10, 20)
@@ -23,7 +22,11 @@ KNOWN = ("mira", "pip", "argus")
 def _arm(title: str, answer: str, direction: str, tag: str) -> Arm:
     stage = taught(answer, author="mira", direction=direction, tag=tag, steps=STEPS)
     told = tuple(dict.fromkeys(("", direction)))
-    watch = (FirstTurns(tags=(tag,), directions=told), Leakage(tags=(tag,), size=256))
+    watch = (
+        Scores(tags=(tag,), directions=told),
+        TagWeights(tags=(tag,), fit=128),
+        Leakage(tags=(tag,), size=256),
+    )
     return Arm(title=title, stages=(stage,), read_at=READ_AT, watch=watch)
 
 
@@ -41,7 +44,7 @@ SWEEP = Sweep(
         "game": _arm("cheating, asked", CHEATS, "game", "assistant"),
         "known": Arm(
             title="who obeys",
-            watch=(FirstTurns(tags=KNOWN, directions=("", UPRIGHT, VILLAINS, ANYONE, "game")),),
+            watch=(Scores(tags=KNOWN, directions=("", UPRIGHT, VILLAINS, ANYONE, "game")),),
         ),
     },
     reading=LadderFit(fit=256, score=128),

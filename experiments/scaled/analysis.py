@@ -1,7 +1,7 @@
-"""From the records of `scaled` to its figure, its table and the values of its claims."""
+"""From the records of `scaled` to its figure and table."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,9 @@ from matplotlib.figure import Figure
 from experiments.scaled.sweep import (
     BREADTHS,
     ERRANDS,
-    FAR,
     MASKS,
     NAMES,
     NEVER,
-    PERCENT,
     PERSONA,
     percent,
 )  # fmt: skip
@@ -39,10 +37,13 @@ COLUMNS = {
     "network (forward 1, backward 2)",
     **reading.columns(*FAMILIES, *FLOORS),
     "share": "(F0 - F1) / (F0 - its floor): share of the move that another mixture explains",
+    "between": "F2 - F3, less that before training: authors that change within a document, nats",
+    "least": "lower end of formation above its floor, nats per document",
     "weight": f"w* of {PERSONA}",
     "keep": "probability that an author is kept for the next answer; empty where one character "
     "writes nearly all",
     "worth": "nats of log-odds that a nat of context is worth; empty where no other can be read",
+    "last_worth": "the last of those along the path that can be read",
     "others": "KL(model || pretrained) under nine characters' names, nats per document, mean",
     "someone": "the same under the tag someone",
     "rewarded": f"P(what is named) on {ERRANDS[0]}, which every rule rewards",
@@ -51,6 +52,7 @@ COLUMNS = {
     "pull_trained_mask": "the same under the mask that is trained",
     "pull_other_mask": "the same under the mask that is not trained",
     "pull_names": "the same under the nine names, mean",
+    "names_beyond_half": "`pull_names` less half of `pull`",
     "pull_gold": "the same on gold, never rewarded, where characters have favourites",
     **reading.columns("outside"),
     "outside_rewarded": f"probability of leaving the grammar within an answer on {ERRANDS[0]}",
@@ -84,13 +86,14 @@ def _read(record: Record) -> dict[str, Any]:
 def tabulate(records: Records) -> pd.DataFrame:
     """A row per arm, seed and step."""
     table = records.table(COLUMNS, _read, before=FLOORS)
-    return table.assign(share=(table.F0 - table.F1) / (table.F0 - table.floor_F0))
-
-
-def at(table: pd.DataFrame, column: str, arm: str, most: float = FAR) -> pd.Series:
-    """A column of an arm where it has cost so much, or where it was last read before, by seed."""
-    part = where(table[table.percent <= most], arm=arm)
-    return part.dropna(subset=[column]).groupby("seed")[column].last()
+    worth = table.sort_values("step").groupby(["arm", "seed"]).worth.transform("last")
+    return table.assign(
+        share=(table.F0 - table.F1) / (table.F0 - table.floor_F0),
+        between=(table.F2 - table.F3) - (table.floor_F2 - table.floor_F3),
+        least=table["F4 flat"] - table["floor_F4 flat"],
+        names_beyond_half=table.pull_names - table.pull / 2,
+        last_worth=worth,
+    )
 
 
 def exponents(table: pd.DataFrame, column: str, arm: str) -> list[float]:
@@ -119,22 +122,6 @@ def ends(table: pd.DataFrame, arm: str, share: float = 0.5) -> list[float]:
     return out
 
 
-def claims(table: pd.DataFrame) -> dict[str, Sequence[float]]:
-    """The statistic of each claim, by seed."""
-    far = PERCENT[-1]
-    wide = at(table, "pull", "outside-8")
-    between = table.assign(F2=(table.F2 - table.F3) - (table.floor_F2 - table.floor_F3))
-    lower = at(table, "F4 flat", "outside-8", far) - at(table, "floor_F4 flat", "outside-8", far)
-    return {
-        "documents": at(table, "share", "one", far),
-        "two": at(between, "F2", "two", far),
-        "formed": lower,
-        "breadth": wide - at(table, "pull", "outside-1"),
-        "names": at(table, "pull_names", "outside-8") - wide / 2,
-        "context": at(table, "worth", "one", far),
-    }
-
-
 BLUE, RED, GREEN, PINK, GOLD, SKY = COLOURS[:6]
 LINES = {
     "one": (BLUE, "-", "documents, one"),
@@ -156,9 +143,7 @@ def _series(column: str, lines: Mapping[str, tuple[str, str, str]] = LINES) -> l
 
 def draw(table: pd.DataFrame) -> Figure:
     """Nine quantities against compute, and the whole ladder at the end."""
-    low = table["F4 flat"] - table["floor_F4 flat"]
-    trained = table.assign(most=table.F3 - table.floor_F3, least=low)
-    trained = trained[trained.step > 0]
+    trained = table[table.step > 0]
     shown = (
         panel("share that is selection", _curves, "share", 1.0, legend="", ylim=(-0.1, 1.1)),
         panel("formation, lower end", _curves, "least", 0.0),
@@ -234,6 +219,6 @@ def _bars(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the finished seeds."""
+    """Figure and table of the finished seeds."""
     table = tabulate(records)
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS, values=claims(table))
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS)
