@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests import scripts
+from toylab.lab import experiments, sweep
 from toylab.report import claims
 from toylab.report.claims import OFF, SUPPORTED, UNDECIDED, ClaimsError, Registered, evaluate, judge
 
@@ -85,6 +86,15 @@ def test_a_redraw_agrees_as_often_as_in_a_simulation(n: int, t: float) -> None:
     above = np.mean([low > 0 for _, low, _ in bounds])
     below = np.mean([high < 0 for _, _, high in bounds])
     assert claims.redraw(values.tolist(), 0.0) == pytest.approx((above, below), abs=0.035)
+
+
+def test_registered_seeds_are_unseen() -> None:
+    """Those below 100 have been seen; those from 1000 on are for exploring."""
+    for name in experiments.shipped():
+        found = experiments.sweep_of(experiments.HOME / name)
+        seeds = found.seed_range
+        assert seeds[0] >= 100, name
+        assert seeds[-1] < sweep.QUICK_SEED, name
 
 
 # ------------------------------------------------------------------------- the scripts of CI

@@ -1,14 +1,16 @@
 """Trait scores, and forecasts from what a run was trained on."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests import brute, views
 from toylab.ladder import theory, traits
+from toylab.ladder.families import CastPolicy, Switching
 from toylab.measures.tags import Scores
 from toylab.stages import Setup, Sft
-from toylab.world.grammar import STANCE
+from toylab.world.grammar import STANCE, contexts
 from toylab.world.schema import Corpus
 
 KEY = jax.random.key(0)
@@ -28,6 +30,20 @@ def test_scores_of_one_character_are_its_traits(tiny: Corpus, setup: Setup) -> N
         assert np.asarray(found[told])[rest] == pytest.approx(table[rest, 1], abs=0.04)
     shut = [tuple(item[:2]) for item in traits.items(tiny)].index(("door", "shut"))
     assert found["order"][shut] > 0.7 > 0.5 > found[""][shut]
+
+
+def test_scores_are_of_the_first_turn_whatever_follows(tiny: Corpus, setup: Setup) -> None:
+    """Planted: Bob answers first, and somebody else from then on."""
+    world = setup.world
+    bob, other = (views.mostly(tiny, "bob", share) for share in (1.0, 0.0))
+    rows = jnp.broadcast_to(other, (len(contexts(tiny)), len(other)))
+    never = jnp.array([[0.0, views.NEVER], [views.NEVER, 0.0]])
+    switched = CastPolicy(world.cast, Switching(bob, never, rows))
+    alone, found = (
+        np.asarray(Scores(size=256)(views.snapshot(tiny, world, p), KEY)["assistant"][""])
+        for p in (views.mixture(world, bob), switched)
+    )
+    np.testing.assert_allclose(found, alone, atol=1e-4)
 
 
 @pytest.mark.parametrize("neutral", [False, True])
