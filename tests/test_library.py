@@ -47,7 +47,9 @@ def run(village: Corpus, runs: Path) -> tl.Run:
 def test_the_ladder_has_a_row_for_each_family_beside_the_floor(run: tl.Run) -> None:
     table = run.ladder()
     assert list(table.index) == ["F0", "F1", "F2"]
-    assert list(table.columns) == ["rung", "nats per document", "standard error", "floor"]
+    nats, errors = ["nats per document", "standard error"], ["drop", "drop's error"]
+    assert list(table.columns) == ["rung", *nats, *errors, "floor"]
+    assert (table["drop's error"][1:] < table["standard error"].max()).all()  # paired
     assert (table["nats per document"] >= 0).all()
     floor = run.pretrained.ladder()
     assert table.floor.tolist() == floor["nats per document"].tolist() == floor.floor.tolist()

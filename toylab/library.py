@@ -11,6 +11,7 @@ Runs are kept in `runs/` below the working folder and reused. See `docs/library.
 
 import dataclasses
 import functools
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path as File
@@ -88,6 +89,7 @@ class Run:
 
     def __init__(self, folder: File, reading: LadderFit = WHOLE):
         self.folder, self.reading = folder, reading
+        self._kept = dict[File, dict[str, Any]]()  # what was read of a folder that is read only
         self.config: dict[str, Any] = store.load_json(folder / "config.json")
         self.setup = store.setup_of(folder)
         with store.reading(folder / "config.json"):
@@ -122,12 +124,15 @@ class Run:
         file = store.reading_file(self.folder, self.steps, measure_digest(asked, beside))
         if file.exists():
             return store.load_json(file)
+        if file in self._kept:
+            return self._kept[file]
         base, start = self.pretrained._reference(beside), self.pretrained.policy
         snapshot = Snapshot(self.setup, base, self.policy, start)
         found = asked(snapshot, measure_key(self.seed, self.steps))
         if store.writable(self.folder):
             store.write_json(file, found)
-        return json.loads(json.dumps(found))
+        self._kept[file] = json.loads(json.dumps(found))
+        return self._kept[file]
 
     def _reference(self, settings: LadderFit) -> Reference:
         return reference(self.folder, self.setup, self.seed, self.policy, settings, self.steps)[0]
@@ -142,8 +147,9 @@ class Run:
 
         A row has the nats per document that the family leaves unexplained, their standard error
         over documents, and the floor, which is the same of the pretrained model. A rung, such as
-        *selection*, is the drop to its row from the one above. `cast` is "learned" (the characters
-        as the pretrained model plays them) or "exact".
+        *selection*, is the drop to its row from the one above. It can be negative: families are
+        fitted on other documents than they are scored on. `cast` is "learned" (the characters as
+        the pretrained model plays them) or "exact".
         """
         found, floor = (each.read(tag)[cast] for each in (self, self.pretrained))
         families = [family for family in FAMILIES if family in found]
@@ -152,6 +158,8 @@ class Run:
                 "rung": ["start", *RUNGS, "lower end"][: len(families)],
                 "nats per document": [found[family] for family in families],
                 "standard error": [found[f"{family}_error"] for family in families],
+                "drop": [np.nan, *(found[a] - found[b] for a, b in itertools.pairwise(families))],
+                "drop's error": [found.get(f"{family}_drop_error", np.nan) for family in families],
                 "floor": [floor[family] for family in families],
             },
             index=pd.Index(families, name="family"),

@@ -54,11 +54,15 @@ class Listed:
 def write(root: File, name: str, sweep: "Sweep", setups: Mapping[str, "Setup"], out: File) -> None:
     """Leaves the list of an experiment."""
     from toylab.lab.readings import measure_digest
-    from toylab.lab.store import write_json
+    from toylab.lab.store import Run, write_json
 
     arms = []
     for arm, setup in setups.items():
         paths = {str(seed): sweep.path(setup, seed, arm) for seed in sweep.seed_range}
+        runs = [Run(root, prefix) for path in paths.values() for prefix in path.prefixes()]
+        for run in runs:
+            if run.folder.exists():
+                run.describe()  # if what said so was lost
         each = {
             "arm": arm,
             "readings": [measure_digest(each, sweep.reading) for each in sweep.measures(arm)],

@@ -191,11 +191,17 @@ class Run:
     def locked(self, what: str = "training") -> Iterator[None]:
         """Holds the lock on training, or on another part; says first what the run is."""
         with locked(self.folder, what):
-            if not (self.folder / "config.json").exists():
-                write_json(self.folder / "corpus.json", dataclasses.asdict(self.path.setup.corpus))
-                first = {"pretrained": next(self.path.prefixes()).name}
-                write_json(self.folder / "config.json", self.path.config() | first)
+            self.describe()
             yield
+
+    def describe(self) -> None:
+        """Writes what the run is, unless that is on disk."""
+        try:
+            setup_of(self.folder)
+        except StoreError:
+            write_json(self.folder / "corpus.json", dataclasses.asdict(self.path.setup.corpus))
+            first = {"pretrained": next(self.path.prefixes()).name}
+            write_json(self.folder / "config.json", self.path.config() | first)
 
     def snapshot_file(self, step: int) -> File:
         """The file with the parameters at a step."""

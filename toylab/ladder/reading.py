@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +34,9 @@ COLUMNS = {
     "F4 flat": "left by patchwork that may also use flattened characters, nats per document; the "
     "lower end of formation",
     **{f"{family}_error": f"standard error of {family} over documents" for family in FAMILIES},
+    **{
+        f"{family}_drop_error": f"standard error of the drop to {family}" for family in FAMILIES[1:]
+    },
     **{f"floor_{family}": f"{family} of the pretrained model" for family in FAMILIES},
     "gap1": "certificate of F1: max_k E_P[p_k / m_w] - 1 on the documents it was fitted on",
     "gap2": "certificate of F2: the same",
@@ -194,9 +198,10 @@ def read(snapshot: Snapshot, key: Array, settings: LadderFit) -> dict[str, Any]:
     """The reading of a snapshot under one tag, as plain numbers and lists.
 
     For each cast: what every family leaves in nats per document (`F0`, `F1`, `F2`; with held-out
-    documents also `F3`, `F4`, `F4 flat`), standard errors (`*_error`), certificates (`gap1`,
-    `gap2`), `weights` (K) and `powers` (weight of each power in F2). `outside` is the mean
-    probability of words that the grammar forbids, and `items` is the trait vector.
+    documents also `F3`, `F4`, `F4 flat`), standard errors (`*_error`, and of the drop from the
+    family before, paired by document, `*_drop_error`), certificates (`gap1`, `gap2`), `weights` (K)
+    and `powers` (weight of each power in F2). `outside` is the mean probability of words that the
+    grammar forbids, and `items` is the trait vector.
     """
     return read_policy(snapshot.setup, snapshot.base, snapshot.policy, key, settings)
 
@@ -228,6 +233,9 @@ def _plain(setup: Setup, found: FittedLadder) -> dict[str, Any]:
     for family, score in found.scores.items():
         row[family] = float(score.mean)
         row[f"{family}_error"] = float(score.error)
+    for before, after in itertools.pairwise(found.scores):
+        drop = found.scores[before].each - found.scores[after].each
+        row[f"{after}_drop_error"] = float(np.std(drop) / np.sqrt(len(drop)))
     row["gap1"], row["gap2"] = (float(found.gaps[family]) for family in ("F1", "F2"))
     members = [found.members[name] for name in ("F1", "F2")]
     f1, f2 = (np.exp(m.log_weights) for m in members if isinstance(m, families.Mixture))

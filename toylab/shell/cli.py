@@ -33,6 +33,7 @@ USAGE = """toylab: persona selection against new-goal formation, measured
   ./launch.sh bench                 speed, as ratios measured side by side
   ./launch.sh tensorboard           watches the runs in a browser
   ./launch.sh test                  the tests
+  ./launch.sh torture               kills, damages, races and nonsense, with counts of what held
 
   --quick   a minute or a few on two scratch seeds: checks plumbing, not science
   --plan    says what would be trained, what is reused, minutes and disk; trains nothing
@@ -49,6 +50,7 @@ COMMANDS = {
     "render": ("report", "render_documents"),
     "bench": ("bench", "main"),
     "tensorboard": ("tensorboard", "main"),
+    "torture": ("torture", "main"),
     "runs": ("finished", "show"),
     "chat": ("chat", "main"),
     "sample": ("chat", "sample"),

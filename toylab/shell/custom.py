@@ -6,7 +6,7 @@ from pathlib import Path as File
 from typing import Any
 
 from toylab.lab.flags import Flags, UsageError
-from toylab.lab.store import write_atomic, write_json
+from toylab.lab.store import writable, write_atomic, write_json
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.measure import Measure
 from toylab.ladder.reading import WHOLE
@@ -97,6 +97,9 @@ def measure(name: str, folder: File, given: Mapping[str, Any]) -> int:
     outside = finished.read(tag)["outside"]
     print(f"outside the grammar: {outside:.2%}" + (", too much for a verdict" * (outside > 0.01)))
     print("\n".join(_lines(beside)))
+    if not writable(folder):
+        print(f"{folder} is read only: nothing of it is drawn or kept there")
+        return 0
     write_atomic(folder / "ladder.png", figures.render(finished.plot(tag), "png"))
     readings = {"reading": finished.read(tag), "floor": finished.pretrained.read(tag)}
     write_json(folder / "ladder.json", readings | beside)

@@ -1,0 +1,28 @@
+"""Torture counts what holds, and says how to repeat what does not."""
+
+import pytest
+
+from toylab.shell import cli, torture
+
+
+@pytest.mark.parametrize(("part", "cases"), [("corpora", 60), ("flags", 30)])
+def test_nonsense_is_refused_in_a_line(
+    part: str, cases: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["torture", f"--only={part}", f"--cases={cases}", "--minutes=5"]) == 0
+    counts = [int(line.split()[0]) for line in capsys.readouterr().out.splitlines()]
+    assert sum(counts) == cases
+    assert len(counts) == 2  # some are sound
+
+
+def test_what_breaks_is_told_with_the_line_that_repeats_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("F7")
+
+    monkeypatch.setattr(torture, "load", broken)
+    assert cli.main(["torture", "--only=corpora", "--case=7", "--cases=1"]) == 1
+    told = capsys.readouterr()
+    assert told.err == "toylab: torture: --only=corpora --case=7 --cases=1: KeyError: 'F7'\n"
+    assert "BROKEN" in told.out
