@@ -1,6 +1,5 @@
 """From the records of `selection` to its figure and table."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from toylab.report.figures import panel
 from toylab.report.results import Analysis
 
 FITTED = "code"  # the topic that the exchange rate is fitted on, trained in every arm
-PREDICTED_AT = 20  # the last step read before the fitted trait saturates
+PREDICTED_AT = 10  # the last step read before the fitted trait saturates
 CAST = "learned"
 READ = ("F0", "F1", "F2", "F0_error", "F1_error", "F2_error")
 FLOORS = {f"floor_{family}": family for family in ("F0", "F1", "F2")}
@@ -73,20 +72,13 @@ def _read(record: Record) -> list[dict[str, Any]]:
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
-    """Top: the ladder along training, a panel for each arm. Bottom: w*, and predicted changes."""
-    arms, table = records.sweep.arms, where(table, cast=CAST)
-    shown = [
-        panel(arm.title, _ladder, name, legend="" if n else "upper left")
-        for n, (name, arm) in enumerate(arms.items())
-    ]
-    changes = f"{{}}, step {PREDICTED_AT}".format
-    shown += [
-        panel(f"weight of {PERSONA}", _weights, list(arms), legend=""),
-        panel(changes("ordinary"), _changes, records, "ordinary"),
-        panel(changes("narrow"), _changes, records, "narrow", legend=""),
-        panel("the whole ladder", _whole, list(arms), legend=""),
-    ]
-    return figures.page(shown, table, columns=len(arms), ratio=1.15)
+    """The ladder while documents are fresh, and while they repeat; changes, predicted or not."""
+    shown = (
+        panel("fresh documents", _ladder, "ordinary"),
+        panel("sixteen documents, repeated", _ladder, "ordinary-16", legend=""),
+        panel("code alone: all else", _changes, records, "narrow"),
+    )
+    return figures.page(shown, where(table, cast=CAST), columns=3, ratio=1.0)
 
 
 def _ladder(axes: Axes, table: pd.DataFrame, name: str) -> None:
@@ -94,12 +86,6 @@ def _ladder(axes: Axes, table: pd.DataFrame, name: str) -> None:
     panels.bands(axes, where(table, arm=name))
     panels.strike_label(axes)
     axes.set_ylim(0, 1.15 * kind.F0.max())
-
-
-def _weights(axes: Axes, table: pd.DataFrame, arms: Sequence[str]) -> None:
-    panels.curves(axes, table, panels.among("weight", "arm", {name: name for name in arms}))
-    axes.set(ylabel="w*", ylim=(0, 1))
-    axes.legend(loc="lower right", bbox_to_anchor=(1.05, 0.17))
 
 
 def _changes(axes: Axes, _: pd.DataFrame, records: Records, arm: str) -> None:
@@ -120,20 +106,7 @@ def _changes(axes: Axes, _: pd.DataFrame, records: Records, arm: str) -> None:
     )
     panels.level(axes, 0)
     panels.against(axes, items, kinds)
-    axes.set(xlabel="predicted change", ylabel="measured change")
-
-
-def _whole(axes: Axes, table: pd.DataFrame, arms: Sequence[str]) -> None:
-    """Every rung at the end of each arm, means over seeds; the pretrained model comes first."""
-    read = table[table["F4 flat"].notna()]
-    mean = read.groupby(read.arm.where(read.step > 0, "before")).mean(numeric_only=True)
-    mean = mean.loc[["before", *arms]]
-    panels.rungs(axes, mean)
-    for x, (height, outside) in enumerate(zip(mean.F0, mean.outside, strict=True)):
-        panels.strike(axes, x, height, outside)
-    axes.set(ylabel="nats per document", ylim=(0, 1.45 * mean.F0.max()))
-    axes.tick_params(axis="x", rotation=45)
-    axes.legend(loc="upper left", fontsize=4, ncols=2, columnspacing=0.8)
+    axes.set(xlabel="change by Bayes' rule", ylabel="measured change")
 
 
 def analyse(records: Records) -> Analysis:
