@@ -3,8 +3,11 @@
 import html.parser
 import itertools
 import json
+import shutil
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from toylab.lab import experiments
@@ -46,14 +49,18 @@ class Page(html.parser.HTMLParser):
             self.pictures += tag == "img" and name == "alt" and bool(value)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "selection"
+def leave(made: Path) -> None:
+    """Leaves the results of an experiment."""
     made.mkdir()
     (made / "claims.json").write_text(json.dumps({"claims": [CLAIM]}))
     (made / "columns.json").write_text('{"step": "training step"}')
     (made / "table.csv").write_text("step\n1\n")
-    (made / "figure.png").write_bytes(b"\x89PNG")
+    plt.imsave(made / "figure.png", np.zeros((4, 6, 3)))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    leave(tmp_path / "selection")
     return tmp_path
 
 
@@ -63,7 +70,10 @@ def test_the_report_fetches_nothing_and_has_every_claim_and_experiment(folder: P
     read = Page(written)
     assert "Water is <em>&lt;wet&gt;</em>." in written  # as a claim in Markdown would look
     assert read.pictures == 1
-    assert [source[:22] for source in read.fetched] == ["data:image/png;base64,"]
+    assert [source[:23] for source in read.fetched] == ["data:image/webp;base64,"]
+    assert (
+        read.text.index("The answer") < read.text.index("Contents") < read.text.index("All claims")
+    )
     for said in ("Water is <wet>.", "0.00 [?, 0.75]", "undecided", "training step", "dry water"):
         assert said in read.text
     assert "-0.00" not in read.text
@@ -95,6 +105,19 @@ def test_broken_claims_are_one_line_with_the_fix_and_the_rest_is_reported(
 def test_the_report_of_no_folder_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["report", "--results=nowhere"]) == 2
     assert "run an experiment first" in capsys.readouterr().err
+
+
+def test_figures_are_drawn_from_tables_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = experiments.SHIPPED / "results" / "exchange"
+    (tmp_path / "exchange").mkdir()
+    shutil.copy(shipped / "table.csv", tmp_path / "exchange")
+    leave(tmp_path / "selection")  # a figure of which needs readings
+    assert cli.main(["figures", f"--results={tmp_path}"]) == 0
+    assert "from their tables: exchange\n" in capsys.readouterr().out
+    assert (tmp_path / "exchange" / "figure.pdf").stat().st_size > 10_000
+    assert cli.main(["figures", "exchagne"]) == 2
 
 
 def test_all_leaves_the_long_ones_out_unless_it_is_told() -> None:

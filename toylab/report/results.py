@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as File
@@ -96,15 +97,11 @@ def write(
     `claims.toml` that they were judged by, the `seeds` that are finished, how many they are to be
     (`of`), and where they ran.
     """
-    import matplotlib.pyplot as plt
-
     from toylab.report import figures
 
     if experiment.sweep.quick:
         figures.stamp_quick(analysis.figure)
-    for kind in ("pdf", "png"):
-        write_atomic(folder / f"figure.{kind}", figures.render(analysis.figure, kind))
-    plt.close(analysis.figure)
+    _write_figure(folder, analysis.figure)
     missing = set(analysis.table.columns) - set(analysis.columns)
     if missing:
         raise ValueError(f"columns without a description: {sorted(missing)}")
@@ -115,6 +112,34 @@ def write(
     whole = experiments.sweep_of(experiment.folder).seeds if experiment.folder else len(seeds)
     top = {"registered": experiment.registered()[1], "seeds": list(seeds), "of": whole}
     write_json(folder / "claims.json", top | provenance.origin() | {"claims": said})
+
+
+def _write_figure(folder: File, figure: "Figure") -> None:
+    import matplotlib.pyplot as plt
+
+    from toylab.report import figures
+
+    for kind in ("pdf", "png"):
+        write_atomic(folder / f"figure.{kind}", figures.render(figure, kind))
+    plt.close(figure)
+
+
+def redraw(source: File, folder: File) -> bool:
+    """Draws the figure of an experiment from its table alone.
+
+    False if its analysis needs more, or columns that a table of an older version lacks.
+    """
+    import pandas as pd
+
+    draw = getattr(experiments.module(source, "analysis"), "draw", None)
+    if draw is None or list(inspect.signature(draw).parameters) != ["table"]:
+        return False
+    table = pd.read_csv(folder / "table.csv", keep_default_na=False, na_values=[""])
+    try:
+        _write_figure(folder, draw(table))
+    except (KeyError, AttributeError):
+        return False
+    return True
 
 
 def read(folder: File) -> dict[str, Any]:

@@ -29,6 +29,7 @@ USAGE = """toylab: persona selection against new-goal formation, measured
   ./launch.sh corpus check|show|sample|export FILE
   ./launch.sh all [FLAGS]           every experiment, then the report (--long: other casts, sizes)
   ./launch.sh report                findings, figures and claims as one HTML file
+  ./launch.sh figures               draws figures anew from their tables
   ./launch.sh render                writes claims and corpus keys into README and docs/
   ./launch.sh bench                 speed, as ratios measured side by side
   ./launch.sh tensorboard           watches the runs in a browser
@@ -47,6 +48,7 @@ COMMANDS = {
     "corpus": ("corpus", "main"),
     "all": ("everything", "main"),
     "report": ("report", "main"),
+    "figures": ("report", "redraw"),
     "render": ("report", "render_documents"),
     "bench": ("bench", "main"),
     "tensorboard": ("tensorboard", "main"),

@@ -3,6 +3,7 @@
 import base64
 import html
 import importlib.metadata
+import io
 import json
 import re
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any
 import jinja2
 import markdown
 import pandas as pd
+from PIL import Image
 
 from toylab.lab import experiments
 from toylab.lab.store import StoreError, reading
@@ -20,7 +22,9 @@ from toylab.report.provenance import git
 from toylab.shell.files import program
 from toylab.world.derive import SHIPPED
 
-ROWS = 200  # of a table that the page shows
+ROWS = 40  # of a table that the page shows
+COLOURS = 128  # of a figure there: a quarter of the bytes, and no difference that one sees
+ANSWER = "selection"  # the experiment whose claims and figure the page opens with
 VERDICTS = (SUPPORTED, REFUTED, UNDECIDED, OFF)
 FIELDS = (
     *("claim", "refutes", "source", "contradicted_by", "statistic"),
@@ -41,7 +45,9 @@ def write(folders: Mapping[str, File]) -> tuple[str, list[str]]:
     environment.filters["emphasised"] = _emphasised
     page = environment.get_template("report.html.jinja")
     damaged = [part["damaged"] for part in parts if part["damaged"]]
-    return page.render(parts=parts, counts=counts, version=version()), damaged
+    answer = next((part for part in parts if part["name"] == ANSWER and part["figure"]), None)
+    shown = {"parts": parts, "counts": counts, "answer": answer, "rows": ROWS}
+    return page.render(**shown, version=version()), damaged
 
 
 def version() -> str:
@@ -84,9 +90,8 @@ def _results(folder: File) -> dict[str, Any]:
             raise ValueError("a claim lacks a field")
     dict.items(columns)  # or it is no dictionary
     table = pd.read_csv(folder / "table.csv")
-    picture = (folder / "figure.png").read_bytes()
     return {
-        "figure": base64.b64encode(picture).decode(),
+        "figure": _smaller(folder / "figure.png"),
         "claims": [claim | {"interval": _interval(claim)} for claim in claims],
         "seeds": max((claim["seeds"] for claim in claims), default=0),
         "unit": "s, ".join(dict.fromkeys(claim["unit"] for claim in claims)) or "seed",
@@ -96,6 +101,14 @@ def _results(folder: File) -> dict[str, Any]:
         "rows": len(table),
         "table": table.head(ROWS).to_html(index=False, border=0, float_format="{:.4g}".format),
     }
+
+
+def _smaller(file: File) -> str:
+    """A figure as the source of an image, with fewer colours."""
+    stream = io.BytesIO()
+    few = Image.open(file).convert("RGB").quantize(COLOURS).convert("RGB")
+    few.save(stream, "WEBP", lossless=True, method=4)
+    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def _interval(claim: dict[str, Any]) -> str:

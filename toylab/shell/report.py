@@ -8,10 +8,18 @@ from toylab.lab import experiments
 from toylab.lab.flags import Flags, UsageError
 from toylab.shell.files import RESULTS, user_path
 from toylab.world.derive import SHIPPED
+from toylab.world.schema import unknown
 
 HELP = """./launch.sh report [--results=FOLDER] [--out=FILE]
 
 Writes one self-contained HTML file: every claim with its verdict, every figure, every table.
+"""
+
+
+FIGURES = """./launch.sh figures [EXPERIMENT …] [--results=FOLDER]
+
+Draws figures anew from the tables beside them, without models or readings.
+
 """
 
 
@@ -41,6 +49,28 @@ def write(out: File, folders: Mapping[str, File]) -> int:
     for line in damaged:
         print(f"toylab: {line}", file=sys.stderr)
     return int(bool(damaged))
+
+
+def redraw(arguments: Sequence[str]) -> int:
+    """Draws figures anew from the tables in results; a figure that needs more is named."""
+    values = Flags(FIGURES, results=(str, None, "folder of the results (results)"))
+    asked = values.parse(arguments, "...")
+    known = experiments.shipped()
+    for name in asked:
+        if name not in known:
+            raise UsageError(f"figures: {unknown(name, known)}")
+    folder = user_path(values["results"]) if values["results"] else RESULTS
+    found = [name for name in asked or known if (folder / name / "table.csv").exists()]
+    if not found:
+        raise UsageError(f"{folder}: no table of an experiment is there; run one first")
+
+    from toylab.report import results
+
+    drawn = [name for name in found if results.redraw(experiments.HOME / name, folder / name)]
+    print(f"drawn from their tables: {', '.join(drawn) or 'none'}")
+    if rest := [name for name in found if name not in drawn]:
+        print(f"drawn from readings, by ./launch.sh NAME: {', '.join(rest)}")
+    return 0
 
 
 def render_documents(arguments: Sequence[str]) -> int:

@@ -1,0 +1,57 @@
+"""In a browser: the report has no sideways scroll on a phone, sorts, and loads nothing.
+
+Needs playwright and Debian's chromium; without them there is one skip.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.test_report import CLAIM, leave
+from toylab.lab import experiments
+from toylab.shell import page
+
+sync = pytest.importorskip("playwright.sync_api", reason="NO BROWSER HERE: no playwright")
+CHROMIUM = shutil.which("chromium")
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    leave(tmp_path / "selection")
+    claims = [CLAIM | {"value": value} for value in (10.5, -2.0, 3.0)]
+    (tmp_path / "selection" / "claims.json").write_text(json.dumps({"claims": claims}))
+    text, _ = page.write({name: tmp_path / name for name in experiments.shipped()})
+    (tmp_path / "report.html").write_text(text)
+    return tmp_path / "report.html"
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    if not CHROMIUM:
+        pytest.skip("NO BROWSER HERE: apt install chromium")
+    with sync.sync_playwright() as play:
+        shown = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield shown
+        shown.close()
+
+
+def test_the_report_on_a_phone(report: Path, browser: Any) -> None:
+    phone = browser.new_page(viewport={"width": 390, "height": 844})
+    asked: list[str] = []
+    phone.on("request", lambda request: asked.append(request.url))
+    phone.goto(report.as_uri())
+    assert phone.evaluate("document.documentElement.scrollWidth") == 390
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+
+
+def test_claims_sort_by_their_numbers(report: Path, browser: Any) -> None:
+    desk = browser.new_page()
+    desk.goto(report.as_uri())
+    column = "[...document.querySelectorAll('.claims tbody tr')].map(r => r.cells[2].textContent)"
+    for expected in (["-2.00", "3.00", "10.50"], ["10.50", "3.00", "-2.00"]):
+        desk.click(".claims thead th:nth-child(3)")
+        assert [text.split()[0] for text in desk.evaluate(column)] == expected
