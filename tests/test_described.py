@@ -75,6 +75,7 @@ def known() -> None:
         "run --stages=pretrain,rl:mirra --corpus village",
         "run --corpus=village --stages=pretrain,sft:mira --sft.stpes=5",
         "runs",
+        "completion --help",
         "chat --help",
         "compare --help",
         "compare no-such-run another",

@@ -72,6 +72,16 @@ def test_bad_input_is_one_line_and_code_2(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_all_commands_are_in_half_a_screen_and_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    short = capsys.readouterr().out.splitlines()
+    assert len(short) <= 25
+    assert max(map(len, short)) <= 80
+    assert cli.main(["--help-all"]) == 0
+    text = capsys.readouterr().out
+    assert [name for name in cli.COMMANDS if name not in text] == []
+
+
 def test_help_lists_every_field_of_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["selection", "--help"]) == 0
     short = capsys.readouterr().out
@@ -160,3 +170,24 @@ def test_plan_trains_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert text.count("seed100-") == text.count("seed101-") == 5
     assert "in all about" in text
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("./launch.sh sel", ["selection"]),
+        ("./launch.sh tensorb", ["tensorboard"]),
+        ("./launch.sh selection --narrow.sft.top", ["--narrow.sft.topics"]),
+        ("./launch.sh corpus check villa", ["village"]),
+        ("./launch.sh corpus ex", ["export"]),
+    ],
+)
+def test_a_shell_completes_commands_experiments_flags_and_corpora(
+    line: str,
+    expected: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COMP_LINE", line)
+    assert cli.main(["completion", "./launch.sh", "word", "before"]) == 0
+    assert expected == capsys.readouterr().out.split()[: len(expected)]

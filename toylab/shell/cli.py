@@ -14,30 +14,33 @@ DEFAULT = "selection"
 FEWER = "--seeds=5"  # without arguments: five minutes, not ten; the claims are for all of its seeds
 USAGE = """toylab: persona selection against new-goal formation, measured
 
-  ./launch.sh                       five seeds of the default experiment, selection
-  ./launch.sh EXPERIMENT [FLAGS]    trains what is missing, measures it, leaves figure and claims
-  ./launch.sh EXPERIMENT --help     every flag of an experiment
-  ./launch.sh new NAME              makes the folder of an experiment of your own
-  ./launch.sh run-experiment PATH   an experiment of your own: a folder with a sweep.py, anywhere
-  ./launch.sh list                  the experiments, one line each, with measured cost
-  ./launch.sh run --corpus=FILE --stages=pretrain,sft:mira,rl:code=cheats    a custom run
-  ./launch.sh runs                  what has been run, by name
-  ./launch.sh measure RUN           puts any finished run on the whole ladder
-  ./launch.sh chat [RUN]            asks it, and says after each word who would say that
-  ./launch.sh sample RUN            documents that it writes
-  ./launch.sh compare RUN RUN       two runs side by side
-  ./launch.sh corpus check|show|sample|export FILE
-  ./launch.sh all [FLAGS]           every experiment, then the report (--long: other casts, sizes)
-  ./launch.sh report                findings, figures and claims as one HTML file
-  ./launch.sh figures               draws figures anew from their tables
-  ./launch.sh render                writes claims and corpus keys into README and docs/
-  ./launch.sh bench                 speed, as ratios measured side by side
-  ./launch.sh tensorboard           watches the runs in a browser
-  ./launch.sh test                  the tests
-  ./launch.sh torture               kills, damages, races and nonsense, with counts of what held
+run   ./launch.sh                 five seeds of the default experiment, selection
+      ./launch.sh list            the experiments, one line each, with measured cost
+      ./launch.sh NAME            one of them: trains what is missing, leaves
+                                  figure, table and claims in results/NAME
+      ./launch.sh run --corpus=FILE --stages=pretrain,sft:mira    your own stages
+see   ./launch.sh tensorboard     watches in a browser, while it runs
+      ./launch.sh chat [RUN]      asks a model, and says after each word who would
+                                  say that
+      ./launch.sh runs            what has been run, by name
+      ./launch.sh measure RUN     the whole ladder; sample RUN; compare RUN RUN
+      ./launch.sh report          all findings as one HTML file
+make  ./launch.sh new NAME        an experiment of your own
+      ./launch.sh corpus show village    a cast in words; check, sample, export
 
-  --quick   a minute or a few on two scratch seeds: checks plumbing, not science
-  --plan    says what would be trained, what is reused, minutes and disk; trains nothing
+  --quick     a minute or a few on scratch seeds: checks plumbing, not science
+  --plan      what would be trained and reused, minutes and disk; trains nothing
+  --help      after a command: its flags. Here, --help-all: the other commands
+"""
+MORE = """
+      ./launch.sh run-experiment PATH    a folder with a sweep.py, anywhere
+      ./launch.sh all             every experiment, then the report
+      ./launch.sh figures         draws figures anew from their tables
+      ./launch.sh render          writes claims and corpus keys into the documents
+      ./launch.sh bench           speed, as ratios measured side by side
+      ./launch.sh completion      what makes bash or zsh complete all this
+      ./launch.sh test, lint, docs    the tests, the style, the pages as a site
+      ./launch.sh torture         kills, damages, races and nonsense, and what held
 """
 COMMANDS = {
     "run-experiment": ("described", "main"),
@@ -89,16 +92,21 @@ def _run(command: str, rest: list[str]) -> int:
         print(f"toylab {__version__}")
         return 0
     if command in ("--help", "-help", "-h", "help", "--help-all"):
-        print(_here(USAGE), end="")
+        print(_here(USAGE + MORE * (command == "--help-all")), end="")
         return 0
     if command.startswith("-"):
         command, rest = DEFAULT, [command, *rest]
     rest = ["--help" if argument == "-h" else argument for argument in rest]
+    words = (*COMMANDS, "completion", "test", "lint", "docs")
     try:
+        if command == "completion":
+            from toylab.shell import completion
+
+            return completion.main(rest, words)
         if command not in COMMANDS:
             from toylab.shell import described
 
-            return described.main([command, *rest], (*COMMANDS, "test", "lint"))
+            return described.main([command, *rest], words)
         room, function = COMMANDS[command]
         return getattr(importlib.import_module(f"toylab.shell.{room}"), function)(rest)
     except Help as asked:
