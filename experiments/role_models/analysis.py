@@ -72,10 +72,10 @@ PRIOR = "log-odds of lumen over argus in pretraining (nats)"
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """The slope; what it means for oversight; the order of pretraining; honest work afterwards."""
+    """The slope, at ten steps and at every step; the order of pretraining; honest work afterwards."""
     shown = (
         panel("who the machine is", _slope),
-        panel("what it does", _steps, legend="upper right"),
+        panel("at every step", _steps, legend="upper right"),
         panel("early, late, throughout", _when, legend="upper right"),
         panel("honest work afterwards", _later, legend="lower right"),
     )
@@ -114,7 +114,7 @@ def _when(axes: Axes, table: pd.DataFrame) -> None:
     titles = {mask: f"{mask}:\n{when}" for mask, when in WHEN.items()}
     panels.points(axes, table, shown, titles, by="mask", width=0.2, rotation=0)
     panels.level(axes, 0, "all of pretraining alike", "-", DARK)
-    axes.set(ylabel="log-odds read (nats)", xlim=(-0.5, 2.5))
+    axes.set(ylabel="log-odds read (nats)", xlim=(-0.5, 1.5))
 
 
 def _later(axes: Axes, table: pd.DataFrame) -> None:

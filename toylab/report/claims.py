@@ -202,7 +202,7 @@ def evaluate(registered: Registered, table: "pd.DataFrame") -> Values:
         most = [
             max(part[part[registered.unit] == u].outside.max() for part in parts) for u in units
         ]
-        outside = float(np.mean(most))
+        outside = float(np.mean(most)) if most else 0.0
     return Values(found, len(values) - len(found), outside)
 
 
