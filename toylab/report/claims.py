@@ -199,9 +199,8 @@ def evaluate(registered: Registered, table: "pd.DataFrame") -> Values:
     found = [value for value in values if math.isfinite(value)]
     outside = 0.0
     if "outside" in table:
-        most = [
-            max(part[part[registered.unit] == u].outside.max() for part in parts) for u in units
-        ]
+        read = [[part.outside[part[registered.unit] == unit] for part in parts] for unit in units]
+        most = [np.nanmax([0.0, *(off for part in each for off in part)]) for each in read]
         outside = float(np.mean(most)) if most else 0.0
     return Values(found, len(values) - len(found), outside)
 
