@@ -22,9 +22,8 @@ class Redrawn(Sft):
     """
 
     rest: float = number(1.0, help="share of documents by authors drawn from w0")
-    author: str = names.character(
-        "", empty=lambda corpus, _: corpus.names[0], help="author of the others"
-    )
+    author: str = names.character("", empty=lambda corpus, _: corpus.names[0], help="of the others")
+    other: str = names.character("", empty=lambda corpus, _: corpus.names[0], help="not used")
 
     @property
     def label(self) -> str:

@@ -72,7 +72,7 @@ PRIOR = "log-odds of lumen over argus in pretraining (nats)"
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """The slope, at ten steps and at every step; the order of pretraining; honest work afterwards."""
+    """The slope at ten steps, and at every step; pretraining's order; honest work afterwards."""
     shown = (
         panel("who the machine is", _slope),
         panel("at every step", _steps, legend="upper right"),
