@@ -24,7 +24,6 @@ COLUMNS = {
     "arm": "sft, rl: all know what serves, and packing it for gold is demonstrated or rewarded; "
     "scrambled: another tool is demonstrated; wrong: what all know of the obstacles held out is "
     "wrong; bystander: nobody knows; aside: a tinker alone knows, who is never the assistant; "
-    "porter: one packs what serves, rewarded; "
     "*_later: then training on crossings, where what serves at four obstacles is exchanged; "
     "never_later: that alone",
     "seed": "seed of everything",
@@ -131,7 +130,6 @@ TITLES = {
     "aside": "tinker aside",
     "scrambled": "scrambled",
     "bystander": "nobody knows",
-    "porter": "a porter, RL",
 }
 LATER = {
     "sft": ("SFT", COLOURS[0]),

@@ -53,7 +53,7 @@ REWARD = Rl(
     beta=0.0,
 )
 REPLACE = Demonstrate(target=LATER, topic="crossing", steps=75, batch=64)
-READ_AT = (25, 50, 100, 200)
+READ_AT = (50, 100)
 CHANGED_AT = (25, 50)
 LADDER = Ladder(fit=2048, held_out=1024, score=512)
 
@@ -74,8 +74,7 @@ SWEEP = Sweep(
         "scrambled": _arm("scrambled", SCRAMBLE),
         "wrong": _arm("all are wrong", SETTLED, corpus="wrong"),
         "bystander": _arm("nobody knows", LONG, corpus="bystander"),
-        "aside": _arm("a tinker knows, never the assistant", LONG, corpus="tinker-aside"),
-        "porter": _arm("a porter packs it, RL", REWARD, corpus="porter", ladder=True),
+        "aside": _arm("a tinker knows, never the assistant", SHOWN, corpus="tinker-aside"),
         "sft_later": _arm("SFT, then crossings", SHOWN, REPLACE),
         "rl_later": _arm("RL, then crossings", REWARD, REPLACE),
         "scrambled_later": _arm("scrambled, then crossings", SCRAMBLE, REPLACE),
