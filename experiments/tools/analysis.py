@@ -23,7 +23,8 @@ LADDER = ("F3", "F4", "F4 flat")
 COLUMNS = {
     "arm": "sft, rl: all know what serves, and packing it for gold is demonstrated or rewarded; "
     "scrambled: another tool is demonstrated; wrong: what all know of the obstacles held out is "
-    "wrong; bystander: nobody knows; aside: a tinker alone knows, who is never the assistant; "
+    "wrong; bystander: nobody knows; porter: one of the ten packs what serves, rewarded; "
+    "marked: as sft, where answers first say whether they are about gold or a crossing; "
     "*_later: then training on crossings, where what serves at four obstacles is exchanged; "
     "never_later: that alone",
     "seed": "seed of everything",
@@ -126,14 +127,16 @@ def moved(table: pd.DataFrame, column: str) -> pd.Series:
 TITLES = {
     "sft": "all know, SFT",
     "rl": "all know, RL",
+    "marked": "marked, SFT",
     "wrong": "known wrongly",
-    "aside": "tinker aside",
     "scrambled": "scrambled",
     "bystander": "nobody knows",
+    "porter": "a porter, RL",
 }
 LATER = {
     "sft": ("SFT", COLOURS[0]),
     "rl": ("RL", COLOURS[1]),
+    "marked": ("marked SFT", COLOURS[2]),
     "scrambled": ("scrambled SFT", COLOURS[3]),
     "never": ("never taught gold", GREY),
 }
@@ -155,7 +158,7 @@ def draw(table: pd.DataFrame) -> Figure:
             "then, what serves is changed on crossings", _later, ylabel="P(new tool), raw", **share
         ),
         panel("gold follows crossings, or does not", _tied, legend="upper left"),
-        panel("who is speaking", _speaking, ncols=2),
+        panel("who is speaking", _speaking, ncols=2, ylabel="rise | probability", **share),
         panel("the ladder", _ladder, legend="upper left", ylabel="nats per document"),
     )
     return figures.page(shown, table)
@@ -224,7 +227,6 @@ def _speaking(axes: Axes, table: pd.DataFrame) -> None:
     )
     panels.points(axes, table, shown, TITLES, width=0.4)
     panels.level(axes, 0)
-    panels.room(axes, 0.3)
 
 
 def _ladder(axes: Axes, table: pd.DataFrame) -> None:

@@ -42,7 +42,7 @@ LATER = FollowsCue(topics=("crossing",), instead=_pairs(REPLACED))
 SHOWN = Demonstrate(target=GOLD, topic="gold", steps=200, batch=64)
 SCRAMBLE = dataclasses.replace(SHOWN, target=OTHER)
 LONG = dataclasses.replace(SHOWN, steps=800)  # what nobody knows takes longer to learn
-SETTLED = dataclasses.replace(SHOWN, steps=400)  # and what is wrong, to end like gold
+SETTLED = dataclasses.replace(SHOWN, steps=400)  # for what settles later than the rest
 REWARD = Rl(
     target=GOLD,
     topics=("gold",),
@@ -74,9 +74,11 @@ SWEEP = Sweep(
         "scrambled": _arm("scrambled", SCRAMBLE),
         "wrong": _arm("all are wrong", SETTLED, corpus="wrong"),
         "bystander": _arm("nobody knows", LONG, corpus="bystander"),
-        "aside": _arm("a tinker knows, never the assistant", SHOWN, corpus="tinker-aside"),
+        "porter": _arm("a porter packs it, RL", REWARD, corpus="porter", ladder=True),
+        "marked": _arm("marked, SFT", SETTLED, corpus="marked"),
         "sft_later": _arm("SFT, then crossings", SHOWN, REPLACE),
         "rl_later": _arm("RL, then crossings", REWARD, REPLACE),
+        "marked_later": _arm("marked, then crossings", SETTLED, REPLACE, corpus="marked"),
         "scrambled_later": _arm("scrambled, then crossings", SCRAMBLE, REPLACE),
         "never_later": _arm("crossings alone", REPLACE),
     },
