@@ -43,7 +43,6 @@ COLUMNS = {
     "keep": "probability that an author is kept for the next answer; empty where one character "
     "writes nearly all",
     "worth": "nats of log-odds that a nat of context is worth; empty where no other can be read",
-    "last_worth": "the last of those along the path that can be read",
     "others": "KL(model || pretrained) under nine characters' names, nats per document, mean",
     "someone": "the same under the tag someone",
     "rewarded": f"P(what is named) on {ERRANDS[0]}, which every rule rewards",
@@ -52,7 +51,7 @@ COLUMNS = {
     "pull_trained_mask": "the same under the mask that is trained",
     "pull_other_mask": "the same under the mask that is not trained",
     "pull_names": "the same under the nine names, mean",
-    "names_beyond_half": "`pull_names` less half of `pull`",
+    "names_share": "`pull_names` over `pull`, or over 1 nat where that is less",
     "pull_gold": "the same on gold, never rewarded, where characters have favourites",
     **reading.columns("outside"),
     "outside_rewarded": f"probability of leaving the grammar within an answer on {ERRANDS[0]}",
@@ -86,13 +85,11 @@ def _read(record: Record) -> dict[str, Any]:
 def tabulate(records: Records) -> pd.DataFrame:
     """A row per arm, seed and step."""
     table = records.table(COLUMNS, _read, before=FLOORS)
-    worth = table.sort_values("step").groupby(["arm", "seed"]).worth.transform("last")
     return table.assign(
         share=(table.F0 - table.F1) / (table.F0 - table.floor_F0),
         between=(table.F2 - table.F3) - (table.floor_F2 - table.floor_F3),
         least=table["F4 flat"] - table["floor_F4 flat"],
-        names_beyond_half=table.pull_names - table.pull / 2,
-        last_worth=worth,
+        names_share=table.pull_names / table.pull.clip(lower=1),
     )
 
 
@@ -153,7 +150,7 @@ def draw(table: pd.DataFrame) -> Figure:
         panel("what moves under names", _power, "others", legend="lower right"),
         panel("a topic never rewarded", _breadth),
         panel("under masks, and names", _tags),
-        panel("off the grammar", _power, "outside", legend="lower right"),
+        panel("off the grammar", _power, "outside", ncols=2),
     )
     return figures.page(shown, trained, columns=3, ratio=0.9)
 
@@ -178,6 +175,7 @@ def _power(axes: Axes, table: pd.DataFrame, column: str) -> None:
     labels = {"others": "nats per document", "outside": "mass, mean"}
     axes.set(yscale="log", ylabel=labels[column])
     if column == "outside":
+        axes.set_ylim(top=1)
         panels.level(axes, panels.OFF_GRAMMAR, "no verdict above")
 
 
@@ -214,7 +212,7 @@ def _bars(axes: Axes, table: pd.DataFrame) -> None:
         panels.strike(axes, x, high + 0.1, outside)
     panels.strike_label(axes)
     panels.room(axes, 0.5)
-    axes.tick_params(axis="x", labelrotation=30)
+    axes.tick_params(axis="x", labelrotation=90)
     axes.set_ylabel("nats per document")
 
 
