@@ -33,8 +33,7 @@ def reading(step: int, total: float, first: float, digest: str = "mine") -> dict
     return row | {f"weights/{name}": w for name, w in weights.items()}
 
 
-@pytest.fixture
-def listed(tmp_path: Path) -> Listed:
+def two_seeds(tmp_path: Path) -> Listed:
     """Two seeds of one arm: 20 steps of pretraining, read twice, then 8 of fine-tuning."""
     runs = []
     for seed in (0, 1):
@@ -52,6 +51,11 @@ def listed(tmp_path: Path) -> Listed:
         runs.append(Named(f"first/ada/seed{seed}", folders, (20, 8), ("mine",)))
     out = tmp_path / "results"
     return Listed(name="first", out=out, began=0.0, tag="assistant", arms={"ada": tuple(runs)})
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Listed:
+    return two_seeds(tmp_path)
 
 
 def scalars(folder: Path, tag: str) -> list[tuple[int, float]]:

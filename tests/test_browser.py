@@ -1,4 +1,4 @@
-"""In a browser: the report has no sideways scroll on a phone, sorts, and loads nothing.
+"""In a browser: TensorBoard's first page has the ladder; the report fits a phone and sorts.
 
 Needs playwright and Debian's chromium; without them there is one skip.
 """
@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from tests.test_board import two_seeds
 from tests.test_report import CLAIM, leave
 from toylab.lab import experiments
-from toylab.shell import page
+from toylab.report.board import Board
+from toylab.shell import page, tensorboard
 
 sync = pytest.importorskip("playwright.sync_api", reason="NO BROWSER HERE: no playwright")
 CHROMIUM = shutil.which("chromium")
@@ -55,3 +57,16 @@ def test_claims_sort_by_their_numbers(report: Path, browser: Any) -> None:
     for expected in (["-2.00", "3.00", "10.50"], ["10.50", "3.00", "-2.00"]):
         desk.click(".claims thead th:nth-child(3)")
         assert [text.split()[0] for text in desk.evaluate(column)] == expected
+
+
+def test_the_first_page_of_tensorboard_has_the_ladder_and_its_floor(
+    tmp_path: Path, browser: Any
+) -> None:
+    Board(two_seeds(tmp_path), tmp_path / "board").refresh()
+    address = tensorboard.serve(tmp_path / "board", {"host": "localhost", "port": 0})
+    desk = browser.new_page()
+    desk.goto(tensorboard.first_page(address))
+    for said in ("ladder/total", "ladder/left", "first/floor", "first/ada/mean"):
+        desk.get_by_text(said).first.wait_for(timeout=30_000)
+    assert desk.get_by_text("first/ada/seed0").count() == 0
+    assert desk.get_by_text("traits/").count() == 0

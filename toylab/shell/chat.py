@@ -120,7 +120,7 @@ def _lines(talk: "_Talk") -> Iterator[str]:
     while True:
         try:
             yield input(f"\n{talk.tag}> ").strip()
-        except EOFError:
+        except (EOFError, KeyboardInterrupt):
             return
 
 

@@ -4,9 +4,9 @@ import contextlib
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as File
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from toylab.lab import names
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     if values["logdir"]:
         if not (folder := user_path(values["logdir"])).is_dir():
             raise UsageError(f"--logdir: there is no folder {folder}")
-        _serve(folder, values)
+        print(serve(folder, values), flush=True)
         return _wait(lambda: None)
     known = names.listed(root)
     for name in asked:
@@ -61,18 +61,23 @@ def _watch(root: File, asked: Sequence[str], values: Flags) -> int:
     boards = [Board(names.read(root, name), place) for name in asked]
     for board in boards:
         board.refresh()
-    address = _serve(place, values)
+    address = serve(place, values)
+    print("the ladder and who is speaking, means over seeds:")
+    print(first_page(address))
+    print(f"what it says:    {address}#text\nwith bands:      {address}#custom_scalars")
+    print(f"figure so far:   {address}#images\nCtrl-C ends it", flush=True)
+    return _wait(lambda: _refresh(boards, root / BOARD / "samples"))
+
+
+def first_page(address: str) -> str:
+    """The address of the ladder and the weights, as means over seeds beside the floor."""
     shown = {
         "smoothing": 0,
         "runFilter": "mean|floor",
         "tagFilter": "^(ladder/(total|selection|left)|weights/)",
         "runColorGroup": "regex:/([^/]+)",
     }
-    print("the ladder and who is speaking, means over seeds:")
-    print(f"{address}?{urlencode(shown)}#timeseries")
-    print(f"what it says:    {address}#text\nwith bands:      {address}#custom_scalars")
-    print(f"figure so far:   {address}#images\nCtrl-C ends it", flush=True)
-    return _wait(lambda: _refresh(boards, root / BOARD / "samples"))
+    return f"{address}?{urlencode(shown)}#timeseries"
 
 
 def _refresh(boards: Sequence["Board"], kept: File) -> None:
@@ -94,7 +99,7 @@ def _wait(work: Callable[[], None]) -> int:
     return 0
 
 
-def _serve(folder: File, values: Flags) -> str:
+def serve(folder: File, values: Flags | Mapping[str, Any]) -> str:
     """Starts TensorBoard in a thread, and says no word of its own; returns the address."""
     from tensorboard import program
 
