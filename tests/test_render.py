@@ -18,7 +18,8 @@ KNOWN = render.known(ROOT)
 SAID = {"name": "one", "claim": "It is.", "statistic": "how much", "refutes": "that it is not"}
 CLAIM = SAID | {"threshold": 0.1, "above": False, "verdict": render.AHEAD}
 JUDGED = CLAIM | {
-    "value": 0.123, "low": -0.001, "high": 0.25, "verdict": "undecided", "keeps": 0.75,
+    "value": 0.123, "low": -0.001, "high": 0.25, "verdict": "undecided", "keeps": 0.75, "lost": 0,
+    "unit": "seed",
 }  # fmt: skip
 
 
@@ -71,6 +72,8 @@ def test_a_row_gets_number_and_verdict_of_its_claim() -> None:
         "| a sentence <!--trial.one--> | 0.12 [0.00, 0.25], claimed < 0.1 | undecided | figure |"
     )
     assert render.render(row, known) == wanted
+    lost = {"trial": {"one": JUDGED | {"lost": 2}}}
+    assert "claimed < 0.1; no value in 2 seeds | undecided" in render.render(row, lost)
     counted = render.render("<!--counts-->none<!--/counts-->", known)
     assert counted == "<!--counts-->1 claims: 1 undecided<!--/counts-->"
 

@@ -50,9 +50,10 @@ def known(root: File) -> dict[str, dict[str, dict[str, Any]]]:
 def quoted(claim: Mapping[str, Any]) -> str:
     """A claim's mean, interval and threshold, as documents quote them."""
     side = f"claimed {'>' if claim['above'] else '<'} {claim['threshold']:g}"
-    if "value" not in claim:
+    if claim.get("value") is None:
         return side
-    return f"{claim['value']:z.2f} [{claim['low']:z.2f}, {claim['high']:z.2f}], {side}"
+    lost = f"; no value in {claim['lost']} {claim['unit']}s" * bool(claim["lost"])
+    return f"{claim['value']:z.2f} [{claim['low']:z.2f}, {claim['high']:z.2f}], {side}{lost}"
 
 
 def _line(claim: Mapping[str, Any]) -> str:
