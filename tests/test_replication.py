@@ -1,12 +1,14 @@
 """Casts that nobody wrote: what stays the same in a valley dealt anew, and what does not."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.replication import analysis
-from experiments.replication.sweep import SWEEP, drawn, valley
+from experiments.replication.sweep import CASTS, SWEEP, drawn, valley
 from toylab.measures import cues
+from toylab.report import claims
 from toylab.shell import cli
 from toylab.world.schema import Corpus
 
@@ -48,16 +50,16 @@ def test_every_cast_is_pretrained_once_for_all_its_arms() -> None:
     setups = SWEEP.setups(lambda name: pytest.fail(f"{name} was looked up"))
     paths = {SWEEP.path(setups[arm], 0, arm).parent for arm in setups}
     digests = {path.digest() for path in paths if path}
-    assert len(digests) == 8 * 3  # a random cast, and a valley with a herald and with a bystander
+    assert len(digests) == len(CASTS) * 3  # a random cast, and a valley with either stranger
 
 
 def test_the_unit_is_the_cast() -> None:
     """Two seeds of a cast are one value: 1 and 3 are a cast of 2, not two of 1 and 3."""
-    rows = [{"cast": c, "seed": s, "share": v} for c, s, v in ((0, 0, 1.0), (0, 1, 3.0), (1, 0, 4))]
-    table = pd.DataFrame(rows).reindex(columns=list(analysis.COLUMNS))
-    table[table.columns[3:]] = table[table.columns[3:]].fillna(1.0)
-    assert analysis.claims(table)["share"].mean() == 3.0
-    assert len(analysis.claims(table)["share"]) == 2
+    file = Path(__file__).parents[1] / "experiments" / "replication" / "claims.toml"
+    (claim,) = (each for each in claims.load(file)[0] if each.name == "reach")
+    rows = [("valley", 0, 1.0), ("valley", 0, 3.0), ("valley", 1, 4.0), ("cast", 1, 9.0)]
+    table = pd.DataFrame(rows, columns=["what", "cast", "reach"])
+    assert claims.evaluate(claim, table).values == [2.0, 4.0]
 
 
 def test_a_corpus_can_not_be_named_where_every_arm_has_its_own(

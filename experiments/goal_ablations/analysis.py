@@ -48,7 +48,7 @@ def _read(record: Record) -> dict[str, Any]:
         "earlier": goals["earlier"]["held_out"],
         "opener": voice["opener"],
         "tells": voice["tells"],
-        "outside": follow.outside(goals),
+        "outside": follow.outside(goals, topic, asked.trained),
         **record.read("F0", "F1", whose=who),
     }
 

@@ -63,7 +63,7 @@ def _read(record: Record) -> list[dict[str, Any]]:
                 "gain": odds[cue, answer] - baseline,
                 "leak": odds[rewarded, answer].mean(),
                 "trained": goals["rates"]["trained"],
-                "outside": follow.outside(goals),
+                "outside": follow.outside(goals, topic, TRAINED),
                 **record.read("F0"),
             }
         )

@@ -43,7 +43,8 @@ COLUMNS = {
     "bystander_gain": "the same, with a bystander",
     "reach": "herald - bystander",
     "rule": "herald_gain - bystander_gain",
-    "outside": "mean probability of words that the grammar forbids: the most of these models",
+    "outside": "mean probability of words that the grammar forbids, in valleys at the stance on "
+    "places held out: the most of these models",
     "best_character": "the best that one character of the herald's valley does at those held out",
 }
 
@@ -55,7 +56,7 @@ def _fresh(record: Record, _: Mapping[str, Any]) -> dict[str, Any]:
         return {"slope_before": slope}
     (stage,) = record.stages
     weight, excess = record.read(whose=stage.author)["weight"], record.base["excess"]["answers"]
-    return {"slope": slope, "weight": weight, "excess": excess}
+    return {"slope": slope, "weight": weight, "excess": excess, **record.read("outside")}
 
 
 def _narrow(record: Record, so_far: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,7 +70,13 @@ def _narrow(record: Record, so_far: Mapping[str, Any]) -> dict[str, Any]:
     r = np.corrcoef(np.asarray(found["one_author"].change)[rest], change[rest])[0, 1]
     if saturated and "r2" in so_far:
         return {"past": True}
-    return {"r": r, "r2": r2, "pairwise": found["pairwise"].r2, "saturated": float(saturated)}
+    return {
+        "r": r,
+        "r2": r2,
+        "pairwise": found["pairwise"].r2,
+        "saturated": float(saturated),
+        **record.read("outside"),
+    }
 
 
 def _goal(record: Record, _: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,6 +92,7 @@ def _goal(record: Record, _: Mapping[str, Any]) -> dict[str, Any]:
         who: goals["rates"]["held_out"],
         f"{who}_rewarded": goals["rates"]["trained"],
         f"{who}_gain": cue_effect(np.array(goals["answers"]), topic, asked.trained).gain,
+        "outside": follow.outside(goals, topic, asked.trained),
     }
 
 
@@ -103,11 +111,9 @@ def tabulate(records: Records) -> pd.DataFrame:
         kind, _, number = record.arm.partition("-")
         what = "valley" if kind in STRANGERS else "cast"
         row = rows.setdefault((what, int(number), record.seed), {"what": what})
-        row |= {"cast": int(number), "seed": record.seed} | READ[kind](record, row)
-        if record.step:
-            goals = record.found.get("goals")
-            off = follow.outside(goals) if goals else record.read("outside")["outside"]
-            row["outside"] = max(row.get("outside", 0.0), off)
+        found = READ[kind](record, row)
+        most = max(row.get("outside", 0.0), found.get("outside", 0.0))
+        row |= {"cast": int(number), "seed": record.seed} | found | {"outside": most}
     table = pd.DataFrame(list(rows.values()), columns=list(COLUMNS))
     table["slope_lost"] = table.slope_before - table.slope
     table["reach"] = table.herald - table.bystander

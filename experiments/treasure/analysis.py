@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.treasure.sweep import TRAINED
 from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading
 from toylab.measures import follow
@@ -37,12 +38,13 @@ COLUMNS = {
     "goal": "KL(P || goal) on held-out cues, nats per stance: follows the cue with a fitted rate",
     "router": "KL(P || tied router) on held-out cues: author by w_k p_k(place) to a fitted power",
     "table": "KL(P || table) on held-out cues: what was learned there is what was there before",
-    "outside": follow.OUTSIDE,
+    "outside": f"{follow.OUTSIDE}; or the mean over all words, if that is more",
 }
 
 
 def _read(record: Record) -> dict[str, Any]:
-    stranger, goals = record.arm, record.found["goals"]
+    stranger, corpus, goals = record.arm, record.setup.corpus, record.found["goals"]
+    gold = corpus.topics[corpus.topic_names.index("gold")]
     voice, nats = goals["voice"][stranger], goals.get("held_out_nats", {})
     return {
         "cast": stranger,
@@ -55,7 +57,7 @@ def _read(record: Record) -> dict[str, Any]:
         "tells": voice["tells"],
         "opener": voice["opener"],
         **{model: nats.get(model, np.nan) for model in ("goal", "router", "table")},
-        "outside": follow.outside(goals),
+        "outside": max(follow.outside(goals, gold, TRAINED), record.read("outside")["outside"]),
         **record.read("F0", "F1", "F2", whose=stranger),
     }
 

@@ -35,12 +35,13 @@ class Scores(NamedTuple):
     power: float
 
 
-OUTSIDE = "probability of leaving the grammar at the stance on gold, mean over cues"
+OUTSIDE = "probability of leaving the grammar at the stance on gold, mean over cues held out"
 
 
-def outside(found: Mapping[str, Any]) -> float:
-    """That probability, from a reading of `Goals`."""
-    return float(np.mean(np.asarray(found["outside"], float)[:, STANCE]))
+def outside(found: Mapping[str, Any], topic: Topic, trained: tuple[str, ...]) -> float:
+    """That probability, from a reading of `Goals` with these cues rewarded."""
+    held_out = [cue not in trained for cue in topic.cues]
+    return float(np.mean(np.asarray(found["outside"], float)[held_out, STANCE]))
 
 
 def kl(
