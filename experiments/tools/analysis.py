@@ -149,7 +149,7 @@ def draw(table: pd.DataFrame) -> Figure:
         panel(
             "what serves is packed for gold",
             _reach,
-            legend="center right",
+            legend="upper right",
             ylabel="P(tool that serves), raw",
             **share,
         ),
@@ -165,13 +165,14 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _reach(axes: Axes, table: pd.DataFrame) -> None:
-    part = table[table.arm.isin(["sft", "bystander"])]
+    part = table[table.arm.isin(["sft", "rl", "bystander"])]
     lines = [
         _line("trained", "taught", "sft", GREY),
-        _line("held_out", "held out, all know", "sft", COLOURS[0]),
-        _line("held_out", "held out, nobody knows", "bystander", COLOURS[1]),
+        _line("held_out", "held out, all know, SFT", "sft", COLOURS[0]),
+        _line("held_out", "held out, all know, RL", "rl", COLOURS[1]),
+        _line("held_out", "held out, nobody knows", "bystander", COLOURS[2]),
     ]
-    panels.curves(axes, part, [*lines, _formed("crossing", "sft")], label="SFT step")
+    panels.curves(axes, part, [*lines, _formed("crossing", "sft")], label="training step")
     panels.level(axes, end(table, "character", arm="sft").mean(), "selection", colour=DARK)
     panels.level(axes, end(table, "patchwork", arm="sft").mean(), "composition", "-.", DARK)
 
