@@ -43,7 +43,7 @@ COLUMNS = {
     "rise": "`learned` less `elsewhere` before training",
     "beyond_half": f"`elsewhere` where the trained answer, asked, has come to {UNSATURATED}, less "
     "half of what Bayes predicts there (one author)",
-    "spared": "by what share `elsewhere` rose less than in plain, at the end",
+    "spared": "by what share `elsewhere` has risen less than in plain at the same step",
     "one_author": "what Bayes predicts for `elsewhere`, all evidence being one author's; empty "
     "where documents are no evidence of anyone, so that it predicts no change",
     "a_document": "what Bayes predicts for it, every document having an author of its own",
@@ -152,18 +152,19 @@ def before(table: pd.DataFrame, arm: str) -> pd.Series:
 
 def compared(table: pd.DataFrame) -> pd.DataFrame:
     """The table with what each arm and seed is compared by, at all of its steps."""
-    plain = end(table, "elsewhere", arm="plain") - before(table, "plain")
+    rise = table.elsewhere - table.groupby(["arm", "seed"]).elsewhere.transform("first")
+    plain = table.assign(rise=rise)[table.arm == "plain"].set_index(["seed", "step"]).rise
+    run = pd.MultiIndex.from_frame(table[["seed", "step"]])
+    table["spared"] = (1 - rise / plain.reindex(run).to_numpy()).where(table.step > 0)
     for arm, part in table.groupby("arm"):
-        start, late = before(table, arm), end(table, "elsewhere", arm=arm)
         measured, bayes = (
             at(table, arm, column=name, level=UNSATURATED) for name in ("elsewhere", "one_author")
         )
         found = {
             "learned": at(table, arm),
             "levelled": at(table, arm, x="moved"),
-            "rise": at(table, arm) - start,
+            "rise": at(table, arm) - before(table, arm),
             "beyond_half": measured - bayes / 2,
-            "spared": 1 - (late - start) / plain,
         }
         for column, values in found.items():
             table.loc[part.index, column] = part.seed.map(values)
