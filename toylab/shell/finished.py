@@ -1,5 +1,6 @@
 """Finished runs, by the names that users give them: `./launch.sh runs` lists these."""
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path as File
@@ -81,7 +82,8 @@ def show(arguments: Sequence[str]) -> int:
         runs = [*listed.runs()]
         done = sum(run.done for run in runs)
         began = time.strftime("%d %b %H:%M", time.localtime(listed.began))
-        print(f"{name:30} {began}  {done} of {len(runs)} trained  {listed.out}")
+        where = os.path.relpath(listed.out, user_path(""))
+        print(f"{name:24} {began}  {done} of {len(runs)} trained  {where}")
         for run in runs if asked else ():
             print(f"  {run.name:40} {'trained' if run.done else 'not yet'}")
     return 0

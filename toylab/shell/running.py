@@ -263,10 +263,13 @@ class _Running:
         print(
             f"{time.monotonic() - self.began:.0f} s; figure, table and claims{of} are in {where}/"
         )
+        if one.name not in names.listed(self.runs):  # in a folder that may only be read
+            return
         listed = names.read(self.runs, one.name)
         print("\n" + "\n".join(summary.of_arms(listed.arms)))
-        run = next(run for run in listed.runs() if run.done)
-        if not one.experiment.folder:  # a custom run
+        if not (run := next((run for run in listed.runs() if run.done), None)):
+            return
+        if not one.experiment.folder and not of:  # a custom run
             from toylab.library import open_run
 
             print("\n".join(open_run(run.folders[-1]).example(listed.tag)))
