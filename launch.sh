@@ -16,7 +16,7 @@ while [ -L "$here" ]; do # started through a link
   case $link in /*) here=$link ;; *) here=$(dirname "$here")/$link ;; esac
 done
 cd -- "$(dirname -- "$here")"
-export PYTHONPATH="$PWD"
+export PYTHONPATH="$PWD" PYTHONUTF8=1
 # glibc hands large blocks back to the system as soon as they are free, and gets them again page by
 # page: a fifth of the time of a reading. So it keeps them, in one pool. Elsewhere this does nothing.
 export MALLOC_ARENA_MAX=${MALLOC_ARENA_MAX:-1} MALLOC_MMAP_MAX_=${MALLOC_MMAP_MAX_:-0} \

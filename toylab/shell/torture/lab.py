@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path as File
 from typing import Any, NamedTuple
 
+import jax
+
 from toylab.lab.store import PARTIAL
 from toylab.shell import cli
 from toylab.world.derive import SHIPPED
@@ -97,13 +99,24 @@ def inside(*arguments: str) -> Ended:
     return Ended(code, out.getvalue(), told.getvalue())
 
 
+def settings(place: File) -> dict[str, Any]:
+    """Of jax: compiling is most of the work, and is done once."""
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(place / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": 0,
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": True,
+    }
+
+
 def started(
     place: File, *arguments: str, code: str = "", front: Sequence[str] = (), **more: Any
 ) -> subprocess.Popen[str]:
     """A process of its own that runs a command line, after some code or in front of a program."""
     run = f"import sys\n{code}\nfrom toylab.shell.cli import main\nsys.exit(main(sys.argv[1:]))"
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    pipes |= more | {"env": os.environ | {"PYTHONPATH": str(SHIPPED)} | more.get("env", {})}
+    told = {name: str(value) for name, value in settings(place).items()}
+    told |= {"PYTHONPATH": str(SHIPPED)} | more.get("env", {})
+    pipes |= more | {"env": os.environ | told}
     return subprocess.Popen([*front, sys.executable, "-c", run, *arguments], cwd=place, **pipes)
 
 
@@ -119,8 +132,6 @@ class Lab:
     def __init__(self, place: File):
         self.place, corpus = place, place / "torture.toml"
         corpus.write_text(CORPUS)
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(place / "compiled")
-        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         for name, at, more in (("first", 2, MORE), ("second", 3, "")):
             (place / name).mkdir()
             sweep = SWEEP.format(name=name, corpus=corpus, at=at, more=more)
@@ -135,6 +146,8 @@ class Lab:
     @functools.cached_property
     def whole(self) -> bool:
         """Runs both experiments undisturbed, in the folder `whole`."""
+        for name, value in settings(self.place).items():
+            jax.config.update(name.lower(), value)
         for name in ("first", "second"):
             if (found := ended(started(self.place, *self.line(File("whole"), name)))).code:
                 raise RuntimeError(f"the experiment of torture doesn't run: {found.told[-500:]}")
