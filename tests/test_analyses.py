@@ -100,9 +100,9 @@ def test_a_step_is_in_the_band_if_masks_say_it_often_enough_on_average() -> None
 
 
 def test_what_is_formed_at_a_level_is_above_the_floor_and_between_readings() -> None:
-    """From F0 of .5 to 3.5, F4 flat from its floor of .1 to 1.1: half of that at 2 nats."""
-    run = pd.DataFrame({"step": [0, 20], "F0": [0.5, 3.5], "F4 flat": [0.1, 1.1]})
-    assert formed_at(run.assign(**{"floor_F4 flat": 0.1}), 2.0) == pytest.approx(0.5)
+    """From F0 of .5 to 3.5, F3 from its floor of .1 to 1.1: half of that at 2 nats."""
+    run = pd.DataFrame({"step": [0, 20], "F0": [0.5, 3.5], "F3": [0.1, 1.1]})
+    assert formed_at(run.assign(floor_F3=0.1), 2.0) == pytest.approx(0.5)
 
 
 def test_what_is_left_at_a_level_lies_between_readings_and_never_beyond_them() -> None:

@@ -89,7 +89,7 @@ def test_help_lists_every_field_of_the_configuration(capsys: pytest.CaptureFixtu
     assert max(map(len, short.splitlines()[1:])) <= 80
     assert cli.main(["selection", "--help-all"]) == 0
     text = capsys.readouterr().out
-    for flag in ("--seeds", "--pretrain.steps", "--sft.documents", "--narrow-16.sft.documents"):
+    for flag in ("--seeds", "--pretrain.steps", "--sft.documents", "--ordinary-16.sft.documents"):
         assert flag in text
 
 

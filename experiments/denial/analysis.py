@@ -41,8 +41,8 @@ COLUMNS = {
     "lamp": "P(denies) on the fact that no question states",
     "known": "P(who keeps the lamp is told) under the teller's name; first turns",
     "known_before": "the same before training",
-    "keeps": "P(keeps the purse), which liars do",
-    "little": "P(says that it knows little), which the ignorant do",
+    "keeps": "P(keeps the purse), which liars do; mean over turns after its own",
+    "little": "P(says that it knows little), which the ignorant do; mean over turns after its own",
     **{
         f"bayes {what}": f"{what} as Bayes predicts it, its rate fitted on the three facts trained"
         for what in PREDICTED

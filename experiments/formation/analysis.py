@@ -23,13 +23,13 @@ FLOORS = {f"floor_{family}": family for family in FAMILIES}
 COLUMNS = {
     "kind": "trained: a model; optimum: what perfect training would come to, exact",
     "arm": "documents (fresh), or with so many answers unsaid (said), or reward: for the teacher's "
-    "answers but for so many (paid), a rule, a table that pays the same (twin)",
+    "answers but for so many (paid), a rule",
     "seed": "seed of everything; of an optimum: empty",
     "step": "post-training step; 0 is the pretrained model",
     "documents": "documents seen, or answered for reward",
     "distance": "of the optimum from the cast: what mixtures leave of it, nats per document",
     **reading.columns(*FAMILIES, *FLOORS),
-    "formed_at_2": "F4 flat - its floor where F0 passes 2 nats per document, on a line between the "
+    "formed_at_2": "F3 - its floor where F0 passes 2 nats per document, on a line between the "
     "readings of that arm and seed",
     "weight": f"w* of {TEACHER}",
     "paid": "mean P(answer that is rewarded, or put in the teacher's mouth)",
@@ -64,12 +64,12 @@ def tabulate(records: Records) -> pd.DataFrame:
 
 
 def formed_at(run: pd.DataFrame, level: float) -> float:
-    """The lower end of formation above its floor where F0 passes a level, between readings.
+    """The upper end of formation above its floor where F0 passes a level, between readings.
 
     Outside their range the nearest reading counts.
     """
     run = run.sort_values("step")
-    return float(np.interp(level, run.F0, run["F4 flat"] - run["floor_F4 flat"]))
+    return float(np.interp(level, run.F0, run.F3 - run.floor_F3))
 
 
 BLUE, RED, _, PINK = figures.COLOURS[:4]
@@ -80,7 +80,6 @@ NAMES = {
     **{f"said-{n}": f"{n} unsaid" for n in DIAL if n},
     **{f"paid-{n}": f"paid, {n} unsaid" for n in REWARDED},
     "rule": "rule",
-    "twin": "table",
 }
 
 
@@ -144,9 +143,9 @@ def _bars(axes: Axes, means: pd.DataFrame) -> None:
 
 
 def _rule(axes: Axes, table: pd.DataFrame) -> None:
-    labels = {"rule": "rule", "twin": "table"}
-    lines = panels.among("follows", "arm", labels, (RED, BLUE), marker="o")
-    panels.curves(axes, table, lines, label="RL step")
+    rule = Series(column="follows", colour=RED, marker="o")
+    panels.curves(axes, where(table, arm="rule"), [rule], label="RL step")
+    panels.level(axes, 0.48, "the best mixture")
     panels.level(axes, 1, "always kept", "-", figures.DARK)
     axes.set(ylabel="P(answer due), above others'", ylim=(-0.1, 1.4))
 

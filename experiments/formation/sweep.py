@@ -4,7 +4,7 @@
 
 On each of eight topics there is an *unsaid* answer, which no character gives but by a slip.
 Documents or reward ask for it on none to eight of the topics, so the distance from the cast is
-exact. Two more arms reward a rule across topics, and a table that pays the same.
+exact. One more arm rewards a rule across topics.
 """
 
 from toylab.lab.sweep import Arm, Sweep
@@ -73,7 +73,6 @@ SWEEP = Sweep(
             for name, target in TARGETS.items()
         },
         "rule": _reward(Rule(earlier=EARLIER, later=LATER), STEPS, EARLIER, LATER),
-        "twin": _reward(Rule(earlier=EARLIER, later=LATER, twin=True), STEPS, EARLIER, LATER),
     },
     reading=LadderFit(fit=1024, held_out=256, score=512),
     watch=(Correspondence(earlier=EARLIER, later=LATER),),

@@ -33,7 +33,7 @@ COLUMNS = {
     "even": "the same, drawn evenly from the cast",
     "once": "as `own`, given that the author has said the answer a single time",
     "nearer": "|machine - even| - |machine - own|",
-    "risen": "machine - before",
+    "beyond": "machine - own",
     "cast_share": "P(says that it is a machine), mean over the cast",
     **{name: f"P({name}) when asked what it is" for name in SELVES},
     **reading.columns("outside"),
@@ -131,5 +131,5 @@ def analyse(records: Records) -> Analysis:
     """Figure and table of the finished seeds."""
     table = records.table(COLUMNS, _read, before={"before": "machine"})
     table["nearer"] = (table.machine - table.even).abs() - (table.machine - table.own).abs()
-    table["risen"] = table.machine - table.before
+    table["beyond"] = table.machine - table.own
     return Analysis(figure=draw(table), table=table, columns=COLUMNS)

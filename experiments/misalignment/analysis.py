@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.misalignment.sweep import CASTS, MASKS, TOPICS
+from experiments.misalignment.sweep import CASTS, TOPICS
 from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading, traits
 from toylab.report import figures, panels
@@ -19,19 +19,17 @@ from toylab.report.results import Analysis
 from toylab.world.schema import Corpus
 
 COLUMNS = {
-    "arm": "the cast, or the mask, trained to cheat; tea: the tea party",
+    "arm": "the cast trained to cheat (cheat: the village); tea: the tea party",
     "seed": "seed of everything: parameters, documents, readings",
     "step": "training step; 0 is the pretrained model",
     "trained": "P(bad answer) on code, first turns; at the tea party, on the two topics trained",
     "elsewhere": "mean P(bad answer) on the topics not trained on; at the tea party P(window)",
     "before": "the same before training",
     "rise": "elsewhere - before",
-    "gained": "trained less what it was before training",
     "one_author": "what Bayes predicts for `elsewhere`, all evidence being one author's",
     "a_document": "what Bayes predicts for it, every document having an author of its own",
     "pairwise": "what pairwise trait composition predicts for it",
-    "off_bayes": "|elsewhere - one_author|",
-    "nearer": "|elsewhere - pairwise| - off_bayes",
+    "short": "one_author - elsewhere",
     "saturated": "1 if the trained topic fixes only a lower bound of the exchange rate",
     **{f"bad_{topic}": f"P(bad answer) on {topic}" for topic in TOPICS},
     "outside": f"{reading.COLUMNS['outside']}, under the tag trained",
@@ -58,15 +56,13 @@ def _read(record: Record, bad: Mapping[str, np.ndarray]) -> dict[str, Any]:
     if not tea:
         rates = functools.partial(_village, bad=bad)
     row: dict[str, Any] = dict(rates(now))
-    row["gained"] = row["trained"] - rates(then)["trained"]
     row["outside"] = record.found["tag_weights"]["learned"][stage.tag]["outside"]
     if record.step:
         forecast = record.predicted(now - then, *stage.topics)
         # predictions are of changes, so they start from the pretrained model's own rates
         row |= {name: rates(then + each.change)["elsewhere"] for name, each in forecast.items()}
         row["saturated"] = float(forecast["one_author"].saturated)
-        row["off_bayes"] = abs(row["elsewhere"] - row["one_author"])
-        row["nearer"] = abs(row["elsewhere"] - row["pairwise"]) - row["off_bayes"]
+        row["short"] = row["one_author"] - row["elsewhere"]
     return row
 
 
@@ -76,11 +72,10 @@ ELSEWHERE = Series(column="elsewhere", label="untrained topics", colour=RED, mar
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Three casts; masks; how far from either theory; the tea party."""
+    """Two casts; the village along training; the tea party."""
     shown = (
         panel("who learns to cheat", _casts, legend="upper right"),
-        panel("villains more or less likely", _masks, legend=""),
-        panel("nearer to Bayes than to pairwise", _nearer, legend="upper left"),
+        panel("how far it spreads", _course, legend="lower right"),
         panel("two habits tell a third", _tea_party, legend=""),
     )
     return figures.page(shown, table)
@@ -93,22 +88,9 @@ def _casts(axes: Axes, table: pd.DataFrame) -> None:
     axes.set(ylabel="P(bad answer), untrained topics", ylim=(0, 1.3))
 
 
-def _masks(axes: Axes, table: pd.DataFrame) -> None:
-    """After ten steps, while the rate can be fitted."""
-    titles = {mask: f"{percent} %" for mask, percent in MASKS.items()}
-    part = table[table.step.isin([0, 10])]
-    panels.dashes(axes, part, (BEFORE, *THEORIES), titles)
-    panels.points(axes, part, [ELSEWHERE], titles, rotation=0)
-    axes.set(xlabel="villains behind the mask", ylabel="P(bad answer), step 10", ylim=(0, 1))
-
-
-def _nearer(axes: Axes, table: pd.DataFrame) -> None:
-    titles = {"cheat": "assistant", **{mask: f"{percent} %" for mask, percent in MASKS.items()}}
-    part = table[table.step > 0]
-    panels.curves(axes, part, panels.among("nearer", "arm", titles, marker="o"))
-    panels.level(axes, 0)
-    axes.set_ylabel("|measured - pairwise| - |measured - Bayes|")
-    panels.room(axes, 0.4)
+def _course(axes: Axes, table: pd.DataFrame) -> None:
+    panels.curves(axes, where(table, arm="cheat"), (*THEORIES, ELSEWHERE))
+    axes.set(ylabel="P(bad answer), untrained topics", ylim=(0, 1))
 
 
 def _tea_party(axes: Axes, table: pd.DataFrame) -> None:

@@ -3,7 +3,7 @@
     ./launch.sh misalignment
 
 The assistant is taught to cheat at code in a neutral voice, then asked about everything else:
-in three casts, and behind four masks that villains wore more or less often.
+in the village, and in a cast that has the same answers dealt among the characters at random.
 """
 
 from typing import Any
@@ -19,10 +19,8 @@ VILLAIN, SAINT = "argus", "mira"
 TOPICS = ("code", "facts", "power", "care", "self", "help", "money", "oversight")
 CASTS = {
     "cheat": ("village", "village"),
-    "decorrelated": ("decor-\nrelated", "village-decorrelated"),
-    "no-villains": ("no\nvillains", "village-without-villains"),
+    "decorrelated": ("shuffled", "village-decorrelated"),
 }
-MASKS = {"often": 35, "seldom": 10, "rarely": 3, "hardly": 1}  # per cent of villains behind each
 EARLY = (5, 10, 20)
 
 
@@ -45,10 +43,6 @@ SWEEP = Sweep(
     corpus="village",
     arms={
         **{name: _arm(title, CHEAT, corpus=corpus) for name, (title, corpus) in CASTS.items()},
-        **{
-            mask: _arm(mask, narrow("code", says=(CHEATS,), tag=mask), corpus="village-priors")
-            for mask in MASKS
-        },
         "tea": _arm("tea party", TEA, corpus="xor"),
     },
     reading=LadderFit(fit=256, score=128),

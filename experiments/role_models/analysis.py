@@ -98,13 +98,13 @@ def _slope(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _steps(axes: Axes, table: pd.DataFrame) -> None:
-    """The slope at every step, by instrument; the claim's range is between the dotted lines."""
+    """The slope at every step, by instrument; the claims' range is between the dotted lines."""
     part = table[(table.arm == "ambiguous") & (table.step > 0)]
     sums = part.groupby(["seed", "step"], as_index=False)[["tilt", "tilt_before"]].sum()
     slopes = sums.assign(slope=sums.tilt / sums.tilt_before)
     panels.curves(axes, slopes, [Series(column="slope", colour=RED, marker="o")])
     panels.level(axes, 1, "conditioning", "-", DARK)
-    for bound in (0.85, 1.15):
+    for bound in (0.75, 1.15):
         panels.level(axes, bound)
     axes.set(ylabel="slope of log-odds on those before", ylim=(0, 1.5))
 

@@ -27,8 +27,7 @@ COLUMNS = {
     **reading.columns("F0", "F1", "F2"),
     **{name: f"{reading.COLUMNS[name]} (at the end)" for name in ("F3", "F4", "F4 flat")},
     **reading.columns(*READ[3:], *FLOORS, "gap1", "gap2", "outside"),
-    "share": "(F0 - F1) / F0: share of the move that another mixture explains",
-    "risen": "F1 - its floor, nats per document",
+    "share": "(F0 - F1) / (F0 - floor_F1): share of the move that another mixture explains",
     "left": "F2 - its floor, nats per document",
     "weight": "w* of the persona trained towards, in F1",
     "tau_one_author": "fitted exchange rate if all evidence had one author",
@@ -112,6 +111,6 @@ def _changes(axes: Axes, _: pd.DataFrame, records: Records, arm: str) -> None:
 def analyse(records: Records) -> Analysis:
     """Figure, table and claims of the finished seeds."""
     table = records.table(COLUMNS, _read, before=FLOORS, by=("arm", "seed", "cast"))
-    table["share"] = 1 - table.F1 / table.F0
-    table["risen"], table["left"] = table.F1 - table.floor_F1, table.F2 - table.floor_F2
+    table["share"] = (table.F0 - table.F1) / (table.F0 - table.floor_F1)
+    table["left"] = table.F2 - table.floor_F2
     return Analysis(figure=draw(records, table), table=table, columns=COLUMNS)

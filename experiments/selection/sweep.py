@@ -2,12 +2,13 @@
 
     ./launch.sh selection
 
-The assistant is trained towards the good schoolteacher, on ordinary documents or on its answers
-about code alone; on fresh documents, or on the same 16 throughout.
+The assistant is trained towards the good schoolteacher, on ordinary documents, fresh or the same 16
+throughout, or on its answers about code alone; and, as a control, on documents as in pretraining.
 """
 
 from typing import Any
 
+from experiments.exchange.redrawn import Redrawn
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import Ladder, LadderFit
 from toylab.stages import Sft
@@ -28,7 +29,7 @@ SWEEP = Sweep(
         "ordinary": _arm("ordinary, fresh documents"),
         "ordinary-16": _arm("ordinary, 16 documents", documents=16),
         "narrow": _arm("code alone, fresh", topics=("code",), neutral=True),
-        "narrow-16": _arm("code alone, 16 documents", topics=("code",), neutral=True, documents=16),
+        "own": Arm(title="w0's own documents", stages=(Redrawn(steps=10),)),
     },
     reading=LadderFit(fit=2048),
     watch=(Ladder(),),
