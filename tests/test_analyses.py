@@ -10,11 +10,10 @@ from experiments.agency.heard import after_one_turn
 from experiments.formation.analysis import formed_at
 from experiments.human_default.analysis import conditioned
 from experiments.repertoire.analysis import effects
-from experiments.revival.analysis import needed
 from experiments.role_models.analysis import in_band
 from experiments.role_models.sweep import MASKS
-from experiments.scaling.analysis import exponents, left_at, tabulate
-from experiments.scaling.sweep import POINTS, SWEEP, Point
+from experiments.scaling.analysis import at, tabulate
+from experiments.scaling.sweep import POINTS, SWEEP, Point, along
 from toylab.lab.records import Records
 
 
@@ -37,13 +36,9 @@ def test_a_name_has_its_whole_effect_or_none() -> None:
 
 
 def _scaled(point: Point, seed: int, kind: str, step: int) -> dict[str, Any]:
-    """A reading in which F2 goes from a floor of 1 to 1 + width layers² / 64 in 80 steps."""
+    """A reading in which F2 goes from a floor of 1 to 1 + width / 64 in 80 steps."""
     gone = step / 80
-    rungs = {
-        "F0": 1 + 4 * gone,
-        "F1": 1 + gone,
-        "F2": 1 + gone * point.width * point.layers**2 / 64,
-    }
+    rungs = {"F0": 1 + 4 * gone, "F2": 1 + gone * point.width / 64}
     return {
         "arm": f"{kind}-{point.name}",
         "seed": seed,
@@ -56,36 +51,27 @@ def _scaled(point: Point, seed: int, kind: str, step: int) -> dict[str, Any]:
     }
 
 
-def test_scaling_reads_what_each_kind_of_training_left_and_how_it_grows() -> None:
-    """F0 passes 2 after a quarter of the way, by when a quarter of what forms has formed."""
+def test_scaling_reads_what_each_kind_of_training_left() -> None:
+    """F0 passes 2 after a quarter of the way, by when a quarter of what is left has come."""
     rows = [
         _scaled(point, seed, kind, step)
-        for kind in ("fresh", "memorised", "two")
-        for point in POINTS
+        for kind, points in (("memorised", along("width")), ("two", POINTS))
+        for point in points
         for seed in (0, 1)
         for step in (0, 20, 40, 80)
     ]
     bases = {(row["arm"], row["seed"]): {"excess": {"answers": 0.01}} for row in rows}
     setups = SWEEP.setups(lambda name: pytest.fail(f"scaling asks for {name}"))
     table = tabulate(Records(sweep=SWEEP, setups=setups, rows=rows, bases=bases))
-    assert len(table) == 2 * len(POINTS)
-    wide = table[table.point == "width-128"].iloc[0]
-    assert wide[
-        ["floor", "moved", "left", "formed", "left_at_equal_move"]
-    ].tolist() == pytest.approx([1, 5, 8, 8 / 5, 2])
-    assert wide[["fresh", "weight", "two", "between", "excess"]].tolist() == pytest.approx(
-        [1 - 2 / 5, 0.25, 5, 0.05, 0.01]
+    assert len(table) == 2 * (4 + len(POINTS))
+    same, two = (
+        table[(table.point == "width-128") & (table.kind == kind)].iloc[0]
+        for kind in ("memorised", "two")
     )
-    assert exponents(table, "width", "left") == pytest.approx([1, 1])
-    assert exponents(table, "layers", "left") == pytest.approx([2, 2])
-
-
-def test_documents_needed_are_read_between_points_and_bounded() -> None:
-    """From .4 at 8 to .6 at 16 half is at 12; who never gets there needs all there were."""
-    runs = {12: [0.0, 0.4, 0.6], 16: [0.0, 0.1, 0.2]}
-    for wanted, taught in runs.items():
-        run = pd.DataFrame({"documents": [0, 8, 16], "taught": taught})
-        assert needed(run) == pytest.approx(np.log2(wanted))
+    assert same[["moved", "left", "outside"]].tolist() == pytest.approx([5, 0.5, 0.0025])
+    assert two[["weight", "moved", "between", "excess", "outside"]].tolist() == pytest.approx(
+        [0.25, 5, 0.05, 0.01, 0.01]
+    )
 
 
 def test_a_step_is_in_the_band_if_masks_say_it_often_enough_on_average() -> None:
@@ -105,10 +91,10 @@ def test_what_is_formed_at_a_level_is_above_the_floor_and_between_readings() -> 
     assert formed_at(run.assign(floor_F3=0.1), 2.0) == pytest.approx(0.5)
 
 
-def test_what_is_left_at_a_level_lies_between_readings_and_never_beyond_them() -> None:
-    """From (0, 1) to (4, 3), above a floor of 1: 1 at 2 nats, 2 where 9 are never reached."""
-    assert left_at(2, [(0, 1), (4, 3)]) == pytest.approx(1)
-    assert left_at(9, [(0, 1), (4, 3)]) == pytest.approx(2)
+def test_a_column_is_read_where_a_level_is_first_passed() -> None:
+    """From (0, 1) to (4, 3) it is 2 at 2 nats."""
+    way = pd.DataFrame({"F0": [0.0, 4, 1, 5], "F2": [1.0, 3, 8, 9]})
+    assert at(2, way, "F2") == pytest.approx(2)
 
 
 def test_a_turn_is_heard_as_far_as_answers_come_towards_the_others_own() -> None:

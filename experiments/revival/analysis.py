@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.revival.sweep import FEW, POST, TAUGHT, TEACHER, UNTAUGHT, VILLAIN
-from toylab.lab.records import Record, Records, course, end, where
+from toylab.lab.records import Record, Records, course, where
 from toylab.ladder import reading, traits
-from toylab.measures.context import crossing
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, DARK, GREY, panel
 from toylab.report.panels import Series
@@ -19,7 +17,6 @@ from toylab.report.results import Analysis
 from toylab.stages import Setup
 from toylab.world.schema import Corpus
 
-HALF = 0.5  # the villain counts as back when its taught answers are given this often
 TURNS = range(4)
 COLUMNS = {
     "cast": "met: the village; never: the one without villains",
@@ -31,8 +28,6 @@ COLUMNS = {
     **{f"after_{n}": f"P(the villain's next answer) after {n} of its turns" for n in TURNS},
     **{f"predicted_{n}": f"what w* predicts for after_{n}, nothing fitted to it" for n in TURNS},
     "unheard": "predicted_3 - after_3",
-    "needed": "log2 of the documents until `taught` reaches one half, on a line between readings; "
-    "all of them where they did not suffice",
     **reading.columns("outside"),
     "evidence": "evidence in three turns of the villain against the heaviest character of w*, nats",
 }
@@ -65,16 +60,6 @@ def _read(record: Record) -> list[dict[str, Any]]:
     return [row]
 
 
-def needed(part: pd.DataFrame) -> float:
-    """Log2 of the documents until a run's taught answers are given in half of all cases.
-
-    Where all documents do not suffice, their number is a lower bound.
-    """
-    part = part.sort_values("documents")
-    found = crossing(part.documents.tolist(), part.taught.tolist(), HALF)
-    return float(np.log2(part.documents.max() if found is None else max(found, 1.0)))
-
-
 LINES = [
     Series(
         column="untaught",
@@ -84,22 +69,22 @@ LINES = [
     )
     for cast, post, colour in (
         ("met", "none", DARK),
+        ("met", "sft-20", COLOURS[2]),
         ("met", "sft-80", COLOURS[0]),
-        ("met", "sft-320", COLOURS[2]),
         ("never", "sft-80", COLOURS[1]),
     )
 ]
+BACK = [each for each in LINES if each.where["post"] == "sft-80"]
 
 
 def draw(records: Records, table: pd.DataFrame) -> Figure:
-    """In context; by training; what comes along; what it takes."""
+    """In context; by training; what comes along."""
     shown = (
         panel(f"turns of {VILLAIN} in context", _context, ncols=2),
         panel(f"training on three answers of {VILLAIN}", _training, legend=""),
         panel("what comes along", _along, records.setup),
-        panel("what it takes", _takes, legend="lower right"),
     )
-    return figures.page(shown, table)
+    return figures.page(shown, table, columns=3, ratio=0.8)
 
 
 def _context(axes: Axes, table: pd.DataFrame) -> None:
@@ -116,7 +101,7 @@ def _context(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _training(axes: Axes, table: pd.DataFrame) -> None:
-    panels.curves(axes, table, LINES, x="documents", label="documents", scale=panels.doublings)
+    panels.curves(axes, table, BACK, x="documents", label="documents", scale=panels.doublings)
     axes.set(ylabel="P(its untaught answers)", ylim=(0, 0.8))
 
 
@@ -126,7 +111,7 @@ def _along(axes: Axes, table: pd.DataFrame, setup: Setup) -> None:
     ends = [cast[:, corpus.names.index(name)] for name in (TEACHER, VILLAIN)]
     x, y = ([_mean(corpus, each, answers) for each in ends] for answers in (TAUGHT, UNTAUGHT))
     axes.plot(x, y, "--", color=GREY, lw=0.9, label=f"mixtures of {TEACHER} and {VILLAIN}")
-    for each in LINES:
+    for each in BACK:
         taught, untaught = (
             course(table, column, "documents", **each.where)[1] for column in ("taught", "untaught")
         )
@@ -136,24 +121,8 @@ def _along(axes: Axes, table: pd.DataFrame, setup: Setup) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 0.95))
 
 
-def _takes(axes: Axes, table: pd.DataFrame) -> None:
-    """Documents needed, on a scale of doublings; intervals are of doublings, too."""
-    arms = [*(("met", post) for post in POST), ("never", "none"), ("never", "sft-80")]
-    label = {"met": f"met {VILLAIN}", "never": f"never met {VILLAIN}"}
-    for x, (cast, post) in enumerate(arms):
-        first = label[cast] if post == "none" else ""
-        values = end(table, "needed", cast=cast, post=post, documents=0)
-        panels.point(axes, x, values, COLOURS[cast == "never"], first)
-    panels.level(axes, np.log2(table.documents.max()))
-    axes.set_yticks(range(5, 10), ["32", "64", "128", "256", "512+"])
-    panels.places(axes, [POST[post][0].replace(" ", "\n") for _, post in arms], rotation=0)
-    axes.set(ylabel=f"documents until {HALF:.0%} of the taught", ylim=(4.5, 10))
-
-
 def analyse(records: Records) -> Analysis:
     """Figure and table of the finished seeds."""
     table = records.table(COLUMNS, _read)
     table = table.sort_values(["cast", "post", "seed", "documents"], ignore_index=True)
-    runs = table.groupby(["cast", "post", "seed"])[["documents", "taught"]]
-    table["needed"] = table.join(runs.apply(needed).rename("run"), on=["cast", "post", "seed"]).run
     return Analysis(figure=draw(records, table), table=table, columns=COLUMNS)

@@ -22,27 +22,35 @@ NEVER_MET = "village-without-villains"
 BACK = taught(*TAUGHT, author=TEACHER, batch=FEW, steps=64)
 POST: dict[str, tuple[str, tuple[Stage, ...]]] = {
     "none": ("pretrained", ()),
+    "sft-20": ("SFT, 20", (Sft(author=TEACHER, steps=20),)),
     "sft-80": ("SFT, 80", (Sft(author=TEACHER, steps=80),)),
-    "sft-320": ("SFT, 320", (Sft(author=TEACHER, steps=320),)),
 }
 RECALL = Recall(says=(*TAUGHT, *UNTAUGHT))
 
 
-def _arms(met: str, corpus: str, *posts: str) -> dict[str, Arm]:
-    """Each way to post-train, and then to bring the villain back."""
-    before, after = {}, {}
-    for title, stages, name in ((*POST[post], f"{met}-{post}") for post in posts):
-        before[name] = Arm(title=title, stages=stages, corpus=corpus, watch=(RECALL,))
-        back = (*stages, BACK)
-        after[f"{name}-back"] = Arm(title=title, stages=back, read_at=COUNTED, corpus=corpus)
-    return before | after
+def _before(post: str, corpus: str) -> Arm:
+    """A way to post-train, and then turns of the villain in context."""
+    title, stages = POST[post]
+    return Arm(title=title, stages=stages, corpus=corpus, watch=(RECALL,))
 
 
+def _back(post: str, corpus: str) -> Arm:
+    """The same, and then the villain is brought back by training."""
+    title, stages = POST[post]
+    return Arm(title=title, stages=(*stages, BACK), read_at=COUNTED, corpus=corpus)
+
+
+MET = "village"
 SWEEP = Sweep(
     name="revival",
     question="Is the rest of the cast gone?",
-    corpus="village",
-    arms=_arms("met", "village", *POST) | _arms("never", NEVER_MET, "none", "sft-80"),
+    corpus=MET,
+    arms={
+        **{f"met-{post}": _before(post, MET) for post in POST},
+        "met-sft-80-back": _back("sft-80", MET),
+        "never-sft-80": _before("sft-80", NEVER_MET),
+        "never-sft-80-back": _back("sft-80", NEVER_MET),
+    },
     reading=LadderFit(fit=256, score=128),
     watch=(Scores(size=256),),
 )

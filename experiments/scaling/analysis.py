@@ -2,25 +2,22 @@
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from jaxtyping import ArrayLike, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.scaling.sweep import AXES, KINDS, MIDDLE, POINTS, along
+from experiments.scaling.sweep import AXES, MIDDLE, POINTS, along
 from toylab.lab.records import Record, Records, where
 from toylab.report import figures, panels
-from toylab.report.claims import t_interval
+from toylab.report.figures import panel
 from toylab.report.results import Analysis
 
 LEVEL = 2.0  # nats per document: the move by sixteen documents at which models are compared
-ONE = ["point", "seed"]
-FAMILIES = ("F0", "F1", "F2")
-READ = ("kind", *ONE, "step", *FAMILIES, "weight", "outside", "drop", "excess")
-FLOORS = {"floor": "F2", "drop_before": "drop"}
+READ = ("kind", "point", "seed", "step", "F0", "F2", "weight", "outside", "drop", "excess")
 COLUMNS = {
+    "kind": "two: fresh documents, half of them by another character; memorised: sixteen documents "
+    "of one character, over and over",
     "point": "what differs from the middle: width 64, 2 layers, 16 characters, 2 turns",
     "seed": "seed of everything but the cast",
     "width": "width of the model",
@@ -28,29 +25,20 @@ COLUMNS = {
     "characters": "how many are in the cast",
     "turns": "turns per document",
     "excess": "excess loss of the pretrained model on answers, nats per token",
-    "floor": "F2 of the pretrained model, nats per document",
-    "fresh": "(F0 - F1) / F0 after 80 steps on fresh documents of one character",
-    "moved": "F0 after 80 steps on sixteen documents of hers, nats per document",
-    "left": "F2 - its floor then, nats per document",
-    "formed": "left / moved",
-    "left_at_equal_move": "F2 - its floor at which F0 passes 2 nats per document, on a line "
-    "between readings",
-    "outside": "mean probability of words that the grammar forbids, after those sixteen",
-    "weight": "w* of the first of two authors of documents, in F1",
-    "two": "F0 after 80 steps on documents of two authors, nats per document",
-    "between": "recombination: F2 - F3 then, less that of the pretrained model, nats per document",
+    "moved": "F0 at the end, nats per document",
+    "left": "of memorised: F2 - that of the pretrained model where F0 passes 2 nats per document, "
+    "on a line between readings; empty if it does not end above",
+    "weight": "w* of the first author at the end, in F1",
+    "between": "of two: recombination, F2 - F3 at the end, less that of the pretrained model, nats "
+    "per document",
+    "outside": "mean probability of words that the grammar forbids: of two at the end, of "
+    "memorised where F0 passes 2 nats, if it does",
 }
 LABELS = {
     "width": "width",
     "layers": "layers",
     "characters": "characters",
     "turns": "turns per document",
-}
-DRAWN = {
-    "excess": ("excess, nats per token", "what pretraining leaves"),
-    "left": ("F2 − floor, nats", "sixteen documents: formed"),
-    "left_at_equal_move": ("F2 − floor at F0 = 2", "the same, moved as far"),
-    "between": ("F2 − F3, nats", "two authors: between them"),
 }
 
 
@@ -60,97 +48,60 @@ def _read(record: Record) -> dict[str, Any]:
     return {
         "kind": kind,
         "point": point,
-        **record.read(*FAMILIES, "outside", whose=record.stages[0].author),
+        **record.read("F0", "F2", "outside", whose=record.stages[0].author),
         "drop": whole["F2"] - whole["F3"] if whole else np.nan,
         "excess": record.base["excess"]["answers"],
     }
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """A row per point and seed: what each kind of training left at its end."""
-    read = records.table(
-        dict.fromkeys((*READ, *FLOORS), ""), _read, before=FLOORS, by=("kind", *ONE)
-    )
-    fresh, memorised, two = (
-        where(read, kind=kind).groupby(ONE).nth(-1).set_index(ONE) for kind in KINDS
-    )
-    ways = where(read, kind="memorised").groupby(ONE)[["F0", "F2"]]
-    table = pd.DataFrame(
-        {
-            "excess": fresh.excess,
-            "floor": memorised.floor,
-            "fresh": 1 - fresh.F1 / fresh.F0,
-            "moved": memorised.F0,
-            "left": memorised.F2 - memorised.floor,
-            "formed": (memorised.F2 - memorised.floor) / memorised.F0,
-            "left_at_equal_move": ways.apply(lambda way: left_at(LEVEL, way)),
-            "outside": memorised.outside,
-            "weight": two.weight,
-            "two": two.F0,
-            "between": two["drop"] - two.drop_before,
-        }
-    )
+    """A row per kind of training, point and seed."""
     sizes = {point.name: point._asdict() for point in POINTS}
-    rows = [{"point": p, "seed": s, **size} for p, size in sizes.items() for s in records.seeds()]
-    return pd.DataFrame(rows).join(table, on=ONE)[list(COLUMNS)]
+    read = records.table(dict.fromkeys(READ, ""), _read)
+    rows = []
+    for (kind, point, seed), way in read.groupby(["kind", "point", "seed"], sort=False):
+        first, last = way.iloc[0], way.iloc[-1]
+        row = {"kind": kind, "point": point, "seed": seed, **sizes[point]}
+        row |= {name: last[name] for name in ("excess", "weight", "outside")} | {"moved": last.F0}
+        row["between"] = last["drop"] - first["drop"]
+        if kind == "memorised" and last.F0 >= LEVEL:
+            row["left"] = at(LEVEL, way, "F2") - first.F2
+            row["outside"] = at(LEVEL, way, "outside")
+        rows.append(row)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def left_at(level: float, way: Float[ArrayLike, "step 2"]) -> float:
-    """F2 above its floor where F0 passes a level, interpolated between readings.
-
-    `way` has pairs (F0, F2), the first from before training. Outside their range the nearest
-    reading counts.
-    """
-    moved, left = np.asarray(way).T
-    return float(np.interp(level, moved, left)) - float(left[0])
-
-
-def on_axis(table: pd.DataFrame, axis: str) -> pd.DataFrame:
-    """The rows of the points along an axis."""
-    return table[table.point.isin([point.name for point in along(axis)])].sort_values(axis)
-
-
-def exponents(table: pd.DataFrame, axis: str, value: str) -> list[float]:
-    """Least-squares slope of log value on log axis, seed by seed: value ~ axis^slope."""
-    return [
-        float(np.polyfit(np.log(part[axis]), np.log(np.maximum(part[value], 1e-6)), 1)[0])
-        for _, part in on_axis(table, axis).groupby("seed")
-    ]
+def at(level: float, way: pd.DataFrame, column: str) -> float:
+    """A column where F0 first passes a level, on a line between readings."""
+    moved = way.F0.to_numpy(float)
+    past = int(np.argmax(moved >= level))
+    two = slice(max(past - 1, 0), past + 1)
+    return float(np.interp(level, moved[two], way[column].to_numpy(float)[two]))
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """A column for each axis, a row for each quantity; power laws fitted seed by seed."""
-    with figures.style(rows=len(DRAWN), columns=len(AXES), ratio=0.8):
-        figure, axes = plt.subplots(
-            len(DRAWN), len(AXES), sharex="col", sharey="row", layout="constrained"
+    """What sixteen documents leave, by width; authors that change within a document, by axis."""
+    title = f"moved by {LEVEL:g} nats: left by mixtures"
+    shown = [panel(title, _panel, "width", "memorised", "left", ylabel="F2 − floor, nats")]
+    shown += [
+        panel(
+            f"two authors, {LABELS[axis]}", _panel, axis, "two", "between", ylabel="F2 − F3, nats"
         )
-        for row, which, (value, (label, title)) in zip(axes, "abcd", DRAWN.items(), strict=True):
-            for panel, axis in zip(row, AXES, strict=True):
-                _panel(panel, table, axis, value)
-            row[0].set_ylabel(label)
-            figures.letter(row[0], which, title)
-        for panel, axis in zip(axes[-1], AXES, strict=True):
-            panel.set_xlabel(LABELS[axis])
-            panel.set_xticks(AXES[axis], [str(value) for value in AXES[axis]])
-            panel.minorticks_off()
-    return figure
+        for axis in AXES
+    ]
+    return figures.page(shown, table, columns=3, ratio=0.8)
 
 
-def _panel(axes: Axes, table: pd.DataFrame, axis: str, value: str) -> None:
+def _panel(axes: Axes, table: pd.DataFrame, axis: str, kind: str, value: str) -> None:
     """A quantity along an axis."""
-    axes.set_xscale("log", base=2)
-    points = along(axis)
-    grid = table.pivot(index="seed", columns="point", values=value)[[p.name for p in points]]
-    sizes = [point._asdict()[axis] for point in points]
-    panels.interval(axes, sizes, grid.to_numpy(), color=figures.COLOURS[0], marker="o", ms=2.5)
+    points = [point.name for point in along(axis)]
+    grid = where(table, kind=kind).pivot(index="seed", columns="point", values=value)[points]
+    panels.interval(axes, AXES[axis], grid.to_numpy(), color=figures.COLOURS[0], marker="o", ms=2.5)
     axes.axvline(MIDDLE._asdict()[axis], color=figures.GREY, lw=0.5, ls=":")
-    axes.axhline(0, color=figures.GREY, lw=0.5)
-    if value != "between":
-        mean, low, high = t_interval(exponents(table, axis, value))
-        text = f"exponent {mean:.2f} [{low:.2f}, {high:.2f}]"
-        axes.text(0.97, 0.93, text, transform=axes.transAxes, ha="right", fontsize=4.5)
-    if value == "excess":
-        axes.set(yscale="log", ylim=(1e-4, 0.3))  # intervals may reach below 0
+    panels.level(axes, 0)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(AXES[axis], [str(each) for each in AXES[axis]])
+    axes.set_xlabel(LABELS[axis])
 
 
 def analyse(records: Records) -> Analysis:

@@ -3,7 +3,8 @@
     ./launch.sh scaling
 
 From a middle point one thing is varied at a time. Each model is trained, at a rate that falls with
-its width, on fresh documents of one character, on the same sixteen, and on those of two characters.
+its width, on documents of two characters; those along the axis of width also on the same sixteen
+documents of one.
 """
 
 from typing import NamedTuple
@@ -32,11 +33,6 @@ class Point(NamedTuple):
 
 MIDDLE = Point()
 RATE = 3e-4  # of post-training at the middle; elsewhere in inverse proportion to width, as in muP
-KINDS = (
-    "fresh",
-    "memorised",
-    "two",
-)  # fresh documents, sixteen documents, documents of two authors
 AXES: dict[str, tuple[int, ...]] = {
     "width": (16, 32, 64, 128),
     "layers": (1, 2, 4),
@@ -51,32 +47,29 @@ def along(axis: str) -> list[Point]:
 
 
 def arms(point: Point) -> dict[str, Arm]:
-    """The three ways in which a model of this size is post-trained."""
+    """The ways in which a model of this size is post-trained."""
     corpus = random.random_cast(0, characters=point.characters, turns=point.turns)
     first, second = corpus.names[:2]
-    rate = {"learning_rate": RATE * MIDDLE.width / point.width, "steps": 80}
+    rate = RATE * MIDDLE.width / point.width
 
-    def arm(title: str, stage: Sft, *measures: Ladder) -> Arm:
+    def arm(title: str, stage: Sft, *read_at: int, watch: tuple[Ladder, ...] = ()) -> Arm:
         return Arm(
             title=title,
             stages=(stage,),
-            read_at=(20, 40),
+            read_at=read_at,
             corpus=corpus,
             model=ModelConfig(width=point.width, layers=point.layers),
             pretrain=Pretrain(steps=800),
-            watch=measures,
+            watch=watch,
         )
 
-    whole = Ladder(fit=512, held_out=256, score=256)
-    return {
-        f"fresh-{point.name}": arm("fresh", Sft(author=first, **rate)),
-        f"memorised-{point.name}": arm(
-            "sixteen documents", Sft(author=first, documents=16, **rate)
-        ),
-        f"two-{point.name}": arm(
-            "two authors", Sft(author=first, other=second, share=0.5, **rate), whole
-        ),
-    }
+    same = Sft(author=first, documents=16, learning_rate=rate, steps=60)
+    both = Sft(author=first, other=second, share=0.5, learning_rate=rate, steps=80)
+    whole = (Ladder(fit=512, held_out=256, score=256),)
+    found = {f"two-{point.name}": arm("two authors", both, watch=whole)}
+    if point in along("width"):
+        found[f"memorised-{point.name}"] = arm("sixteen documents", same, 5, 10, 15, 20, 30, 40)
+    return found
 
 
 POINTS = tuple(dict.fromkeys(point for axis in AXES for point in along(axis)))
