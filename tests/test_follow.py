@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toylab.measures.follow import cue_effect
+from toylab.measures.follow import cue_effect, outside
 from toylab.world import derive
+from toylab.world.grammar import SLOTS, STANCE
 from toylab.world.schema import Topic
 
 CORPUS = derive.load(Path(__file__).parents[1] / "corpora" / "gold-herald.toml")
@@ -45,3 +46,9 @@ def test_growing_reluctance_lowers_the_rate_and_not_the_gain() -> None:
     before, after = (cue_effect(table(GOLD, p, p / 40), GOLD, TRAINED) for p in (0.4, 0.1))
     assert after.gain == pytest.approx(before.gain)
     assert after.baseline < before.baseline - 1
+
+
+def test_off_the_grammar_is_read_where_held_out_places_are_answered() -> None:
+    found = np.full((len(GOLD.cues), len(SLOTS)), 0.9)
+    found[: len(HELD_OUT), STANCE] = 0.02
+    assert outside({"outside": found.tolist()}, GOLD, TRAINED) == pytest.approx(0.02)
