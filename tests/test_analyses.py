@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.agency.heard import after_one_turn
 from experiments.formation.analysis import formed_at
 from experiments.human_default.analysis import conditioned
 from experiments.repertoire.analysis import effects
@@ -95,31 +94,3 @@ def test_a_column_is_read_where_a_level_is_first_passed() -> None:
     """From (0, 1) to (4, 3) it is 2 at 2 nats."""
     way = pd.DataFrame({"F0": [0.0, 4, 1, 5], "F2": [1.0, 3, 8, 9]})
     assert at(2, way, "F2") == pytest.approx(2)
-
-
-def test_a_turn_is_heard_as_far_as_answers_come_towards_the_others_own() -> None:
-    """Of characters 0 and 1: on gold from .1 to .2, where he alone gives .6: a fifth of the way;
-    elsewhere from .2 to .5 of .8: a half. Character 2 is left out."""
-    found = {
-        "follow": {
-            group: [[0, 0, 0], [0.4, 0.6, 9]] for group in ("held_out", "orphans", "trained")
-        },
-        "predicted": {"trained": [[0, 0, 0], [0.1, 0.3, 9]]},
-        "evidence": [[0, 0, 0], [5, 7, 9]],
-        "own": [[0.1, 0.1, 9], [0.2, 0.2, 9]],
-        "own_predicted": [[0.1, 0.1, 9], [0.6, 0.6, 9]],
-        "own_alone": [0.6, 0.6, 9],
-        "elsewhere": [[0.2, 0.2, 9], [0.4, 0.6, 9]],
-        "elsewhere_predicted": [[0.2, 0.2, 9], [0.8, 0.8, 9]],
-        "elsewhere_alone": [0.8, 0.8, 9],
-    }
-    row = after_one_turn(found, [0, 1])
-    assert [row[name] for name in ("trained", "trained_bayes", "evidence")] == pytest.approx(
-        [0.5, 0.2, 6]
-    )
-    assert row["heard_gold"] == pytest.approx(0.2)
-    assert row["heard_else"] == pytest.approx(0.5)
-    assert row["heard_gold_bayes"] == row["heard_else_bayes"] == pytest.approx(1)
-    # From odds of 1/9 to 1/4, and from 1/4 to 1: log 9/4 and log 4.
-    assert row["nats_gold"] == pytest.approx(np.log(9 / 4))
-    assert row["nats_else"] == pytest.approx(np.log(4))

@@ -23,10 +23,6 @@ COLUMNS = {
     "weight": "w* of the schoolteacher, from answers before any turn (learned cast)",
     "readable": "how many others weigh enough there to be read",
     "slope": "nats of log-odds that a nat of context is worth, over those; empty if there are none",
-    "flip": "nats of context until another is likelier than the teacher, median over the others",
-    "flip_predicted": "the same for a Bayesian with these weights",
-    "flip_gain": "flip_predicted - flip",
-    "flipped": "share of the others whom three turns make likelier than the teacher",
     **{f"evidence_{n}": f"nats of evidence in {n} turns by another, mean over them" for n in TURNS},
     **{f"odds_{n}": f"log-odds of the other against the teacher after {n} turns" for n in TURNS},
     **{f"odds_predicted_{n}": f"the same for a Bayesian, {n} turns" for n in TURNS},
@@ -45,34 +41,23 @@ SHOWN = {
     "none": DARK,
     "own": COLOURS[5],
     "mixed": COLOURS[1],
+    "sft-10": COLOURS[2],
     "sft-20": COLOURS[0],
-    "sft-80": COLOURS[2],
-    "memorised": COLOURS[4],
 }
 
 
 def _read(record: Record) -> list[dict[str, Any]]:
-    """A row for the end of post-training: means and medians over all but the teacher."""
+    """A row for the end of post-training: means over all but the teacher."""
     if not record.step:
         return []
     found, names = record.found["exchange"]["learned"], record.setup.corpus.names
     others = [k for k, name in enumerate(names) if name != TEACHER]
 
-    def median(flips: list[float | None]) -> float:
-        """Median nats; a character that no context brings back counts at all that was tried."""
-        tried = [found["evidence"][k][-1] for k in others]
-        each = [flips[k] for k in others]
-        return float(np.median([m if f is None else f for f, m in zip(each, tried, strict=True)]))
-
     row = {
         "weight": found["weights"][names.index(TEACHER)],
         "readable": sum(found["read"]),
         "slope": np.nan if found["slope"] is None else found["slope"],
-        "flip": median(found["flip"]),
-        "flip_predicted": median(found["flip_predicted"]),
-        "flipped": float(np.mean([found["flip"][k] is not None for k in others])),
     }
-    row["flip_gain"] = row["flip_predicted"] - row["flip"]
     row |= record.read("outside")
     for name, key in BY_TURN.items():
         mean = np.mean([found[key][k] for k in others], 0)
@@ -81,11 +66,10 @@ def _read(record: Record) -> list[dict[str, Any]]:
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Log-odds against evidence; the slope; what it takes to flip; the teacher's answers."""
+    """Log-odds against evidence; the slope; the teacher's answers."""
     shown = (
         panel("turns of another in context", _odds, ncols=3),
         panel("what a nat of context is worth", _slopes, ncols=2),
-        panel("what it takes to flip", _flips, ncols=3),
         panel("the teacher's answers", _rates, legend=""),
     )
     return figures.page(shown, table)
@@ -117,22 +101,12 @@ def _rates(axes: Axes, table: pd.DataFrame) -> None:
     axes.set(ylabel="P(the teacher's answer)", ylim=(0, 1))
 
 
-def _by_arm(axes: Axes, table: pd.DataFrame, shown: Series) -> None:
-    titles = {arm: title for arm, (title, _) in POST.items()}
-    panels.points(axes, table, [shown], titles, prediction=BAYES)
-
-
 def _slopes(axes: Axes, table: pd.DataFrame) -> None:
-    _by_arm(axes, table, Series(column="slope"))
+    titles = {arm: title for arm, (title, _) in POST.items()}
+    panels.points(axes, table, [Series(column="slope")], titles)
     panels.level(axes, 1, "Bayes", "-", DARK)
     panels.level(axes, 0, "context has no effect")
     axes.set(ylabel="slope of log-odds on evidence", ylim=(-0.1, 1.6))
-
-
-def _flips(axes: Axes, table: pd.DataFrame) -> None:
-    _by_arm(axes, table, Series(column="flip", label="measured", predicted="flip_predicted"))
-    panels.level(axes, table.evidence_3.mean(), "all that was tried")
-    axes.set(ylabel="nats until another is likelier", ylim=(-0.5, 25))
 
 
 def analyse(records: Records) -> Analysis:

@@ -17,9 +17,8 @@ POST: dict[str, tuple[str, tuple[Stage, ...]]] = {
     "none": ("pretrained", ()),
     "own": ("w0's own, 20", (Redrawn(steps=20),)),
     "mixed": ("three in ten w0's, 20", (Redrawn(rest=0.3, author=TEACHER, steps=20),)),
+    "sft-10": ("SFT, 10", (Sft(author=TEACHER, steps=10),)),
     "sft-20": ("SFT, 20", (Sft(author=TEACHER, steps=20),)),
-    "sft-80": ("SFT, 80", (Sft(author=TEACHER, steps=80),)),
-    "memorised": ("16 documents", (Sft(author=TEACHER, steps=320, documents=16),)),
 }
 
 SWEEP = Sweep(
