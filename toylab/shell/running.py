@@ -82,7 +82,7 @@ def run(asked: Sequence[Asked], runs: File, jobs: int, slurm: dict[str, str] | N
     if not runs.exists() or writable(runs):  # one may also read what others have trained
         for each in asked:
             names.write(runs, each.name, each.experiment.sweep, each.setups, each.out)
-    for folder in (runs, *(each.out for each in asked)):
+    for folder in (runs, *{each.out.parent for each in asked}):
         sweep_partial(folder)
     jobs = min(jobs, max(len(graph.needs if slurm else graph.legs), 1))
     print(_opening(asked, graph, jobs), flush=True)
