@@ -42,12 +42,14 @@ def one_author_per_document(
 ) -> Float[Array, " K"]:
     """log-weights that maximise τ·mean log m_w(d) − KL(w0 ‖ w), by EM with w0 as prior counts."""
     prior = jnp.exp(log_prior)
+    possible = jnp.where(prior > 0, evidence, -jnp.inf)
+    likelihood = jnp.exp(possible - jnp.max(possible, 1, keepdims=True))
 
-    def step(_: Array, log_weights: Array) -> Array:
-        responsibility = jnp.mean(jax.nn.softmax(log_weights + evidence, -1), 0)
-        return jnp.log((tau * responsibility + prior) / (tau + 1))
+    def step(_: Array, weights: Array) -> Array:
+        responsibility = weights * jnp.mean(likelihood / (likelihood @ weights)[:, None], 0)
+        return (tau * responsibility + prior) / (tau + 1)
 
-    return jax.lax.fori_loop(0, 300, step, log_prior)
+    return jnp.log(jax.lax.fori_loop(0, 300, step, prior))
 
 
 THEORIES: dict[str, Theory] = {
