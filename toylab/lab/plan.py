@@ -128,6 +128,7 @@ class Rehearse(Leg):
         setup, key = self.path.setup, measure_key(self.path.seed, 0)
         policy = reading.policy_of(setup, setup.init(self.path.seed))
         base = reading.prepare(setup, policy, key, self.measures[0])
+        execute.excess(setup, self.path.seed, policy.params, 0)
         for each in self.measures:
             each(Snapshot(setup, base, policy, policy), key)
         return Times()
