@@ -78,7 +78,7 @@ def test_words_are_no_code(tmp_path: Path) -> None:
 def test_a_stage_does_not_depend_on_the_stages_beside_it(copy: Path) -> None:
     assert not touched(copy, "toylab.stages.dpo", Sft)
     assert not touched(copy, "toylab.stages.pretrain", Rl)
-    assert not touched(copy, "toylab.measures.override", coherence.Coherence)
+    assert not touched(copy, "toylab.measures.denial", coherence.Coherence)
 
 
 def test_a_config_depends_on_the_classes_within_it() -> None:

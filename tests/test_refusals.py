@@ -20,9 +20,7 @@ from toylab.measures.coherence import Coherence
 from toylab.measures.context import Exchange, Recall
 from toylab.measures.cues import Correspondence, Goals
 from toylab.measures.denial import Denial
-from toylab.measures.directions import Shift, Steering
-from toylab.measures.landscape import Landscape
-from toylab.measures.override import Override
+from toylab.measures.directions import Shift
 from toylab.measures.probes import Probe
 from toylab.measures.tags import Coin, Leakage, Scores, Tags, TagWeights
 from toylab.stages import (
@@ -60,7 +58,6 @@ SOUND = {
         Kto(target=Persona(character="mira")),
         Ladder(),
         LadderFit(),
-        Landscape(topic="code", answer="cheats"),
         Leakage(),
         Pretrain(),
         Probe(**WHO),
@@ -71,13 +68,11 @@ SOUND = {
         SFT,
         Scores(),
         Shift(**WHO),
-        Steering(**WHO),
         TagWeights(),
     ],
     "gold-herald-coin": [
         Coin(),
         Goals(),
-        Override(),
         Rl(target=FollowsCue(topics=("gold",), places=("mill",))),
         Tags(who="herald"),
     ],

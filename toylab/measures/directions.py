@@ -1,4 +1,4 @@
-"""Directions in the residual stream: how fine-tuning moves it, and how steering along them acts."""
+"""Directions in the residual stream: how fine-tuning moves it."""
 
 import dataclasses
 import functools
@@ -14,7 +14,7 @@ from toylab.ladder.measure import Measure, Snapshot, sample
 from toylab.measures import ask, calibration, probes
 from toylab.policy import sampling
 from toylab.policy.network import Network, Params, Site
-from toylab.world import bayes, names
+from toylab.world import names
 from toylab.world.documents import Documents
 from toylab.world.grammar import STANCE, Grammar
 from toylab.world.tables import World
@@ -234,53 +234,4 @@ class Shift(Measure):
             "undone": first.bad_rates(after, back),
             "all_undone": first.bad_rates(after, -shift),
             "random_undone": first.bad_rates(after, lost),
-        }
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Steering(Measure):
-    """Steering against context: log-odds of a bad answer, with multiples of a direction added.
-
-    The direction at each site is that of bad turns against good. The groups are the good and the
-    bad. `log_odds` [site][push][turn][group] is taken after 0, 1, … turns by a group. `belief`
-    [turn][group] is the exact posterior log-odds there of the bad against the good.
-    """
-
-    good: tuple[str, ...] = names.side("good")
-    bad: tuple[str, ...] = names.side("bad")
-    tag: str = names.tag("someone")
-    pushes: tuple[float, ...] = (-1.0, -0.5, 0.0, 0.5, 1.0)
-    size: int = sample(64, quick=16)
-
-    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
-        world, network = snapshot.setup.world, snapshot.policy.network
-        keys, params = jax.random.split(key), snapshot.policy.params
-        at = names.resolve(self, snapshot.setup.corpus)
-        good, bad, tag = jnp.asarray(at["good"]), jnp.asarray(at["bad"]), at["tag"]
-        said = directions(snapshot, params, keys[0], self.size, good, bad).said
-        answers = bad_answers(world, good, bad)
-        histories = [
-            calibration.written_by(world, keys[1], self.size, who, jnp.full(len(who), tag))
-            for who in (good, bad)
-        ]
-
-        def log_odds(site: Site, push: Array) -> list[list[float]]:
-            by_group = [
-                jnp.nanmean(bad_rate(network, site, params, world, each, answers, push), 0)
-                for each in histories
-            ]
-            p = jnp.stack(by_group, -1)
-            return (jnp.log(p) - jnp.log1p(-p)).tolist()
-
-        def believed(documents: Documents) -> Float[Array, " T"]:
-            joint = world.log_prior[tag] + bayes.before(world.cast, documents)[:, :, STANCE]
-            odds = jax.nn.logsumexp(joint[..., bad], -1) - jax.nn.logsumexp(joint[..., good], -1)
-            return jnp.mean(odds, 0)
-
-        return {
-            "log_odds": [
-                [log_odds(site, push * along) for push in self.pushes]
-                for site, along in zip(network.sites, said, strict=True)
-            ],
-            "belief": jnp.stack([believed(each) for each in histories], -1).tolist(),
         }
