@@ -45,7 +45,7 @@ def _off(got: Any, wanted: Any) -> float:
     if both.empty:
         return 0.0
     if pd.api.types.is_numeric_dtype(wanted):
-        least = 1e-4 * min(1.0, np.nanmax(np.abs(wanted), initial=0.0))  # small rates count, too
+        least = 1e-4 * min(1.0, float(wanted.abs().max()))  # small rates count, too
         return float(np.mean(~np.isclose(got, wanted, rtol=2e-3, atol=least, equal_nan=True)))
     return float((got.fillna("") != wanted.fillna("")).mean())
 

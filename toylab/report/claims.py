@@ -242,9 +242,12 @@ def redraw(values: Sequence[float], threshold: float, level: float = 0.95) -> tu
     critical = float(stats.t.ppf((1 + level) / 2, n - 1)) / math.sqrt(2)
     q = stats.chi2.ppf((np.arange(400) + 0.5) / 400, n - 1) / (n - 1)
     centre = (array.mean() - threshold) / error * np.sqrt(q / 2)
-    above = stats.nct.sf(critical, n - 1, centre)
-    below = stats.nct.sf(critical, n - 1, -centre)
-    return float(np.nanmean(above)), float(np.nanmean(below))
+
+    def beyond(far: np.ndarray) -> float:
+        found = stats.nct.sf(critical, n - 1, far)  # not a number where it is very far
+        return float(np.mean(np.where(np.isfinite(found), found, far > critical)))
+
+    return beyond(centre), beyond(-centre)
 
 
 def judge(
