@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import workers as benchmark
 from toylab.lab import experiments, schedule
-from toylab.lab.plan import Train, plan
+from toylab.lab.plan import Read, Train, plan, rehearsal
 from toylab.lab.schedule import Ended, Inline
 from toylab.shell.experiment import corpus
 
@@ -182,3 +182,18 @@ def test_a_worker_pretrains_the_next_seed_while_another_reads(tmp_path: Path) ->
     }
     legs = {name: dataclasses.replace(leg, cost=costs[name]) for name, leg in planned.items()}
     assert benchmark.replayed(legs, 2) <= 0.51 * benchmark.replayed(legs, 1)
+
+
+def test_the_ladder_is_compiled_while_the_first_model_is_trained(tmp_path: Path) -> None:
+    sweep = experiments.sweep_of(experiments.HOME / "selection")
+    legs = plan([(sweep, sweep.setups(corpus))], tmp_path).legs
+    (leg,) = rehearsal(legs).values()
+    assert leg.rank < min(each.rank for each in legs.values())
+    assert not leg.after
+    assert set(leg.measures) == {sweep.reading, *sweep.watch}  # every ladder that will be read
+    trained = {
+        name: dataclasses.replace(each, after=frozenset())
+        for name, each in legs.items()
+        if isinstance(each, Read)
+    }
+    assert not rehearsal(trained)  # nothing to wait for: the first to read compiles

@@ -83,7 +83,7 @@ def _events(
     rows: Sequence[Row], more: Sequence[Summary], settings: Settings | None
 ) -> Iterator[Event]:
     """All events of a file: version, (re)start, hyper-parameters, what comes first, and rows."""
-    start = float(min((row["time"] for row in rows if "time" in row), default=time.time()))  # type: ignore[type-var]
+    start = min((float(row["time"]) for row in rows if "time" in row), default=time.time())
     first = min((int(row["step"]) for row in rows), default=0)
     source = SourceMetadata(writer=__name__)
     yield Event(wall_time=start, file_version="brain.Event:2", source_metadata=source)

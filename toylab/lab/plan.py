@@ -142,7 +142,7 @@ def rehearsal(legs: Mapping[str, Leg]) -> dict[str, Leg]:
         return {}
     about: dict[str, Any] = {"title": "compiling", "rank": (), "after": frozenset(), "cost": 0}
     alike = [leg for leg in reads if leg.path.setup == first.path.setup]
-    ladders = {each for leg in alike for each in leg.measures if isinstance(each, LadderFit)}
+    ladders = [each for leg in alike for each in leg.measures if isinstance(each, LadderFit)]
     measures = tuple(dict.fromkeys([first.settings, *ladders]))
     leg = Rehearse(path=next(first.path.prefixes()), measures=measures, **about)
     return {leg.name: leg}
