@@ -1,8 +1,11 @@
 """Torture counts what holds, and says how to repeat what does not."""
 
+from pathlib import Path
+
 import pytest
 
 from toylab.shell import cli, torture
+from toylab.shell.torture.lab import Lab
 
 
 @pytest.mark.parametrize(("part", "cases"), [("corpora", 60), ("flags", 30)])
@@ -26,3 +29,11 @@ def test_what_breaks_is_told_with_the_line_that_repeats_it(
     told = capsys.readouterr()
     assert told.err == "toylab: torture: --only=corpora --case=7 --cases=1: KeyError: 'F7'\n"
     assert "BROKEN" in told.out
+
+
+def test_a_folder_in_place_of_a_file_is_a_difference(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "whole" / "state.safetensors").write_bytes(b"what was left")
+    (tmp_path / "damaged" / "state.safetensors").mkdir(parents=True)
+    assert lab.compared(Path("damaged")) == "other bytes in state.safetensors"

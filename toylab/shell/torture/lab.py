@@ -157,7 +157,7 @@ class Lab:
         """The digest of each file that has to be the same: all but costs, and metrics `without`
         some, such as means since the last stop, which depend on who was first."""
         found = {}
-        for file in sorted((self.place / where).rglob("*")):
+        for file in sorted(f for f in (self.place / where).rglob("*") if f.is_file()):
             name, text = str(file.relative_to(self.place / where)), b""
             if file.suffix in (".safetensors", ".csv", ".png", ".pdf"):
                 text = file.read_bytes()
