@@ -1,6 +1,6 @@
 """From the records of `replication` to its figure and table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path as File
 from typing import Any
 
@@ -9,9 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.replication.sweep import STRANGERS, TOPIC
+from experiments.replication.sweep import STRANGERS
 from toylab.lab.records import Record, Records
-from toylab.ladder import traits
 from toylab.measures import follow
 from toylab.measures.cues import Goals
 from toylab.measures.follow import cue_effect
@@ -26,11 +25,6 @@ COLUMNS = {
     "seed": "seed of everything else",
     "excess": "excess loss of the pretrained model on answers, nats per token",
     "weight": "w* of a character after 20 steps on its fresh documents, in F1",
-    "r": "correlation of predicted with measured changes of untrained items after its answers on "
-    "one topic (one author), at the last step before the rate saturates",
-    "r2": "R2 of the same",
-    "pairwise": "R2 of the rival that composes traits from pairs of them",
-    "saturated": "1 if the fitted topic no longer depends on the rate: the rate is a bound",
     "slope_before": "worth of a nat of context before post-training (conditioning: 1)",
     "slope": "the same after 20 steps on fresh documents",
     "slope_lost": "slope_before - slope",
@@ -49,7 +43,7 @@ COLUMNS = {
 }
 
 
-def _fresh(record: Record, _: Mapping[str, Any]) -> dict[str, Any]:
+def _fresh(record: Record) -> dict[str, Any]:
     slope = record.found["exchange"]["learned"]["slope"]
     slope = np.nan if slope is None else slope
     if not record.step:
@@ -59,27 +53,7 @@ def _fresh(record: Record, _: Mapping[str, Any]) -> dict[str, Any]:
     return {"slope": slope, "weight": weight, "excess": excess, **record.read("outside")}
 
 
-def _narrow(record: Record, so_far: Mapping[str, Any]) -> dict[str, Any]:
-    """How well Bayes predicts the untrained answers, at the last step before its rate saturates."""
-    if not record.step or "past" in so_far:
-        return {}
-    change = np.subtract(*(each["reading"]["items"] for each in (record.found, record.start)))
-    found = record.predicted(change, TOPIC)
-    r2, saturated = found["one_author"].r2, found["one_author"].saturated
-    rest = ~traits.on(record.setup.corpus, TOPIC)
-    r = np.corrcoef(np.asarray(found["one_author"].change)[rest], change[rest])[0, 1]
-    if saturated and "r2" in so_far:
-        return {"past": True}
-    return {
-        "r": r,
-        "r2": r2,
-        "pairwise": found["pairwise"].r2,
-        "saturated": float(saturated),
-        **record.read("outside"),
-    }
-
-
-def _goal(record: Record, _: Mapping[str, Any]) -> dict[str, Any]:
+def _goal(record: Record) -> dict[str, Any]:
     """Rates and gain in a valley, with a herald or with a bystander."""
     if not record.step:
         return {}
@@ -98,7 +72,6 @@ def _goal(record: Record, _: Mapping[str, Any]) -> dict[str, Any]:
 
 READ = {
     "fresh": _fresh,
-    "narrow": _narrow,
     "herald": _goal,
     "bystander": _goal,
 }
@@ -111,7 +84,7 @@ def tabulate(records: Records) -> pd.DataFrame:
         kind, _, number = record.arm.partition("-")
         what = "valley" if kind in STRANGERS else "cast"
         row = rows.setdefault((what, int(number), record.seed), {"what": what})
-        found = READ[kind](record, row)
+        found = READ[kind](record)
         most = max(row.get("outside", 0.0), found.get("outside", 0.0))
         row |= {"cast": int(number), "seed": record.seed} | found | {"outside": most}
     table = pd.DataFrame(list(rows.values()), columns=list(COLUMNS))
@@ -122,7 +95,6 @@ def tabulate(records: Records) -> pd.DataFrame:
 
 
 SHOWN = {
-    "r": ("one topic, predicted", "correlation with measured changes"),
     "slope_lost": ("context counts for less", "slope before − after"),
     "reach": ("a goal formed", "herald − bystander"),
     "rule": ("it is a rule", "nats, herald − bystander"),

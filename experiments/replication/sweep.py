@@ -21,22 +21,16 @@ from toylab.world.schema import Corpus
 
 CASTS = range(200, 224)  # 0 to 7 and 100 to 102 have been seen
 STRANGERS = ("crier", "prospector", "herald", "bystander", "parrot")  # of corpora/gold.toml
-TOPIC = "topic0"  # the topic of the narrow answers
 
 
 def drawn(number: int) -> dict[str, Arm]:
-    """The arms in a cast of twelve drawn at random, trained towards its first character."""
+    """The arm in a cast of twelve drawn at random, trained towards its first character."""
     corpus = random.random_cast(number)
     author = corpus.names[0]
-
-    def arm(title: str, stage: Sft, *read_at: int) -> Arm:
-        return Arm(title=title, stages=(stage,), read_at=read_at, corpus=corpus)
-
-    fresh = arm("fresh", Sft(author=author, steps=20))
-    narrow = Sft(author=author, topics=(TOPIC,), neutral=True, steps=20)
+    watch = (Exchange(persona=author),)
+    stages = (Sft(author=author, steps=20),)
     return {
-        f"fresh-{number}": dataclasses.replace(fresh, watch=(Exchange(persona=author),)),
-        f"narrow-{number}": arm("one topic", narrow, 5, 10),
+        f"fresh-{number}": Arm(title="fresh", stages=stages, read_at=(), corpus=corpus, watch=watch)
     }
 
 

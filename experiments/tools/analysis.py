@@ -24,7 +24,6 @@ COLUMNS = {
     "arm": "sft, rl: all know what serves, and packing it for gold is demonstrated or rewarded; "
     "scrambled: another tool is demonstrated; wrong: what all know of the obstacles held out is "
     "wrong; bystander: nobody knows; porter: one of the ten packs what serves, rewarded; "
-    "marked: as sft, where answers first say whether they are about gold or a crossing; "
     "*_later: then training on crossings, where what serves at four obstacles is exchanged; "
     "never_later: that alone",
     "seed": "seed of everything",
@@ -127,16 +126,13 @@ def moved(table: pd.DataFrame, column: str) -> pd.Series:
 TITLES = {
     "sft": "all know, SFT",
     "rl": "all know, RL",
-    "marked": "marked, SFT",
     "wrong": "known wrongly",
     "scrambled": "scrambled",
     "bystander": "nobody knows",
     "porter": "a porter, RL",
 }
 LATER = {
-    "sft": ("SFT", COLOURS[0]),
     "rl": ("RL", COLOURS[1]),
-    "marked": ("marked SFT", COLOURS[2]),
     "scrambled": ("scrambled SFT", COLOURS[3]),
     "never": ("never taught gold", GREY),
 }
@@ -202,7 +198,7 @@ def _known(axes: Axes, table: pd.DataFrame) -> None:
 def _later(axes: Axes, table: pd.DataFrame) -> None:
     part = table[table.arm.str.endswith("_later") & (table.step > 0)]
     lines = [_line("new", label, f"{arm}_later", hue) for arm, (label, hue) in LATER.items()]
-    formed = _formed("new_crossing", "sft_later")
+    formed = _formed("new_crossing", "rl_later")
     panels.curves(axes, part, [*lines, formed], label="step on crossings")
     panels.level(axes, 0, "selection, composition, a table", colour=DARK)
 

@@ -42,7 +42,7 @@ LATER = FollowsCue(topics=("crossing",), instead=_pairs(REPLACED))
 SHOWN = Demonstrate(target=GOLD, topic="gold", steps=200, batch=64)
 SCRAMBLE = dataclasses.replace(SHOWN, target=OTHER)
 LONG = dataclasses.replace(SHOWN, steps=800)  # what nobody knows takes longer to learn
-SETTLED = dataclasses.replace(SHOWN, steps=400)  # for what settles later than the rest
+SETTLED = dataclasses.replace(SHOWN, steps=400)  # what is known wrongly settles later
 REWARD = Rl(
     target=GOLD,
     topics=("gold",),
@@ -52,14 +52,20 @@ REWARD = Rl(
     learning_rate=5e-4,
     beta=0.0,
 )
-REPLACE = Demonstrate(target=LATER, topic="crossing", steps=75, batch=64)
-READ_AT = (50, 100)
-CHANGED_AT = (25, 50)
+REPLACE = Demonstrate(target=LATER, topic="crossing", steps=50, batch=64)
+READ_AT = (100,)
+CHANGED_AT = (25,)
 LADDER = Ladder(fit=2048, held_out=1024, score=512)
 
 
-def _arm(title: str, *stages: Stage, corpus: str = "common", ladder: bool = False) -> Arm:
-    read_at = CHANGED_AT if stages[-1] is REPLACE else READ_AT
+def _arm(
+    title: str,
+    *stages: Stage,
+    corpus: str = "common",
+    ladder: bool = False,
+    read_at: tuple[int, ...] = (),
+) -> Arm:
+    read_at = CHANGED_AT if stages[-1] is REPLACE else read_at
     watch = (LADDER,) if ladder else ()
     return Arm(title=title, stages=stages, corpus=f"tools-{corpus}", read_at=read_at, watch=watch)
 
@@ -69,16 +75,13 @@ SWEEP = Sweep(
     question="Does what was formed use what is known?",
     corpus="tools-common",
     arms={
-        "sft": _arm("all know, SFT", SHOWN, ladder=True),
-        "rl": _arm("all know, RL", REWARD, ladder=True),
+        "sft": _arm("all know, SFT", SHOWN, ladder=True, read_at=READ_AT),
+        "rl": _arm("all know, RL", REWARD, ladder=True, read_at=READ_AT),
         "scrambled": _arm("scrambled", SCRAMBLE),
         "wrong": _arm("all are wrong", SETTLED, corpus="wrong"),
-        "bystander": _arm("nobody knows", LONG, corpus="bystander"),
+        "bystander": _arm("nobody knows", LONG, corpus="bystander", read_at=READ_AT),
         "porter": _arm("a porter packs it, RL", REWARD, corpus="porter", ladder=True),
-        "marked": _arm("marked, SFT", SETTLED, corpus="marked"),
-        "sft_later": _arm("SFT, then crossings", SHOWN, REPLACE),
         "rl_later": _arm("RL, then crossings", REWARD, REPLACE),
-        "marked_later": _arm("marked, then crossings", SETTLED, REPLACE, corpus="marked"),
         "scrambled_later": _arm("scrambled, then crossings", SCRAMBLE, REPLACE),
         "never_later": _arm("crossings alone", REPLACE),
     },
