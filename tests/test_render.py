@@ -26,7 +26,7 @@ JUDGED = CLAIM | {
 @pytest.mark.parametrize("document", render.DOCUMENTS)
 def test_rendering_changes_nothing(document: str) -> None:
     text = (ROOT / document).read_text()
-    assert render.render(text, KNOWN) == text
+    assert render.timed(render.render(text, KNOWN), ROOT) == text
 
 
 def test_every_claim_stands_in_the_findings() -> None:
@@ -89,6 +89,13 @@ def test_an_experiment_gets_a_table_of_its_claims_run_or_not() -> None:
     assert said["run"].endswith(f"{start}0.12 [0.00, 0.25], claimed < 0.1 | undecided | 0.75{end}")
     assert render.render(said["run"], {"trial": {"one": CLAIM}}) == said["not"]
     assert render.missing(text, {"trial": {}, "other": {}}) == ["other"]
+
+
+def test_a_time_is_what_the_results_say_or_that_it_was_not_measured(tmp_path: Path) -> None:
+    (tmp_path / "results" / "trial").mkdir(parents=True)
+    (tmp_path / "results" / "trial" / "cost.json").write_text('{"seconds": 300, "units": 1}')
+    said = "| <!--time trial-->5 min on one core | 10 |\n| <!--time other-->not measured yet | 5 |"
+    assert render.timed(said.replace("5 min", "7 min"), tmp_path) == said
 
 
 def test_results_judged_by_another_registration_are_not_shown(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def locate(name: str | File, here: File = File(), others: Iterable[str] = ()) ->
 
 
 def cost(folder: File) -> str:
-    """The minutes that the whole experiment takes from nothing, in words.
+    """The minutes that the whole experiment takes one core from nothing, in words.
 
     They are extrapolated from a run of at least a quarter of it.
     """
@@ -51,7 +51,7 @@ def cost(folder: File) -> str:
     if not known:
         return "not measured yet"
     seconds, units, whole = known
-    return f"{seconds * whole / units / 60:.0f} min"
+    return f"{seconds * whole / units / 60:.0f} min on one core"
 
 
 def cost_of(folder: File) -> tuple[float, float, float] | None:

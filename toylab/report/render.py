@@ -4,7 +4,8 @@ Between `<!--claims EXPERIMENT-->` and `<!--/claims-->` goes the table of an exp
 row whose first cell ends with `<!--EXPERIMENT.CLAIM-->` gets the claim's number and verdict, and
 between `<!--counts-->` and `<!--/counts-->` goes the number of claims, by verdict. Numbers are from
 `results/EXPERIMENT/claims.json` if it was judged by today's `claims.toml`, on all seeds; else the
-claim is *registered, not yet run*. `reference` does the same for the keys of a corpus file.
+claim is *registered, not yet run*. After `<!--time EXPERIMENT-->` goes what an experiment costs, as
+`./launch.sh list` says it. `reference` does the same for the keys of a corpus file.
 """
 
 import re
@@ -13,14 +14,16 @@ from collections.abc import Mapping
 from pathlib import Path as File
 from typing import Any
 
+from toylab.lab import experiments
 from toylab.lab.store import write_atomic
 from toylab.report import reference, results
 from toylab.report.claims import REFUTED, SUPPORTED, UNDECIDED, load
 from toylab.world.schema import unknown
 
-DOCUMENTS = ("README.md", "docs/findings.md")
+DOCUMENTS = ("README.md", "docs/findings.md", "docs/experiments.md")
 ROW = re.compile(r"(<!--(\w+)\.(\w+)--> \|)[^|\n]*\|[^|\n]*\|")
 TABLE = re.compile(r"(<!--claims (\w+)-->\n).*?(<!--/claims-->)", re.DOTALL)
+TIME = re.compile(r"(<!--time (\w+)-->)[^|\n]*")
 COUNTS = re.compile(r"(<!--counts-->)[^<]*(<!--/counts-->)")
 AHEAD = "registered, not yet run"
 HEAD = """\
@@ -89,6 +92,11 @@ def render(text: str, claims: Known) -> str:
     return COUNTS.sub(rf"\g<1>{counts}\g<2>", whole)
 
 
+def timed(text: str, root: File) -> str:
+    """The document with the measured costs of a checkout."""
+    return TIME.sub(lambda m: f"{m[1]}{experiments.cost(root / 'results' / m[2])} ", text)
+
+
 def missing(text: str, claims: Known) -> list[str]:
     """The experiments whose claims a document does not show."""
     return sorted({*claims} - {experiment for _, experiment, _ in TABLE.findall(text)})
@@ -99,7 +107,8 @@ def write(root: File) -> list[str]:
     claims, changed = known(root), []
     for name in (*DOCUMENTS, reference.DOCUMENT):
         text = (root / name).read_text()
-        now = reference.render(text) if name == reference.DOCUMENT else render(text, claims)
+        whole = reference.render if name == reference.DOCUMENT else lambda t: render(t, claims)
+        now = timed(whole(text), root)
         if now != text:
             write_atomic(root / name, now.encode())
             changed.append(name)

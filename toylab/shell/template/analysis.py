@@ -8,7 +8,7 @@ COLUMNS = {
     "arm": "which learning rate",
     "seed": "seed of everything",
     "step": "training step; 0 is the pretrained model",
-    "share": "(F0 - F1) / F0: share of the move that another mixture explains",
+    "share": "(F0 - F1) / F0: share of the distance from w0 that another mixture explains",
     "outside": "mean probability of words that the grammar forbids",
 }
 
