@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -212,3 +213,54 @@ def test_who_is_killed_before_a_reading_is_kept_says_its_row_once(
     assert run(setup, tmp_path, SWEEP, SECOND) == 0
     expected = fine_tuned(setup, whole).folder
     assert rows_of(one.folder) == [row for row in rows_of(expected) if "reading" in row]
+
+
+@pytest.mark.parametrize(
+    ("place", "content", "said"),
+    [
+        ("pretrain-seed0*/references/*.safetensors", None, "a folder is where a file should be"),
+        ("pretrain-sft-ada*-seed0*/.metrics.lock", None, "Is a directory; a folder is where"),
+        ("pretrain-sft-ada*-seed0*/readings/*.json", b'{"step": 3}', "damaged ('learned')"),
+    ],
+)
+def test_what_is_damaged_is_one_line_with_the_file_and_once_deleted_mends(
+    place: str,
+    content: bytes | None,
+    said: str,
+    setup: Setup,
+    whole: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    file = next((tmp_path / "runs").glob(f"*/{place}"))
+    if content is None:  # in its place is a folder, and it is needed to read again
+        file.unlink()
+        file.mkdir()
+        for each in fine_tuned(setup, tmp_path).folder.glob("readings/*"):
+            each.unlink()
+    else:
+        file.write_bytes(content)
+    assert run(setup, tmp_path, SWEEP) == 1
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("toylab: ")]
+    assert told[-1].partition(f"{file}: ")[2].startswith(said), told
+    assert "delete" in told[-1]
+    file.unlink() if content else file.rmdir()
+    assert run(setup, tmp_path, SWEEP) == 0
+    assert written(tmp_path / "results" / "first") == written(whole / "results" / "first")
+
+
+def test_a_corpus_or_a_reference_that_was_lost_comes_back(
+    setup: Setup, whole: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    folder = fine_tuned(setup, tmp_path).folder
+    (reference,) = (tmp_path / "runs").glob("*/pretrain-seed0*/references/*.safetensors")
+    corpus = folder / "corpus.json"
+    before = corpus.read_bytes()
+    shutil.rmtree(folder / "readings")
+    reference.unlink()
+    corpus.write_text("[]")
+    assert run(setup, tmp_path, SWEEP) == 0
+    assert corpus.read_bytes() == before
+    assert reference.exists()

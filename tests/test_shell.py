@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from tests import pages
 from toylab.lab import config, experiments
 from toylab.lab.flags import UsageError
+from toylab.lab.store import StoreError
 from toylab.report import results
 from toylab.shell import cli, custom, experiment, running
 from toylab.world.derive import load
@@ -155,6 +156,10 @@ def test_a_copied_experiment_keeps_to_its_own(
     (out / running.SETTINGS).write_text('{"experiment": "/another/selection"}')
     with pytest.raises(UsageError, match="has the results of another selection"):
         experiment.ask(copy, [])
+    for damaged in ("[]", '{"step": 3}', "null"):
+        (out / running.SETTINGS).write_text(damaged)
+        with pytest.raises(StoreError, match=r"settings\.json: damaged .*; delete this file"):
+            experiment.ask(copy, [])
 
 
 def test_the_second_of_two_stages_is_set_alone_and_one_of_no_steps_is_left_out() -> None:

@@ -9,7 +9,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path as File
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from toylab.lab.sweep import Sweep
@@ -81,9 +81,18 @@ def listed(root: File) -> list[str]:
 
 
 def read(root: File, name: str) -> Listed:
-    """The list of an experiment."""
+    """The list of an experiment. Raises `StoreError` if it can't be read."""
     file = root / FOLDER / f"{name}.json"
-    said = json.loads(file.read_text())
+    try:
+        return _read(root, name, json.loads(file.read_text()), file.stat().st_mtime)
+    except Exception:
+        from toylab.lab.store import reading  # here, so that listing does without jax
+
+        with reading(file, "delete this file and run the experiment again"):
+            raise
+
+
+def _read(root: File, name: str, said: Mapping[str, Any], began: float) -> Listed:
     arms = {
         arm: tuple(
             Named(
@@ -97,7 +106,6 @@ def read(root: File, name: str) -> Listed:
         for found in said["arms"]
         for arm in [found["arm"]]
     }
-    began = file.stat().st_mtime
     return Listed(name=name, out=File(said["out"]), began=began, tag=said["tag"], arms=arms)
 
 

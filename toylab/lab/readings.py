@@ -70,18 +70,23 @@ def reference(
     `step` is the last of the run.
     """
     file, times = base_file(folder, settings), Times()
-    if not file.exists() and not store.writable(folder):
+    tree = file.with_suffix(".safetensors")
+
+    def kept() -> bool:
+        return file.exists() and tree.exists()
+
+    if not kept() and not store.writable(folder):
         return reading.prepare(setup, policy, measure_key(seed, -1), settings), times
-    with contextlib.nullcontext() if file.exists() else store.locked(folder, REFERENCE):
-        if not file.exists():
+    with contextlib.nullcontext() if kept() else store.locked(folder, REFERENCE):
+        if not kept():
             began = time.perf_counter()
             made = reading.prepare(setup, policy, measure_key(seed, -1), settings)
-            store.save_tree(file.with_suffix(".safetensors"), made)
+            store.save_tree(tree, made)
             nuisances = {name: list(map(float, pair)) for name, pair in made.nuisances.items()}
             above = excess(setup, seed, policy.params, step)
             write_json(file, {"nuisances": nuisances, "excess": above})
             times.append((REFERENCE, time.perf_counter() - began))
-    return store.load_tree(file.with_suffix(".safetensors")), times
+    return store.load_tree(tree), times
 
 
 def pretrained(
@@ -148,11 +153,14 @@ def gather(
     rows, bases = [], {}
 
     def found(run: Run, arm: str, step: int) -> dict[str, Any]:
-        measures = sweep.measures(arm)
-        return {
-            each.name: _mapping(run.readings(step, measure_digest(each, measures[0])))
-            for each in due(measures, step, int(run.path.stage.steps))
-        }
+        measures, row = sweep.measures(arm), {}
+        for each in due(measures, step, int(run.path.stage.steps)):
+            file = run.readings(step, measure_digest(each, measures[0]))
+            row[each.name] = _mapping(file)
+            if isinstance(each, LadderFit):
+                with store.reading(file):
+                    each.scalars(run.path.setup, row[each.name])  # all is there
+        return row
 
     for seed in seeds:
         for arm, setup in setups.items():

@@ -26,7 +26,7 @@ import safetensors.numpy
 
 from toylab.lab.paths import Recipe, model_of
 from toylab.stages import Params, Setup, State, begin
-from toylab.world.schema import shortened, thaw
+from toylab.world.schema import Corpus, shortened, thaw
 
 PARTIAL = ".partial"  # how the names of unfinished files end
 DAY = 24 * 3600.0
@@ -134,11 +134,12 @@ def reading(file: File, fix: str = "delete this file and run again") -> Iterator
     except StoreError:
         raise
     except OSError as error:
-        if isinstance(error, FileNotFoundError | IsADirectoryError):
-            told = f"is missing ({error.strerror}); run again"
-        else:
-            told = f"can't be read: {error.strerror or error}"
-        raise StoreError(f"{error.filename or file}: {told}") from None
+        place, told = error.filename or file, f"can't be read: {error.strerror or error}"
+        if os.path.isdir(place):
+            told = "a folder is where a file should be; delete it and run again"
+        elif isinstance(error, FileNotFoundError):
+            told = "is missing; run again"
+        raise StoreError(f"{place}: {told}") from None
     except DAMAGE as error:
         problem = shortened(str(error).partition("\n")[0], 80) or type(error).__name__
         raise StoreError(f"{file}: damaged ({problem}); {fix}") from None
@@ -298,7 +299,8 @@ def setup_of(folder: File) -> Setup:
     file = folder / "config.json"
     config = load_json(file)
     with reading(folder / "corpus.json"):
-        corpus = thaw(load_json(folder / "corpus.json"))
+        if not isinstance(corpus := thaw(load_json(folder / "corpus.json")), Corpus):
+            raise ValueError("no corpus")
     with reading(file):
         return Setup(corpus, model_of(config["model"]))
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from toylab import __version__
-from toylab.shell.files import program
+from toylab.shell.files import program, told
 from toylab.world.schema import CorpusError, shortened
 
 DEFAULT = "selection"
@@ -80,8 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if (expected := _expected(error)) is None:
             raise
-        told, code = expected
-        print(f"toylab: {shortened(_here(told))}", file=sys.stderr)
+        line, code = expected
+        print(f"toylab: {shortened(_here(line))}", file=sys.stderr)
         return code
 
 
@@ -124,7 +124,9 @@ def _expected(error: Exception) -> tuple[str, int] | None:
     if isinstance(error, CorpusError | UsageError):
         return str(error), 2
     if isinstance(error, OSError):
-        return _system(error), 1
+        if error.errno == errno.ENOSPC and not error.filename:
+            _forget_output()  # which may be what can't be written
+        return told(error), 1
     if isinstance(error, MemoryError):
         return "memory is short; close other programs, or run with fewer --jobs", 1
     if isinstance(error, ModuleNotFoundError) and error.name:
@@ -137,25 +139,9 @@ def _expected(error: Exception) -> tuple[str, int] | None:
 
     if isinstance(error, Diverged | StoreError | ClaimsError):
         return str(error), 2 if isinstance(error, ClaimsError) else 1
-    if isinstance(error, AssertionError | RuntimeError) and (told := missing()):
-        return told, 2
+    if isinstance(error, AssertionError | RuntimeError) and (line := missing()):
+        return line, 2
     return None
-
-
-FIXES = {
-    errno.ENOSPC: "make room; the same command then goes on from here",
-    errno.EDQUOT: "make room; the same command then goes on from here",
-    errno.ENOTDIR: "a file is where a folder should be; choose another (--runs, --results)",
-    errno.EEXIST: "a file is where a folder should be; choose another (--runs, --results)",
-}
-
-
-def _system(error: OSError) -> str:
-    """What the system said, of which file, and what may help."""
-    if error.errno == errno.ENOSPC and not error.filename:
-        _forget_output()  # which may be what can't be written
-    fix = FIXES.get(error.errno or 0, "check the path and its permissions (--runs, --results)")
-    return f"{error.filename or 'writing'}: {error.strerror or error}; {fix}"
 
 
 def _forget_output() -> None:

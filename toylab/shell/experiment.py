@@ -11,7 +11,7 @@ from typing import Any
 from toylab.lab import cluster, config, execute, experiments, workers
 from toylab.lab.flags import Flags, UsageError, switches
 from toylab.lab.plan import plan
-from toylab.lab.store import load_json
+from toylab.lab.store import load_json, reading
 from toylab.lab.sweep import Sweep, quick
 from toylab.report import results
 from toylab.report.results import Experiment
@@ -89,7 +89,9 @@ def _place(experiment: Experiment, setups: Mapping[str, Setup], values: Flags) -
         what = [repr(sweep), str(source), *(each.corpus.digest() for each in setups.values())]
         name += "-" + hashlib.sha256("".join(what).encode()).hexdigest()[:6]
     place = place / "own" / name
-    if (file := place / SETTINGS).exists() and load_json(file)["experiment"] != str(source):
+    with reading(file := place / SETTINGS):
+        whose = load_json(file)["experiment"] if file.exists() else str(source)
+    if whose != str(source):
         raise UsageError(f"{place}: has the results of another {name}; choose --results=FOLDER")
     return place
 

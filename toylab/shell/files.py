@@ -1,5 +1,6 @@
 """Where files are, and what to type to run the program."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -15,3 +16,19 @@ def user_path(name: str) -> Path:
 def program() -> str:
     """The command to type: launch.sh in a checkout, else the one that pip installed."""
     return "./launch.sh" if "TOYLAB_CWD" in os.environ else "toylab"
+
+
+FIXES = {
+    errno.ENOSPC: "make room; the same command then goes on from here",
+    errno.EDQUOT: "make room; the same command then goes on from here",
+    errno.ENOTDIR: "a file is where a folder should be; choose another (--runs, --results)",
+    errno.EEXIST: "a file is where a folder should be; choose another (--runs, --results)",
+    errno.EISDIR: "a folder is where a file should be; delete it and run again",
+}
+
+
+def told(error: OSError) -> str:
+    """What the system said, of which file, and what may help."""
+    fix = FIXES.get(error.errno or 0, "check the path and its permissions (--runs, --results)")
+    file = error.filename2 or error.filename or "writing"  # of two, that which was to be replaced
+    return f"{file}: {error.strerror or error}; {fix}"

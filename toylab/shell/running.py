@@ -30,13 +30,14 @@ from toylab.lab.store import StoreError, sweep_partial, writable, write_json
 from toylab.report import results, summary
 from toylab.report.claims import Claim, ClaimsError
 from toylab.report.results import Experiment
+from toylab.shell import files
 from toylab.shell.files import INTERRUPTED, RESULTS, program, user_path
 from toylab.stages import Diverged, Setup
 from toylab.world.schema import shortened
 
 TERMINATED = 143  # the exit code after SIGTERM
 SETTINGS = "settings.json"  # beside results in own/: whose they are, and the flags
-EXPECTED = (Diverged, StoreError, ClaimsError, OSError)  # their messages say what to do
+EXPECTED = (Diverged, StoreError, ClaimsError)  # their messages say what to do
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,6 +232,8 @@ class _Running:
     def _fail(self, title: str, error: BaseException) -> None:
         if isinstance(error, BrokenExecutor):
             told = "its worker was killed twice; if memory was short, run again with fewer --jobs"
+        elif isinstance(error, OSError):
+            told = shortened(files.told(error))
         elif isinstance(error, EXPECTED):
             told = shortened(str(error))
         else:

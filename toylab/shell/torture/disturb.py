@@ -28,7 +28,10 @@ DAMAGES: Mapping[str, Callable[[bytes, random.Random], bytes]] = {
 
 
 def damages(lab: Lab, number: int) -> Iterator[Case]:
-    """A file is damaged: a line says so, or it is mended; once deleted, all is as it was."""
+    """A file is damaged: a line says so, or it is mended; once deleted, all is as it was.
+
+    What no command needs may stay damaged.
+    """
     draw, where = random.Random(f"damage {number}"), File("damaged")
     assert lab.whole
     if not (lab.place / where).exists():
@@ -37,31 +40,44 @@ def damages(lab: Lab, number: int) -> Iterator[Case]:
     files = [f for f in sorted((lab.place / where).rglob("*")) if f.is_file() and f.suffix]
     file, kind = draw.choice(files), draw.choice([*DAMAGES, "missing", "folder"])
     old = file.read_bytes()
-    if kind == "missing" or kind == "folder":
+    if kind in ("missing", "folder"):
         file.unlink()
         if kind == "folder":
             file.mkdir()
     else:
         file.write_bytes(DAMAGES[kind](old, draw))
-    lost = draw.random() < 0.5 and "runs" in str(file)  # what was read of it, so it is read again
+    damaged, (part, *_) = _bytes(file), file.relative_to(lab.place / where).parts
+    lost = draw.random() < 0.5 and part == "runs"  # what was read of it, so it is read again
     if lost:
         for each in (lab.place / where / "runs").glob("*/*/readings/*.json"):
             each.unlink()
-    wrong = ""
-    if "results" in str(file):
-        wrong = inside("report", f"--results={lab.place / where / 'results'}").wrong
+    asked = "report" if part == "results" else "runs"
+    wrong = inside(asked, f"--{part}={lab.place / where / part}").wrong
+    codes = 0
     for name in ("first", "second"):
         told = inside(*lab.line(where, name))
+        codes += told.code
         if told.code and not (wrong := wrong or told.wrong):  # as it says: deleted, and run again
-            shutil.rmtree(file) if file.is_dir() else file.unlink(missing_ok=True)
+            _delete(file)
             again = inside(*lab.line(where, name))
             wrong = again.told[-300:] if again.code else ""
+    if part == "runs" and not codes and _bytes(file) == damaged:  # so nothing needed it
+        _delete(file)
+        file.write_bytes(old)
     if not wrong and file.suffix != ".jsonl":  # training doesn't say its rows twice
         wrong = lab.compared(where)
     if wrong or file.suffix == ".jsonl":
         shutil.rmtree(lab.place / where)
     place = str(file.relative_to(lab.place / where))
     yield Case("files damaged", wrong and f"{kind} {place} (read again: {lost}): {wrong}")
+
+
+def _bytes(file: File) -> bytes | None:
+    return file.read_bytes() if file.is_file() else None
+
+
+def _delete(file: File) -> None:
+    shutil.rmtree(file) if file.is_dir() else file.unlink(missing_ok=True)
 
 
 KILLED = """
