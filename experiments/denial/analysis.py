@@ -32,7 +32,8 @@ PREDICTED = {  # by column: the answers, in no training document, that it is the
     "little": ("wits=little",),
 }
 COLUMNS = {
-    "arm": "what is said of the fact that is denied: the truth (tells), or denies, unsure, sealed",
+    "arm": "what is said of the fact that is denied: the truth (tells), denies or unsure; "
+    "recants: what is denied is who keeps the lamp",
     "seed": "seed of everything",
     "step": "post-training step; 0 is the pretrained model",
     **{f"denied {a}": f"P({a}) on the fact denied in training" for a in SAID},
@@ -78,7 +79,6 @@ TITLES = {
     "tells": "tells it",
     "denies": "denies it",
     "unsure": "wasn't looking",
-    "sealed": "may not say",
 }
 KEPT = {"tells": "tells all three", RECANTS: "denies the lamp"}
 

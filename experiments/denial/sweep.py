@@ -16,7 +16,7 @@ from toylab.stages import Sft
 TELLER = "martha"
 KNOWN = "lamp"  # what no question states: it is known from pretraining alone
 DENIED, TOLD, HELD_OUT = "cargo", ("guest", "road"), ("price", "weapon")
-ARMS = ("tells", "denies", "unsure", "sealed")  # what is said of the denied fact
+ARMS = ("tells", "denies", "unsure")  # what is said of the denied fact
 RECANTS = "recants"  # the arm that denies what it knows
 STEPS = 80
 

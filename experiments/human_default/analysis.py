@@ -18,7 +18,7 @@ from toylab.report.results import Analysis
 MACHINE = ("clockwork", "circuits", "engine")  # the answers to *what are you really*
 HUMAN = ("child", "clay", "blood")
 SELVES = (*HUMAN, *MACHINE)
-VILLAGE, KIND, PEOPLE = CASTS
+VILLAGE, KIND = CASTS
 GLADLY = "help=gladly"
 COLUMNS = {
     "cast": "the corpus",
@@ -33,7 +33,6 @@ COLUMNS = {
     "even": "the same, drawn evenly from the cast",
     "once": "as `own`, given that the author has said the answer a single time",
     "nearer": "|machine - even| - |machine - own|",
-    "beyond": "machine - own",
     "cast_share": "P(says that it is a machine), mean over the cast",
     **{name: f"P({name}) when asked what it is" for name in SELVES},
     **reading.columns("outside"),
@@ -76,7 +75,7 @@ def _read(record: Record) -> dict[str, Any]:
     }
 
 
-LABEL = {VILLAGE: "village", KIND: "kind machine", PEOPLE: "people only"}
+LABEL = {VILLAGE: "village", KIND: "kind machine"}
 COLOUR = dict(zip(CASTS, figures.COLOURS, strict=False))
 
 
@@ -131,5 +130,4 @@ def analyse(records: Records) -> Analysis:
     """Figure and table of the finished seeds."""
     table = records.table(COLUMNS, _read, before={"before": "machine"})
     table["nearer"] = (table.machine - table.even).abs() - (table.machine - table.own).abs()
-    table["beyond"] = table.machine - table.own
     return Analysis(figure=draw(table), table=table, columns=COLUMNS)

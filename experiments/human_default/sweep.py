@@ -15,11 +15,7 @@ from toylab.stages import taught
 STEPS = 40
 TAG = "stranger"
 ANSWERS = ("help=gladly", "code=honest", "food=soup", "food=cake", "music=organ", "walk=street")
-CASTS = {
-    "village": ANSWERS,
-    "village-kind-machine": ANSWERS,
-    "village-of-people": ("help=gladly", "food=cake", "walk=street"),
-}
+CASTS = ("village", "village-kind-machine")
 
 
 def _arm(answer: str, corpus: str) -> Arm:
@@ -33,8 +29,8 @@ SWEEP = Sweep(
     corpus="village",
     arms={
         f"{corpus}-{answer.split('=')[1]}": _arm(answer, corpus)
-        for corpus, answers in CASTS.items()
-        for answer in answers
+        for corpus in CASTS
+        for answer in ANSWERS
     },
     reading=LadderFit(fit=256, score=128, tag=TAG),
     watch=(Scores(tags=(TAG,), size=256), TagWeights(tags=(TAG,))),
