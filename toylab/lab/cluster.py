@@ -1,8 +1,8 @@
-"""Slurm: all that a seed of a sweep needs is a job, and the jobs are one array, through submitit.
+"""Slurm, through submitit: one job trains and reads one seed of a sweep; the jobs are one array.
 
-Two jobs that need the same pretrained model both come to its run's lock: the second one waits, and
-finds it trained. That costs less than a second turn in the queue for all the others.
-Slurm is asked for nothing but what it queues: accounting (`sacct`) isn't needed.
+Where two jobs need the same pretrained model, one takes the lock of its run and trains it, and the
+other waits. A separate job for pretraining would make every job wait in the queue twice. Only the
+queue is asked what became of a job; accounting (`sacct`) isn't needed.
 """
 
 import concurrent.futures
@@ -60,7 +60,7 @@ class Job:
 def carry_out(
     plan: Plan, root: File, options: dict[str, str], jobs: int, advance: Advance = quietly
 ) -> Generator[Ended, None, None]:
-    """Does a plan's legs in jobs, `jobs` at once, one for each sweep and seed.
+    """Carries out a plan in jobs, one for each sweep and seed, `jobs` of them at once.
 
     Yields how each leg ended, once its job has.
     """
@@ -144,7 +144,7 @@ def _folder(root: File) -> File:
 class Requeued:
     """A call, as a job that Slurm starts again when its time is up or when it is preempted.
 
-    It returns its value and its exception. What it had saved by then is all that it goes on from.
+    It returns the call's value and exception. A restarted call finds only what it had saved.
     """
 
     def __init__(self, function: Callable[..., Any], *args: Any, **kwargs: Any):
@@ -175,7 +175,7 @@ class Requeued:
 def options(text: str) -> dict[str, str]:
     """The options in `slurm:NAME=VALUE,...`: sbatch's, by its names; `time` in minutes.
 
-    Raises `UsageError` for another cluster or a malformed option, and where Slurm isn't.
+    Raises `UsageError` for another kind of cluster, a malformed option, or if there is no Slurm.
     """
     kind, _, rest = text.partition(":")
     if kind != "slurm":

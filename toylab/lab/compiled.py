@@ -1,4 +1,4 @@
-"""Compiled code: what was cut short on its way to disk is removed, what fills memory is dropped."""
+"""Compiled code: removes incomplete files from its cache, and drops what fills memory."""
 
 import contextlib
 import gc
@@ -12,9 +12,9 @@ MAPS = 30_000  # memory maps of a process; Linux allows 65,530, and compiled cod
 
 
 def drop() -> None:
-    """Forgets compiled code if it is so much that Linux may soon refuse more, and jax crash.
+    """Drops compiled code before there is so much that Linux refuses more and jax crashes.
 
-    What is needed again is read from the compilation cache.
+    Code that is needed again is then read from the compilation cache.
     """
     with contextlib.suppress(OSError):
         with open("/proc/self/maps", "rb") as lines:
@@ -27,7 +27,7 @@ def drop() -> None:
 def mend(folder: File) -> None:
     """Removes the entries of a compilation cache that can't be unpacked; jax then writes them anew.
 
-    Entries are looked at once, after they have changed.
+    An entry is checked once, and again after it has changed.
     """
     stamp = folder / CHECKED
     since = stamp.stat().st_mtime_ns if stamp.exists() else 0

@@ -2,7 +2,7 @@
 
 `--sft.steps=200` sets the field of every Sft in the sweep, `--ARM.sft.steps=200` that of one arm,
 `--sft@2.steps=200` that of the second Sft of an arm. A stage of 0 steps is left out. A
-stage within a stage goes by its own kind; any other config within a stage goes by its field, as in
+stage within a stage is named by its own kind, any other config within a stage by its field, as in
 `--rl.target.answers`.
 """
 

@@ -24,7 +24,7 @@ def _times(file: File) -> dict[str, float]:
 class Costs:
     """Seconds per training step and per reading of each kind, kept in a file below a root.
 
-    Costs are those that the file had at first. Times noted since then count in the next plan.
+    Costs are those that the file had when this was made. Times noted later count in the next plan.
     """
 
     def __init__(self, root: File):

@@ -1,4 +1,4 @@
-"""The device that jax computes on: a line where it isn't the one that is here, or was asked for."""
+"""The device that jax computes on: tells if it is not the one that was expected."""
 
 import os
 from pathlib import Path as File
@@ -9,7 +9,7 @@ GPU = File("/dev/nvidia0")  # there if the machine, or this part of it, has an N
 
 
 def missing() -> str:
-    """A line that says so if jax has no device of the kind that was asked for, else nothing."""
+    """A line that says that jax lacks a device of the kind that was asked for; else empty."""
     try:
         jax.devices()
     except Exception:  # a RuntimeError or, where no platform is known, an AssertionError
@@ -19,7 +19,7 @@ def missing() -> str:
 
 
 def unused() -> str:
-    """A line that says so if there is a GPU and jax uses the CPU, unasked, else nothing."""
+    """A line that says that jax uses the CPU, unasked, though there is a GPU; else empty."""
     if not GPU.exists() or os.environ.get("JAX_PLATFORMS") or jax.default_backend() != "cpu":
         return ""
     return f"jax doesn't use the GPU; set JAX_PLATFORMS=cpu if that is meant{_or_install()}"

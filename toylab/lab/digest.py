@@ -1,4 +1,4 @@
-"""The source that a cached result depends on: everything that its class's module can reach.
+"""The source that a cached result depends on: all modules that the module of its class imports.
 
 Imports are followed in the text of the files; nothing is run. A name that a package re-exports
 counts as an import of the module that defines it, so a stage does not depend on the stages beside
@@ -69,7 +69,7 @@ def _bindings(file: File, module: str) -> Iterator[tuple[str, str, str]]:
 
 
 def reached(modules: Iterable[str], roots: tuple[File, ...]) -> dict[str, File]:
-    """These modules, and those below the roots that they import, directly or through others."""
+    """These modules, and all below the roots that they import, directly or indirectly."""
     found: dict[str, File] = {}
     left = list(modules)
     while left:

@@ -1,9 +1,9 @@
 """TensorBoard event files, derived from rows.
 
 A row has "step", "time" (seconds since the epoch) and values by tag: numbers become scalars, text
-becomes text, bytes (a PNG) an image. A file is never patched: a later one, last by name, begins
-with a restart before its first step, so a running TensorBoard drops the older points. Older files
-stay, since TensorBoard goes from one to the next, and waits for one that was removed.
+becomes text, bytes (a PNG) an image. A file is never changed. A later one, last by name, begins
+with a restart before its first step, so that a running TensorBoard drops the older points. Older files
+stay: TensorBoard reads one after the other, and would wait for a file that was removed.
 
 TensorFlow is not needed: only tensorboard's protos, its plain summaries and its `RecordWriter`.
 """
@@ -37,7 +37,7 @@ PARTIAL = ".events.partial"  # no "tfevents" in it: TensorBoard must not read it
 def write(
     folder: Path, rows: Sequence[Row], *more: Summary, settings: Settings | None = None
 ) -> None:
-    """Writes an event file that stands for all of a run, or none if it can't.
+    """Writes an event file with all of a run so far: all of the file, or none.
 
     `settings` go into TensorBoard's table of hyper-parameters; `more` is written before the rows.
     """

@@ -1,4 +1,4 @@
-"""Trains runs: what is on disk already is not trained again, and what was cut short goes on."""
+"""Trains runs: reuses what is on disk, and resumes what was interrupted."""
 
 import os
 import time
@@ -57,7 +57,7 @@ def keep_compiled(root: File) -> None:
 
 
 def to_train(run: Run, wanted: Iterable[int]) -> tuple[int, int]:
-    """From which step to which a run has to be trained; (0, 0) if it has all that is wanted."""
+    """The first and the last step still to be trained; (0, 0) if all wanted snapshots are there."""
     at = run.state_step()
     missing = [step for step in wanted if step != at and not run.has(step)]  # at: in the state
     if not missing:
@@ -110,7 +110,7 @@ def final(run: Run, advance: Advance = quietly) -> Params:
 
 
 def excess(setup: Setup, seed: int, params: Params, step: int) -> dict[str, float]:
-    """The excess loss of parameters, as the run of a seed logs it at a step."""
+    """The excess loss of parameters, as a run with this seed logs it at a step."""
     key = jax.random.fold_in(jax.random.key(seed), EVALUATE)
     measured = calibration.excess(setup.network, setup.world, params, jax.random.fold_in(key, step))
     return {name: float(value) for name, value in measured.items()}

@@ -43,9 +43,9 @@ def locate(name: str | File, here: File = File(), others: Iterable[str] = ()) ->
 
 
 def cost(folder: File) -> str:
-    """The minutes that the whole experiment takes one core from nothing, in words.
+    """Minutes that the whole experiment takes on one core, with nothing trained before, in words.
 
-    They are extrapolated from a run of at least a quarter of it.
+    Extrapolated from a run of at least a quarter of it.
     """
     known = cost_of(folder)
     if not known:
@@ -55,9 +55,9 @@ def cost(folder: File) -> str:
 
 
 def cost_of(folder: File) -> tuple[float, float, float] | None:
-    """Seconds on one core, the units that took them, and those of the whole experiment.
+    """Seconds on one core, the units done in them, and the units of the whole experiment.
 
-    None if that was not measured, or what was kept of it is damaged.
+    None if they were not measured, or if the file is damaged.
     """
     try:
         found = json.loads((folder / "cost.json").read_bytes())
@@ -84,7 +84,7 @@ def sweep_of(folder: File) -> "Sweep":
 
 
 def module(folder: File, name: str) -> Any:
-    """A module of an experiment. Raises `UsageError`, with the line, if it can't be imported."""
+    """A module of an experiment. Raises `UsageError` with file and line if it can't be imported."""
     root = folder.parent
     while (root / "__init__.py").is_file():
         root = root.parent

@@ -1,4 +1,4 @@
-"""A command's flags, and what is said of a line that gets them wrong."""
+"""A command's flags, and the messages for command lines that misuse them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,9 +27,9 @@ class Help(Exception):
 
 
 def switches(arguments: Sequence[str], *names: str) -> tuple[set[str], list[str]]:
-    """Those of these flags that a line switches on, however written, and the rest of the line.
+    """Those of these flags that a line switches on, in any spelling, and the rest of the line.
 
-    What is wrong with the line is left to who parses it whole.
+    Errors in the line are left to the parser of the whole line.
     """
     values = flags.FlagValues()
     for name in names:
@@ -45,7 +45,7 @@ class Flags:
     """The flags of one command, each defined as (type, default, help). `usage` heads the help text.
 
     After `parse`, `given` has the flags that were typed; `[name]` is a flag's value or its default.
-    `described` is what a parser like this one is made of again, as plain data.
+    `described` is plain data, from which `again` makes a parser like this one.
     """
 
     def __init__(self, usage: str, **defined: tuple[type, Any, str]):
@@ -61,7 +61,7 @@ class Flags:
     def define(
         self, name: str, kind: type, default: Any, help: str, within: Range = (None, None)
     ) -> None:
-        """Defines one more flag. A number must lie `within` a range, ends included."""
+        """Defines one more flag. A number must lie in the range `within`, ends included."""
         self._defaults[name] = default
         default = ",".join(map(str, default)) if isinstance(default, tuple) else default
         shown = f"(default {default})" if default not in (None, "") and default is not False else ""
@@ -75,7 +75,7 @@ class Flags:
 
     @classmethod
     def again(cls, usage: str, described: Mapping[str, Sequence[Any]]) -> "Flags":
-        """A parser from `usage` and `described` of another one. It knows no defaults."""
+        """A parser from the `usage` and `described` of another one, without the defaults."""
         same = cls(usage)
         for name, (kind, text, within) in described.items():
             if name not in same:
@@ -89,9 +89,9 @@ class Flags:
         return self.given.get(name, self._defaults[name])
 
     def parse(self, arguments: Sequence[str], *words: str) -> list[str]:
-        """Parses a command line; returns the arguments that are no flags, one for each of `words`.
+        """Parses a command line; returns the arguments that are not flags, one for each of `words`.
 
-        As the only word, "..." allows any number. Raises `UsageError`, or `Help` for --help.
+        If `words` is "...", there may be any number. Raises `UsageError`, or `Help` for --help.
         """
         try:
             found = self._values(["toylab", *arguments])[1:]

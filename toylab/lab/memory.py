@@ -1,4 +1,4 @@
-"""What a run takes of memory at the least, so that what can't fit is refused before it begins."""
+"""The least memory that a run needs, so that one that can't fit is refused before it begins."""
 
 import contextlib
 import dataclasses
@@ -19,7 +19,7 @@ COPIES = 4  # parameters, gradient and what an optimiser keeps
 
 
 def total() -> int | None:
-    """Bytes of memory of the device, or of this machine or container; None if it doesn't say so."""
+    """Bytes of memory of the device, or of this machine or container; None if that is unknown."""
     device = jax.devices()[0]
     if device.platform != "cpu":
         return (device.memory_stats() or {}).get("bytes_limit")

@@ -1,8 +1,8 @@
-"""Names of runs, as `selection/ordinary/seed0`: an experiment's, an arm's and a seed's.
+"""Names of runs, such as `selection/ordinary/seed100`: experiment, arm and seed.
 
-Run folders are named by what was trained, and shared. So every experiment leaves a list,
-`names/NAME.json` in the folder of the runs: where its results are, and for each arm and seed the
-run folders on its way, the pretrained one first.
+Run folders are named by what was trained, and experiments share them. So every experiment leaves a
+list, `names/NAME.json` in the folder of the runs: where its results are, and for each arm and seed
+the run folders, from the pretrained one to the last stage's.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ FOLDER = "names"
 
 
 class Named(NamedTuple):
-    """A run: its name, the folders on its way, the steps of each, and its readings' digests."""
+    """A run: its name, the folders of its stages, the steps of each, and its readings' digests."""
 
     name: str
     folders: tuple[File, ...]

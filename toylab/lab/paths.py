@@ -25,7 +25,7 @@ from toylab.stages import Setup, Stage, Target
 from toylab.stages.traced import Traced
 from toylab.world.schema import SEEDS, Corpus, brief
 
-SETTINGS = {  # of jax, those that change bits: what they are unless somebody says otherwise
+SETTINGS = {  # of jax, those that change bits, with their defaults
     "jax_default_matmul_precision": "None",
     "jax_default_prng_impl": "threefry2x32",
     "jax_disable_jit": "False",
@@ -40,8 +40,8 @@ SETTINGS = {  # of jax, those that change bits: what they are unless somebody sa
 def versions(setup: Setup, stages: tuple[Stage, ...]) -> dict[str, str]:
     """What a trained model depends on besides its config: libraries, platform and source.
 
-    XLA's threads count too: sums are split among them, and so rounded differently. So do settings
-    of jax that change numbers, where they aren't jax's own.
+    The number of XLA's threads counts too: sums are split among them, and so rounded differently.
+    So do settings of jax that change numbers and differ from jax's defaults.
     """
     told = {name: str(jax.config.values[name]) for name in sorted(SETTINGS)}
     return {name: value for name, value in told.items() if value != SETTINGS[name]} | {
@@ -130,13 +130,13 @@ class Recipe:
 
     @functools.cached_property
     def name(self) -> str:
-        """The run's folder: corpus title, stages and seed, for a person, and the digest."""
+        """The run's folder: corpus title, stages and seed, for people to read, and the digest."""
         kinds = slug("-".join(stage.label for stage in self.stages), 120)
         title = slug(self.setup.corpus.title, 60)
         return f"{title}/{kinds}-seed{self.seed}-{self.digest()[:8]}"
 
 
 def slug(text: str, most: int) -> str:
-    """A text as part of a file's name: ASCII, no separators, at most so many characters."""
+    """A text as part of a file's name: ASCII, without separators, at most `most` characters."""
     plain = re.sub(r"[^\w.+=']+", "-", text, flags=re.ASCII).strip("-.")
     return plain[:most].strip("-.") or "nameless"

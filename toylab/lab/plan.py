@@ -1,8 +1,8 @@
-"""The graph of what remains to be trained and read of some sweeps.
+"""The graph of what some sweeps still have to train and read.
 
 A run is trained after the run that it begins with. A pretrained model's reference comes after its
-training, and a reading after the training of its snapshot and the reference. What sweeps share is
-done once.
+training; a reading comes after the training of its snapshot, and after the reference. What several
+sweeps need is done once.
 """
 
 import abc
@@ -29,7 +29,7 @@ BASE_STEPS = 120  # cost of a reference, in training steps of the default batch,
 class Leg(abc.ABC):
     """A part of the plan, as `schedule` takes it; its cost is in training steps.
 
-    `title` says for which sweep, seed and arm it is, of those that share it the first.
+    `title` names the sweep, seed and arm that it is for, or the first of several.
     """
 
     path: Recipe
@@ -50,7 +50,7 @@ class Leg(abc.ABC):
 
     @abc.abstractmethod
     def run(self, root: File, advance: Advance = quietly) -> Times:
-        """Does it, unless it is done already."""
+        """Does the work, unless it is done already."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class Train(Leg):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Refer(Leg):
-    """Prepares what all readings compare with: the pretrained model's reference."""
+    """Prepares the pretrained model's reference, with which all readings compare."""
 
     settings: LadderFit
 
@@ -93,7 +93,7 @@ class Refer(Leg):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Read(Leg):
-    """Reads one snapshot by all measures that are due and missing."""
+    """Reads one snapshot with all measures that are due there and missing."""
 
     settings: LadderFit
     step: int
@@ -117,7 +117,7 @@ class Read(Leg):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rehearse(Leg):
-    """Reads an untrained model, only for the compiled code, which other workers then load."""
+    """Reads an untrained model, only to compile the code that other workers then load."""
 
     measures: tuple[LadderFit, ...]
 
@@ -135,7 +135,7 @@ class Rehearse(Leg):
 
 
 def rehearsal(legs: Mapping[str, Leg]) -> dict[str, Leg]:
-    """A leg to do beside these, if the first reading has to wait for a pretrained model."""
+    """A `Rehearse` to do beside these, if the first reading has to wait for a pretrained model."""
     reads = [leg for leg in legs.values() if isinstance(leg, Read)]
     first = min(reads, key=lambda leg: leg.rank, default=None)
     if not first or not any(isinstance(legs[name], Train) for name in first.after):
@@ -149,7 +149,7 @@ def rehearsal(legs: Mapping[str, Leg]) -> dict[str, Leg]:
 
 
 class Plan(NamedTuple):
-    """Legs by name, and for each sweep (by its place) and seed the names of those that it needs."""
+    """Legs by name; for each sweep (by its position) and seed, the names of the legs it needs."""
 
     legs: dict[str, Leg]
     needs: dict[tuple[int, int], set[str]]
@@ -160,7 +160,7 @@ def plan(
 ) -> Plan:
     """What these sweeps would train and read, the first sweep and seed first.
 
-    Readings cost what `costs` says; by default, what was measured below the root.
+    `costs` are those of readings; by default, those that were measured below the root.
     """
     builder, needs = _Builder(root, costs or Costs(root)), dict[tuple[int, int], set[str]]()
     for place, (sweep, setups) in enumerate(asked):

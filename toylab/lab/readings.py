@@ -1,4 +1,4 @@
-"""Readings on disk: what is due, what is missing, and the records of a sweep that is finished."""
+"""Readings on disk: which are due, which are missing, and the records of finished sweeps."""
 
 import contextlib
 import dataclasses
@@ -27,12 +27,12 @@ REFERENCE = "reference"  # among the costs
 
 
 def due(measures: Sequence[Measure], step: int, last: int) -> list[Measure]:
-    """The measures to read at a step: at the last step all, before it those without `at_end`."""
+    """The measures to read at a step: all at the last step, before it those without `at_end`."""
     return [each for each in measures if step == last or not each.at_end]
 
 
 def unread(run: Run, measures: Sequence[Measure], step: int) -> list[Measure]:
-    """Those of the due measures that have no reading yet. `measures[0]` is the sweep's reading."""
+    """The due measures that have no reading yet. `measures[0]` is the sweep's reading."""
     return [
         each
         for each in due(measures, step, int(run.path.stage.steps))
@@ -44,7 +44,7 @@ def unread(run: Run, measures: Sequence[Measure], step: int) -> list[Measure]:
 def measure_digest(asked: Measure, settings: LadderFit) -> str:
     """The digest that names a reading's file: of the measure, its settings and its source.
 
-    It covers `settings`, too, which prepared the reference that the measure compares with.
+    It covers `settings`, too, by which the measure's reference was prepared.
     """
     configs = [dataclasses.asdict(each) for each in (asked, settings)]
     text = asked.name + json.dumps(configs, sort_keys=True) + digest.digest(asked, settings)
@@ -52,7 +52,7 @@ def measure_digest(asked: Measure, settings: LadderFit) -> str:
 
 
 def base_file(folder: File, settings: LadderFit) -> File:
-    """What records keep of a pretrained model; written last, beside the reference itself."""
+    """The file with what records keep of a pretrained model; written after the reference itself."""
     text = measure_digest(settings, settings) + _excess_source()
     return folder / "references" / f"{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
 
@@ -107,9 +107,9 @@ def read(
     settings: LadderFit,
     advance: Advance = quietly,
 ) -> Times:
-    """Reads a snapshot that is on disk, by those of the measures that have not read it yet.
+    """Reads a snapshot that is on disk, with the measures that have not read it yet.
 
-    `advance` is told shares of the whole.
+    `advance` is called with shares of the whole.
     """
     path, (start, (base, times)) = run.path, pretrained(root, run, settings)
     now = ModelPolicy(run.params(step), path.setup.network)
@@ -147,7 +147,7 @@ def gather(
 ) -> Records:
     """The records of these seeds of a sweep, from disk, in the sweep's order.
 
-    What the records `before`, of fewer seeds, have read once is not read again.
+    What `before`, the records of fewer seeds, has read `once` is not read again.
     Raises `StoreError` if a reading is missing or damaged.
     """
     rows, bases = [], {}

@@ -1,4 +1,4 @@
-"""Records: what was read off every snapshot, and the tidy table that an analysis makes of it."""
+"""Records: what was read from every snapshot, and the tidy table that an analysis makes of it."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ RUN = ("arm", "seed")
 
 
 class Record(NamedTuple):
-    """One snapshot: what each measure read, by name (`found`), and read before training (`start`).
+    """One snapshot: what each measure read, by name (`found`), and read at step 0 (`start`).
 
     `base` has the excess loss and the nuisances of the pretrained model. `stages` and `measures`
     (by name) are those of the arm.
@@ -52,7 +52,7 @@ class Record(NamedTuple):
     ) -> dict[str, theory.Prediction]:
         """What each theory predicts of the last stage, or of another one that follows pretraining.
 
-        Its rate is fitted to the measured change of the answers on these topics.
+        The rate of each theory is fitted to the measured change of the answers on these topics.
         """
         stage = stage or self.stages[-1]
         assert isinstance(stage, Sft)
@@ -87,7 +87,7 @@ class Records:
     def once(
         self, name: str, read: Callable[["Records"], Iterable[Any]], total: int
     ) -> Sequence[Any]:
-        """What is read of the sweep alone, without its readings: only for the first drawing."""
+        """What `read` makes of the sweep itself, without readings; for the first figure only."""
         if name not in self.known:
             bar = tqdm(read(self), name, total, leave=False, disable=None)
             self.known[name] = list(bar)
@@ -120,9 +120,8 @@ class Records:
     ) -> "pd.DataFrame":
         """One or more rows for each snapshot: arm, seed, step, and what `read` makes of it.
 
-        `before` adds columns for what the pretrained model read: `{"floor_F2": "F2"}` is F2 at step
-        0 of the row that agrees in `by`. `columns` gives the order of the columns and describes
-        each.
+        `before` adds columns with numbers from step 0: `{"floor_F2": "F2"}` adds F2 of the row at
+        step 0 that agrees in `by`. `columns` gives the order of the columns, and describes each.
         """
         rows = []
         for record in self.each():

@@ -1,8 +1,8 @@
-"""Hands legs to an executor as they become ready; one that fails drops only what builds on it.
+"""Hands legs to an executor as they become ready. If one fails, only what builds on it is dropped.
 
 A leg is any value with a name, the names of the legs that it comes `after`, a cost, and a `rank`.
-Nothing here knows what legs do. The executor may be any of `concurrent.futures`: only its `submit`
-and `shutdown` and its futures are used.
+Nothing here depends on what legs do. The executor may be any of `concurrent.futures`: only its
+`submit`, its `shutdown` and its futures are used.
 """
 
 import concurrent.futures
@@ -27,7 +27,7 @@ class Leg(Protocol):
 
 
 class Ended(NamedTuple):
-    """How a leg ended: its result or its error, and the names of the legs that this drops."""
+    """How a leg ended: its result or its error, and the names of the legs dropped because of it."""
 
     name: str
     result: Any = None
@@ -36,7 +36,7 @@ class Ended(NamedTuple):
 
 
 class Inline(Executor):
-    """Does everything in this process, while it is submitted."""
+    """An executor that does everything in this process, when it is submitted."""
 
     def submit(self, fn: Callable, /, *args: Any, **named: Any) -> Future:
         future: Future = Future()
@@ -81,9 +81,9 @@ def run(
 ) -> Generator[Ended, None, None]:
     """Does `work` on all legs, by name, at most `width` at once; yields how each ended.
 
-    Of those that are ready the lowest rank goes first, then the longest chain. If the executor
-    breaks because a worker was killed, `start` makes another one, and what was in flight is handed
-    to it again, once. When the caller stops, so does the executor, without waiting.
+    Of the legs that are ready, the lowest rank goes first, then the longest chain. If the executor
+    breaks because a worker was killed, `start` makes another one, and unfinished legs are handed to
+    it again, once. When the caller stops, the executor stops at once, too.
     """
     chain, followers = chains(legs), _followers(legs)
     missing = {name: set(leg.after) for name, leg in legs.items()}  # of those that have not begun

@@ -64,7 +64,7 @@ def write_atomic(file: File, content: bytes) -> None:
 
 
 def sweep_partial(root: File) -> None:
-    """Removes what processes that were killed left unfinished below a root more than a day ago."""
+    """Removes unfinished files below a root, more than a day old, that killed processes left."""
     for folder, _, names in os.walk(root):
         for name in names:
             if name.startswith(".") and name.endswith(PARTIAL):
@@ -85,7 +85,7 @@ def _save(file: File, tree: Any) -> None:
 
 
 def save_tree(file: File, tree: Any) -> None:
-    """Writes nested configs, mappings and tuples of arrays and numbers, so that they come back."""
+    """Writes nested configs, mappings and tuples of arrays and numbers, for `load_tree` to read."""
     arrays: dict[str, np.ndarray] = {}
 
     def outline(part: Any) -> Any:
@@ -128,7 +128,7 @@ def load_tree(file: File) -> Any:
 
 @contextlib.contextmanager
 def reading(file: File, fix: str = "delete this file and run again") -> Iterator[None]:
-    """Whatever goes wrong inside with a file becomes a `StoreError` that names it."""
+    """Turns any error with a file, inside, into a `StoreError` that names the file."""
     try:
         yield
     except StoreError:
@@ -166,7 +166,7 @@ def writable(folder: File) -> bool:
 
 @contextlib.contextmanager
 def locked(folder: File, what: str) -> Iterator[None]:
-    """Waits for a lock on a part of a folder, then holds it. It ends with the process.
+    """Waits for a lock on a part of a folder, then holds it, at most until the process ends.
 
     Raises `StoreError` where the file system has no locks.
     """
@@ -190,7 +190,7 @@ class Run:
 
     @contextlib.contextmanager
     def locked(self, what: str = "training") -> Iterator[None]:
-        """Holds the lock on training, or on another part; says first what the run is."""
+        """Holds the lock on training, or on another part; first writes what the run is."""
         with locked(self.folder, what):
             self.describe()
             yield
@@ -251,8 +251,8 @@ class Run:
     def put(self, row: Mapping[str, Any], reading: str = "") -> None:
         """Adds a row of metrics, with the time.
 
-        Rows are in order of steps, those of training before those of a `reading`, and there is one
-        of each. A row that says the same again changes nothing.
+        Rows are in order of steps, at each step training before `reading`, one of each. Adding the
+        same row again changes nothing.
         """
         new = {**row} | ({"reading": reading} if reading else {})
         with locked(self.folder, "metrics"):
@@ -311,7 +311,7 @@ def final_params(folder: File, setup: Setup) -> Params:
 
 
 def params_of(folder: File, setup: Setup, step: int) -> Params:
-    """The parameters of the run in a folder at a step, the end among them."""
+    """The parameters of the run in a folder at a step, which may be its last."""
     file = folder / "snapshots" / f"{step:06d}.safetensors"
     if not file.exists():
         return final_params(folder, setup)

@@ -1,4 +1,4 @@
-"""What an experiment asks to be trained and read: values only."""
+"""What an experiment wants to have trained and read, as plain values."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -40,8 +40,8 @@ class Sweep:
 
     Every snapshot that an arm reads is put on the ladder, as `reading` says, and given to the
     measures in `watch`. `all` leaves out a `long` sweep unless it is given `--long`. Without a
-    `corpus`, every arm has its own. `seeds`, counted from `first_seed`, are those that claims are
-    registered for. Explore on others, from 1000 on.
+    `corpus`, every arm has its own. Claims are registered for
+    `seeds` seeds, counted from `first_seed`. Explore on others, from 1000 on.
     """
 
     name: str
@@ -143,7 +143,7 @@ def _named(stages: tuple[Stage, ...]) -> Iterator[tuple[Stage, str]]:
 def quick(sweep: Sweep) -> Sweep:
     """The same sweep with less of everything, on two development seeds (one if it is long).
 
-    It checks plumbing, not science.
+    It shows that everything works; its numbers mean nothing.
     """
 
     def shorter(config: Any, name: str, arm: str) -> Any:

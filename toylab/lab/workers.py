@@ -1,4 +1,4 @@
-"""Workers: processes of this machine with a core and one XLA thread each, or this process alone."""
+"""Workers: processes with one core and one XLA thread each, or only this process."""
 
 import concurrent.futures
 import contextlib
@@ -36,7 +36,7 @@ SETTINGS = (  # of jax, for workers to share
 
 
 def cores() -> list[int]:
-    """The cores that this process may use; only their number means something on some systems."""
+    """The cores that this process may use; on some systems only their number is known."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
@@ -55,7 +55,7 @@ def available() -> int | None:
 
 
 def default_jobs() -> int:
-    """One for each core, fewer where memory is short; a single one if jax doesn't use the CPU."""
+    """How many workers: one for each core, fewer if memory is short, one if jax uses no CPU."""
     if jax.default_backend() != "cpu":
         return 1
     memory = available()
@@ -65,7 +65,7 @@ def default_jobs() -> int:
 def carry_out(
     legs: Mapping[str, Leg], root: File, jobs: int, advance: execute.Advance = execute.quietly
 ) -> Generator[Ended, None, None]:
-    """Does these legs on this many workers, with one in this process; yields how each ended.
+    """Carries out legs on so many workers (if one, in this process); yields how each ended.
 
     Several workers would compile the ladder at the same time, once the first models are trained. So
     one does it while another trains the first.
@@ -105,8 +105,8 @@ def complete(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> Records:
 class Pool(ProcessPoolExecutor):
     """Spawned processes that end with this one, however it ends, and ignore Ctrl-C.
 
-    If there is one for each core, each keeps to its own. With fewer the system places them, since
-    another program's pool would have chosen the same cores.
+    If there is a process for each core, each keeps to a core of its own. With fewer, the system
+    places them; another program's pool would have chosen the same cores.
     """
 
     def __init__(self, jobs: int):
@@ -118,7 +118,7 @@ class Pool(ProcessPoolExecutor):
         super().__init__(jobs, context, _begin, (places, self._steps, settings))
 
     def submit(self, fn: Callable, /, *args: Any, **named: Any) -> Future:
-        """As any executor. A worker that this starts inherits that Ctrl-C is held back."""
+        """As in any executor. A worker that is started here inherits that Ctrl-C is ignored."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             return super().submit(fn, *args, **named)
@@ -126,12 +126,12 @@ class Pool(ProcessPoolExecutor):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def progress(self) -> float:
-        """What the workers have advanced since this was last asked."""
+        """How far the workers have advanced since the last call, in training steps."""
         before, self._seen = self._seen, sum(self._steps)
         return self._seen - before
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """As any executor, but without waiting it kills: all that a worker writes is atomic."""
+        """As in any executor. Without waiting it kills the workers; all their writes are atomic."""
         if not wait:
             for worker in multiprocessing.active_children():
                 worker.kill()
@@ -165,7 +165,7 @@ def _end_with_parent() -> None:
 
 
 class Done(NamedTuple):
-    """What a leg took in all, and its parts."""
+    """How many seconds a leg took in all, and its parts."""
 
     seconds: float
     times: Times

@@ -1,7 +1,7 @@
-"""What TensorBoard shows of an experiment, from what its runs have left so far.
+"""What TensorBoard shows of an experiment, from the files of its runs so far.
 
-Every seed is a run, `selection/ordinary/seed0`, on one axis: post-training begins at step 0, after
-pretraining. `selection/ordinary/mean` has the means over seeds, `selection/floor` what the
+Every seed is a run, `selection/ordinary/seed100`, on one axis: post-training begins at step 0,
+after pretraining. `selection/ordinary/mean` has the means over seeds, `selection/floor` what the
 pretrained models read, and `selection` itself the images.
 """
 
@@ -36,7 +36,7 @@ def course(run: Named) -> Course:
 
 
 def moving(courses: Iterable[Course], kind: str) -> list[str]:
-    """The tags of a kind, those that move most in any run first."""
+    """The tags of a kind, in order of how far they move in any run, the farthest first."""
     moved: dict[str, float] = {}
     for rows in courses:
         read = [row for row in rows.values() if any(tag.startswith(kind) for tag in row)]
@@ -47,7 +47,7 @@ def moving(courses: Iterable[Course], kind: str) -> list[str]:
 
 
 def reduced(rows: Course, keep: Iterable[str]) -> Course:
-    """The rows with only these weights and traits; the other weights are one sum."""
+    """The rows with only these weights and traits; the other weights are added up to one number."""
     kept, few = set(keep), Course()
     for step, row in rows.items():
         rest = [v for tag, v in row.items() if tag.startswith(WEIGHTS) and tag not in kept]
@@ -57,7 +57,7 @@ def reduced(rows: Course, keep: Iterable[str]) -> Course:
 
 
 def mean(courses: Sequence[Course]) -> list[dict[str, Any]]:
-    """Means over the seeds that have begun, where all of these were read, with 95 % t intervals."""
+    """Means, with 95 % t intervals, over all seeds that have begun, at steps that all have read."""
     begun = [rows for rows in courses if any(step > 0 for step in rows)] or courses
     found: Course = {}
     for step, first in begun[0].items():
@@ -111,7 +111,7 @@ def simplex(arms: Mapping[str, Sequence[Mapping[str, Any]]], corners: Sequence[s
 
 
 def settings(run: Named, others: Iterable[Named]) -> dict[str, Any]:
-    """What makes a run differ from others: arm, seed, and settings after pretraining."""
+    """What distinguishes a run from others: arm, seed, and settings after pretraining."""
 
     def flat(each: Named) -> dict[str, Any]:
         stages = load_json(each.folders[-1] / "config.json")["stages"][1:]

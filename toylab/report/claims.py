@@ -14,14 +14,14 @@ An experiment's claims are in its `claims.toml`, written before it is run:
 
 and, where needed:
 
-    minus = {arm = "neutral"}      # less the same over the rows with these values instead
-    over = "largest"               # what is made of several rows of a seed (`OVER`); else mean
+    minus = {arm = "neutral"}      # minus the same over the rows with these values
+    over = "largest"               # how rows of a seed become one number (`OVER`); else mean
     against = "evidence"           # the other column of a ratio, slope, exponent or correlation
     unit = "cast"                  # the column that says what the interval is over; else seed
-    free = true                    # of what the model says freely: it may leave the grammar
+    free = true                    # about what the model says freely, so it may leave the grammar
 
-In a table with steps, rows are those at the last one, unless `step` is among `rows`: the last one
-up to that step, or each of a list.
+In a table with steps, only rows at the last step count. With `step` in `rows`, these are the last
+rows up to that step, or those at each step of a list.
 """
 
 import dataclasses
@@ -103,8 +103,8 @@ class Claim(Registered):
     """A registered claim and its outcome: mean, 95 % t interval over `seeds` values, verdict.
 
     `lost` counts seeds for which there is no value. `outside` is the probability off the grammar
-    in the readings that the claim rests on: the largest of a seed's, mean over seeds. `keeps` is
-    the probability that as many fresh seeds give the same verdict.
+    in the readings that the claim rests on: the largest of each seed, averaged over seeds. `keeps`
+    is the probability that as many fresh seeds give the same verdict.
     """
 
     value: float
@@ -219,7 +219,7 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
 
 
 def redraw(values: Sequence[float], threshold: float, level: float = 0.95) -> tuple[float, float]:
-    """The probability that as many fresh values have their whole interval above, or below.
+    """The probabilities that the interval of as many fresh values lies wholly above, or below.
 
     Values are taken as normal, with mean and spread unknown (a flat prior on the mean and the
     logarithm of the spread). Given these, the fresh t statistic T' is a noncentral t. The true
@@ -253,7 +253,7 @@ def redraw(values: Sequence[float], threshold: float, level: float = 0.95) -> tu
 def judge(
     registered: Registered, values: Sequence[float], lost: int = 0, outside: float = 0.0
 ) -> Claim:
-    """Supported if the whole interval is beyond the threshold, refuted if it is all short of it.
+    """Supported if the whole interval is beyond the threshold, refuted if wholly on the other side.
 
     With more than 1 % of probability off the grammar there is no verdict, unless the claim is
     `free`. Without any value it is undecided.
@@ -286,7 +286,7 @@ def judge_all(
 ) -> list[Claim]:
     """Judges claims by an analysis's table. Raises `ClaimsError`, with the claim's name.
 
-    What comes `instead` of a verdict says why there is none.
+    `instead` of a verdict, a reason may be given why there is none.
     """
     judged = []
     for each in claims:

@@ -1,4 +1,4 @@
-"""What all figures share: style, colours, lettered panels, and how they are written to bytes."""
+"""What all figures share: style, colours, lettered panels, and writing to bytes."""
 
 import contextlib
 import io
@@ -26,7 +26,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F
 
 @contextlib.contextmanager
 def style(rows: int = 1, columns: int = 2, ratio: float = 0.75) -> Iterator[None]:
-    """Sets fonts and size for a figure as wide as a page of two columns."""
+    """Sets fonts and size for a figure that spans both columns of a page."""
     settings = bundles.icml2022(column="full", nrows=rows, ncols=columns, usetex=False)
     settings |= figsizes.icml2022_full(nrows=rows, ncols=columns, height_to_width_ratio=ratio)
     settings |= {
@@ -112,7 +112,7 @@ def page(
 
 
 def stamp_quick(figure: Figure) -> None:
-    """Marks a figure as plumbing, not science."""
+    """Marks a figure of a quick run, whose numbers mean nothing."""
     place = {"rotation": 20, "ha": "center", "va": "center"}
     mark = {"color": RUNGS["left"], "alpha": 0.25, "size": 26, "weight": "bold"}
     figure.text(0.5, 0.5, "QUICK: plumbing, not science", place | mark)

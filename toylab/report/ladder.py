@@ -23,7 +23,7 @@ COLUMNS = {
 
 
 def table(records: Records) -> pd.DataFrame:
-    """A row for every arm, seed, step and cast, from the widest ladder that was read there."""
+    """A row for every arm, seed, step and cast, from the reading with the most families there."""
 
     def read(record: Record) -> list[dict[str, Any]]:
         found = record.found.get("ladder", record.found["reading"])
@@ -51,8 +51,7 @@ def figure(found: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
 def stack(axes: Axes, found: pd.DataFrame) -> None:
     """The rungs as stacked bars, one for each row of a table of families.
 
-    Where only part of the ladder was read, all that its last family leaves is drawn as not
-    explained.
+    Where only part of the ladder was read, what the last family leaves is drawn as unexplained.
     """
     whole = found.reindex(columns=list(FAMILIES))
     read = list(FAMILIES[:-1])

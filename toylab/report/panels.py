@@ -33,8 +33,8 @@ BANDS = (
 class Series:
     """How one column of a table is drawn, for the rows that have the values in `where`.
 
-    `predicted` is the column with a theory's prediction of it. Without `spread` the mean alone is
-    drawn: a prediction.
+    `predicted` is the column with a theory's prediction. Without `spread` (for a prediction) only
+    the mean is drawn.
     """
 
     column: str
@@ -119,7 +119,7 @@ def count_axis(
     label: str,
     scale: Callable[[np.ndarray], np.ndarray] = np.sqrt,
 ) -> None:
-    """Labels counts where `scale` puts them, but none too close to the last one labelled."""
+    """Labels counts where `scale` puts them, leaving out any too close to the label before."""
     counts = np.asarray(counts)
     at = scale(counts)
     shown, last = [], -np.inf
@@ -140,7 +140,7 @@ def curves(
     label: str = "training step",
     scale: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> None:
-    """Draws each series along `x`: steps on a square-root scale, others on `scale`, if any."""
+    """Draws each series along `x`: steps on a square-root scale, other columns on `scale`."""
     grids = [course(table, each.column, x, **each.where) for each in lines]
     seen = np.unique(np.concatenate([points for points, _ in grids]))
     scale = scale or (np.sqrt if x == "step" else None)
@@ -202,7 +202,7 @@ def dots(
     label: str = "",
     aside: float = 0.0,
 ) -> None:
-    """Draws values by seed at a place for each title, in one colour or in a colour for each."""
+    """Draws values by seed, at one place for each title, in one colour or in one for each title."""
     colours = [colour] * len(values) if isinstance(colour, str) else colour
     for x, (each, own) in enumerate(zip(values.values(), colours, strict=True)):
         point(axes, x + aside, each, own, "" if x else label)
@@ -231,7 +231,7 @@ def dashes(
 
 
 def strike(axes: Axes, x: float, y: float, outside: float) -> None:
-    """Marks a reading as no verdict if too much of its probability is off the grammar."""
+    """Crosses out a reading if too much of its probability is off the grammar for a verdict."""
     if outside > OFF_GRAMMAR:
         axes.text(x, y, "×", ha="center", fontsize=5)
 
@@ -306,7 +306,7 @@ def against(
 
 
 def room(axes: Axes, share: float) -> None:
-    """Leaves a share of the height free above, for a legend."""
+    """Leaves a share of the height free at the top, for a legend."""
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + share * (high - low))
 

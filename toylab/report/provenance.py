@@ -1,6 +1,6 @@
-"""Where results come from: the commit, and the machine, of which the bits depend on the processor.
+"""Where results come from: the commit and the machine.
 
-Two runs on the same kind of processor leave the same tables, whatever the number of cores.
+Runs on the same kind of processor have the same tables to the byte, on any number of cores.
 """
 
 import functools
@@ -40,5 +40,5 @@ def processor() -> str:
 
 
 def origin() -> dict[str, str | int]:
-    """Commit, processor and cores, as results say them."""
+    """Commit, processor and cores, as they are written beside results."""
     return {"commit": commit(), "processor": processor(), "cores": os.cpu_count() or 1}

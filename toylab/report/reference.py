@@ -1,4 +1,4 @@
-"""Writes into the reference of the corpus format what each key may hold, and its default.
+"""Fills in, in the reference of the corpus format, what each key may hold, and its default.
 
 A table row whose first cell ends with `<!--TYPE.FIELD-->` gets both from that field of a dataclass
 of `toylab.world.schema`, which is also what reads the key.

@@ -1,4 +1,4 @@
-"""Writes the claims, and what became of them, into the documents that quote them.
+"""Writes the claims, with their verdicts, into the documents that quote them.
 
 Between `<!--claims EXPERIMENT-->` and `<!--/claims-->` goes the table of an experiment's claims. A
 row whose first cell ends with `<!--EXPERIMENT.CLAIM-->` gets the claim's number and verdict, and
@@ -35,7 +35,7 @@ Known = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
 def known(root: File) -> dict[str, dict[str, dict[str, Any]]]:
-    """The claims of a checkout, by experiment and name; with an outcome if there is one."""
+    """The claims of a checkout, by experiment and name, with outcomes where there are any."""
     found = {}
     for file in sorted(root.glob("experiments/*/claims.toml")):
         registered, digest = load(file)

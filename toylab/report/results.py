@@ -38,7 +38,7 @@ class Analysis:
 class Experiment:
     """What to train, and how to analyse the records.
 
-    `changed` has the flags that made the sweep another one than the registered one in `folder`.
+    `changed` has the flags by which the sweep differs from the registered one in `folder`.
     """
 
     sweep: Sweep
@@ -94,7 +94,7 @@ def write(
     """Writes figure.pdf, figure.png, table.csv, columns.json and claims.json, each atomically.
 
     The same records give the same bytes. `claims.json` has the claims, the digest of the
-    `claims.toml` that they were judged by, the `seeds` that are finished, how many they are to be
+    `claims.toml` that they were judged by, the finished `seeds`, how many seeds are registered
     (`of`), and where they ran.
     """
     from toylab.report import figures
@@ -143,7 +143,7 @@ def redraw(source: File, folder: File) -> bool:
 
 
 def read(folder: File) -> dict[str, Any]:
-    """The content of a `claims.json`; empty if there is none, or of before claims were registered.
+    """The content of a `claims.json`; empty if there is none, or if it is older than registration.
 
     Raises `StoreError` if it is damaged.
     """

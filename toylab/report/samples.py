@@ -15,9 +15,9 @@ LEAST = 1e-6  # of a weight, so that its logarithm is finite
 
 
 def add(board: Board, kept: File, n: int) -> Iterator[None]:
-    """Adds to a board the samples that it lacks, of one seed of each arm, one at a time.
+    """Adds the samples that a board lacks, one at a time, for one seed of each arm.
 
-    They are kept in a folder, since they are slow to make.
+    They are kept in a folder, since making them is slow.
     """
     for runs in board.listed.arms.values():
         run = next((run for run in runs if run.done), runs[0])

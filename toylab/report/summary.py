@@ -1,4 +1,4 @@
-"""What runs have come to, in a few lines for the terminal: ladder, weights, what moved most."""
+"""The results of runs in a few lines for the terminal: ladder, weights, what moved most."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -18,13 +18,13 @@ LADDER = {
 
 
 def ends(run: Named) -> tuple[Row, Row] | None:
-    """The first and the last reading of a run, if there are two; the first is the pretrained's."""
+    """The first reading of a run, the pretrained model's, and the last, if there are two."""
     read = [row for row in course(run).values() if RUNGS[0] in row]
     return (read[0], read[-1]) if read else None
 
 
 def mean(rows: Sequence[Row]) -> Row:
-    """The mean of rows, of the tags that all of them have."""
+    """The mean of rows, over the tags that all rows have."""
     return {
         tag: float(np.mean([row[tag] for row in rows])) for tag in set(rows[0]).intersection(*rows)
     }
@@ -41,7 +41,7 @@ def moved(before: Row, after: Row, kind: str, most: int) -> str:
 
 
 def lines(arms: Mapping[str, tuple[Row, Row]]) -> Iterator[str]:
-    """The ladder of each arm beside its floor, who speaks, and which answers moved most."""
+    """The ladder of each arm beside its floor, the characters who speak, and what moved most."""
     wide = max(map(len, ("nats per document", *arms)))
     yield (
         f"{'nats per document':{wide}}"

@@ -1,8 +1,8 @@
-"""A talk with a model: its answers to a corpus's questions, and who would say each word.
+"""A talk with a model: its answers to a corpus's questions, and who is likely to say each word.
 
 Two beliefs about the author start from the same weights, the mixture of characters nearest to the
-model. *Bayes* weighs words by the exact cast. *The model* weighs them by the cast as it plays it:
-by the probability that it gives to the same words under each character's own name.
+model. *Bayes* weighs words by the exact cast. *The model* weighs them by the cast as it has learned
+it: by the probability that it gives to the same words under each character's own name.
 """
 
 import difflib
@@ -105,8 +105,8 @@ class Speaker:
 class Pair(NamedTuple):
     """A document of a model and one of a mixture of characters, about the same questions.
 
-    A turn is (question, the model's answer, the mixture's). `author` is the character likeliest to
-    have written all that the model answered, with that `share` by Bayes' rule.
+    A turn is (question, the model's answer, the mixture's). `author` is the character who most
+    likely wrote all the model's answers, and `share` the probability of that, by Bayes' rule.
     """
 
     turns: tuple[tuple[str, str, str], ...]

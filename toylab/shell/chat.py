@@ -1,6 +1,6 @@
 """`./launch.sh chat [RUN]`: asks a model, before and after post-training; `sample`: what it writes.
 
-What can be wrong with the line is said before jax is imported.
+Errors in the command line are found before jax is imported.
 """
 
 import itertools

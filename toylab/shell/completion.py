@@ -1,6 +1,6 @@
-"""`./launch.sh completion`: what makes a shell complete toylab's lines, and what it then asks for.
+"""`./launch.sh completion`: sets up a shell to complete toylab's commands, and completes them.
 
-bash runs this very command for every completion, with the line in COMP_LINE.
+bash runs this same command for every completion, with the line in COMP_LINE.
 """
 
 import os
@@ -25,7 +25,7 @@ ACTIONS = ("check", "show", "sample", "export")
 
 
 def main(arguments: Sequence[str], commands: Sequence[str] = ()) -> int:
-    """Prints the shell's line; or, asked by the shell, what can come next."""
+    """Prints the line that sets up a shell; if the shell asks, the possible completions."""
     if line := os.environ.get("COMP_LINE"):
         place = int(os.environ.get("COMP_POINT", len(line)))
         print("\n".join(following(line[:place].split(" ")[1:], commands)))
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str], commands: Sequence[str] = ()) -> int:
 
 
 def following(words: Sequence[str], commands: Sequence[str]) -> list[str]:
-    """The words that the last of these can become."""
+    """The words to which the last of these can be completed."""
     *before, last = words or [""]
     if not before:
         known = [*commands, *experiments.shipped()]

@@ -1,4 +1,4 @@
-"""`./launch.sh corpus check|show|sample|export FILE`: a corpus, for a person to look at."""
+"""`./launch.sh corpus check|show|sample|export FILE`: a corpus, for people to look at."""
 
 from collections.abc import Sequence
 

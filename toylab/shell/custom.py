@@ -25,7 +25,7 @@ USAGE = "./launch.sh measure RUN [FLAGS]\n\nPuts a finished run on the whole lad
 
 
 def stages(text: str, corpus: Corpus) -> tuple[Stage, ...]:
-    """The stages that a line such as `pretrain,sft:mira,rl:gold` names, without `pretrain`."""
+    """The stages in a line such as `pretrain,sft:mira,rl:gold`, without `pretrain`."""
     return tuple(_stage(part, corpus) for part in text.split(",")[1:])
 
 
@@ -60,7 +60,7 @@ def _sweep(corpus: str, line: str, path: tuple[Stage, ...]) -> Sweep:
 
 
 def run(corpus: str, line: str, arguments: Sequence[str]) -> int:
-    """Trains the stages of a line, which has been checked, with flags for their fields."""
+    """Trains the stages of a line that has been checked, with flags for their fields."""
     sweep = _sweep(corpus, line, stages(line, experiment.corpus(corpus)))
     asked = Experiment(sweep=sweep, analyse=plain, changed={"stages": line})
     return experiment.start(asked, arguments, STAGES)

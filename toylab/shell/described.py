@@ -1,4 +1,4 @@
-"""Experiments by name; `--help`, typing errors and `list` without importing what is to be run.
+"""Experiments by name. `--help`, typing errors and `list` don't import what is to be run.
 
 An experiment's flags are the fields of its configs, whose modules import jax, which takes a second.
 So a description is kept beside Python's own compiled files. It holds as long as the .py and .toml
@@ -40,7 +40,7 @@ class Description(NamedTuple):
 
 
 def main(arguments: Sequence[str], commands: Sequence[str] = ()) -> int:
-    """Runs an experiment, by folder or name; `commands` are other words that may have been meant.
+    """Runs an experiment, by folder or name. `commands` are other words that may be meant.
 
     Raises `UsageError` or `CorpusError` on bad input, `Help` for --help.
     """
@@ -73,10 +73,10 @@ def describe(folder: File) -> Description:
 
 
 def kept(source: File, make: Callable[[], Any]) -> Any:
-    """What `make` says of a source, as JSON: what is kept of it if it holds, else said anew.
+    """What `make` returns for a source, as JSON: from disk if that is still valid, else made anew.
 
-    That is kept unless sources have changed since this process began, for it may have read them
-    before that.
+    It is not kept if sources have changed since this process began, since the process may have
+    read them before the change.
     """
     file = File(cache_from_source(str(source))).with_suffix(".json")
     try:

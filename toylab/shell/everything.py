@@ -42,7 +42,7 @@ def _sweep(name: str) -> "Sweep":
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs all experiments as one graph. What one's failure means for the others is nothing."""
+    """Runs all experiments as one graph. If one fails, the others go on."""
     if "help" in switches(arguments, "help")[0]:
         raise Help(HELP)
     from toylab.lab import execute

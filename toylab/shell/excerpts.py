@@ -1,4 +1,4 @@
-"""Documents of a corpus, drawn for a person to look at or for another program."""
+"""Documents of a corpus, drawn for people to look at or for another program."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""One experiment: its flags, and what they ask for."""
+"""One experiment: its flags, and the sweep that they describe."""
 
 import dataclasses
 import hashlib
@@ -34,7 +34,7 @@ def corpus(name: str) -> Corpus:
 
 
 def flags(sweep: Sweep, more: More = NONE) -> Flags:
-    """The flags of an experiment: those of all, `more`, and one for every field of its sweep."""
+    """The flags of an experiment: the common ones, `more`, and one for every field of its sweep."""
     values = Flags(
         f"./launch.sh {sweep.name} [FLAGS]: {sweep.question}\n\n",
         quick=(bool, False, "a few minutes on development seeds: checks plumbing, no science"),
@@ -51,7 +51,7 @@ def flags(sweep: Sweep, more: More = NONE) -> Flags:
 
 
 def ask(experiment: Experiment, arguments: Sequence[str], more: More = NONE) -> tuple[Asked, Flags]:
-    """The experiment as these flags ask for it. Raises `UsageError` or `CorpusError`."""
+    """The experiment as these flags describe it. Raises `UsageError` or `CorpusError`."""
     shortened = "quick" in switches(arguments, "quick")[0]
     registered = quick(experiment.sweep) if shortened else experiment.sweep
     values = flags(registered, more)

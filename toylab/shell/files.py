@@ -28,7 +28,7 @@ FIXES = {
 
 
 def told(error: OSError) -> str:
-    """What the system said, of which file, and what may help."""
+    """The system's message, the file it is about, and what may help."""
     fix = FIXES.get(error.errno or 0, "check the path and its permissions (--runs, --results)")
     file = error.filename2 or error.filename or "writing"  # of two, that which was to be replaced
     return f"{file}: {error.strerror or error}; {fix}"

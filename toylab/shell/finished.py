@@ -30,7 +30,7 @@ def folder_of(values: Flags) -> File:
 
 
 def find(name: str, root: File = RUNS) -> tuple[str, File]:
-    """A finished run: its name and folder, by that name, its beginning, or a folder.
+    """Name and folder of a finished run, found by its name, the beginning of it, or a folder.
 
     Without a name, the first of the latest experiment. Raises `UsageError`.
     """

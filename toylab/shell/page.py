@@ -33,8 +33,7 @@ FIELDS = (
 
 
 def write(folders: Mapping[str, File]) -> tuple[str, list[str]]:
-    """The page, from the results of each experiment in its folder, and a line for each that is
-    damaged."""
+    """The page, from the results in the experiments' folders, and a line for each damaged one."""
     parts = [_part(name, folder) for name, folder in folders.items()]
     claims = [claim for part in parts for claim in part["claims"]]
     counts = {verdict: sum(c["verdict"] == verdict for c in claims) for verdict in VERDICTS}

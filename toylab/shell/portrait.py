@@ -103,7 +103,7 @@ def show(corpus: Corpus) -> list[str]:
 
 
 def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
-    """What n documents of a tag can show of a corpus before training, as lines of text."""
+    """What can be learned of a corpus from n documents of a tag, as lines of text."""
     others, names = [t.name for t in corpus.tags], tag_names(corpus)
     tag = tag or ("assistant" if "assistant" in others else others[-1])
     if tag not in names:

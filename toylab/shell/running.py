@@ -50,7 +50,7 @@ class Asked:
 
     @property
     def name(self) -> str:
-        """What its runs are called by: short, but not the same for other settings."""
+        """The name of its runs: short, but different for other settings."""
         sweep, last = self.experiment.sweep, self.out.name.rpartition("-")[2]
         return "-".join(
             ["quick"] * sweep.quick + [sweep.name] + [last] * bool(self.experiment.changed)
@@ -76,7 +76,7 @@ def _terminable() -> Iterator[None]:
 def run(asked: Sequence[Asked], runs: File, jobs: int, slurm: dict[str, str] | None = None) -> int:
     """Trains and reads all that is missing, draws what can be drawn; returns the exit code.
 
-    In at most so many processes, of this machine or, with options for it, of Slurm.
+    It uses at most `jobs` processes, of this machine or, if there are options for it, of Slurm.
     """
     costs = Costs(runs)
     graph = plan([(each.experiment.sweep, each.setups) for each in asked], runs, costs)
@@ -99,7 +99,7 @@ def run(asked: Sequence[Asked], runs: File, jobs: int, slurm: dict[str, str] | N
 
 
 def minutes(asked: Sequence[Asked], graph: Plan, jobs: int) -> list[float]:
-    """About how long each experiment takes, for what those before it have not done."""
+    """About how many minutes each experiment takes for what the ones before it have not done."""
     each = [0.0] * len(asked)
     for leg in graph.legs.values():
         each[leg.rank[0]] += leg.cost / 60 / jobs
@@ -108,7 +108,7 @@ def minutes(asked: Sequence[Asked], graph: Plan, jobs: int) -> list[float]:
 
 
 def show_plan(asked: Sequence[Asked], runs: File, jobs: int) -> None:
-    """Prints what each experiment would train that those before it have not, and how long."""
+    """Prints what each experiment would train that the ones before it have not, and minutes."""
     graph = plan([(each.experiment.sweep, each.setups) for each in asked], runs)
     each = minutes(asked, graph, jobs)
     for place, one in enumerate(asked):

@@ -100,7 +100,7 @@ def _wait(work: Callable[[], None]) -> int:
 
 
 def serve(folder: File, values: Flags | Mapping[str, Any]) -> str:
-    """Starts TensorBoard in a thread, and says no word of its own; returns the address."""
+    """Starts TensorBoard in a thread, without its messages; returns the address."""
     from tensorboard import program
 
     logging.getLogger("tensorboard").setLevel(logging.ERROR)

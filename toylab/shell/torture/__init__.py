@@ -1,7 +1,8 @@
-"""`./launch.sh torture`: kills, damages, races, and corpora and flags that nobody would write.
+"""`./launch.sh torture`: kills, damages, races, and nonsense for corpora and flags.
 
-Nothing of it touches what is there: all is done in a temporary folder, on an experiment of seconds.
-A part's cases are numbered, and a case is a function of its number. No other module needs this one.
+All is done in a temporary folder, on an experiment that takes seconds; no other file is touched.
+The cases of a part are numbered, and a case is a function of its number. No other module needs
+this one.
 """
 
 import collections
@@ -107,7 +108,7 @@ PARTS: dict[str, tuple[Part, float, int]] = {  # share of the time, and the most
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Tries it all for some minutes; returns 1 if anything broke."""
+    """Tries everything for some minutes; returns 1 if anything broke."""
     values = Flags(
         USAGE,
         minutes=(float, 2.0, "how long, about"),

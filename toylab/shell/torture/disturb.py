@@ -1,4 +1,4 @@
-"""What is done to runs and results: damages, kills, races, and places where not all works."""
+"""What is done to runs and results: damages, kills, races, and environments that lack something."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Corpora and command lines that nobody would write, made of those that somebody did."""
+"""Nonsense corpora and command lines, made from real ones."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""What torture works on: an experiment of seconds in a temporary folder, and how commands end."""
+"""What torture works on: a tiny experiment in a temporary folder, and how commands end."""
 
 import contextlib
 import functools
