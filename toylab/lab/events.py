@@ -2,8 +2,8 @@
 
 A row has "step", "time" (seconds since the epoch) and values by tag: numbers become scalars, text
 becomes text, bytes (a PNG) an image. A file is never changed. A later one, last by name, begins
-with a restart before its first step, so that a running TensorBoard drops the older points. Older files
-stay: TensorBoard reads one after the other, and would wait for a file that was removed.
+with a restart before its first step, so that a running TensorBoard drops the older points. Older
+files stay: TensorBoard reads one after the other, and would wait for a file that was removed.
 
 TensorFlow is not needed: only tensorboard's protos, its plain summaries and its `RecordWriter`.
 """
