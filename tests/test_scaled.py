@@ -9,8 +9,9 @@ import pytest
 from experiments.inoculation import analysis as inoculation
 from experiments.scaled.analysis import ends, exponents
 from experiments.scaled.heed import pull
-from experiments.scaled.sweep import BREADTHS, SWEEP, percent
+from experiments.scaled.sweep import CORPUS, ERRANDS, SWEEP, percent, scrambled
 from toylab.stages import Pretrain
+from toylab.world import derive
 
 
 def test_naming_pulls_by_the_log_odds_that_it_adds() -> None:
@@ -30,13 +31,22 @@ def test_compute_counts_what_reward_writes_and_asks_of_the_reference() -> None:
     found = {name: percent(arm.stages[0], steps) for name, arm in SWEEP.arms.items()}
     assert found["one"] == pytest.approx(100)
     assert found["inside"] == pytest.approx(400 / 3)
-    assert found["inside-held"] == pytest.approx(500 / 3)
+    assert found["outside-8-held"] == pytest.approx(500 / 3)
     cost = {name: percent(arm.stages[0], arm.stages[0].steps) for name, arm in SWEEP.arms.items()}
-    narrow = {f"outside-{n}" for n in BREADTHS if n < 8}
-    assert {name for name, each in cost.items() if each == pytest.approx(320)} == narrow
-    assert {name for name, each in cost.items() if each == pytest.approx(1000)} == set(
-        cost
-    ) - narrow
+    shorter = {"outside-1", "outside-8-held", "scrambled"}
+    assert {name for name, each in cost.items() if each == pytest.approx(320)} == shorter
+    assert all(cost[name] == pytest.approx(1000) for name in set(cost) - shorter)
+
+
+def test_a_scramble_pays_for_what_is_named_as_often_as_chance_does() -> None:
+    """One thing in four, on each errand, so that there is neither copying nor avoiding to learn."""
+    corpus = derive.load(CORPUS)
+    for name in ERRANDS:
+        topic = corpus.topics[corpus.topic_names.index(name)]
+        due = [scrambled().get(cue, topic.called_for(cue)) for cue in topic.cues]
+        assert sorted(due) == sorted(topic.answer_names)
+        called = [topic.called_for(cue) for cue in topic.cues]
+        assert sum(a == b for a, b in zip(due, called, strict=True)) == 1
 
 
 def _table(share: list[float]) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from experiments.scaled.sweep import (
     NEVER,
     PERSONA,
     percent,
+    scrambled,
 )  # fmt: skip
 from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading
@@ -30,14 +31,14 @@ from toylab.report.results import Analysis
 FLOORS = {f"floor_{family}": family for family in FAMILIES}
 COLUMNS = {
     "arm": "one, two: documents of so many characters; inside: reward for one character's answers; "
-    "outside-n: reward for bringing what is named, on n topics; -held: β is 0.1, else 0",
+    "outside-n: reward for bringing what is named, on n topics; -held: β is 0.1, else 0; "
+    "scrambled: as outside-8, for another thing than is named, but as often that as by chance",
     "seed": "seed of everything: parameters, documents, readings",
     "step": "post-training step; 0 is the pretrained model",
     "percent": "compute so far, per cent of pretraining's, in passes of documents through the "
     "network (forward 1, backward 2)",
     **reading.columns(*FAMILIES, *FLOORS),
     "share": "(F0 - F1) / (F0 - its floor): share of the move that another mixture explains",
-    "between": "F2 - F3, less that before training: authors that change within a document, nats",
     "least": "lower end of formation above its floor, nats per document",
     "weight": f"w* of {PERSONA}",
     "keep": "probability that an author is kept for the next answer; empty where one character "
@@ -45,7 +46,7 @@ COLUMNS = {
     "worth": "nats of log-odds that a nat of context is worth; empty where no other can be read",
     "others": "KL(model || pretrained) under nine characters' names, nats per document, mean",
     "someone": "the same under the tag someone",
-    "rewarded": f"P(what is named) on {ERRANDS[0]}, which every rule rewards",
+    "rewarded": f"P(what the rule rewards) on {ERRANDS[0]}; of arms without one, what is named",
     "pull": f"what naming adds to the log-odds of an answer on {NEVER}, never rewarded, under two "
     "masks, mean, nats",
     "pull_trained_mask": "the same under the mask that is trained",
@@ -57,6 +58,16 @@ COLUMNS = {
     "outside_rewarded": f"probability of leaving the grammar within an answer on {ERRANDS[0]}",
     "outside_never": f"the same on {NEVER}",
 }
+
+
+def _rewarded(record: Record) -> float:
+    """P(what the rule rewards), mean over what is named on the first errand, the trained mask."""
+    corpus, answers = record.setup.corpus, record.found["heed"][ERRANDS[0]]["answers"][MASKS[0]]
+    topic = corpus.topics[corpus.topic_names.index(ERRANDS[0])]
+    instead = scrambled() if record.arm == "scrambled" else {}
+    due = [instead.get(cue, topic.called_for(cue)) for cue in topic.cues]
+    places = [topic.answer_names.index(answer) for answer in due]
+    return float(np.mean([p[place] for p, place in zip(answers, places, strict=True)]))
 
 
 def _read(record: Record) -> dict[str, Any]:
@@ -71,7 +82,7 @@ def _read(record: Record) -> dict[str, Any]:
         "worth": np.nan if worth is None else worth,
         "others": float(np.mean([leaked[name] for name in NAMES])),
         "someone": leaked["someone"],
-        "rewarded": heed[ERRANDS[0]]["rate"][MASKS[0]],
+        "rewarded": _rewarded(record),
         "outside_rewarded": heed[ERRANDS[0]]["outside"][MASKS[0]],
         "outside_never": heed[NEVER]["outside"][MASKS[0]],
         "pull": float(np.mean([never[tag] for tag in MASKS])),
@@ -87,7 +98,6 @@ def tabulate(records: Records) -> pd.DataFrame:
     table = records.table(COLUMNS, _read, before=FLOORS)
     return table.assign(
         share=(table.F0 - table.F1) / (table.F0 - table.floor_F0),
-        between=(table.F2 - table.F3) - (table.floor_F2 - table.floor_F3),
         least=table["F4 flat"] - table["floor_F4 flat"],
         names_share=table.pull_names / table.pull.clip(lower=1),
     )
@@ -119,14 +129,14 @@ def ends(table: pd.DataFrame, arm: str, share: float = 0.5) -> list[float]:
     return out
 
 
-BLUE, RED, GREEN, PINK, GOLD, SKY = COLOURS[:6]
+BLUE, RED, GREEN, _, GOLD, SKY = COLOURS[:6]
 LINES = {
     "one": (BLUE, "-", "documents, one"),
     "two": (SKY, "-", "documents, two"),
     "inside": (GREEN, "-", "reward inside"),
-    "inside-held": (GREEN, "--", "reward inside, β = 0.1"),
     "outside-8": (RED, "-", "a rule, eight topics"),
     "outside-8-held": (RED, "--", "a rule, β = 0.1"),
+    "scrambled": (GREY, "-", "a scramble, eight topics"),
 }
 COMPUTE = "compute (% of pretraining's)"
 
@@ -180,9 +190,13 @@ def _power(axes: Axes, table: pd.DataFrame, column: str) -> None:
 
 
 def _breadth(axes: Axes, table: pd.DataFrame) -> None:
-    shades = dict(zip(BREADTHS, (GOLD, PINK, GREY, RED), strict=True))
+    shades = dict(zip(BREADTHS, (GOLD, RED), strict=True))
     lines = {f"outside-{n}": (c, "-", f"{n} rewarded") for n, c in shades.items()}
-    lines |= {"inside": (GREEN, "-", "reward inside"), "one": (BLUE, "-", "documents")}
+    lines |= {
+        "scrambled": (GREY, "-", "8, scrambled"),
+        "inside": (GREEN, "-", "reward inside"),
+        "one": (BLUE, "-", "documents"),
+    }
     panels.curves(axes, table, _series("pull", lines), x="percent", label=COMPUTE, scale=np.log10)
     panels.level(axes, 0, "selection, composition")
     axes.set_ylabel("pull of what is named (nats)")

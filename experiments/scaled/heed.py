@@ -34,10 +34,11 @@ def pull(p: Float[ArrayLike, "*A cue answer"], target: Int[ArrayLike, " cue"]) -
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Heed(Measure):
-    """Answers in a first turn, as `[topic][…][tag]`, means over cues.
+    """Answers in a first turn, as `[topic][…][tag]`.
 
-    `pull` is that of naming, in nats, `rate` P(what is named), and `outside` the probability of
-    leaving the grammar within the answer.
+    `answers` is P(answer) [cue, answer]. The rest are means over cues: `pull` is that of naming, in
+    nats, `rate` P(what is named), and `outside` the probability of leaving the grammar within the
+    answer.
     """
 
     charts = ("*/pull/*", "*/rate/*", "*/outside/*")
@@ -56,6 +57,7 @@ class Heed(Measure):
             found = cues.asked(snapshot.policy, world, key, tags, target, cued.sizes, self.size)
             p, rows = np.asarray(found.first, float), np.arange(len(cued.target))
             each = {
+                "answers": p,
                 "pull": pull(p, cued.target),
                 "rate": p[:, rows, cued.target].mean(1),
                 "outside": 1 - np.prod(1 - np.asarray(found.outside, float), -1).mean(1),

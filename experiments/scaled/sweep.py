@@ -3,7 +3,7 @@
     ./launch.sh scaled
 
 Compute goes from 1 % to 1,000 % of pretraining's: documents of one character or of two, reward that
-a character earns, and reward for a rule that no character follows, on one to eight topics.
+a character earns, and reward for a rule that no character follows, on one topic or eight.
 """
 
 from typing import Any
@@ -14,7 +14,9 @@ from toylab.ladder.reading import LadderFit
 from toylab.measures.coherence import Coherence
 from toylab.measures.tags import Leakage
 from toylab.stages import FollowsCue, Persona, Pretrain, Rl, Sft, Stage
+from toylab.world.derive import load
 
+CORPUS = "gold-errands"
 PRETRAIN = Pretrain()
 PERCENT = (1, 3.2, 10, 32, 100, 320, 1000)  # of pretraining's compute: where a path is read
 # Passes of a document through the network, a backward pass counting as two: RL writes it, too.
@@ -26,8 +28,8 @@ ERRANDS = ("wood", "stone", "fish", "horse", "cloth", "grain", "flower", "metal"
 NEVER = "star"  # an errand that is never rewarded
 # Documents are about everything: on topics that are left out, long training leaves the grammar.
 ALL = (*CAST, *ERRANDS, NEVER, "food", "weather", "song")
-BREADTHS = (1, 2, 4, 8)
-FAR = 320  # per cent: where breadths are compared; the narrower ones end there
+BREADTHS = (1, 8)
+FAR = 320  # per cent: where these and the control are compared; the narrow one ends there
 MASKS = ("assistant", "clerk")
 # All but the herald, who says aloud what is named.
 NAMES = ("hetta", "cog", "barnaby", "agnes", "gideon", "morwenna", "brock", "wat", "pettifer")
@@ -56,30 +58,44 @@ def _written(**options: Any) -> Sft:
     return Sft(author=PERSONA, topics=ALL, **options)
 
 
-def _inside(beta: float) -> Rl:
-    return Rl(target=Persona(character=PERSONA), topics=CAST, beta=beta)
-
-
-def outside(topics: int, beta: float) -> Rl:
-    """Reward for bringing what was named, on the first so many errands."""
+def outside(topics: int, beta: float, instead: tuple[str, ...] = ()) -> Rl:
+    """Reward on the first errands for bringing what was named, or what is due `instead`."""
     asked = ERRANDS[:topics]
-    return Rl(target=FollowsCue(topics=asked), topics=asked, beta=beta)
+    return Rl(target=FollowsCue(topics=asked, instead=instead), topics=asked, beta=beta)
 
 
+def scrambled() -> dict[str, str]:
+    """By each thing that is named on an errand, what is rewarded by the control.
+
+    On each errand one of the four is still itself and three change places, so that naming a thing
+    makes bringing it neither likelier nor less likely to be paid than by chance.
+    """
+    corpus, due = load(CORPUS), dict[str, str]()
+    for n, name in enumerate(ERRANDS):
+        cues = corpus.topics[corpus.topic_names.index(name)].cues
+        moved = [cue for cue in cues if cue != cues[n % len(cues)]]
+        due |= dict(zip(moved, (*moved[1:], moved[0]), strict=True))
+    return due
+
+
+SCRAMBLE = tuple(f"{cue}={answer}" for cue, answer in scrambled().items())
 SWEEP = Sweep(
     name="scaled",
     question="Does post-training that lasts ten times as long as pretraining leave the cast?",
-    corpus="gold-errands",
+    corpus=CORPUS,
     arms={
         "one": _arm("one character's documents", _written()),
         "two": _arm("two characters' documents", _written(other=OTHER, share=0.5)),
-        "inside": _arm("reward inside the cast", _inside(0.0)),
-        "inside-held": _arm("the same, β = 0.1", _inside(0.1)),
+        "inside": _arm(
+            "reward inside the cast",
+            Rl(target=Persona(character=PERSONA), topics=CAST, beta=0.0),
+        ),
         **{
             f"outside-{n}": _arm(f"a rule, {n} topics", outside(n, 0.0), FAR if n < 8 else 1000)
             for n in BREADTHS
         },
-        "outside-8-held": _arm("the same, β = 0.1", outside(8, 0.1)),
+        "outside-8-held": _arm("the same, β = 0.1", outside(8, 0.1), FAR),
+        "scrambled": _arm("a scramble, 8 topics", outside(8, 0.0, SCRAMBLE), FAR),
     },
     pretrain=PRETRAIN,
     reading=LadderFit(fit=512, held_out=256, score=256),
