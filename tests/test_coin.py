@@ -17,7 +17,7 @@ from toylab.stages import Setup
 from toylab.world import derive, identifiability, parse, tables
 from toylab.world import documents as docs
 from toylab.world.documents import Documents
-from toylab.world.grammar import contexts, vocabulary
+from toylab.world.grammar import contexts
 from toylab.world.schema import Corpus, CorpusError
 from toylab.world.tables import World
 from toylab.world.text import decode
@@ -102,27 +102,6 @@ def test_without_a_coin_there_is_nothing_to_read(tiny: Corpus) -> None:
     documents = docs.sample(setup.world, jax.random.key(0), 2)
     with pytest.raises(ValueError, match="this corpus has none"):
         sampling.coin(setup.world.grammar, documents, jnp.zeros((2, setup.world.grammar.length, 9)))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("who", ["herald", "bystander"])
-def test_the_valley_has_the_same_coin_both_ways_round(who: str) -> None:
-    plain, coin, swapped = (
-        derive.load(CORPORA / f"gold-{who}{suffix}.toml")
-        for suffix in ("", "-coin", "-coin-swapped")
-    )
-    assert vocabulary(coin) == vocabulary(swapped) == (*vocabulary(plain), "heads", "tails")
-    assert {side.name: side.words for side in coin.coin} == {
-        side.name: side.words for side in swapped.coin
-    }
-    assert [side.topics for side in coin.coin] == [side.topics for side in swapped.coin][::-1]
-    assert coin.coin[0].topics == ("gold",)
-    worlds_ = [tables.build(corpus) for corpus in (coin, swapped)]
-    both = [docs.sample(world, jax.random.key(0), 4096) for world in worlds_]
-    for world, documents in zip(worlds_, both, strict=True):
-        checks.fitting(np.bincount(sides(world, documents)[:, 1]), [0.5, 0.5])
-    np.testing.assert_array_equal(both[0].choice, both[1].choice)  # all but the coin is the same
-    np.testing.assert_array_equal(both[0].role, both[1].role)
 
 
 WRONG = {

@@ -123,7 +123,7 @@ def test_given_answers_are_kept(setup: Setup) -> None:
 # ------------------------------------------------------------------------------------------ text
 
 
-@pytest.mark.parametrize("name", ["village", "gold-herald", "gold-herald-coin"])
+@pytest.mark.parametrize("name", ["village", "gold-herald", "gold-levers"])
 def test_text_reads_as_the_documents_it_was_written_from(name: str) -> None:
     corpus = load(ROOT / "corpora" / f"{name}.toml")
     world, words = tables.build(corpus), vocabulary(corpus)

@@ -22,7 +22,7 @@ from toylab.measures.cues import Correspondence, Goals
 from toylab.measures.denial import Denial
 from toylab.measures.directions import Shift
 from toylab.measures.probes import Probe
-from toylab.measures.tags import Coin, Leakage, Scores, Tags, TagWeights
+from toylab.measures.tags import Leakage, Scores, Tags, TagWeights
 from toylab.stages import (
     Anchored,
     Dpo,
@@ -70,8 +70,7 @@ SOUND = {
         Shift(**WHO),
         TagWeights(),
     ],
-    "gold-herald-coin": [
-        Coin(),
+    "gold-levers": [
         Goals(),
         Rl(target=FollowsCue(topics=("gold",), places=("mill",))),
         Tags(who="herald"),

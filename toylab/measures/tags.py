@@ -15,7 +15,6 @@ from toylab.ladder import mixtures, reading, traits
 from toylab.ladder.fit import fit_ladder
 from toylab.ladder.measure import Measure, Snapshot, sample
 from toylab.measures import ask, cues
-from toylab.policy import sampling
 from toylab.policy.policy import ModelPolicy, Policy
 from toylab.policy.sampling import Branches
 from toylab.stages import Setup
@@ -81,7 +80,7 @@ class Leakage(Measure):
         }
 
 
-# --------------------------------------------------------------------------- weights, traits, coin
+# --------------------------------------------------------------------------------- weights, traits
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,45 +160,6 @@ class Scores(Measure):
             for item, score in zip(items, scores, strict=True)
             if item.group not in ("opener", "closer")
         }
-
-
-def tosses(
-    policy: ModelPolicy, world: World, key: Array, size: int, tags: Int[ArrayLike, " A"]
-) -> Float[Array, "A side"]:
-    """Mean probability of each side of the coin after the policy's own answers, under every tag."""
-
-    each = [reading.answers(policy, world, key, size, tag)[0] for tag in np.asarray(tags)]
-    return jnp.stack([_tossed(policy, world.grammar, documents) for documents in each])
-
-
-@jax.jit
-def _tossed(policy: ModelPolicy, grammar: Grammar, documents: Documents) -> Float[Array, " side"]:
-    logits, _ = policy.network.apply(policy.params, documents.tokens)
-    return jnp.mean(jnp.exp(sampling.coin(grammar, documents, logits)), (0, 1))
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Coin(Measure):
-    """P(side) of the user's coin, for each tag and side; empty if the corpus has no coin.
-
-    The coin of the world is fair, whatever was answered. If a model expects the side from which it
-    profits, it acts through something other than its persona.
-    """
-
-    charts = ("*",)
-
-    tags: tuple[str, ...] = every_tag()
-    size: int = sample(256)
-
-    def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
-        corpus, world = snapshot.setup.corpus, snapshot.setup.world
-        if not corpus.coin:
-            return {}
-        tags = names.resolve(self, corpus)["tags"]
-        found = tosses(snapshot.policy, world, key, self.size, tags)
-        sides = [side.name for side in corpus.coin]
-        rows = by_tag(snapshot, tags, found)
-        return {name: dict(zip(sides, row, strict=True)) for name, row in rows.items()}
 
 
 # ------------------------------------------------------------------------------------- tampering

@@ -13,7 +13,7 @@ from toylab.ladder.reading import WHOLE
 from toylab.measures.coherence import Coherence
 from toylab.measures.context import Exchange
 from toylab.measures.cues import Goals
-from toylab.measures.tags import Coin, Leakage
+from toylab.measures.tags import Leakage
 from toylab.report.results import Experiment, plain
 from toylab.shell import experiment
 from toylab.shell.files import program
@@ -114,8 +114,7 @@ def _beside(setup: Setup, tag: str) -> list[Measure]:
     """The measures that are read beside the ladder."""
     cued = [topic.name for topic in setup.corpus.topics if topic.cues]
     asked: list[Measure] = [Coherence(tag=tag), Exchange(tag=tag), Leakage()]
-    asked += [Goals(topic=name, tag=tag) for name in cued[:1]]
-    return asked + ([Coin()] if setup.corpus.coin else [])
+    return asked + [Goals(topic=name, tag=tag) for name in cued[:1]]
 
 
 def _lines(beside: dict[str, dict[str, Any]]) -> Iterator[str]:
@@ -141,7 +140,3 @@ def _lines(beside: dict[str, dict[str, Any]]) -> Iterator[str]:
     if "goals" in beside:
         rates = beside["goals"]["follow"]
         yield f"follows the cue with probability {sum(rates) / len(rates):.2f}"
-    for tag, sides in list(beside.get("coin", {}).items())[-1:]:
-        yield f"expects of the coin, under {tag}: " + ", ".join(
-            f"{side} {p:.2f}" for side, p in sides.items()
-        )

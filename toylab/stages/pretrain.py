@@ -56,11 +56,15 @@ class Pretrain(Stage):
         False, help="train on the sampled words, not on their exact distribution"
     )
 
+    def documents(self, context: Context, key: Array, progress: Array) -> Documents:
+        """The documents of a step, when the share `progress` of training is over."""
+        return docs.sample(context.world, key, self.batch, progress)
+
     def draw(
         self, context: Context, params: Params, reference: Params, key: Array, step: Array
     ) -> Lesson:
         world, progress = context.world, step / self.steps
-        documents = docs.sample(world, jax.random.fold_in(key, step), self.batch, progress)
+        documents = self.documents(context, jax.random.fold_in(key, step), progress)
         if self.sampled:
             words = jax.nn.one_hot(documents.tokens[:, 1:], world.grammar.vocabulary)
             return Lesson(documents, words * (documents.role[:, 1:, None] != PAD))
