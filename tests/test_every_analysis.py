@@ -204,3 +204,14 @@ def test_a_swapped_column_is_noticed(name: str) -> None:
         table = analysis.table.assign(**{column: analysis.table[other]})
         if _off(table[column], analysis.table[column]) > 0.1:  # some are nearly equal
             assert column in _differs(name, dataclasses.replace(analysis, table=table))
+
+
+def test_an_analysis_draws_what_training_of_fewer_steps_leaves() -> None:
+    name, step = "selection", 10  # which its figure shows where it is read
+    content = records.load(name)
+    rows = [row for row in content["rows"] if row["step"] != step]
+    assert len(rows) < len(content["rows"])
+    analysis = records.analyse(
+        name, records.records_of(name, {**content, "rows": rows}), content["exact"]
+    )
+    assert len(analysis.table)

@@ -48,6 +48,7 @@ SELECTION = results.Analysis(figure=Figure(), table=pd.DataFrame(ROWS), columns=
         (["selection", "--pretrain.steps=0"], "pretrain.steps: 0 must be at least 1"),
         (["selection", "--sft.learning_rate=nan"], "must be at least 0"),
         (["selection", "--sft.author=" + "x" * 5000], "unknown 'xxxx"),
+        (["selection", "--narrow.sft.steps=0"], "--narrow.sft.steps=0: the analysis of selection"),
         (["selection", "--sft.batch=0"], "--sft.batch: 0 must be at least 1"),
         (["selection", "--sft.learning_rate=-1"], "--sft.learning_rate: -1.0 must be at least 0"),
         (["selection", "--model.heads=3"], "width 64 must be a multiple of heads 3"),

@@ -15,7 +15,7 @@ from toylab.report.figures import panel
 from toylab.report.results import Analysis
 
 FITTED = "code"  # the topic that the exchange rate is fitted on, trained in every arm
-PREDICTED_AT = 10  # the last step read before the fitted trait saturates
+UNSATURATED = 10  # the last step read before the fitted trait saturates
 CAST = "learned"
 READ = ("F0", "F1", "F2", "F0_error", "F1_error", "F2_error")
 FLOORS = {f"floor_{family}": family for family in ("F0", "F1", "F2")}
@@ -89,12 +89,14 @@ def _ladder(axes: Axes, table: pd.DataFrame, name: str) -> None:
 
 def _changes(axes: Axes, _: pd.DataFrame, records: Records, arm: str) -> None:
     """Predicted against measured changes of every item and seed, the fitted trait apart."""
+    read = [record for record in records.each() if record.arm == arm]
+    step = max(record.step for record in read if record.step <= UNSATURATED)
     items = pd.concat(
         pd.DataFrame(traits.items(record.setup.corpus)).assign(
             predicted=predicted(record)["one_author"].change, measured=_change(record)
         )
-        for record in records.each()
-        if (record.arm, record.step) == (arm, PREDICTED_AT)
+        for record in read
+        if record.step == step
     )
     fitted, voice = items.group == FITTED, items.group.isin(["opener", "closer"])
     kinds = (

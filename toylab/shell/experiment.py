@@ -57,6 +57,8 @@ def ask(experiment: Experiment, arguments: Sequence[str], more: More = NONE) -> 
     values = flags(registered, more)
     values.parse(arguments)
     sweep = config.apply(registered, values.given)
+    if experiment.analyse is not results.plain:
+        _check_stages(registered, sweep, values)
     setups = sweep.setups(corpus)
     try:
         sweep.check(setups)
@@ -68,6 +70,19 @@ def ask(experiment: Experiment, arguments: Sequence[str], more: More = NONE) -> 
         changed |= {name: value for name, value in values.given.items() if name not in HOW}
     experiment = dataclasses.replace(experiment, sweep=sweep, changed=changed)
     return Asked(experiment, setups, _place(experiment, setups, values)), values
+
+
+def _check_stages(registered: Sweep, sweep: Sweep, values: Flags) -> None:
+    """Raises `UsageError` if flags leave out a stage, which the experiment's analysis reads."""
+    for name, arm in sweep.arms.items():
+        if len(arm.stages) < len(registered.arms[name].stages):
+            flag = next(
+                flag for flag, v in values.given.items() if flag.endswith(".steps") and not v
+            )
+            raise UsageError(
+                f"--{flag}=0: the analysis of {sweep.name} reads this stage of {name!r}; "
+                "make it at least 1"
+            )
 
 
 def _place(experiment: Experiment, setups: Mapping[str, Setup], values: Flags) -> File:
