@@ -69,7 +69,8 @@ def ask(experiment: Experiment, arguments: Sequence[str], more: More = NONE) -> 
     if changed or whole != registered:  # fewer seeds are a run that has not got to the rest
         changed |= {name: value for name, value in values.given.items() if name not in HOW}
     experiment = dataclasses.replace(experiment, sweep=sweep, changed=changed)
-    return Asked(experiment, setups, _place(experiment, setups, values)), values
+    fewer = sweep.seeds < registered.seeds
+    return Asked(experiment, setups, _place(experiment, setups, values, fewer)), values
 
 
 def _check_stages(registered: Sweep, sweep: Sweep, values: Flags) -> None:
@@ -85,8 +86,11 @@ def _check_stages(registered: Sweep, sweep: Sweep, values: Flags) -> None:
             )
 
 
-def _place(experiment: Experiment, setups: Mapping[str, Setup], values: Flags) -> File:
-    """Where results go: those of no shipped experiment, or of other settings, into `own/`.
+def _place(
+    experiment: Experiment, setups: Mapping[str, Setup], values: Flags, fewer: bool
+) -> File:
+    """Where results go: those of no shipped experiment, of other settings or of `fewer` seeds than
+    are registered, into `own/`.
 
     Other settings have other folders. Raises `UsageError` if one holds another experiment's.
     """
@@ -94,7 +98,7 @@ def _place(experiment: Experiment, setups: Mapping[str, Setup], values: Flags) -
     place = RUNS if sweep.quick else RESULTS
     place = user_path(values["results"]) if "results" in values.given else place
     place = place / "quick" if sweep.quick else place
-    if source and source.parent == experiments.HOME and not experiment.changed:
+    if source and source.parent == experiments.HOME and not (experiment.changed or fewer):
         return place / sweep.name
     said = " ".join(
         f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in experiment.changed.items()
