@@ -86,9 +86,7 @@ def _check_stages(registered: Sweep, sweep: Sweep, values: Flags) -> None:
             )
 
 
-def _place(
-    experiment: Experiment, setups: Mapping[str, Setup], values: Flags, fewer: bool
-) -> File:
+def _place(experiment: Experiment, setups: Mapping[str, Setup], values: Flags, fewer: bool) -> File:
     """Where results go: those of no shipped experiment, of other settings or of `fewer` seeds than
     are registered, into `own/`.
 
