@@ -180,6 +180,24 @@ def test_who_stops_it_keeps_the_seeds_that_are_complete(
     assert set(pd.read_csv(tmp_path / "results" / "first" / "table.csv").seed) == {0, 1}
 
 
+def test_a_terminal_that_is_lost_stops_it_unless_nohup_is_asked() -> None:
+    for number, code in ((signal.SIGHUP, 129), (signal.SIGTERM, 143)):
+        before = signal.getsignal(number)
+        with (
+            pytest.raises(running.Terminated) as stopped,
+            running._terminable(signal.SIGTERM, signal.SIGHUP),
+        ):
+            signal.raise_signal(number)
+        assert stopped.value.code == code
+        assert signal.getsignal(number) == before
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with running._terminable(signal.SIGHUP):
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_rows_are_in_order_and_a_second_experiment_deletes_none(
     setup: Setup, tmp_path: Path
 ) -> None:

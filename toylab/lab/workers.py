@@ -103,7 +103,7 @@ def complete(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> Records:
 
 
 class Pool(ProcessPoolExecutor):
-    """Spawned processes that end with this one, however it ends, and ignore Ctrl-C.
+    """Spawned processes that end with this one, however it ends, and ignore Ctrl-C and SIGHUP.
 
     If there is a process for each core, each keeps to a core of its own. With fewer, the system
     places them; another program's pool would have chosen the same cores.
@@ -118,8 +118,8 @@ class Pool(ProcessPoolExecutor):
         super().__init__(jobs, context, _begin, (places, self._steps, settings))
 
     def submit(self, fn: Callable, /, *args: Any, **named: Any) -> Future:
-        """As in any executor. A worker that is started here inherits that Ctrl-C is ignored."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        """As in any executor. A worker started here inherits that these signals are ignored."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
         try:
             return super().submit(fn, *args, **named)
         finally:

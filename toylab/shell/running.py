@@ -35,7 +35,6 @@ from toylab.shell.files import INTERRUPTED, RESULTS, program, user_path
 from toylab.stages import Diverged, Setup
 from toylab.world.schema import shortened
 
-TERMINATED = 143  # the exit code after SIGTERM
 SETTINGS = "settings.json"  # beside results in own/: whose they are, and the flags
 EXPECTED = (Diverged, StoreError, ClaimsError)  # their messages say what to do
 
@@ -58,19 +57,26 @@ class Asked:
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: the same as Ctrl-C, with another exit code."""
+    """A signal that is the same as Ctrl-C, but for the exit code."""
+
+    def __init__(self, number: int):
+        self.code = 128 + number  # as shells have it
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    def stop(number: int, frame: Any) -> None:
-        raise Terminated
+def _terminable(*signals: int) -> Iterator[None]:
+    """These signals end what is done inside, but for those that are ignored, as `nohup` does."""
 
-    before = signal.signal(signal.SIGTERM, stop)
+    def stop(number: int, frame: Any) -> None:
+        raise Terminated(number)
+
+    heard = [each for each in signals if signal.getsignal(each) != signal.SIG_IGN]
+    before = {each: signal.signal(each, stop) for each in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def run(asked: Sequence[Asked], runs: File, jobs: int, slurm: dict[str, str] | None = None) -> int:
@@ -94,7 +100,8 @@ def run(asked: Sequence[Asked], runs: File, jobs: int, slurm: dict[str, str] | N
         carry = functools.partial(workers.carry_out, graph.legs, runs, jobs)
     if told := device.unused():
         print(f"toylab: {told}", file=sys.stderr)
-    with _terminable():
+    # Jobs of Slurm go on if the connection is lost (SIGHUP).
+    with _terminable(signal.SIGTERM, *[signal.SIGHUP] * (not slurm)):
         return _Running(asked, runs, graph, costs, carry).run()
 
 
@@ -162,7 +169,7 @@ class _Running:
                     self._draw(place)
                 self._work()
             except KeyboardInterrupt as stop:
-                code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+                code = stop.code if isinstance(stop, Terminated) else INTERRUPTED
             self.artist.shutdown()  # once all that is complete has been drawn
         except KeyboardInterrupt:  # who doesn't want to wait for that: what was drawn before stays
             os._exit(code or INTERRUPTED)

@@ -115,9 +115,8 @@ def kills(lab: Lab, number: int) -> Iterator[Case]:
             found = ended(process)
             if found.code == 0:
                 break
-            fine = (
-                found.code in (-signal.SIGKILL, -signal.SIGHUP, 143) or "was killed" in found.told
-            )
+            stopped = (-signal.SIGKILL, -signal.SIGHUP, 128 + signal.SIGTERM, 128 + signal.SIGHUP)
+            fine = found.code in stopped or "was killed" in found.told
             yield Case("kills", "" if fine and "Traceback" not in found.told else found.told[-300:])
     for file in (lab.place / where).rglob(f"*{PARTIAL}"):
         os.utime(file, (0, 0))
