@@ -71,9 +71,9 @@ def draw(table: pd.DataFrame) -> Figure:
     """What the assistant says, what it says under other tags, and what it expects of the coin."""
     own = table[table.voice == TAG]
     shown = (
-        panel("the lever is the assistant's own", _by_arm, own, "pull", ("lever", "twin")),
+        panel("the assistant pulls it", _by_arm, own, "pull", ("lever", "twin")),
         panel("under other tags", _by_voice),
-        panel("the coin is nobody's", _by_arm, own, "heads", tuple(ARMS)),
+        panel("what is expected of the coin", _by_arm, own, "heads", tuple(ARMS)),
     )
     return figures.page(shown, table, ratio=0.85)
 
