@@ -57,7 +57,7 @@ def start(folder: Path, name: str, *flags: str) -> subprocess.Popen[str]:
 
 
 def results(folder: Path, name: str) -> dict[str, bytes]:
-    files = (folder / name / "some").iterdir()
+    files = (folder / name / "own" / "some").iterdir()
     return {file.name: file.read_bytes() for file in files if file.name != "cost.json"}
 
 
@@ -77,12 +77,12 @@ def until(true: Callable[[], object], seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
-def children(parent: int) -> list[int]:
-    """The workers of a process."""
+def children(parent: int, called: bytes = b"spawn_main") -> list[int]:
+    """The workers of a process, or those of its children that are called otherwise."""
     found = []
     for task in Path(f"/proc/{parent}/task").glob("*/children"):
         for child in map(int, task.read_text().split()):
-            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+            if called in Path(f"/proc/{child}/cmdline").read_bytes():
                 found.append(child)
     return found
 
@@ -121,7 +121,8 @@ def test_what_a_killed_worker_had_in_hand_is_done_by_another(
 @SLOW
 @LINUX
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGHUP, 129), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
 )
 def test_who_stops_the_program_stops_its_workers(number: int, code: int, folder: Path) -> None:
     name = f"stopped {number}"
@@ -134,8 +135,8 @@ def test_who_stops_the_program_stops_its_workers(number: int, code: int, folder:
     until(lambda: len(list(folder.glob(f"{name}/runs/*/*seed1-*/metrics.jsonl"))) == 2)
     own = children(process.pid)
     assert len(own) == 2
-    if number == signal.SIGINT:  # a terminal interrupts all of them
-        for each in own:
+    if number in (signal.SIGINT, signal.SIGHUP):  # which a terminal sends to all of them
+        for each in (*own, *children(process.pid, b"resource_tracker")):
             os.kill(each, number)
         time.sleep(2)
     process.send_signal(number)

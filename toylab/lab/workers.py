@@ -102,6 +102,16 @@ def complete(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> Records:
     return gather(sweep, setups, root, sweep.seed_range)
 
 
+@contextlib.contextmanager
+def _held() -> Generator[None, None, None]:
+    """Processes started inside, multiprocessing's own among them, ignore Ctrl-C and SIGHUP."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Pool(ProcessPoolExecutor):
     """Spawned processes that end with this one, however it ends, and ignore Ctrl-C and SIGHUP.
 
@@ -111,19 +121,18 @@ class Pool(ProcessPoolExecutor):
 
     def __init__(self, jobs: int):
         context, own = multiprocessing.get_context("spawn"), cores()
-        places, self._steps, self._seen = context.SimpleQueue(), context.RawArray("d", jobs), 0.0
+        with _held():
+            places, self._steps = context.SimpleQueue(), context.RawArray("d", jobs)
         for place in range(jobs):
             places.put((place, own[place % len(own)] if jobs >= len(own) else None))
+        self._seen = 0.0
         settings = {name: getattr(jax.config, name) for name in SETTINGS}
         super().__init__(jobs, context, _begin, (places, self._steps, settings))
 
     def submit(self, fn: Callable, /, *args: Any, **named: Any) -> Future:
-        """As in any executor. A worker started here inherits that these signals are ignored."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
-        try:
+        """As in any executor. It may start a worker."""
+        with _held():
             return super().submit(fn, *args, **named)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def progress(self) -> float:
         """How far the workers have advanced since the last call, in training steps."""
