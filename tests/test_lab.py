@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from toylab.lab import costs, execute, readings, workers
+from toylab.lab import costs, execute, readings, store, workers
 from toylab.lab.paths import Recipe
 from toylab.lab.plan import Leg, Read, Refer, Train, plan
 from toylab.lab.records import Records
@@ -176,7 +176,7 @@ def test_a_killed_run_resumes_without_gaps_or_doubles_and_ends_bit_identical(
     path = Recipe(setup, 3, (Pretrain(steps=2000, batch=8),))
     killed, whole = Run(root, path), Run(tmp_path / "whole", path)
     stopped_at = killed.state_step()
-    assert 20 <= stopped_at < 2000  # the snapshot is on disk before the state
+    assert 20 <= stopped_at < 2000
     goal = stopped_at + 40
     for run in (killed, whole):
         execute.train(run, [goal])
@@ -185,6 +185,30 @@ def test_a_killed_run_resumes_without_gaps_or_doubles_and_ends_bit_identical(
     assert steps == list(range(5, goal + 1, 5))
     losses = [row["train/loss"] for row in killed.rows()]
     assert losses == [row["train/loss"] for row in whole.rows()]
+
+
+def test_a_run_killed_between_state_and_snapshot_ends_with_the_same_files(
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, left = Recipe(setup, 7, (PRETRAIN,)), 8  # the second snapshot, after its state
+
+    def killed(file: Path, content: bytes) -> None:
+        nonlocal left
+        if not (left := left - 1):
+            raise KeyboardInterrupt
+        write_atomic(file, content)
+
+    def files(run: Run) -> dict[str, bytes]:
+        return {file.name: file.read_bytes() for file in run.folder.rglob("*.safetensors")}
+
+    whole, run = Run(tmp_path / "whole", path), Run(tmp_path, path)
+    execute.train(whole, [10, 30])
+    monkeypatch.setattr(store, "write_atomic", killed)
+    with pytest.raises(KeyboardInterrupt):
+        execute.train(run, [10, 30])
+    assert len(files(run)) == 2
+    execute.train(run, [10, 30])
+    assert files(run) == files(whole)
 
 
 @pytest.mark.slow

@@ -69,8 +69,8 @@ def train(run: Run, wanted: Iterable[int], advance: Advance = quietly) -> Times:
     """Trains until the parameters at every wanted step are on disk."""
     path, stage, times = run.path, run.path.stage, Times()
     with run.locked():
-        if (at := run.state_step()) in wanted and not run.has(at):
-            run.save(run.state())  # the snapshot was lost
+        if (at := run.state_step()) and not run.has(at):
+            run.save(run.state())  # the snapshot was lost, or not yet written
         first, last = to_train(run, wanted)
         if not last:
             return times

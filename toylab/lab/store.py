@@ -237,9 +237,9 @@ class Run:
     def save(self, state: State) -> None:
         """Saves the parameters at this step, and the state unless a later one is saved."""
         step = int(state.step)
-        _save(self.snapshot_file(step), state.params)
-        if step >= self.state_step():
+        if step >= self.state_step():  # first: the other can be had from it
             _save(self.folder / "state.safetensors", state)
+        _save(self.snapshot_file(step), state.params)
 
     def _blank_params(self) -> Params:
         return jax.eval_shape(lambda: self.path.setup.init(0))
