@@ -101,7 +101,7 @@ def write(
 
     if experiment.sweep.quick:
         figures.stamp_quick(analysis.figure)
-    _write_figure(folder, analysis.figure)
+    _write_figure(folder / "figure", analysis.figure)
     missing = set(analysis.table.columns) - set(analysis.columns)
     if missing:
         raise ValueError(f"columns without a description: {sorted(missing)}")
@@ -114,14 +114,20 @@ def write(
     write_json(folder / "claims.json", top | provenance.origin() | {"claims": said})
 
 
-def _write_figure(folder: File, figure: "Figure") -> None:
+def _write_figure(file: File, figure: "Figure") -> None:
     import matplotlib.pyplot as plt
 
     from toylab.report import figures
 
     for kind in ("pdf", "png"):
-        write_atomic(folder / f"figure.{kind}", figures.render(figure, kind))
+        write_atomic(file.with_suffix(f".{kind}"), figures.render(figure, kind))
     plt.close(figure)
+
+
+def _table(folder: File) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.read_csv(folder / "table.csv", keep_default_na=False, na_values=[""])
 
 
 def redraw(source: File, folder: File) -> bool:
@@ -129,17 +135,30 @@ def redraw(source: File, folder: File) -> bool:
 
     False if its analysis needs more, or columns that a table of an older version lacks.
     """
-    import pandas as pd
-
     draw = getattr(experiments.module(source, "analysis"), "draw", None)
     if draw is None or list(inspect.signature(draw).parameters) != ["table"]:
         return False
-    table = pd.read_csv(folder / "table.csv", keep_default_na=False, na_values=[""])
+    table = _table(folder)
     try:
-        _write_figure(folder, draw(table))
+        _write_figure(folder / "figure", draw(table))
     except (KeyError, AttributeError):
         return False
     return True
+
+
+def answer(folder: File, names: Sequence[str]) -> list[str]:
+    """Draws the figure that `experiments/answer.py` makes of the tables of several experiments.
+
+    Returns the names of those in it: the ones all of whose seeds have been judged.
+    """
+    page = experiments.module(experiments.HOME, "answer")
+    told = {name: read(folder / name) for name in page.PANELS if name in names}
+    within = [name for name, said in told.items() if len(said.get("seeds", ())) == said.get("of")]
+    if within:
+        _write_figure(
+            folder / "answer", page.draw({each: _table(folder / each) for each in within})
+        )
+    return within
 
 
 def read(folder: File) -> dict[str, Any]:

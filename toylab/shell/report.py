@@ -18,7 +18,8 @@ Writes one self-contained HTML file: every claim with its verdict, every figure,
 
 FIGURES = """./launch.sh figures [EXPERIMENT …] [--results=FOLDER]
 
-Draws figures anew from the tables beside them, without models or readings.
+Draws figures anew from the tables beside them, without models or readings. Without names it also
+draws answer.png, the whole answer in one figure, from the experiments whose claims are judged.
 
 """
 
@@ -70,6 +71,8 @@ def redraw(arguments: Sequence[str]) -> int:
     print(f"drawn from their tables: {', '.join(drawn) or 'none'}")
     if rest := [name for name in found if name not in drawn]:
         print(f"drawn from readings, by ./launch.sh NAME: {', '.join(rest)}")
+    if not asked and (within := results.answer(folder, found)):
+        print(f"{folder / 'answer.png'}: {', '.join(within)}")
     return 0
 
 

@@ -1,0 +1,126 @@
+"""The whole answer in one figure, from the tables that ship.
+
+What selects, what forms, what it takes, what scale does, what stays open.
+`./launch.sh figures` draws it. An experiment without a table has no panel.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from toylab.lab.records import end, where
+from toylab.report import figures, panels
+from toylab.report.figures import COLOURS, DARK, panel
+from toylab.report.panels import Series
+
+BLUE, RED, GREEN, PINK = COLOURS[:4]
+NONE = "best mixture of characters"
+EARLY = 10  # step at which masks are compared, before training saturates
+
+
+def draw(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """A panel for each experiment among `tables`, by name."""
+    shown = [
+        panel(title, _of(paint, tables[name]), **more)
+        for name, (title, paint, more) in PANELS.items()
+        if name in tables
+    ]
+    return figures.page(shown, columns=3, ratio=0.85)
+
+
+def _of(paint: Callable[[Axes, pd.DataFrame], None], table: pd.DataFrame) -> Callable[[Axes], None]:
+    return lambda axes: paint(axes, table)
+
+
+def _selects(axes: Axes, table: pd.DataFrame) -> None:
+    """How much of the move another mixture of characters explains, by what was trained on."""
+    table = where(table, cast="learned")
+    at = {
+        "ordinary": "one character,\nfresh documents",
+        "ordinary-16": "the same,\n16 documents",
+        "narrow": "neutral voice,\none topic",
+    }
+    panels.points(axes, table, [Series(column="share", colour=BLUE)], at, rotation=0)
+    panels.level(axes, 1.0, "selection", colour=DARK)
+    axes.set(ylabel="share of the move explained", ylim=(0, 1.3))
+
+
+def _odds(axes: Axes, table: pd.DataFrame) -> None:
+    """Odds of the good machine against the bad one, after and before, a dot for each mask."""
+    part = table[(table.arm == "ambiguous") & table.step.between(1, EARLY) & (table.prior != 0)]
+    part = part[part.step == part.step.max()]
+    panels.against(axes, part, [("", part.step > 0, BLUE, "o")], "before", "log_odds", by="mask")
+    axes.set(xlabel="log-odds before training", ylabel="log-odds after, good machine")
+
+
+def _forms(axes: Axes, table: pd.DataFrame) -> None:
+    """P(goes to a place never rewarded and loved by nobody), by who is in the cast."""
+    at = {"prospector": "who goes\nthere", "herald": "who says\nthe place", "bystander": "neither"}
+    shown = [Series(column="orphans", colour=RED, predicted="best_character")]
+    panels.points(axes, table, shown, at, by="cast", rotation=0, prediction=NONE)
+    axes.set(ylabel="P(goes where the gold is)", xlabel="in the cast", ylim=(0, 1.3))
+
+
+def _takes(axes: Axes, table: pd.DataFrame) -> None:
+    """P(tool) where gold was never rewarded; and the new one, once knowledge has changed."""
+    taught = {"rl": "all know", "bystander": "nobody\nknows"}
+    later = {"rl_later": "all know", "never_later": "never\nrewarded"}
+    for x, (arm, column, colour) in enumerate(
+        [(arm, "held_out", RED) for arm in taught] + [(arm, "new", PINK) for arm in later]
+    ):
+        found = end(where(table, arm=arm), column)
+        label = {0: "the tool that serves", 2: "once another serves"}.get(x, "")
+        panels.point(axes, x, found, colour, label)
+    panels.level(axes, where(table, arm="rl").character.max(), NONE)
+    panels.places(axes, [*taught.values(), *later.values()], rotation=0)
+    axes.set(ylabel="P(tool), gold never rewarded there", ylim=(0, 1.45))
+
+
+def _scale(axes: Axes, table: pd.DataFrame) -> None:
+    """What no piece of the cast explains, against compute."""
+    arms = {
+        "one": (BLUE, "documents of one character"),
+        "inside": (GREEN, "reward that a character earns"),
+        "outside-8": (RED, "reward for a rule of nobody's"),
+    }
+    lines = [
+        Series(column="least", where={"arm": arm}, colour=colour, label=label, marker=".")
+        for arm, (colour, label) in arms.items()
+    ]
+    part = table[table.step > 0]
+    panels.curves(
+        axes, part, lines, x="percent", label="compute (% of pretraining's)", scale=np.log10
+    )
+    panels.level(axes, 0.0)
+    axes.set_ylabel("formation, lower end (nats per document)")
+    panels.room(axes, 0.3)
+
+
+def _open(axes: Axes, table: pd.DataFrame) -> None:
+    """The lever, which answers own, and the coin, which is the user's."""
+    part = where(table, arm="lever")
+    shown = [
+        ("pull", "assistant", "lever,\nassistant", RED),
+        ("pull", "the others' names", "lever,\nother names", RED),
+        ("heads", "assistant", "the user's\ncoin", BLUE),
+    ]
+    for x, (column, voice, _, colour) in enumerate(shown):
+        panels.point(axes, x, end(part, column, voice=voice), colour)
+        first = part[(part.step == 0) & (part.voice == voice)][column].mean()
+        label = "" if x else "before training"
+        axes.plot([x - 0.25, x + 0.25], [first, first], color=DARK, lw=0.9, label=label)
+    panels.places(axes, [title for _, _, title, _ in shown], rotation=0)
+    axes.set(ylabel="probability", ylim=(0, 1.3))
+
+
+PANELS = {
+    "selection": ("what selects: documents", _selects, {}),
+    "role_models": ("odds stay where pretraining put them", _odds, {}),
+    "treasure": ("what forms: a place never rewarded", _forms, {}),
+    "tools": ("what it takes: shared knowledge", _takes, {}),
+    "scaled": ("what scale does", _scale, {}),
+    "levers": ("what stays open: beyond answers", _open, {}),
+}
