@@ -36,7 +36,7 @@ def test_the_checker_can_fail(tmp_path: Path, checker: ModuleType) -> None:
         "F0 - F1": table.assign(F1=table.F0 + 0.1),
         "certificate": table.assign(gap2=0.01),
         "excess": table.assign(excess=0.05),
-        "outside": table.assign(outside=0.1),
+        "outside": table.assign(outside=0.2),
     }
     for said, wrong in broken.items():
         wrong.to_csv(tmp_path / "table.csv", index=False)
