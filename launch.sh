@@ -24,6 +24,7 @@ export MALLOC_ARENA_MAX=${MALLOC_ARENA_MAX:-1} MALLOC_MMAP_MAX_=${MALLOC_MMAP_MA
 
 venv_python=$PWD/.venv/bin/python
 stamp=.venv/.installed # written last: without it a .venv is unfinished
+new=.venv.new          # where packages are installed, beside those in use
 
 say() { printf 'toylab: %s\n' "$*" >&2; }
 
@@ -78,12 +79,12 @@ for name, key, between in [
 install_with_uv() (
   set -e
   # uv itself comes from the lock too: its lines of it, hashes and all.
-  awk '/^[^ ]/ { uv = /^uv==/ } uv' requirements.lock >.venv/uv.lock
-  "$venv_python" -m pip install --quiet --require-hashes --only-binary :all: -r .venv/uv.lock
+  awk '/^[^ ]/ { uv = /^uv==/ } uv' requirements.lock >$new/uv.lock
+  "$venv_python" -m pip install --quiet --require-hashes --only-binary :all: -r $new/uv.lock
   eval "$(pip_settings_for_uv)"
   # Several indexes count as one, as they do for pip; the hashes say which files are meant.
   export UV_INDEX_STRATEGY="${UV_INDEX_STRATEGY:-unsafe-best-match}"
-  .venv/bin/uv pip install --quiet --python "$venv_python" \
+  $new/bin/uv pip install --quiet --python "$venv_python" \
     --require-hashes --only-binary :all: -r requirements.lock
 )
 
@@ -91,8 +92,9 @@ install_all() (
   set -e
   trap 'exit 130' INT # or pip would take over from an interrupted uv
   export PIP_USER=0 # whatever pip's configuration says
-  rm -rf .venv
-  "$1" -m venv .venv
+  venv_python=$PWD/$new/bin/python
+  rm -rf $new
+  "$1" -m venv --prompt .venv $new
   # Not in an 'if': bash would not stop at the first failure inside it.
   set +e
   install_with_uv
@@ -102,8 +104,21 @@ install_all() (
     echo 'No luck with uv; pip instead.'
     "$venv_python" -m pip install --require-hashes --only-binary :all: -r requirements.lock
   fi
-  rm -f .venv/uv.lock
+  rm -f $new/uv.lock
+  wanted "$(version "$venv_python")" >$new/.installed
 )
+
+# What was installed takes the place of .venv, in the scripts that name their folder, too.
+exchange() {
+  "$1" -Ic 'import pathlib
+for file in pathlib.Path(".venv.new/bin").iterdir():
+    if not file.is_symlink() and b"/.venv.new" in (text := file.read_bytes()):
+        file.write_bytes(text.replace(b"/.venv.new", b"/.venv"))'
+  rm -rf .venv.old
+  [ ! -e .venv ] || mv .venv .venv.old
+  mv $new .venv
+  rm -rf .venv.old
+}
 
 if ! ready; then
   python=$(find_python)
@@ -115,6 +130,7 @@ if ! ready; then
     say 'waiting for another launch that is installing ...'
     hold '' || { say "$PWD: its file system refuses a lock; mount it with locks"; exit 1; }
   fi
+  [ -e .venv ] || [ ! -f $new/.installed ] || exchange "$python" # one was killed in between
   if ! ready; then # else the other launch did it
     say 'installing Python packages into .venv, once (270 MB to fetch, 1 GB on disk): about half a minute'
     log=$(mktemp "${TMPDIR:-/tmp}/toylab-install.XXXXXX")
@@ -125,12 +141,12 @@ if ! ready; then
     status=$?
     set -e
     if [ "$status" -ne 0 ]; then
+      rm -rf $new
       cat "$log" >&2
       say 'could not install the packages (see above); the next start tries again.'
       exit 1
     fi
-    wanted "$(version "$venv_python")" >.venv/.new
-    mv .venv/.new "$stamp"
+    exchange "$python"
     rm -f "$log"
     trap - EXIT INT
   fi
