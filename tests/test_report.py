@@ -3,13 +3,13 @@
 import html.parser
 import itertools
 import json
-import shutil
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from tests import records
 from toylab.lab import experiments
 from toylab.shell import cli, everything, page
 
@@ -110,12 +110,15 @@ def test_the_report_of_no_folder_is_refused(capsys: pytest.CaptureFixture[str]) 
 def test_figures_are_drawn_from_tables_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shipped = experiments.SHIPPED / "results" / "exchange"
     (tmp_path / "exchange").mkdir()
-    shutil.copy(shipped / "table.csv", tmp_path / "exchange")
-    leave(tmp_path / "selection")  # a figure of which needs readings
+    (tmp_path / "exchange" / "table.csv").write_text(records.load("exchange")["table"])
+    for old in ("selection", "treasure"):  # which have no changes.csv, and hardly any column
+        leave(tmp_path / old)
     assert cli.main(["figures", f"--results={tmp_path}"]) == 0
-    assert "from their tables: exchange\n" in capsys.readouterr().out
+    drawn, *others = capsys.readouterr().out.splitlines()
+    assert drawn == "drawn from their tables: exchange"
+    for line, lacks in zip(others, ("changes.csv: is not there", "no column 'cast'"), strict=True):
+        assert lacks in line
     assert (tmp_path / "exchange" / "figure.pdf").stat().st_size > 10_000
     assert cli.main(["figures", "exchagne"]) == 2
 

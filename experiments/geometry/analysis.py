@@ -1,15 +1,14 @@
 """From the records of `geometry` to its figure and table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.geometry.sweep import LAYERS, TELLS
-from toylab.lab.records import Record, Records
+from toylab.lab.records import Record, Records, course
 from toylab.ladder import reading
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, GREY, panel
@@ -37,6 +36,14 @@ COLUMNS = {
     "random_gone": "after - random_undone",
     **reading.columns("outside"),
 }
+PROBES = {
+    "seed": COLUMNS["seed"],
+    "kind": "trained: probes of the pretrained model; untrained: of a network before training; "
+    "shuffled: of the pretrained model, to beliefs after other documents",
+    "site": COLUMNS["site"],
+    "turn": "where in the document, in turns; the word before each slot of an answer but the first",
+    "r2": "R2 of the probe's prediction of the exact belief, on documents not fitted on",
+}
 BY_SITE = ("along", "length", "undone", "all_undone", "random_undone")
 GONE = {"gone": "good\nto bad", "all_gone": "all\nof it", "random_gone": "at\nrandom"}
 
@@ -57,6 +64,21 @@ def _read(record: Record) -> list[dict[str, Any]]:
     return rows
 
 
+def probed(records: Records) -> pd.DataFrame:
+    """R2 of the pretrained models' probes, at every site and place."""
+    return pd.DataFrame(
+        [
+            (record.seed, kind, site, 1 + place / 3, r2)
+            for record in records.each()
+            if record.arm == "pretrained"
+            for kind, sites in record.found["probe"]["r2"].items()
+            for site, places in enumerate(sites)
+            for place, r2 in enumerate(places, 1)
+        ],
+        columns=list(PROBES),
+    )
+
+
 def gone(table: pd.DataFrame) -> pd.DataFrame:
     """Shares of the rise of bad answers that are gone, over fine-tunes that matter, by seed, site.
 
@@ -69,9 +91,8 @@ def gone(table: pd.DataFrame) -> pd.DataFrame:
 BLUE, RED, GREEN = COLOURS[:3]
 
 
-def draw(records: Records, table: pd.DataFrame) -> Figure:
+def draw(table: pd.DataFrame, probes: pd.DataFrame) -> Figure:
     """What pretraining made, what fine-tunes do to it, and what is left without the shift."""
-    probes = [each.found["probe"] for each in records.each() if each.arm == "pretrained"]
     mean = table[table.tell == 0].groupby(["seed", "site"]).mean(numeric_only=True)
     gone_by = "share of the rise that is gone"
     centre: dict[str, Any] = {"legend": "upper center", "ncols": 2}
@@ -84,15 +105,14 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
     return figures.page(shown)
 
 
-def _probes(axes: Axes, probes: Sequence[dict[str, Any]]) -> None:
-    """R² at the words before every slot of an answer but the first, as thirds of turns."""
-    turns = 1 + np.arange(1, len(probes[0]["r2"]["trained"][0]) + 1) / 3
+def _probes(axes: Axes, probes: pd.DataFrame) -> None:
+    """R² of the pretrained model at every site, and of its controls at the last."""
     for site, label in enumerate(SITES):
-        seeds = np.array([each["r2"]["trained"][site] for each in probes])
+        turns, seeds = course(probes, "r2", "turn", kind="trained", site=site)
         panels.interval(axes, turns, seeds, color=COLOURS[site], label=label, lw=1)
     for kind, line in (("untrained", "--"), ("shuffled", ":")):
-        mean = np.mean([each["r2"][kind][-1] for each in probes], 0)
-        axes.plot(turns, mean, line, color=GREY, lw=0.9, label=kind)
+        turns, seeds = course(probes, "r2", "turn", kind=kind, site=LAYERS)
+        axes.plot(turns, seeds.mean(0), line, color=GREY, lw=0.9, label=kind)
     axes.set(xlabel="turn", ylabel="R² on documents not fitted on", ylim=(-0.2, 1.55))
     axes.set(xticks=range(1, round(turns[-1]) + 1), yticks=[0, 0.5, 1])
 
@@ -128,5 +148,6 @@ def _by_site(axes: Axes, values: pd.DataFrame, titles: Mapping[str, str]) -> Non
 
 def analyse(records: Records) -> Analysis:
     """Figure and table of the finished seeds."""
-    table = records.table(COLUMNS, _read)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS)
+    table, probes = records.table(COLUMNS, _read), probed(records)
+    figure, others = draw(table, probes), {"probes": (probes, PROBES)}
+    return Analysis(figure=figure, table=table, columns=COLUMNS, others=others)

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.goal_ablations.sweep import SWEEP
 from toylab.lab.records import Record, Records
 from toylab.ladder import reading
 from toylab.measures import cues, follow
@@ -73,7 +74,7 @@ ODDS = panels.series(
 )
 
 
-def draw(records: Records, table: pd.DataFrame) -> Figure:
+def draw(table: pd.DataFrame) -> Figure:
     """Rates by arm; who is speaking; a contradicted cue; what lies behind rates."""
 
     def rates(title: str, paint: Any, shown: Sequence[Series], label: str, top: float) -> Panel:
@@ -91,11 +92,11 @@ def draw(records: Records, table: pd.DataFrame) -> Figure:
         rates("the second turn names another place", _by_arm, TURN, answers, 1.35),
         odds("what makes a place held out likely", _by_arm),
     )
-    return figures.page(shown, records, table)
+    return figures.page(shown, table)
 
 
-def _by_arm(axes: Axes, records: Records, table: pd.DataFrame, shown: Sequence[Series]) -> None:
-    titles = {name: arm.title for name, arm in records.sweep.arms.items()}
+def _by_arm(axes: Axes, table: pd.DataFrame, shown: Sequence[Series]) -> None:
+    titles = {name: arm.title for name, arm in SWEEP.arms.items()}
     panels.points(axes, table, shown, titles, width=0.25 * (len(shown) - 1))
     axes.tick_params(axis="x", labelsize=4.5)
     panels.level(axes, 0)
@@ -105,4 +106,4 @@ def _by_arm(axes: Axes, records: Records, table: pd.DataFrame, shown: Sequence[S
 def analyse(records: Records) -> Analysis:
     """Figure and table of the finished seeds."""
     table = records.table(COLUMNS, _read)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS)
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

@@ -49,6 +49,14 @@ COLUMNS = {
     "a_document": "what Bayes predicts for it, every document having an author of its own",
     "outside": f"{reading.COLUMNS['outside']}, under the mask",
 }
+OBEYING = {
+    "seed": COLUMNS["seed"],
+    "tag": "the character whose name is the tag",
+    "told": "the direction asked under; empty: none",
+    "answer": "an answer on the trained topic",
+    "exact": "P(answer) of the character",
+    "learned": "P(answer) of the pretrained model under its name",
+}
 
 
 def _directions(record: Record) -> list[str]:
@@ -120,13 +128,14 @@ def known(records: Records) -> pd.DataFrame:
             continue
         corpus, cast = record.setup.corpus, record.setup.world.cast
         order, on = _directions(record), traits.on(corpus, TRAINED)
+        answers = [item.phrase for item in traits.items(corpus) if item.group == TRAINED]
         for tag, told in record.found["scores"].items():
             for direction, items in told.items():
                 exact = np.asarray(traits.of_characters(corpus, cast, order.index(direction)))
-                each = zip(exact[on, corpus.names.index(tag)], np.array(items)[on], strict=True)
-                rows += [(tag, direction, place, *pair) for place, pair in enumerate(each)]
-    table = pd.DataFrame(rows, columns=["tag", "direction", "answer", "exact", "learned"])
-    return table.groupby(["tag", "direction", "answer"], as_index=False).mean()
+                pairs = exact[on, corpus.names.index(tag)], np.array(items)[on]
+                each = zip(answers, *pairs, strict=True)
+                rows += [(record.seed, tag, direction, *answer) for answer in each]
+    return pd.DataFrame(rows, columns=list(OBEYING))
 
 
 def at(
@@ -226,6 +235,7 @@ def _theories(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _obeying(axes: Axes, _: pd.DataFrame, obeying: pd.DataFrame) -> None:
+    obeying = obeying.groupby(["tag", "told", "answer"], as_index=False).mean()
     marks = zip(obeying.tag.unique(), COLOURS, "os^", strict=False)
     kinds = [(tag, obeying.tag == tag, colour, mark) for tag, colour, mark in marks]
     panels.against(axes, obeying, kinds, "exact", "learned")
@@ -247,4 +257,6 @@ def analyse(records: Records) -> Analysis:
     """Figure and table of the finished seeds."""
     bad = traits.bad_items(records.setup.corpus, records.setup.world.cast)
     table = compared(records.table(COLUMNS, functools.partial(_read, bad=bad)))
-    return Analysis(figure=draw(table, known(records)), table=table, columns=COLUMNS)
+    obeying = known(records)
+    figure, others = draw(table, obeying), {"obeying": (obeying, OBEYING)}
+    return Analysis(figure=figure, table=table, columns=COLUMNS, others=others)

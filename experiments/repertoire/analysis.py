@@ -21,7 +21,7 @@ from toylab.stages import Setup
 from toylab.world import documents as docs
 
 MASKS = ("someone", "assistant")  # tags that do not name their author
-TURNS = (1, 2, 3)
+TURNS = (1, 2, 3)  # those after the first
 COLUMNS = {
     "steps": "optimiser steps of pretraining, its whole schedule",
     "tokens": "words in the documents of pretraining",
@@ -36,6 +36,23 @@ COLUMNS = {
     **{f"used_{turn}": f"share of what Bayes makes of earlier turns used in turn {turn}, someone"
        for turn in TURNS},
 }  # fmt: skip
+NAMES = {
+    "steps": COLUMNS["steps"],
+    "seed": COLUMNS["seed"],
+    "name": "of a character",
+    "like": "the character most like it",
+    "apart": "nats between the two over a first turn, mean over models; KL, so not symmetric",
+    "effect": "of how much farther the first turn should be from the name's bearer under the name "
+    "of that character, the share that it is",
+}
+BINS = {
+    "steps": COLUMNS["steps"],
+    "seed": COLUMNS["seed"],
+    "bin": "of the probability that the model gives to a word that may come next",
+    "branches": "how many such words, under all tags of pretraining",
+    "said": "sum of the probabilities that the model gives them",
+    "exact": "sum of what they should be",
+}
 
 
 def effects(found: Mapping[str, Any]) -> np.ndarray:
@@ -81,15 +98,43 @@ def tabulate(records: Records) -> pd.DataFrame:
     return records.table(COLUMNS, read).drop_duplicates(["steps", "seed"], ignore_index=True)
 
 
-def draw(records: Records, table: pd.DataFrame) -> Figure:
+def _models(records: Records) -> dict[tuple[int, int], Mapping[str, Any]]:
+    """What was read of each model, by steps and seed. (With --quick arms share models.)"""
+    return {(row["step"], row["seed"]): row["calibration"] for row in records.rows}
+
+
+def named(records: Records) -> pd.DataFrame:
+    """What every name does in every model; the most similar pairs come first."""
+    names, models = records.setup.corpus.names, _models(records)
+    apart = np.mean([found["apart"] for found in models.values()], 0)
+    nearest = _nearest(apart)
+    least = apart[np.arange(len(names)), nearest]
+    rows = []
+    for run, found in models.items():
+        effect = effects(found)
+        rows += [(*run, names[k], names[nearest[k]], least[k], effect[k]) for k in least.argsort()]
+    return pd.DataFrame(rows, columns=list(NAMES))
+
+
+def binned(records: Records) -> pd.DataFrame:
+    """How often what each model says is right, by how probable it says it is."""
+    rows = []
+    for run, found in _models(records).items():
+        tags = found["tags"].values()
+        sums = [np.sum([tag[name] for tag in tags], 0) for name in ("branches", "said", "exact")]
+        rows += [(*run, place, *each) for place, each in enumerate(zip(*sums, strict=True))]
+    return pd.DataFrame(rows, columns=list(BINS))
+
+
+def draw(table: pd.DataFrame, names: pd.DataFrame, bins: pd.DataFrame) -> Figure:
     """Excess loss; which names are told apart; evidence over turns; calibration."""
     shown = (
         panel("excess loss", _excess, legend="upper right"),
-        panel("each name (and the character most like its bearer)", _told, ncols=4),
+        panel("each name (and the character most like its bearer)", _told, names, ncols=4),
         panel("what is made of earlier turns", _turns, legend="lower right"),
-        panel("given and exact", _calibrated),
+        panel("given and exact", _calibrated, bins),
     )
-    return figures.page(shown, table, records)
+    return figures.page(shown, table)
 
 
 def _by_words(axes: Axes, table: pd.DataFrame, lines: Sequence[Series]) -> None:
@@ -100,7 +145,7 @@ def _by_words(axes: Axes, table: pd.DataFrame, lines: Sequence[Series]) -> None:
     axes.set_xticks(words, [f"{each / 1e6:.2g}" for each in words])
 
 
-def _excess(axes: Axes, table: pd.DataFrame, records: Records) -> None:
+def _excess(axes: Axes, table: pd.DataFrame) -> None:
     _by_words(axes, table, [Series(column="excess", label="answers", marker=".")])
     panels.level(axes, 0.01, "0.01 nats")
     axes.set(ylabel="loss above the best (nats per token)", yscale="log")
@@ -112,47 +157,39 @@ def _colours(table: pd.DataFrame) -> list[tuple[int, Any]]:
     return list(zip(steps, plt.get_cmap("viridis")(np.linspace(0, 0.92, len(steps))), strict=True))
 
 
-def _told(axes: Axes, table: pd.DataFrame, records: Records) -> None:
+def _told(axes: Axes, table: pd.DataFrame, names: pd.DataFrame) -> None:
     """The effect of every name, for each number of steps; the most similar pairs come first."""
-    names = records.setup.corpus.names
-    apart = np.mean([row["calibration"]["apart"] for row in records.rows], 0)
-    nearest = _nearest(apart)
-    order = np.argsort(apart[np.arange(len(names)), nearest])
     for at, colour in _colours(table):
-        rows = [effects(row["calibration"]) for row in records.rows if row["step"] == at]
-        mean = np.mean(rows, 0)[order]
-        axes.plot(range(len(names)), mean, ".-", color=colour, lw=0.8, ms=3, label=f"{at} steps")
+        mean = names[names.steps == at].groupby("name", sort=False).effect.mean()
+        axes.plot(range(len(mean)), mean, ".-", color=colour, lw=0.8, ms=3, label=f"{at} steps")
     panels.level(axes, 1, "exact", "-", figures.DARK)
     panels.level(axes, 0, "no heed of names")
-    labels = [f"{names[k]} ({names[nearest[k]]})" for k in order]
-    axes.set_xticks(range(len(names)), labels, rotation=40, ha="right", fontsize=4.5)
+    pairs = names.drop_duplicates("name")
+    labels = [f"{name} ({like})" for name, like in zip(pairs.name, pairs.like, strict=True)]
+    axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=4.5)
     axes.set(ylabel="effect of the name", ylim=(-0.1, 1.75), yticks=(0, 0.5, 1))
 
 
-def _turns(axes: Axes, table: pd.DataFrame, records: Records) -> None:
-    turns = records.setup.corpus.turns
-    named = ((f"used_{turn}", f"turn {turn + 1} of {turns}") for turn in TURNS)
+def _turns(axes: Axes, table: pd.DataFrame) -> None:
+    named = ((f"used_{turn}", f"turn {turn + 1} of {len(TURNS) + 1}") for turn in TURNS)
     _by_words(axes, table, panels.series(*named, marker="."))
     panels.level(axes, 1, "Bayes", "-", figures.DARK)
     panels.level(axes, 0, "earlier turns forgotten")
     axes.set(ylabel="share of the information used", ylim=(-0.6, 1.15))
 
 
-def _calibrated(axes: Axes, table: pd.DataFrame, records: Records) -> None:
+def _calibrated(axes: Axes, table: pd.DataFrame, bins: pd.DataFrame) -> None:
     axes.plot([0, 1], [0, 1], color=figures.DARK, lw=0.9, label="calibrated")
     for at, colour in _colours(table):
-        rows = [row["calibration"]["tags"] for row in records.rows if row["step"] == at]
-        sums = {
-            name: np.array([[tag[name] for tag in row.values()] for row in rows]).sum((0, 1))
-            for name in ("branches", "said", "exact")
-        }
-        some = sums["branches"] > 0
-        said, exact = (sums[name][some] / sums["branches"][some] for name in ("said", "exact"))
+        sums = bins[bins.steps == at].groupby("bin")[["branches", "said", "exact"]].sum()
+        sums = sums[sums.branches > 0]
+        said, exact = (sums[name] / sums.branches for name in ("said", "exact"))
         axes.plot(said, exact, ".-", color=colour, lw=0.8, ms=3, label=f"{at} steps")
     axes.set(xlabel="probability the model gives", ylabel="what it should be (mean)")
 
 
 def analyse(records: Records) -> Analysis:
     """Figure and table of the finished seeds."""
-    table = tabulate(records)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS)
+    table, names, bins = tabulate(records), named(records), binned(records)
+    figure, others = draw(table, names, bins), {"names": (names, NAMES), "bins": (bins, BINS)}
+    return Analysis(figure=figure, table=table, columns=COLUMNS, others=others)

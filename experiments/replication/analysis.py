@@ -1,6 +1,5 @@
 """From the records of `replication` to its figure and table."""
 
-from collections.abc import Sequence
 from pathlib import Path as File
 from typing import Any
 
@@ -101,10 +100,10 @@ SHOWN = {
 }
 
 
-def draw(table: pd.DataFrame, found: Sequence[Claim]) -> Figure:
+def draw(table: pd.DataFrame) -> Figure:
     """A panel for each claim: every cast, the mean over casts, the threshold."""
     painted = []
-    for claim in found:
+    for claim in judge_all(load(File(__file__).parent / "claims.toml")[0], table):
         title, label = SHOWN[claim.column]
         legend = "" if painted else "lower left"
         painted.append(panel(title, _by_cast, claim, legend=legend, ylabel=label))
@@ -129,5 +128,4 @@ def _by_cast(axes: Axes, table: pd.DataFrame, claim: Claim) -> None:
 def analyse(records: Records) -> Analysis:
     """Figure and table of the finished seeds."""
     table = tabulate(records)
-    found = judge_all(load(File(__file__).parent / "claims.toml")[0], table)
-    return Analysis(figure=draw(table, found), table=table, columns=COLUMNS)
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

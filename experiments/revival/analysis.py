@@ -7,14 +7,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.revival.sweep import FEW, POST, TAUGHT, TEACHER, UNTAUGHT, VILLAIN
+from experiments.revival.sweep import FEW, MET, POST, TAUGHT, TEACHER, UNTAUGHT, VILLAIN
 from toylab.lab.records import Record, Records, course, where
 from toylab.ladder import reading, traits
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, DARK, GREY, panel
 from toylab.report.panels import Series
 from toylab.report.results import Analysis
-from toylab.stages import Setup
+from toylab.world import derive, tables
 from toylab.world.schema import Corpus
 
 TURNS = range(4)
@@ -77,12 +77,12 @@ LINES = [
 BACK = [each for each in LINES if each.where["post"] == "sft-80"]
 
 
-def draw(records: Records, table: pd.DataFrame) -> Figure:
+def draw(table: pd.DataFrame) -> Figure:
     """In context; by training; what comes along."""
     shown = (
         panel(f"turns of {VILLAIN} in context", _context, ncols=2),
         panel(f"training on three answers of {VILLAIN}", _training, legend=""),
-        panel("what comes along", _along, records.setup),
+        panel("what comes along", _along),
     )
     return figures.page(shown, table, columns=3, ratio=0.8)
 
@@ -105,9 +105,10 @@ def _training(axes: Axes, table: pd.DataFrame) -> None:
     axes.set(ylabel="P(its untaught answers)", ylim=(0, 0.8))
 
 
-def _along(axes: Axes, table: pd.DataFrame, setup: Setup) -> None:
+def _along(axes: Axes, table: pd.DataFrame) -> None:
     """Untaught against taught answers; the line goes from the teacher to the villain."""
-    corpus, cast = setup.corpus, traits.of_characters(setup.corpus, setup.world.cast)
+    corpus = derive.load(MET)
+    cast = traits.of_characters(corpus, tables.build(corpus).cast)
     ends = [cast[:, corpus.names.index(name)] for name in (TEACHER, VILLAIN)]
     x, y = ([_mean(corpus, each, answers) for each in ends] for answers in (TAUGHT, UNTAUGHT))
     axes.plot(x, y, "--", color=GREY, lw=0.9, label=f"mixtures of {TEACHER} and {VILLAIN}")
@@ -125,4 +126,4 @@ def analyse(records: Records) -> Analysis:
     """Figure and table of the finished seeds."""
     table = records.table(COLUMNS, _read)
     table = table.sort_values(["cast", "post", "seed", "documents"], ignore_index=True)
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS)
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

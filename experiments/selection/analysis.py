@@ -39,6 +39,15 @@ COLUMNS = {
     "r2_gain": "r2_one_author - r2_pairwise",
     "excess": "excess loss of the pretrained model on answers, nats per token",
 }
+CHANGES = {
+    "seed": COLUMNS["seed"],
+    "step": "post-training step: the last before the answers trained on saturate",
+    "topic": "what was asked; or opener, closer",
+    "answer": "what may be said to it",
+    "tell": "1 if all that is known of the topic is a character's tell",
+    "predicted": "change of the answer's probability by Bayes' rule, one author for all evidence",
+    "measured": "its change from before training, on answers about code alone",
+}
 
 
 def predicted(record: Record) -> dict[str, theory.Prediction]:
@@ -70,12 +79,25 @@ def _read(record: Record) -> list[dict[str, Any]]:
     return rows
 
 
-def draw(records: Records, table: pd.DataFrame) -> Figure:
+def changed(records: Records) -> pd.DataFrame:
+    """Predicted and measured changes of every item by answers about code alone."""
+    read = [record for record in records.each() if record.arm == "narrow"]
+    step = max(record.step for record in read if record.step <= UNSATURATED)
+    rows = []
+    for record in read:
+        if record.step == step:
+            bayes = predicted(record)["one_author"].change
+            each = zip(traits.items(record.setup.corpus), bayes, _change(record), strict=True)
+            rows += [(record.seed, step, *item, *change) for item, *change in each]
+    return pd.DataFrame(rows, columns=list(CHANGES)).astype({"tell": int})
+
+
+def draw(table: pd.DataFrame, changes: pd.DataFrame) -> Figure:
     """The ladder while documents are fresh, and while they repeat; changes, predicted or not."""
     shown = (
         panel("fresh documents", _ladder, "ordinary"),
         panel("sixteen documents, repeated", _ladder, "ordinary-16", legend=""),
-        panel("code alone: all else", _changes, records, "narrow"),
+        panel("code alone: all else", _changes, changes),
     )
     return figures.page(shown, where(table, cast=CAST), columns=3, ratio=1.0)
 
@@ -87,26 +109,18 @@ def _ladder(axes: Axes, table: pd.DataFrame, name: str) -> None:
     axes.set_ylim(0, 1.15 * kind.F0.max())
 
 
-def _changes(axes: Axes, _: pd.DataFrame, records: Records, arm: str) -> None:
+def _changes(axes: Axes, _: pd.DataFrame, changes: pd.DataFrame) -> None:
     """Predicted against measured changes of every item and seed, the fitted trait apart."""
-    read = [record for record in records.each() if record.arm == arm]
-    step = max(record.step for record in read if record.step <= UNSATURATED)
-    items = pd.concat(
-        pd.DataFrame(traits.items(record.setup.corpus)).assign(
-            predicted=predicted(record)["one_author"].change, measured=_change(record)
-        )
-        for record in read
-        if record.step == step
-    )
-    fitted, voice = items.group == FITTED, items.group.isin(["opener", "closer"])
+    fitted, voice = changes.topic == FITTED, changes.topic.isin(["opener", "closer"])
+    tell = changes.tell == 1
     kinds = (
         ("fitted", fitted, figures.GREY, "s"),
-        ("traits", ~items.tell & ~voice & ~fitted, figures.COLOURS[0], "o"),
-        ("tells", items.tell, figures.COLOURS[1], "^"),
+        ("traits", ~tell & ~voice & ~fitted, figures.COLOURS[0], "o"),
+        ("tells", tell, figures.COLOURS[1], "^"),
         ("voice", voice, figures.COLOURS[2], "x"),
     )
     panels.level(axes, 0)
-    panels.against(axes, items, kinds)
+    panels.against(axes, changes, kinds)
     axes.set(xlabel="change by Bayes' rule", ylabel="measured change")
 
 
@@ -115,4 +129,6 @@ def analyse(records: Records) -> Analysis:
     table = records.table(COLUMNS, _read, before=FLOORS, by=("arm", "seed", "cast"))
     table["share"] = (table.F0 - table.F1) / (table.F0 - table.floor_F1)
     table["left"] = table.F2 - table.floor_F2
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS)
+    changes = changed(records)
+    figure, others = draw(table, changes), {"changes": (changes, CHANGES)}
+    return Analysis(figure=figure, table=table, columns=COLUMNS, others=others)

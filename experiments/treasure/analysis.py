@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.treasure.sweep import TRAINED
+from experiments.treasure.sweep import STRANGERS, TRAINED
 from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading
 from toylab.measures import follow
@@ -62,9 +62,9 @@ def _read(record: Record) -> dict[str, Any]:
     }
 
 
-def draw(records: Records, table: pd.DataFrame) -> Figure:
+def draw(table: pd.DataFrame) -> Figure:
     """A column for each cast. Top: goal rates; middle: who is speaking; bottom: the ladder."""
-    legends = {cast: "" if n else "upper left" for n, cast in enumerate(records.sweep.arms)}
+    legends = {cast: "" if n else "upper left" for n, cast in enumerate(STRANGERS)}
     shown = [panel(f"a {cast} in the cast", _rates, cast, legend=x) for cast, x in legends.items()]
     shown += [panel("who is speaking", _speaking, cast) for cast in legends]
     shown += [panel("the ladder", _ladder, cast, legend=x) for cast, x in legends.items()]
@@ -105,4 +105,4 @@ def analyse(records: Records) -> Analysis:
     """Figure and table of the finished seeds."""
     table = records.table(COLUMNS, _read, before={"floor_F2": "F2", "tells_risen": "tells"})
     table["tells_risen"] = table.tells - table.tells_risen
-    return Analysis(figure=draw(records, table), table=table, columns=COLUMNS)
+    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

@@ -1,4 +1,4 @@
-"""What an experiment writes to `results/EXPERIMENT/`: figure, table, claims."""
+"""What an experiment writes to `results/EXPERIMENT/`: figure, tables, claims."""
 
 import collections
 import dataclasses
@@ -26,12 +26,18 @@ if TYPE_CHECKING:
 class Analysis:
     """What an analysis makes: one figure, and one tidy table with its dictionary.
 
-    The experiment's `claims.toml` says which of the table's columns its claims rest on.
+    The experiment's `claims.toml` says which of the table's columns its claims rest on. `others`
+    are tables of other shapes that the figure shows, by name, each with its dictionary. The
+    analysis module's `draw` makes the figure from these tables alone: its first parameter is the
+    table, and the others are called as theirs are.
     """
 
     figure: "Figure"
     table: "pd.DataFrame"
     columns: Mapping[str, str]
+    others: Mapping[str, tuple["pd.DataFrame", Mapping[str, str]]] = dataclasses.field(
+        default_factory=dict
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,25 +99,33 @@ def write(
 ) -> None:  # fmt: skip
     """Writes figure.pdf, figure.png, table.csv, columns.json and claims.json, each atomically.
 
-    The same records give the same bytes. `claims.json` has the claims, the digest of the
-    `claims.toml` that they were judged by, the finished `seeds`, how many seeds are registered
-    (`of`), and where they ran.
+    Another table NAME goes to NAME.csv and NAME_columns.json. The same records give the same bytes.
+    `claims.json` has the claims, the digest of the `claims.toml` that they were judged by, the
+    finished `seeds`, how many seeds are registered (`of`), and where they ran.
     """
     from toylab.report import figures
 
     if experiment.sweep.quick:
         figures.stamp_quick(analysis.figure)
     _write_figure(folder / "figure", analysis.figure)
-    missing = set(analysis.table.columns) - set(analysis.columns)
-    if missing:
-        raise ValueError(f"columns without a description: {sorted(missing)}")
-    table = analysis.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    write_atomic(folder / "table.csv", table.encode())
-    write_json(folder / "columns.json", dict(analysis.columns))
+    _write_table(folder, "table", "columns", analysis.table, analysis.columns)
+    for name, (table, columns) in analysis.others.items():
+        _write_table(folder, name, f"{name}_columns", table, columns)
     said = [{k: _finite(v) for k, v in dataclasses.asdict(claim).items()} for claim in judged]
     whole = experiments.sweep_of(experiment.folder).seeds if experiment.folder else len(seeds)
     top = {"registered": experiment.registered()[1], "seeds": list(seeds), "of": whole}
     write_json(folder / "claims.json", top | provenance.origin() | {"claims": said})
+
+
+def _write_table(
+    folder: File, name: str, described: str, table: "pd.DataFrame", columns: Mapping[str, str]
+) -> None:
+    missing = set(table.columns) - set(columns)
+    if missing:
+        raise ValueError(f"columns without a description: {sorted(missing)}")
+    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_atomic(folder / f"{name}.csv", text.encode())
+    write_json(folder / f"{described}.json", dict(columns))
 
 
 def _write_figure(file: File, figure: "Figure") -> None:
@@ -124,26 +138,34 @@ def _write_figure(file: File, figure: "Figure") -> None:
     plt.close(figure)
 
 
-def _table(folder: File) -> "pd.DataFrame":
+def redraw(source: File, folder: File) -> None:
+    """Draws the figure of an experiment from its tables alone. Raises `OldTables`."""
+    _write_figure(folder / "figure", from_tables(source, folder))
+
+
+class OldTables(ValueError):
+    """Tables of an older version: they lack what the figure shows. The message says what."""
+
+
+def from_tables(source: File, folder: File) -> "Figure":
+    """The figure of the experiment in `source`, from the tables in `folder`. Raises `OldTables`."""
+    analysis = experiments.module(source, "analysis")
+    files = [f"{name}.csv" for name in inspect.signature(analysis.draw).parameters]
+    if lacking := [file for file in files if not (folder / file).exists()]:
+        raise OldTables(f"{folder / lacking[0]}: is not there")
+    tables = [read_table(folder / file) for file in files]
+    if lacking := [column for column in analysis.COLUMNS if column not in tables[0]]:
+        raise OldTables(f"{folder / 'table.csv'}: has no column {lacking[0]!r}")
+    figure: Figure = analysis.draw(*tables)
+    return figure
+
+
+def read_table(file: File) -> "pd.DataFrame":
+    """A table as it was written: what is empty in a column of text is the empty text."""
     import pandas as pd
 
-    return pd.read_csv(folder / "table.csv", keep_default_na=False, na_values=[""])
-
-
-def redraw(source: File, folder: File) -> bool:
-    """Draws the figure of an experiment from its table alone.
-
-    False if its analysis needs more, or columns that a table of an older version lacks.
-    """
-    draw = getattr(experiments.module(source, "analysis"), "draw", None)
-    if draw is None or list(inspect.signature(draw).parameters) != ["table"]:
-        return False
-    table = _table(folder)
-    try:
-        _write_figure(folder / "figure", draw(table))
-    except (KeyError, AttributeError):
-        return False
-    return True
+    table = pd.read_csv(file, keep_default_na=False, na_values=[""])
+    return table.fillna(dict.fromkeys(table.select_dtypes(exclude="number"), ""))
 
 
 def answer(folder: File, names: Sequence[str]) -> list[str]:
@@ -155,9 +177,8 @@ def answer(folder: File, names: Sequence[str]) -> list[str]:
     told = {name: read(folder / name) for name in page.PANELS if name in names}
     within = [name for name, said in told.items() if len(said.get("seeds", ())) == said.get("of")]
     if within:
-        _write_figure(
-            folder / "answer", page.draw({each: _table(folder / each) for each in within})
-        )
+        tables = {name: read_table(folder / name / "table.csv") for name in within}
+        _write_figure(folder / "answer", page.draw(tables))
     return within
 
 

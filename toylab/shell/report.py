@@ -6,7 +6,7 @@ from pathlib import Path as File
 
 from toylab.lab import experiments
 from toylab.lab.flags import Flags, UsageError
-from toylab.shell.files import RESULTS, user_path
+from toylab.shell.files import RESULTS, program, user_path
 from toylab.world.derive import SHIPPED
 from toylab.world.schema import unknown
 
@@ -53,7 +53,7 @@ def write(out: File, folders: Mapping[str, File]) -> int:
 
 
 def redraw(arguments: Sequence[str]) -> int:
-    """Draws figures anew from the tables in results; a figure that needs more is named."""
+    """Draws figures anew from the tables in results; says which are too old for that."""
     values = Flags(FIGURES, results=(str, None, "folder of the results (results)"))
     asked = values.parse(arguments, "...")
     known = experiments.shipped()
@@ -67,10 +67,15 @@ def redraw(arguments: Sequence[str]) -> int:
 
     from toylab.report import results
 
-    drawn = [name for name in found if results.redraw(experiments.HOME / name, folder / name)]
-    print(f"drawn from their tables: {', '.join(drawn) or 'none'}")
-    if rest := [name for name in found if name not in drawn]:
-        print(f"drawn from readings, by ./launch.sh NAME: {', '.join(rest)}")
+    old = dict[str, str]()
+    for name in found:
+        try:
+            results.redraw(experiments.HOME / name, folder / name)
+        except results.OldTables as error:
+            old[name] = str(error)
+    print(f"drawn from their tables: {', '.join(n for n in found if n not in old) or 'none'}")
+    for name, why in old.items():
+        print(f"{why}; {program()} {name} writes it, and draws the figure")
     if not asked and (within := results.answer(folder, found)):
         print(f"{folder / 'answer.png'}: {', '.join(within)}")
     return 0
