@@ -164,6 +164,19 @@ def test_a_copied_experiment_keeps_to_its_own(
             experiment.ask(copy, [])
 
 
+@pytest.mark.parametrize("content", ["", "[]", '{"arms": 3}'])
+def test_a_damaged_list_of_runs_is_one_line_with_the_fix(
+    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "names").mkdir()
+    (tmp_path / "names" / "some.json").write_text(content)
+    assert cli.main(["runs", f"--runs={tmp_path}"]) == 1
+    error = capsys.readouterr().err
+    assert f"{tmp_path / 'names' / 'some.json'}: damaged" in error
+    assert "delete this file and run the experiment again" in error
+    assert error.count("\n") == 1
+
+
 def test_the_second_of_two_stages_is_set_alone_and_one_of_no_steps_is_left_out() -> None:
     village = load("village")
     sweep = custom._sweep(
