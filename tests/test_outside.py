@@ -1,6 +1,7 @@
 """Policies from outside go through the door unchanged."""
 
 import re
+import sys
 from pathlib import Path
 
 import jax
@@ -13,6 +14,7 @@ from tests.brute import Brute
 from toylab.ladder import outside
 from toylab.ladder.families import CastPolicy, Mixture
 from toylab.ladder.reading import Ladder
+from toylab.policy.huggingface import of_pretrained
 from toylab.policy.outside import of_logits, of_words
 from toylab.policy.policy import ModelPolicy
 from toylab.policy.sampling import Given
@@ -107,6 +109,15 @@ def test_what_is_no_distribution_is_refused(setup: Setup, said, complaint: str) 
     what = docs.prompt(setup.world, jax.random.key(0), 2)
     with pytest.raises(ValueError, match=complaint):
         of_words(setup.corpus, Wrong()).answer(setup.world.grammar, what, jax.random.key(1))
+
+
+@pytest.mark.parametrize("package", ["torch", "transformers"])
+def test_a_missing_extra_is_named(
+    tiny: Corpus, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=rf"^.*{package}.*: pip install 'toylab\[hf\]'.*$"):
+        of_pretrained(tiny, "anywhere")
 
 
 def test_given_answers_are_kept(setup: Setup) -> None:
