@@ -6,8 +6,8 @@
     python -m tests.records NAME --of records.json   takes readings from there
 
 A file `tests/recorded/NAME.json.gz` has the readings (what no analysis asks for is left out, floats
-have four digits), what an analysis reads of exact distributions, and the table that is expected of
-it.
+have four digits), what an analysis reads of exact distributions, and the tables that are expected
+of it.
 """
 
 import argparse
@@ -217,8 +217,17 @@ def expect(name: str, content: dict[str, Any]) -> None:
     """Writes what the analysis makes of readings today beside them."""
     content = rounded(content)
     analysis = analyse(name, records_of(name, content), content["exact"])
-    table = analysis.table.to_csv(index=False, float_format="%.6g")
-    save(name, {**content, "table": table})
+    save(name, {**content, **written(analysis)})
+
+
+def written(analysis: Analysis) -> dict[str, Any]:
+    """An analysis's table, and its other tables by name if it has any, as they are written."""
+
+    def text(table: pd.DataFrame) -> str:
+        return table.to_csv(index=False, float_format="%.6g")
+
+    others = {name: text(table) for name, (table, _) in analysis.others.items()}
+    return {"table": text(analysis.table)} | ({"others": others} if others else {})
 
 
 def table_of(text: str) -> pd.DataFrame:
