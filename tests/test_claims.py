@@ -1,6 +1,7 @@
 """Claims: what their statistics are, when there is no verdict, and who keeps it in a redraw."""
 
 import json
+import math
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from tests import scripts
 from toylab.lab import experiments, sweep
@@ -86,6 +88,17 @@ def test_a_redraw_agrees_as_often_as_in_a_simulation(n: int, t: float) -> None:
     above = np.mean([low > 0 for _, low, _ in bounds])
     below = np.mean([high < 0 for _, _, high in bounds])
     assert claims.redraw(values.tolist(), 0.0) == pytest.approx((above, below), abs=0.035)
+
+
+def test_so_many_values_would_have_decided_and_one_less_would_not() -> None:
+    """Of mean 0.3 and spread 1, against 0.1; by the formula itself, at the numbers it gives."""
+    values = np.random.default_rng(0).normal(size=12)
+    values = 0.3 + (values - values.mean()) / values.std(ddof=1)
+    _, low, high = claims.t_interval(values.tolist())
+    n = claims.enough(low, high, 12, 0.1)
+    half = [stats.t.ppf(0.975, m - 1) / np.sqrt(m) for m in (n - 1, n)]
+    assert half[1] < 0.2 <= half[0]
+    assert claims.enough(low, high, 12, (low + high) / 2) == math.inf
 
 
 def test_registered_seeds_are_unseen() -> None:

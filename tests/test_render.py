@@ -23,7 +23,7 @@ SAID = {"name": "one", "claim": "It is.", "statistic": "how much", "refutes": "t
 CLAIM = SAID | {"threshold": 0.1, "above": False, "verdict": render.AHEAD}
 JUDGED = CLAIM | {
     "value": 0.123, "low": -0.001, "high": 0.25, "verdict": "undecided", "keeps": 0.75, "lost": 0,
-    "unit": "seed",
+    "unit": "seed", "seeds": 10,
 }  # fmt: skip
 
 

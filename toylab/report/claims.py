@@ -250,6 +250,24 @@ def redraw(values: Sequence[float], threshold: float, level: float = 0.95) -> tu
     return beyond(centre), beyond(-centre)
 
 
+def enough(low: float, high: float, count: int, threshold: float) -> float:
+    """How many values would have decided, had they this mean and spread; infinite if the mean is
+    the threshold.
+
+    `low` and `high` are the ends of the 95 % t interval of `count` values, at least 2.
+    """
+    from scipy import stats
+
+    off = abs((low + high) / 2 - threshold)
+    spread = (high - low) / 2 / float(stats.t.ppf(0.975, count - 1)) * math.sqrt(count)
+    if not off or not math.isfinite(spread):
+        return math.inf
+    n = 2
+    while float(stats.t.ppf(0.975, n - 1)) * spread / math.sqrt(n) >= off:
+        n = max(n + 1, math.ceil((1.96 * spread / off) ** 2))
+    return n
+
+
 def judge(
     registered: Registered, values: Sequence[float], lost: int = 0, outside: float = 0.0
 ) -> Claim:

@@ -17,7 +17,7 @@ from typing import Any
 from toylab.lab import experiments
 from toylab.lab.store import write_atomic
 from toylab.report import reference, results
-from toylab.report.claims import REFUTED, SUPPORTED, UNDECIDED, load
+from toylab.report.claims import REFUTED, SUPPORTED, UNDECIDED, enough, load
 from toylab.world.schema import unknown
 
 DOCUMENTS = ("README.md", "docs/findings.md", "docs/experiments.md")
@@ -26,6 +26,7 @@ TABLE = re.compile(r"(<!--claims (\w+)-->\n).*?(<!--/claims-->)", re.DOTALL)
 TIME = re.compile(r"(<!--time (\w+)-->)[^|\n]*")
 COUNTS = re.compile(r"(<!--counts-->)[^<]*(<!--/counts-->)")
 AHEAD = "registered, not yet run"
+MANY = 1000  # more seeds than anyone would run
 HEAD = """\
 | claim | what it would refute | mean [95 % t interval] | verdict | a redraw agrees |
 | --- | --- | --- | --- | --- |
@@ -59,10 +60,20 @@ def quoted(claim: Mapping[str, Any]) -> str:
     return f"{claim['value']:z.2f} [{claim['low']:z.2f}, {claim['high']:z.2f}], {side}{lost}"
 
 
+def decided(claim: Mapping[str, Any]) -> str:
+    """A claim's verdict, and what would decide it if nothing has."""
+    verdict = str(claim["verdict"])
+    if verdict != UNDECIDED or claim.get("low") is None:
+        return verdict
+    more = enough(claim["low"], claim["high"], claim["seeds"], claim["threshold"])
+    told = f"about {more:.0f}" if more < MANY else "no feasible number of"
+    return f"{verdict}; {told} {claim['unit']}s would decide it"
+
+
 def _line(claim: Mapping[str, Any]) -> str:
     place = f"*{claim['name']}.* {claim['claim']} ({claim['statistic']})"
     keeps = f"{claim['keeps']:.2f}" if "keeps" in claim else ""
-    return f"| {place} | {claim['refutes']} | {quoted(claim)} | {claim['verdict']} | {keeps} |\n"
+    return f"| {place} | {claim['refutes']} | {quoted(claim)} | {decided(claim)} | {keeps} |\n"
 
 
 def render(text: str, claims: Known) -> str:
