@@ -91,7 +91,8 @@ def test_an_experiment_gets_a_table_of_its_claims_run_or_not() -> None:
         for name, c in (("not", CLAIM), ("run", JUDGED))
     }
     assert said["not"].endswith(f"{start}claimed < 0.1 | registered, not yet run | {end}")
-    assert said["run"].endswith(f"{start}0.12 [0.00, 0.25], claimed < 0.1 | undecided | 0.75{end}")
+    run = "undecided; about 200 seeds would decide it | 0.75"
+    assert said["run"].endswith(f"{start}0.12 [0.00, 0.25], claimed < 0.1 | {run}{end}")
     assert render.render(said["run"], {"trial": {"one": CLAIM}}) == said["not"]
     assert render.missing(text, {"trial": {}, "other": {}}) == ["other"]
 

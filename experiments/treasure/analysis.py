@@ -64,9 +64,10 @@ def _read(record: Record) -> dict[str, Any]:
 
 def draw(table: pd.DataFrame) -> Figure:
     """A column for each cast. Top: goal rates; middle: who is speaking; bottom: the ladder."""
-    legends = {cast: "" if n else "upper left" for n, cast in enumerate(STRANGERS)}
+    legends = {cast: "" if n else "center right" for n, cast in enumerate(STRANGERS)}
     shown = [panel(f"a {cast} in the cast", _rates, cast, legend=x) for cast, x in legends.items()]
-    shown += [panel("who is speaking", _speaking, cast) for cast in legends]
+    free = {cast: x or "upper left" for cast, x in legends.items()}
+    shown += [panel("who is speaking", _speaking, cast, legend=x) for cast, x in free.items()]
     shown += [panel("the ladder", _ladder, cast, legend=x) for cast, x in legends.items()]
     share = {"sharex": True, "sharey": "row"}
     return figures.page(shown, table, columns=len(legends), ratio=0.8, **share)
