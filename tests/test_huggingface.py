@@ -33,6 +33,7 @@ torch, transformers, tokenizers = map(
 PAGE = Path(__file__).parent.parent / "docs" / "outside_policy.md"
 GPT2 = {"n_embd": 8, "n_layer": 1, "n_head": 1, "bos_token_id": None, "eos_token_id": None}
 BERT = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+LLAMA = {**BERT, "bos_token_id": None, "eos_token_id": None}
 
 
 @pytest.fixture(autouse=True)
@@ -61,11 +62,14 @@ def whole_words(*words: str, **settings):
     return tokenizers.models.WordLevel(known, **settings)
 
 
-def test_a_model_with_tokens_of_its_own_is_read_by_its_words(tiny: Corpus, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "settings"), [("gpt2", GPT2), ("llama", LLAMA)])
+def test_a_model_with_tokens_of_its_own_is_read_by_its_words(
+    tiny: Corpus, tmp_path: Path, kind: str, settings: dict
+) -> None:
     """Its tokens stand in another order, behind three that are no words."""
     words, said = vocabulary(tiny), np.array([[3, 1, 4, 1], [5, 9, 2, 0]])
     own = ["<a>", "<b>", "<c>", *reversed(words[1:])]
-    save(tmp_path, reading(whole_words(*own)), **GPT2, initializer_range=0.5)
+    save(tmp_path, reading(whole_words(*own)), kind, **settings, initializer_range=0.5)
     asked = np.array([[0, 1, 1, 0], [0, 0, 0, 0]], bool)
     found = np.exp(of_pretrained(tiny, tmp_path).scores(said, asked))
 
