@@ -78,14 +78,14 @@ def draw(table: pd.DataFrame) -> Figure:
         panel("how far it spreads", _course, legend="lower right"),
         panel("two habits tell a third", _tea_party, legend=""),
     )
-    return figures.page(shown, table)
+    return figures.page(shown, table, columns=3, ratio=0.85)
 
 
 def _casts(axes: Axes, table: pd.DataFrame) -> None:
     titles = {arm: title for arm, (title, _) in CASTS.items()}
     panels.dashes(axes, table, (BEFORE, *THEORIES), titles)
     panels.points(axes, table, [ELSEWHERE], titles, rotation=0)
-    axes.set(ylabel="P(bad answer), untrained topics", ylim=(0, 1.3))
+    axes.set(ylabel="P(bad answer), untrained topics", ylim=(0, 1.65))
 
 
 def _course(axes: Axes, table: pd.DataFrame) -> None:
