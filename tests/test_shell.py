@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 
 from tests import pages
 from toylab.lab import config, experiments
-from toylab.lab.flags import UsageError
+from toylab.lab.flags import Flags, UsageError
 from toylab.lab.store import StoreError
 from toylab.report import results
 from toylab.shell import cli, custom, experiment, running
-from toylab.world.derive import load
+from toylab.world.derive import CORPORA, load
 
 # All claims of selection hold.
 TRUE = {"share": 0.5, "F1": 0.5, "left": 2.0, "r2_one_author": 0.9, "r2_gain": 0.1}
@@ -215,3 +215,28 @@ def test_a_shell_completes_commands_experiments_flags_and_corpora(
     monkeypatch.setenv("COMP_LINE", line)
     assert cli.main(["completion", "./launch.sh", "word", "before"]) == 0
     assert expected == capsys.readouterr().out.split()[: len(expected)]
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [("--seeds=many", "must be a whole number"), ("--rl.beta=lots", "must be a number")],
+)
+def test_what_is_no_number_is_told_without_pythons_words(flag: str, said: str) -> None:
+    values = Flags("", seeds=(int, 1, ""), **{"rl.beta": (float, 0.1, "")})
+    with pytest.raises(UsageError) as caught:
+        values.parse([flag])
+    assert str(caught.value) == f"{flag}: {said}"
+
+
+def test_a_corpus_may_lie_beside_the_sweep_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, here = tmp_path / "mine", tmp_path / "here"
+    for folder, title in ((there, "there"), (here, "here")):
+        folder.mkdir()
+        base = CORPORA / "village"
+        (folder / "cast.toml").write_text(f'base = "{base}"\ntitle = "{title}"\n')
+    monkeypatch.setenv("TOYLAB_CWD", str(tmp_path))
+    assert experiment.corpus("cast.toml", there).title == "there"
+    monkeypatch.setenv("TOYLAB_CWD", str(here))
+    assert experiment.corpus("cast.toml", there).title == "here"  # what a user types comes first

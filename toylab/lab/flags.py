@@ -1,5 +1,6 @@
 """A command's flags, and the messages for command lines that misuse them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,6 +40,13 @@ def switches(arguments: Sequence[str], *names: str) -> tuple[set[str], list[str]
     except flags.Error:
         return set(), list(arguments)
     return {name for name in names if values[name].value}, rest
+
+
+def _plain(said: str) -> str:
+    """What absl says of a value, without Python's words."""
+    said = said.replace("flag ", "").replace("\n", " ")
+    said = re.sub(r"invalid literal for int\(\) with base 10: .*", "must be a whole number", said)
+    return re.sub(r"could not convert string to float: .*", "must be a number", said)
 
 
 class Flags:
@@ -99,7 +107,7 @@ class Flags:
             known = unknown(error.flagname, list(self.described))
             raise UsageError(f"--{error.flagname}: {known}") from None
         except flags.Error as error:
-            raise UsageError(str(error).replace("flag ", "").replace("\n", " ")) from None
+            raise UsageError(_plain(str(error))) from None
         values = {name: self._values[name].value for name in self.described}
         self.given = {
             name: tuple(value) if isinstance(value, list) else value

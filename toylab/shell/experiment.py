@@ -1,6 +1,7 @@
 """One experiment: its flags, and the sweep that they describe."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import re
@@ -28,9 +29,13 @@ NONE: More = {}
 MOST = 1000  # of an array's jobs that run at once, unless --jobs says so
 
 
-def corpus(name: str) -> Corpus:
-    """The corpus that a user names, by name or file."""
-    return derive.load(name, user_path(""))
+def corpus(name: str, beside: File | None = None) -> Corpus:
+    """The corpus that a user names, by name or file: relative to where the command was typed or, if
+    it isn't there, to the folder `beside`."""
+    here = user_path("")
+    if beside and not (here / name).is_file() and (beside / name).is_file():
+        here = beside
+    return derive.load(name, here)
 
 
 def flags(sweep: Sweep, more: More = NONE) -> Flags:
@@ -59,7 +64,7 @@ def ask(experiment: Experiment, arguments: Sequence[str], more: More = NONE) -> 
     sweep = config.apply(registered, values.given)
     if experiment.analyse is not results.plain:
         _check_stages(registered, sweep, values)
-    setups = sweep.setups(corpus)
+    setups = sweep.setups(functools.partial(corpus, beside=experiment.folder))
     try:
         sweep.check(setups)
     except ValueError as error:

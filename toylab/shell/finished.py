@@ -52,7 +52,7 @@ def find(name: str, root: File = RUNS) -> tuple[str, File]:
 def compare(arguments: Sequence[str]) -> int:
     """`./launch.sh compare RUN RUN`: two runs side by side."""
     values = Flags(COMPARE, runs=FOLDER)
-    asked, root = values.parse(arguments, "RUN", "RUN"), folder_of(values)
+    asked, root = values.parse(arguments, "RUN", "another RUN"), folder_of(values)
     known = names.everything(root)
     runs = [known.get(find(each, root)[0]) for each in asked]
     for name, run in zip(asked, runs, strict=True):

@@ -45,7 +45,7 @@ def _headline(corpus: Corpus) -> str:
     controls = sum(topic.control for topic in corpus.topics)
     return (
         f"{corpus.title}: {len(corpus.characters)} characters, {len(corpus.topics)} topics "
-        f"({controls} of them controls), {corpus.turns} turns a document"
+        f"({controls} of them control{'s' * (controls != 1)}), {corpus.turns} turns a document"
     )
 
 

@@ -133,10 +133,11 @@ def _opening(asked: Sequence[Asked], graph: Plan, jobs: int) -> str:
         return f"{len(asked)} experiments; {todo}; {about}"
     (one,) = asked
     sweep, where = one.experiment.sweep, os.path.relpath(one.out, user_path(""))
+    arms = f"{len(sweep.arms)} arm{'s' * (len(sweep.arms) > 1)}"
     return (
         f"{sweep.name}: {sweep.question}\n"
         f"{', '.join(dict.fromkeys(setup.corpus.title for setup in one.setups.values()))}; "
-        f"{sweep.seeds} seeds, {len(sweep.arms)} arms; {todo}; {about}\n"
+        f"{sweep.seeds} seeds, {arms}; {todo}; {about}\n"
         f"figure, table and claims, anew with every seed: {where}/"
     )
 

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     known = names.listed(root)
     for name in asked:
         if name not in known:
-            raise UsageError(f"tensorboard: {unknown(name, known)}; ./launch.sh runs lists them")
+            raise UsageError(f"tensorboard: {unknown(name, known)} (./launch.sh runs lists them)")
     if not known:
         raise UsageError(f"{root}/: nothing has been run there yet; begin with ./launch.sh")
     return _watch(root, asked or known[:1], values)
