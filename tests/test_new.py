@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from tests import pages
 from tests.test_cast_page import SMALL
 from toylab.lab import experiments
+from toylab.lab.records import Records
 from toylab.shell import cli
+from toylab.world import derive
 
 
 @pytest.fixture
@@ -24,12 +27,37 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_folder_is_the_one_in_the_tutorial(work: Path) -> None:
     assert cli.main(pages.commands("tutorial_question")[0]) == 0
-    sweep, analysis, _ = pages.blocks("tutorial_question", "python")
+    sweep, _, analysis, _ = pages.blocks("tutorial_question", "python")
     (claims,) = pages.blocks("tutorial_question", "toml")
     shown = {"sweep.py": sweep, "analysis.py": analysis, "claims.toml": claims}
     made = {file.name: file.read_text() for file in (work / "rates").iterdir()}
     assert made == shown
     assert experiments.sweep_of(work / "rates").name == "rates"
+
+
+def test_its_figure_names_its_lines_and_its_axes(work: Path) -> None:
+    assert cli.main(["new", "rates"]) == 0
+    sweep = experiments.sweep_of(work / "rates")
+    reading = {"learned": {"F0": 1.0, "F1": 0.2}, "outside": 0.0}
+    runs = [(arm, 100) for arm in sweep.arms]
+    rows = [
+        {"arm": arm, "seed": seed, "step": step, "reading": reading}
+        for arm, seed in runs
+        for step in (0, 80)
+    ]
+    bases: dict[tuple[str, int], dict[str, Any]] = {run: {} for run in runs}
+    records = Records(sweep=sweep, setups=sweep.setups(derive.load), rows=rows, bases=bases)
+    (axes,) = experiments.module(work / "rates", "analysis").analyse(records).figure.axes
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert legend == [arm.title for arm in sweep.arms.values()]
+    assert "" not in (axes.get_xlabel(), axes.get_ylabel(), axes.get_title("left"))
+
+
+def test_the_small_sweep_in_the_tutorial_is_one() -> None:
+    made: dict[str, Any] = {}
+    exec(pages.blocks("tutorial_question", "python")[1], made)
+    sweep = made["SWEEP"]
+    sweep.check(sweep.setups(derive.load))
 
 
 @pytest.mark.slow
@@ -47,7 +75,7 @@ def test_it_leaves_its_figure_and_its_claim(work: Path) -> None:
 
 def test_the_stage_in_the_tutorial_is_one(work: Path) -> None:
     assert cli.main(["new", "rates"]) == 0
-    stage = pages.blocks("tutorial_question", "python")[2]
+    stage = pages.blocks("tutorial_question", "python")[3]
     Path("rates", "stage.py").write_text(stage)
     sweep = Path("rates", "sweep.py")
     text = sweep.read_text().replace(

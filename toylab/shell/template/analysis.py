@@ -23,5 +23,7 @@ def analyse(records: Records) -> Analysis:
     """Figure and table of the finished seeds."""
     table = records.table(COLUMNS, read)
     lines = panels.among("share", "arm", {"usual": "usual rate", "gentle": "a tenth of it"})
-    figure = figures.page([("selection", panels.curves)], table, lines, columns=1)
+    label = "share that another mixture explains"
+    panel = figures.panel("selection, mean and 95 % t interval", panels.curves, ylabel=label)
+    figure = figures.page([panel], table, lines, columns=1)
     return Analysis(figure=figure, table=table, columns=COLUMNS)
