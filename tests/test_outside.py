@@ -3,6 +3,7 @@
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
@@ -115,6 +116,7 @@ def test_what_is_no_distribution_is_refused(setup: Setup, said, complaint: str) 
 def test_a_missing_extra_is_named(
     tiny: Corpus, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
+    monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))  # else it may be missing, too
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=rf"^.*{package}.*: pip install 'toylab\[hf\]'.*$"):
         of_pretrained(tiny, "anywhere")
