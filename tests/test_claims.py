@@ -64,6 +64,27 @@ def test_a_column_that_is_not_there_is_refused() -> None:
         evaluate(claim(rows={"arms": "a"}), TABLE)
 
 
+@pytest.mark.parametrize("minus", [{"arm": "c"}, {"arm": ["b", "c"]}])
+def test_rows_that_there_are_not_get_no_verdict(minus: dict[str, Any]) -> None:
+    of = [claim(rows={"arm": "a"}, minus=minus)]
+    with pytest.raises(ClaimsError, match=r"^claims.toml: .minus.arm: unknown 'c'"):
+        claims.judge_all(of, TABLE)
+    (judged,) = claims.judge_all(of, TABLE, claims.QUICK)
+    assert "fresh" not in judged.sentence
+    (judged,) = claims.judge_all([claim(minus={"arm": "b", "step": 7})], TABLE)
+    assert ("fresh" in judged.sentence) == bool(judged.seeds)
+
+
+@pytest.mark.parametrize(
+    ("said", "key"), [({"column": "F9"}, "column"), ({"rows": {"arm": "lense"}}, "rows.arm"),
+                      ({"minus": {"arn": "lens"}}, "minus.arn"), ({"against": "F9"}, "against")],
+)  # fmt: skip
+def test_a_claim_is_checked_before_anything_is_trained(said: dict[str, Any], key: str) -> None:
+    with pytest.raises(ClaimsError, match=f"^claims.toml: .{key}: unknown"):
+        claims.check([claim(**{"column": "F1"} | said)], {"F1": "", "arm": "", "seed": ""},
+                     {"arm": ["lens"]})  # fmt: skip
+
+
 def test_above_one_per_cent_off_the_grammar_there_is_no_verdict() -> None:
     """Seed 1 is at 3 % at the last step, seed 2 at .1 %: 1.6 % on average."""
     end, earlier = (evaluate(claim(rows={"arm": "a", "step": s}), TABLE) for s in (9, 5))

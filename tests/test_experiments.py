@@ -57,8 +57,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.slow
-def test_without_an_analysis_it_leaves_the_ladder_of_every_arm(folder: Path) -> None:
+def test_without_an_analysis_it_leaves_the_ladder_of_every_arm(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["run-experiment", "../elsewhere/gentle", "--jobs=1"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("figure and table") == 2
+    assert "claims" not in said
     results = Path("results", "own", "gentle")
     table = pd.read_csv(results / "table.csv")
     assert set(table.arm) == {"usual", "gentle"}
@@ -107,6 +112,28 @@ def test_claims_without_values_are_refused_before_anything_is_trained(
     (folder / "claims.toml").write_text("[less]\nclaim = 3\n")
     assert cli.main([str(folder), "--plan"]) == 2
     assert "less: give a number as either above or below" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ('column = "lense"', "claims.toml: less.column: unknown 'lense'"),
+        (
+            'column = "F1"\nminus = {arm = "gentel"}',
+            "less.minus.arm: unknown 'gentel'; did you mean",
+        ),
+    ],
+)
+def test_claims_on_what_there_is_not_are_refused_before_anything_is_trained(
+    folder: Path, said: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ("claim", "refutes", "source", "contradicted_by", "statistic")
+    lines = [*(f'{each} = "x"' for each in texts), "above = 0.0", said]
+    (folder / "claims.toml").write_text("\n".join(["[less]", *lines]))
+    assert cli.main([str(folder), "--plan"]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
 
 
 def test_a_folder_that_is_called_like_another_module_is_refused(folder: Path) -> None:

@@ -120,10 +120,12 @@ class Claim(Registered):
     def sentence(self) -> str:
         """The outcome as text for the terminal."""
         sign = ">" if self.above else "<"
+        fresh = f"; as many fresh ones agree with probability {self.keeps:.2f}"
+        judged = self.seeds and self.verdict not in (CHANGED, QUICK)
         return (
             f"{self.verdict:9}  {self.claim}\n           {self.statistic}: {self.value:.3g} "
             f"[{self.low:.3g}, {self.high:.3g}], claimed {sign} {self.threshold:g}, "
-            f"{self.seeds} {self.unit}s; as many fresh ones agree with probability {self.keeps:.2f}"
+            f"{self.seeds} {self.unit}s{fresh if judged else ''}"
         )
 
 
@@ -164,6 +166,29 @@ def _registered(name: str, table: Table) -> Registered:
         Registered, name=name, threshold=threshold, above=above, over=over, **where
     )
     return registered
+
+
+def check(
+    claims: Sequence[Registered], known: Mapping[str, Any], values: Mapping[str, Sequence[Any]]
+) -> None:
+    """Raises `ClaimsError` if claims name columns that aren't `known`, or rows that there aren't.
+
+    `values` are those that a column has; of a column that isn't in it, any may be named.
+    """
+    for each in claims:
+        where = {"rows": each.rows, "minus": each.minus}
+        named = {key: getattr(each, key) for key in ("column", "against", "unit")}
+        named |= {f"{key}.{column}": column for key, wanted in where.items() for column in wanted}
+        for key, column in named.items():
+            if column and column not in known:
+                raise ClaimsError(f"claims.toml: {each.name}.{key}: {unknown(column, known)}")
+        for key, wanted in where.items():
+            for column in wanted.keys() & values.keys():
+                one = wanted[column]
+                for value in one if isinstance(one, list) else [one]:
+                    if value not in values[column]:
+                        said = unknown(str(value), [str(found) for found in values[column]])
+                        raise ClaimsError(f"claims.toml: {each.name}.{key}.{column}: {said}")
 
 
 def chosen(table: "pd.DataFrame", where: Mapping[str, Any]) -> "pd.DataFrame":
@@ -306,6 +331,9 @@ def judge_all(
 
     `instead` of a verdict, a reason may be given why there is none.
     """
+    if not instead and len(table):  # other settings may have other rows
+        named = table.select_dtypes(exclude="number")  # a number may yet come, with a later seed
+        check(claims, table, {column: list(named[column].unique()) for column in named})
     judged = []
     for each in claims:
         try:

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -73,10 +74,14 @@ def find(name: str | File) -> Experiment:
     `ClaimsError` before anything is trained.
     """
     folder = experiments.locate(name)
-    sweep, analyse = experiments.sweep_of(folder), plain
+    sweep, analyse, own = experiments.sweep_of(folder), plain, None
     if (folder / "analysis.py").is_file():
-        analyse = experiments.module(folder, "analysis").analyse
-    claims.load(folder / "claims.toml")
+        own = experiments.module(folder, "analysis")
+        analyse = own.analyse
+    if registered := claims.load(folder / "claims.toml")[0]:
+        columns = getattr(own or importlib.import_module("toylab.report.ladder"), "COLUMNS", None)
+        if columns:
+            claims.check(registered, columns, {} if own else {"arm": list(sweep.arms)})
     return Experiment(sweep=sweep, analyse=analyse, folder=folder)
 
 

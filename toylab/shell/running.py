@@ -134,11 +134,12 @@ def _opening(asked: Sequence[Asked], graph: Plan, jobs: int) -> str:
     (one,) = asked
     sweep, where = one.experiment.sweep, os.path.relpath(one.out, user_path(""))
     arms = f"{len(sweep.arms)} arm{'s' * (len(sweep.arms) > 1)}"
+    what = "figure, table and claims" if one.experiment.registered()[0] else "figure and table"
     return (
         f"{sweep.name}: {sweep.question}\n"
         f"{', '.join(dict.fromkeys(setup.corpus.title for setup in one.setups.values()))}; "
         f"{sweep.seeds} seeds, {arms}; {todo}; {about}\n"
-        f"figure, table and claims, anew with every seed: {where}/"
+        f"{what}, anew with every seed: {where}/"
     )
 
 
@@ -271,9 +272,8 @@ class _Running:
             print(claim.sentence)
         sweep, where = one.experiment.sweep, os.path.relpath(one.out, user_path(""))
         of = f" of {len(seeds)} of {sweep.seeds} seeds" if len(seeds) < sweep.seeds else ""
-        print(
-            f"{time.monotonic() - self.began:.0f} s; figure, table and claims{of} are in {where}/"
-        )
+        what = "figure, table and claims" if self.judged.get(0) else "figure and table"
+        print(f"{time.monotonic() - self.began:.0f} s; {what}{of} are in {where}/")
         if one.name not in names.listed(self.runs):  # in a folder that may only be read
             return
         listed = names.read(self.runs, one.name)
