@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from tests import pages
 from toylab.lab import config, experiments
 from toylab.lab.flags import Flags, UsageError
-from toylab.lab.store import StoreError
+from toylab.lab.store import StoreError, write_json
 from toylab.report import results
 from toylab.shell import cli, custom, experiment, running
 from toylab.world.derive import CORPORA, load
@@ -162,6 +162,30 @@ def test_a_copied_experiment_keeps_to_its_own(
         (out / running.SETTINGS).write_text(damaged)
         with pytest.raises(StoreError, match=r"settings\.json: damaged .*; delete this file"):
             experiment.ask(copy, [])
+
+
+@pytest.mark.parametrize(
+    ("digest", "seeds", "told"),
+    [
+        ("another", [99, 100, 101], "claims.toml has changed since seeds 100 to 101 were judged"),
+        ("another", [100], "since seed 100 was judged"),
+        ("another", [99], ""),
+        ("", [100], ""),
+        ("the same", [100], ""),
+    ],
+)
+def test_claims_changed_after_their_seeds_were_judged_are_told(
+    tmp_path: Path, digest: str, seeds: list[int], told: str
+) -> None:
+    found = results.find("selection")
+    digest = found.registered()[1] if digest == "the same" else digest
+    one = running.Asked(found, {}, tmp_path / "own" / "selection")
+    one.out.mkdir(parents=True)
+    write_json(one.out / "claims.json", {"registered": digest, "seeds": seeds})
+    said = running.seen_before(one)
+    assert told in said
+    assert bool(told) == bool(said)
+    assert running.seen_before(dataclasses.replace(one, out=tmp_path)) == ""
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"arms": 3}'])

@@ -98,11 +98,33 @@ def run(asked: Sequence[Asked], runs: File, jobs: int, slurm: dict[str, str] | N
         carry = functools.partial(cluster.carry_out, graph, runs, slurm, jobs)
     else:
         carry = functools.partial(workers.carry_out, graph.legs, runs, jobs)
+    seen = [told for each in asked if (told := seen_before(each))]
     if told := device.unused():
         print(f"toylab: {told}", file=sys.stderr)
     # Jobs of Slurm go on if the connection is lost (SIGHUP).
     with _terminable(signal.SIGTERM, *[signal.SIGHUP] * (not slurm)):
-        return _Running(asked, runs, graph, costs, carry).run()
+        code = _Running(asked, runs, graph, costs, carry).run()
+    for told in seen:
+        print(f"toylab: {told}", file=sys.stderr)
+    return code
+
+
+def seen_before(one: Asked) -> str:
+    """What to say if own claims have changed since seeds of this run were judged; else nothing."""
+    if one.out.parent.name != "own":
+        return ""
+    try:
+        before, now = results.read(one.out), one.experiment.registered()[1]
+    except StoreError:  # it is written anew
+        return ""
+    seeds = sorted({*before.get("seeds", ())} & {*one.experiment.sweep.seed_range})
+    if not seeds or not before.get("registered") or not now or before["registered"] == now:
+        return ""
+    which = f"seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
+    return (
+        f"claims.toml has changed since {which} {'were' if len(seeds) > 1 else 'was'} judged: "
+        "choose fresh seeds (--first_seed=…) for a claim on unseen ones"
+    )
 
 
 def minutes(asked: Sequence[Asked], graph: Plan, jobs: int) -> list[float]:
