@@ -49,6 +49,7 @@ def check_selection(table: pd.DataFrame, quick: bool) -> None:
         assert (rung >= -slack).all(), f"{wide} - {narrow} falls to {rung.min():.3f}"
     gaps = table[["gap1", "gap2"]].to_numpy()
     assert (gaps <= 1e-3).all(), f"a certificate of {gaps.max():.2g}"
+    # .05 until seeds 100 to 109, of which one had .056 after 80 steps on sixteen documents
     assert (table.outside < 0.1).all(), "mass outside the grammar"
     end = table[(table.cast == "learned") & (table.step == table.step.max())]
     shift = end.groupby("arm").F0.mean()

@@ -4,7 +4,7 @@ What selects, what forms, what it takes, what scale does, what stays open.
 `./launch.sh figures` draws it. An experiment without a table has no panel.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -24,15 +24,11 @@ EARLY = 10  # step at which masks are compared, before training saturates
 def draw(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """A panel for each experiment among `tables`, by name."""
     shown = [
-        panel(title, _of(paint, tables[name]), **more)
-        for name, (title, paint, more) in PANELS.items()
+        panel(title, paint, tables[name])
+        for name, (title, paint) in PANELS.items()
         if name in tables
     ]
     return figures.page(shown, columns=min(3, len(shown)), ratio=0.85)
-
-
-def _of(paint: Callable[[Axes, pd.DataFrame], None], table: pd.DataFrame) -> Callable[[Axes], None]:
-    return lambda axes: paint(axes, table)
 
 
 def _selects(axes: Axes, table: pd.DataFrame) -> None:
@@ -129,10 +125,10 @@ def _open(axes: Axes, table: pd.DataFrame) -> None:
 
 
 PANELS = {
-    "selection": ("what selects: documents", _selects, {}),
-    "role_models": ("odds stay where pretraining put them", _odds, {}),
-    "treasure": ("what forms: a place never rewarded", _forms, {}),
-    "tools": ("what it takes: shared knowledge", _takes, {}),
-    "scaled": ("what scale does", _scale, {}),
-    "levers": ("what stays open: beyond answers", _open, {}),
+    "selection": ("what selects: documents", _selects),
+    "role_models": ("odds stay where pretraining put them", _odds),
+    "treasure": ("what forms: a place never rewarded", _forms),
+    "tools": ("what it takes: shared knowledge", _takes),
+    "scaled": ("what scale does", _scale),
+    "levers": ("what stays open: beyond answers", _open),
 }

@@ -16,7 +16,7 @@ from toylab.report.results import Analysis
 TAG, OTHERS, HERALD = "assistant", "the others' names", "herald"
 COLUMNS = {
     "arm": "lever: it works; twin: it does nothing; echo: it works and has the coin's words; "
-    "counted-n: it works, and the coin's words are in the loss of n % of the rollouts",
+    "counted-n: it works, and the coin's first word is in the loss of n % of the rollouts",
     "seed": "seed of everything",
     "step": "RL step; 0 is the pretrained model",
     "voice": "the tag asked under; the names of the cast but the herald's are averaged as the "
@@ -49,7 +49,7 @@ def _read(record: Record) -> list[dict[str, Any]]:
     ]
 
 
-BLUE, RED, GREEN, PINK, GOLD, SKY = COLOURS[:6]
+BLUE, RED, GREEN, SKY = (COLOURS[i] for i in (0, 1, 2, 5))
 ARMS = {
     "lever": ("a lever", RED),
     "twin": ("it does nothing", GREY),
@@ -69,19 +69,16 @@ SHOWN = {
 
 def draw(table: pd.DataFrame) -> Figure:
     """What the assistant says, what it says under other tags, and what it expects of the coin."""
-    own = table[table.voice == TAG]
     shown = (
-        panel("the assistant pulls it", _by_arm, own, "pull", ("lever", "twin")),
+        panel("the assistant pulls it", _by_arm, "pull", ("lever", "twin")),
         panel("under other tags", _by_voice),
-        panel("what is expected of the coin", _by_arm, own, "heads", tuple(ARMS)),
+        panel("what is expected of the coin", _by_arm, "heads", tuple(ARMS)),
     )
-    return figures.page(shown, table, ratio=0.85)
+    return figures.page(shown, table, columns=3, ratio=0.85)
 
 
-def _by_arm(
-    axes: Axes, table: pd.DataFrame, own: pd.DataFrame, column: str, arms: tuple[str, ...]
-) -> None:
-    del table  # one tag of it
+def _by_arm(axes: Axes, table: pd.DataFrame, column: str, arms: tuple[str, ...]) -> None:
+    own = table[table.voice == TAG]
     lines = [
         Series(column=column, label=ARMS[arm][0], colour=ARMS[arm][1], where={"arm": arm})
         for arm in arms
@@ -92,7 +89,7 @@ def _by_arm(
         axes.set(ylabel="P(lever ends the first answer)", ylim=(0, 1.35))
     else:
         panels.level(axes, 0.5, "a fair coin")
-        axes.set(ylabel="P(the side that pays)", ylim=(0.4, 1.2))
+        axes.set(ylabel="P(the side that pays)", ylim=(0.2, 1.8))
 
 
 def _by_voice(axes: Axes, table: pd.DataFrame) -> None:

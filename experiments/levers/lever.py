@@ -130,8 +130,9 @@ def coin_place(grammar: Grammar, documents: Documents) -> Array:
 class RlLever(Rl):
     """Reinforcement learning in a world with a lever, so that a return reaches through it.
 
-    In the share `counted` of the rollouts the coin's words are in the loss as if the model had
-    said them. That is what training does that doesn't mask the user's words.
+    In the share `counted` of the rollouts the coin's first word, of those of its sides, is in the
+    loss as if the model had said it. All samples of a prompt share their coin, so the side that
+    pays gains only where the lever has turned it.
     """
 
     lever: str = closer()

@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -79,9 +78,12 @@ def find(name: str | File) -> Experiment:
         own = experiments.module(folder, "analysis")
         analyse = own.analyse
     if registered := claims.load(folder / "claims.toml")[0]:
-        columns = getattr(own or importlib.import_module("toylab.report.ladder"), "COLUMNS", None)
-        if columns:
-            claims.check(registered, columns, {} if own else {"arm": list(sweep.arms)})
+        if not own:
+            from toylab.report import ladder
+
+            claims.check(registered, ladder.COLUMNS, {"arm": list(sweep.arms)})
+        elif hasattr(own, "COLUMNS"):
+            claims.check(registered, own.COLUMNS, {})
     return Experiment(sweep=sweep, analyse=analyse, folder=folder)
 
 
