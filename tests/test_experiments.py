@@ -106,6 +106,27 @@ def test_a_mistake_in_it_is_one_line_and_code_2(
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ('record.found["probe"]', "'probe' is not read of 'usual' at step 0; of it there are: "),
+        ('record.found["reading"]["F0"]', ""),
+        ('record.found.get("probe")', ""),
+        ('sum(record.found["reading"]["items"]) + {}["a"]', ""),  # a mistake, but is it always?
+    ],
+)
+def test_a_measure_that_nothing_reads_is_told_before_anything_is_trained(
+    folder: Path, asked: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ("def read(record):", f"    return {{'a': {asked}}}", "def analyse(records):")
+    text = "\n".join((*lines, "    return records.table({'a': ''}, read)", ""))
+    (folder / "analysis.py").write_text(text)
+    code = cli.main([str(folder), "--plan"])
+    error = capsys.readouterr().err
+    assert (code, error.count("\n")) == ((2, 1) if said else (0, 0))
+    assert (f"{folder / 'analysis.py'}:2: {said}" if said else "") in error
+
+
 def test_claims_without_values_are_refused_before_anything_is_trained(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -102,6 +102,19 @@ def test_broken_claims_are_one_line_with_the_fix_and_the_rest_is_reported(
     assert "Its results can't be read" in (folder / "report.html").read_text()
 
 
+@pytest.mark.parametrize(
+    "content", ['{"claims": 3}', '{"claims": [{"value": "x"}]}', "null", '"x"']
+)
+def test_claims_of_the_wrong_kind_are_one_line_for_figures_too(
+    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "table.csv").write_text("x\n")
+    (file := tmp_path / "tools" / "claims.json").write_text(content)
+    assert cli.main(["figures", f"--results={tmp_path}"]) == 1
+    assert capsys.readouterr().err.startswith(f"toylab: {file}: damaged (")
+
+
 def test_the_report_of_no_folder_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["report", "--results=nowhere"]) == 2
     assert "run an experiment first" in capsys.readouterr().err

@@ -268,6 +268,28 @@ def test_what_is_damaged_is_one_line_with_the_file_and_once_deleted_mends(
     assert written(tmp_path / "results" / "first") == written(whole / "results" / "first")
 
 
+def test_an_analysis_that_fails_names_its_line_or_the_file_that_is_unlike_the_others(
+    setup: Setup, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "analysis.py"
+    file.write_text("def analyse(records):\n    [*records.bases.values()][0]['nuisances']['F7']\n")
+    found: dict[str, Any] = {}
+    exec(compile(file.read_text(), file, "exec"), found)
+    one = asked(SWEEP, setup, tmp_path / "results")
+    mine = dataclasses.replace(one.experiment, analyse=found["analyse"], folder=tmp_path)
+    one = dataclasses.replace(one, experiment=mine)
+    assert running.run([one], tmp_path / "runs", 1) == 2
+    said = f"toylab: first, results: {file}:2: KeyError: 'F7'; there are arms ada; steps 0, 2, 6\n"
+    assert said in (told := capsys.readouterr().err)
+    assert "Traceback" not in told
+    base = next((tmp_path / "runs").glob("*/pretrain-seed1*/references/*.json"))
+    base.write_text('{"excess": 1}')
+    assert running.run([one], tmp_path / "runs", 1) == 1
+    said = f"{base}: unlike its kind; delete it and run again, unless it is analysis.py:2\n"
+    assert said in capsys.readouterr().err
+
+
 def test_a_corpus_or_a_reference_that_was_lost_comes_back(
     setup: Setup, whole: Path, tmp_path: Path
 ) -> None:

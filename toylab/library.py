@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 
 from toylab.lab import execute, memory, store
 from toylab.lab.paths import Recipe
-from toylab.lab.readings import measure_digest, reference
+from toylab.lab.readings import load, measure_digest, reference
 from toylab.ladder import reading
 from toylab.ladder.fit import FAMILIES, RUNGS
 from toylab.ladder.measure import Measure, Reference, Snapshot, measure_key
@@ -109,7 +109,7 @@ class Run:
         """The run that this one began with. Its readings are the floors."""
         if len(self.config["stages"]) == 1:
             return self
-        folder = self.folder.parent.parent / self.config.get("pretrained", "?")
+        folder = self.folder.parent.parent / str(self.config.get("pretrained", "?"))
         if not (folder / "model.safetensors").exists():
             raise ValueError(f"{self.folder}: its pretrained model is gone; train it again")
         return Run(folder, self.reading)
@@ -123,7 +123,7 @@ class Run:
         beside = beside or self.reading
         file = store.reading_file(self.folder, self.steps, measure_digest(asked, beside))
         if file.exists():
-            return store.load_json(file)
+            return load(file, asked, self.setup)
         if file in self._kept:
             return self._kept[file]
         base, start = self.pretrained._reference(beside), self.pretrained.policy

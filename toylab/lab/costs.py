@@ -17,7 +17,7 @@ def _times(file: File) -> dict[str, float]:
     try:
         found = json.loads(file.read_bytes()).items()
         return {name: float(took) for name, took in found if 0 < float(took) < math.inf}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}
 
 

@@ -19,6 +19,7 @@ from toylab.world.schema import unknown
 if TYPE_CHECKING:
     from toylab.lab.sweep import Sweep
 
+DEEP = (OverflowError, RecursionError)  # numbers and brackets beyond all bounds, in JSON
 HOME = SHIPPED / "experiments"
 
 
@@ -63,7 +64,7 @@ def cost_of(folder: File) -> tuple[float, float, float] | None:
         found = json.loads((folder / "cost.json").read_bytes())
         units = float(found["units"])
         known = float(found["seconds"]), units, float(found.get("whole", units))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, *DEEP):
         return None
     return known if all(0 < each < float("inf") for each in known) else None
 
@@ -98,14 +99,14 @@ def module(folder: File, name: str) -> Any:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name == full:
             raise taken from None
-        raise UsageError(f"{_line(error, folder) or file}: {_told(error)}") from None
+        raise UsageError(f"{line_of(error, folder) or file}: {told(error)}") from None
     if File(str(found.__file__)).resolve() != file.resolve():
         raise taken
     return found
 
 
-def _line(error: Exception, folder: File) -> str:
-    """The last line of the experiment's own files in an error's traceback."""
+def line_of(error: Exception, folder: File) -> str:
+    """The last line of the experiment's own files in an error's traceback; empty if none is."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
@@ -113,6 +114,7 @@ def _line(error: Exception, folder: File) -> str:
     return own[-1] if own else ""
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
+    """An error in one line, with its kind."""
     said = error.msg if isinstance(error, SyntaxError) else str(error)
     return " ".join([f"{type(error).__name__}:", *said.split()])

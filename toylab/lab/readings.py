@@ -129,12 +129,17 @@ def read(
     return times
 
 
-def _mapping(file: File) -> dict[str, Any]:
-    """What a measure has read. Raises `StoreError` if that is missing, damaged or nothing."""
+def load(file: File, asked: Measure | None = None, setup: Setup | None = None) -> dict[str, Any]:
+    """What a measure has read, or a reference's file. Raises `StoreError` if it is damaged.
+
+    Of the ladder all is there; what others read is theirs (see `Records.odd`).
+    """
     found = load_json(file)
     with store.reading(file):
         if not (isinstance(found, dict) and found):
             raise ValueError("nothing that a measure reads")
+        if setup and isinstance(asked, LadderFit):
+            asked.scalars(setup, found)
     return found
 
 
@@ -150,16 +155,13 @@ def gather(
     What `before`, the records of fewer seeds, has read `once` is not read again.
     Raises `StoreError` if a reading is missing or damaged.
     """
-    rows, bases = [], {}
+    rows, bases, files = [], {}, dict[tuple[str, File], Any]()
 
     def found(run: Run, arm: str, step: int) -> dict[str, Any]:
         measures, row = sweep.measures(arm), {}
         for each in due(measures, step, int(run.path.stage.steps)):
             file = run.readings(step, measure_digest(each, measures[0]))
-            row[each.name] = _mapping(file)
-            if isinstance(each, LadderFit):
-                with store.reading(file):
-                    each.scalars(run.path.setup, row[each.name])  # all is there
+            row[each.name] = files[arm, file] = load(file, each, run.path.setup)
         return row
 
     for seed in seeds:
@@ -170,6 +172,7 @@ def gather(
                 rows.append(which | {"step": 0} | found(first, arm, int(first.path.stage.steps)))
             for step in sweep.points(path, arm):
                 rows.append(which | {"step": step} | found(run, arm, step))
-            bases[arm, seed] = _mapping(base_file(first.folder, sweep.reading))
+            base = base_file(first.folder, sweep.reading)
+            bases[arm, seed] = files[arm, base] = load(base)
     known = before.known if before else {}
-    return Records(sweep=sweep, setups=setups, rows=rows, bases=bases, known=known)
+    return Records(sweep=sweep, setups=setups, rows=rows, bases=bases, known=known, files=files)

@@ -1,7 +1,9 @@
 """Records: what was read from every snapshot, and the tidy table that an analysis makes of it."""
 
+import collections
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path as File
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -67,6 +69,7 @@ class Records:
     Each of `rows` is a dict with `arm`, `seed`, `step`, a `reading`, and what every other measure
     read, under its name. Step 0 is the pretrained snapshot. `bases` has, by arm and seed, the
     nuisances and the excess loss of the pretrained model. `known` keeps what was read `once`.
+    `files` has what each file holds, by arm.
     """
 
     sweep: Sweep
@@ -74,6 +77,7 @@ class Records:
     rows: list[dict[str, Any]]
     bases: dict[tuple[str, int], dict[str, Any]]
     known: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
+    files: Mapping[tuple[str, File], Any] = dataclasses.field(default_factory=dict)
 
     @property
     def setup(self) -> Setup:
@@ -83,6 +87,18 @@ class Records:
     def seeds(self) -> list[int]:
         """The seeds for which every arm is finished."""
         return sorted({seed for _, seed in self.bases})
+
+    def odd(self) -> File | None:
+        """A file whose entries are others than those of most of its kind; it may be damaged."""
+        kinds = collections.defaultdict[tuple[str, str], dict[File, str]](dict)
+        for (arm, file), found in self.files.items():
+            kinds[arm, file.stem.rpartition("-")[2]][file] = _shape(found)
+        for shapes in kinds.values():
+            counts = collections.Counter(shapes.values())
+            usual = max(counts, key=lambda shape: (counts[shape], len(shape)))
+            if others := [file for file, shape in shapes.items() if shape != usual]:
+                return others[0]
+        return None
 
     def once(
         self, name: str, read: Callable[["Records"], Iterable[Any]], total: int
@@ -136,6 +152,15 @@ class Records:
         import pandas as pd  # here, so that who trains and reads does without
 
         return pd.DataFrame(rows, columns=list(columns))
+
+
+def _shape(found: Any) -> str:
+    """The entries of a reading, and which of them are text."""
+    if isinstance(found, Mapping):
+        return f"{{{', '.join(f'{name}: {_shape(found[name])}' for name in sorted(found))}}}"
+    if isinstance(found, list):
+        return f"[{len(found)}: {', '.join(sorted({_shape(each) for each in found}))}]"
+    return "text" if isinstance(found, str) else "number"
 
 
 def where(table: "pd.DataFrame", **equal: Any) -> "pd.DataFrame":

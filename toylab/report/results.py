@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from toylab.lab import experiments
 from toylab.lab.plan import Plan, Read, Train
 from toylab.lab.records import Records
-from toylab.lab.store import load_json, write_atomic, write_json
+from toylab.lab.store import load_json, reading, write_atomic, write_json
 from toylab.lab.sweep import Sweep
 from toylab.report import claims, provenance
 from toylab.report.claims import Claim, Registered
@@ -62,6 +62,7 @@ class Experiment:
         return claims.load(self.folder / "claims.toml") if self.folder else ([], "")
 
 
+NUMBERS = ("value", "low", "high", "threshold", "seeds", "lost", "keeps")  # of a judged claim
 SECONDS_A_UNIT = 0.05  # on one core, until the experiment has been measured on this machine
 MEGABYTES_A_RUN = 5.0
 
@@ -196,7 +197,19 @@ def read(folder: File) -> dict[str, Any]:
     """
     file = folder / "claims.json"
     content = load_json(file) if file.exists() else {}
-    return content if isinstance(content, dict) else {}
+    if isinstance(content, list):
+        return {}
+    with reading(file, f"remove {folder}, or run {folder.name} again"):
+        whole = isinstance(content.get("registered", ""), str) and all(
+            isinstance(seed, int) for seed in content.get("seeds", [])
+        )
+        for claim in content.get("claims", []):
+            numbers = [claim.get(name) for name in NUMBERS]
+            whole &= all(each is None or isinstance(each, int | float) for each in numbers)
+            whole &= all(isinstance(claim.get(name, ""), str) for name in ("name", "verdict"))
+        if not whole:
+            raise ValueError("no claims")
+    return content
 
 
 def seconds_a_unit(*folders: File) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from toylab.lab.names import Named
-from toylab.lab.store import load_json
+from toylab.lab.store import load_json, reading
 from toylab.report.board import OTHERS, RUNGS, TRAITS, WEIGHTS, course
 
 Row = Mapping[str, float]  # values by tag, as in metrics
@@ -80,7 +80,10 @@ def compared(first: Named, second: Named) -> Iterator[str]:
             raise ValueError(f"{run.name}: has no reading yet; let its experiment finish")
         rows.append(found[1])
     one, other = ({**each} for each in rows)
-    settings = [_flat(load_json(run.folders[-1] / "config.json")) for run in (first, second)]
+    settings = []
+    for run in (first, second):
+        with reading(file := run.folders[-1] / "config.json"):
+            settings.append(_flat(load_json(file)))
     wide = max(map(len, (first.name, second.name)))
     yield f"{'':24} {first.name:>{wide}}  {second.name:>{wide}}"
     for name in sorted(set(settings[0]) | set(settings[1])):

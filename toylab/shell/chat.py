@@ -96,9 +96,15 @@ _TAG = (str, None, "who is asked: assistant, a character's name or another tag")
 
 def _tags(folder: File, asked: str | None) -> list[str]:
     """The tags of the corpus of a run, *assistant* first if it is one. Raises `UsageError`."""
-    corpus = json.loads((folder / "corpus.json").read_text())
-    tags = [tag["name"] for tag in corpus["tags"]]
-    tags += [each["name"] for each in corpus["characters"] if corpus["name_share"]]
+    try:
+        corpus = json.loads((folder / "corpus.json").read_text())
+        tags = [tag["name"] for tag in corpus["tags"]]
+        tags += [each["name"] for each in corpus["characters"] if corpus["name_share"]]
+    except Exception:
+        from toylab.lab.store import reading  # here, so that errors in flags do without jax
+
+        with reading(folder / "corpus.json"):
+            raise
     if asked and asked not in tags:
         raise UsageError(f"--tag: {unknown(asked, tags)}")
     return sorted(tags, key=lambda tag: tag != "assistant")

@@ -6,7 +6,7 @@ from pathlib import Path as File
 from typing import Any
 
 from toylab.lab.flags import Flags, UsageError
-from toylab.lab.store import writable, write_atomic, write_json
+from toylab.lab.store import reading, writable, write_atomic, write_json
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.measure import Measure
 from toylab.ladder.reading import WHOLE
@@ -96,7 +96,8 @@ def measure(name: str, folder: File, given: Mapping[str, Any]) -> int:
         raise UsageError(f"{name}: {error}") from None
     outside = finished.read(tag)["outside"]
     print(f"outside the grammar: {outside:.2%}" + (", too much for a verdict" * (outside > 0.01)))
-    print("\n".join(_lines(beside)))
+    with reading(folder / "readings", "delete this folder and measure again"):
+        print("\n".join(_lines(beside)))
     if not writable(folder):
         print(f"{folder} is read only: nothing of it is drawn or kept there")
         return 0

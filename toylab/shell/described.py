@@ -83,7 +83,7 @@ def kept(source: File, make: Callable[[], Any]) -> Any:
         digests, content = json.loads(file.read_bytes())
         if all(_digest(each) == digest for each, digest in digests.items()):
             return content
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError, AttributeError):
         pass
     found = make()
     if not sys.dont_write_bytecode:

@@ -12,6 +12,7 @@ from typing import Any
 from toylab.lab import cluster, config, execute, experiments, workers
 from toylab.lab.flags import Flags, UsageError, switches
 from toylab.lab.plan import plan
+from toylab.lab.rehearsal import Unread, rehearse
 from toylab.lab.store import load_json, reading
 from toylab.lab.sweep import Sweep, quick
 from toylab.report import results
@@ -69,6 +70,11 @@ def ask(experiment: Experiment, arguments: Sequence[str], more: More = NONE) -> 
         sweep.check(setups)
     except ValueError as error:
         raise UsageError(f"--{error}") from None
+    try:
+        rehearse(sweep, setups, experiment.analyse)
+    except Unread as error:
+        where = experiments.line_of(error, experiment.folder) if experiment.folder else ""
+        raise UsageError(f"{where or sweep.name}: {error}") from None
     changed = {**experiment.changed}  # of a custom run, its stages
     whole = dataclasses.replace(sweep, seeds=max(sweep.seeds, registered.seeds))
     if changed or whole != registered:  # fewer seeds are a run that has not got to the rest

@@ -19,9 +19,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from toylab.lab import cluster, device, names, workers
+from toylab.lab import cluster, device, experiments, names, workers
 from toylab.lab.costs import Costs
 from toylab.lab.execute import Advance, progress
+from toylab.lab.flags import UsageError
 from toylab.lab.plan import Plan, Train, plan
 from toylab.lab.readings import gather
 from toylab.lab.records import Records
@@ -36,7 +37,7 @@ from toylab.stages import Diverged, Setup
 from toylab.world.schema import shortened
 
 SETTINGS = "settings.json"  # beside results in own/: whose they are, and the flags
-EXPECTED = (Diverged, StoreError, ClaimsError)  # their messages say what to do
+EXPECTED = (Diverged, StoreError, ClaimsError, UsageError)  # their messages say what to do
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,6 +178,7 @@ class _Running:
         self.asked, self.runs, self.costs, self.carry = asked, runs, costs, carry
         self.legs, self.left = graph.legs, {key: set(names) for key, names in graph.needs.items()}
         self.failed: dict[str, str] = {}  # a line for each leg or drawing that failed
+        self.refused = False  # whether some of it was bad input
         self.records: dict[int, Records] = {}  # by the place of the experiment
         self.judged: dict[int, list[Claim]] = {}
         self.artist, self.drawings = ThreadPoolExecutor(1), dict[int, Future]()
@@ -207,7 +209,7 @@ class _Running:
             print("toylab: stopped; the same command goes on from here", file=sys.stderr)
         for line in self.failed.values():
             print(f"toylab: {line}", file=sys.stderr)
-        return code or int(bool(self.failed))
+        return code or (2 if self.refused else int(bool(self.failed)))
 
     def seeds(self, place: int) -> list[int]:
         """The seeds of an experiment that are complete."""
@@ -256,11 +258,29 @@ class _Running:
                 said = {"experiment": str(experiment.folder), "flags": experiment.changed}
                 write_json(out / SETTINGS, said)
         except Exception as error:
-            return self._fail(f"{sweep.name}, results", error)
+            return self._fail(f"{sweep.name}, results", self._explained(place, error))
         if len(self.asked) > 1 and len(seeds) == sweep.seeds:
             self._tell(f"{sweep.name}: {results.verdicts(self.judged[place])}", sys.stdout)
 
+    def _explained(self, place: int, error: Exception) -> Exception:
+        """An error in an analysis, with its line there; or with the file that may be to blame."""
+        experiment, records = self.asked[place].experiment, self.records.get(place)
+        if isinstance(error, (OSError, *EXPECTED)) or not records:
+            return error
+        line = experiments.line_of(error, experiment.folder) if experiment.folder else ""
+        if odd := records.odd():
+            why = os.path.basename(line) or type(error).__name__
+            return StoreError(
+                f"{odd}: unlike its kind; delete it and run again, unless it is {why}"
+            )
+        if not line:
+            return error
+        steps = sorted({row["step"] for row in records.rows})
+        there = f"arms {', '.join(records.setups)}; steps {', '.join(map(str, steps))}"
+        return UsageError(f"{line}: {experiments.told(error)}; there are {there}")
+
     def _fail(self, title: str, error: BaseException) -> None:
+        self.refused |= isinstance(error, UsageError | ClaimsError)
         if isinstance(error, BrokenExecutor):
             told = "its worker was killed twice; if memory was short, run again with fewer --jobs"
         elif isinstance(error, OSError):
