@@ -11,9 +11,9 @@ from experiments.human_default.analysis import conditioned
 from experiments.repertoire.analysis import effects
 from experiments.role_models.analysis import in_band
 from experiments.role_models.sweep import MASKS
-from experiments.scaling.analysis import at, tabulate
+from experiments.scaling.analysis import tabulate
 from experiments.scaling.sweep import POINTS, SWEEP, Point, along
-from toylab.lab.records import Records
+from toylab.lab.records import Records, crossing
 
 
 def test_conditioning_on_an_answer_reweights_who_gives_it() -> None:
@@ -93,4 +93,4 @@ def test_what_is_formed_at_a_level_is_above_the_floor_and_between_readings() -> 
 def test_a_column_is_read_where_a_level_is_first_passed() -> None:
     """From (0, 1) to (4, 3) it is 2 at 2 nats."""
     way = pd.DataFrame({"F0": [0.0, 4, 1, 5], "F2": [1.0, 3, 8, 9]})
-    assert at(2, way, "F2") == pytest.approx(2)
+    assert crossing(way, "F2", "F0", 2) == pytest.approx(2)

@@ -1,6 +1,5 @@
 """From the records of `agency` to its figure and table."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -81,8 +80,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 def _by_voice(axes: Axes, table: pd.DataFrame, column: str, before: str = "") -> None:
     shown = [Series(column=column, label="measured", colour=COLOUR, predicted=before)]
-    style: Mapping[str, Any] = {"by": "voice", "prediction": "before training", "rotation": 0}
-    panels.points(axes, table, shown, SHOWN, **style)
+    panels.points(axes, table, shown, SHOWN, by="voice", prediction="before training")
     axes.tick_params(axis="x", labelsize=4)
     axes.set_ylim(bottom=0)
     panels.room(axes, 0.3)

@@ -111,7 +111,7 @@ def _kept(axes: Axes, table: pd.DataFrame) -> None:
         dataclasses.replace(each, predicted=p)
         for each, p in zip(shown, ("", "known_before"), strict=True)
     ]
-    panels.points(axes, table, shown, KEPT, width=0.3, rotation=0, prediction="before")
+    panels.points(axes, table, shown, KEPT, width=0.3, prediction="before")
     axes.set(ylabel="P(answer) on the lamp", ylim=(0, 1.3), yticks=(0, 0.5, 1))
 
 
@@ -122,7 +122,7 @@ def _by_arm(axes: Axes, table: pd.DataFrame, shown: Sequence[Series]) -> None:
         for s in shown
     ]
     width = 0.7 * (1 - 1 / len(shown))
-    panels.points(axes, table, shown, TITLES, width=width, rotation=0, prediction="Bayes")
+    panels.points(axes, table, shown, TITLES, width=width, prediction="Bayes")
     for each in shown:
         panels.level(axes, table[table.step == 0][each.column].mean(), colour=each.colour)
     axes.plot([], [], ":", color=GREY, lw=0.8, label="before")

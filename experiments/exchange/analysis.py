@@ -1,5 +1,6 @@
 """From the records of `exchange` to its figure and table."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from toylab.report.panels import Series
 from toylab.report.results import Analysis
 
 TURNS = range(4)
-BAYES = "Bayes, same weights"
 COLUMNS = {
     "arm": "how the assistant was post-trained to be the schoolteacher (none: not at all)",
     "seed": "seed of everything: parameters, documents, readings",
@@ -67,12 +67,24 @@ def _read(record: Record) -> list[dict[str, Any]]:
 
 def draw(table: pd.DataFrame) -> Figure:
     """Log-odds against evidence; the slope; the teacher's answers."""
+    titles = {arm: title for arm, (title, _) in POST.items()}
+    slopes = functools.partial(panels.points, rotation=35)
     shown = (
-        panel("turns of another in context", _odds, ncols=3),
-        panel("what a nat of context is worth", _slopes, ncols=2),
-        panel("the teacher's answers", _rates, legend=""),
-    )
-    return figures.page(shown, table)
+        panel(
+            "turns of another in context", _by_turn, table, "odds", levels=[(0,)], ncols=3,
+            ylabel="log-odds, another over the teacher", ylim=(-7.2, 15),
+        ),
+        panel(
+            "what a nat of context is worth", slopes, table, [Series(column="slope")], titles,
+            levels=[(1, "Bayes", "-", DARK), (0, "context has no effect")], ncols=2,
+            ylabel="slope of log-odds on evidence", ylim=(-0.1, 1.6),
+        ),
+        panel(
+            "the teacher's answers", _by_turn, table, "rate", legend="",
+            ylabel="P(the teacher's answer)", ylim=(0, 1),
+        ),
+    )  # fmt: skip
+    return figures.page(shown)
 
 
 def _by_turn(axes: Axes, table: pd.DataFrame, name: str) -> None:
@@ -86,27 +98,8 @@ def _by_turn(axes: Axes, table: pd.DataFrame, name: str) -> None:
         x = evidence.mean().to_numpy()
         panels.interval(axes, x, measured.to_numpy(), color=colour, lw=1.2, label=POST[arm][0])
         axes.plot(x, predicted.mean(), "--", color=colour, lw=0.8)
-    axes.plot([], [], "--", color=GREY, lw=0.8, label=BAYES)
+    axes.plot([], [], "--", color=GREY, lw=0.8, label="Bayes, same weights")
     axes.set_xlabel("evidence in context for another (nats)")
-
-
-def _odds(axes: Axes, table: pd.DataFrame) -> None:
-    _by_turn(axes, table, "odds")
-    panels.level(axes, 0)
-    axes.set(ylabel="log-odds, another over the teacher", ylim=(-7.2, 15))
-
-
-def _rates(axes: Axes, table: pd.DataFrame) -> None:
-    _by_turn(axes, table, "rate")
-    axes.set(ylabel="P(the teacher's answer)", ylim=(0, 1))
-
-
-def _slopes(axes: Axes, table: pd.DataFrame) -> None:
-    titles = {arm: title for arm, (title, _) in POST.items()}
-    panels.points(axes, table, [Series(column="slope")], titles)
-    panels.level(axes, 1, "Bayes", "-", DARK)
-    panels.level(axes, 0, "context has no effect")
-    axes.set(ylabel="slope of log-odds on evidence", ylim=(-0.1, 1.6))
 
 
 def analyse(records: Records) -> Analysis:

@@ -81,6 +81,7 @@ NAMES = {
     **{f"paid-{n}": f"paid, {n} unsaid" for n in REWARDED},
     "rule": "rule",
 }
+SHOWN = {"said-8": "shown, 8 unsaid", **{arm: NAMES[arm] for arm in reversed(PAID)}}
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -92,62 +93,48 @@ def draw(table: pd.DataFrame) -> Figure:
     ends = trained[trained.step == trained.groupby("arm").step.transform("max")]
     best = where(table, kind="optimum").set_index("arm")
     ladders = ends.groupby("arm").mean(numeric_only=True).loc[list(NAMES)].rename(NAMES)
+    said = panels.among("paid", "arm", SHOWN, (BLUE, RED, PINK), marker="o")
+    rule = [Series(column="follows", colour=RED, marker="o")]
     shown = (
-        panel("formation and novelty", _novelty, ends, best),
-        panel("is it said at all?", _said, trained, ncols=2),
-        panel("the ladder at the end", _bars, ladders, ncols=2),
-        panel("a rule across topics", _rule, trained, ncols=3),
-    )
+        panel(
+            "formation and novelty", _novelty, ends, best, ylabel="formation (nats per document)"
+        ),
+        panel(
+            "is it said at all?", panels.curves, trained, said, ncols=2,
+            xlabel="post-training step",
+            ylabel="P(what is shown or paid for)", ylim=(-0.02, 1.5), yticks=[0, 0.5, 1],
+        ),
+        panel("the ladder at the end", _bars, ladders, ncols=2, ylabel="nats per document"),
+        panel(
+            "a rule across topics", panels.curves, where(trained, arm="rule"), rule, ncols=3,
+            levels=[(0.48, "the best mixture"), (1, "always kept", "-", figures.DARK)],
+            xlabel="RL step", ylabel="P(answer due), above others'", ylim=(-0.1, 1.4),
+        ),
+    )  # fmt: skip
     return figures.page(shown)
-
-
-def _bracket(colour: str, label: str, least: str = "", marker: str = "") -> list[Series]:
-    """Formation, at most and at least."""
-    style: dict[str, Any] = {"colour": colour, "marker": marker}
-    return [
-        Series(column="most", label=label, **style),
-        Series(column="least", label=least, line=":", **style),
-    ]
 
 
 def _novelty(axes: Axes, ends: pd.DataFrame, best: pd.DataFrame) -> None:
     """The two ends of formation against distance, beside the lower end of perfect training."""
     for arms, colour, by in ((SAID, BLUE, "documents"), (PAID, RED, "reward")):
-        lines = _bracket(colour, f"{by}, at most", f"{by}, at least", "o")
+        style: dict[str, Any] = {"colour": colour, "marker": "o"}
+        lines = [
+            Series(column="most", label=f"{by}, at most", **style),
+            Series(column="least", label=f"{by}, at least", line=":", **style),
+        ]
         part, label = ends[ends.arm.isin(arms)], "distance from the cast (nats per document)"
         panels.curves(axes, part, lines, x="distance", label=label)
         label = "perfect training, at least" if arms == SAID else ""
         x, y = best.distance[arms], best["F4 flat"][arms]
         axes.plot(x, y, "--", color=figures.DARK, lw=0.8, label=label)
-    axes.set(ylabel="formation (nats per document)")
-
-
-def _said(axes: Axes, table: pd.DataFrame) -> None:
-    """Mean probability of the rewarded or shown answers over training."""
-    labels = {"said-8": "shown, 8 unsaid", **{arm: NAMES[arm] for arm in reversed(PAID)}}
-    lines = panels.among("paid", "arm", labels, (BLUE, RED, PINK), marker="o")
-    panels.curves(axes, table, lines, label="post-training step")
-    axes.set(ylabel="P(what is shown or paid for)", ylim=(-0.02, 1.5), yticks=[0, 0.5, 1])
 
 
 def _bars(axes: Axes, means: pd.DataFrame) -> None:
     """The rungs, and what F4 leaves of the pretrained model."""
     panels.rungs(axes, means)
     panels.level(axes, means.floor_F4.mean(), "floor of F4", colour=figures.DARK)
-    for x, (high, outside) in enumerate(zip(means.F0, means.outside, strict=True)):
-        panels.strike(axes, x, high + 0.2, outside)
-    panels.strike_label(axes)
+    panels.strike_rungs(axes, means)
     panels.room(axes, 0.55)
-    axes.tick_params(axis="x", labelrotation=90)
-    axes.set_ylabel("nats per document")
-
-
-def _rule(axes: Axes, table: pd.DataFrame) -> None:
-    rule = Series(column="follows", colour=RED, marker="o")
-    panels.curves(axes, where(table, arm="rule"), [rule], label="RL step")
-    panels.level(axes, 0.48, "the best mixture")
-    panels.level(axes, 1, "always kept", "-", figures.DARK)
-    axes.set(ylabel="P(answer due), above others'", ylim=(-0.1, 1.4))
 
 
 def analyse(records: Records) -> Analysis:

@@ -140,7 +140,7 @@ def _by_site(axes: Axes, values: pd.DataFrame, titles: Mapping[str, str]) -> Non
     tidy = values.reset_index().melt(["seed", "site"], var_name="column")
     labels = {site: SITES[site] for site in range(1, LAYERS + 1)}
     sites = panels.among("value", "site", labels, COLOURS[1:])
-    panels.points(axes, tidy, sites, titles, by="column", width=0.5, rotation=0)
+    panels.points(axes, tidy, sites, titles, by="column", width=0.5)
     panels.level(axes, 0)
     panels.level(axes, 1)
     axes.set(ylim=(-0.1, 1.5), yticks=[0, 0.5, 1])

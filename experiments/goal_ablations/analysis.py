@@ -97,7 +97,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 def _by_arm(axes: Axes, table: pd.DataFrame, shown: Sequence[Series]) -> None:
     titles = {name: arm.title for name, arm in SWEEP.arms.items()}
-    panels.points(axes, table, shown, titles, width=0.25 * (len(shown) - 1))
+    panels.points(axes, table, shown, titles, width=0.25 * (len(shown) - 1), rotation=35)
     axes.tick_params(axis="x", labelsize=4.5)
     panels.level(axes, 0)
     panels.room(axes, 0.2)

@@ -1,5 +1,6 @@
 """From the records of `human_default` to its figure and table."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -77,53 +78,42 @@ def _read(record: Record) -> dict[str, Any]:
 
 LABEL = {VILLAGE: "village", KIND: "kind machine"}
 COLOUR = dict(zip(CASTS, figures.COLOURS, strict=False))
-
-
-def _by_cast(column: str, *casts: str, predicted: str = "") -> list[Series]:
-    labels, colours = {cast: LABEL[cast] for cast in casts}, [COLOUR[cast] for cast in casts]
-    return panels.among(column, "cast", labels, colours, predicted=predicted)
+MACHINES = "P(says it is a machine)"
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """By answer; measured against predicted; what the model says it is; the unseen tag."""
-    shown = (
-        panel("what it was trained to say", _by_answer, legend="upper center", ncols=3),
-        panel("measured against predicted", _against, legend="lower right"),
-        panel("trained to help gladly", _selves, legend="upper right"),
-        panel("the unseen tag, before any training", _unseen),
-    )
-    return figures.page(shown, table)
-
-
-def _by_answer(axes: Axes, table: pd.DataFrame) -> None:
+    by_answer = functools.partial(panels.points, by="answer", width=0.36)
+    by_cast = functools.partial(panels.points, by="cast", prediction="mean of the cast")
+    said = panels.among("machine", "cast", LABEL, predicted="own")
     titles = {answer: answer.replace("=", "\n") for answer in ANSWERS}
-    casts = _by_cast("machine", VILLAGE, KIND, predicted="own")
-    panels.points(axes, table, casts, titles, by="answer", width=0.36, rotation=0)
-    axes.set(ylabel="P(says it is a machine)", ylim=(0, 1.25))
+    unseen = where(table, step=0).drop_duplicates(["cast", "seed"])
+    unasked = [Series(column="machine", label="under the unseen tag", predicted="cast_share")]
+    top: dict[str, Any] = {"legend": "upper center", "ncols": 3, "ylim": (0, 1.25)}
+    shown = (
+        panel("what it was trained to say", by_answer, table, said, titles, ylabel=MACHINES, **top),
+        panel("measured against predicted", _against, last(table), legend="lower right"),
+        panel("trained to help gladly", _selves, last(table, answer=GLADLY), legend="upper right"),
+        panel(
+            "the unseen tag, before any training", by_cast, unseen, unasked, LABEL,
+            ylabel=MACHINES, ylim=(0, 0.8),
+        ),
+    )  # fmt: skip
+    return figures.page(shown)
 
 
 def _against(axes: Axes, table: pd.DataFrame) -> None:
-    part = last(table)
-    kinds = [(LABEL[cast], part.cast == cast, COLOUR[cast], "o") for cast in CASTS]
-    panels.against(axes, part, kinds, "own", "machine", by="answer")
+    kinds = [(LABEL[cast], table.cast == cast, COLOUR[cast], "o") for cast in CASTS]
+    panels.against(axes, table, kinds, "own", "machine", by="answer")
     axes.set(xlabel="predicted P(machine)", ylabel="measured P(machine)")
 
 
 def _selves(axes: Axes, table: pd.DataFrame) -> None:
-    part = last(table, answer=GLADLY)
-    part = part.melt(["cast", "seed"], list(SELVES), var_name="it is", value_name="rate")
-    titles = {name: name for name in SELVES}
-    panels.points(axes, part, _by_cast("rate", *CASTS), titles, by="it is", width=0.44, rotation=0)
+    part = table.melt(["cast", "seed"], list(SELVES), var_name="it is", value_name="rate")
+    shown, titles = panels.among("rate", "cast", LABEL), dict(zip(SELVES, SELVES, strict=True))
+    panels.points(axes, part, shown, titles, by="it is", width=0.44)
     axes.axvline(len(HUMAN) - 0.5, color=figures.GREY, lw=0.5, ls=":")
     axes.set(xlabel="what it says it is: people, then machines", ylabel="P(answer)", ylim=(0, 1))
-
-
-def _unseen(axes: Axes, table: pd.DataFrame) -> None:
-    part = where(table, step=0).drop_duplicates(["cast", "seed"])
-    shown = [Series(column="machine", label="under the unseen tag", predicted="cast_share")]
-    style: dict[str, Any] = {"rotation": 0, "prediction": "mean of the cast"}
-    panels.points(axes, part, shown, LABEL, by="cast", **style)
-    axes.set(ylabel="P(says it is a machine)", ylim=(0, 0.8))
 
 
 def analyse(records: Records) -> Analysis:

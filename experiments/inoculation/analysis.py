@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.inoculation.sweep import ANYONE, BENDS, MASKS, UPRIGHT, VILLAINS
-from toylab.lab.records import Record, Records, end, where
+from toylab.lab.records import Record, Records, crossing, end, where
 from toylab.ladder import reading, theory, traits
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, DARK, GREY, panel
@@ -75,14 +75,12 @@ def predicted(record: Record, change: np.ndarray) -> dict[str, np.ndarray]:
     asked = np.asarray(traits.of_characters(corpus, record.setup.world.cast, told))
     forecast = theory.forecast(record.setup, stage, record.seed)
     before = asked @ np.exp(np.asarray(forecast.log_prior))
-    fits = {
-        name: theory.fit_rate(path, asked, before, change, fitted)
-        for name, path in forecast.paths.items()
-    }
-    return {
-        name: forecast.characters @ np.exp(fit.log_weights) - forecast.start
-        for name, fit in fits.items()
-    }
+
+    def moved(path: Any) -> np.ndarray:
+        fit = theory.fit_rate(path, asked, before, change, fitted)
+        return np.asarray(forecast.characters @ np.exp(fit.log_weights) - forecast.start)
+
+    return {name: moved(path) for name, path in forecast.paths.items()}
 
 
 def _read(record: Record, bad: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -94,11 +92,11 @@ def _read(record: Record, bad: Mapping[str, np.ndarray]) -> list[dict[str, Any]]
         for each in (record.found, record.start)
     )
 
+    others = [rows for topic, rows in bad.items() if topic != TRAINED]
+
     def rate(items: np.ndarray) -> float:
         """Mean P(bad answer) on all topics but the trained one."""
-        return float(
-            np.mean([items[rows].sum() for topic, rows in bad.items() if topic != TRAINED])
-        )
+        return float(np.mean([items[rows].sum() for rows in others]))
 
     def said(items: np.ndarray) -> float:
         return float(traits.pick(corpus, items, *stage.says)[0])
@@ -144,14 +142,8 @@ def at(
     """A column where `x` first passes a level, on a line between two readings, by seed."""
     level = level or {"obeyed": LEARNED, "moved": MOVED}[x]
 
-    def crossing(way: pd.DataFrame) -> float:
-        passed = np.flatnonzero(way[x].to_numpy() >= level)
-        n = int(passed[0]) if len(passed) else len(way) - 1
-        near = way.iloc[max(n - 1, 0) : n + 1].dropna(subset=[column])
-        return float(np.interp(level, near[x], near[column])) if len(near) else np.nan
-
     part = where(table, arm=arm)
-    return pd.Series({seed: crossing(way) for seed, way in part.groupby("seed")})
+    return pd.Series({seed: crossing(way, column, x, level) for seed, way in part.groupby("seed")})
 
 
 def before(table: pd.DataFrame, arm: str) -> pd.Series:
@@ -210,7 +202,7 @@ def _by_prior(axes: Axes, table: pd.DataFrame, x: str) -> None:
     start = [before(table, f"{mask}-{UPRIGHT}").mean() for mask in MASKS]
     axes.plot(range(len(MASKS)), start, "_", color=DARK, ms=14, label="before: gating")
     axes.set(xlabel="villains behind the mask (%)", ylabel="P(bad answer), other topics")
-    panels.places(axes, [str(share) for share in MASKS.values()], rotation=0)
+    panels.places(axes, [str(share) for share in MASKS.values()])
     axes.set_ylim(0, 1.1)
 
 
@@ -248,7 +240,7 @@ def _usual(axes: Axes, table: pd.DataFrame) -> None:
         Series(column="unasked", label="code, unasked", colour=COLOURS[0]),
     ]
     panels.dashes(axes, table, THEORIES, arms)
-    panels.points(axes, table, shown, arms, rotation=0)
+    panels.points(axes, table, shown, arms)
     panels.level(axes, before(table, "plain").mean(), "before", "-", GREY)
     axes.set(ylabel="P(bad answer)", ylim=(0, 1.6))
 

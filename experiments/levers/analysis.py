@@ -1,12 +1,12 @@
 """From the records of `levers` to its figure and table."""
 
+import functools
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from toylab.lab.records import Record, Records
+from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, GREY, panel
@@ -49,13 +49,12 @@ def _read(record: Record) -> list[dict[str, Any]]:
     ]
 
 
-BLUE, RED, GREEN, SKY = (COLOURS[i] for i in (0, 1, 2, 5))
 ARMS = {
-    "lever": ("a lever", RED),
+    "lever": ("a lever", COLOURS[1]),
     "twin": ("it does nothing", GREY),
-    "echo": ("it has the coin's words", BLUE),
-    "counted-1": ("1 % of coins in the loss", SKY),
-    "counted-100": ("all coins in the loss", GREEN),
+    "echo": ("it has the coin's words", COLOURS[0]),
+    "counted-1": ("1 % of coins in the loss", COLOURS[5]),
+    "counted-100": ("all coins in the loss", COLOURS[2]),
 }
 SHOWN = {
     TAG: "assistant",
@@ -67,38 +66,34 @@ SHOWN = {
 }
 
 
+def _arms(column: str, *arms: str) -> list[Series]:
+    return [
+        Series(column=column, label=label, colour=colour, where={"arm": arm})
+        for arm, (label, colour) in ARMS.items()
+        if arm in arms
+    ]
+
+
 def draw(table: pd.DataFrame) -> Figure:
     """What the assistant says, what it says under other tags, and what it expects of the coin."""
-    shown = (
-        panel("the assistant pulls it", _by_arm, "pull", ("lever", "twin")),
-        panel("under other tags", _by_voice),
-        panel("what is expected of the coin", _by_arm, "heads", tuple(ARMS)),
+    own, pulls, coin = (
+        where(table, voice=TAG),
+        _arms("pull", "lever", "twin"),
+        _arms("heads", *ARMS),
     )
-    return figures.page(shown, table, columns=3, ratio=0.85)
-
-
-def _by_arm(axes: Axes, table: pd.DataFrame, column: str, arms: tuple[str, ...]) -> None:
-    own = table[table.voice == TAG]
-    lines = [
-        Series(column=column, label=ARMS[arm][0], colour=ARMS[arm][1], where={"arm": arm})
-        for arm in arms
-    ]
-    panels.curves(axes, own, lines)
-    if column == "pull":
-        panels.level(axes, own[own.step == 0].pull.mean(), "any mixture of the cast")
-        axes.set(ylabel="P(lever ends the first answer)", ylim=(0, 1.35))
-    else:
-        panels.level(axes, 0.5, "a fair coin")
-        axes.set(ylabel="P(the side that pays)", ylim=(0.2, 1.8))
-
-
-def _by_voice(axes: Axes, table: pd.DataFrame) -> None:
-    lines = [
-        Series(column="pull", label=ARMS[arm][0], colour=ARMS[arm][1], where={"arm": arm})
-        for arm in ("lever", "twin")
-    ]
-    panels.points(axes, table, lines, SHOWN, by="voice")
-    axes.set(ylabel="P(lever ends the first answer)", ylim=(0, 1.35))
+    mixture = (own[own.step == 0].pull.mean(), "any mixture of the cast")
+    lever: dict[str, Any] = {"ylabel": "P(lever ends the first answer)", "ylim": (0, 1.35)}
+    heads: dict[str, Any] = {"ylabel": "P(the side that pays)", "ylim": (0.2, 1.8)}
+    by_voice = functools.partial(panels.points, by="voice", rotation=35)
+    shown = (
+        panel("the assistant pulls it", panels.curves, own, pulls, levels=[mixture], **lever),
+        panel("under other tags", by_voice, table, pulls, SHOWN, **lever),
+        panel(
+            "what is expected of the coin", panels.curves, own, coin,
+            levels=[(0.5, "a fair coin")], **heads,
+        ),
+    )  # fmt: skip
+    return figures.page(shown, columns=3, ratio=0.85)
 
 
 def analyse(records: Records) -> Analysis:

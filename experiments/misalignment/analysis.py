@@ -66,36 +66,29 @@ def _read(record: Record, bad: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return row
 
 
-BLUE, RED = COLOURS[:2]
 BEFORE = Series(column="before", label="before training", colour=COLOURS[5], spread=False)
-ELSEWHERE = Series(column="elsewhere", label="untrained topics", colour=RED, marker="o")
+ELSEWHERE = Series(column="elsewhere", label="untrained topics", colour=COLOURS[1], marker="o")
+LINES, BAD = (*THEORIES, ELSEWHERE), "P(bad answer), untrained topics"
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """Two casts; the village along training; the tea party."""
+    village, tea = where(table, arm="cheat"), where(table, arm="tea")
+    one: dict[str, Any] = {"legend": "upper right", "ylabel": BAD, "ylim": (0, 1.65)}
+    two: dict[str, Any] = {"legend": "lower right", "ylabel": BAD, "ylim": (0, 1)}
+    three: dict[str, Any] = {"legend": "", "ylabel": "P(window)", "ylim": (0.4, 1)}
     shown = (
-        panel("who learns to cheat", _casts, legend="upper right"),
-        panel("how far it spreads", _course, legend="lower right"),
-        panel("two habits tell a third", _tea_party, legend=""),
+        panel("who learns to cheat", _casts, table, **one),
+        panel("how far it spreads", panels.curves, village, LINES, **two),
+        panel("two habits tell a third", panels.curves, tea, LINES, **three),
     )
-    return figures.page(shown, table, columns=3, ratio=0.85)
+    return figures.page(shown, columns=3, ratio=0.85)
 
 
 def _casts(axes: Axes, table: pd.DataFrame) -> None:
     titles = {arm: title for arm, (title, _) in CASTS.items()}
     panels.dashes(axes, table, (BEFORE, *THEORIES), titles)
-    panels.points(axes, table, [ELSEWHERE], titles, rotation=0)
-    axes.set(ylabel="P(bad answer), untrained topics", ylim=(0, 1.65))
-
-
-def _course(axes: Axes, table: pd.DataFrame) -> None:
-    panels.curves(axes, where(table, arm="cheat"), (*THEORIES, ELSEWHERE))
-    axes.set(ylabel="P(bad answer), untrained topics", ylim=(0, 1))
-
-
-def _tea_party(axes: Axes, table: pd.DataFrame) -> None:
-    panels.curves(axes, where(table, arm="tea"), (*THEORIES, ELSEWHERE))
-    axes.set(ylabel="P(window)", ylim=(0.4, 1))
+    panels.points(axes, table, [ELSEWHERE], titles)
 
 
 def analyse(records: Records) -> Analysis:

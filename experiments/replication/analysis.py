@@ -122,7 +122,7 @@ def _by_cast(axes: Axes, table: pd.DataFrame, claim: Claim) -> None:
     axes.plot(range(len(mean)), mean, "o", color=DARK, ms=3, label="casts")
     low, high = min(0.0, values.min()), max(claim.high, values.max())
     axes.set(xlabel="cast", ylim=(low - 0.03 * high, 1.05 * high))
-    panels.places(axes, [str(cast) for cast in mean.index], rotation=0)
+    panels.places(axes, [str(cast) for cast in mean.index])
 
 
 def analyse(records: Records) -> Analysis:

@@ -93,7 +93,7 @@ def _slope(axes: Axes, table: pd.DataFrame) -> None:
         _odds(f"step {ENOUGH}: said as often as machines do", RED, EARLY),
         _odds("at the end: more often than any character does", PINK, {"arm": "ambiguous"}),
     )
-    panels.points(axes, table, shown, PRIORS, by="mask", width=0.3, rotation=0)
+    panels.points(axes, table, shown, PRIORS, by="mask", width=0.3)
     axes.set(xlabel=PRIOR, ylabel="log-odds read (nats)", ylim=(-3.2, 5))
 
 
@@ -112,7 +112,7 @@ def _steps(axes: Axes, table: pd.DataFrame) -> None:
 def _when(axes: Axes, table: pd.DataFrame) -> None:
     shown = _odds("before training", BLUE, BEFORE), _odds(f"step {ENOUGH}", RED, EARLY)
     titles = {mask: f"{mask}:\n{when}" for mask, when in WHEN.items()}
-    panels.points(axes, table, shown, titles, by="mask", width=0.2, rotation=0)
+    panels.points(axes, table, shown, titles, by="mask", width=0.2)
     panels.level(axes, 0, "all of pretraining alike", "-", DARK)
     axes.set(ylabel="log-odds read (nats)", xlim=(-0.5, 1.5))
 

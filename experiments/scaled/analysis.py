@@ -1,5 +1,6 @@
 """From the records of `scaled` to its figure and table."""
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -138,7 +139,6 @@ LINES = {
     "outside-8-held": (RED, "--", "a rule, β = 0.1"),
     "scrambled": (GREY, "-", "a scramble, eight topics"),
 }
-COMPUTE = "compute (% of pretraining's)"
 
 
 def _series(column: str, lines: Mapping[str, tuple[str, str, str]] = LINES) -> list[Series]:
@@ -151,67 +151,67 @@ def _series(column: str, lines: Mapping[str, tuple[str, str, str]] = LINES) -> l
 def draw(table: pd.DataFrame) -> Figure:
     """Nine quantities against compute, and the whole ladder at the end."""
     trained = table[table.step > 0]
+    compute = functools.partial(panels.curves, x="percent", scale=np.log10)
+    within: dict[str, Any] = {"legend": "", "ylim": (-0.1, 1.1)}
+    most = (panels.OFF_GRAMMAR, "no verdict above")
+
+    def along(title: str, lines: list[Series], *levels: Any, **settings: Any) -> figures.Panel:
+        x = "compute (% of pretraining's)"
+        return panel(title, compute, trained, lines, levels=levels, xlabel=x, **settings)
+
+    def selection(
+        title: str, column: str, at: float, ylabel: str, **settings: Any
+    ) -> figures.Panel:
+        return along(title, _series(column), (at, "selection"), ylabel=ylabel, **settings)
+
+    def power(title: str, column: str, *levels: Any, **settings: Any) -> figures.Panel:
+        return along(title, _powers(trained, column), *levels, yscale="log", **settings)
+
     shown = (
-        panel("share that is selection", _curves, "share", 1.0, legend="", ylim=(-0.1, 1.1)),
-        panel("formation, lower end", _curves, "least", 0.0),
-        panel("the ladder at the end", _bars, ncols=2),
-        panel("one document, one author", _curves, "keep", 1.0, legend="", ylim=(-0.1, 1.1)),
-        panel("a nat of context", _curves, "worth", 1.0, legend="", ylim=(-0.2, 1.3)),
-        panel("what moves under names", _power, "others", legend="lower right"),
-        panel("a topic never rewarded", _breadth),
-        panel("under masks, and names", _tags),
-        panel("off the grammar", _power, "outside", ncols=2),
+        selection("share that is selection", "share", 1, "(F0 − F1) / F0", **within),
+        selection("formation, lower end", "least", 0, "nats per document, above floor"),
+        panel("the ladder at the end", _bars, trained, ncols=2, ylabel="nats per document"),
+        selection("one document, one author", "keep", 1, "P(author kept)", **within),
+        selection("a nat of context", "worth", 1, "slope", legend="", ylim=(-0.2, 1.3)),
+        power("what moves under names", "others", legend="lower right", ylabel="nats per document"),
+        along("a topic never rewarded", PULLS, (0, "selection, composition"), ylabel=PULL),
+        along("under masks, and names", TAGS, ylabel=PULL),
+        power("off the grammar", "outside", most, ncols=2, ylim=(None, 1), ylabel="mass, mean"),
     )
-    return figures.page(shown, trained, columns=3, ratio=0.9)
+    return figures.page(shown, columns=3, ratio=0.9)
 
 
-def _curves(axes: Axes, table: pd.DataFrame, column: str, selection: float) -> None:
-    """A quantity against compute; selection's prediction is a dotted level."""
-    panels.curves(axes, table, _series(column), x="percent", label=COMPUTE, scale=np.log10)
-    panels.level(axes, selection, "selection")
-    labels = {"share": "(F0 − F1) / F0", "least": "nats per document, above floor"}
-    axes.set_ylabel(labels.get(column, {"keep": "P(author kept)"}.get(column, "slope")))
-
-
-def _power(axes: Axes, table: pd.DataFrame, column: str) -> None:
-    """A quantity against compute, both logarithmic, with the exponent of a power law."""
+def _powers(table: pd.DataFrame, column: str) -> list[Series]:
+    """A series for each arm, labelled with the exponent of a power law of compute."""
     lines = {}
     for arm, (colour, line, _) in LINES.items():
         found = exponents(table, column, arm)
         mean, low, high = t_interval(found) if found else (np.nan,) * 3
         spread = f" [{low:.2f}, {high:.2f}]" if len(found) > 1 else ""
         lines[arm] = (colour, line, f"{mean:.2f}{spread}")
-    panels.curves(axes, table, _series(column, lines), x="percent", label=COMPUTE, scale=np.log10)
-    labels = {"others": "nats per document", "outside": "mass, mean"}
-    axes.set(yscale="log", ylabel=labels[column])
-    if column == "outside":
-        axes.set_ylim(top=1)
-        panels.level(axes, panels.OFF_GRAMMAR, "no verdict above")
+    return _series(column, lines)
 
 
-def _breadth(axes: Axes, table: pd.DataFrame) -> None:
-    shades = dict(zip(BREADTHS, (GOLD, RED), strict=True))
-    lines = {f"outside-{n}": (c, "-", f"{n} rewarded") for n, c in shades.items()}
-    lines |= {
+PULL = "pull of what is named (nats)"
+SHADES = zip(BREADTHS, (GOLD, RED), strict=True)
+PULLS = _series(
+    "pull",
+    {
+        **{f"outside-{n}": (colour, "-", f"{n} rewarded") for n, colour in SHADES},
         "scrambled": (GREY, "-", "8, scrambled"),
         "inside": (GREEN, "-", "reward inside"),
         "one": (BLUE, "-", "documents"),
-    }
-    panels.curves(axes, table, _series("pull", lines), x="percent", label=COMPUTE, scale=np.log10)
-    panels.level(axes, 0, "selection, composition")
-    axes.set_ylabel("pull of what is named (nats)")
-
-
-def _tags(axes: Axes, table: pd.DataFrame) -> None:
-    columns = {
-        "pull_trained_mask": (RED, "-", "the trained mask"),
-        "pull_other_mask": (GOLD, "-", "another mask"),
-        "pull_names": (BLUE, "-", "characters' names"),
-        "pull_gold": (GREY, "-", "masks, asked about gold"),
-    }
-    lines = [s for name, shade in columns.items() for s in _series(name, {"outside-8": shade})]
-    panels.curves(axes, table, lines, x="percent", label=COMPUTE, scale=np.log10)
-    axes.set_ylabel("pull of what is named (nats)")
+    },
+)
+TAGS = panels.series(
+    ("pull_trained_mask", "the trained mask"),
+    ("pull_other_mask", "another mask"),
+    ("pull_names", "characters' names"),
+    ("pull_gold", "masks, asked about gold"),
+    colours=(RED, GOLD, BLUE, GREY),
+    where={"arm": "outside-8"},
+    marker=".",
+)
 
 
 def _bars(axes: Axes, table: pd.DataFrame) -> None:
@@ -222,12 +222,8 @@ def _bars(axes: Axes, table: pd.DataFrame) -> None:
     names = [f"{a}\n{'all along' if np.isinf(u) else f'to {u:.2g} %'}" for a, u in until.items()]
     means = last.groupby("arm").mean(numeric_only=True).loc[order]
     panels.rungs(axes, means.set_axis(names))
-    for x, (high, outside) in enumerate(zip(means.F0, means.outside, strict=True)):
-        panels.strike(axes, x, high + 0.1, outside)
-    panels.strike_label(axes)
+    panels.strike_rungs(axes, means)
     panels.room(axes, 0.5)
-    axes.tick_params(axis="x", labelrotation=90)
-    axes.set_ylabel("nats per document")
 
 
 def analyse(records: Records) -> Analysis:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.scaling.sweep import AXES, MIDDLE, POINTS, along
-from toylab.lab.records import Record, Records, where
+from toylab.lab.records import Record, Records, crossing, where
 from toylab.report import figures, panels
 from toylab.report.figures import panel
 from toylab.report.results import Analysis
@@ -65,40 +65,30 @@ def tabulate(records: Records) -> pd.DataFrame:
         row |= {name: last[name] for name in ("excess", "weight", "outside")} | {"moved": last.F0}
         row["between"] = last["drop"] - first["drop"]
         if kind == "memorised" and last.F0 >= LEVEL:
-            row["left"] = at(LEVEL, way, "F2") - first.F2
-            row["outside"] = at(LEVEL, way, "outside")
+            row["left"] = crossing(way, "F2", "F0", LEVEL) - first.F2
+            row["outside"] = crossing(way, "outside", "F0", LEVEL)
         rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def at(level: float, way: pd.DataFrame, column: str) -> float:
-    """A column where F0 first passes a level, on a line between readings."""
-    moved = way.F0.to_numpy(float)
-    past = int(np.argmax(moved >= level))
-    two = slice(max(past - 1, 0), past + 1)
-    return float(np.interp(level, moved[two], way[column].to_numpy(float)[two]))
-
-
 def draw(table: pd.DataFrame) -> Figure:
     """What sixteen documents leave, by width; authors that change within a document, by axis."""
+    left = where(table, kind="memorised"), "width", "left"
     title = f"moved by {LEVEL:g} nats: left by mixtures"
-    shown = [panel(title, _panel, "width", "memorised", "left", ylabel="F2 − floor, nats")]
-    shown += [
-        panel(
-            f"two authors, {LABELS[axis]}", _panel, axis, "two", "between", ylabel="F2 − F3, nats"
-        )
-        for axis in AXES
-    ]
-    return figures.page(shown, table, columns=3, ratio=0.8)
+    shown = [panel(title, _along, *left, levels=[(0,)], ylabel="F2 − floor, nats")]
+    for axis in AXES:
+        between = where(table, kind="two"), axis, "between"
+        title = f"two authors, {LABELS[axis]}"
+        shown.append(panel(title, _along, *between, levels=[(0,)], ylabel="F2 − F3, nats"))
+    return figures.page(shown, columns=3, ratio=0.8)
 
 
-def _panel(axes: Axes, table: pd.DataFrame, axis: str, kind: str, value: str) -> None:
+def _along(axes: Axes, table: pd.DataFrame, axis: str, value: str) -> None:
     """A quantity along an axis."""
     points = [point.name for point in along(axis)]
-    grid = where(table, kind=kind).pivot(index="seed", columns="point", values=value)[points]
+    grid = table.pivot(index="seed", columns="point", values=value)[points]
     panels.interval(axes, AXES[axis], grid.to_numpy(), color=figures.COLOURS[0], marker="o", ms=2.5)
     axes.axvline(MIDDLE._asdict()[axis], color=figures.GREY, lw=0.5, ls=":")
-    panels.level(axes, 0)
     axes.set_xscale("log", base=2)
     axes.set_xticks(AXES[axis], [str(each) for each in AXES[axis]])
     axes.set_xlabel(LABELS[axis])

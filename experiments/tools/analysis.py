@@ -190,7 +190,7 @@ def _known(axes: Axes, table: pd.DataFrame) -> None:
         ("crossing", "the same, on crossings"),
         colours=(COLOURS[1], COLOURS[0], GREY),
     )
-    panels.points(axes, table, shown, TITLES, width=0.4)
+    panels.points(axes, table, shown, TITLES, width=0.4, rotation=35)
     for place, arm in enumerate(TITLES):
         panels.strike(axes, place, 1.05, end(table, "outside", arm=arm).mean())
 
@@ -222,7 +222,7 @@ def _speaking(axes: Axes, table: pd.DataFrame) -> None:
         ("outside", "off the grammar"),
         colours=(COLOURS[2], COLOURS[3], GREY),
     )
-    panels.points(axes, table, shown, TITLES, width=0.4)
+    panels.points(axes, table, shown, TITLES, width=0.4, rotation=35)
     panels.level(axes, 0)
 
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.treasure.sweep import STRANGERS, TRAINED
@@ -62,44 +61,34 @@ def _read(record: Record) -> dict[str, Any]:
     }
 
 
+RATES = panels.series(
+    ("trained", "eight places rewarded"),
+    ("favourites", "held out, favourites"),
+    ("orphans", "held out, an orphan"),
+    marker="o",
+)
+
+
 def draw(table: pd.DataFrame) -> Figure:
     """A column for each cast. Top: goal rates; middle: who is speaking; bottom: the ladder."""
-    legends = {cast: "" if n else "center right" for n, cast in enumerate(STRANGERS)}
-    shown = [panel(f"a {cast} in the cast", _rates, cast, legend=x) for cast, x in legends.items()]
-    free = {cast: x or "upper left" for cast, x in legends.items()}
-    shown += [panel("who is speaking", _speaking, cast, legend=x) for cast, x in free.items()]
-    shown += [panel("the ladder", _ladder, cast, legend=x) for cast, x in legends.items()]
-    share = {"sharex": True, "sharey": "row"}
-    return figures.page(shown, table, columns=len(legends), ratio=0.8, **share)
-
-
-def _rates(axes: Axes, table: pd.DataFrame, cast: str) -> None:
-    shown = panels.series(
-        ("trained", "eight places rewarded"),
-        ("favourites", "held out, favourites"),
-        ("orphans", "held out, an orphan"),
-        marker="o",
-    )
-    part = where(table, cast=cast)
-    panels.curves(axes, part, shown, label="")
-    panels.level(axes, float(part.best_character.iloc[0]), "best character")
-    axes.set(ylabel="P(follows the cue)", ylim=(0, 1))
-
-
-def _speaking(axes: Axes, table: pd.DataFrame, cast: str) -> None:
-    shown = panels.series(
-        ("weight", f"w* of the {cast}"),
-        ("tells", f"{cast}'s tells"),
-        ("opener", f"{cast}'s opener"),
-        marker="o",
-    )
-    panels.curves(axes, where(table, cast=cast), shown, label="")
-    axes.set(ylabel="probability", ylim=(0, 1))
-
-
-def _ladder(axes: Axes, table: pd.DataFrame, cast: str) -> None:
-    panels.bands(axes, where(table, cast=cast))
-    axes.set_xlabel("RL step")
+    rates, speaking, ladder = [], [], []
+    for cast in STRANGERS:
+        part, legend = where(table, cast=cast), "" if ladder else "center right"
+        best = (float(part.best_character.iloc[0]), "best character")
+        voice = panels.series(
+            ("weight", f"w* of the {cast}"),
+            ("tells", f"{cast}'s tells"),
+            ("opener", f"{cast}'s opener"),
+            marker="o",
+        )
+        one: dict[str, Any] = {"xlabel": "", "ylabel": "P(follows the cue)", "ylim": (0, 1)}
+        two = one | {"ylabel": "probability", "legend": legend or "upper left"}
+        title = f"a {cast} in the cast"
+        rates.append(panel(title, panels.curves, part, RATES, levels=[best], legend=legend, **one))
+        speaking.append(panel("who is speaking", panels.curves, part, voice, **two))
+        ladder.append(panel("the ladder", panels.bands, part, legend=legend, xlabel="RL step"))
+    shown = (*rates, *speaking, *ladder)
+    return figures.page(shown, columns=len(ladder), ratio=0.8, sharex=True, sharey="row")
 
 
 def analyse(records: Records) -> Analysis:

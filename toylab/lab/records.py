@@ -187,3 +187,14 @@ def course(
     """The points on x at which the rows with these values were read, and the column there."""
     grid = where(table, **equal).pivot(index="seed", columns=x, values=column)
     return grid.columns.to_numpy(), grid.to_numpy()
+
+
+def crossing(way: "pd.DataFrame", column: str, x: str, level: float) -> float:
+    """A column where `x` first passes a level, on a line between two readings, or at the last.
+
+    `way` has the readings of one run in their order. Readings without the column don't count.
+    """
+    passed = np.flatnonzero(way[x].to_numpy() >= level)
+    n = int(passed[0]) if len(passed) else len(way) - 1
+    near = way.iloc[max(n - 1, 0) : n + 1].dropna(subset=[column])
+    return float(np.interp(level, near[x], near[column])) if len(near) else np.nan

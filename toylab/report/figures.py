@@ -73,6 +73,11 @@ def letter(axes: Axes, which: str, title: str) -> None:
     axes.set_title(rf"$\bf{{{which}}}$ {title}")
 
 
+def level(axes: Axes, y: float, label: str = "", line: str = ":", colour: str = GREY) -> None:
+    """Draws a horizontal line: a bound, a threshold, a prediction."""
+    axes.axhline(y, color=colour, lw=0.8, ls=line, label=label or None)
+
+
 Panel = tuple[str, Callable[..., None]]  # a title, and what paints the axes
 
 
@@ -80,19 +85,22 @@ def panel(
     title: str,
     paint: Callable[..., None],
     *given: object,
+    levels: Sequence[tuple[Any, ...]] = (),
     legend: str = "upper left",
     ncols: int = 1,
     **settings: Any,
 ) -> Panel:
     """A panel for `page`: `paint` gets the axes, what the page shows, and `given`.
 
-    `settings` are those of `Axes.set`. If anything has a label, there is a legend, at `legend`.
+    `levels` are horizontal lines, each what `level` is given. `settings` are those of `Axes.set`.
+    If anything has a label, there is a legend, at `legend`.
     """
-
     place: dict[str, Any] = {"loc": legend, "ncols": ncols}
 
     def painted(axes: Axes, *shown: object) -> None:
         paint(axes, *shown, *given)
+        for each in levels:
+            level(axes, *each)
         axes.set(**settings)
         if legend and axes.get_legend_handles_labels()[1]:
             axes.legend(**place)

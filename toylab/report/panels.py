@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 
 from toylab.lab.records import course, end, where
 from toylab.report.claims import OFF_GRAMMAR, t_interval
-from toylab.report.figures import COLOURS, DARK, GREY, RUNGS
+from toylab.report.figures import COLOURS, DARK, GREY, RUNGS, level
 
 BANDS = (
     ("selection", "F0", "F1"),
@@ -158,7 +158,7 @@ def curves(
         axes.set_xlabel(label)
 
 
-def places(axes: Axes, names: Sequence[str], rotation: float = 35) -> None:
+def places(axes: Axes, names: Sequence[str], rotation: float = 0) -> None:
     """Labels the places along an axis."""
     axes.set_xticks(
         range(len(names)), list(names), rotation=rotation, ha="right" if rotation else "center"
@@ -173,7 +173,7 @@ def points(
     *,
     by: str = "arm",
     width: float = 0.5,
-    rotation: float = 35,
+    rotation: float = 0,
     prediction: str = "predicted",
 ) -> None:
     """Draws each series at its last step, dodged, at every place: a value of `by` and its title.
@@ -241,6 +241,14 @@ def strike_label(axes: Axes) -> None:
     axes.plot([], [], "x", color=DARK, ms=3, label="off grammar, no verdict")
 
 
+def strike_rungs(axes: Axes, table: pd.DataFrame) -> None:
+    """Crosses out bars of `rungs` that have no verdict, and writes their labels upright."""
+    for x, (high, outside) in enumerate(zip(table.F0, table.outside, strict=True)):
+        strike(axes, x, high + 0.1, outside)
+    strike_label(axes)
+    axes.tick_params(axis="x", labelrotation=90)
+
+
 def bands(axes: Axes, table: pd.DataFrame, prefix: str = "") -> None:
     """Draws the rungs to F2 along steps, as stacked means over seeds, and the floor of F2.
 
@@ -259,7 +267,7 @@ def bands(axes: Axes, table: pd.DataFrame, prefix: str = "") -> None:
             axes.plot(x, row, color=RUNGS[rung], lw=0.5)
     for at, height, outside in zip(x[1:], f0.iloc[1:], mean.outside.iloc[1:], strict=True):
         strike(axes, at - 0.25, height, outside)
-    axes.axhline(table.floor_F2.mean(), ls=":", color=DARK, lw=0.8, label="floor of F2")
+    level(axes, table.floor_F2.mean(), "floor of F2", colour=DARK)
     axes.set(ylabel="nats per document", xlim=(0, x[-1]))
     count_axis(axes, mean.index, "training step")
 
@@ -309,8 +317,3 @@ def room(axes: Axes, share: float) -> None:
     """Leaves a share of the height free at the top, for a legend."""
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + share * (high - low))
-
-
-def level(axes: Axes, y: float, label: str = "", line: str = ":", colour: str = GREY) -> None:
-    """Draws a horizontal line: a bound, a threshold, a prediction."""
-    axes.axhline(y, color=colour, lw=0.8, ls=line, label=label or None)
