@@ -93,6 +93,7 @@ def test_the_stage_in_the_tutorial_is_one(work: Path) -> None:
         ("my-question", "make the name one word"),
         ("selection", "choose another name"),
         ("json", "choose another name"),
+        ("class", "make the name one word"),
         ("missing/unheard", "can't be made"),
     ],
 )

@@ -115,6 +115,23 @@ def test_claims_of_the_wrong_kind_are_one_line_for_figures_too(
     assert capsys.readouterr().err.startswith(f"toylab: {file}: damaged (")
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"seed\n1\n1,2,3\n"])
+def test_a_damaged_table_is_one_line_and_the_others_are_drawn(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, text in (
+        ("exchange", records.load("exchange")["table"].encode()),
+        ("tools", content),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "table.csv").write_bytes(text)
+    assert cli.main(["figures", f"--results={tmp_path}"]) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith(f"toylab: {tmp_path}/tools/table.csv: damaged (")
+    assert told.err.count("\n") == 1
+    assert "tables: exchange\n" in told.out
+
+
 def test_the_report_of_no_folder_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["report", "--results=nowhere"]) == 2
     assert "run an experiment first" in capsys.readouterr().err

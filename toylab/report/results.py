@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from toylab.lab import experiments
 from toylab.lab.plan import Plan, Read, Train
 from toylab.lab.records import Records
-from toylab.lab.store import load_json, reading, write_atomic, write_json
+from toylab.lab.store import DAMAGE, StoreError, load_json, reading, write_atomic, write_json
 from toylab.lab.sweep import Sweep
 from toylab.report import claims, provenance
 from toylab.report.claims import Claim, Registered
@@ -147,16 +147,19 @@ def _write_figure(file: File, figure: "Figure") -> None:
 
 
 def redraw(source: File, folder: File) -> None:
-    """Draws the figure of an experiment from its tables alone. Raises `OldTables`."""
+    """Draws the figure of an experiment from its tables alone. Raises as `from_tables`."""
     _write_figure(folder / "figure", from_tables(source, folder))
 
 
-class OldTables(ValueError):
+class OldTables(StoreError):
     """Tables of an older version: they lack what the figure shows. The message says what."""
 
 
 def from_tables(source: File, folder: File) -> "Figure":
-    """The figure of the experiment in `source`, from the tables in `folder`. Raises `OldTables`."""
+    """The figure of the experiment in `source`, from the tables in `folder`.
+
+    Raises `OldTables`, or `StoreError` if they are damaged.
+    """
     analysis = experiments.module(source, "analysis")
     files = [f"{name}.csv" for name in inspect.signature(analysis.draw).parameters]
     if lacking := [file for file in files if not (folder / file).exists()]:
@@ -164,15 +167,20 @@ def from_tables(source: File, folder: File) -> "Figure":
     tables = [read_table(folder / file) for file in files]
     if lacking := [column for column in analysis.COLUMNS if column not in tables[0]]:
         raise OldTables(f"{folder / 'table.csv'}: has no column {lacking[0]!r}")
-    figure: Figure = analysis.draw(*tables)
+    with reading(folder / "table.csv", f"run {folder.name} again"):
+        figure: Figure = analysis.draw(*tables)
     return figure
 
 
 def read_table(file: File) -> "pd.DataFrame":
-    """A table as it was written: what is empty in a column of text is the empty text."""
+    """A table as it was written: what is empty in a column of text is the empty text.
+
+    Raises `StoreError` if it is damaged.
+    """
     import pandas as pd
 
-    table = pd.read_csv(file, keep_default_na=False, na_values=[""])
+    with reading(file, f"run {file.parent.name} again"):
+        table = pd.read_csv(file, keep_default_na=False, na_values=[""])
     return table.fillna(dict.fromkeys(table.select_dtypes(exclude="number"), ""))
 
 
@@ -180,13 +188,22 @@ def answer(folder: File, names: Sequence[str]) -> list[str]:
     """Draws the figure that `experiments/answer.py` makes of the tables of several experiments.
 
     Returns the names of those in it: the ones all of whose seeds have been judged.
+    Raises `StoreError` if a table is damaged.
     """
     page = experiments.module(experiments.HOME, "answer")
     told = {name: read(folder / name) for name in page.PANELS if name in names}
     within = [name for name, said in told.items() if len(said.get("seeds", ())) == said.get("of")]
-    if within:
-        tables = {name: read_table(folder / name / "table.csv") for name in within}
-        _write_figure(folder / "answer", page.draw(tables))
+    if not within:
+        return []
+    tables = {name: read_table(folder / name / "table.csv") for name in within}
+    try:
+        figure = page.draw(tables)
+    except DAMAGE:
+        for name, table in tables.items():  # to say in which
+            with reading(folder / name / "table.csv", f"run {name} again"):
+                page.draw({name: table})
+        raise
+    _write_figure(folder / "answer", figure)
     return within
 
 

@@ -1,6 +1,7 @@
 """`./launch.sh new NAME`: a folder with an experiment that runs as it is, to be changed."""
 
 import importlib.util
+import keyword
 from collections.abc import Sequence
 from pathlib import Path as File
 
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     name = folder.name
     if folder.exists():
         raise UsageError(f"{given}: is there already; choose another name")
-    if not name.isidentifier():
+    if not name.isidentifier() or keyword.iskeyword(name):
         raise UsageError(f"{name}: make the name one word of letters, digits and _")
     if name in experiments.shipped() or importlib.util.find_spec(name):
         raise UsageError(f"{name}: is the name of something else; choose another name")

@@ -65,20 +65,27 @@ def redraw(arguments: Sequence[str]) -> int:
     if not found:
         raise UsageError(f"{folder}: no table of an experiment is there; run one first")
 
+    from toylab.lab.store import StoreError
     from toylab.report import results
 
-    old = dict[str, str]()
+    old, damaged = dict[str, str](), dict[str, str]()
     for name in found:
         try:
             results.redraw(experiments.HOME / name, folder / name)
         except results.OldTables as error:
             old[name] = str(error)
-    print(f"drawn from their tables: {', '.join(n for n in found if n not in old) or 'none'}")
+        except StoreError as error:
+            damaged[name] = str(error)
+    drawn = [name for name in found if name not in old | damaged]
+    print(f"drawn from their tables: {', '.join(drawn) or 'none'}")
     for name, why in old.items():
         print(f"{why}; {program()} {name} writes it, and draws the figure")
-    if not asked and (within := results.answer(folder, found)):
+    for why in damaged.values():
+        print(f"toylab: {why}", file=sys.stderr)
+    sound = [name for name in found if name not in damaged]
+    if not asked and (within := results.answer(folder, sound)):
         print(f"{folder / 'answer.png'}: {', '.join(within)}")
-    return 0
+    return int(bool(damaged))
 
 
 def render_documents(arguments: Sequence[str]) -> int:
