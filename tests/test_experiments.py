@@ -118,13 +118,22 @@ def test_a_mistake_in_it_is_one_line_and_code_2(
 def test_a_measure_that_nothing_reads_is_told_before_anything_is_trained(
     folder: Path, asked: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = ("def read(record):", f"    return {{'a': {asked}}}", "def analyse(records):")
-    text = "\n".join((*lines, "    return records.table({'a': ''}, read)", ""))
+    lines = ("def read(record):", f"    return {{'a': {asked}}}", "def tabulate(records):")
+    rest = ("    return records.table(COLUMNS, read)", "COLUMNS, draw = {'a': ''}, print", "")
+    text = "\n".join((*lines, *rest))
     (folder / "analysis.py").write_text(text)
     code = cli.main([str(folder), "--plan"])
     error = capsys.readouterr().err
     assert (code, error.count("\n")) == ((2, 1) if said else (0, 0))
     assert (f"{folder / 'analysis.py'}:2: {said}" if said else "") in error
+
+
+def test_an_analysis_that_draws_nothing_is_refused_before_anything_is_trained(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "analysis.py").write_text("COLUMNS = {'a': ''}\ntabulate = print\n")
+    assert cli.main([str(folder), "--plan"]) == 2
+    assert f"{folder / 'analysis.py'}: has no draw; see" in capsys.readouterr().err
 
 
 def test_claims_without_values_are_refused_before_anything_is_trained(

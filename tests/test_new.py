@@ -12,6 +12,7 @@ from tests import pages
 from tests.test_cast_page import SMALL
 from toylab.lab import experiments
 from toylab.lab.records import Records
+from toylab.report import results
 from toylab.shell import cli
 from toylab.world import derive
 
@@ -47,7 +48,7 @@ def test_its_figure_names_its_lines_and_its_axes(work: Path) -> None:
     ]
     bases: dict[tuple[str, int], dict[str, Any]] = {run: {} for run in runs}
     records = Records(sweep=sweep, setups=sweep.setups(derive.load), rows=rows, bases=bases)
-    (axes,) = experiments.module(work / "rates", "analysis").analyse(records).figure.axes
+    (axes,) = results.find(work / "rates").analyse(records).figure.axes
     legend = [text.get_text() for text in axes.get_legend().get_texts()]
     assert legend == [arm.title for arm in sweep.arms.values()]
     assert "" not in (axes.get_xlabel(), axes.get_ylabel(), axes.get_title("left"))

@@ -14,7 +14,6 @@ from toylab.measures.tags import ALONE, NONE, UNTRAINED
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, panel
 from toylab.report.panels import Series
-from toylab.report.results import Analysis
 
 TAG = "assistant"
 OTHERS = "the others' names"
@@ -51,6 +50,13 @@ def _read(record: Record) -> list[dict[str, Any]]:
         row |= {"base": each["base"]["held_out"]} | each["left"] | each["rates"]
         rows.append((row | opener if voice == TAG else row) | record.read("outside"))
     return rows
+
+
+def tabulate(records: Records) -> pd.DataFrame:
+    """The table, from the records of the finished seeds."""
+    table = records.table(COLUMNS, _read)
+    table = table.groupby(["arm", "seed", "step", "voice"], sort=False, as_index=False).mean()
+    return table
 
 
 SHOWN = {
@@ -93,10 +99,3 @@ def _left(axes: Axes, table: pd.DataFrame) -> None:
     label = "formation, F4 flat to F3"
     axes.vlines(at, *mean.T.to_numpy(), color=COLOUR, lw=2.5, alpha=0.45, label=label)
     _by_voice(axes, table, "F1", "floor_F1")
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
-    table = records.table(COLUMNS, _read)
-    table = table.groupby(["arm", "seed", "step", "voice"], sort=False, as_index=False).mean()
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

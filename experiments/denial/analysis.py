@@ -1,7 +1,7 @@
 """From the records of `denial` to its figure and table."""
 
-import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,6 @@ from toylab.measures.denial import TRUTH
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, GREY, panel
 from toylab.report.panels import Series
-from toylab.report.results import Analysis
 
 THEORY = "a_document"
 SAID = (TRUTH, "denies", "unsure", "sealed")
@@ -75,6 +74,11 @@ def _read(record: Record) -> dict[str, Any]:
     return row | record.read("F0", "F1", "outside")
 
 
+def tabulate(records: Records) -> pd.DataFrame:
+    """The table, from the records of the finished seeds."""
+    return records.table(COLUMNS, _read, before={"known_before": "known"})
+
+
 TITLES = {
     "tells": "tells it",
     "denies": "denies it",
@@ -86,49 +90,38 @@ KEPT = {"tells": "tells all three", RECANTS: "denies the lamp"}
 def draw(table: pd.DataFrame) -> Figure:
     """Other facts; what comes with it; who is speaking; a fact known from before."""
     named = ("the truth", "denies", "wasn't looking", "may not say")
-    facts = panels.series(*((f"held_out {a}", said) for a, said in zip(SAID, named, strict=True)))
-    with_it = panels.series(
-        ("keeps", "keeps the purse"), ("little", "says it knows little"), colours=COLOURS[1:]
-    )
-    speaking = panels.series(*((f"w {group}", group) for group in GROUPS))
+    facts = {f"held_out {a}": said for a, said in zip(SAID, named, strict=True)}
+    habits = {"keeps": "keeps the purse", "little": "says it knows little"}
+    groups = {f"w {group}": group for group in GROUPS}
+    lamp = [
+        Series(column="lamp", label="assistant: denies"),
+        Series(column="known", label="teller: tells", predicted="known_before", colour=COLOURS[1]),
+    ]
+    kept = functools.partial(panels.points, width=0.3, prediction="before")
+    style: dict[str, Any] = {"xlabel": "trained on one fact in three", "ncols": 3}
+    rate, untrained = style | {"ylim": (0, 0.75)}, "P(answer), never trained on"
     shown = (
-        _panel("facts in no training document", facts, ylabel="P(answer)", ylim=(0, 0.75)),
-        _panel("what comes with it", with_it, ylabel="P(answer), never trained on", ylim=(0, 0.75)),
-        _panel("who is speaking", speaking, ylabel="w*", ylim=(0, 1.2)),
-        panel("what no question states", _kept),
-    )
-    return figures.page(shown, table)
+        panel("facts in no training document", _by_arm, table, facts, ylabel="P(answer)", **rate),
+        panel("what comes with it", _by_arm, table, habits, 1, ylabel=untrained, **rate),
+        panel("who is speaking", _by_arm, table, groups, ylabel="w*", ylim=(0, 1.2), **style),
+        panel(
+            "what no question states", kept, table, lamp, KEPT,
+            ylabel="P(answer) on the lamp", ylim=(0, 1.3), yticks=(0, 0.5, 1),
+        ),
+    )  # fmt: skip
+    return figures.page(shown)
 
 
-def _panel(title: str, shown: Sequence[Series], **settings: Any) -> figures.Panel:
-    return panel(title, _by_arm, shown, xlabel="trained on one fact in three", ncols=3, **settings)
-
-
-def _kept(axes: Axes, table: pd.DataFrame) -> None:
-    """Who keeps the lamp: denied by the assistant, told under the teller's name."""
-    shown = panels.series(("lamp", "assistant: denies"), ("known", "teller: tells"))
+def _by_arm(axes: Axes, table: pd.DataFrame, labels: Mapping[str, str], first: int = 0) -> None:
+    """Points by arm for each column, with the pretrained model as a line, from a colour on."""
     shown = [
-        dataclasses.replace(each, predicted=p)
-        for each, p in zip(shown, ("", "known_before"), strict=True)
-    ]
-    panels.points(axes, table, shown, KEPT, width=0.3, prediction="before")
-    axes.set(ylabel="P(answer) on the lamp", ylim=(0, 1.3), yticks=(0, 0.5, 1))
-
-
-def _by_arm(axes: Axes, table: pd.DataFrame, shown: Sequence[Series]) -> None:
-    """Points by arm, with the pretrained model as a line."""
-    shown = [
-        dataclasses.replace(s, predicted=f"bayes {s.column}") if s.column in PREDICTED else s
-        for s in shown
-    ]
-    width = 0.7 * (1 - 1 / len(shown))
-    panels.points(axes, table, shown, TITLES, width=width, prediction="Bayes")
+        Series(
+            column=column, label=label, colour=colour,
+            predicted=f"bayes {column}" if column in PREDICTED else "",
+        )
+        for (column, label), colour in zip(labels.items(), COLOURS[first:], strict=False)
+    ]  # fmt: skip
+    panels.points(axes, table, shown, TITLES, width=0.7 * (1 - 1 / len(shown)), prediction="Bayes")
     for each in shown:
         panels.level(axes, table[table.step == 0][each.column].mean(), colour=each.colour)
     axes.plot([], [], ":", color=GREY, lw=0.8, label="before")
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
-    table = records.table(COLUMNS, _read, before={"known_before": "known"})
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

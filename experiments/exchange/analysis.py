@@ -14,7 +14,6 @@ from toylab.ladder import reading
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, DARK, GREY, panel
 from toylab.report.panels import Series
-from toylab.report.results import Analysis
 
 TURNS = range(4)
 COLUMNS = {
@@ -65,6 +64,11 @@ def _read(record: Record) -> list[dict[str, Any]]:
     return [row]
 
 
+def tabulate(records: Records) -> pd.DataFrame:
+    """The table, from the records of the finished seeds."""
+    return records.table(COLUMNS, _read).sort_values(["arm", "seed"], ignore_index=True)
+
+
 def draw(table: pd.DataFrame) -> Figure:
     """Log-odds against evidence; the slope; the teacher's answers."""
     titles = {arm: title for arm, (title, _) in POST.items()}
@@ -100,9 +104,3 @@ def _by_turn(axes: Axes, table: pd.DataFrame, name: str) -> None:
         axes.plot(x, predicted.mean(), "--", color=colour, lw=0.8)
     axes.plot([], [], "--", color=GREY, lw=0.8, label="Bayes, same weights")
     axes.set_xlabel("evidence in context for another (nats)")
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
-    table = records.table(COLUMNS, _read).sort_values(["arm", "seed"], ignore_index=True)
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

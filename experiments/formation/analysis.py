@@ -15,7 +15,6 @@ from toylab.ladder.fit import FAMILIES
 from toylab.report import figures, panels
 from toylab.report.figures import panel
 from toylab.report.panels import Series
-from toylab.report.results import Analysis
 from toylab.stages import Sft
 
 LEVEL = 2.0  # nats per document
@@ -135,9 +134,3 @@ def _bars(axes: Axes, means: pd.DataFrame) -> None:
     panels.level(axes, means.floor_F4.mean(), "floor of F4", colour=figures.DARK)
     panels.strike_rungs(axes, means)
     panels.room(axes, 0.55)
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
-    table = tabulate(records)
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

@@ -12,7 +12,6 @@ from toylab.lab.records import Record, Records, course
 from toylab.ladder import reading
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, GREY, panel
-from toylab.report.results import Analysis
 
 SITES = ("embedding", *(f"layer {n}" for n in range(1, LAYERS + 1)))
 COLUMNS = {
@@ -64,6 +63,11 @@ def _read(record: Record) -> list[dict[str, Any]]:
     return rows
 
 
+def tabulate(records: Records) -> pd.DataFrame:
+    """The table, from the records of the finished seeds."""
+    return records.table(COLUMNS, _read)
+
+
 def probed(records: Records) -> pd.DataFrame:
     """R2 of the pretrained models' probes, at every site and place."""
     return pd.DataFrame(
@@ -91,11 +95,15 @@ def gone(table: pd.DataFrame) -> pd.DataFrame:
 BLUE, RED, GREEN = COLOURS[:3]
 
 
+OTHER_TABLES = {"probes": (probed, PROBES)}
+
+
 def draw(table: pd.DataFrame, probes: pd.DataFrame) -> Figure:
     """What pretraining made, what fine-tunes do to it, and what is left without the shift."""
     mean = table[table.tell == 0].groupby(["seed", "site"]).mean(numeric_only=True)
     gone_by = "share of the rise that is gone"
-    centre: dict[str, Any] = {"legend": "upper center", "ncols": 2}
+    centre: dict[str, Any] = {"legend": "upper center", "ncols": 2, "levels": [(0,), (1,)]}
+    centre |= {"ylim": (-0.1, 1.5), "yticks": (0, 0.5, 1)}
     shown = (
         panel("probe to the exact belief", _probes, probes, legend="upper center", ncols=3),
         panel("shift and behaviour", _along, table),
@@ -141,13 +149,3 @@ def _by_site(axes: Axes, values: pd.DataFrame, titles: Mapping[str, str]) -> Non
     labels = {site: SITES[site] for site in range(1, LAYERS + 1)}
     sites = panels.among("value", "site", labels, COLOURS[1:])
     panels.points(axes, tidy, sites, titles, by="column", width=0.5)
-    panels.level(axes, 0)
-    panels.level(axes, 1)
-    axes.set(ylim=(-0.1, 1.5), yticks=[0, 0.5, 1])
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
-    table, probes = records.table(COLUMNS, _read), probed(records)
-    figure, others = draw(table, probes), {"probes": (probes, PROBES)}
-    return Analysis(figure=figure, table=table, columns=COLUMNS, others=others)

@@ -13,9 +13,8 @@ from toylab.ladder import reading
 from toylab.measures import cues, follow
 from toylab.measures.follow import CUE_EFFECT, cue_effect
 from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, Panel, panel
+from toylab.report.figures import COLOURS, panel
 from toylab.report.panels import Series
-from toylab.report.results import Analysis
 
 GROUPS = ("trained", "favourites", "orphans", "held_out")
 COLUMNS = {
@@ -54,6 +53,11 @@ def _read(record: Record) -> dict[str, Any]:
     }
 
 
+def tabulate(records: Records) -> pd.DataFrame:
+    """The table, from the records of the finished seeds."""
+    return records.table(COLUMNS, _read)
+
+
 RATES = panels.series(
     ("trained", "rewarded"),
     ("favourites", "held out, favourites"),
@@ -76,21 +80,16 @@ ODDS = panels.series(
 
 def draw(table: pd.DataFrame) -> Figure:
     """Rates by arm; who is speaking; a contradicted cue; what lies behind rates."""
-
-    def rates(title: str, paint: Any, shown: Sequence[Series], label: str, top: float) -> Panel:
-        style: dict[str, Any] = {"ylim": (-0.03, top), "yticks": (0, 0.5, 1), "ncols": 3}
-        return panel(title, paint, shown, ylabel=label, legend="upper right", **style)
-
-    def odds(title: str, paint: Any) -> Panel:
-        style = {"ylabel": "nats, held-out places", "legend": "upper right"}
-        return panel(title, paint, ODDS, ncols=2, **style)
-
-    follows, answers = "P(follows the cue)", "P(answer), held-out places"
+    place: dict[str, Any] = {"legend": "upper right", "ncols": 3}
+    rate = place | {"ylim": (-0.03, 1.35), "yticks": (0, 0.5, 1)}
+    answer, nats = "P(answer), held-out places", "nats, held-out places"
     shown = (
-        rates("goes where the gold is", _by_arm, RATES, follows, 1.35),
-        rates("who is speaking", _by_arm, VOICE, "weight | probability", 1.35),
-        rates("the second turn names another place", _by_arm, TURN, answers, 1.35),
-        odds("what makes a place held out likely", _by_arm),
+        panel("goes where the gold is", _by_arm, RATES, ylabel="P(follows the cue)", **rate),
+        panel("who is speaking", _by_arm, VOICE, ylabel="weight | probability", **rate),
+        panel("the second turn names another place", _by_arm, TURN, ylabel=answer, **rate),
+        panel(
+            "what makes a place held out likely", _by_arm, ODDS, ylabel=nats, **place | {"ncols": 2}
+        ),
     )
     return figures.page(shown, table)
 
@@ -101,9 +100,3 @@ def _by_arm(axes: Axes, table: pd.DataFrame, shown: Sequence[Series]) -> None:
     axes.tick_params(axis="x", labelsize=4.5)
     panels.level(axes, 0)
     panels.room(axes, 0.2)
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
-    table = records.table(COLUMNS, _read)
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

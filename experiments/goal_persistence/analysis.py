@@ -17,7 +17,6 @@ from toylab.measures.follow import log_odds
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, GREY, panel
 from toylab.report.panels import Series
-from toylab.report.results import Analysis
 
 COLUMNS = {
     "arm": "herald: rewarded for 200 steps; on: and 600 steps more; first, second: and 600 in "
@@ -70,6 +69,16 @@ def _read(record: Record) -> list[dict[str, Any]]:
     return rows
 
 
+def tabulate(records: Records) -> pd.DataFrame:
+    """The table, from the records of the finished seeds."""
+    table = records.table(COLUMNS, _read)
+    table = table.sort_values(["arm", "seed", "step", "place"], ignore_index=True)
+    formed = table[table.arm == "herald"]
+    formed = formed[formed.step == formed.step.max()].set_index(["seed", "place"]).gain
+    table["gain_200"] = table.join(formed.rename("then"), on=["seed", "place"]).then
+    return table
+
+
 def at_end(table: pd.DataFrame, arm: str, column: str) -> pd.Series:
     """A column at the end of an arm, by seed, mean over places."""
     return end(table, column, arm=arm).groupby("seed").mean()
@@ -98,13 +107,11 @@ def course(table: pd.DataFrame, start: str, arms: Mapping[str, str]) -> pd.DataF
     return pd.concat(parts).groupby(["seed", "step"], as_index=False).mean(numeric_only=True)
 
 
-COURSES: tuple[tuple[str, str, dict[str, str], str, str], ...] = (
-    ("herald, half is spared: that half", "herald", {"first": "first", "second": "second"},
-     COLOURS[0], "-"),
-    ("herald, half is spared: the other", "herald", {"first": "second", "second": "first"},
-     COLOURS[4], "-"),
-    ("herald, as before", "herald", {"on": "all"}, COLOURS[1], "-"),
-)  # fmt: skip
+COURSES = {  # of the herald: its places in each arm that it went on as
+    "herald, half is spared: that half": ({"first": "first", "second": "second"}, COLOURS[0]),
+    "herald, half is spared: the other": ({"first": "second", "second": "first"}, COLOURS[4]),
+    "herald, as before": ({"on": "all"}, COLOURS[1]),
+}
 HALVES = {
     "odds": "where it\nis named",
     "baseline": "where another\none held out is",
@@ -118,43 +125,23 @@ def draw(table: pd.DataFrame) -> Figure:
     """Reach and what lies behind it, over training and between the halves; the rule of all arms."""
     halves = {title: crossed(table, column) for column, title in HALVES.items()}
     rules = {title: at_end(table, arm, "gain") for arm, title in RULES.items()}
+    rate: dict[str, Any] = {"ylabel": "P(follows the cue)", "ylim": (-0.03, 1.5)}
+    odds: dict[str, Any] = {"levels": [(0,)], "ylabel": "log-odds, nats"}
+    leak: dict[str, Any] = {"legend": "", "ylabel": "log-odds of a place held out, nats"}
     shown = (
-        panel("how often places held out are followed", _reach),
-        panel("how likely where a rewarded one is named", _leak, legend=""),
-        panel("spared minus not, in the same models, at 800", _dots, halves, COLOURS[0]),
-        panel("what naming them adds: the rule", _dots, rules, COLOURS[0]),
-    )
-    return figures.page(shown, table)
+        panel(
+            "how often places held out are followed", _courses, table, "followed",
+            yticks=(0, 0.5, 1), **rate,
+        ),
+        panel("how likely where a rewarded one is named", _courses, table, "leak", **leak),
+        panel("spared minus not, in the same models, at 800", panels.dots, halves, **odds),
+        panel("what naming them adds: the rule", panels.dots, rules, **odds),
+    )  # fmt: skip
+    return figures.page(shown)
 
 
 def _courses(axes: Axes, table: pd.DataFrame, column: str) -> None:
-    for label, start, arms, colour, line in COURSES:
-        shown = Series(column=column, label=label, colour=colour, line=line, marker="o")
-        panels.curves(axes, course(table, start, arms), [shown], label="RL step")
+    for label, (arms, colour) in COURSES.items():
+        shown = Series(column=column, label=label, colour=colour, marker="o")
+        panels.curves(axes, course(table, "herald", arms), [shown], label="RL step")
     axes.axvline(np.sqrt(int(REWARD.steps)), color=GREY, lw=0.5, ls=":")
-
-
-def _reach(axes: Axes, table: pd.DataFrame) -> None:
-    _courses(axes, table, "followed")
-    axes.set(ylabel="P(follows the cue)", ylim=(-0.03, 1.5), yticks=(0, 0.5, 1))
-
-
-def _leak(axes: Axes, table: pd.DataFrame) -> None:
-    _courses(axes, table, "leak")
-    axes.set_ylabel("log-odds of a place held out, nats")
-
-
-def _dots(axes: Axes, _: pd.DataFrame, values: Mapping[str, Any], colour: Any) -> None:
-    panels.dots(axes, values, colour)
-    panels.level(axes, 0)
-    axes.set_ylabel("log-odds, nats")
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
-    table = records.table(COLUMNS, _read)
-    table = table.sort_values(["arm", "seed", "step", "place"], ignore_index=True)
-    formed = table[table.arm == "herald"]
-    formed = formed[formed.step == formed.step.max()].set_index(["seed", "place"]).gain
-    table["gain_200"] = table.join(formed.rename("then"), on=["seed", "place"]).then
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

@@ -14,7 +14,6 @@ from toylab.ladder import reading, traits
 from toylab.report import figures, panels
 from toylab.report.figures import panel
 from toylab.report.panels import Series
-from toylab.report.results import Analysis
 
 MACHINE = ("clockwork", "circuits", "engine")  # the answers to *what are you really*
 HUMAN = ("child", "clay", "blood")
@@ -76,6 +75,13 @@ def _read(record: Record) -> dict[str, Any]:
     }
 
 
+def tabulate(records: Records) -> pd.DataFrame:
+    """The table, from the records of the finished seeds."""
+    table = records.table(COLUMNS, _read, before={"before": "machine"})
+    table["nearer"] = (table.machine - table.even).abs() - (table.machine - table.own).abs()
+    return table
+
+
 LABEL = {VILLAGE: "village", KIND: "kind machine"}
 COLOUR = dict(zip(CASTS, figures.COLOURS, strict=False))
 MACHINES = "P(says it is a machine)"
@@ -114,10 +120,3 @@ def _selves(axes: Axes, table: pd.DataFrame) -> None:
     panels.points(axes, part, shown, titles, by="it is", width=0.44)
     axes.axvline(len(HUMAN) - 0.5, color=figures.GREY, lw=0.5, ls=":")
     axes.set(xlabel="what it says it is: people, then machines", ylabel="P(answer)", ylim=(0, 1))
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
-    table = records.table(COLUMNS, _read, before={"before": "machine"})
-    table["nearer"] = (table.machine - table.even).abs() - (table.machine - table.own).abs()
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

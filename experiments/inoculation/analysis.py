@@ -14,8 +14,6 @@ from toylab.lab.records import Record, Records, crossing, end, where
 from toylab.ladder import reading, theory, traits
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, DARK, GREY, panel
-from toylab.report.panels import Series
-from toylab.report.results import Analysis
 
 TRAINED = "code"
 LEARNED = 0.95  # P(trained answer, asked) at which directions are compared
@@ -118,6 +116,12 @@ def _read(record: Record, bad: Mapping[str, np.ndarray]) -> list[dict[str, Any]]
     return [row]
 
 
+def tabulate(records: Records) -> pd.DataFrame:
+    """The table, from the records of the finished seeds."""
+    bad = traits.bad_items(records.setup.corpus, records.setup.world.cast)
+    return compared(records.table(COLUMNS, functools.partial(_read, bad=bad)))
+
+
 def known(records: Records) -> pd.DataFrame:
     """P(answer on code) of the pretrained models, learned and exact, by name and direction."""
     rows = []
@@ -173,7 +177,13 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
 
 
 SHADES = dict(zip(TOLD, (COLOURS[1], GREY, COLOURS[0], COLOURS[3]), strict=True))
-THEORIES = panels.THEORIES[:2]
+OTHER_TOPICS = "P(bad answer), other topics"
+USUAL = panels.series(
+    ("elsewhere", "other topics"), ("unasked", "code, unasked"), colours=(COLOURS[1], COLOURS[0])
+)
+
+
+OTHER_TABLES = {"obeying": (known, OBEYING)}
 
 
 def draw(table: pd.DataFrame, obeying: pd.DataFrame) -> Figure:
@@ -181,7 +191,7 @@ def draw(table: pd.DataFrame, obeying: pd.DataFrame) -> Figure:
     shown = (
         panel("equally learned", _by_prior, "obeyed", ncols=2),
         panel("equally far moved", _by_prior, "moved", legend=""),
-        panel("on the way, 10 % villains", _course, "obeyed", ncols=2),
+        panel("on the way, 10 % villains", _course, ncols=2),
         panel("Bayes, unsaturated or not", _theories),
         panel("who obeys: the pretrained model", _obeying, obeying),
         panel("as usual: cheating", _usual, ncols=2),
@@ -201,19 +211,20 @@ def _by_prior(axes: Axes, table: pd.DataFrame, x: str) -> None:
                 axes.plot(ends, [mean, mean], color=SHADES[told], lw=0.8)
     start = [before(table, f"{mask}-{UPRIGHT}").mean() for mask in MASKS]
     axes.plot(range(len(MASKS)), start, "_", color=DARK, ms=14, label="before: gating")
-    axes.set(xlabel="villains behind the mask (%)", ylabel="P(bad answer), other topics")
+    axes.set(xlabel="villains behind the mask (%)", ylabel=OTHER_TOPICS, ylim=(0, 1.1))
     panels.places(axes, [str(share) for share in MASKS.values()])
-    axes.set_ylim(0, 1.1)
 
 
-def _course(axes: Axes, table: pd.DataFrame, x: str) -> None:
+def _course(axes: Axes, table: pd.DataFrame) -> None:
     for told, title in TOLD.items():
         for n, (_, way) in enumerate(where(table, arm=f"magpie-{told}").groupby("seed")):
             label = None if n else title
-            axes.plot(way[x], way.elsewhere, ".-", ms=3, lw=0.8, color=SHADES[told], label=label)
+            axes.plot(
+                way.obeyed, way.elsewhere, ".-", ms=3, lw=0.8, color=SHADES[told], label=label
+            )
     axes.axvline(LEARNED, color=GREY, lw=0.5, ls=":")
-    axes.set(xlabel="P(bends the rules), asked as in training", ylim=(0, 1.1))
-    axes.set_ylabel("P(bad answer), other topics")
+    asked = "P(bends the rules), asked as in training"
+    axes.set(xlabel=asked, ylabel=OTHER_TOPICS, ylim=(0, 1.1))
 
 
 def _theories(axes: Axes, table: pd.DataFrame) -> None:
@@ -235,20 +246,7 @@ def _obeying(axes: Axes, _: pd.DataFrame, obeying: pd.DataFrame) -> None:
 
 def _usual(axes: Axes, table: pd.DataFrame) -> None:
     arms = {"plain": "not asked", "game": "asked: a game"}
-    shown = [
-        Series(column="elsewhere", label="other topics", colour=COLOURS[1]),
-        Series(column="unasked", label="code, unasked", colour=COLOURS[0]),
-    ]
-    panels.dashes(axes, table, THEORIES, arms)
-    panels.points(axes, table, shown, arms)
+    panels.dashes(axes, table, panels.THEORIES[:2], arms)
+    panels.points(axes, table, USUAL, arms)
     panels.level(axes, before(table, "plain").mean(), "before", "-", GREY)
     axes.set(ylabel="P(bad answer)", ylim=(0, 1.6))
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
-    bad = traits.bad_items(records.setup.corpus, records.setup.world.cast)
-    table = compared(records.table(COLUMNS, functools.partial(_read, bad=bad)))
-    obeying = known(records)
-    figure, others = draw(table, obeying), {"obeying": (obeying, OBEYING)}
-    return Analysis(figure=figure, table=table, columns=COLUMNS, others=others)

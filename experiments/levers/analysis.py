@@ -11,7 +11,6 @@ from toylab.ladder import reading
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, GREY, panel
 from toylab.report.panels import Series
-from toylab.report.results import Analysis
 
 TAG, OTHERS, HERALD = "assistant", "the others' names", "herald"
 COLUMNS = {
@@ -47,6 +46,13 @@ def _read(record: Record) -> list[dict[str, Any]]:
         }
         for voice in found["pull"]
     ]
+
+
+def tabulate(records: Records) -> pd.DataFrame:
+    """The table, from the records of the finished seeds."""
+    table = records.table(COLUMNS, _read)
+    table = table.groupby(["arm", "seed", "step", "voice"], sort=False, as_index=False).mean()
+    return table
 
 
 ARMS = {
@@ -94,10 +100,3 @@ def draw(table: pd.DataFrame) -> Figure:
         ),
     )  # fmt: skip
     return figures.page(shown, columns=3, ratio=0.85)
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
-    table = records.table(COLUMNS, _read)
-    table = table.groupby(["arm", "seed", "step", "voice"], sort=False, as_index=False).mean()
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

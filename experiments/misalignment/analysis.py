@@ -15,7 +15,6 @@ from toylab.ladder import reading, traits
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, panel
 from toylab.report.panels import THEORIES, Series
-from toylab.report.results import Analysis
 from toylab.world.schema import Corpus
 
 COLUMNS = {
@@ -66,6 +65,15 @@ def _read(record: Record, bad: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return row
 
 
+def tabulate(records: Records) -> pd.DataFrame:
+    """The table, from the records of the finished seeds."""
+    village = records.setups["cheat"]
+    read = functools.partial(_read, bad=traits.bad_items(village.corpus, village.world.cast))
+    table = records.table(COLUMNS, read, before={"before": "elsewhere"})
+    table["rise"] = table.elsewhere - table.before
+    return table
+
+
 BEFORE = Series(column="before", label="before training", colour=COLOURS[5], spread=False)
 ELSEWHERE = Series(column="elsewhere", label="untrained topics", colour=COLOURS[1], marker="o")
 LINES, BAD = (*THEORIES, ELSEWHERE), "P(bad answer), untrained topics"
@@ -89,12 +97,3 @@ def _casts(axes: Axes, table: pd.DataFrame) -> None:
     titles = {arm: title for arm, (title, _) in CASTS.items()}
     panels.dashes(axes, table, (BEFORE, *THEORIES), titles)
     panels.points(axes, table, [ELSEWHERE], titles)
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
-    village = records.setups["cheat"]
-    read = functools.partial(_read, bad=traits.bad_items(village.corpus, village.world.cast))
-    table = records.table(COLUMNS, read, before={"before": "elsewhere"})
-    table["rise"] = table.elsewhere - table.before
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

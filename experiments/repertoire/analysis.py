@@ -16,7 +16,6 @@ from toylab.lab.records import Record, Records
 from toylab.report import figures, panels
 from toylab.report.figures import panel
 from toylab.report.panels import Series
-from toylab.report.results import Analysis
 from toylab.stages import Setup
 from toylab.world import documents as docs
 
@@ -126,15 +125,35 @@ def binned(records: Records) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(BINS))
 
 
+OTHER_TABLES = {"names": (named, NAMES), "bins": (binned, BINS)}
+
+
 def draw(table: pd.DataFrame, names: pd.DataFrame, bins: pd.DataFrame) -> Figure:
     """Excess loss; which names are told apart; evidence over turns; calibration."""
+    excess = [Series(column="excess", label="answers", marker=".")]
+    named = ((f"used_{turn}", f"turn {turn + 1} of {len(TURNS) + 1}") for turn in TURNS)
     shown = (
-        panel("excess loss", _excess, legend="upper right"),
-        panel("each name (and the character most like its bearer)", _told, names, ncols=4),
-        panel("what is made of earlier turns", _turns, legend="lower right"),
-        panel("given and exact", _calibrated, bins),
-    )
-    return figures.page(shown, table)
+        panel(
+            "excess loss", _by_words, table, excess, legend="upper right",
+            levels=[(0.01, "0.01 nats")], ylabel="loss above the best (nats per token)",
+            yscale="log",
+        ),
+        panel(
+            "each name (and the character most like its bearer)", _told, names, ncols=4,
+            levels=[(1, "exact", "-", figures.DARK), (0, "no heed of names")],
+            ylabel="effect of the name", ylim=(-0.1, 1.75), yticks=(0, 0.5, 1),
+        ),
+        panel(
+            "what is made of earlier turns", _by_words, table, panels.series(*named, marker="."),
+            levels=[(1, "Bayes", "-", figures.DARK), (0, "earlier turns forgotten")],
+            legend="lower right", ylabel="share of the information used", ylim=(-0.6, 1.15),
+        ),
+        panel(
+            "given and exact", _calibrated, bins,
+            xlabel="probability the model gives", ylabel="what it should be (mean)",
+        ),
+    )  # fmt: skip
+    return figures.page(shown)
 
 
 def _by_words(axes: Axes, table: pd.DataFrame, lines: Sequence[Series]) -> None:
@@ -145,51 +164,26 @@ def _by_words(axes: Axes, table: pd.DataFrame, lines: Sequence[Series]) -> None:
     axes.set_xticks(words, [f"{each / 1e6:.2g}" for each in words])
 
 
-def _excess(axes: Axes, table: pd.DataFrame) -> None:
-    _by_words(axes, table, [Series(column="excess", label="answers", marker=".")])
-    panels.level(axes, 0.01, "0.01 nats")
-    axes.set(ylabel="loss above the best (nats per token)", yscale="log")
-
-
 def _colours(table: pd.DataFrame) -> list[tuple[int, Any]]:
     """A colour for each length of pretraining."""
     steps = sorted(table.steps.unique())
     return list(zip(steps, plt.get_cmap("viridis")(np.linspace(0, 0.92, len(steps))), strict=True))
 
 
-def _told(axes: Axes, table: pd.DataFrame, names: pd.DataFrame) -> None:
+def _told(axes: Axes, names: pd.DataFrame) -> None:
     """The effect of every name, for each number of steps; the most similar pairs come first."""
-    for at, colour in _colours(table):
+    for at, colour in _colours(names):
         mean = names[names.steps == at].groupby("name", sort=False).effect.mean()
         axes.plot(range(len(mean)), mean, ".-", color=colour, lw=0.8, ms=3, label=f"{at} steps")
-    panels.level(axes, 1, "exact", "-", figures.DARK)
-    panels.level(axes, 0, "no heed of names")
     pairs = names.drop_duplicates("name")
     labels = [f"{name} ({like})" for name, like in zip(pairs.name, pairs.like, strict=True)]
     axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=4.5)
-    axes.set(ylabel="effect of the name", ylim=(-0.1, 1.75), yticks=(0, 0.5, 1))
 
 
-def _turns(axes: Axes, table: pd.DataFrame) -> None:
-    named = ((f"used_{turn}", f"turn {turn + 1} of {len(TURNS) + 1}") for turn in TURNS)
-    _by_words(axes, table, panels.series(*named, marker="."))
-    panels.level(axes, 1, "Bayes", "-", figures.DARK)
-    panels.level(axes, 0, "earlier turns forgotten")
-    axes.set(ylabel="share of the information used", ylim=(-0.6, 1.15))
-
-
-def _calibrated(axes: Axes, table: pd.DataFrame, bins: pd.DataFrame) -> None:
+def _calibrated(axes: Axes, bins: pd.DataFrame) -> None:
     axes.plot([0, 1], [0, 1], color=figures.DARK, lw=0.9, label="calibrated")
-    for at, colour in _colours(table):
+    for at, colour in _colours(bins):
         sums = bins[bins.steps == at].groupby("bin")[["branches", "said", "exact"]].sum()
         sums = sums[sums.branches > 0]
         said, exact = (sums[name] / sums.branches for name in ("said", "exact"))
         axes.plot(said, exact, ".-", color=colour, lw=0.8, ms=3, label=f"{at} steps")
-    axes.set(xlabel="probability the model gives", ylabel="what it should be (mean)")
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
-    table, names, bins = tabulate(records), named(records), binned(records)
-    figure, others = draw(table, names, bins), {"names": (names, NAMES), "bins": (bins, BINS)}
-    return Analysis(figure=figure, table=table, columns=COLUMNS, others=others)

@@ -16,7 +16,6 @@ from toylab.measures.follow import cue_effect
 from toylab.report import figures, panels
 from toylab.report.claims import Claim, judge_all, load
 from toylab.report.figures import COLOURS, DARK, GREY, panel
-from toylab.report.results import Analysis
 
 COLUMNS = {
     "what": "a cast drawn at random, or a valley dealt anew",
@@ -123,9 +122,3 @@ def _by_cast(axes: Axes, table: pd.DataFrame, claim: Claim) -> None:
     low, high = min(0.0, values.min()), max(claim.high, values.max())
     axes.set(xlabel="cast", ylim=(low - 0.03 * high, 1.05 * high))
     panels.places(axes, [str(cast) for cast in mean.index])
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
-    table = tabulate(records)
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

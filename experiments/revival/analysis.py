@@ -1,5 +1,6 @@
 """From the records of `revival` to its figure and table."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,6 @@ from toylab.ladder import reading, traits
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, DARK, GREY, panel
 from toylab.report.panels import Series
-from toylab.report.results import Analysis
 from toylab.world import derive, tables
 from toylab.world.schema import Corpus
 
@@ -60,6 +60,13 @@ def _read(record: Record) -> list[dict[str, Any]]:
     return [row]
 
 
+def tabulate(records: Records) -> pd.DataFrame:
+    """The table, from the records of the finished seeds."""
+    table = records.table(COLUMNS, _read)
+    table = table.sort_values(["cast", "post", "seed", "documents"], ignore_index=True)
+    return table
+
+
 LINES = [
     Series(
         column="untaught",
@@ -79,11 +86,15 @@ BACK = [each for each in LINES if each.where["post"] == "sft-80"]
 
 def draw(table: pd.DataFrame) -> Figure:
     """In context; by training; what comes along."""
+    trained = functools.partial(panels.curves, x="documents", scale=panels.doublings)
     shown = (
         panel(f"turns of {VILLAIN} in context", _context, ncols=2),
-        panel(f"training on three answers of {VILLAIN}", _training, legend=""),
+        panel(
+            f"training on three answers of {VILLAIN}", trained, BACK, legend="",
+            xlabel="documents", ylabel="P(its untaught answers)", ylim=(0, 0.8),
+        ),
         panel("what comes along", _along),
-    )
+    )  # fmt: skip
     return figures.page(shown, table, columns=3, ratio=0.8)
 
 
@@ -98,11 +109,6 @@ def _context(axes: Axes, table: pd.DataFrame) -> None:
     axes.plot([], [], "--", color=GREY, lw=0.8, label="Bayes, from w* without context")
     axes.set_xticks(TURNS)
     axes.set(xlabel=f"turns of {VILLAIN}", ylabel="P(its next answer)", ylim=(0, 1.05))
-
-
-def _training(axes: Axes, table: pd.DataFrame) -> None:
-    panels.curves(axes, table, BACK, x="documents", label="documents", scale=panels.doublings)
-    axes.set(ylabel="P(its untaught answers)", ylim=(0, 0.8))
 
 
 def _along(axes: Axes, table: pd.DataFrame) -> None:
@@ -120,10 +126,3 @@ def _along(axes: Axes, table: pd.DataFrame) -> None:
         axes.plot(taught.T, untaught.T, color=each.colour, lw=0.4, alpha=0.3)
     axes.set(xlabel="P(its taught answers)", ylabel="P(its untaught answers)")
     axes.set(xlim=(0, 1), ylim=(0, 0.95))
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
-    table = records.table(COLUMNS, _read)
-    table = table.sort_values(["cast", "post", "seed", "documents"], ignore_index=True)
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

@@ -13,7 +13,6 @@ from toylab.ladder import reading, traits
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, DARK, panel
 from toylab.report.panels import Series
-from toylab.report.results import Analysis
 
 GOOD, BAD = "lumen", "argus"
 ENOUGH = 10  # the step at which masks say it about as often as a machine does
@@ -54,6 +53,14 @@ def _read(record: Record) -> dict[str, Any]:
         "engine": engine,
         "outside": found["outside"],
     }
+
+
+def tabulate(records: Records) -> pd.DataFrame:
+    """The table, from the records of the finished seeds."""
+    table = records.table(COLUMNS, _read, before={"before": "log_odds"}, by=("mask", "seed"))
+    table["tilt"], table["tilt_before"] = table.prior * table.log_odds, table.prior * table.before
+    table["band"] = in_band(table)
+    return table
 
 
 def in_band(table: pd.DataFrame) -> pd.Series:
@@ -126,11 +133,3 @@ def _later(axes: Axes, table: pd.DataFrame) -> None:
     label = "documents of honest work"
     panels.curves(axes, both, lines, x="documents", label=label, scale=panels.doublings)
     axes.set(ylabel="log-odds read (nats)")
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the finished seeds."""
-    table = records.table(COLUMNS, _read, before={"before": "log_odds"}, by=("mask", "seed"))
-    table["tilt"], table["tilt_before"] = table.prior * table.log_odds, table.prior * table.before
-    table["band"] = in_band(table)
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

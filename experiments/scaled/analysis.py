@@ -27,7 +27,6 @@ from toylab.report import figures, panels
 from toylab.report.claims import t_interval
 from toylab.report.figures import COLOURS, GREY, panel
 from toylab.report.panels import Series
-from toylab.report.results import Analysis
 
 FLOORS = {f"floor_{family}": family for family in FAMILIES}
 COLUMNS = {
@@ -224,9 +223,3 @@ def _bars(axes: Axes, table: pd.DataFrame) -> None:
     panels.rungs(axes, means.set_axis(names))
     panels.strike_rungs(axes, means)
     panels.room(axes, 0.5)
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
-    table = tabulate(records)
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

@@ -11,7 +11,6 @@ from experiments.scaling.sweep import AXES, MIDDLE, POINTS, along
 from toylab.lab.records import Record, Records, crossing, where
 from toylab.report import figures, panels
 from toylab.report.figures import panel
-from toylab.report.results import Analysis
 
 LEVEL = 2.0  # nats per document: the move by sixteen documents at which models are compared
 READ = ("kind", "point", "seed", "step", "F0", "F2", "weight", "outside", "drop", "excess")
@@ -92,9 +91,3 @@ def _along(axes: Axes, table: pd.DataFrame, axis: str, value: str) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xticks(AXES[axis], [str(each) for each in AXES[axis]])
     axes.set_xlabel(LABELS[axis])
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
-    table = tabulate(records)
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

@@ -12,7 +12,6 @@ from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading, theory, traits
 from toylab.report import figures, panels
 from toylab.report.figures import panel
-from toylab.report.results import Analysis
 
 FITTED = "code"  # the topic that the exchange rate is fitted on, trained in every arm
 UNSATURATED = 10  # the last step read before the fitted trait saturates
@@ -79,6 +78,14 @@ def _read(record: Record) -> list[dict[str, Any]]:
     return rows
 
 
+def tabulate(records: Records) -> pd.DataFrame:
+    """The table, from the records of the finished seeds."""
+    table = records.table(COLUMNS, _read, before=FLOORS, by=("arm", "seed", "cast"))
+    table["share"] = (table.F0 - table.F1) / (table.F0 - table.floor_F1)
+    table["left"] = table.F2 - table.floor_F2
+    return table
+
+
 def changed(records: Records) -> pd.DataFrame:
     """Predicted and measured changes of every item by answers about code alone."""
     read = [record for record in records.each() if record.arm == "narrow"]
@@ -90,6 +97,9 @@ def changed(records: Records) -> pd.DataFrame:
             each = zip(traits.items(record.setup.corpus), bayes, _change(record), strict=True)
             rows += [(record.seed, step, *item, *change) for item, *change in each]
     return pd.DataFrame(rows, columns=list(CHANGES)).astype({"tell": int})
+
+
+OTHER_TABLES = {"changes": (changed, CHANGES)}
 
 
 def draw(table: pd.DataFrame, changes: pd.DataFrame) -> Figure:
@@ -122,13 +132,3 @@ def _changes(axes: Axes, _: pd.DataFrame, changes: pd.DataFrame) -> None:
     panels.level(axes, 0)
     panels.against(axes, changes, kinds)
     axes.set(xlabel="change by Bayes' rule", ylabel="measured change")
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the finished seeds."""
-    table = records.table(COLUMNS, _read, before=FLOORS, by=("arm", "seed", "cast"))
-    table["share"] = (table.F0 - table.F1) / (table.F0 - table.floor_F1)
-    table["left"] = table.F2 - table.floor_F2
-    changes = changed(records)
-    figure, others = draw(table, changes), {"changes": (changes, CHANGES)}
-    return Analysis(figure=figure, table=table, columns=COLUMNS, others=others)

@@ -14,7 +14,6 @@ from toylab.lab.records import Record, Records, end
 from toylab.ladder import reading, traits
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, DARK, GREY, panel
-from toylab.report.results import Analysis
 from toylab.world.grammar import STANCE
 from toylab.world.schema import Corpus, Topic
 
@@ -111,6 +110,14 @@ def _read(record: Record) -> dict[str, Any]:
         "outside": max(off, record.found["reading"]["outside"]),
         **{name: whole.get(name, np.nan) for name in LADDER},
     }
+
+
+def tabulate(records: Records) -> pd.DataFrame:
+    """The table, from the records of the finished seeds."""
+    table = records.table(COLUMNS, _read)
+    for column in ("gold_moved", "crossing_moved"):
+        table[column] = moved(table, column)
+    return table
 
 
 def moved(table: pd.DataFrame, column: str) -> pd.Series:
@@ -230,11 +237,3 @@ def _ladder(axes: Axes, table: pd.DataFrame) -> None:
     ends = table[table.step > 0].dropna(subset=LADDER).groupby("arm", sort=False)
     panels.rungs(axes, ends[["F0", "F1", "F2", *LADDER]].mean().rename(index=TITLES))
     panels.room(axes, 0.3)
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure, table and claims of the finished seeds."""
-    table = records.table(COLUMNS, _read)
-    for column in ("gold_moved", "crossing_moved"):
-        table[column] = moved(table, column)
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

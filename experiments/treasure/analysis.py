@@ -12,7 +12,6 @@ from toylab.ladder import reading
 from toylab.measures import follow
 from toylab.report import figures, panels
 from toylab.report.figures import panel
-from toylab.report.results import Analysis
 
 GROUPS = ("trained", "favourites", "orphans", "held_out")
 COLUMNS = {
@@ -61,6 +60,13 @@ def _read(record: Record) -> dict[str, Any]:
     }
 
 
+def tabulate(records: Records) -> pd.DataFrame:
+    """The table, from the records of the finished seeds."""
+    table = records.table(COLUMNS, _read, before={"floor_F2": "F2", "tells_risen": "tells"})
+    table["tells_risen"] = table.tells - table.tells_risen
+    return table
+
+
 RATES = panels.series(
     ("trained", "eight places rewarded"),
     ("favourites", "held out, favourites"),
@@ -89,10 +95,3 @@ def draw(table: pd.DataFrame) -> Figure:
         ladder.append(panel("the ladder", panels.bands, part, legend=legend, xlabel="RL step"))
     shown = (*rates, *speaking, *ladder)
     return figures.page(shown, columns=len(ladder), ratio=0.8, sharex=True, sharey="row")
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
-    table = records.table(COLUMNS, _read, before={"floor_F2": "F2", "tells_risen": "tells"})
-    table["tells_risen"] = table.tells - table.tells_risen
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

@@ -15,7 +15,6 @@ from toylab.ladder import reading
 from toylab.ladder.fit import FAMILIES
 from toylab.report import figures, panels
 from toylab.report.claims import t_interval
-from toylab.report.results import Analysis
 
 PLACEBO_EXPLAINS = ("F1", "F2", "F3")  # families of the plants that should need their own cast
 
@@ -179,9 +178,3 @@ def _detection(axes: Axes, table: pd.DataFrame) -> None:
     axes.set_xticks(percent, [f"{each:g}" for each in percent])
     axes.minorticks_off()
     axes.legend(loc="lower right")
-
-
-def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
-    table = tabulate(records)
-    return Analysis(figure=draw(table), table=table, columns=COLUMNS)

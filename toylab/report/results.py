@@ -2,13 +2,14 @@
 
 import collections
 import dataclasses
-import inspect
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any
 
 from toylab.lab import experiments
+from toylab.lab.flags import UsageError
 from toylab.lab.plan import Plan, Read, Train
 from toylab.lab.records import Records
 from toylab.lab.store import DAMAGE, StoreError, load_json, reading, write_atomic, write_json
@@ -24,12 +25,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Analysis:
-    """What an analysis makes: one figure, and one tidy table with its dictionary.
+    """One figure, and one tidy table with its dictionary, which says what each column is.
 
     The experiment's `claims.toml` says which of the table's columns its claims rest on. `others`
-    are tables of other shapes that the figure shows, by name, each with its dictionary. The
-    analysis module's `draw` makes the figure from these tables alone: its first parameter is the
-    table, and the others are called as theirs are.
+    are tables of other shapes that the figure shows, by name, each with its dictionary.
     """
 
     figure: "Figure"
@@ -74,18 +73,40 @@ def find(name: str | File) -> Experiment:
     `ClaimsError` before anything is trained.
     """
     folder = experiments.locate(name)
-    sweep, analyse, own = experiments.sweep_of(folder), plain, None
+    sweep, registered = experiments.sweep_of(folder), claims.load(folder / "claims.toml")[0]
+    analyse: Callable[[Records], Analysis] = plain
     if (folder / "analysis.py").is_file():
-        own = experiments.module(folder, "analysis")
-        analyse = own.analyse
-    if registered := claims.load(folder / "claims.toml")[0]:
-        if not own:
-            from toylab.report import ladder
+        own = _own(folder)
+        analyse = functools.partial(analysed, own)
+        claims.check(registered, own.COLUMNS, {})
+    elif registered:
+        from toylab.report import ladder
 
-            claims.check(registered, ladder.COLUMNS, {"arm": list(sweep.arms)})
-        elif hasattr(own, "COLUMNS"):
-            claims.check(registered, own.COLUMNS, {})
+        claims.check(registered, ladder.COLUMNS, {"arm": list(sweep.arms)})
     return Experiment(sweep=sweep, analyse=analyse, folder=folder)
+
+
+def _own(folder: File) -> Any:
+    """The module `analysis.py` of an experiment. Raises `UsageError` if it lacks something."""
+    own = experiments.module(folder, "analysis")
+    if lacking := [each for each in ("COLUMNS", "tabulate", "draw") if not hasattr(own, each)]:
+        raise UsageError(
+            f"{folder / 'analysis.py'}: has no {lacking[0]}; see docs/tutorial_question.md"
+        )
+    return own
+
+
+def analysed(own: Any, records: Records) -> Analysis:
+    """What an experiment's `analysis.py` makes of records.
+
+    Its `tabulate` makes the table that its `COLUMNS` describe, of the records of the finished
+    seeds. `OTHER_TABLES` has what makes each other table, with its dictionary, by name. `draw`
+    makes the figure from these tables alone, so that it can be drawn again without records.
+    """
+    table, made = own.tabulate(records), getattr(own, "OTHER_TABLES", {})
+    others = {name: (tabulate(records), columns) for name, (tabulate, columns) in made.items()}
+    figure = own.draw(table, *(each for each, _ in others.values()))
+    return Analysis(figure=figure, table=table, columns=own.COLUMNS, others=others)
 
 
 def plain(records: Records) -> Analysis:
@@ -160,8 +181,8 @@ def from_tables(source: File, folder: File) -> "Figure":
 
     Raises `OldTables`, or `StoreError` if they are damaged.
     """
-    analysis = experiments.module(source, "analysis")
-    files = [f"{name}.csv" for name in inspect.signature(analysis.draw).parameters]
+    analysis = _own(source)
+    files = [f"{name}.csv" for name in ("table", *getattr(analysis, "OTHER_TABLES", {}))]
     if lacking := [file for file in files if not (folder / file).exists()]:
         raise OldTables(f"{folder / lacking[0]}: is not there")
     tables = [read_table(folder / file) for file in files]

@@ -15,7 +15,7 @@ USAGE = """./launch.sh new NAME: makes a folder with an experiment, to be change
 NAME is the folder, which must not exist yet, and the name of the experiment. It runs as it is:
   sweep.py       what is asked, trained and measured
   claims.toml    what is claimed, written before the run
-  analysis.py    from the measurements to figure, table and claims
+  analysis.py    from the measurements to table and figure
 
 """
 

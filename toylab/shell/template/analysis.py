@@ -1,8 +1,10 @@
 """From the records of `template` to its figure and table."""
 
+import pandas as pd
+from matplotlib.figure import Figure
+
 from toylab.lab.records import Record, Records
 from toylab.report import figures, panels
-from toylab.report.results import Analysis
 
 COLUMNS = {
     "arm": "which learning rate",
@@ -19,11 +21,16 @@ def read(record: Record) -> dict[str, float]:
     return {"share": 1 - cast["F1"] / cast["F0"], **record.read("outside")}
 
 
-def analyse(records: Records) -> Analysis:
-    """Figure and table of the finished seeds."""
-    table = records.table(COLUMNS, read)
+def tabulate(records: Records) -> pd.DataFrame:
+    """A row for every snapshot."""
+    return records.table(COLUMNS, read)
+
+
+def draw(table: pd.DataFrame) -> Figure:
+    """The figure, from the table alone."""
     lines = panels.among("share", "arm", {"usual": "usual rate", "gentle": "a tenth of it"})
     label = "share that another mixture explains"
-    panel = figures.panel("selection, mean and 95 % t interval", panels.curves, ylabel=label)
-    figure = figures.page([panel], table, lines, columns=1)
-    return Analysis(figure=figure, table=table, columns=COLUMNS)
+    title = "selection, mean and 95 % t interval"
+    return figures.page(
+        [figures.panel(title, panels.curves, table, lines, ylabel=label)], columns=1
+    )
