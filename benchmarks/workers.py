@@ -15,10 +15,9 @@ from typing import Any
 
 from benchmarks import timing
 from benchmarks.timing import Row
-from toylab.lab import execute, experiments, schedule, workers
+from toylab.lab import execute, experiments, machine, schedule, workers
 from toylab.lab.costs import Costs
-from toylab.lab.plan import plan
-from toylab.lab.schedule import Leg
+from toylab.lab.plan import Leg, plan
 from toylab.lab.sweep import quick as shortened
 from toylab.shell.everything import order
 from toylab.shell.experiment import corpus
@@ -84,7 +83,7 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     for count in WORKERS[1:]:
         faster = {f"{count} workers / 1": [alone / replayed(legs, count)]}
         yield from timing.rows("workers", "all, replayed", "speed-up", "times", faster)
-    if quick or len(workers.cores()) < 2:
+    if quick or len(machine.cores()) < 2:
         return
     execute.keep_compiled(RUNS)
     taken(2)  # compiles

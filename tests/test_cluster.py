@@ -1,20 +1,25 @@
 """Slurm: options, and (slow) jobs on a Slurm of one node: requeued, killed, the same bytes."""
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.test_experiments import folder as folder
 from toylab.lab import cluster
 from toylab.lab.flags import UsageError
+from toylab.lab.paths import Recipe
+from toylab.lab.plan import Train
 from toylab.lab.store import StoreError
+from toylab.stages import Pretrain, Setup
 
 ROOT = Path(__file__).parent.parent
 
@@ -62,6 +67,14 @@ def slurm() -> Iterator[None]:
         started.stdin.close()  # ends cat, and Slurm with it
 
 
+def array(
+    root: Path, *calls: tuple[Any, ...], options: str = "slurm:time=5"
+) -> Generator[dict[int, tuple[Any, Exception | None]], None, None]:
+    """These calls as jobs."""
+    jobs = [cluster.Requeued(*each) for each in calls]
+    return cluster.array(root, cluster.options(options), jobs, len(jobs))
+
+
 def second_start(file: str) -> int:
     """Notes that it started; the first start would last for ever, and hides that it was ended."""
     with open(file, "a") as notes:
@@ -79,42 +92,48 @@ def second_start(file: str) -> int:
 def test_values_and_errors_come_back_and_a_job_that_was_told_to_end_starts_again(
     tmp_path: Path,
 ) -> None:
-    executor = cluster.Slurm(tmp_path, cluster.options("slurm:time=5"))
     file = tmp_path / "starts"
-    divided, refused, killed, again = (
-        executor.submit(divmod, 7, 2),
-        executor.submit(divmod, 7, 0),
-        executor.submit(os._exit, 1),
-        executor.submit(second_start, str(file)),
-    )
-    wait_for(file.exists)
-    job = executor.job(again)
-    subprocess.run(["scancel", "--signal=USR2", job], check=True)
-    assert divided.result(60) == (3, 1)
-    assert isinstance(refused.exception(60), ZeroDivisionError)
-    assert isinstance(killed.exception(60), StoreError)
-    assert again.result(120) == 2
-    executor.shutdown()
+    calls = [(divmod, 7, 2), (divmod, 7, 0), (os._exit, 1), (second_start, str(file))]
+    ended, told = {}, False
+    for done in array(tmp_path, *calls):
+        ended |= done
+        if file.exists() and not told:
+            (job,) = [each for each in cluster.queued() or () if each.endswith("_3")]
+            subprocess.run(["scancel", "--signal=USR2", job], check=True)
+            told = True
+    assert ended[0] == ((3, 1), None)
+    assert isinstance(ended[1][1], ZeroDivisionError)
+    assert isinstance(ended[2][1], StoreError)
+    assert ended[3] == (2, None)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("slurm")
 def test_what_sbatch_refuses_is_told_in_its_words(tmp_path: Path) -> None:
-    executor = cluster.Slurm(tmp_path, cluster.options("slurm:partition=nowhere"))
-    error = executor.submit(divmod, 7, 2).exception(60)
-    assert isinstance(error, UsageError)
-    assert "invalid partition specified: nowhere" in str(error)
-    executor.shutdown()
+    with pytest.raises(UsageError, match="invalid partition specified: nowhere"):
+        list(array(tmp_path, (divmod, 7, 2), options="slurm:partition=nowhere"))
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("slurm")
 def test_cancelled_jobs_leave_the_queue(tmp_path: Path) -> None:
-    executor = cluster.Slurm(tmp_path, cluster.options("slurm:time=5"))
-    executor.submit(second_start, str(tmp_path / "starts"))
-    wait_for((tmp_path / "starts").exists)
-    executor.shutdown(cancel_futures=True)
-    wait_for(lambda: not cluster.Slurm.queued())
+    running = array(tmp_path, (second_start, str(tmp_path / "starts")))
+    while not (tmp_path / "starts").exists():
+        next(running)
+    running.close()
+    wait_for(lambda: not cluster.queued())
+
+
+def test_a_job_that_would_name_its_runs_otherwise_does_nothing(
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recipe is sent with the name that it has had."""
+    path = Recipe(setup, 0, (Pretrain(steps=1),))
+    leg = Train(path=path, title="", rank=(0,), after=frozenset(), cost=1, points=(1,))
+    sent = pickle.loads(pickle.dumps({leg.name: leg}))
+    monkeypatch.setenv("XLA_FLAGS", "--other")
+    with pytest.raises(StoreError, match="isn't what it was where the job came from"):
+        cluster._work(tmp_path, {}, sent, tmp_path / "note")
 
 
 @pytest.mark.slow
@@ -130,15 +149,15 @@ def test_an_experiment_with_a_job_told_to_end_leaves_the_bytes_of_one_process(
     with subprocess.Popen(
         [*command, "--cluster=slurm:time=5", f"--runs={on}", f"--results={on}"]
     ) as waiting:
-        wait_for(lambda: any(on.glob("*/pretrain-seed0-*/state.safetensors")))
-        job = sorted(cluster.Slurm.queued())[0]
+        wait_for(lambda: any(on.glob("*/pretrain-seed100-*/state.safetensors")))
+        job = sorted(cluster.queued() or ())[0]
         subprocess.run(["scancel", "--signal=USR2", job], check=True)
     assert waiting.returncode == 0
     said = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True).stdout
     assert "Restarts=1" in said
     subprocess.run([*command, "--jobs=1", f"--runs={here}", f"--results={here}"], check=True)
     for file in ("table.csv", "claims.json"):
-        same = [(place / "gentle" / file).read_bytes() for place in (on, here)]
+        same = [(place / "own" / "gentle" / file).read_bytes() for place in (on, here)]
         assert same[0] == same[1], file
     models = [sorted(place.glob("*/*/model.safetensors")) for place in (on, here)]
     assert len(models[0]) == 6

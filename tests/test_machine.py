@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from toylab.lab import device, execute
+from toylab.lab import execute, machine
 from toylab.lab.paths import Recipe
 from toylab.lab.store import Run, StoreError
 from toylab.stages import Pretrain, Setup
@@ -73,12 +73,12 @@ def test_a_gpu_that_jax_does_not_use_is_one_line_with_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
-    monkeypatch.setattr(device, "GPU", tmp_path / "none")
-    assert device.unused() == ""
-    monkeypatch.setattr(device, "GPU", tmp_path)
-    assert "./launch.sh --gpu" in device.unused()
+    monkeypatch.setattr(machine, "GPU", tmp_path / "none")
+    assert machine.gpu_unused() == ""
+    monkeypatch.setattr(machine, "GPU", tmp_path)
+    assert "./launch.sh --gpu" in machine.gpu_unused()
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    assert device.unused() == ""
+    assert machine.gpu_unused() == ""
 
 
 def test_both_locks_are_of_one_version_of_jax() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from toylab.lab import workers
+from toylab.lab import machine
 
 ROOT = Path(__file__).parent.parent
 SLOW = pytest.mark.slow
@@ -154,9 +154,9 @@ def test_who_stops_the_program_stops_its_workers(number: int, code: int, folder:
 
 
 def test_there_are_no_more_workers_than_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "cores", lambda: list(range(16)))
+    monkeypatch.setattr(machine, "cores", lambda: list(range(16)))
     for gigabytes, jobs in ((0.5, 1), (3.9, 3), (100, 16)):
-        monkeypatch.setattr(workers, "available", lambda g=gigabytes: int(g * 2**30))
-        assert workers.default_jobs() == jobs
-    monkeypatch.setattr(workers, "available", lambda: None)
-    assert workers.default_jobs() == 16
+        monkeypatch.setattr(machine, "memory", lambda _, g=gigabytes: int(g * 2**30))
+        assert machine.default_jobs() == jobs
+    monkeypatch.setattr(machine, "memory", lambda _: None)
+    assert machine.default_jobs() == 16

@@ -25,7 +25,7 @@ import pandas as pd
 from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
-from toylab.lab import execute, memory, store
+from toylab.lab import execute, machine, store
 from toylab.lab.paths import Recipe
 from toylab.lab.readings import load, measure_digest, reference
 from toylab.ladder import reading
@@ -62,13 +62,12 @@ def train(
     recipe = Recipe(Setup(corpus, model or ModelConfig()), seed, stages)
     for stage in stages:
         stage.check(corpus)
-    memory.check(recipe.setup, stages, [reading])
+    machine.check(recipe.setup, stages, [reading])
     root = File(runs)
     execute.keep_compiled(root)
     folders = [store.Run(root, each) for each in recipe.prefixes()]
     left = sum(
-        last - first
-        for first, last in (execute.to_train(run, [int(run.path.stage.steps)]) for run in folders)
+        last - first for first, last in (execute.to_train(run, [run.path.last]) for run in folders)
     )
     with execute.progress(left, " → ".join(stage.kind for stage in stages)) as bar:
         execute.final(folders[-1], bar.update)

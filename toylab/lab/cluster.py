@@ -5,11 +5,9 @@ other waits. A separate job for pretraining would make every job wait in the que
 queue is asked what became of a job; accounting (`sacct`) isn't needed.
 """
 
-import concurrent.futures
 import contextlib
 import copy
 import dataclasses
-import functools
 import logging
 import os
 import pickle
@@ -17,15 +15,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any
 
 import jax
 
-from toylab.lab import schedule, workers
+from toylab.lab import workers
 from toylab.lab.execute import Advance, quietly
 from toylab.lab.flags import UsageError
 from toylab.lab.plan import Leg, Plan
@@ -42,19 +39,28 @@ NOTICE = 90  # seconds that a job is told before its time is up
 POLL = 2.0  # seconds between two looks at the queue
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """The legs that one seed of a sweep needs, as a leg of its own; `progress` is a file."""
+def options(text: str) -> dict[str, str]:
+    """The options in `slurm:NAME=VALUE,...`: sbatch's, by its names; `time` in minutes.
 
-    legs: dict[str, Leg]
-    name: str
-    rank: tuple[int, ...]
-    progress: File
-    after: frozenset[str] = frozenset()
-
-    @property
-    def cost(self) -> int:
-        return sum(leg.cost for leg in self.legs.values())
+    Raises `UsageError` for another kind of cluster, a malformed option, or if there is no Slurm.
+    """
+    kind, _, rest = text.partition(":")
+    if kind != "slurm":
+        raise UsageError(f"--cluster: {unknown(kind, ['slurm'])}")
+    chosen = dict(DEFAULTS)
+    for option in filter(None, rest.split(",")):
+        name, _, value = option.lstrip("-").partition("=")
+        if not value or (name == "time" and not value.isdigit()):
+            right = "time=60 (minutes)" if name == "time" else "NAME=VALUE, as sbatch has them"
+            raise UsageError(f"--cluster: {option!r} should be {right}")
+        chosen[name.replace("_", "-")] = value
+    if not shutil.which("sbatch"):
+        raise UsageError("--cluster=slurm: no sbatch here; start this where jobs are submitted")
+    try:
+        import submitit  # noqa: F401
+    except ImportError:
+        raise UsageError("--cluster=slurm: needs submitit: pip install submitit") from None
+    return chosen
 
 
 def carry_out(
@@ -64,72 +70,60 @@ def carry_out(
 
     Yields how each leg ended, once its job has.
     """
-    told: set[str] = set()
+    needs = {f"{place}-{seed}": names for (place, seed), names in plan.needs.items() if names}
+    if not needs:
+        return
     settings = {name: getattr(jax.config, name) for name in workers.SETTINGS}
     if jax.default_backend() == "cpu":  # a run's name depends on it
         settings["jax_platforms"] = "cpu"
-    with tempfile.TemporaryDirectory(dir=_folder(root)) as notes:
-        batches = {
-            f"{place}-{seed}": Job(
-                legs={name: leg for name, leg in plan.legs.items() if name in needs},
-                name=f"{place}-{seed}",
-                rank=(place, seed),
-                progress=File(notes) / f"{place}-{seed}",
-            )
-            for (place, seed), needs in plan.needs.items()
-            if needs
-        }
-        seen = 0.0
-
-        def wait(futures: Iterable[Future]) -> Iterable[Future]:
-            nonlocal seen
-            while True:
-                done = concurrent.futures.wait(futures, POLL, "FIRST_COMPLETED").done
-                before, seen = seen, sum(map(_noted, batches.values()))
+    batches = [
+        {name: leg for name, leg in plan.legs.items() if name in names} for names in needs.values()
+    ]
+    told, seen = set[str](), 0.0
+    with tempfile.TemporaryDirectory(dir=_folder(root)) as folder:
+        notes = [File(folder) / name for name in needs]
+        calls = [
+            Requeued(_work, root, settings, legs, note)
+            for legs, note in zip(batches, notes, strict=True)
+        ]
+        with contextlib.closing(array(root, options, calls, jobs)) as running:
+            for done in running:
+                before, seen = seen, sum(map(_noted, notes))
                 advance(seen - before)
-                if done:
-                    return done
-
-        running = schedule.run(
-            batches,
-            functools.partial(_work, root, settings),
-            lambda: Slurm(root, options, jobs),
-            len(batches),
-            wait,
-        )
-        with contextlib.closing(running):
-            for job in running:
-                if isinstance(job.error, UsageError):
-                    raise job.error  # sbatch refuses them all
-                first, *rest = batches[job.name].legs
-                ended = [Ended(first, error=job.error, dropped=rest)] if job.error else job.result
-                yield from (each for each in ended if each.name not in told)
-                told |= {each.name for each in ended if not each.error}
+                for place, (ended, error) in done.items():
+                    first, *rest = batches[place]
+                    ended = [Ended(first, error=error, dropped=rest)] if error else ended
+                    yield from (each for each in ended if each.name not in told)
+                    told |= {each.name for each in ended if not each.error}
 
 
-def _work(root: File, settings: dict[str, Any], job: Job) -> list[Ended]:
-    """Does the legs of a job, in this process, one after the other."""
+def _work(
+    root: File, settings: Mapping[str, Any], legs: Mapping[str, Leg], note: File
+) -> list[Ended]:
+    """Does legs in this process, one after the other, and notes how far it has advanced."""
     for name, value in settings.items():
         jax.config.update(name, value)
-    if any(leg.name != name for name, leg in job.legs.items()):
+    paths = [leg.path for leg in legs.values()]
+    here = [dataclasses.replace(path).name for path in paths]  # what was sent knows its old name
+    if here != [path.name for path in paths] or any(leg.name != n for n, leg in legs.items()):
         raise StoreError(
             f"{os.uname().nodename}: jax, its device or toylab's source isn't what it was where "
             "the job came from, so its runs have other names; see docs/clusters.md"
         )
-    done = _noted(job)
+    done = _noted(note)
 
     def advance(units: float) -> None:
         nonlocal done
         done += units
-        job.progress.write_text(str(done))
+        note.write_text(str(done))
 
-    return list(workers.carry_out(job.legs, root, 1, advance))
+    return list(workers.carry_out(legs, root, 1, advance))
 
 
-def _noted(job: Job) -> float:
+def _noted(note: File) -> float:
     """What a job says that it has advanced."""
     try:
-        return float(job.progress.read_text())
+        return float(note.read_text())
     except (OSError, ValueError):  # not begun, or in the middle of being written
         return 0.0
 
@@ -147,16 +141,16 @@ class Requeued:
     It returns the call's value and exception. A restarted call finds only what it had saved.
     """
 
-    def __init__(self, function: Callable[..., Any], *args: Any, **kwargs: Any):
-        self._call = pickle.dumps((function, args, kwargs))
+    def __init__(self, function: Callable[..., Any], *args: Any):
+        self._call = pickle.dumps((function, args))
         self._places = list(sys.path)  # an experiment may be anywhere
         self._told = False  # that it ends now
 
     def __call__(self) -> tuple[Any, Exception | None]:
         sys.path[:] = self._places
-        function, args, kwargs = pickle.loads(self._call)
+        function, args = pickle.loads(self._call)
         try:
-            ended: tuple[Any, Exception | None] = (function(*args, **kwargs), None)
+            ended: tuple[Any, Exception | None] = (function(*args), None)
         except Exception as error:
             ended = None, error
         if self._told:  # submitit raised SystemExit, which numpy, for one, makes a ValueError of
@@ -172,149 +166,65 @@ class Requeued:
         return DelayedSubmission(again)
 
 
-def options(text: str) -> dict[str, str]:
-    """The options in `slurm:NAME=VALUE,...`: sbatch's, by its names; `time` in minutes.
+def array(
+    root: File, options: dict[str, str], calls: Sequence[Requeued], parallel: int
+) -> Generator[dict[int, tuple[Any, Exception | None]], None, None]:
+    """Hands calls to Slurm as one array of jobs, of which at most `parallel` run at once.
 
-    Raises `UsageError` for another kind of cluster, a malformed option, or if there is no Slurm.
+    After every look at the queue it yields value and error of the calls that ended, by their
+    places. The error of a job that was killed is a `StoreError`. Arguments and results are pickled
+    into a folder below `root`, which all nodes share. When the caller stops, jobs are cancelled.
+    Raises `UsageError`, in its words, if sbatch refuses them.
     """
-    kind, _, rest = text.partition(":")
-    if kind != "slurm":
-        raise UsageError(f"--cluster: {unknown(kind, ['slurm'])}")
-    chosen = dict(DEFAULTS)
-    for option in filter(None, rest.split(",")):
-        name, is_, value = option.lstrip("-").partition("=")
-        if not is_ or not value or (name == "time" and not value.isdigit()):
-            right = "time=60 (minutes)" if name == "time" else "NAME=VALUE, as sbatch has them"
-            raise UsageError(f"--cluster: {option!r} should be {right}")
-        chosen[name.replace("_", "-")] = value
-    if not shutil.which("sbatch"):
-        raise UsageError("--cluster=slurm: no sbatch here; start this where jobs are submitted")
+    from submitit import SlurmExecutor
+
+    logging.getLogger("submitit").setLevel(logging.ERROR)
+    folder, minutes = File(tempfile.mkdtemp(dir=_folder(root))), int(options["time"])
+    executor = SlurmExecutor(folder, max_num_timeout=REQUEUES)
+    executor.update_parameters(
+        job_name="toylab",
+        time=minutes,
+        signal_delay_s=min(NOTICE, 20 * minutes),
+        array_parallelism=parallel,
+        stderr_to_stdout=True,
+        additional_parameters={k: v for k, v in options.items() if k != "time"},
+    )
+    running, gone, failed = dict[int, Any](), set[int](), False
     try:
-        import submitit  # noqa: F401
-    except ImportError:
-        raise UsageError("--cluster=slurm: needs submitit: pip install submitit") from None
-    return chosen
-
-
-class Slurm(concurrent.futures.Executor):
-    """Hands calls to Slurm: those submitted within a second of each other as one array.
-
-    At most `parallel` of an array run at once. Functions, arguments and results are pickled into a
-    folder below `root`, which all nodes share. A call that sbatch refuses ends with a `UsageError`
-    in its words, one whose job is killed with a `StoreError`.
-    """
-
-    def __init__(self, root: File, options: dict[str, str], parallel: int = 256):
-        from submitit import SlurmExecutor
-
-        logging.getLogger("submitit").setLevel(logging.ERROR)
-        self.folder = File(tempfile.mkdtemp(dir=_folder(root)))
-        self._executor = SlurmExecutor(self.folder, max_num_timeout=REQUEUES)
-        minutes = int(options["time"])
-        self._executor.update_parameters(
-            job_name="toylab",
-            time=minutes,
-            signal_delay_s=min(NOTICE, 20 * minutes),
-            array_parallelism=parallel,
-            stderr_to_stdout=True,
-            additional_parameters={k: v for k, v in options.items() if k != "time"},
-        )
-        self._waiting: list[tuple[Future, Requeued]] = []
-        self._jobs: dict[Future, Any] = {}
-        self._failed = False  # a job: its log is kept
-        self._ended = threading.Event()
-        self._lock = threading.Lock()
-        self._watch = threading.Thread(target=self._watched, daemon=True)
-        self._watch.start()
-
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
-        """Hands over a call."""
-        future: Future = Future()
-        with self._lock:
-            self._waiting.append((future, Requeued(function, *args, **kwargs)))
-        return future
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Ends when all jobs have; with `cancel_futures` cancels them, those that run as well."""
-        if cancel_futures:
-            self._ended.set()
-            ids = sorted({job.job_id.split("_")[0] for job in self._jobs.values()})
-            if ids:
-                subprocess.run(["scancel", *ids], check=False)
-            for future in [*self._jobs, *(future for future, _ in self._waiting)]:
-                future.cancel()
-        elif wait:
-            concurrent.futures.wait([*self._jobs, *(future for future, _ in self._waiting)])
-            self._ended.set()
-        elif not self._jobs:
-            self._ended.set()
-        if self._ended.is_set():
-            self._watch.join()
-            if not self._failed:
-                shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _watched(self) -> None:
-        gone: set[str] = set()
         try:
-            while not self._ended.wait(POLL):
-                with self._lock:
-                    new, self._waiting = self._waiting, []
-                    if new:
-                        self._start(new)
-                if self._jobs:
-                    gone = self._collect(gone)
-        except Exception as error:
-            for future in self._jobs:
-                future.set_exception(error)
-            raise
-
-    def _start(self, new: list[tuple[Future, Requeued]]) -> None:
-        try:
-            jobs = self._executor.submit_array([call for _, call in new])
+            running = dict(enumerate(executor.submit_array(calls)))
         except Exception as error:  # submitit's, with what sbatch said
             said = " ".join(str(error).split()) or "no reason given"
-            for future, _ in new:
-                future.set_exception(UsageError(f"--cluster=slurm: {said}"))
-            return
-        for (future, _), job in zip(new, jobs, strict=True):
-            self._jobs[future] = job
+            raise UsageError(f"--cluster=slurm: {said}") from None
+        while running:
+            time.sleep(POLL)
+            os.listdir(folder)  # NFS: look again
+            waiting = queued()
+            done, left = dict[int, tuple[Any, Exception | None]](), set[int]()
+            for place, job in running.items():
+                if job.paths.result_pickle.exists():
+                    try:
+                        done[place] = job.result()
+                    except Exception as error:  # before or after the call, with a traceback
+                        done[place], failed = (None, error), True
+                elif waiting is not None and job.job_id not in waiting:
+                    left.add(place)
+                    if place in gone:  # and its result had a while to arrive
+                        said = f"job {job.job_id} was killed; see {job.paths.stdout}"
+                        done[place], failed = (None, StoreError(said)), True
+            gone = left
+            running = {place: job for place, job in running.items() if place not in done}
+            yield done
+    finally:
+        if running:
+            ids = {job.job_id.split("_")[0] for job in running.values()}
+            subprocess.run(["scancel", *ids], check=False)
+        if not failed:  # else the log is kept
+            shutil.rmtree(folder, ignore_errors=True)
 
-    def _collect(self, gone: set[str]) -> set[str]:
-        """Settles the futures of jobs that ended; returns those that left the queue just now."""
-        queued = self.queued()
-        left = set()
-        for future, job in list(self._jobs.items()):
-            os.listdir(self.folder)  # NFS: look again
-            if job.paths.result_pickle.exists():
-                self._settle(future, job)
-            elif queued is not None and job.job_id not in queued:
-                if job.job_id in gone:  # and its result had a while to arrive
-                    self._failed, log = True, job.paths.stdout
-                    future.set_exception(StoreError(f"job {job.job_id} was killed; see {log}"))
-                    del self._jobs[future]
-                left.add(job.job_id)
-        return left
 
-    def _settle(self, future: Future, job: Any) -> None:
-        del self._jobs[future]
-        try:
-            value, error = job.result()
-        except Exception as failed:  # before or after the call: submitit's, with a traceback
-            self._failed = True
-            future.set_exception(failed)
-            return
-        if error:
-            future.set_exception(error)
-        else:
-            future.set_result(value)
-
-    def job(self, future: Future) -> str:
-        """The id by which Slurm knows the job of a call that has been handed over."""
-        return self._jobs[future].job_id
-
-    @staticmethod
-    def queued() -> set[str] | None:
-        """The jobs of this user that wait or run; None if Slurm doesn't answer."""
-        asked = ["squeue", "--noheader", "--array", "--format=%i", "--user", str(os.getuid())]
-        done = subprocess.run(asked, capture_output=True, text=True)
-        return None if done.returncode else set(done.stdout.split())
+def queued() -> set[str] | None:
+    """The jobs of this user that wait or run; None if Slurm doesn't answer."""
+    asked = ["squeue", "--noheader", "--array", "--format=%i", "--user", str(os.getuid())]
+    done = subprocess.run(asked, capture_output=True, text=True)
+    return None if done.returncode else set(done.stdout.split())

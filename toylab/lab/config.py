@@ -16,17 +16,14 @@ from toylab.stages import Stage
 from toylab.world.schema import unknown
 
 
-def _fields(config: Any) -> Iterator[tuple[dataclasses.Field, type]]:
-    hints = get_type_hints(type(config))
-    for field in dataclasses.fields(config):
-        if field.init and field.name not in _inside(config):
-            yield field, hints[field.name]
-
-
-def _inside(config: Any) -> dict[str, Any]:
-    """The nested configs, by field."""
-    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.init}
-    return {name: value for name, value in values.items() if dataclasses.is_dataclass(value)}
+def _parts(config: Any) -> dict[str, tuple[Any, Mapping[str, type]]]:
+    """The configs within a config, by field, each with the classes that it may have, by kind."""
+    fields = [(field, getattr(config, field.name)) for field in dataclasses.fields(config)]
+    return {
+        field.name: (part, field.metadata.get("kinds", {}))
+        for field, part in fields
+        if field.init and dataclasses.is_dataclass(part)
+    }
 
 
 def _place(prefix: str, field: str, part: Any) -> str:
@@ -36,17 +33,11 @@ def _place(prefix: str, field: str, part: Any) -> str:
     return f"{prefix}.{field}"
 
 
-def _kinds(config: Any) -> dict[str, Mapping[str, type]]:
-    """The classes that a nested config may have, by field and kind."""
-    fields = dataclasses.fields(config)
-    return {f.name: f.metadata["kinds"] for f in fields if f.init and "kinds" in f.metadata}
-
-
 def _nested(prefix: str, config: Any) -> Iterator[tuple[str, Any]]:
+    """A config, and all that may be within it, with the prefixes of their flags."""
     yield prefix, config
-    for field, part in _inside(config).items():
-        others = [kind() for kind in _kinds(config).get(field, {}).values()]
-        for each in (part, *others):
+    for field, (part, kinds) in _parts(config).items():
+        for each in (part, *(kind() for kind in kinds.values())):
             yield from _nested(_place(prefix, field, each), each)
 
 
@@ -70,15 +61,18 @@ def define_sweep(values: Flags, sweep: Sweep) -> None:
 
     def define(config: Any, prefixes: list[str]) -> Any:
         for place, each in (pair for prefix in prefixes for pair in _nested(prefix, config)):
-            for field, kind in _fields(each):
-                if (name := f"{place}.{field.name}") not in values:
-                    default, told = getattr(each, field.name), field.metadata
-                    low = told.get("low")
-                    bounds = (low, told.get("high")) if low is not None else (None, None)
-                    values.define(name, kind, default, told.get("help", ""), bounds)
-            for within, kinds in _kinds(each).items():
-                if (name := f"{place}.{within}") not in values:
-                    values.define(name, str, getattr(each, within).kind, " or ".join(kinds))
+            parts, hints = _parts(each), get_type_hints(type(each))
+            for field in filter(lambda field: field.init, dataclasses.fields(each)):
+                name, told = f"{place}.{field.name}", field.metadata
+                part, kinds = parts.get(field.name, (None, {}))
+                if name in values or (part and not kinds):
+                    continue
+                if part:
+                    values.define(name, str, part.kind, " or ".join(kinds))
+                    continue
+                low, default = told.get("low"), getattr(each, field.name)
+                within = (None, None) if low is None else (low, told.get("high"))
+                values.define(name, hints[field.name], default, told.get("help", ""), within)
         return config
 
     _every(sweep, define)
@@ -104,17 +98,20 @@ def _without_empty(arm: Arm) -> Arm:
 
 
 def _given(given: Mapping[str, Any], config: Any, prefixes: Sequence[str]) -> Any:
-    changes: dict[str, Any] = {}
-    for within, part in _inside(config).items():
-        kinds = _kinds(config).get(within, {})
-        for name in (f"{prefix}.{within}" for prefix in prefixes):
-            if name in given and given[name] not in kinds:
-                raise ValueError(f"{name}: {unknown(given[name], kinds)}")
-            part = kinds[given[name]]() if name in given else part
-        places = [_place(prefix, within, part) for prefix in prefixes]
-        changes[within] = _given(given, part, places)
-    for field, _ in _fields(config):
+    """A config with the flags that begin with these prefixes, of which later ones count more."""
+    changes, parts = dict[str, Any](), _parts(config)
+    for field in filter(lambda field: field.init, dataclasses.fields(config)):
+        part, kinds = parts.get(field.name, (None, {}))
         for name in (f"{prefix}.{field.name}" for prefix in prefixes):
-            if name in given:
+            if name not in given:
+                continue
+            if field.name not in parts:
                 changes[field.name] = given[name]
+            elif given[name] in kinds:
+                part = kinds[given[name]]()
+            else:
+                raise ValueError(f"{name}: {unknown(given[name], kinds)}")
+        if field.name in parts:
+            places = [_place(prefix, field.name, part) for prefix in prefixes]
+            changes[field.name] = _given(given, part, places)
     return dataclasses.replace(config, **changes)

@@ -13,7 +13,7 @@ from toylab.lab import compiled
 from toylab.lab.costs import STEP, Times
 from toylab.lab.store import Run
 from toylab.measures import calibration
-from toylab.stages import EVALUATE, Params, Setup, Stage, begin, segments, train_key
+from toylab.stages import EVALUATE, Params, Setup, begin, segments, train_key
 
 LOG_EVERY = 50
 SNAPSHOT_EVERY = 400
@@ -29,18 +29,6 @@ def progress(total: int, title: str = "") -> tqdm:
 
 def quietly(_: float) -> None:
     """Shows no progress."""
-
-
-def snapshot_points(stage: Stage, wanted: Iterable[int]) -> set[int]:
-    """The steps at which a run can be resumed or measured."""
-    regular = range(SNAPSHOT_EVERY, int(stage.steps) + 1, SNAPSHOT_EVERY)
-    return {*wanted, *regular, int(stage.steps)}
-
-
-def log_points(stage: Stage, wanted: Iterable[int]) -> list[int]:
-    """The steps at which a stage stops to log: regular ones, and those in `wanted`."""
-    regular = range(LOG_EVERY, int(stage.steps) + 1, LOG_EVERY)
-    return sorted({*regular, *wanted} - {0})
 
 
 def keep_compiled(root: File) -> None:
@@ -77,8 +65,11 @@ def train(run: Run, wanted: Iterable[int], advance: Advance = quietly) -> Times:
         start = _start(run, advance) if stage.needs_reference or not first else None
         state = run.state() if first or not start else begin(path.setup, stage, start)
         key = train_key(path.seed, len(path.stages) - 1)
-        keep = snapshot_points(stage, wanted)
-        points = [point for point in log_points(stage, keep) if point <= last]
+        regular = range(SNAPSHOT_EVERY, path.last + 1, SNAPSHOT_EVERY)
+        keep = {*wanted, *regular, path.last}  # where it can be resumed or measured
+        points = sorted(
+            {*range(LOG_EVERY, last + 1, LOG_EVERY), *(p for p in keep if 0 < p <= last)}
+        )
         before, began = first, time.perf_counter()
         for now, metrics in segments(path.setup, stage, state, key, points, start):
             step = int(now.step)
@@ -96,17 +87,15 @@ def train(run: Run, wanted: Iterable[int], advance: Advance = quietly) -> Times:
 
 
 def _start(run: Run, advance: Advance) -> Params:
-    parent = run.path.parent
-    if parent is None:
-        return run.path.setup.init(run.path.seed)
-    return final(Run(run.folder.parent.parent, parent), advance)
+    if parent := run.path.parent:
+        return final(Run(run.folder.parent.parent, parent), advance)
+    return run.path.setup.init(run.path.seed)
 
 
 def final(run: Run, advance: Advance = quietly) -> Params:
     """The parameters at the end of a run, from disk or by training."""
-    last = int(run.path.stage.steps)
-    train(run, [last], advance)
-    return run.params(last)
+    train(run, [run.path.last], advance)
+    return run.params(run.path.last)
 
 
 def excess(setup: Setup, seed: int, params: Params, step: int) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """A command's flags, and the messages for command lines that misuse them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -27,19 +27,25 @@ class Help(Exception):
     """Raised for --help, with the text to print."""
 
 
-def switches(arguments: Sequence[str], *names: str) -> tuple[set[str], list[str]]:
-    """Those of these flags that a line switches on, in any spelling, and the rest of the line.
+def refuse(command: str, names: Iterable[str], known: Sequence[str], more: str = "") -> None:
+    """Raises `UsageError` if one of these names is not known."""
+    for name in names:
+        if name not in known:
+            raise UsageError(f"{command}: {unknown(name, known)}{more}")
+
+
+def switch(arguments: Sequence[str], name: str) -> tuple[bool, list[str]]:
+    """Whether a line switches a flag on, in any spelling, and the rest of the line.
 
     Errors in the line are left to the parser of the whole line.
     """
     values = flags.FlagValues()
-    for name in names:
-        flags.DEFINE_bool(name, False, "", flag_values=values)
+    flags.DEFINE_bool(name, False, "", flag_values=values)
     try:
         rest = values(["toylab", *arguments], known_only=True)[1:]
     except flags.Error:
-        return set(), list(arguments)
-    return {name for name in names if values[name].value}, rest
+        return False, list(arguments)
+    return bool(values[name].value), rest
 
 
 def _plain(said: str) -> str:

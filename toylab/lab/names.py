@@ -9,7 +9,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path as File
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from toylab.lab.sweep import Sweep
@@ -84,29 +84,25 @@ def read(root: File, name: str) -> Listed:
     """The list of an experiment. Raises `StoreError` if it can't be read."""
     file = root / FOLDER / f"{name}.json"
     try:
-        return _read(root, name, json.loads(file.read_text()), file.stat().st_mtime)
+        said, began = json.loads(file.read_text()), file.stat().st_mtime
+        arms = {
+            found["arm"]: tuple(
+                Named(
+                    f"{name}/{found['arm']}/seed{seed}",
+                    tuple(root / each for each in folders),
+                    tuple(found["steps"]),
+                    tuple(found["readings"]),
+                )
+                for seed, folders in found["seeds"].items()
+            )
+            for found in said["arms"]
+        }
+        return Listed(name=name, out=File(said["out"]), began=began, tag=said["tag"], arms=arms)
     except Exception:
         from toylab.lab.store import reading  # here, so that listing does without jax
 
         with reading(file, "delete this file and run the experiment again"):
             raise
-
-
-def _read(root: File, name: str, said: Mapping[str, Any], began: float) -> Listed:
-    arms = {
-        arm: tuple(
-            Named(
-                f"{name}/{arm}/seed{seed}",
-                tuple(root / each for each in folders),
-                tuple(found["steps"]),
-                tuple(found["readings"]),
-            )
-            for seed, folders in found["seeds"].items()
-        )
-        for found in said["arms"]
-        for arm in [found["arm"]]
-    }
-    return Listed(name=name, out=File(said["out"]), began=began, tag=said["tag"], arms=arms)
 
 
 def everything(root: File) -> dict[str, Named]:

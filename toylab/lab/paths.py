@@ -103,6 +103,16 @@ class Recipe:
         return self.stages[-1]
 
     @property
+    def last(self) -> int:
+        """The last step of the last stage."""
+        return int(self.stage.steps)
+
+    @property
+    def first(self) -> "Recipe":
+        """The recipe of the first stage alone, which is pretraining."""
+        return dataclasses.replace(self, stages=self.stages[:1])
+
+    @property
     def parent(self) -> "Recipe | None":
         """The recipe without its last stage; None if it has only one."""
         return dataclasses.replace(self, stages=self.stages[:-1]) if self.stages[1:] else None

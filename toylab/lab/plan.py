@@ -7,9 +7,9 @@ sweeps need is done once.
 
 import abc
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path as File
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from toylab.lab import execute, readings
 from toylab.lab.costs import Costs, Times
@@ -29,7 +29,8 @@ BASE_STEPS = 120  # cost of a reference, in training steps of the default batch,
 class Leg(abc.ABC):
     """A part of the plan, as `schedule` takes it; its cost is in training steps.
 
-    `title` names the sweep, seed and arm that it is for, or the first of several.
+    `title` names the sweep, seed and arm that it is for, or the first of several; `done` says what
+    was done.
     """
 
     path: Recipe
@@ -39,14 +40,13 @@ class Leg(abc.ABC):
     cost: int
 
     @property
-    @abc.abstractmethod
     def name(self) -> str:
         """Names the leg in its graph."""
+        return self.path.name
 
     @property
     @abc.abstractmethod
-    def done(self) -> str:
-        """What was done, in words."""
+    def done(self) -> str: ...
 
     @abc.abstractmethod
     def run(self, root: File, advance: Advance = quietly) -> Times:
@@ -58,10 +58,6 @@ class Train(Leg):
     """Trains a run until its snapshots at these steps are on disk."""
 
     points: tuple[int, ...]
-
-    @property
-    def name(self) -> str:
-        return self.path.name
 
     @property
     def done(self) -> str:
@@ -144,8 +140,11 @@ def rehearsal(legs: Mapping[str, Leg]) -> dict[str, Leg]:
     alike = [leg for leg in reads if leg.path.setup == first.path.setup]
     ladders = [each for leg in alike for each in leg.measures if isinstance(each, LadderFit)]
     measures = tuple(dict.fromkeys([first.settings, *ladders]))
-    leg = Rehearse(path=next(first.path.prefixes()), measures=measures, **about)
+    leg = Rehearse(path=first.path.first, measures=measures, **about)
     return {leg.name: leg}
+
+
+L = TypeVar("L", bound=Leg)
 
 
 class Plan(NamedTuple):
@@ -184,10 +183,10 @@ class _Builder:
 
     def arm(self, sweep: Sweep, path: Recipe, arm: str) -> set[str]:
         """What one arm needs with one seed."""
-        measures, first = sweep.measures(arm), next(path.prefixes())
-        needed = self._refer(first, sweep.reading)
+        measures = sweep.measures(arm)
+        needed = self._refer(path.first, sweep.reading)
         if path.parent:
-            needed |= self._read(first, "", [int(first.stage.steps)], measures)
+            needed |= self._read(path.first, "", [path.first.last], measures)
         return needed | self._read(path, arm, sweep.points(path, arm), measures)
 
     def _read(
@@ -196,58 +195,52 @@ class _Builder:
         """Reads a run at these points; `measures[0]` is the sweep's reading."""
         run, settings, all_needed = Run(self.root, path), measures[0], set[str]()
         assert isinstance(settings, LadderFit)
-        first = next(path.prefixes())
         for step in points:
-            left = readings.unread(run, measures, step)
-            if not left:
+            if not (left := readings.unread(run, measures, step)):
                 continue
-            needed = self._train(first, "", [int(first.stage.steps)]) | self._refer(first, settings)
+            needed = self._train(path.first) | self._refer(path.first, settings)
             if not run.has(step):
                 needed |= self._train(path, arm, points)
-            leg = Read(
-                **self._common(path, arm, needed),
-                cost=0,
-                settings=settings,
-                step=step,
-                measures=tuple(left),
-            )
-            old = self.legs.get(leg.name, leg)
-            assert isinstance(old, Read)
-            wanted = tuple(dict.fromkeys(old.measures + leg.measures))
+            leg = self._leg(Read, path, arm, needed, settings=settings, step=step, measures=())
+            wanted = tuple(dict.fromkeys((*leg.measures, *left)))
             cost = sum(self.costs.of(measure.name) for measure in wanted)
-            self.legs[leg.name] = dataclasses.replace(old, measures=wanted, cost=cost)
+            self.legs[leg.name] = dataclasses.replace(leg, measures=wanted, cost=cost)
             all_needed |= needed | {leg.name}
         return all_needed
 
     def _refer(self, path: Recipe, settings: LadderFit) -> set[str]:
         if readings.base_file(Run(self.root, path).folder, settings).exists():
             return set()
-        needed = self._train(path, "", [int(path.stage.steps)])
-        leg = Refer(
-            **self._common(path, "reference", needed),
-            cost=self.costs.of(readings.REFERENCE, BASE_STEPS),
-            settings=settings,
-        )
-        self.legs.setdefault(leg.name, leg)
+        needed = self._train(path)
+        leg = self._leg(Refer, path, "reference", needed, settings=settings)
+        cost = self.costs.of(readings.REFERENCE, BASE_STEPS)
+        self.legs[leg.name] = dataclasses.replace(leg, cost=cost)
         return needed | {leg.name}
 
-    def _train(self, path: Recipe, arm: str, points: Sequence[int]) -> set[str]:
-        run = Run(self.root, path)
+    def _train(self, path: Recipe, arm: str = "", points: Sequence[int] = ()) -> set[str]:
+        """Trains a run to these points, or to its end."""
+        run, points = Run(self.root, path), points or [path.last]
         if all(map(run.has, points)):
             return set()
-        parent = path.parent
-        needed = self._train(parent, "", [int(parent.stage.steps)]) if parent else set[str]()
-        place, seed = self.rank
-        # Pretraining comes a seed early: nothing else of a seed can begin before it.
-        common = self._common(path, arm, needed) | {"rank": (place, seed - (not parent))}
-        leg = Train(**common, cost=0, points=tuple(points))
-        old = self.legs.get(leg.name, leg)
-        assert isinstance(old, Train)
-        wanted = tuple(sorted({*old.points, *points}))
+        needed = self._train(path.parent) if path.parent else set[str]()
+        leg = self._leg(Train, path, arm, needed, points=())
+        wanted = tuple(sorted({*leg.points, *points}))
         first, last = execute.to_train(run, wanted)
-        self.legs[leg.name] = dataclasses.replace(old, points=wanted, cost=last - first)
+        self.legs[leg.name] = dataclasses.replace(leg, points=wanted, cost=last - first)
         return needed | {leg.name}
 
-    def _common(self, path: Recipe, arm: str, after: Iterable[str]) -> dict[str, Any]:
-        title = self.title + (arm or "-".join(stage.label for stage in path.stages))
-        return {"path": path, "title": title, "rank": self.rank, "after": frozenset(after)}
+    def _leg(self, kind: type[L], path: Recipe, arm: str, after: set[str], **own: Any) -> L:
+        """The leg as it is in the graph already, or a new one without costs."""
+        place, seed = self.rank
+        early = kind is Train and not path.parent  # by a seed: all else of a seed waits for it
+        leg = kind(
+            path=path,
+            title=self.title + (arm or "-".join(stage.label for stage in path.stages)),
+            rank=(place, seed - early),
+            after=frozenset(after),
+            cost=0,
+            **own,
+        )
+        old = self.legs.get(leg.name, leg)
+        assert isinstance(old, kind)
+        return old

@@ -35,7 +35,7 @@ def unread(run: Run, measures: Sequence[Measure], step: int) -> list[Measure]:
     """The due measures that have no reading yet. `measures[0]` is the sweep's reading."""
     return [
         each
-        for each in due(measures, step, int(run.path.stage.steps))
+        for each in due(measures, step, run.path.last)
         if not run.readings(step, measure_digest(each, measures[0])).exists()
     ]
 
@@ -93,8 +93,8 @@ def pretrained(
     root: File, run: Run, settings: LadderFit
 ) -> tuple[ModelPolicy, tuple[Reference, Times]]:
     """The model that a run began with, and its reference."""
-    path = next(run.path.prefixes())
-    first, last = Run(root, path), int(path.stage.steps)
+    path = run.path.first
+    first, last = Run(root, path), path.last
     policy = ModelPolicy(first.params(last), path.setup.network)
     return policy, reference(first.folder, path.setup, path.seed, policy, settings, last)
 
@@ -159,7 +159,7 @@ def gather(
 
     def found(run: Run, arm: str, step: int) -> dict[str, Any]:
         measures, row = sweep.measures(arm), {}
-        for each in due(measures, step, int(run.path.stage.steps)):
+        for each in due(measures, step, run.path.last):
             file = run.readings(step, measure_digest(each, measures[0]))
             row[each.name] = files[arm, file] = load(file, each, run.path.setup)
         return row
@@ -167,9 +167,9 @@ def gather(
     for seed in seeds:
         for arm, setup in setups.items():
             path, which = sweep.path(setup, seed, arm), {"arm": arm, "seed": seed}
-            run, first = Run(root, path), Run(root, next(path.prefixes()))
+            run, first = Run(root, path), Run(root, path.first)
             if path.parent:
-                rows.append(which | {"step": 0} | found(first, arm, int(first.path.stage.steps)))
+                rows.append(which | {"step": 0} | found(first, arm, first.path.last))
             for step in sweep.points(path, arm):
                 rows.append(which | {"step": step} | found(run, arm, step))
             base = base_file(first.folder, sweep.reading)

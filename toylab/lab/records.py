@@ -84,10 +84,6 @@ class Records:
         """The setup of the first arm; in most sweeps all arms share it."""
         return next(iter(self.setups.values()))
 
-    def seeds(self) -> list[int]:
-        """The seeds for which every arm is finished."""
-        return sorted({seed for _, seed in self.bases})
-
     def odd(self) -> File | None:
         """A file whose entries are others than those of most of its kind; it may be damaged."""
         kinds = collections.defaultdict[tuple[str, str], dict[File, str]](dict)

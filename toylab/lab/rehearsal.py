@@ -77,10 +77,9 @@ def rehearse(sweep: Sweep, setups: Mapping[str, Setup], analyse: Callable[[Recor
     rows, bases, seed = list[dict[str, Any]](), {}, sweep.first_seed
     for arm, setup in setups.items():
         path, measures = sweep.path(setup, seed, arm), sweep.measures(arm)
-        last = int(path.stage.steps)
         points = sweep.points(path, arm)
         for step in (0, *points) if path.parent else points:
-            read = due(measures, step or last, last)
+            read = due(measures, step or path.last, path.last)
             row = {"arm": arm, "seed": seed, "step": step}
             rows.append(_Row(row | {each.name: _Number(math.nan) for each in read}))
         bases[arm, seed] = dict.fromkeys(("nuisances", "excess"), _Number(math.nan))

@@ -6,24 +6,12 @@ Nothing here depends on what legs do. The executor may be any of `concurrent.fut
 """
 
 import concurrent.futures
+import functools
 import heapq
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
-from typing import Any, NamedTuple, Protocol
-
-
-class Leg(Protocol):
-    """A piece of work."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def after(self) -> frozenset[str]: ...
-    @property
-    def cost(self) -> float: ...
-    @property
-    def rank(self) -> tuple[int, ...]: ...
+from typing import Any, NamedTuple
 
 
 class Ended(NamedTuple):
@@ -52,28 +40,8 @@ def first(futures: Iterable[Future]) -> Iterable[Future]:
     return concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_COMPLETED).done
 
 
-def chains(legs: Mapping[str, Leg]) -> dict[str, float]:
-    """For each leg, the cost of the longest chain that begins with it."""
-    followers, found = _followers(legs), dict[str, float]()
-
-    def of(name: str) -> float:
-        if name not in found:
-            found[name] = legs[name].cost + max(map(of, followers[name]), default=0)
-        return found[name]
-
-    return {name: of(name) for name in legs}
-
-
-def _followers(legs: Mapping[str, Leg]) -> Mapping[str, list[str]]:
-    found = defaultdict[str, list[str]](list)
-    for name, leg in legs.items():
-        for each in leg.after:
-            found[each].append(name)
-    return found
-
-
 def run(
-    legs: Mapping[str, Leg],
+    legs: Mapping[str, Any],
     work: Callable[[Any], Any],
     start: Callable[[], Executor],
     width: int,
@@ -85,15 +53,23 @@ def run(
     breaks because a worker was killed, `start` makes another one, and unfinished legs are handed to
     it again, once. When the caller stops, the executor stops at once, too.
     """
-    chain, followers = chains(legs), _followers(legs)
+    followers = defaultdict[str, list[str]](list)
+    for name, leg in legs.items():
+        for each in leg.after:
+            followers[each].append(name)
     missing = {name: set(leg.after) for name, leg in legs.items()}  # of those that have not begun
     ready: list[tuple[Any, ...]] = []
     flying: dict[Future, str] = {}
     retried: set[str] = set()
     executor, broken = start(), False
 
+    @functools.cache
+    def chain(name: str) -> float:
+        """The cost of the longest chain that begins with a leg."""
+        return legs[name].cost + max(map(chain, followers[name]), default=0)
+
     def push(name: str) -> None:
-        heapq.heappush(ready, (legs[name].rank, -chain[name], name))
+        heapq.heappush(ready, (legs[name].rank, -chain(name), name))
 
     def drop(name: str) -> Iterator[str]:
         for each in followers[name]:

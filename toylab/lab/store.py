@@ -14,7 +14,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path as File
 from typing import Any, BinaryIO
 
@@ -201,12 +201,12 @@ class Run:
             setup_of(self.folder)
         except StoreError:
             write_json(self.folder / "corpus.json", dataclasses.asdict(self.path.setup.corpus))
-            first = {"pretrained": next(self.path.prefixes()).name}
+            first = {"pretrained": self.path.first.name}
             write_json(self.folder / "config.json", self.path.config() | first)
 
     def snapshot_file(self, step: int) -> File:
         """The file with the parameters at a step."""
-        if step == self.path.stage.steps:
+        if step == self.path.last:
             return self.folder / "model.safetensors"
         return self.folder / "snapshots" / f"{step:06d}.safetensors"
 
@@ -216,7 +216,7 @@ class Run:
 
     def params(self, step: int) -> Params:
         """The parameters at a step."""
-        return _load(self.snapshot_file(step), self._blank_params())
+        return _load(self.snapshot_file(step), _blank(self.path.setup))
 
     def state_step(self) -> int:
         """The step from which the run would resume; 0 if it has not begun, or can't be resumed."""
@@ -229,9 +229,8 @@ class Run:
 
     def state(self) -> State:
         """The state that the run resumes from."""
-        like = jax.eval_shape(
-            lambda params: begin(self.path.setup, self.path.stage, params), self._blank_params()
-        )
+        setup, stage = self.path.setup, self.path.stage
+        like = jax.eval_shape(lambda params: begin(setup, stage, params), _blank(setup))
         return _load(self.folder / "state.safetensors", like)
 
     def save(self, state: State) -> None:
@@ -240,9 +239,6 @@ class Run:
         if step >= self.state_step():  # first: the other can be had from it
             _save(self.folder / "state.safetensors", state)
         _save(self.snapshot_file(step), state.params)
-
-    def _blank_params(self) -> Params:
-        return jax.eval_shape(lambda: self.path.setup.init(0))
 
     def rows(self) -> list[dict[str, Any]]:
         """The run's metrics so far. Raises `StoreError` if one can't be read."""
@@ -305,9 +301,14 @@ def setup_of(folder: File) -> Setup:
         return Setup(corpus, model_of(config["model"]))
 
 
+def _blank(setup: Setup) -> Params:
+    """The shapes of parameters."""
+    return jax.eval_shape(lambda: setup.init(0))
+
+
 def final_params(folder: File, setup: Setup) -> Params:
     """The parameters at the end of the finished run in a folder."""
-    return _load(folder / "model.safetensors", jax.eval_shape(lambda: setup.init(0)))
+    return _load(folder / "model.safetensors", _blank(setup))
 
 
 def params_of(folder: File, setup: Setup, step: int) -> Params:
@@ -315,15 +316,10 @@ def params_of(folder: File, setup: Setup, step: int) -> Params:
     file = folder / "snapshots" / f"{step:06d}.safetensors"
     if not file.exists():
         return final_params(folder, setup)
-    return _load(file, jax.eval_shape(lambda: setup.init(0)))
+    return _load(file, _blank(setup))
 
 
 def load_json(file: File) -> Any:
     """Reads JSON. Raises `StoreError` if the file is missing or damaged."""
     with reading(file):
         return json.loads(file.read_text("utf-8"))
-
-
-def runs(root: File) -> Sequence[File]:
-    """All run folders below a root."""
-    return sorted(file.parent for file in root.glob("*/*/config.json"))

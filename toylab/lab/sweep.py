@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from toylab.lab import memory
+from toylab.lab import machine
 from toylab.lab.paths import Recipe
 from toylab.ladder.measure import Measure
 from toylab.ladder.reading import LadderFit
@@ -113,7 +113,7 @@ class Sweep:
 
     def points(self, path: Recipe, arm: str) -> tuple[int, ...]:
         """The steps of the arm's last stage to read at; its end is always among them."""
-        last = int(path.stage.steps)
+        last = path.last
         return tuple(sorted({p for p in self.arms[arm].read_at if p < last} | {last}))
 
     def check(self, setups: Mapping[str, Setup]) -> None:
@@ -131,7 +131,7 @@ class Sweep:
                     stage.check(setup.corpus)
                 except ValueError as error:
                     raise ValueError(f"{name}.{error}") from None
-            memory.check(setup, (arm.pretrain or self.pretrain, *arm.stages), measures)
+            machine.check(setup, (arm.pretrain or self.pretrain, *arm.stages), measures)
 
 
 def _named(stages: tuple[Stage, ...]) -> Iterator[tuple[Stage, str]]:

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from toylab.lab import compiled, execute, schedule
+from toylab.lab import compiled, machine, schedule
 from toylab.lab.costs import Times
+from toylab.lab.execute import Advance, quietly
 from toylab.lab.plan import Leg, plan, rehearsal
 from toylab.lab.readings import gather
 from toylab.lab.records import Records
@@ -24,7 +25,6 @@ from toylab.lab.schedule import Ended
 from toylab.lab.sweep import Sweep
 from toylab.stages import Setup
 
-MEMORY = 2**30  # bytes of available memory that a worker is given
 TICK = 0.3  # seconds between two looks at the progress of workers
 SETTINGS = (  # of jax, for workers to share
     "jax_platforms",
@@ -35,35 +35,8 @@ SETTINGS = (  # of jax, for workers to share
 )
 
 
-def cores() -> list[int]:
-    """The cores that this process may use; on some systems only their number is known."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
-def available() -> int | None:
-    """Bytes of memory that can be had without swapping, if the system says so."""
-    free = []
-    with contextlib.suppress(OSError, ValueError):
-        lines = dict(line.split(":") for line in File("/proc/meminfo").read_text().splitlines())
-        free.append(int(lines["MemAvailable"].split()[0]) * 1024)
-        group = File("/sys/fs/cgroup")  # a container's limit, if there is one
-        most = int((group / "memory.max").read_text())
-        free.append(most - int((group / "memory.current").read_text()))
-    return min(free, default=None)
-
-
-def default_jobs() -> int:
-    """How many workers: one for each core, fewer if memory is short, one if jax uses no CPU."""
-    if jax.default_backend() != "cpu":
-        return 1
-    memory = available()
-    return max(1, min(len(cores()), memory // MEMORY if memory is not None else len(cores())))
-
-
 def carry_out(
-    legs: Mapping[str, Leg], root: File, jobs: int, advance: execute.Advance = execute.quietly
+    legs: Mapping[str, Leg], root: File, jobs: int, advance: Advance = quietly
 ) -> Generator[Ended, None, None]:
     """Carries out legs on so many workers (if one, in this process); yields how each ended.
 
@@ -120,7 +93,7 @@ class Pool(ProcessPoolExecutor):
     """
 
     def __init__(self, jobs: int):
-        context, own = multiprocessing.get_context("spawn"), cores()
+        context, own = multiprocessing.get_context("spawn"), machine.cores()
         with _held():
             places, self._steps = context.SimpleQueue(), context.RawArray("d", jobs)
         for place in range(jobs):
@@ -147,7 +120,7 @@ class Pool(ProcessPoolExecutor):
         super().shutdown(wait, cancel_futures=cancel_futures)
 
 
-_advance: execute.Advance = execute.quietly  # of this process, if it is a worker
+_advance: Advance = quietly  # of this process, if it is a worker
 
 
 def _begin(places: Any, steps: Any, settings: Mapping[str, Any]) -> None:
@@ -180,7 +153,7 @@ class Done(NamedTuple):
     times: Times
 
 
-def _work(root: File, advance: execute.Advance | None, leg: Leg) -> Done:
+def _work(root: File, advance: Advance | None, leg: Leg) -> Done:
     """Does a leg; a worker shows its progress in its own way."""
     began = time.process_time()  # of one core, so other work on the machine doesn't count
     times = leg.run(root, advance or _advance)

@@ -1,16 +1,14 @@
 """`./launch.sh bench`: speed, as ratios measured side by side, into `results/bench`."""
 
 import importlib
-import io
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path as File
 from typing import Any
 
-from toylab.lab.flags import Flags, UsageError
+from toylab.lab.flags import Flags, UsageError, refuse
 from toylab.shell.files import RESULTS, RUNS, user_path
-from toylab.world.schema import unknown
 
 PARTS = (
     "tuning", "pretraining", "steps", "seeds", "writing", "reinforcing", "starting", "beliefs",
@@ -33,9 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         results=(str, None, "folder for the table"),
     )
     parts = values.parse(arguments, "...") or list(PARTS)
-    for part in parts:
-        if part not in PARTS:
-            raise UsageError(f"bench: {unknown(part, PARTS)}")
+    refuse("bench", parts, PARTS)
     quick = values["quick"]
     default = RUNS / "quick" / "bench" if quick else RESULTS / "bench"
     folder = user_path(values["results"]) if values["results"] else default
@@ -65,20 +61,17 @@ def _measure(part: str, folder: File, quick: bool, told: dict[str, Any]) -> None
 
     file, machine = folder / "table.csv", folder / "machine.json"
     known = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=list(Row._fields))
-    old = {row[:4]: row for row in known[known.part == part].itertuples(index=False)}
-    rest = known[known.part != part]
     before = [Row(*row) for row in known.itertuples(index=False)]
+    others = [row for row in before if row.part != part]
+    old = {row[:4]: row for row in before if row.part == part}
     print(f"\n{part}", flush=True)
     began = time.perf_counter()
     rows: list[Row] = []
 
-    def keep(lines: Sequence[tuple[Any, ...]]) -> None:
-        table = pd.concat([rest, pd.DataFrame(lines, columns=list(Row._fields))])
+    def keep(lines: Sequence[Row]) -> None:
+        table = pd.DataFrame([*others, *lines], columns=list(Row._fields))
         table = table.sort_values("part", key=lambda c: c.map(PARTS.index), kind="stable")
-        buffer = io.StringIO()
-        table.to_csv(buffer, index=False, lineterminator="\n")
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, buffer.getvalue().encode())
+        write_atomic(file, table.to_csv(index=False, lineterminator="\n").encode())
 
     for row in importlib.import_module(f"benchmarks.{part}").rows(quick, before):
         print(
@@ -91,7 +84,6 @@ def _measure(part: str, folder: File, quick: bool, told: dict[str, Any]) -> None
         keep([*rows, *old.values()])  # now, so that a stop loses nothing measured
     if rows:
         keep(rows)
-    kept = load_json(machine) if machine.exists() else {}
-    seconds = round(time.perf_counter() - began)
-    if rows:
+        kept = load_json(machine) if machine.exists() else {}
+        seconds = round(time.perf_counter() - began)
         write_json(machine, kept | {part: told | {"seconds": seconds}})

@@ -13,11 +13,10 @@ from pathlib import Path as File
 from typing import TYPE_CHECKING
 
 from toylab.lab.flags import Flags, UsageError
-from toylab.shell import finished
+from toylab.shell import files, finished
 from toylab.world.schema import unknown
 
 if TYPE_CHECKING:
-    import numpy as np
     from rich.console import Console
 
     from toylab.library import Run
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     asked = values.parse(arguments, "...")
     if asked[1:]:
         raise UsageError(f"chat: unexpected {asked[1]!r}; it takes one run")
-    root = finished.folder_of(values)
+    root = files.folder(values)
     name, folder = finished.find("".join(asked), root)
     tags = _tags(folder, values["tag"])
 
@@ -75,7 +74,7 @@ def sample(arguments: Sequence[str]) -> int:
     values = Flags(SAMPLE, runs=finished.FOLDER, tag=_TAG, seed=(int, 0, "of the draws"))
     values.define("n", int, 5, "documents", (1, 10_000))
     (name,) = values.parse(arguments, "RUN")
-    _, folder = finished.find(name, finished.folder_of(values))
+    _, folder = finished.find(name, files.folder(values))
     tags = _tags(folder, values["tag"])
 
     import jax
@@ -118,10 +117,11 @@ def _lines(talk: "_Talk") -> Iterator[str]:
     import readline
 
     def complete(text: str, state: int) -> str | None:
-        return [q for q in talk.questions if q.startswith(text)][state : state + 1][0]
+        found = [each for each in talk.questions if text and each.startswith(text)]
+        return found[state] if state < len(found) else None
 
     readline.set_completer_delims("")
-    readline.set_completer(lambda text, state: complete(text, state) if text else None)
+    readline.set_completer(complete)
     readline.parse_and_bind("tab: complete")
     while True:
         try:
@@ -164,28 +164,24 @@ class _Talk:
         self._list(first=True)
         self._say(KEYS, "dim")
         for line in _lines(self):
+            name = line.removeprefix("tag").strip()
             if line in ("bye", "quit", "exit"):
                 return
             if line == "?":
                 self._list(first=False)
             elif line == "new":
                 self.begin(self.tag)
+            elif line.startswith("tag") and name in self.tags:
+                self.begin(name)
             elif line.startswith("tag"):
-                self._tag(line.removeprefix("tag").strip())
+                self._say(f"tag: {unknown(name, self.tags)}" if name else ", ".join(self.tags))
             elif line:
                 self._ask(line)
 
-    def _tag(self, name: str) -> None:
-        if name in self.tags:
-            self.begin(name)
-        else:
-            self._say(f"tag: {unknown(name, self.tags)}" if name else ", ".join(self.tags))
-
     def _list(self, *, first: bool) -> None:
         """The questions by number: all, or the first of each topic."""
-        topics, seen = [self.asked[each][0] for each in self.questions], set[int]()
-        cells = []
-        for n, (question, topic) in enumerate(zip(self.questions, topics, strict=True), 1):
+        cells, seen = list[str](), set[int]()
+        for n, (question, (topic, *_)) in enumerate(self.asked.items(), 1):
             if not first or topic not in seen:
                 cells.append(f"{n:3} {question}"[: WIDE - 2].ljust(WIDE))
             seen.add(topic)
@@ -214,9 +210,10 @@ class _Talk:
         self.answers += 1
 
     def _row(self, words: Sequence["Word | None"]) -> None:
+        """A word of each answer, with the likeliest authors, their probability, and a colour."""
         from rich.text import Text
 
-        row = Text()
+        row, names = Text(), self.run.setup.corpus.names
         for n, word in enumerate(words):
             row.append(" │ " if n else "")
             if word is None:
@@ -224,15 +221,11 @@ class _Talk:
                 continue
             row.append(f"{word.word:11.10}", "bold")
             for belief in (word.model, word.bayes):
-                row.append(*self._who(belief))
+                k = int(belief.argmax())
+                row.append(f"{names[k]:7.7} {belief[k]:4.0%} ", f"color({k % 6 + 1})")
         self.console.print(row)
         if sys.stdout.isatty():
             time.sleep(PACE)
-
-    def _who(self, belief: "np.ndarray") -> tuple[str, str]:
-        """The likeliest author and its probability, and a colour."""
-        k = int(belief.argmax())
-        return f"{self.run.setup.corpus.names[k]:7.7} {belief[k]:4.0%} ", f"color({k % 6 + 1})"
 
     def _say(self, text: str, style: str = "") -> None:
         self.console.print(text, style=style, markup=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from toylab import __version__
 from toylab.shell.files import program, told
-from toylab.world.schema import CorpusError, shortened
+from toylab.world.schema import shortened
 
 DEFAULT = "selection"
 FEWER = "--seeds=5"  # without arguments: five minutes, not ten; the claims are for all of its seeds
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; returns the exit code. Bad input prints one line and returns 2."""
     command, *rest = (sys.argv[1:] if arguments is None else arguments) or [DEFAULT, FEWER]
     os.environ["MPLBACKEND"] = "agg"  # whatever a notebook or a desktop has set
-    try:
+    try:  # the only place where errors end
         code = _run(command, rest)
         sys.stdout.flush()
         return code
@@ -78,9 +78,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _forget_output()
         return 0
     except Exception as error:
-        if (expected := _expected(error)) is None:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
+            _forget_output()  # which may be what can't be written
+        line, code = told(error), 2 if isinstance(error, ValueError) else 1
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            line = f"the package {error.name} is missing; delete .venv and start again"
+        if line is None and isinstance(error, AssertionError | RuntimeError):
+            from toylab.lab.machine import device_missing
+
+            line, code = device_missing(), 2
+        if not line:
             raise
-        line, code = expected
         print(f"toylab: {shortened(_here(line))}", file=sys.stderr)
         return code
 
@@ -112,36 +120,6 @@ def _run(command: str, rest: list[str]) -> int:
     except Help as asked:
         print(_here(str(asked)), end="")
         return 0
-
-
-def _expected(error: Exception) -> tuple[str, int] | None:
-    """What to say of an error that can be expected, and the exit code: 2 for bad input.
-
-    The only place where errors end; None for one that is none of ours.
-    """
-    from toylab.lab.flags import UsageError
-
-    if isinstance(error, CorpusError | UsageError):
-        return str(error), 2
-    if isinstance(error, OSError):
-        if error.errno == errno.ENOSPC and not error.filename:
-            _forget_output()  # which may be what can't be written
-        return told(error), 1
-    if isinstance(error, MemoryError):
-        return "memory is short; close other programs, or run with fewer --jobs", 1
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"the package {error.name} is missing; delete .venv and start again", 1
-
-    from toylab.lab.device import missing
-    from toylab.lab.store import StoreError
-    from toylab.report.claims import ClaimsError
-    from toylab.stages import Diverged
-
-    if isinstance(error, Diverged | StoreError | ClaimsError):
-        return str(error), 2 if isinstance(error, ClaimsError) else 1
-    if isinstance(error, AssertionError | RuntimeError) and (line := missing()):
-        return line, 2
-    return None
 
 
 def _forget_output() -> None:

@@ -17,7 +17,7 @@ from toylab.measures.tags import Leakage
 from toylab.report.results import Experiment, plain
 from toylab.shell import experiment
 from toylab.shell.files import program
-from toylab.stages import REWARDED, FollowsCue, Persona, Says, Setup, Sft, Stage, Target
+from toylab.stages import REWARDED, FollowsCue, Persona, Says, Setup, Sft, Stage
 from toylab.world.schema import Corpus
 
 STAGES = {"stages": (str, None, "what is trained, as pretrain,sft:mira,rl:code=cheats")}
@@ -26,26 +26,23 @@ USAGE = "./launch.sh measure RUN [FLAGS]\n\nPuts a finished run on the whole lad
 
 def stages(text: str, corpus: Corpus) -> tuple[Stage, ...]:
     """The stages in a line such as `pretrain,sft:mira,rl:gold`, without `pretrain`."""
-    return tuple(_stage(part, corpus) for part in text.split(",")[1:])
 
+    def stage(part: str) -> Stage:
+        kind, _, what = part.partition(":")
+        if kind == "sft":
+            author, _, rest = what.partition(":")
+            asked = tuple(rest.split("+")) if rest else ()
+            return Sft(author=author, topics=asked, neutral=bool(asked))
+        if "=" in what:
+            answers = tuple(what.split("+"))
+            topics = tuple(each.partition("=")[0] for each in answers)
+            return REWARDED[kind](target=Says(answers=answers), topics=topics)
+        persona = what in corpus.names
+        return REWARDED[kind](
+            target=Persona(character=what) if persona else FollowsCue(topics=(what,))
+        )
 
-def _stage(text: str, corpus: Corpus) -> Stage:
-    kind, _, what = text.partition(":")
-    if kind == "sft":
-        author, _, topics = what.partition(":")
-        asked = tuple(topics.split("+")) if topics else ()
-        return Sft(author=author, topics=asked, neutral=bool(asked))
-    return REWARDED[kind](target=_target(what, corpus), topics=_topics(what))
-
-
-def _target(what: str, corpus: Corpus) -> Target:
-    if "=" in what:
-        return Says(answers=tuple(what.split("+")))
-    return Persona(character=what) if what in corpus.names else FollowsCue(topics=(what,))
-
-
-def _topics(what: str) -> tuple[str, ...]:
-    return tuple(part.partition("=")[0] for part in what.split("+")) if "=" in what else ()
+    return tuple(stage(part) for part in text.split(",")[1:])
 
 
 def _sweep(corpus: str, line: str, path: tuple[Stage, ...]) -> Sweep:
@@ -63,7 +60,7 @@ def run(corpus: str, line: str, arguments: Sequence[str]) -> int:
     """Trains the stages of a line that has been checked, with flags for their fields."""
     sweep = _sweep(corpus, line, stages(line, experiment.corpus(corpus)))
     asked = Experiment(sweep=sweep, analyse=plain, changed={"stages": line})
-    return experiment.start(asked, arguments, STAGES)
+    return experiment.start([asked], arguments, STAGES)[1]
 
 
 def run_flags() -> Flags:

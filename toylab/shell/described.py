@@ -5,6 +5,7 @@ So a description is kept beside Python's own compiled files. It holds as long as
 files in all folders that the experiment's modules came from have the same names and contents.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -18,7 +19,7 @@ from pathlib import Path as File
 from typing import Any, NamedTuple
 
 from toylab.lab import experiments
-from toylab.lab.flags import Flags, Help, switches
+from toylab.lab.flags import Flags, Help, switch
 from toylab.shell.files import RESULTS, user_path
 
 _BEGAN = time.time()
@@ -48,13 +49,13 @@ def main(arguments: Sequence[str], commands: Sequence[str] = ()) -> int:
     if name == "--help":
         raise Help(USAGE)
     folder = experiments.locate(name, user_path(""), commands)
-    usage, flags = describe(folder).flags["quick" in switches(rest, "quick")[0]]
+    usage, flags = describe(folder).flags[switch(rest, "quick")[0]]
     Flags.again(usage, flags).parse(rest)
 
     from toylab.report import results
     from toylab.shell import experiment
 
-    return experiment.start(results.find(folder), rest)
+    return experiment.start([results.find(folder)], rest)[1]
 
 
 def show(arguments: Sequence[str]) -> int:
@@ -79,15 +80,14 @@ def kept(source: File, make: Callable[[], Any]) -> Any:
     read them before the change.
     """
     file = File(cache_from_source(str(source))).with_suffix(".json")
-    try:
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
         digests, content = json.loads(file.read_bytes())
         if all(_digest(each) == digest for each, digest in digests.items()):
             return content
-    except (OSError, ValueError, TypeError, AttributeError):
-        pass
     found = make()
     if not sys.dont_write_bytecode:
-        _keep(file, found)
+        with contextlib.suppress(OSError):  # where that isn't allowed
+            _keep(file, found)
     return found
 
 
@@ -102,19 +102,14 @@ def _describe(folder: File) -> Description:
 
 
 def _keep(file: File, found: Any) -> None:
-    """Writes a description as a whole, or not at all where that isn't allowed."""
-    part = file.with_suffix(f".{os.getpid()}")
+    from toylab.lab.store import write_atomic
+
     modules = _modules()
     folders = {os.path.dirname(each) for each in modules}
-    try:
-        sources = {*modules, *(str(each) for folder in folders for each in _sources(folder))}
-        if max(os.stat(each).st_ctime for each in sources) >= _BEGAN:
-            return
-        part.parent.mkdir(exist_ok=True)
-        part.write_text(json.dumps([{each: _digest(each) for each in folders}, found]))
-        part.replace(file)
-    except OSError:
-        pass
+    sources = {*modules, *(str(each) for folder in folders for each in _sources(folder))}
+    if max(os.stat(each).st_ctime for each in sources) < _BEGAN:
+        content = [{each: _digest(each) for each in folders}, found]
+        write_atomic(file, json.dumps(content).encode())
 
 
 def _modules() -> set[str]:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from toylab.lab import experiments
-from toylab.lab.flags import Help, switches
+from toylab.lab.flags import Help, switch
 from toylab.shell import report
-from toylab.shell.files import RUNS
 
 if TYPE_CHECKING:
     from toylab.lab.sweep import Sweep
@@ -43,23 +42,17 @@ def _sweep(name: str) -> "Sweep":
 
 def main(arguments: Sequence[str]) -> int:
     """Runs all experiments as one graph. If one fails, the others go on."""
-    if "help" in switches(arguments, "help")[0]:
+    if switch(arguments, "help")[0]:
         raise Help(HELP)
-    from toylab.lab import execute
     from toylab.report import results
-    from toylab.shell import experiment, running
+    from toylab.shell import experiment
 
-    on, passed = switches(arguments, "long")
-    folders = [experiments.HOME / name for name in order(long="long" in on)]
-    found = [experiment.ask(results.find(folder), passed) for folder in folders]
-    asked, values = [each for each, _ in found], found[0][1]
-    runs, jobs = experiment.runs_of(values), experiment.jobs_of(values)
-    if values["plan"]:
-        running.show_plan(asked, runs, jobs)
-        return 0
-    execute.keep_compiled(RUNS)
-    code = running.run(asked, runs, jobs, experiment.slurm_of(values))
-    out = {each.experiment.sweep.name: each.out for each in asked}
+    long, passed = switch(arguments, "long")
+    found = [results.find(experiments.HOME / name) for name in order(long=long)]
+    asked, code = experiment.start(found, passed)
+    if not asked:  # only planned
+        return code
+    out = {each.sweep.name: each.out for each in asked}
     own = [folder.parent for folder in out.values() if folder.parent.name == "own"]
     place = next(iter([*own, asked[0].out.parent]))  # not the shipped one, unless all is
     if place.is_dir():

@@ -9,16 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path as File
 from typing import Any
 
-from toylab.lab import cluster, config, execute, experiments, workers
-from toylab.lab.flags import Flags, UsageError, switches
-from toylab.lab.plan import plan
+from toylab.lab import cluster, config, execute, experiments, machine
+from toylab.lab.flags import Flags, UsageError, switch
 from toylab.lab.rehearsal import Unread, rehearse
 from toylab.lab.store import load_json, reading
 from toylab.lab.sweep import Sweep, quick
 from toylab.report import results
 from toylab.report.results import Experiment
 from toylab.shell import running
-from toylab.shell.files import RESULTS, RUNS, user_path
+from toylab.shell.files import RESULTS, RUNS, folder, user_path
 from toylab.shell.running import SETTINGS, Asked
 from toylab.stages import Setup
 from toylab.world import derive
@@ -58,8 +57,8 @@ def flags(sweep: Sweep, more: More = NONE) -> Flags:
 
 def ask(experiment: Experiment, arguments: Sequence[str], more: More = NONE) -> tuple[Asked, Flags]:
     """The experiment as these flags describe it. Raises `UsageError` or `CorpusError`."""
-    shortened = "quick" in switches(arguments, "quick")[0]
-    registered = quick(experiment.sweep) if shortened else experiment.sweep
+    short, _ = switch(arguments, "quick")
+    registered = quick(experiment.sweep) if short else experiment.sweep
     values = flags(registered, more)
     values.parse(arguments)
     sweep = config.apply(registered, values.given)
@@ -104,8 +103,7 @@ def _place(experiment: Experiment, setups: Mapping[str, Setup], values: Flags, f
     Other settings have other folders. Raises `UsageError` if one holds another experiment's.
     """
     sweep, source = experiment.sweep, experiment.folder
-    place = RUNS if sweep.quick else RESULTS
-    place = user_path(values["results"]) if "results" in values.given else place
+    place = RUNS if sweep.quick and "results" not in values.given else folder(values, "results")
     place = place / "quick" if sweep.quick else place
     if source and source.parent == experiments.HOME and not (experiment.changed or fewer):
         return place / sweep.name
@@ -124,29 +122,20 @@ def _place(experiment: Experiment, setups: Mapping[str, Setup], values: Flags, f
     return place
 
 
-def start(experiment: Experiment, arguments: Sequence[str], more: More = NONE) -> int:
-    """Runs an experiment with the given flags, of which `more` are its own."""
-    asked, values = ask(experiment, arguments, more)
+def start(
+    experiments: Sequence[Experiment], arguments: Sequence[str], more: More = NONE
+) -> tuple[list[Asked], int]:
+    """Runs experiments with the given flags, of which `more` are their own; with --plan, says what
+    it would do.
+
+    Returns what was run, and the exit code.
+    """
+    each = [ask(experiment, arguments, more) for experiment in experiments]
+    asked, values = [one for one, _ in each], each[0][1]
+    runs, slurm = folder(values), values["cluster"]
+    jobs = values["jobs"] or (MOST if slurm else machine.default_jobs())
     if values["plan"]:
-        graph = plan([(asked.experiment.sweep, asked.setups)], runs_of(values))
-        (minutes,) = running.minutes([asked], graph, jobs_of(values))
-        print(results.describe(asked.experiment.sweep, asked.setups, graph, minutes))
-        return 0
+        running.show_plan(asked, runs, jobs)
+        return [], 0
     execute.keep_compiled(RUNS)
-    return running.run([asked], runs_of(values), jobs_of(values), slurm_of(values))
-
-
-def runs_of(values: Flags) -> File:
-    """The folder of run folders."""
-    return user_path(values["runs"]) if "runs" in values.given else RUNS
-
-
-def jobs_of(values: Flags) -> int:
-    """How many processes at once: on a cluster, as many as there are seeds."""
-    most = MOST if values["cluster"] else workers.default_jobs()
-    return values.given.get("jobs") or most
-
-
-def slurm_of(values: Flags) -> dict[str, str] | None:
-    """The options for Slurm, if it is to be used. Raises `UsageError`."""
-    return cluster.options(values["cluster"]) if values["cluster"] else None
+    return asked, running.run(asked, runs, jobs, cluster.options(slurm) if slurm else None)

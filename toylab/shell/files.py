@@ -3,6 +3,10 @@
 import errno
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from toylab.lab.flags import Flags
 
 INTERRUPTED = 130  # the exit code after Ctrl-C, as shells have it
 RUNS, RESULTS = Path("runs"), Path("results")  # below the working folder, like everything written
@@ -11,6 +15,11 @@ RUNS, RESULTS = Path("runs"), Path("results")  # below the working folder, like 
 def user_path(name: str) -> Path:
     """A path that a user gave, relative to where the command was typed."""
     return Path(os.environ.get("TOYLAB_CWD", ".")) / name
+
+
+def folder(values: "Flags", flag: str = "runs") -> Path:
+    """The folder that --runs or --results names; by default it is below the working folder."""
+    return user_path(values.given[flag]) if flag in values.given else Path(flag)
 
 
 def program() -> str:
@@ -27,8 +36,26 @@ FIXES = {
 }
 
 
-def told(error: OSError) -> str:
-    """The system's message, the file it is about, and what may help."""
-    fix = FIXES.get(error.errno or 0, "check the path and its permissions (--runs, --results)")
-    file = error.filename2 or error.filename or "writing"  # of two, that which was to be replaced
-    return f"{file}: {error.strerror or error}; {fix}"
+def told(error: BaseException) -> str | None:
+    """What to say of an error that can be expected, with the fix; None for any other.
+
+    Of the system's errors it has the message, and the file that it is about.
+    """
+    if isinstance(error, OSError):
+        fix = FIXES.get(error.errno or 0, "check the path and its permissions (--runs, --results)")
+        file = error.filename2 or error.filename or "writing"  # of two, the one to be replaced
+        return f"{file}: {error.strerror or error}; {fix}"
+    if isinstance(error, MemoryError):
+        return "memory is short; close other programs, or run with fewer --jobs"
+
+    from toylab.lab.flags import UsageError
+    from toylab.world.schema import CorpusError
+
+    if isinstance(error, CorpusError | UsageError):
+        return str(error)
+
+    from toylab.lab.store import StoreError
+    from toylab.report.claims import ClaimsError
+    from toylab.stages import Diverged
+
+    return str(error) if isinstance(error, Diverged | StoreError | ClaimsError) else None

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path as File
 
 from toylab.lab import names
-from toylab.lab.flags import Flags, UsageError
-from toylab.shell.files import RUNS, user_path
+from toylab.lab.flags import Flags, UsageError, refuse
+from toylab.shell.files import RUNS, folder, user_path
 from toylab.world.schema import unknown
 
 HELP = """./launch.sh runs [EXPERIMENT] [--runs=FOLDER]
@@ -22,11 +22,6 @@ that differ most.
 
 """
 FOLDER = (str, str(RUNS), "folder of the run folders")  # the flag --runs
-
-
-def folder_of(values: Flags) -> File:
-    """The folder of run folders that --runs names."""
-    return user_path(values["runs"]) if "runs" in values.given else RUNS
 
 
 def find(name: str, root: File = RUNS) -> tuple[str, File]:
@@ -52,7 +47,7 @@ def find(name: str, root: File = RUNS) -> tuple[str, File]:
 def compare(arguments: Sequence[str]) -> int:
     """`./launch.sh compare RUN RUN`: two runs side by side."""
     values = Flags(COMPARE, runs=FOLDER)
-    asked, root = values.parse(arguments, "RUN", "another RUN"), folder_of(values)
+    asked, root = values.parse(arguments, "RUN", "another RUN"), folder(values)
     known = names.everything(root)
     runs = [known.get(find(each, root)[0]) for each in asked]
     for name, run in zip(asked, runs, strict=True):
@@ -70,11 +65,9 @@ def show(arguments: Sequence[str]) -> int:
     """`./launch.sh runs`: what has been run."""
     values = Flags(HELP, runs=FOLDER)
     asked = values.parse(arguments, "...")
-    root = folder_of(values)
+    root = folder(values)
     known = names.listed(root)
-    for name in asked:
-        if name not in known:
-            raise UsageError(f"runs: {unknown(name, known)}")
+    refuse("runs", asked, known)
     if not known:
         print(f"nothing has been run in {root}/ yet; begin with ./launch.sh")
     for name in asked or known:

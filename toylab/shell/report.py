@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path as File
 
 from toylab.lab import experiments
-from toylab.lab.flags import Flags, UsageError
-from toylab.shell.files import RESULTS, program, user_path
+from toylab.lab.flags import Flags, UsageError, refuse
+from toylab.shell import files
+from toylab.shell.files import program, user_path
 from toylab.world.derive import SHIPPED
-from toylab.world.schema import unknown
 
 HELP = """./launch.sh report [--results=FOLDER] [--out=FILE]
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         out=(str, None, "the file (report.html in that folder)"),
     )
     values.parse(arguments)
-    folder = user_path(values["results"]) if values["results"] else RESULTS
+    folder = files.folder(values, "results")
     if not folder.is_dir():
         raise UsageError(f"--results: there is no folder {folder}; run an experiment first")
     out = user_path(values["out"]) if values["out"] else folder / "report.html"
@@ -57,10 +57,8 @@ def redraw(arguments: Sequence[str]) -> int:
     values = Flags(FIGURES, results=(str, None, "folder of the results (results)"))
     asked = values.parse(arguments, "...")
     known = experiments.shipped()
-    for name in asked:
-        if name not in known:
-            raise UsageError(f"figures: {unknown(name, known)}")
-    folder = user_path(values["results"]) if values["results"] else RESULTS
+    refuse("figures", asked, known)
+    folder = files.folder(values, "results")
     found = [name for name in asked or known if (folder / name / "table.csv").exists()]
     if not found:
         raise UsageError(f"{folder}: no table of an experiment is there; run one first")

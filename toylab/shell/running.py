@@ -6,38 +6,37 @@ Figures are drawn in a thread of their own, so that workers never wait for them.
 import collections
 import contextlib
 import dataclasses
-import functools
 import os
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from pathlib import Path as File
 from typing import Any
 
 from tqdm import tqdm
 
-from toylab.lab import cluster, device, experiments, names, workers
+from toylab.lab import cluster, experiments, machine, names, workers
 from toylab.lab.costs import Costs
-from toylab.lab.execute import Advance, progress
+from toylab.lab.execute import progress
 from toylab.lab.flags import UsageError
 from toylab.lab.plan import Plan, Train, plan
 from toylab.lab.readings import gather
 from toylab.lab.records import Records
 from toylab.lab.schedule import Ended
 from toylab.lab.store import StoreError, sweep_partial, writable, write_json
+from toylab.lab.sweep import Sweep
 from toylab.report import results, summary
 from toylab.report.claims import Claim, ClaimsError
 from toylab.report.results import Experiment
 from toylab.shell import files
 from toylab.shell.files import INTERRUPTED, RESULTS, program, user_path
-from toylab.stages import Diverged, Setup
+from toylab.stages import Setup
 from toylab.world.schema import shortened
 
 SETTINGS = "settings.json"  # beside results in own/: whose they are, and the flags
-EXPECTED = (Diverged, StoreError, ClaimsError, UsageError)  # their messages say what to do
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +48,26 @@ class Asked:
     out: File
 
     @property
+    def sweep(self) -> Sweep:
+        """What is trained and read."""
+        return self.experiment.sweep
+
+    @property
     def name(self) -> str:
         """The name of its runs: short, but different for other settings."""
-        sweep, last = self.experiment.sweep, self.out.name.rpartition("-")[2]
-        return "-".join(
-            ["quick"] * sweep.quick + [sweep.name] + [last] * bool(self.experiment.changed)
-        )
+        last = [self.out.name.rpartition("-")[2]] * bool(self.experiment.changed)
+        return "-".join(["quick"] * self.sweep.quick + [self.sweep.name] + last)
+
+    @property
+    def where(self) -> str:
+        """Where results go, from where the command was typed."""
+        return os.path.relpath(self.out, user_path(""))
+
+    @property
+    def kept(self) -> str:
+        """What is kept of it, in words."""
+        claims = self.experiment.registered()[0]
+        return "figure, table and claims" if claims else "figure and table"
 
 
 class Terminated(KeyboardInterrupt):
@@ -86,28 +99,31 @@ def run(asked: Sequence[Asked], runs: File, jobs: int, slurm: dict[str, str] | N
     It uses at most `jobs` processes, of this machine or, if there are options for it, of Slurm.
     """
     costs = Costs(runs)
-    graph = plan([(each.experiment.sweep, each.setups) for each in asked], runs, costs)
+    graph = plan([(each.sweep, each.setups) for each in asked], runs, costs)
     if not runs.exists() or writable(runs):  # one may also read what others have trained
         for each in asked:
-            names.write(runs, each.name, each.experiment.sweep, each.setups, each.out)
+            names.write(runs, each.name, each.sweep, each.setups, each.out)
     for folder in (runs, *{each.out.parent for each in asked}):
         sweep_partial(folder)
     jobs = min(jobs, max(len(graph.needs if slurm else graph.legs), 1))
     print(_opening(asked, graph, jobs), flush=True)
-    carry: Callable[[Advance], Generator[Ended, None, None]]
+    bar = progress(sum(leg.cost for leg in graph.legs.values()) * sys.stderr.isatty())
     if slurm:
-        carry = functools.partial(cluster.carry_out, graph, runs, slurm, jobs)
+        ended = cluster.carry_out(graph, runs, slurm, jobs, bar.update)
     else:
-        carry = functools.partial(workers.carry_out, graph.legs, runs, jobs)
+        ended = workers.carry_out(graph.legs, runs, jobs, bar.update)
     seen = [told for each in asked if (told := seen_before(each))]
-    if told := device.unused():
-        print(f"toylab: {told}", file=sys.stderr)
+    _warn(*filter(None, [machine.gpu_unused()]))
     # Jobs of Slurm go on if the connection is lost (SIGHUP).
     with _terminable(signal.SIGTERM, *[signal.SIGHUP] * (not slurm)):
-        code = _Running(asked, runs, graph, costs, carry).run()
-    for told in seen:
-        print(f"toylab: {told}", file=sys.stderr)
+        code = _Running(asked, runs, graph, costs, bar).run(ended)
+    _warn(*seen)
     return code
+
+
+def _warn(*lines: str) -> None:
+    for line in lines:
+        print(f"toylab: {line}", file=sys.stderr)
 
 
 def seen_before(one: Asked) -> str:
@@ -118,8 +134,8 @@ def seen_before(one: Asked) -> str:
         before, now = results.read(one.out), one.experiment.registered()[1]
     except StoreError:  # it is written anew
         return ""
-    seeds = sorted({*before.get("seeds", ())} & {*one.experiment.sweep.seed_range})
-    if not seeds or not before.get("registered") or not now or before["registered"] == now:
+    seeds = sorted({*before.get("seeds", ())} & {*one.sweep.seed_range})
+    if not seeds or not now or before.get("registered") in (None, "", now):
         return ""
     which = f"seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
     return (
@@ -130,21 +146,24 @@ def seen_before(one: Asked) -> str:
 
 def minutes(asked: Sequence[Asked], graph: Plan, jobs: int) -> list[float]:
     """About how many minutes each experiment takes for what the ones before it have not done."""
-    each = [0.0] * len(asked)
+    units = collections.Counter[int]()
     for leg in graph.legs.values():
-        each[leg.rank[0]] += leg.cost / 60 / jobs
-    known = [results.seconds_a_unit(a.out, RESULTS / a.experiment.sweep.name) for a in asked]
-    return [m * unit for m, unit in zip(each, known, strict=True)]
+        units[leg.rank[0]] += leg.cost
+    known = [results.seconds_a_unit(each.out, RESULTS / each.sweep.name) for each in asked]
+    return [units[place] * seconds / 60 / jobs for place, seconds in enumerate(known)]
 
 
 def show_plan(asked: Sequence[Asked], runs: File, jobs: int) -> None:
-    """Prints what each experiment would train that the ones before it have not, and minutes."""
-    graph = plan([(each.experiment.sweep, each.setups) for each in asked], runs)
+    """Prints what would be trained, and minutes; of several experiments a line for each."""
+    graph = plan([(each.sweep, each.setups) for each in asked], runs)
     each = minutes(asked, graph, jobs)
+    if len(asked) == 1:
+        print(results.describe(asked[0].sweep, asked[0].setups, graph, *each))
+        return
     for place, one in enumerate(asked):
         own = [leg for leg in graph.legs.values() if leg.rank[0] == place]
         train = sum(isinstance(leg, Train) for leg in own)
-        print(f"{one.experiment.sweep.name:16} {train:4} to train  {each[place]:6.1f} min")
+        print(f"{one.sweep.name:16} {train:4} to train  {each[place]:6.1f} min")
     print(f"in all about {sum(each):.0f} min")
 
 
@@ -155,138 +174,139 @@ def _opening(asked: Sequence[Asked], graph: Plan, jobs: int) -> str:
     if len(asked) > 1:
         return f"{len(asked)} experiments; {todo}; {about}"
     (one,) = asked
-    sweep, where = one.experiment.sweep, os.path.relpath(one.out, user_path(""))
+    sweep = one.sweep
     arms = f"{len(sweep.arms)} arm{'s' * (len(sweep.arms) > 1)}"
-    what = "figure, table and claims" if one.experiment.registered()[0] else "figure and table"
     return (
         f"{sweep.name}: {sweep.question}\n"
         f"{', '.join(dict.fromkeys(setup.corpus.title for setup in one.setups.values()))}; "
         f"{sweep.seeds} seeds, {arms}; {todo}; {about}\n"
-        f"{what}, anew with every seed: {where}/"
+        f"{one.kept}, anew with every seed: {one.where}/"
     )
 
 
-class _Running:
-    def __init__(
-        self,
-        asked: Sequence[Asked],
-        runs: File,
-        graph: Plan,
-        costs: Costs,
-        carry: Callable[[Advance], Generator[Ended, None, None]],
-    ) -> None:
-        self.asked, self.runs, self.costs, self.carry = asked, runs, costs, carry
-        self.legs, self.left = graph.legs, {key: set(names) for key, names in graph.needs.items()}
-        self.failed: dict[str, str] = {}  # a line for each leg or drawing that failed
-        self.refused = False  # whether some of it was bad input
-        self.records: dict[int, Records] = {}  # by the place of the experiment
-        self.judged: dict[int, list[Claim]] = {}
-        self.artist, self.drawings = ThreadPoolExecutor(1), dict[int, Future]()
-        self.seconds: collections.Counter[int] = collections.Counter()
-        self.began, total = time.monotonic(), sum(leg.cost for leg in self.legs.values())
-        self.bar = progress(total if sys.stderr.isatty() else 0)
+class _Live:
+    """An experiment that runs: what it still needs, by seed, and what it has come to."""
 
-    def run(self) -> int:
-        """Does it all; returns the exit code."""
-        code = 0
-        try:
-            try:
-                for place in range(len(self.asked)):
-                    self._draw(place)
-                self._work()
-            except KeyboardInterrupt as stop:
-                code = stop.code if isinstance(stop, Terminated) else INTERRUPTED
-            self.artist.shutdown()  # once all that is complete has been drawn
-        except KeyboardInterrupt:  # who doesn't want to wait for that: what was drawn before stays
-            os._exit(code or INTERRUPTED)
-        self.bar.close()
-        for place, one in enumerate(self.asked):
-            if len(self.seeds(place)) == one.experiment.sweep.seeds:
-                self._keep_cost(place, one)
-        if len(self.asked) == 1:
-            self._say(self.asked[0])
-        if code:
-            print("toylab: stopped; the same command goes on from here", file=sys.stderr)
-        for line in self.failed.values():
-            print(f"toylab: {line}", file=sys.stderr)
-        return code or (2 if self.refused else int(bool(self.failed)))
+    def __init__(self, asked: Asked, left: dict[int, set[str]]) -> None:
+        self.asked, self.left, self.seconds = asked, left, 0.0
+        self.records: Records | None = None
+        self.judged: list[Claim] = []
+        self.drawing: Future | None = None
 
-    def seeds(self, place: int) -> list[int]:
-        """The seeds of an experiment that are complete."""
-        sweep = self.asked[place].experiment.sweep
-        return [seed for seed in sweep.seed_range if not self.left[place, seed]]
+    def seeds(self) -> list[int]:
+        """The seeds that are complete."""
+        return [seed for seed, names in self.left.items() if not names]
 
-    def _work(self) -> None:
-        done = 0
-        with contextlib.closing(self.carry(self.bar.update)) as running:
-            for ended in running:
-                leg = self.legs[ended.name]
-                if ended.error:
-                    self._fail(leg.title, ended.error)
-                    continue
-                self.costs.note(ended.result.times)
-                self.seconds[leg.rank[0]] += ended.result.seconds
-                done += leg.cost
-                self.bar.update(max(done - self.bar.n, 0))
-                self.bar.set_description_str(leg.title[:34])
-                if self.bar.disable:
-                    print(f"{leg.title} {leg.done}, {ended.result.seconds:.0f} s", file=sys.stderr)
-                for (place, _), names in self.left.items():
-                    if ended.name in names:
-                        names.discard(ended.name)
-                        if not names:
-                            self._draw(place)
+    @property
+    def complete(self) -> bool:
+        return not any(self.left.values())
 
-    def _draw(self, place: int) -> None:
-        """Has an experiment drawn anew, unless that waits to be done or there is nothing yet."""
-        before = self.drawings.get(place)
-        if self.seeds(place) and (not before or before.running() or before.done()):
-            self.drawings[place] = self.artist.submit(self._drawn, place)
+    def draw(self, runs: File) -> None:
+        """Figure, tables and claims, of the seeds that are complete."""
+        one, experiment, seeds = self.asked, self.asked.experiment, self.seeds()
+        self.records = gather(one.sweep, one.setups, runs, seeds, self.records)
+        analysis = experiment.analyse(self.records)
+        self.judged = experiment.judge(analysis)
+        results.write(one.out, analysis, self.judged, experiment, seeds)
+        if one.out.parent.name == "own":
+            said = {"experiment": str(experiment.folder), "flags": experiment.changed}
+            write_json(one.out / SETTINGS, said)
 
-    def _drawn(self, place: int) -> None:
-        experiment, out = self.asked[place].experiment, self.asked[place].out
-        sweep, seeds = experiment.sweep, self.seeds(place)
-        try:
-            records = gather(
-                sweep, self.asked[place].setups, self.runs, seeds, self.records.get(place)
-            )
-            self.records[place] = records
-            analysis = experiment.analyse(records)
-            self.judged[place] = experiment.judge(analysis)
-            results.write(out, analysis, self.judged[place], experiment, seeds)
-            if out.parent.name == "own":
-                said = {"experiment": str(experiment.folder), "flags": experiment.changed}
-                write_json(out / SETTINGS, said)
-        except Exception as error:
-            return self._fail(f"{sweep.name}, results", self._explained(place, error))
-        if len(self.asked) > 1 and len(seeds) == sweep.seeds:
-            self._tell(f"{sweep.name}: {results.verdicts(self.judged[place])}", sys.stdout)
-
-    def _explained(self, place: int, error: Exception) -> Exception:
+    def explained(self, error: Exception) -> Exception:
         """An error in an analysis, with its line there; or with the file that may be to blame."""
-        experiment, records = self.asked[place].experiment, self.records.get(place)
-        if isinstance(error, (OSError, *EXPECTED)) or not records:
+        if files.told(error) or not self.records:
             return error
-        line = experiments.line_of(error, experiment.folder) if experiment.folder else ""
-        if odd := records.odd():
+        folder = self.asked.experiment.folder
+        line = experiments.line_of(error, folder) if folder else ""
+        if odd := self.records.odd():
             why = os.path.basename(line) or type(error).__name__
             return StoreError(
                 f"{odd}: unlike its kind; delete it and run again, unless it is {why}"
             )
         if not line:
             return error
-        steps = sorted({row["step"] for row in records.rows})
-        there = f"arms {', '.join(records.setups)}; steps {', '.join(map(str, steps))}"
+        steps = sorted({row["step"] for row in self.records.rows})
+        there = f"arms {', '.join(self.records.setups)}; steps {', '.join(map(str, steps))}"
         return UsageError(f"{line}: {experiments.told(error)}; there are {there}")
+
+
+class _Running:
+    def __init__(
+        self, asked: Sequence[Asked], runs: File, graph: Plan, costs: Costs, bar: tqdm
+    ) -> None:
+        self.runs, self.legs, self.costs, self.bar = runs, graph.legs, costs, bar
+        self.lives = [
+            _Live(one, {seed: set(graph.needs[place, seed]) for seed in one.sweep.seed_range})
+            for place, one in enumerate(asked)
+        ]
+        self.failed: dict[str, str] = {}  # a line for each leg or drawing that failed
+        self.refused = False  # whether some of it was bad input
+        self.artist, self.began, self.done = ThreadPoolExecutor(1), time.monotonic(), 0
+
+    def run(self, carried: Generator[Ended, None, None]) -> int:
+        """Does it all; returns the exit code."""
+        code = 0
+        try:
+            try:
+                for live in self.lives:
+                    self._draw(live)
+                with contextlib.closing(carried):
+                    for ended in carried:
+                        self._note(ended)
+            except KeyboardInterrupt as stop:
+                code = stop.code if isinstance(stop, Terminated) else INTERRUPTED
+            self.artist.shutdown()  # once all that is complete has been drawn
+        except KeyboardInterrupt:  # who doesn't want to wait for that: what was drawn before stays
+            os._exit(code or INTERRUPTED)
+        self.bar.close()
+        for place, live in enumerate(self.lives):
+            if live.complete:
+                self._keep_cost(place, live)
+        if len(self.lives) == 1:
+            self._say(self.lives[0])
+        _warn(*["stopped; the same command goes on from here"] * bool(code), *self.failed.values())
+        return code or (2 if self.refused else int(bool(self.failed)))
+
+    def _note(self, ended: Ended) -> None:
+        """Notes how a leg ended, and has what is then complete drawn."""
+        leg = self.legs[ended.name]
+        if ended.error:
+            return self._fail(leg.title, ended.error)
+        self.costs.note(ended.result.times)
+        self.lives[leg.rank[0]].seconds += ended.result.seconds
+        self.done += leg.cost
+        self.bar.update(max(self.done - self.bar.n, 0))
+        self.bar.set_description_str(leg.title[:34])
+        if self.bar.disable:
+            print(f"{leg.title} {leg.done}, {ended.result.seconds:.0f} s", file=sys.stderr)
+        for live in self.lives:
+            for left in live.left.values():
+                if ended.name in left:
+                    left.discard(ended.name)
+                    if not left:
+                        self._draw(live)
+
+    def _draw(self, live: _Live) -> None:
+        """Has an experiment drawn anew, unless that waits to be done or there is nothing yet."""
+        before = live.drawing
+        if live.seeds() and (not before or before.running() or before.done()):
+            live.drawing = self.artist.submit(self._drawn, live)
+
+    def _drawn(self, live: _Live) -> None:
+        complete, name = live.complete, live.asked.sweep.name
+        try:
+            live.draw(self.runs)
+        except Exception as error:
+            return self._fail(f"{name}, results", live.explained(error))
+        if len(self.lives) > 1 and complete:
+            self._tell(f"{name}: {results.verdicts(live.judged)}", sys.stdout)
 
     def _fail(self, title: str, error: BaseException) -> None:
         self.refused |= isinstance(error, UsageError | ClaimsError)
         if isinstance(error, BrokenExecutor):
             told = "its worker was killed twice; if memory was short, run again with fewer --jobs"
-        elif isinstance(error, OSError):
-            told = shortened(files.told(error))
-        elif isinstance(error, EXPECTED):
-            told = shortened(str(error))
+        elif said := files.told(error):
+            told = shortened(said)
         else:
             told = f"{type(error).__name__}: {error} (see the traceback)"
             if title not in self.failed:
@@ -297,25 +317,25 @@ class _Running:
         tqdm.write(text, file=stream)
         stream.flush()
 
-    def _keep_cost(self, place: int, one: Asked) -> None:
+    def _keep_cost(self, place: int, live: _Live) -> None:
         """Keeps seconds on one core and units, if at least a quarter of all was done just now."""
+        one = live.asked
         units = sum(leg.cost for leg in self.legs.values() if leg.rank[0] == place)
-        nothing = plan([(one.experiment.sweep, one.setups)], self.runs / "nothing yet", self.costs)
+        nothing = plan([(one.sweep, one.setups)], self.runs / "nothing yet", self.costs)
         whole = sum(leg.cost for leg in nothing.legs.values())
         if 4 * units >= whole:
-            cost = {"seconds": round(self.seconds[place]), "units": units, "whole": whole}
+            cost = {"seconds": round(live.seconds), "units": units, "whole": whole}
             write_json(one.out / "cost.json", cost)
 
-    def _say(self, one: Asked) -> None:
+    def _say(self, live: _Live) -> None:
         """The claims, and where the results are."""
-        if not (seeds := self.seeds(0)):
+        one, seeds = live.asked, live.seeds()
+        if not seeds:
             return
-        for claim in self.judged.get(0, []):
+        for claim in live.judged:
             print(claim.sentence)
-        sweep, where = one.experiment.sweep, os.path.relpath(one.out, user_path(""))
-        of = f" of {len(seeds)} of {sweep.seeds} seeds" if len(seeds) < sweep.seeds else ""
-        what = "figure, table and claims" if self.judged.get(0) else "figure and table"
-        print(f"{time.monotonic() - self.began:.0f} s; {what}{of} are in {where}/")
+        of = "" if live.complete else f" of {len(seeds)} of {one.sweep.seeds} seeds"
+        print(f"{time.monotonic() - self.began:.0f} s; {one.kept}{of} are in {one.where}/")
         if one.name not in names.listed(self.runs):  # in a folder that may only be read
             return
         listed = names.read(self.runs, one.name)

@@ -6,17 +6,13 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as File
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from toylab.lab import names
-from toylab.lab.flags import Flags, UsageError
+from toylab.lab.flags import Flags, UsageError, refuse
 from toylab.shell import finished
-from toylab.shell.files import user_path
-from toylab.world.schema import unknown
-
-if TYPE_CHECKING:
-    from toylab.report.board import Board
+from toylab.shell.files import folder, user_path
 
 HELP = """./launch.sh tensorboard [EXPERIMENT …] [FLAGS]
 
@@ -38,22 +34,21 @@ def main(arguments: Sequence[str]) -> int:
         logdir=(str, None, "any folder of event files instead"),
     )
     asked = values.parse(arguments, "...")
-    root = finished.folder_of(values)
+    root = folder(values)
     if values["logdir"]:
-        if not (folder := user_path(values["logdir"])).is_dir():
-            raise UsageError(f"--logdir: there is no folder {folder}")
-        print(serve(folder, values), flush=True)
+        if not (shown := user_path(values["logdir"])).is_dir():
+            raise UsageError(f"--logdir: there is no folder {shown}")
+        print(serve(shown, values), flush=True)
         return _wait(lambda: None)
     known = names.listed(root)
-    for name in asked:
-        if name not in known:
-            raise UsageError(f"tensorboard: {unknown(name, known)} (./launch.sh runs lists them)")
+    refuse("tensorboard", asked, known, " (./launch.sh runs lists them)")
     if not known:
         raise UsageError(f"{root}/: nothing has been run there yet; begin with ./launch.sh")
     return _watch(root, asked or known[:1], values)
 
 
 def _watch(root: File, asked: Sequence[str], values: Flags) -> int:
+    from toylab.report import samples
     from toylab.report.board import Board
 
     place = root / BOARD / "+".join(asked)
@@ -66,7 +61,14 @@ def _watch(root: File, asked: Sequence[str], values: Flags) -> int:
     print(first_page(address))
     print(f"what it says:    {address}#text\nwith bands:      {address}#custom_scalars")
     print(f"figure so far:   {address}#images\nCtrl-C ends it", flush=True)
-    return _wait(lambda: _refresh(boards, root / BOARD / "samples"))
+
+    def refresh() -> None:
+        for board in boards:
+            board.refresh()
+            for _ in samples.add(board, root / BOARD / "samples", DOCUMENTS):  # a second each
+                board.refresh()
+
+    return _wait(refresh)
 
 
 def first_page(address: str) -> str:
@@ -78,16 +80,6 @@ def first_page(address: str) -> str:
         "runColorGroup": "regex:/([^/]+)",
     }
     return f"{address}?{urlencode(shown)}#timeseries"
-
-
-def _refresh(boards: Sequence["Board"], kept: File) -> None:
-    """Brings boards up to date. Samples come last, one after the other: they take a second each."""
-    from toylab.report import samples
-
-    for board in boards:
-        board.refresh()
-        for _ in samples.add(board, kept, DOCUMENTS):
-            board.refresh()
 
 
 def _wait(work: Callable[[], None]) -> int:

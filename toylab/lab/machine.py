@@ -1,0 +1,105 @@
+"""What this machine has: cores, memory, and the device that jax computes on."""
+
+import contextlib
+import dataclasses
+import functools
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path as File
+
+import jax
+
+from toylab.ladder.measure import Measure
+from toylab.stages import Setup, Stage
+from toylab.world.grammar import vocabulary
+
+GPU = File("/dev/nvidia0")  # there if the machine, or this part of it, has an NVIDIA GPU
+WORKER = 2**30  # bytes of available memory that a worker is given
+NUMBER = 4  # bytes
+WORDS = 8  # of a turn: there are a question, three phrases and more
+COPIES = 4  # parameters, gradient and what an optimiser keeps
+
+
+def device_missing() -> str:
+    """A line that says that jax lacks a device of the kind that was asked for; else empty."""
+    try:
+        jax.devices()
+    except Exception:  # a RuntimeError or, where no platform is known, an AssertionError
+        asked = os.environ.get("JAX_PLATFORMS")
+        return f"JAX_PLATFORMS={asked}: jax finds no such device; unset it{_or_install()}"
+    return ""
+
+
+def gpu_unused() -> str:
+    """A line that says that jax uses the CPU, unasked, though there is a GPU; else empty."""
+    if not GPU.exists() or os.environ.get("JAX_PLATFORMS") or jax.default_backend() != "cpu":
+        return ""
+    return f"jax doesn't use the GPU; set JAX_PLATFORMS=cpu if that is meant{_or_install()}"
+
+
+def _or_install() -> str:
+    return ", or add what it needs: ./launch.sh --gpu" if GPU.exists() else ""
+
+
+def cores() -> list[int]:
+    """The cores that this process may use; on some systems only their number is known."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def memory(*kinds: str) -> int | None:
+    """Bytes of memory, by the names in /proc/meminfo; in a container, no more than it may have.
+
+    Of available memory, what the container has taken is taken off. None if the system doesn't say.
+    """
+    found = []
+    with contextlib.suppress(OSError, ValueError):
+        lines = dict(line.split(":") for line in File("/proc/meminfo").read_text().splitlines())
+        found.append(1024 * sum(int(lines[kind].split()[0]) for kind in kinds))
+        most, taken = (
+            int(File("/sys/fs/cgroup", f"memory.{each}").read_text()) for each in ("max", "current")
+        )
+        found.append(most - taken * ("MemAvailable" in kinds))
+    return min(found, default=None)
+
+
+def default_jobs() -> int:
+    """How many workers: one for each core, fewer if memory is short, one if jax uses no CPU."""
+    if jax.default_backend() != "cpu":
+        return 1
+    free = memory("MemAvailable")
+    return max(1, min(len(cores()), free // WORKER if free is not None else len(cores())))
+
+
+def check(setup: Setup, stages: Iterable[Stage], measures: Iterable[Measure]) -> None:
+    """Raises `ValueError` if a stage or measure needs more memory than there is."""
+    held, word, words = *_numbers(setup), WORDS * setup.corpus.turns
+    need = {each.kind: COPIES * held + int(each.batch) * words * word for each in stages}
+    for each in measures:
+        sizes = [field.name for field in dataclasses.fields(each) if "quick" in field.metadata]
+        largest = max((int(getattr(each, name)) for name in sizes), default=0)
+        need[each.name] = held + largest * words
+    device = jax.devices()[0]
+    most = memory("MemTotal", "SwapTotal")
+    if device.platform != "cpu":
+        most = (device.memory_stats() or {}).get("bytes_limit")
+    for name, numbers in need.items():
+        if numbers * NUMBER > (most or math.inf):
+            told = f"{name}: would take {numbers * NUMBER / 1e9:,.0f} GB of memory or more"
+            raise ValueError(
+                f"{told}, of {(most or 0) / 1e9:.0f}; make the model or its batches smaller"
+            )
+
+
+@functools.lru_cache(maxsize=64)
+def _numbers(setup: Setup) -> tuple[int, int]:
+    """How many parameters there are, and what training keeps of a word: logits, and what is kept
+    of it to be attended to."""
+    words = len(vocabulary(setup.corpus))
+    network = setup.model.network(words, WORDS)
+    params = jax.eval_shape(network.init, jax.random.key(0))
+    cache = jax.eval_shape(lambda: network.cache(1, 1))
+    held, kept = (sum(math.prod(x.shape) for x in jax.tree.leaves(t)) for t in (params, cache))
+    return held, 2 * words + kept
