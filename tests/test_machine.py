@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -55,6 +56,22 @@ def test_a_read_only_cache_of_compiled_code_is_used_in_silence(
             jax.config.update(name, value)
         compilation_cache.reset_cache()
     assert not list(tmp_path.iterdir())
+
+
+def test_who_stops_it_during_imports_gets_no_traceback() -> None:
+    planted = (
+        "import os, signal, sys",
+        "class Stop:",
+        "    def find_spec(self, name, *rest):",
+        "        if name == 'toylab.shell.cli':",
+        "            os.kill(os.getpid(), signal.SIGINT)",
+        "sys.meta_path.insert(0, Stop())",
+        "import runpy",
+        "runpy.run_module('toylab', run_name='__main__', alter_sys=True)",
+    )
+    line = [sys.executable, "-c", "\n".join(planted)]
+    ended = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_a_device_that_is_not_there_is_one_line_and_code_2(tmp_path: Path) -> None:
