@@ -152,6 +152,7 @@ if ! ready; then
   fi
   exec 9>&-
 fi
+[ ! -e .venv.old ] || rm -rf .venv.old 2>/dev/null || true # of an exchange that was killed
 
 # Adds what requirements-$1.lock lists to .venv, once; $2 says what for.
 add() {

@@ -56,7 +56,9 @@ def test_new_packages_take_the_place_of_those_in_use(place: Path) -> None:
     assert (place / ".venv" / "bin" / "tool").read_text() == f"#!{place}/.venv/bin/python\n"
     assert not (place / ".venv" / "of before").exists()
     assert not [*place.glob(".venv.[no]*")]
+    (place / ".venv.old").mkdir()  # left by an exchange that was killed
     assert "installing" not in launch(place, 1).stderr
+    assert not (place / ".venv.old").exists()
 
 
 def test_an_exchange_that_was_cut_short_is_done(place: Path) -> None:
