@@ -26,7 +26,9 @@ def report(tmp_path: Path) -> Path:
     leave(tmp_path / "selection")
     claims = [CLAIM | {"value": value} for value in (10.5, -2.0, 3.0)]
     (tmp_path / "selection" / "claims.json").write_text(json.dumps({"claims": claims}))
-    text, _ = page.write({name: tmp_path / name for name in experiments.shipped()})
+    text, _ = page.write(
+        {experiments.HOME / name: tmp_path / name for name in experiments.shipped()}
+    )
     (tmp_path / "report.html").write_text(text)
     return tmp_path / "report.html"
 

@@ -3,6 +3,7 @@
 import html.parser
 import itertools
 import json
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -65,7 +66,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_report_fetches_nothing_and_has_every_claim_and_experiment(folder: Path) -> None:
-    written, damaged = page.write({name: folder / name for name in experiments.shipped()})
+    written, damaged = page.write(
+        {experiments.HOME / name: folder / name for name in experiments.shipped()}
+    )
     assert not damaged
     read = Page(written)
     assert "Water is <em>&lt;wet&gt;</em>." in written  # as a claim in Markdown would look
@@ -80,6 +83,21 @@ def test_the_report_fetches_nothing_and_has_every_claim_and_experiment(folder: P
     for name in everything.order(long=True):
         assert name in read.text
         assert ("Not run yet: ./launch.sh treasure" in read.text) or name != "treasure"
+
+
+def test_named_experiments_of_ones_own_are_reported_from_their_own_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["new", "mine"]) == 0
+    (tmp_path / "results" / "own").mkdir(parents=True)
+    leave(tmp_path / "results" / "own" / "mine")
+    assert cli.main(["report", "mine", f"--results={tmp_path / 'results'}"]) == 0
+    text = (tmp_path / "results" / "report.html").read_text()
+    assert "dry water" in text
+    assert "selection" not in text
+    assert f"run-experiment {(tmp_path / 'mine').resolve()}" in text
 
 
 @pytest.mark.parametrize(

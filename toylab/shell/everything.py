@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     asked, code = experiment.start(found, passed)
     if not asked:  # only planned
         return code
-    out = {each.sweep.name: each.out for each in asked}
+    out = {experiments.HOME / each.sweep.name: each.out for each in asked}
     own = [folder.parent for folder in out.values() if folder.parent.name == "own"]
     place = next(iter([*own, asked[0].out.parent]))  # not the shipped one, unless all is
     if place.is_dir():

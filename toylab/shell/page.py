@@ -32,9 +32,9 @@ FIELDS = (
 )
 
 
-def write(folders: Mapping[str, File]) -> tuple[str, list[str]]:
-    """The page, from the results in the experiments' folders, and a line for each damaged one."""
-    parts = [_part(name, folder) for name, folder in folders.items()]
+def write(folders: Mapping[File, File]) -> tuple[str, list[str]]:
+    """The page, from the results of each experiment's folder, and a line for each damaged one."""
+    parts = [_part(source, folder) for source, folder in folders.items()]
     claims = [claim for part in parts for claim in part["claims"]]
     counts = {verdict: sum(c["verdict"] == verdict for c in claims) for verdict in VERDICTS}
     loader = jinja2.FileSystemLoader(File(__file__).parent)
@@ -57,13 +57,14 @@ def version() -> str:
         return git(SHIPPED, "describe", "--always", "--dirty") or "unknown"
 
 
-def _part(name: str, folder: File) -> dict[str, Any]:
+def _part(source: File, folder: File) -> dict[str, Any]:
     """Everything that the page shows of one experiment."""
-    source = experiments.HOME / name
+    ships = source.parent == experiments.HOME
+    command = source.name if ships else f"run-experiment {source}"
     part: dict[str, Any] = {
-        "name": name,
+        "name": source.name,
         "question": experiments.sweep_of(source).question,
-        "command": f"./launch.sh {name}",
+        "command": f"./launch.sh {command}",
         "about": _about(source / "README.md"),
         "figure": "",
         "claims": [],
@@ -72,7 +73,7 @@ def _part(name: str, folder: File) -> dict[str, Any]:
     if not (folder / "claims.json").exists():
         return part
     try:
-        with reading(folder, f"run {program()} {name} again, or remove the folder"):
+        with reading(folder, f"run {program()} {command} again, or remove the folder"):
             return part | _results(folder)
     except StoreError as error:
         return part | {"damaged": str(error)}

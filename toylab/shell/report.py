@@ -10,9 +10,11 @@ from toylab.shell import files
 from toylab.shell.files import program, user_path
 from toylab.world.derive import SHIPPED
 
-HELP = """./launch.sh report [--results=FOLDER] [--out=FILE]
+HELP = """./launch.sh report [EXPERIMENT …] [--results=FOLDER] [--out=FILE]
 
 Writes one self-contained HTML file: every claim with its verdict, every figure, every table.
+Without names it is about all experiments that ship; name folders of your own to see those.
+
 """
 
 
@@ -31,16 +33,20 @@ def main(arguments: Sequence[str]) -> int:
         results=(str, None, "folder of the results (results)"),
         out=(str, None, "the file (report.html in that folder)"),
     )
-    values.parse(arguments)
+    asked = values.parse(arguments, "...")
     folder = files.folder(values, "results")
     if not folder.is_dir():
         raise UsageError(f"--results: there is no folder {folder}; run an experiment first")
     out = user_path(values["out"]) if values["out"] else folder / "report.html"
-    return write(out, {name: folder / name for name in experiments.shipped()})
+    sources = [experiments.locate(name, user_path("")) for name in asked]
+    if not asked:
+        sources = [experiments.HOME / name for name in experiments.shipped()]
+    places = {False: folder, True: folder / "own"}
+    return write(out, {s: places[s.parent != experiments.HOME] / s.name for s in sources})
 
 
-def write(out: File, folders: Mapping[str, File]) -> int:
-    """Writes the report of these experiments' folders; returns 1 if one is damaged."""
+def write(out: File, folders: Mapping[File, File]) -> int:
+    """Writes the report, from each experiment's results; returns 1 if one's are damaged."""
     from toylab.lab.store import write_atomic
     from toylab.shell import page
 
