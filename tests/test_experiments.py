@@ -178,6 +178,17 @@ def test_a_folder_without_a_sweep_is_refused(folder: Path, name: str) -> None:
         experiments.locate(name)
 
 
+@pytest.mark.parametrize("below", ["", "sub/"])
+def test_a_folder_of_ones_own_that_is_misspelt_is_told_the_nearest(
+    tmp_path: Path, below: str
+) -> None:
+    (tmp_path / "a" / "sub" / "rates").mkdir(parents=True)
+    (tmp_path / "a" / "sub" / "rates" / "sweep.py").touch()
+    here = tmp_path / "a" / ("" if below else "sub")
+    with pytest.raises(UsageError, match=f"did you mean '{below}rates'"):
+        experiments.locate(f"{below}ratse", here)
+
+
 def test_listing_sweeps_imports_no_analysis() -> None:
     code = (
         "import sys; from toylab.shell import cli; cli.main(['list']);"

@@ -31,16 +31,18 @@ def shipped() -> list[str]:
 def locate(name: str | File, here: File = File(), others: Iterable[str] = ()) -> File:
     """The folder that a user means: a path from `here`, or the name of a shipped experiment.
 
-    Raises `UsageError`, with the nearest name among these and `others`.
+    Raises `UsageError`, with the nearest name among these, `others` and what lies beside it.
     """
     own = (here / name).resolve()
     if (own / "sweep.py").is_file():
         return own
     if str(name) in shipped():
         return HOME / name
-    if "/" in str(name) or own.is_dir():
+    beside = [str(File(name).parent / f.parent.name) for f in own.parent.glob("*/sweep.py")]
+    known = beside if "/" in str(name) else (*shipped(), *others, *beside)
+    if own.is_dir() or not known:
         raise UsageError(f"{name}: no folder with a sweep.py, which an experiment begins with")
-    raise UsageError(unknown(str(name), (*shipped(), *others)))
+    raise UsageError(unknown(str(name), known))
 
 
 def cost(folder: File) -> str:
