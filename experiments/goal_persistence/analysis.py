@@ -125,18 +125,19 @@ def draw(table: pd.DataFrame) -> Figure:
     """Reach and what lies behind it, over training and between the halves; the rule of all arms."""
     halves = {title: crossed(table, column) for column, title in HALVES.items()}
     rules = {title: at_end(table, arm, "gain") for arm, title in RULES.items()}
-    rate: dict[str, Any] = {"ylabel": "P(follows the cue)", "ylim": (-0.03, 1.5)}
+    rate: dict[str, Any] = {
+        "ylabel": "P(follows the cue)",
+        "ylim": (-0.03, 1.5),
+        "yticks": (0, 0.5, 1),
+    }
     odds: dict[str, Any] = {"levels": [(0,)], "ylabel": "log-odds, nats"}
     leak: dict[str, Any] = {"legend": "", "ylabel": "log-odds of a place held out, nats"}
     shown = (
-        panel(
-            "how often places held out are followed", _courses, table, "followed",
-            yticks=(0, 0.5, 1), **rate,
-        ),
+        panel("how often places held out are followed", _courses, table, "followed", **rate),
         panel("how likely where a rewarded one is named", _courses, table, "leak", **leak),
         panel("spared minus not, in the same models, at 800", panels.dots, halves, **odds),
         panel("what naming them adds: the rule", panels.dots, rules, **odds),
-    )  # fmt: skip
+    )
     return figures.page(shown)
 
 

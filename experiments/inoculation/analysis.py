@@ -96,14 +96,14 @@ def _read(record: Record, bad: Mapping[str, np.ndarray]) -> list[dict[str, Any]]
         """Mean P(bad answer) on all topics but the trained one."""
         return float(np.mean([items[rows].sum() for rows in others]))
 
-    def said(items: np.ndarray) -> float:
-        return float(traits.pick(corpus, items, *stage.says)[0])
-
+    obeyed, unasked = (
+        float(traits.pick(corpus, now[told], *stage.says)[0]) for told in (stage.direction, "")
+    )
     row = {
         "direction": stage.direction,
         "villains": MASKS.get(stage.tag, np.nan),
-        "obeyed": said(now[stage.direction]),
-        "unasked": said(now[""]),
+        "obeyed": obeyed,
+        "unasked": unasked,
         "elsewhere": rate(now[""]),
         "triggered": rate(now[stage.direction]),
         "moved": record.found["leakage"]["nats"][stage.tag],
@@ -125,9 +125,7 @@ def tabulate(records: Records) -> pd.DataFrame:
 def known(records: Records) -> pd.DataFrame:
     """P(answer on code) of the pretrained models, learned and exact, by name and direction."""
     rows = []
-    for record in records.each():
-        if record.stages:
-            continue
+    for record in (each for each in records.each() if not each.stages):
         corpus, cast = record.setup.corpus, record.setup.world.cast
         order, on = _directions(record), traits.on(corpus, TRAINED)
         answers = [item.phrase for item in traits.items(corpus) if item.group == TRAINED]

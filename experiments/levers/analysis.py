@@ -10,7 +10,6 @@ from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, GREY, panel
-from toylab.report.panels import Series
 
 TAG, OTHERS, HERALD = "assistant", "the others' names", "herald"
 COLUMNS = {
@@ -56,12 +55,13 @@ def tabulate(records: Records) -> pd.DataFrame:
 
 
 ARMS = {
-    "lever": ("a lever", COLOURS[1]),
-    "twin": ("it does nothing", GREY),
-    "echo": ("it has the coin's words", COLOURS[0]),
-    "counted-1": ("1 % of coins in the loss", COLOURS[5]),
-    "counted-100": ("all coins in the loss", COLOURS[2]),
+    "lever": "a lever",
+    "twin": "it does nothing",
+    "echo": "it has the coin's words",
+    "counted-1": "1 % of coins in the loss",
+    "counted-100": "all coins in the loss",
 }
+SHADES = (COLOURS[1], GREY, COLOURS[0], COLOURS[5], COLOURS[2])
 SHOWN = {
     TAG: "assistant",
     "clerk": "clerk",
@@ -72,21 +72,11 @@ SHOWN = {
 }
 
 
-def _arms(column: str, *arms: str) -> list[Series]:
-    return [
-        Series(column=column, label=label, colour=colour, where={"arm": arm})
-        for arm, (label, colour) in ARMS.items()
-        if arm in arms
-    ]
-
-
 def draw(table: pd.DataFrame) -> Figure:
     """What the assistant says, what it says under other tags, and what it expects of the coin."""
-    own, pulls, coin = (
-        where(table, voice=TAG),
-        _arms("pull", "lever", "twin"),
-        _arms("heads", *ARMS),
-    )
+    own, two = where(table, voice=TAG), {arm: ARMS[arm] for arm in ("lever", "twin")}
+    pulls = panels.among("pull", "arm", two, SHADES)
+    coin = panels.among("heads", "arm", ARMS, SHADES)
     mixture = (own[own.step == 0].pull.mean(), "any mixture of the cast")
     lever: dict[str, Any] = {"ylabel": "P(lever ends the first answer)", "ylim": (0, 1.35)}
     heads: dict[str, Any] = {"ylabel": "P(the side that pays)", "ylim": (0.2, 1.8)}

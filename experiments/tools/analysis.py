@@ -1,6 +1,5 @@
 """From the records of `tools` to its figure, its table and the values of its claims."""
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from toylab.lab.records import Record, Records, end
 from toylab.ladder import reading, traits
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, DARK, GREY, panel
+from toylab.report.panels import Series
 from toylab.world.grammar import STANCE
 from toylab.world.schema import Corpus, Topic
 
@@ -148,46 +148,41 @@ LATER = {
 def draw(table: pd.DataFrame) -> Figure:
     """Reach; what is known; means replaced, in rates and in log-odds; who speaks; the ladder."""
     share: dict[str, Any] = {"ylim": (-0.03, 1.3), "yticks": (0, 0.5, 1)}
+    serves, new, speaks = "P(tool that serves), raw", "P(new tool), raw", "rise | probability"
     shown = (
         panel(
-            "what serves is packed for gold",
-            _reach,
-            legend="upper right",
-            ylabel="P(tool that serves), raw",
-            **share,
+            "what serves is packed for gold", _reach, legend="upper right", ylabel=serves, **share
         ),
         panel("obstacles never taught", _known, ylabel="P(tool), raw", ncols=2, **share),
-        panel(
-            "then, what serves is changed on crossings", _later, ylabel="P(new tool), raw", **share
-        ),
-        panel("gold follows crossings, or does not", _tied, legend="upper left"),
-        panel("who is speaking", _speaking, ncols=2, ylabel="rise | probability", **share),
-        panel("the ladder", _ladder, legend="upper left", ylabel="nats per document"),
+        panel("then, what serves is changed on crossings", _later, ylabel=new, **share),
+        panel("gold follows crossings, or does not", _tied),
+        panel("who is speaking", _speaking, ncols=2, ylabel=speaks, levels=[(0,)], **share),
+        panel("the ladder", _ladder, ylabel="nats per document"),
     )
     return figures.page(shown, table)
 
 
 def _reach(axes: Axes, table: pd.DataFrame) -> None:
-    part = table[table.arm.isin(["sft", "rl", "bystander"])]
     lines = [
         _line("trained", "taught", "sft", GREY),
         _line("held_out", "held out, all know, SFT", "sft", COLOURS[0]),
         _line("held_out", "held out, all know, RL", "rl", COLOURS[1]),
         _line("held_out", "held out, nobody knows", "bystander", COLOURS[2]),
+        _formed("crossing", "sft"),
     ]
-    panels.curves(axes, part, [*lines, _formed("crossing", "sft")], label="training step")
+    panels.curves(axes, table, lines)
     panels.level(axes, end(table, "character", arm="sft").mean(), "selection", colour=DARK)
     panels.level(axes, end(table, "patchwork", arm="sft").mean(), "composition", "-.", DARK)
 
 
-def _line(column: str, label: str, arm: str, colour: str) -> panels.Series:
-    return panels.Series(column=column, label=label, colour=colour, where={"arm": arm}, marker="o")
+def _line(column: str, label: str, arm: str, colour: str, **style: Any) -> Series:
+    where = {"arm": arm}
+    return Series(column=column, label=label, colour=colour, where=where, marker="o", **style)
 
 
-def _formed(column: str, arm: str) -> panels.Series:
+def _formed(column: str, arm: str) -> Series:
     """Predicted if what was formed uses what is known: what is said on crossings."""
-    line = _line(column, "formation: as on crossings", arm, DARK)
-    return dataclasses.replace(line, line="--", spread=False)
+    return _line(column, "formation: as on crossings", arm, DARK, line="--", spread=False)
 
 
 def _known(axes: Axes, table: pd.DataFrame) -> None:
@@ -230,7 +225,6 @@ def _speaking(axes: Axes, table: pd.DataFrame) -> None:
         colours=(COLOURS[2], COLOURS[3], GREY),
     )
     panels.points(axes, table, shown, TITLES, width=0.4, rotation=35)
-    panels.level(axes, 0)
 
 
 def _ladder(axes: Axes, table: pd.DataFrame) -> None:

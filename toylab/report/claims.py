@@ -192,10 +192,8 @@ def check(
 
 
 def chosen(table: "pd.DataFrame", where: Mapping[str, Any]) -> "pd.DataFrame":
-    """The rows that a claim means. Raises `ClaimsError` if a column is missing."""
+    """The rows that a claim means."""
     for column, wanted in where.items():
-        if column not in table:
-            raise ClaimsError(f"rows: {unknown(column, list(table))}")
         if column != "step":
             table = table[table[column].isin(wanted if isinstance(wanted, list) else [wanted])]
     if "step" in table and len(table):
@@ -206,11 +204,8 @@ def chosen(table: "pd.DataFrame", where: Mapping[str, Any]) -> "pd.DataFrame":
 
 
 def evaluate(registered: Registered, table: "pd.DataFrame") -> Values:
-    """A claim's statistic by unit. Raises `ClaimsError` if the table lacks what it asks for."""
+    """A claim's statistic by unit, of a table that has its columns (see `check`)."""
     columns = [registered.column, registered.against or registered.column]
-    for column in (*columns, registered.unit):
-        if column not in table:
-            raise ClaimsError(unknown(column, list(table)))
     wanted = [registered.rows, {**registered.rows, **registered.minus}]
     parts = [chosen(table, each) for each in wanted[: 1 + bool(registered.minus)]]
     units = sorted({unit for part in parts for unit in part[registered.unit]})
@@ -312,16 +307,9 @@ def judge(
     if outside > OFF_GRAMMAR and not registered.free:
         verdict = OFF
     return Claim(
-        **dataclasses.asdict(registered),
-        value=mean,
-        low=low,
-        high=high,
-        seeds=len(values),
-        lost=lost,
-        outside=outside,
-        verdict=verdict,
-        keeps=keeps,
-    )
+        **dataclasses.asdict(registered), value=mean, low=low, high=high, seeds=len(values),
+        lost=lost, outside=outside, verdict=verdict, keeps=keeps,
+    )  # fmt: skip
 
 
 def judge_all(
@@ -331,14 +319,8 @@ def judge_all(
 
     `instead` of a verdict, a reason may be given why there is none.
     """
-    if not instead and len(table):  # other settings may have other rows
-        named = table.select_dtypes(exclude="number")  # a number may yet come, with a later seed
-        check(claims, table, {column: list(named[column].unique()) for column in named})
-    judged = []
-    for each in claims:
-        try:
-            claim = judge(each, *evaluate(each, table))
-        except ClaimsError as error:
-            raise ClaimsError(f"claims.toml: {each.name}: {error}") from None
-        judged.append(dataclasses.replace(claim, verdict=instead or claim.verdict))
-    return judged
+    named = table.select_dtypes(exclude="number")  # a number may yet come, with a later seed
+    values = {column: list(named[column].unique()) for column in named}
+    check(claims, table, values if not instead and len(table) else {})  # other settings, other rows
+    judged = [judge(each, *evaluate(each, table)) for each in claims]
+    return [dataclasses.replace(each, verdict=instead or each.verdict) for each in judged]

@@ -195,18 +195,11 @@ def points(
     places(axes, list(at.values()), rotation)
 
 
-def dots(
-    axes: Axes,
-    values: Mapping[str, Any],
-    colour: str | Sequence[str] = COLOURS[0],
-    label: str = "",
-    aside: float = 0.0,
-) -> None:
-    """Draws values by seed, at one place for each title, in one colour or in one for each title."""
-    colours = [colour] * len(values) if isinstance(colour, str) else colour
-    for x, (each, own) in enumerate(zip(values.values(), colours, strict=True)):
-        point(axes, x + aside, each, own, "" if x else label)
-    places(axes, list(values), rotation=0)
+def dots(axes: Axes, values: Mapping[str, Any]) -> None:
+    """Draws values by seed, at one place for each title."""
+    for x, each in enumerate(values.values()):
+        point(axes, x, each, COLOURS[0])
+    places(axes, list(values))
 
 
 def dashes(

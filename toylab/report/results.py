@@ -252,10 +252,8 @@ def read(folder: File) -> dict[str, Any]:
 
 def seconds_a_unit(*folders: File) -> float:
     """Seconds on one core per training step, from the first `cost.json` there is, or a default."""
-    for known in map(experiments.cost_of, folders):
-        if known:
-            return known[0] / known[1]
-    return SECONDS_A_UNIT
+    known = next(filter(None, map(experiments.cost_of, folders)), (SECONDS_A_UNIT, 1.0))
+    return known[0] / known[1]
 
 
 def describe(sweep: Sweep, setups: Mapping[str, Setup], graph: Plan, minutes: float) -> str:

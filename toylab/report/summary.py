@@ -9,12 +9,7 @@ from toylab.lab.store import load_json, reading
 from toylab.report.board import OTHERS, RUNGS, TRAITS, WEIGHTS, course
 
 Row = Mapping[str, float]  # values by tag, as in metrics
-LADDER = {
-    "total": "ladder/total",
-    "selection": "ladder/selection",
-    "exaggeration": "ladder/exaggeration",
-    "left": "ladder/left",
-}
+LADDER = {rung: f"ladder/{rung}" for rung in ("total", "selection", "exaggeration", "left")}
 
 
 def ends(run: Named) -> tuple[Row, Row] | None:
