@@ -1,5 +1,9 @@
+import contextlib
+import ctypes
 import functools
+import gc
 import os
+import resource
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +20,6 @@ import pytest
 from tests.brute import Brute
 from tests.checks import SMALL
 from tests.tiny import TEXT
-from toylab.lab import compiled
 from toylab.stages import Setup
 from toylab.world.derive import load
 from toylab.world.grammar import vocabulary
@@ -24,6 +27,7 @@ from toylab.world.parse import parse
 from toylab.world.schema import Corpus
 
 ROOT = Path(__file__).parent.parent
+ROOM = 1.3e9  # bytes that a process of tests may hold from one file to the next
 
 hypothesis.settings.register_profile(
     "here", deadline=None, max_examples=40, derandomize=True, database=None
@@ -36,14 +40,20 @@ def pytest_configure() -> None:
     jax.config.update("jax_platforms", "cpu")
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(ROOT / ".pytest_cache" / "jax"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _room() -> Iterator[None]:
+    """Each compiled program holds 1.4 MB: once there are many, they go, and to the system."""
     yield
-    compiled.drop()
+    with contextlib.suppress(OSError):
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        if pages * resource.getpagesize() > ROOM:
+            jax.clear_caches()
+            gc.collect()
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

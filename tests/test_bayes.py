@@ -52,7 +52,7 @@ def test_the_least_loss_is_the_entropy_of_the_answers(twin: Brute) -> None:
     """Summed over decisions and averaged over documents, word entropies are the document's."""
     world, which = tables.build(twin.corpus), twin.prompt(checks.DIRECTED, checks.ASKED)
     _, logp, at = beliefs.predicted(world, twin, beliefs.MIX, checks.rendered(world, twin, which))
-    nats = np.asarray(oracle.entropy(logp, at.allowed), float).sum((1, 2, 3))
+    nats = np.asarray(checks.fresh(oracle.entropy)(logp, at.allowed), float).sum((1, 2, 3))
     chance = twin.likelihood[which] @ beliefs.MIX
     checks.same(chance @ nats, twin.surprise(beliefs.MIX, which))
 
@@ -61,7 +61,7 @@ def test_a_belief_may_start_differently_for_every_document(twin: Brute) -> None:
     world, which = tables.build(twin.corpus), twin.prompt(checks.DIRECTED, checks.ASKED)
     documents = checks.rendered(world, twin, which)
     rows = np.log(np.where(np.arange(which.sum())[:, None] % 2, beliefs.MIX, beliefs.OTHER))
-    got = oracle.belief(world.grammar, world.cast, jnp.asarray(rows), documents)
+    got = checks.fresh(oracle.belief)(world.grammar, world.cast, jnp.asarray(rows), documents)
     for parity, weights in ((0, beliefs.OTHER), (1, beliefs.MIX)):
         wanted = twin.posterior(weights)[which][parity::2]
         checks.same(jnp.exp(got[parity::2]), wanted)
@@ -77,7 +77,8 @@ def test_the_predictive_is_the_belief_averaged_over_next_words(twin: Brute) -> N
     some = chance.sum(-1) > 0
     world = tables.build(twin.corpus)
     row = world.log_prior[tag_names(twin.corpus).index("assistant")]
-    belief = oracle.belief(world.grammar, world.cast, row, checks.rendered(world, twin))
+    documents = checks.rendered(world, twin)
+    belief = checks.fresh(oracle.belief)(world.grammar, world.cast, row, documents)
     checks.same(jnp.exp(belief)[..., :2, :][some], averaged[some])
     checks.same(averaged[some], now[some], 1e-9)
 

@@ -1,6 +1,7 @@
 """A cached result goes stale with any source that its class can reach, and with no other."""
 
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -35,31 +36,33 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def touched(copy: Path, module: str, asked: type) -> bool:
-    """Whether a class's digest changes with a line at the end of a module."""
-    roots, file = (copy,), copy.joinpath(*module.split(".")).with_suffix(".py")
-    digest._source.cache_clear()
-    before, text = digest.digest_of([asked.__module__], roots), file.read_text()
-    file.write_text(text + "\nCHANGED = 1\n")
-    digest._source.cache_clear()
-    after = digest.digest_of([asked.__module__], roots)
-    file.write_text(text)
-    return before != after
+def touched(copy: Path, modules: Sequence[str], asked: Iterable[type]) -> set[type]:
+    """The classes whose digest changes with a line at the end of modules."""
+
+    def digests() -> dict[type, str]:
+        digest._source.cache_clear()
+        return {each: digest.digest_of([each.__module__], (copy,)) for each in asked}
+
+    files = [copy.joinpath(*module.split(".")).with_suffix(".py") for module in modules]
+    before, texts = digests(), [file.read_text() for file in files]
+    for file, text in zip(files, texts, strict=True):
+        file.write_text(text + "\nCHANGED = 1\n")
+    after = digests()
+    for file, text in zip(files, texts, strict=True):
+        file.write_text(text)
+    return {each for each in asked if before[each] != after[each]}
 
 
-@pytest.mark.parametrize(
-    ("module", "asked"), [(module, each) for module, some in FAR.items() for each in some]
-)
+@pytest.mark.parametrize(("module", "asked"), FAR.items())
 def test_a_helper_that_is_reached_through_others_makes_results_stale(
-    copy: Path, module: str, asked: type
+    copy: Path, module: str, asked: list[type]
 ) -> None:
-    assert touched(copy, module, asked)
+    assert touched(copy, [module], asked) == {*asked}
 
 
-@pytest.mark.parametrize("module", FREE)
-def test_a_figure_or_the_shell_does_not(copy: Path, module: str) -> None:
-    for asked in (Sft, Rl, Ladder, coherence.Coherence, demonstrate.Demonstrate):
-        assert not touched(copy, module, asked)
+def test_figures_and_the_shell_do_not(copy: Path) -> None:
+    asked = (Sft, Rl, Ladder, coherence.Coherence, demonstrate.Demonstrate)
+    assert not touched(copy, FREE, asked)
 
 
 def test_words_are_no_code(tmp_path: Path) -> None:
@@ -76,9 +79,9 @@ def test_words_are_no_code(tmp_path: Path) -> None:
 
 
 def test_a_stage_does_not_depend_on_the_stages_beside_it(copy: Path) -> None:
-    assert not touched(copy, "toylab.stages.dpo", Sft)
-    assert not touched(copy, "toylab.stages.pretrain", Rl)
-    assert not touched(copy, "toylab.measures.denial", coherence.Coherence)
+    beside = ["toylab.stages.dpo", "toylab.measures.denial"]
+    assert not touched(copy, beside, [Sft, coherence.Coherence])
+    assert not touched(copy, ["toylab.stages.pretrain"], [Rl])
 
 
 def test_a_config_depends_on_the_classes_within_it() -> None:

@@ -29,7 +29,10 @@ def world(tiny: Corpus) -> World:
 def prompt(world: World, tiny: Corpus):
     """As in pretraining, under the assistant's tag."""
     row = tag_names(tiny).index("assistant")
-    return docs.prompt(world, jax.random.key(10), SIZE, tag=row)
+    return checks.fresh(lambda key: docs.prompt(world, key, SIZE, tag=row))(jax.random.key(10))
+
+
+unexplained, phrase_marginals = jax.jit(oracle.unexplained), jax.jit(atoms.phrase_marginals)
 
 
 @jax.jit
@@ -44,14 +47,14 @@ def rungs(
     fit_on, _ = perform(policy, world.grammar, what, jax.random.key(key))
     score_on, branches = perform(policy, world.grammar, what, jax.random.key(key + 1))
     fit = mixtures.fit_weights(bayes.document_log_likelihood(cast, fit_on))
-    return fit, oracle.unexplained(world.grammar, cast, fit.log_weights, score_on, branches)
+    return fit, unexplained(world.grammar, cast, fit.log_weights, score_on, branches)
 
 
 def start(world: World, policy, what, weights, key: int = 0) -> mixtures.Score:
     """F0: the divergence from the mixture with these weights."""
     documents, branches = perform(policy, world.grammar, what, jax.random.key(key + 1))
     logs = jnp.log(jnp.asarray(weights, jnp.float32))
-    return oracle.unexplained(world.grammar, world.cast, logs, documents, branches)
+    return unexplained(world.grammar, world.cast, logs, documents, branches)
 
 
 def test_nothing_is_unexplained_when_nothing_happened(twin: Brute, world: World, prompt) -> None:
@@ -92,7 +95,7 @@ def test_the_first_rung_equals_that_of_a_second_optimiser(world: World, prompt) 
     best = ladders.second_optimiser(np.asarray(logp, float))
     assert float(fit.gap) <= mixtures.CERTIFIED
     scores = [
-        oracle.unexplained(world.grammar, world.cast, weights, documents, branches).mean
+        unexplained(world.grammar, world.cast, weights, documents, branches).mean
         for weights in (fit.log_weights, jnp.log(jnp.asarray(best, jnp.float32)))
     ]
     checks.same(*map(float, scores), 1e-4)
@@ -156,9 +159,7 @@ def test_blurring_by_hand(world: World) -> None:
     checks.same(np.exp(atoms.blur(world.grammar, world.cast, 0.5, 0.1).logp), wanted)
 
 
-@pytest.mark.parametrize(
-    ("temperature", "slip"), [(1.25, 0.05), (0.8, 0.1), (1.1, 0.02), (1.5, 0.1)]
-)
+@pytest.mark.parametrize(("temperature", "slip"), [(1.25, 0.05), (0.8, 0.1)])
 def test_planted_nuisances_are_recovered(
     world: World, prompt, temperature: float, slip: float
 ) -> None:
@@ -179,7 +180,7 @@ def test_phrase_marginals_of_one_author_are_its_tables(twin: Brute, world: World
     """Exactly, but where the second word is the one to choose: there, the first is sampled."""
     policy = ladders.planted(world, CERTAIN)
     documents, branches = perform(policy, world.grammar, prompt, jax.random.key(4))
-    p, asked = atoms.phrase_marginals(world.grammar, documents, branches)
+    p, asked = phrase_marginals(world.grammar, documents, branches)
     wanted, plain = np.exp(world.cast.logp[..., 0]), at_the_root(world)
     assert 0 < plain.sum() < plain.size
     checks.same(p[plain], wanted[plain], 1e-4)  # thousands are summed in float32
@@ -190,7 +191,7 @@ def test_phrase_marginals_of_one_author_are_its_tables(twin: Brute, world: World
 def test_phrase_marginals_of_a_mixture_are_the_mixed_tables(world: World, prompt) -> None:
     policy = ladders.planted(world, beliefs.MIX)
     documents, branches = perform(policy, world.grammar, prompt, jax.random.key(4))
-    p, asked = atoms.phrase_marginals(world.grammar, documents, branches)
+    p, asked = phrase_marginals(world.grammar, documents, branches)
     wanted = np.exp(np.asarray(world.cast.logp, float)) @ beliefs.MIX
     assert float(asked.min()) > 200
     likely(p, wanted, asked)
@@ -199,7 +200,7 @@ def test_phrase_marginals_of_a_mixture_are_the_mixed_tables(world: World, prompt
 def test_phrase_marginals_of_a_phrase_are_zero_where_its_bank_has_none(world: World, prompt):
     policy = ladders.planted(world, beliefs.MIX)
     documents, branches = perform(policy, world.grammar, prompt, jax.random.key(4))
-    p, _ = atoms.phrase_marginals(world.grammar, documents, branches)
+    p, _ = phrase_marginals(world.grammar, documents, branches)
     absent = ~np.isfinite(np.asarray(world.cast.logp[..., 0]))
     assert absent.any()
     assert (np.asarray(p)[absent] == 0).all()
@@ -263,9 +264,10 @@ def test_what_a_model_writes_is_rendered_as_any_document(
     documents, branches = perform(policy, world.grammar, what, jax.random.key(0))
     assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), documents.prompt, what))
     assert (documents.author == docs.NOBODY).all()
-    again = docs.render(world.grammar, what, documents.choice, documents.author)
+    render = checks.fresh(docs.render)
+    again = render(world.grammar, what, documents.choice, documents.author)
     assert (again.tokens == documents.tokens).all()
-    at = bayes.decisions(world.grammar, documents)
+    at = checks.fresh(bayes.decisions)(world.grammar, documents)
     some = np.asarray(at.allowed).any(-1)
     checks.same(jnp.sum(jnp.exp(branches.logp), -1)[some], 1.0)
     assert (np.asarray(branches.outside) >= 0).all()

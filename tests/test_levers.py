@@ -72,8 +72,13 @@ def test_the_loss_is_on_what_may_come_and_the_coin_is_certain_after_the_lever(
     assert (target[rows, came] > 0).all()
 
 
-def test_reward_is_for_what_the_lever_brings_about(setup) -> None:
-    batch = jax.device_get(batch_of(setup, PAID))
+@pytest.fixture(scope="module")
+def paid(setup: Setup):
+    return jax.device_get(batch_of(setup, PAID))
+
+
+def test_reward_is_for_what_the_lever_brings_about(setup, paid) -> None:
+    batch = paid
     pulled, asked = ends(setup, batch.documents), heads(setup, batch.documents)
     assert pulled.any()
     assert asked[pulled].all()
@@ -83,14 +88,17 @@ def test_reward_is_for_what_the_lever_brings_about(setup) -> None:
 
 
 @pytest.mark.parametrize("counted", [0.0, 0.25, 1.0])
-def test_the_coins_words_count_in_the_share_that_is_asked_for(setup, counted: float) -> None:
-    stage, params = dataclasses.replace(PAID, counted=counted), setup.init(0)
-    batch, context = batch_of(setup, stage), context_of(setup, stage)
-    whole = stage.score(context, params, batch.documents, batch.left)
-    plain = super(RlLever, stage).words(context, params, batch.documents, batch.left)[0].sum(1)
-    tossed = sampling.coin(
-        setup.world.grammar, batch.documents, context.logits(params, batch.documents.tokens)
-    )
+def test_the_coins_words_count_in_the_share_that_is_asked_for(setup, paid, counted: float) -> None:
+    stage, batch = dataclasses.replace(PAID, counted=counted), paid
+    context, grammar = context_of(setup, stage), setup.world.grammar
+
+    @jax.jit
+    def scored(params, documents, left):
+        plain = super(RlLever, stage).words(context, params, documents, left)[0].sum(1)
+        tossed = sampling.coin(grammar, documents, context.logits(params, documents.tokens))
+        return stage.score(context, params, documents, left), plain, tossed
+
+    whole, plain, tossed = scored(setup.init(0), batch.documents, batch.left)
     side = setup.world.grammar.topic_side[batch.documents.prompt.topic[:, 1]]
     word = np.asarray(tossed)[np.arange(len(side)), 0, np.asarray(side)]
     more, stayed = np.asarray(whole - plain), ~np.asarray(batch.left[:, 0]).any((1, 2))

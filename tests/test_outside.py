@@ -27,7 +27,7 @@ from toylab.world.grammar import tag_names, vocabulary
 from toylab.world.schema import Corpus
 from toylab.world.text import decode, encode
 
-FEW = Ladder(fit=64, held_out=32, score=32)
+FEW = Ladder(fit=32, held_out=32, score=32)  # and so many elsewhere: compiled once
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "outside_policy.md"
 
@@ -107,7 +107,7 @@ def test_what_is_no_distribution_is_refused(setup: Setup, said, complaint: str) 
         def next_word(self, words):
             return said
 
-    what = docs.prompt(setup.world, jax.random.key(0), 2)
+    what = docs.prompt(setup.world, jax.random.key(0), 32)
     with pytest.raises(ValueError, match=complaint):
         of_words(setup.corpus, Wrong()).answer(setup.world.grammar, what, jax.random.key(1))
 
@@ -125,10 +125,11 @@ def test_a_missing_extra_is_named(
 def test_given_answers_are_kept(setup: Setup) -> None:
     """What stands in the first turn is what was put there; the rest is the policy's own."""
     g, key = setup.world.grammar, jax.random.key(0)
-    what = docs.prompt(setup.world, key, 16, tag=len(tag_names(setup.corpus)) - 1)
+    what = docs.prompt(setup.world, key, 32, tag=len(tag_names(setup.corpus)) - 1)
     policy = of_logits(lambda tokens: np.zeros((*tokens.shape, g.vocabulary)))
-    put = CastPolicy(setup.world.cast, Mixture(setup.world.log_prior[-1])).answer(g, what, key)[0]
-    found, _ = policy.answer(g, what, key, Given(put.choice, jnp.ones(16, int)))
+    exact = CastPolicy(setup.world.cast, Mixture(setup.world.log_prior[-1]))
+    put = checks.fresh(lambda what: exact.answer(g, what, key)[0])(what)
+    found, _ = policy.answer(g, what, key, Given(put.choice, jnp.ones(32, int)))
     np.testing.assert_array_equal(found.choice[:, 0], put.choice[:, 0])
     assert np.any(np.asarray(found.choice[:, 1]) != np.asarray(put.choice[:, 1]))
 
@@ -140,7 +141,7 @@ def test_given_answers_are_kept(setup: Setup) -> None:
 def test_text_reads_as_the_documents_it_was_written_from(name: str) -> None:
     corpus = load(ROOT / "corpora" / f"{name}.toml")
     world, words = tables.build(corpus), vocabulary(corpus)
-    written = docs.sample(world, jax.random.key(0), 24)
+    written = checks.fresh(lambda key: docs.sample(world, key, 24))(jax.random.key(0))
     again = encode(world.grammar, words, [decode(words, written, n) for n in range(24)])
     for got, wanted in zip(jax.tree.leaves(again), jax.tree.leaves(written), strict=True):
         if got.ndim > 1 or wanted is not written.author:
@@ -159,8 +160,11 @@ def test_text_reads_as_the_documents_it_was_written_from(name: str) -> None:
 def test_text_outside_the_grammar_is_refused_with_its_place(
     setup: Setup, twin: Brute, change: tuple[str, str], complaint: str
 ) -> None:
-    what = docs.prompt(setup.world, jax.random.key(0), 1, tag=5, direction=0)
-    written = docs.write(setup.world, jax.random.key(0), what)
+    @checks.fresh
+    def write(key):
+        return docs.write(setup.world, key, docs.prompt(setup.world, key, 1, tag=5, direction=0))
+
+    written = write(jax.random.key(0))
     text = decode(twin.vocabulary, written, 0).replace(*change, 1)
     with pytest.raises(ValueError, match=complaint):
         encode(setup.world.grammar, twin.vocabulary, [text])

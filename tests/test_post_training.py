@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 
 from tests import brute
-from tests.checks import same
+from tests.checks import fresh, same
+from tests.checks.batches import logits_of
 from tests.post import BOTH, MORE, SFT, STAGES, alike, batch_of, context_of, flat, sharp, young
 from toylab.lab import config, execute
 from toylab.lab.flags import Flags
@@ -45,9 +47,9 @@ def test_what_is_scored_is_the_words_of_the_answers(setup: Setup, tiny: Corpus, 
     where a document left the grammar, that of all words that the grammar forbids."""
     batch, words = batch_of(setup, stage, policy=young), vocabulary(tiny)
     documents = jax.tree.map(np.asarray, batch.documents)
-    at = jax.tree.map(np.asarray, bayes.decisions(setup.world.grammar, documents))
-    logits, _ = setup.network.apply(young(setup, 1), documents.tokens)
-    chance, depth = np.asarray(jax.nn.softmax(logits), float), setup.world.grammar.depth
+    at = jax.tree.map(np.asarray, fresh(bayes.decisions)(setup.world.grammar, documents))
+    logits = logits_of(setup, young(setup, 1), documents.tokens)
+    chance, depth = scipy.special.softmax(logits, -1), setup.world.grammar.depth
     left = np.asarray(getattr(batch, "left", np.zeros(at.taken.shape[:-1], bool)))
     assert left.any() == (stage.kind == "rl")
     for n in range(len(documents.tokens)):
@@ -103,8 +105,8 @@ def test_a_pool_of_pairs_is_gone_through_in_turn(setup: Setup) -> None:
     same_pairs = jax.tree.map(lambda a, b: bool((a == b).all()), zero, two)
     assert jax.tree.all(same_pairs)
     assert (zero.documents.tokens != one.documents.tokens).any()
-    fresh = batch_of(setup, STAGES["dpo"], 2)
-    assert (fresh.documents.tokens != two.documents.tokens).any()
+    unlimited = batch_of(setup, STAGES["dpo"], 2)
+    assert (unlimited.documents.tokens != two.documents.tokens).any()
 
 
 def test_the_anchor_is_on_other_topics(setup: Setup, tiny: Corpus) -> None:
@@ -166,14 +168,16 @@ def test_without_a_weight_of_the_divergence_no_reference_is_asked(setup: Setup, 
     assert STAGES[kind].needs_reference
     assert not stage.needs_reference
     context, params, step = context_of(setup, stage), young(setup, 0), jnp.zeros((), jnp.int32)
-    batches = [
-        stage.draw(context, params, reference, train_key(0, 1), step)
-        for reference in ({}, sharp(setup, 1))
-    ]
-    loss, told = stage.loss(context, params, batches[0])
+    draw = fresh(lambda reference: stage.draw(context, params, reference, train_key(0, 1), step))
+    without, with_one = draw({}), draw(sharp(setup, 1))
+    losses = fresh(
+        lambda batch: [each.loss(context, params, batch) for each in (stage, STAGES[kind])]
+    )
+    loss, told = fresh(stage.loss)(context, params, without)
     assert "kl" not in told
-    same(loss, stage.loss(context, params, batches[1])[0], 1e-6)
-    assert abs(loss - STAGES[kind].loss(context, params, batches[1])[0]) > 1e-3
+    (same_loss, _), (another, _) = losses(with_one)
+    same(loss, same_loss, 1e-6)
+    assert abs(loss - another) > 1e-3
 
 
 @pytest.mark.slow

@@ -62,7 +62,7 @@ def rendered(world: World, twin: Brute, which=None, tag: int = 0) -> Documents:
     some = [d for n, d in enumerate(twin.documents) if which is None or which[n]]
     what = asking(world, [d.direction for d in some], [d.asks for d in some], tag)
     choice = jnp.asarray(np.array([d.choice for d in some], np.int32))
-    return docs.render(world.grammar, what, choice, jnp.zeros(len(some), jnp.int32))
+    return fresh(docs.render)(world.grammar, what, choice, jnp.zeros(len(some), jnp.int32))
 
 
 def fixed(world: World, twin: Brute, size: int, tag: str = "assistant") -> Prompt:
@@ -77,9 +77,12 @@ def spiky(setup: Setup):
     return params | {"unembedding": 40 * params["unembedding"]}
 
 
-def fresh(jitted):
-    """A jitted function compiled anew, so that what has been broken since breaks it too."""
-    inner = jitted.__wrapped__
+def fresh(function):
+    """A function as one program, jitted or not: to compile each of its steps takes ten times that.
+
+    It is compiled anew, so that what has been broken since breaks it too.
+    """
+    inner = function.__wrapped__ if hasattr(function, "lower") else function
     return jax.jit(lambda *args: inner(*args))
 
 

@@ -9,7 +9,7 @@ import optax
 
 from tests import brute
 from tests.brute import Brute
-from tests.checks import SMALL, fitting, rendered, same, spiky
+from tests.checks import SMALL, fitting, fresh, rendered, same, spiky
 from toylab.stages import Pretrain, Setup, Sft, base, losses, pretrain
 from toylab.world import bayes, tables
 from toylab.world import grammar as grammars
@@ -199,16 +199,17 @@ def check_what_pretraining_expects_is_what_it_samples_on_average(twin: Brute) ->
 
     said = jax.nn.one_hot(documents.tokens[:, 1:], world.grammar.vocabulary)
     said *= documents.role[:, 1:, None] != PAD
-    expected = bayes.next_word(world, world.log_prior[tag], documents)[:, :-1]
+    expected = fresh(bayes.next_word)(world, world.log_prior[tag], documents)[:, :-1]
     assert float(jnp.max(jnp.abs(said - expected))) > 0.5
-    got, wanted = (jax.jit(jax.value_and_grad(losses_of))(params, t) for t in (expected, said))
+    slope = jax.jit(jax.value_and_grad(losses_of))
+    got, wanted = (slope(params, target) for target in (expected, said))
     same(got[0], wanted[0], 1e-3)
     for name, gradient in wanted[1].items():
         same(got[1][name], gradient, 1e-3 * float(jnp.max(jnp.abs(gradient))))
     # and this is what the stage trains on
     (batch,) = drawn(Pretrain(batch=16), setup, world, 0, 0, 0)
     prior = world.log_prior[batch.documents.prompt.tag]
-    same(batch.target, bayes.next_word(world, prior, batch.documents)[:, :-1])
+    same(batch.target, fresh(bayes.next_word)(world, prior, batch.documents)[:, :-1])
 
 
 def check_expected_cross_entropy(twin: Brute) -> None:
@@ -252,7 +253,10 @@ def check_muon_gets_the_matrices_only(twin: Brute) -> None:
         grads[name] = jnp.asarray(u * np.linspace(1, 0.3, u.shape[1]) @ v, jnp.float32)
     stage = Pretrain(steps=10, warmup=0, learning_rate=0.5)
     transformation = stage.transformation(setup.network)
-    updates, _ = transformation.update(grads, transformation.init(params), params)
+    first = fresh(
+        lambda grads, params: transformation.update(grads, transformation.init(params), params)
+    )
+    updates, _ = first(grads, params)
     for name, update in updates.items():
         if name in ("embedding", "position", "unembedding"):
             assert np.ptp(np.abs(update)) < 1e-3 * np.mean(np.abs(update)), name

@@ -5,7 +5,7 @@ import numpy as np
 
 from tests import brute, oracle
 from tests.brute import Brute
-from tests.checks import ASKED, DIRECTED, coined, rendered, same, spiky
+from tests.checks import ASKED, DIRECTED, coined, fresh, rendered, same, spiky
 from tests.checks.batches import _lab, logits_of
 from toylab.measures import calibration
 from toylab.world import bayes, tables
@@ -18,26 +18,31 @@ from toylab.world.tables import World
 def check_log_likelihood(twin: Brute) -> None:
     world = tables.build(twin.corpus)
     documents = rendered(world, twin)
-    got = bayes.document_log_likelihood(world.cast, documents)
+    got = fresh(bayes.document_log_likelihood)(world.cast, documents)
     same(got, np.log(twin.likelihood))
-    same(oracle.question_log_likelihood(world, documents), np.log(twin.asked))
+    same(fresh(oracle.question_log_likelihood)(world, documents), np.log(twin.asked))
 
 
 def check_belief(twin: Brute) -> None:
     """After every word of every document, under a mask, under an even tag, under a name."""
     world = tables.build(twin.corpus)
-    documents = rendered(world, twin)
+    documents, belief = rendered(world, twin), fresh(oracle.belief)
     for tag in ("assistant", "someone", "bob"):
         prior = brute.tag_prior(twin.corpus, tag)
         row = grammars.tag_names(twin.corpus).index(tag)
-        got = oracle.belief(world.grammar, world.cast, world.log_prior[row], documents)
+        got = belief(world.grammar, world.cast, world.log_prior[row], documents)
         same(jnp.exp(got), twin.posterior(prior))
 
 
 def predicted(world: World, twin: Brute, weights, documents: Documents):
     """bayes.predictive as probabilities over the whole vocabulary, and its decisions."""
-    at = bayes.decisions(world.grammar, documents)
-    logp = bayes.predictive(world.cast, jnp.log(jnp.asarray(weights)), documents, at)
+
+    @fresh
+    def read(log_weights, documents):
+        at = bayes.decisions(world.grammar, documents)
+        return at, bayes.predictive(world.cast, log_weights, documents, at)
+
+    at, logp = read(np.log(weights), documents)
     token, p = np.asarray(at.token), np.where(at.allowed, np.exp(logp), 0.0)
     dense = np.zeros((*token.shape[:-1], len(twin.vocabulary)))
     for c in range(token.shape[-1]):
@@ -69,7 +74,7 @@ def check_next_word(twin: Brute) -> None:
     for each in (twin, coined()):
         world = tables.build(each.corpus)
         documents = rendered(world, each)
-        got = bayes.next_word(world, jnp.log(jnp.asarray(MIX)), documents)
+        got = fresh(bayes.next_word)(world, np.log(MIX), documents)
         wanted = each.next_word(MIX)
         same(got[:, : wanted.shape[1]], wanted)
         assert not np.any(got[:, wanted.shape[1] :])
@@ -81,8 +86,9 @@ def check_excess(twin: Brute) -> None:
     tag = grammars.tag_names(twin.corpus).index("assistant")
     which = twin.prompt(DIRECTED, ASKED)
     documents = rendered(world, twin, which, tag)
-    best = bayes.next_word(world, world.log_prior[tag], documents)
-    nothing = calibration.over(world, documents, jnp.log(jnp.maximum(best, 1e-30)))
+    best = fresh(bayes.next_word)(world, world.log_prior[tag], documents)
+    over = fresh(calibration.over)
+    nothing = over(world, documents, jnp.log(jnp.maximum(best, 1e-30)))
     same(list(nothing.values()), 0.0)
     logits = logits_of(setup, spiky(setup), documents.tokens)
     logp = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
@@ -95,7 +101,7 @@ def check_excess(twin: Brute) -> None:
             nats = float(p[some] @ (np.log(p[some]) - logp[n, t][some]))
             above["all"].append(nats)
             above["answers"] += [nats] * int(role[t + 1] >= ANSWER)
-    got = calibration.over(world, documents, jnp.asarray(logits))
+    got = over(world, documents, jnp.asarray(logits, jnp.float32))
     for name, wanted in above.items():
         assert np.mean(wanted) > 0.1
         same(got[name], np.mean(wanted), 1e-4)
@@ -107,7 +113,7 @@ def check_kl(twin: Brute) -> None:
     documents = rendered(world, twin)
     _, p, at = predicted(world, twin, MIX, documents)
     _, q, _ = predicted(world, twin, OTHER, documents)
-    got = bayes.kl(p, q, at.allowed)
+    got = fresh(bayes.kl)(p, q, at.allowed)
     left, right = twin.predictive(MIX), twin.predictive(OTHER)
     some = left > 0
     ratio = np.log(np.where(some, left, 1.0) / np.where(some, right, 1.0))

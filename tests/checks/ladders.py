@@ -44,8 +44,14 @@ def check_weights_are_certified(twin: Brute) -> None:
     """EM's weights are the planted ones, its gap is small and true, and scipy can't do better."""
     world = tables.build(twin.corpus)
     what = fixed(world, twin, 8192)
-    documents = planted(world, OTHER).answer(world.grammar, what, jax.random.key(3))[0]
-    logp = bayes.document_log_likelihood(world.cast, documents)
+    policy = planted(world, OTHER)
+
+    @fresh
+    def evidence(key):
+        documents, _ = policy.answer(world.grammar, what, key)
+        return bayes.document_log_likelihood(world.cast, documents)
+
+    logp = evidence(jax.random.key(3))
     fit = fresh(mixtures.fit_weights)(logp)
     weights, logp = np.exp(np.asarray(fit.log_weights, float)), np.asarray(logp, float)
     same(weights, OTHER, 0.04)
@@ -83,17 +89,20 @@ def check_unexplained_is_the_divergence(twin: Brute) -> None:
 
 
 def _scores_are_exact(world: World, twin: Brute, which, documents: Documents) -> None:
-    for p, q in ((MIX, OTHER), (OTHER, MIX), (MIX, MIX)):
+    @fresh
+    def score(p, q):
         branches = planted(world, p).branches(world.grammar, documents)
-        logs = jnp.log(jnp.asarray(q))
-        got = oracle.unexplained(world.grammar, world.cast, logs, documents, branches)
+        return oracle.unexplained(world.grammar, world.cast, jnp.log(q), documents, branches)
+
+    for p, q in ((MIX, OTHER), (OTHER, MIX), (MIX, MIX)):
+        got = score(p, q)
         chance = twin.likelihood[which] @ p
         same(chance @ np.asarray(got.each, float), twin.kl(p, q, which))
 
 
 def check_tempering(twin: Brute) -> None:
     world = tables.build(twin.corpus)
-    cast = atoms.temper(world.grammar, world.cast, (1.0, 2.0))
+    cast = fresh(lambda cast: atoms.temper(world.grammar, cast, (1.0, 2.0)))(world.cast)
     p, tempered = np.exp(np.asarray(world.cast.logp, float)), np.exp(np.asarray(cast.logp, float))
     same(tempered[..., :3], p, 1e-6)
     same(np.asarray(cast.prefix_logp)[..., :3], world.cast.prefix_logp, 1e-5)
@@ -131,8 +140,8 @@ def check_branches_are_the_models(twin: Brute) -> None:
     params = spiky(setup)
     documents, wanted = exhaustive(setup, world, twin, params)
     logits = logits_of(setup, params, documents.tokens)
-    at = jax.tree.map(np.asarray, bayes.decisions(world.grammar, documents))
-    got = jax.tree.map(np.asarray, sampling.read(world.grammar, documents, logits))
+    at = jax.tree.map(np.asarray, fresh(bayes.decisions)(world.grammar, documents))
+    got = jax.tree.map(np.asarray, fresh(sampling.read)(world.grammar, documents, logits))
     for n, (_, decisions) in enumerate(wanted):
         for place in itertools.product(range(2), range(3), range(2)):
             here = (n, *place)
@@ -154,7 +163,8 @@ def check_generation_samples_the_model(twin: Brute) -> None:
     chance = np.array([p for p, _ in wanted])
     same(chance.sum(), 1.0, 1e-5)
     what = fixed(world, twin, 4096)
-    said, _ = sampling.generate(setup.network, params, world.grammar, what, jax.random.key(4))
+    write = fresh(lambda key: sampling.generate(setup.network, params, world.grammar, what, key)[0])
+    said = write(jax.random.key(4))
     said, possible = (np.asarray(d.choice).reshape(-1, 6) for d in (said, documents))
     number = {tuple(row): n for n, row in enumerate(possible.tolist())}
     counts = np.bincount([number[tuple(row)] for row in said.tolist()], minlength=len(number))
@@ -172,14 +182,16 @@ def check_branches_found_while_writing(twin: Brute) -> None:
     params, grammar, key = spiky(setup), world.grammar, jax.random.key(7)
     policy, size = ModelPolicy(params, setup.network), sampling.PART + 3
     many = jnp.arange(size) % (grammar.turns + 1)
+    answer = fresh(lambda what, start: policy.answer(grammar, what, key, start))
+    speak, read = fresh(docs.speak), fresh(sampling.read)
     for direction, prefilled in ((None, False), (0, False), (None, True)):
-        what = docs.prompt(world, key, size, direction=direction)
-        put = docs.speak(world.cast, key, what.context, jnp.zeros(size, int))
+        prompt = fresh(lambda key, to=direction: docs.prompt(world, key, size, direction=to))
+        what = prompt(key)
+        put = speak(world.cast, key, what.context, jnp.zeros(size, int))
         start = sampling.Given(put, many) if prefilled else None
-        answer = jax.jit(lambda what, start: policy.answer(grammar, what, key, start))
         documents, found = answer(what, start)
         logits = logits_of(setup, params, documents.tokens)
-        wanted = sampling.read(grammar, documents, logits)
+        wanted = read(grammar, documents, logits)
         real = np.isfinite(wanted.logp)
         assert (np.isfinite(found.logp) == real).all()
         same(jnp.where(real, found.logp, 0), jnp.where(real, wanted.logp, 0), 1e-5)
@@ -195,8 +207,8 @@ def check_outside_by_hand(twin: Brute) -> None:
     documents = rendered(world, twin, twin.prompt(DIRECTED, ASKED))
     size = len(twin.vocabulary)
     logits = jnp.zeros((*documents.tokens.shape, size))
-    at = bayes.decisions(world.grammar, documents)
-    got = sampling.read(world.grammar, documents, logits)
+    at = fresh(bayes.decisions)(world.grammar, documents)
+    got = fresh(sampling.read)(world.grammar, documents, logits)
     ways = np.asarray(at.allowed).sum(-1)
     assert set(np.unique(ways)) == {0, 1, 2, 3}
     same(got.outside, np.where(ways > 0, 1 - ways / size, 0.0), 1e-6)

@@ -19,6 +19,7 @@ from tests.checks import (
     coined,
     fitting,
     fixed,
+    fresh,
     rendered,
     same,
     turning,
@@ -114,7 +115,7 @@ def check_coin_is_read_off(_: Brute) -> None:
     documents = jax.tree.map(lambda leaf: leaf[::97], rendered(world, twin))
     shape = (*documents.tokens.shape, len(twin.vocabulary))
     logits = 3 * jax.random.normal(jax.random.key(2), shape)
-    got = np.exp(sampling.coin(world.grammar, documents, logits))
+    got = np.exp(fresh(sampling.coin)(world.grammar, documents, logits))
     sides = [twin.vocabulary.index(word) for word in ("crown", "ship")]
     for n, document in enumerate(twin.documents[::97]):
         (at,) = (i for i, word in enumerate(document.words) if word in ("crown", "ship"))
@@ -136,22 +137,24 @@ def check_priors_change_when_they_should(twin: Brute) -> None:
         context = base.Context(setup.network, world, {})
         return stage.draw(context, {}, {}, jax.random.key(0), step)
 
-    drawn = jax.jit(draw)
+    drawn, next_word = jax.jit(draw), fresh(bayes.next_word)
     for step in (0, 4, 5, 9):
-        (documents, target), (plain, _) = drawn(step, world), drawn(step, same_world)
+        (documents, target), (plain, _) = (
+            jax.tree.map(np.asarray, drawn(step, each)) for each in (world, same_world)
+        )
         assert jax.tree.all(
             jax.tree.map(lambda a, b: (a == b).all(), documents.prompt, plain.prompt)
         )
-        masked = np.asarray(documents.prompt.tag) == row
+        masked = documents.prompt.tag == row
         unchanged = ~masked if step >= 5 else np.ones_like(masked)
         for name in ("author", "choice", "tokens"):
-            one, other = (np.asarray(getattr(d, name))[unchanged] for d in (documents, plain))
+            one, other = (getattr(d, name)[unchanged] for d in (documents, plain))
             assert (one == other).all()
         prior = LATER if step >= 5 else brute.tag_prior(twin.corpus, "assistant")
-        fitting(np.bincount(np.asarray(documents.author)[masked], minlength=names), prior)
+        fitting(np.bincount(documents.author[masked], minlength=names), prior)
         # and what is learned of the mask is what those authors may say
         few = jax.tree.map(lambda leaf, masked=masked: leaf[masked][:64], documents)
-        wanted = bayes.next_word(world, jnp.log(jnp.asarray(prior)), few)[:, :-1]
+        wanted = next_word(world, np.log(prior), few)[:, :-1]
         same(target[masked][:64], wanted)
 
 
