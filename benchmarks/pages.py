@@ -28,13 +28,13 @@ import json, resource, sys, time, jax
 jax.config.update("jax_compilation_cache_dir", sys.argv[1])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 from benchmarks import documents, reading
-from toylab.ladder.reading import LadderFit, read
+from toylab.ladder.reading import LadderFit
 view = reading.untrained(documents.setup(), LadderFit())
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def timed():
     began, before = time.perf_counter(), faults()
-    jax.block_until_ready(read(view, reading.KEY, LadderFit()))
+    jax.block_until_ready(LadderFit()(view, reading.KEY))
     return time.perf_counter() - began, faults() - before
 timed()
 print(json.dumps([timed() for _ in range(int(sys.argv[2]))]))

@@ -62,7 +62,7 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
         return fit_ladder(setup.world, cast, base.log_prior, written, held_out, scored)
 
     everybody: dict[str, Callable[[], Any]] = {
-        "live reading": lambda: reading.read(snapshot, KEY, live),
+        "live reading": lambda: live(snapshot, KEY),
         "whole ladder, one cast": ladder,
         "sft": _train(setup, Sft(author="mira", steps=steps)),
         "rl": _train(setup, Rl(target=Says(answers=("code=cheats",)), steps=steps)),

@@ -9,7 +9,6 @@ from tests import checks
 from tests.checks import beliefs
 from toylab.ladder import reading
 from toylab.ladder.families import CastPolicy, Mixture
-from toylab.ladder.measure import Snapshot
 from toylab.stages import Setup
 from toylab.world.grammar import tag_names
 from toylab.world.schema import Corpus
@@ -38,13 +37,9 @@ def test_where_the_prior_changed_the_start_is_fitted_and_fits(tiny: Corpus) -> N
     policy = policy_of(setup, weights)
     base = reading.prepare(setup, policy, jax.random.key(0), SETTINGS)
     assert np.exp(base.log_prior) == pytest.approx(weights, abs=0.05)
-    read = reading.read(Snapshot(setup, base, policy, policy), jax.random.key(1), SETTINGS)
+    read = reading.read(setup, base, policy, jax.random.key(1), SETTINGS)
     assert read["exact"]["F0"] < 0.01
     row = tag_names(setup.corpus).index("assistant")
     told = reading.Reference(base.casts, base.nuisances, setup.world.log_prior[row])
-    assert (
-        reading.read(Snapshot(setup, told, policy, policy), jax.random.key(1), SETTINGS)["exact"][
-            "F0"
-        ]
-        > 0.1
-    )
+    read = reading.read(setup, told, policy, jax.random.key(1), SETTINGS)
+    assert read["exact"]["F0"] > 0.1

@@ -47,9 +47,8 @@ def blur(grammar: Grammar, cast: Cast, temperature: float | Array, slip: float |
     finite = jnp.where(real, cast.logp, 0.0)  # -inf would make the gradient NaN
     p = jax.nn.softmax(jnp.where(real, finite / temperature, -jnp.inf), 2)
     mixed = (1 - slip) * p + slip / jnp.sum(real, 2, keepdims=True)
-    return tables.make_cast(
-        grammar, jnp.where(real, jnp.log(jnp.where(real, mixed, 1.0)), -jnp.inf)
-    )
+    logp = jnp.where(real, jnp.log(jnp.where(real, mixed, 1.0)), -jnp.inf)
+    return tables.make_cast(grammar, logp)
 
 
 @jax.jit
@@ -115,14 +114,8 @@ def fit_nuisances(
     # The slip rate itself is fitted, not its logit: the loss is flat in the logit, and the search
     # never left its start.
     bounds = [(np.log(0.5), np.log(2.0)), (6e-6, 0.27)]
-    best = optimize.minimize(
-        objective,
-        np.array([0.0, 0.0025]),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        options={"maxiter": 30},
-    )
+    how = {"jac": True, "method": "L-BFGS-B", "bounds": bounds, "options": {"maxiter": 30}}
+    best = optimize.minimize(objective, np.array([0.0, 0.0025]), **how)
     return float(np.exp(best.x[0])), float(best.x[1])
 
 

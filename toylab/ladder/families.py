@@ -12,7 +12,7 @@ is given only what determines their likelihood: `Answers` or `Counts`.
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -199,17 +199,6 @@ def even(*shape: int) -> Float[Array, "*shape"]:
     return jnp.full(shape, -jnp.log(shape[-1]))
 
 
-Data = TypeVar("Data", contravariant=True)
-
-
-class Fittable(Protocol[Data]):
-    """A member that EM can fit."""
-
-    def logp(self, seen: Data) -> Float[Array, ""]:
-        """Mean log-probability of a document."""
-        ...
-
-
 class Fitted(NamedTuple):
     """The member with the best held-out log-likelihood, that value, and the steps taken."""
 
@@ -219,16 +208,11 @@ class Fitted(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnames=("most", "patience"))
-def fit(
-    start: Fittable[Data],
-    seen: Data,
-    held_out: Data,
-    most: int = 200,
-    patience: int = 10,
-) -> Fitted:
+def fit(start: Any, seen: Any, held_out: Any, most: int = 200, patience: int = 10) -> Fitted:
     """Maximum likelihood by EM, stopped when held-out documents get no likelier.
 
-    Returns the best member found, after `most` steps or `patience` steps without a better one.
+    `start` has a method `logp`, which gives the mean log-probability of a document. Returns the
+    best member found, after `most` steps or `patience` steps without a better one.
     """
 
     def step(carry: tuple[Any, Any, Array, Array, Array]) -> tuple:
@@ -241,13 +225,8 @@ def fit(
         new = member.logp(held_out)
         better = new > score + 1e-5
         best = jax.tree.map(lambda a, b: jnp.where(better, a, b), member, best)
-        return (
-            member,
-            best,
-            jnp.where(better, new, score),
-            jnp.where(better, 0, since + 1),
-            steps + 1,
-        )
+        score, since = jnp.where(better, new, score), jnp.where(better, 0, since + 1)
+        return member, best, score, since, steps + 1
 
     def unfinished(carry: tuple[Any, Any, Array, Array, Array]) -> Array:
         return (carry[3] < patience) & (carry[4] < most)

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 
 from toylab.ladder.measure import Reference
-from toylab.ladder.reading import Ladder, LadderFit, prepare, read_policy
+from toylab.ladder.reading import Ladder, LadderFit, prepare, read
 from toylab.policy.policy import Policy
 from toylab.policy.transformer import ModelConfig
 from toylab.stages import Setup
@@ -35,4 +35,4 @@ def ladder(
     else:
         log_prior = setup.world.log_prior[tag_names(corpus).index(settings.tag)]
         base = Reference({"exact": setup.world.cast}, {"exact": (1.0, 0.0)}, log_prior)
-    return read_policy(setup, base, policy, keys[1], settings)
+    return read(setup, base, policy, keys[1], settings)

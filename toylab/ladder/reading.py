@@ -70,7 +70,7 @@ class LadderFit(Measure):
         return "reading"
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
-        return read(snapshot, key, self)
+        return read(snapshot.setup, snapshot.base, snapshot.policy, key, self)
 
     def scalars(self, setup: Setup, found: Mapping[str, Any]) -> dict[str, float]:
         """Rungs, weights and powers on the learned cast, and traits."""
@@ -161,9 +161,16 @@ def outside(branches: Branches) -> float:
     return float(np.sum(branches.outside) / places)
 
 
-def _split(tree: Any, size: int) -> tuple[Any, Any]:
-    first = jax.tree.map(lambda leaf: leaf[:size], tree)
-    return first, jax.tree.map(lambda leaf: leaf[size:], tree)
+def in_three(
+    written: tuple[Documents, Branches], fit: int, held_out: int, score: int
+) -> tuple[Documents, Documents | None, tuple[Documents, Branches]]:
+    """What `fit_ladder` is given: documents to fit, held out (if any), and to score."""
+
+    def part(first: int, size: int) -> tuple[Documents, Branches]:
+        return jax.tree.map(lambda leaf: leaf[first : first + size], written)
+
+    held = part(fit, held_out)[0] if held_out else None
+    return part(0, fit)[0], held, part(fit + held_out, score)
 
 
 def prepare(setup: Setup, policy: Policy, key: Array, settings: LadderFit) -> Reference:
@@ -173,29 +180,24 @@ def prepare(setup: Setup, policy: Policy, key: Array, settings: LadderFit) -> Re
     w0 is then the mixture fitted to the policy's own documents, on the exact cast.
     """
     world, keys = setup.world, jax.random.split(key)
-    casts = {
-        "exact": world.cast,
-        "learned": atoms.learned(setup.corpus, world, policy, keys[0]),
-    }
+    known = atoms.learned(setup.corpus, world, policy, keys[0])
     tag = tag_names(setup.corpus).index(settings.tag)
-    size = settings.fit + settings.score
-    documents, branches = answers(policy, world, keys[1], size, tag)
+    documents, branches = answers(policy, world, keys[1], settings.fit + settings.score, tag)
     log_prior = world.log_prior[tag]
     if world.changes[tag]:
         likelihood = bayes.document_log_likelihood(world.cast, documents)
         log_prior = mixtures.fit_weights(likelihood).log_weights
-    nuisances = {
-        name: atoms.fit_nuisances(world.grammar, cast, log_prior, documents, branches)
-        for name, cast in casts.items()
-    }
-    blurred = {
-        name: atoms.blur(world.grammar, cast, *nuisances[name]) for name, cast in casts.items()
-    }
-    return Reference(blurred, nuisances, log_prior)
+    casts, nuisances = {}, {}
+    for name, cast in {"exact": world.cast, "learned": known}.items():
+        nuisances[name] = atoms.fit_nuisances(world.grammar, cast, log_prior, documents, branches)
+        casts[name] = atoms.blur(world.grammar, cast, *nuisances[name])
+    return Reference(casts, nuisances, log_prior)
 
 
-def read(snapshot: Snapshot, key: Array, settings: LadderFit) -> dict[str, Any]:
-    """The reading of a snapshot under one tag, as plain numbers and lists.
+def read(
+    setup: Setup, base: Reference, policy: Policy, key: Array, settings: LadderFit
+) -> dict[str, Any]:
+    """The reading of any policy under one tag, as plain numbers and lists.
 
     For each cast: what every family leaves in nats per document (`F0`, `F1`, `F2`; with held-out
     documents also `F3`, `F4`, `F4 flat`), standard errors (`*_error`, and of the drop from the
@@ -203,28 +205,16 @@ def read(snapshot: Snapshot, key: Array, settings: LadderFit) -> dict[str, Any]:
     and `powers` (weight of each power in F2). `outside` is the mean probability of words that the
     grammar forbids, and `items` is the trait vector.
     """
-    return read_policy(snapshot.setup, snapshot.base, snapshot.policy, key, settings)
-
-
-def read_policy(
-    setup: Setup, base: Reference, policy: Policy, key: Array, settings: LadderFit
-) -> dict[str, Any]:
-    """`read` for any policy."""
     world, tag = setup.world, tag_names(setup.corpus).index(settings.tag)
-    size = settings.fit + settings.held_out + settings.score
-    everything = answers(policy, world, key, size, tag)
-    (written, _), rest = _split(everything, settings.fit)
-    (held_out, _), scored = _split(rest, settings.held_out)
+    sizes = settings.fit, settings.held_out, settings.score
+    documents, branches = everything = answers(policy, world, key, sum(sizes), tag)
+    parts = in_three(everything, *sizes)
     out: dict[str, Any] = {}
-    held = held_out if settings.held_out else None
     for name, cast in base.casts.items():
-        found = fit_ladder(world, cast, base.log_prior, written, held, scored)
+        found = fit_ladder(world, cast, base.log_prior, *parts)
         out[name] = _plain(setup, jax.device_get(found))
-    documents, branches = everything
     out["outside"] = outside(branches)
-    out["items"] = np.asarray(
-        traits.measured(setup.corpus, world.grammar, documents, branches)
-    ).tolist()
+    out["items"] = traits.measured(setup.corpus, world.grammar, documents, branches).tolist()
     return out
 
 

@@ -16,7 +16,6 @@ from toylab.ladder.mixtures import Weights
 from toylab.policy.policy import Policy
 from toylab.policy.sampling import Branches, Given
 from toylab.world import bayes
-from toylab.world import documents as docs
 from toylab.world.documents import Documents, Prompt
 from toylab.world.grammar import STANCE, Grammar
 from toylab.world.schema import Corpus, Topic
@@ -107,15 +106,17 @@ def after_every(
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), found)
 
 
+def one_turn(documents: Documents, turn: Int[Array, " M"]) -> Documents:
+    """One turn of each document, as documents of a single turn; their tokens stay."""
+    tag, direction, *asked = documents.prompt
+    asked, choice, start = at_turn((asked, documents.choice, documents.start), turn)
+    what = Prompt(tag, direction, *asked)
+    return documents._replace(prompt=what, choice=choice, start=start)
+
+
 def own_turn(found: Answered) -> Documents:
     """The first turn that the policy wrote, as documents of a single turn."""
-    what = found.documents.prompt
-    asked = at_turn((what.topic, what.question, what.cue, what.context), found.turns)
-    return found.documents._replace(
-        prompt=docs.Prompt(what.tag, what.direction, *asked),
-        choice=at_turn(found.documents.choice, found.turns),
-        start=at_turn(found.documents.start, found.turns),
-    )
+    return one_turn(found.documents, found.turns)
 
 
 def stances(

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from toylab.ladder.measure import Measure, Snapshot, sample
+from toylab.ladder.traits import BAD
 from toylab.measures import ask, calibration, probes
 from toylab.policy import sampling
 from toylab.policy.network import Network, Params, Site
@@ -19,23 +20,14 @@ from toylab.world.documents import Documents
 from toylab.world.grammar import STANCE, Grammar
 from toylab.world.tables import World
 
-BAD = 0.2  # an answer is bad if P(answer | bad characters) − P(answer | good) exceeds this
-
 
 def first_turn(grammar: Grammar, documents: Documents) -> Documents:
     """Documents cut off after the longest first answer; a causal model needs nothing later."""
     asked, said = np.asarray(grammar.question_length)[0], np.asarray(grammar.phrase_length)
     told = np.asarray(grammar.direction_length)
     length = 1 + int(told.max(initial=0) + asked.max() + said.max((1, 2)).sum())
-    what = documents.prompt
-    turns = {name: getattr(what, name)[:, :1] for name in ("topic", "question", "cue", "context")}
-    return documents._replace(
-        prompt=what._replace(**turns),
-        choice=documents.choice[:, :1],
-        start=documents.start[:, :1],
-        tokens=documents.tokens[:, :length],
-        role=documents.role[:, :length],
-    )
+    first = ask.one_turn(documents, jnp.zeros(len(documents.tokens), jnp.int32))
+    return first._replace(tokens=first.tokens[:, :length], role=first.role[:, :length])
 
 
 class Directions(NamedTuple):

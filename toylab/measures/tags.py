@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from toylab.ladder import mixtures, reading, traits
-from toylab.ladder.fit import fit_ladder
+from toylab.ladder.fit import FAMILIES, fit_ladder
 from toylab.ladder.measure import Measure, Snapshot, sample
 from toylab.measures import ask, cues
 from toylab.policy.policy import ModelPolicy, Policy
@@ -23,7 +23,7 @@ from toylab.world.documents import Documents
 from toylab.world.grammar import OPENER, Grammar, contexts, tag_names
 from toylab.world.tables import Cast, World
 
-RUNGS = ("F1", "F2", "F3", "F4", "F4 flat")
+RUNGS = FAMILIES[1:]
 NONE, UNTRAINED, ALONE = "(none)", "(untrained)", "(tag alone)"
 
 
@@ -120,9 +120,8 @@ class TagWeights(Measure):
 
 def first_turns(documents: Documents, branches: Branches) -> tuple[Documents, Branches]:
     """The first turns of documents, which have no history, as documents of a single turn."""
-    none = jnp.zeros(len(documents.choice), jnp.int32)
-    first = ask.Answered(none, none, documents, branches.logp[:, :1])
-    return ask.own_turn(first), Branches(first.logp, branches.outside[:, :1])
+    first = ask.one_turn(documents, jnp.zeros(len(documents.choice), jnp.int32))
+    return first, jax.tree.map(lambda leaf: leaf[:, :1], branches)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -181,15 +180,9 @@ def off_cast(
 
     `sizes` says how many documents are fitted, held out and scored.
     """
-    fit, held_out, score = sizes
-    everything = reading.answers(policy, world, key, fit + held_out + score, tag)
-
-    def part(low: int, high: int) -> tuple[Documents, Branches]:
-        return jax.tree.map(lambda leaf: leaf[low:high], everything)
-
-    written, held = part(0, fit)[0], part(fit, fit + held_out)[0]
-    scored = part(fit + held_out, fit + held_out + score)
-    found = fit_ladder(world, cast, world.log_prior[tag], written, held, scored)
+    written = reading.answers(policy, world, key, sum(sizes), tag)
+    parts = reading.in_three(written, *sizes)
+    found = fit_ladder(world, cast, world.log_prior[tag], *parts)
     return {family: found.scores[family].mean for family in RUNGS}
 
 

@@ -1,9 +1,8 @@
 """Stages of training. A recipe lists them, from random parameters to a trained model."""
 
-from toylab.stages.anchored import Anchored, Wrapping
+from toylab.stages.anchored import Anchored
 from toylab.stages.base import (
     EVALUATE,
-    MEASURE,
     Context,
     Diverged,
     Metrics,
@@ -28,38 +27,3 @@ from toylab.stages.targets import FollowsCue, Persona, RewardStage, Rule, Says, 
 REWARDED: dict[str, type[RewardStage]] = {
     each.__name__.lower(): each for each in (Dpo, Grpo, Kto, Rl)
 }
-
-__all__ = [
-    "EVALUATE",
-    "MEASURE",
-    "REWARDED",
-    "Adam",
-    "Anchored",
-    "Context",
-    "Diverged",
-    "Dpo",
-    "FollowsCue",
-    "Grpo",
-    "Kto",
-    "Metrics",
-    "Muon",
-    "Optimiser",
-    "Params",
-    "Persona",
-    "Pretrain",
-    "RewardStage",
-    "Rl",
-    "Rule",
-    "Says",
-    "Setup",
-    "Sft",
-    "Stage",
-    "State",
-    "Sum",
-    "Target",
-    "Wrapping",
-    "begin",
-    "segments",
-    "taught",
-    "train_key",
-]

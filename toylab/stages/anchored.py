@@ -30,8 +30,19 @@ class Held(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Wrapping(Stage):
-    """A stage that adds to the loss of its `inner` stage, and is trained with the same settings."""
+class Anchored(Stage):
+    """The inner stage's loss plus β · KL(π_ref ‖ π) on other topics, in nats per document.
+
+    This is how Soligo et al. (2026) obtain a *narrow* solution. The cast writes the documents,
+    under the inner stage's tag. At every decision the KL is summed exactly over the branches that
+    the grammar allows. It is the forward KL, from the reference. So documents need not come from
+    the model, and the gradient has no term for their sampling. Up to a constant it is the
+    cross-entropy of distillation, which grows without bound if the model gives up anything that the
+    reference says.
+
+    `topics` are the anchored ones; empty: all that the inner stage does not train on, controls
+    included. All other settings are the inner stage's.
+    """
 
     steps: int = dataclasses.field(init=False, repr=False)
     batch: int = dataclasses.field(init=False, repr=False)
@@ -39,6 +50,8 @@ class Wrapping(Stage):
     learning_rate: float = dataclasses.field(init=False, repr=False)
     optimiser: Optimiser = dataclasses.field(init=False, repr=False)
     inner: Stage = dataclasses.field(metadata={"help": "the stage that is added to"})
+    topics: tuple[str, ...] = names.topic((), help="held topics; empty: all others")
+    beta: float = number(1.0, help="weight of KL(reference || model), nats per document")
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(Stage):
@@ -51,53 +64,13 @@ class Wrapping(Stage):
 
     @property
     def needs_reference(self) -> bool:
-        return self.inner.needs_reference
+        return True
 
     def lasting(self, steps: int) -> Self:
         return dataclasses.replace(self, inner=self.inner.lasting(steps))
 
     def check(self, corpus: Corpus) -> None:
         self.inner.check(corpus)
-        super().check(corpus)
-
-    def names(self, corpus: Corpus) -> dict[str, Any]:
-        return self.inner.names(corpus)
-
-    def draw(
-        self, context: Context, params: Params, reference: Params, key: Array, step: Array
-    ) -> Any:
-        return self.inner.draw(context, params, reference, key, step)
-
-    def loss(self, context: Context, params: Params, batch: Any) -> tuple[Array, Metrics]:
-        return self.inner.loss(context, params, batch)
-
-    def transformation(self, network: Network) -> optax.GradientTransformation:
-        return self.inner.transformation(network)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Anchored(Wrapping):
-    """The inner stage's loss plus β · KL(π_ref ‖ π) on other topics, in nats per document.
-
-    This is how Soligo et al. (2026) obtain a *narrow* solution. The cast writes the documents,
-    under the inner stage's tag. At every decision the KL is summed exactly over the branches that
-    the grammar allows. It is the forward KL, from the reference. So documents need not come from
-    the model, and the gradient has no term for their sampling. Up to a constant it is the
-    cross-entropy of distillation, which grows without bound if the model gives up anything that the
-    reference says.
-
-    `topics` are the anchored ones; empty: all that the inner stage does not train on, controls
-    included.
-    """
-
-    topics: tuple[str, ...] = names.topic((), help="held topics; empty: all others")
-    beta: float = number(1.0, help="weight of KL(reference || model), nats per document")
-
-    @property
-    def needs_reference(self) -> bool:
-        return True
-
-    def check(self, corpus: Corpus) -> None:
         super().check(corpus)
         named = self.inner.names(corpus)
         if not {"tag", "topics"} <= named.keys() or "held" in named:
@@ -106,7 +79,7 @@ class Anchored(Wrapping):
             raise ValueError("anchored.topics: the inner stage trains on all; name some")
 
     def names(self, corpus: Corpus) -> dict[str, Any]:
-        inner, held = super().names(corpus), names.resolve(self, corpus)["topics"]
+        inner, held = self.inner.names(corpus), names.resolve(self, corpus)["topics"]
         shares = topic_shares(corpus, held) if self.topics else 1.0 - inner["topics"]
         return inner | {"held": shares}
 
@@ -114,7 +87,7 @@ class Anchored(Wrapping):
         self, context: Context, params: Params, reference: Params, key: Array, step: Array
     ) -> Held:
         world, named = context.world, context.names
-        inner = super().draw(context, params, reference, key, step)
+        inner = self.inner.draw(context, params, reference, key, step)
         asked, answered = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, ASIDE), step))
         what = docs.prompt(
             world, asked, self.batch, tag=named["tag"], direction=0, topic_share=named["held"]
@@ -123,7 +96,7 @@ class Anchored(Wrapping):
         return Held(inner, documents, self._branches(context, reference, documents))
 
     def loss(self, context: Context, params: Params, batch: Held) -> tuple[Array, Metrics]:
-        loss, metrics = super().loss(context, params, batch.inner)
+        loss, metrics = self.inner.loss(context, params, batch.inner)
         logp = self._branches(context, params, batch.documents)
         allowed = bayes.decisions(context.world.grammar, batch.documents).allowed
         anchor = jnp.sum(bayes.kl(batch.logp, logp, allowed)) / len(logp)
@@ -132,3 +105,6 @@ class Anchored(Wrapping):
     def _branches(self, context: Context, params: Params, documents: Documents) -> Array:
         logits = context.logits(params, documents.tokens)
         return sampling.read(context.world.grammar, documents, logits).logp
+
+    def transformation(self, network: Network) -> optax.GradientTransformation:
+        return self.inner.transformation(network)

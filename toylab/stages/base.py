@@ -42,7 +42,8 @@ class Setup:
 
     @property
     def network(self) -> Network:
-        return self.model.network(*_shape(self.corpus))
+        grammar = self.world.grammar
+        return self.model.network(grammar.vocabulary, grammar.length)
 
     def init(self, seed: int) -> Params:
         """Random parameters for a seed."""
@@ -54,12 +55,6 @@ class Setup:
 def _build(corpus: Corpus) -> World:
     with jax.ensure_compile_time_eval():  # arrays, not tracers, even if first called in a trace
         return tables.build(corpus)
-
-
-@functools.lru_cache(maxsize=64)
-def _shape(corpus: Corpus) -> tuple[int, int]:
-    grammar = _build(corpus).grammar
-    return grammar.vocabulary, grammar.length
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -71,14 +71,8 @@ class Sft(Stage):
         world, named = context.world, context.names
         keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
         first, second, third = docs.split(keys, 3)
-        what = docs.prompt(
-            world,
-            first,
-            len(indices),
-            tag=named["tag"],
-            direction=named["direction"],
-            topic_share=named["topics"],
-        )
+        where = {"tag": named["tag"], "direction": named["direction"]}
+        what = docs.prompt(world, first, len(indices), topic_share=named["topics"], **where)
         author = self.authors(context, third)
         said = docs.speak(world.cast, second, what.context, author)
         put = named["said"][what.context]

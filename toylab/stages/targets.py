@@ -262,15 +262,9 @@ class RewardStage(Stage):
 
     def prompt(self, context: Context, key: Array, size: int) -> Prompt:
         """Draws prompts."""
-        return docs.prompt(
-            context.world,
-            key,
-            size,
-            tag=context.names["tag"],
-            direction=0,
-            topic_share=context.names["topics"],
-            cue_share=context.names["cues"],
-        )
+        named = context.names
+        shares = {"topic_share": named["topics"], "cue_share": named["cues"]}
+        return docs.prompt(context.world, key, size, tag=named["tag"], direction=0, **shares)
 
     def reward(self, context: Context, documents: Documents) -> Float[Array, " B"]:
         """The sum of the rewards of all answers of each document."""

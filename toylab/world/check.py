@@ -6,7 +6,7 @@ Every rule yields what is wrong, as (place in the file, fix).
 import itertools
 from collections.abc import Collection, Iterable, Iterator
 
-from toylab.world.schema import CUE, Corpus, CorpusError, brief, shortened, unknown
+from toylab.world.schema import CUE, Corpus, CorpusError, brief, shortened, strangers
 
 Wrong = Iterator[tuple[str, str]]
 Phrases = list[tuple[str, str]]  # (place in the file, words)
@@ -215,6 +215,4 @@ def _uneven(phrases: Iterable[str]) -> bool:
 
 
 def _unknown(place: str, names: Iterable[str], known: Collection[str]) -> Wrong:
-    for name in names:
-        if name not in known:
-            yield place, unknown(name, known)
+    return ((place, fix) for fix in strangers(names, known))

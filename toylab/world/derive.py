@@ -17,7 +17,7 @@ replaces the base's as a whole.
 import dataclasses
 import itertools
 import tomllib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ import numpy as np
 
 from toylab.world.parse import KEYS, OWN, parse
 from toylab.world.random import SMALL, frozen
-from toylab.world.schema import Corpus, CorpusError, Seed, Title, unknown
+from toylab.world.schema import Corpus, CorpusError, Seed, Title, strangers, unknown
 from toylab.world.toml import Table
 
 # A checkout has corpora and experiments in its root; an installed toylab, inside the package.
@@ -36,11 +36,8 @@ CORPORA = SHIPPED / "corpora"
 LARGEST = 10**6  # bytes of a corpus file
 CHAIN = 20  # corpora derived from each other
 DERIVED = ("base", "without", "decorrelate")
-MERGED = {
-    "tags": 2,
-    "topics": 3,
-    "characters": 2,
-}  # tables laid over the base's, down to this depth
+# Tables that are laid over the base's, down to this depth.
+MERGED = {"tags": 2, "topics": 3, "characters": 2}
 
 
 def load(name: str | Path, here: Path = Path()) -> Corpus:
@@ -60,17 +57,16 @@ def _read(path: Path, seen: tuple[Path, ...]) -> Corpus:
     try:
         with path.open("rb") as stream:
             text = stream.read(LARGEST + 1)
-        if len(text) > LARGEST:
-            raise CorpusError(source, "can't be read", f"is larger than {LARGEST:,} bytes")
-        content = tomllib.loads(text.decode("utf-8-sig").replace("\r\n", "\n"))
     except FileNotFoundError:
         raise CorpusError(source, "no such file", unknown(path.stem, _beside(path))) from None
     except OSError as error:
         raise CorpusError(source, "can't be read", error.strerror or str(error)) from None
+    if len(text) > LARGEST:
+        raise CorpusError(source, "can't be read", f"is larger than {LARGEST:,} bytes")
+    try:
+        content = tomllib.loads(text.decode("utf-8-sig").replace("\r\n", "\n"))
     except UnicodeDecodeError as error:
         raise CorpusError(source, "can't be read", f"is not UTF-8: {error.reason}") from None
-    except CorpusError:
-        raise
     except RecursionError:
         raise CorpusError(source, "not TOML", "brackets are too deep; have fewer") from None
     except ValueError as error:  # TOMLDecodeError, or a number of thousands of digits
@@ -150,7 +146,8 @@ def without(corpus: Corpus, names: Collection[str], source: str = "without") -> 
     Phrase banks and the other characters stay the same, so a slip can still be a removed
     character's phrase. Only the names leave the vocabulary.
     """
-    _check_known(names, corpus.names, source, "without")
+    for fix in strangers(names, corpus.names):
+        raise CorpusError(source, "without", fix)
     kept = [k for k, name in enumerate(corpus.names) if name not in names]
     if len(kept) < 2:
         raise CorpusError(source, "without", "leaves fewer than two characters; keep more")
@@ -180,7 +177,8 @@ def decorrelate(corpus: Corpus, seed: int, topics: Collection[str] | None = None
     """
     if topics is None:
         topics = [topic.name for topic in corpus.topics if not topic.control]
-    _check_known(topics, corpus.topic_names, corpus.title, "decorrelate")
+    for fix in strangers(topics, corpus.topic_names):
+        raise CorpusError(corpus.title, "decorrelate", fix)
     rng, size = np.random.default_rng(seed), len(corpus.characters)
     rows = [np.array(row) for row in zip(*(c.traits for c in corpus.characters), strict=True)]
     dealt = [t for t, name in enumerate(corpus.topic_names) if name in topics]
@@ -223,9 +221,3 @@ def _cycle(rng: np.random.Generator, size: int) -> np.ndarray:
     cycle = np.empty(size, int)
     cycle[order] = np.roll(order, 1)
     return cycle
-
-
-def _check_known(names: Collection[str], known: Sequence[str], source: str, place: str) -> None:
-    for name in names:
-        if name not in known:
-            raise CorpusError(source, place, unknown(name, known))

@@ -99,16 +99,14 @@ def contexts(corpus: Corpus) -> list[tuple[int, int, int]]:
 def banks(corpus: Corpus) -> list[list[Bank]]:
     """The bank of each slot and context."""
 
-    def bank(phrases: Iterable[str], cues: tuple[str, ...], c: int) -> Bank:
+    def bank(t: int, c: int, phrases: Iterable[str]) -> Bank:
+        cues = corpus.topics[t].cues
         filled = [phrase.replace(CUE, cues[c]) if cues else phrase for phrase in phrases]
         return [(i, phrase.split()) for i, phrase in enumerate(filled) if CUE not in phrase]
 
-    places = [(corpus.topics[t], c) for t, c, _ in contexts(corpus)]
-    return [
-        [bank(corpus.openers, topic.cues, c) for topic, c in places],
-        [bank(dict(topic.answers).values(), topic.cues, c) for topic, c in places],
-        [bank(corpus.closers, topic.cues, c) for topic, c in places],
-    ]
+    answers = [dict(topic.answers).values() for topic in corpus.topics]
+    slots = ([corpus.openers] * len(answers), answers, [corpus.closers] * len(answers))
+    return [[bank(t, c, said[t]) for t, c, _ in contexts(corpus)] for said in slots]
 
 
 def compile_grammar(corpus: Corpus) -> Grammar:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from toylab.world.grammar import tag_names
-from toylab.world.schema import Corpus, unknown
+from toylab.world.schema import Corpus, Topic, strangers
 
 # The names that a field may hold: a sequence, or a mapping from each name to its index. They may
 # depend on other fields of the config, which is the second argument.
@@ -108,8 +108,7 @@ def cue(default: Any = (), *, of: str, **more: Any) -> Any:
     """Cues of the topics in the field `of`, or of all topics if that is empty."""
 
     def known(corpus: Corpus, config: Any) -> Sequence[str]:
-        chosen = _each(getattr(config, of) or corpus.topic_names)
-        return [cue for topic in corpus.topics if topic.name in chosen for cue in topic.cues]
+        return [cue for topic in _chosen(corpus, config, of) for cue in topic.cues]
 
     return named(known, default, **more)
 
@@ -118,8 +117,7 @@ def followed(default: Any = (), *, of: str, **more: Any) -> Any:
     """Answers to cues of the topics in the field `of`, or of all if that is empty: `cue=answer`."""
 
     def known(corpus: Corpus, config: Any) -> Sequence[str]:
-        chosen = _each(getattr(config, of) or corpus.topic_names)
-        topics = [topic for topic in corpus.topics if topic.name in chosen]
+        topics = _chosen(corpus, config, of)
         return [f"{cue}={a}" for topic in topics for cue in topic.cues for a in topic.answer_names]
 
     return named(known, default, **more)
@@ -129,21 +127,28 @@ def _each(value: str | tuple[str, ...]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else value
 
 
-def _named(config: Any) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
+def _chosen(corpus: Corpus, config: Any, field: str) -> list[Topic]:
+    """The topics in a field, or all topics if it is empty."""
+    chosen = _each(getattr(config, field) or corpus.topic_names)
+    return [topic for topic in corpus.topics if topic.name in chosen]
+
+
+def _named(config: Any, corpus: Corpus) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
+    """Each field that holds names, the names in it (or those for an empty one), its metadata."""
     for field in dataclasses.fields(config):
-        if "known" in field.metadata:
-            yield field.name, getattr(config, field.name), field.metadata
+        if "known" in (kind := field.metadata):
+            value = getattr(config, field.name)
+            if not value and kind["empty"]:
+                value = kind["empty"](corpus, config)
+            yield field.name, value, kind
 
 
 def check(config: Any, corpus: Corpus, place: str) -> None:
     """Raises `ValueError`, beginning with `place.field`, at the first name not in the corpus."""
-    for field, value, kind in _named(config):
-        value = value or (kind["empty"](corpus, config) if kind["empty"] else value)
+    for field, value, kind in _named(config, corpus):
         if value or not kind["optional"]:
-            known = kind["known"](corpus, config)
-            for each in _each(value) or ("",):
-                if each not in known:
-                    raise ValueError(f"{place}.{field}: {unknown(each, known)}")
+            for fix in strangers(_each(value) or ("",), kind["known"](corpus, config)):
+                raise ValueError(f"{place}.{field}: {fix}")
 
 
 def resolve(config: Any, corpus: Corpus) -> dict[str, Any]:
@@ -154,8 +159,7 @@ def resolve(config: Any, corpus: Corpus) -> dict[str, Any]:
     `check`.
     """
     found: dict[str, Any] = {}
-    for field, value, kind in _named(config):
-        value = value or (kind["empty"](corpus, config) if kind["empty"] else value)
+    for field, value, kind in _named(config, corpus):
         known = kind["known"](corpus, config)
         places = known if isinstance(known, Mapping) else {n: i for i, n in enumerate(known)}
         one = isinstance(value, str)

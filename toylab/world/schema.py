@@ -8,7 +8,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 CUE = "{cue}"
@@ -52,6 +52,11 @@ def unknown(name: str, known: Iterable[str]) -> str:
     return f"unknown {brief(name)}; known: {', '.join(known[:16]) or 'none'}{more}"
 
 
+def strangers(names: Iterable[str], known: Collection[str]) -> Iterator[str]:
+    """The message about each name that is not known."""
+    return (unknown(name, known) for name in names if name not in known)
+
+
 class Limit(NamedTuple):
     """A condition on a value of a corpus file, in words and as a function."""
 
@@ -62,6 +67,11 @@ class Limit(NamedTuple):
 def between(low: float, high: float, what: str = "a number") -> Limit:
     """The condition of being in a range, both ends included."""
     return Limit(f"{what} from {low:,} to {high:,}", lambda n: low <= n <= high)
+
+
+def worded(words: str, pattern: str) -> Limit:
+    """The condition of being a full match of a pattern."""
+    return Limit(words, re.compile(pattern).fullmatch)
 
 
 _WORD = "[a-z0-9']{1,40}"
@@ -77,22 +87,12 @@ About = Annotated[
 ]
 Label = Annotated[
     str,
-    Limit(
-        "up to 40 of a-z, A-Z, 0-9, ', _, - and spaces",
-        re.compile("[A-Za-z0-9'_][A-Za-z0-9'_ -]{0,39}").fullmatch,
-    ),
+    worded("up to 40 of a-z, A-Z, 0-9, ', _, - and spaces", "[A-Za-z0-9'_][A-Za-z0-9'_ -]{0,39}"),
 ]
-Name = Annotated[str, Limit("one word of a-z, 0-9 and '", re.compile(_WORD).fullmatch)]
-Words = Annotated[
-    str,
-    Limit("words of a-z, 0-9 and ', one space apart", re.compile(f"{_WORD}( {_WORD})*").fullmatch),
-]
+Name = Annotated[str, worded("one word of a-z, 0-9 and '", _WORD)]
+Words = Annotated[str, worded("words of a-z, 0-9 and ', one space apart", f"{_WORD}( {_WORD})*")]
 Phrase = Annotated[
-    str,
-    Limit(
-        f"words of a-z, 0-9 and ' (or {CUE}), one space apart",
-        re.compile(f"{_SAID}( {_SAID})*").fullmatch,
-    ),
+    str, worded(f"words of a-z, 0-9 and ' (or {CUE}), one space apart", f"{_SAID}( {_SAID})*")
 ]
 Count = Annotated[int, between(1, 100, "a whole number")]
 Seed = Annotated[int, between(0, SEEDS - 1, "a whole number")]
