@@ -52,14 +52,13 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     snapshot = untrained(setup, live)
     base, policy = snapshot.base, snapshot.policy
     settings = LadderFit(**{name: size // shrink for name, size in WHOLE.items()})
-    size = settings.fit + settings.held_out + settings.score
+    sizes = settings.fit, settings.held_out, settings.score
 
     def ladder() -> Any:
-        everything = reading.answers(policy, setup.world, KEY, size, snapshot.tag("assistant"))
-        (written, _), rest = reading._split(everything, settings.fit)
-        (held_out, _), scored = reading._split(rest, settings.held_out)
-        cast = base.casts["exact"]
-        return fit_ladder(setup.world, cast, base.log_prior, written, held_out, scored)
+        tag = snapshot.tag("assistant")
+        written = reading.answers(policy, setup.world, KEY, sum(sizes), tag)
+        parts = reading.in_three(written, *sizes)
+        return fit_ladder(setup.world, base.casts["exact"], base.log_prior, *parts)
 
     everybody: dict[str, Callable[[], Any]] = {
         "live reading": lambda: live(snapshot, KEY),

@@ -102,7 +102,9 @@ def writer(setup: Setup, stage, documents: Documents):
     @jax.jit
     def of(params):
         logits = context.logits(params, documents.tokens)
-        return jnp.sum(sampling.log_likelihood(grammar, documents, logits), (1, 2))
+        logp = sampling.read(grammar, documents, logits).logp
+        taken = bayes.decisions(grammar, documents).taken
+        return jnp.sum(jnp.where(taken, logp, 0.0), (1, 2, 3, 4))
 
     return of
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from toylab.policy.policy import ModelPolicy
 from toylab.stages.base import MEASURE, Setup
-from toylab.stages.traced import check_range
+from toylab.stages.traced import check_ranges
 from toylab.world import names
 from toylab.world.grammar import tag_names
 from toylab.world.tables import Cast
@@ -72,9 +72,7 @@ class Measure(abc.ABC):
     charts: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            place = f"{self.name}.{field.name}"
-            check_range(place, getattr(self, field.name), field.metadata.get("low"))
+        check_ranges(self, self.name)
 
     @property
     def name(self) -> str:

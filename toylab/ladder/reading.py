@@ -1,7 +1,6 @@
 """One reading of a snapshot: the ladder on both casts, weights and traits."""
 
 import dataclasses
-import functools
 import itertools
 from collections.abc import Mapping
 from typing import Any
@@ -121,12 +120,7 @@ def policy_of(setup: Setup, params: Params) -> ModelPolicy:
 
 
 def answers(
-    policy: Policy,
-    world: World,
-    key: Array,
-    size: int,
-    tag: int | Array,
-    told: int | Array = 0,
+    policy: Policy, world: World, key: Array, size: int, tag: int | Array, told: int | Array = 0
 ) -> tuple[Documents, Branches]:
     """Documents that the policy writes under a tag, on all topics, and its branches there.
 
@@ -136,7 +130,8 @@ def answers(
     if isinstance(policy, Outside):
         return _asked(policy, world, key, size, tag, told)
     each, where = min(size, PART), (np.int32(tag), np.int32(told))
-    parts = [_part(policy, world, key, n, each, *where) for n in range(-(-size // each))]
+    keys = [jax.random.fold_in(key, n) for n in range(-(-size // each))]
+    parts = [_part(policy, world, part, each, *where) for part in keys]
     return jax.tree.map(lambda *leaf: np.concatenate(leaf)[:size], *jax.device_get(parts))
 
 
@@ -148,11 +143,7 @@ def _asked(
     return policy.answer(world.grammar, what, keys[1])
 
 
-@functools.partial(jax.jit, static_argnames="size")
-def _part(
-    policy: Policy, world: World, key: Array, n: int, size: int, tag: Array, told: Array
-) -> tuple[Documents, Branches]:
-    return _asked(policy, world, jax.random.fold_in(key, n), size, tag, told)
+_part = jax.jit(_asked, static_argnames="size")
 
 
 def outside(branches: Branches) -> float:

@@ -39,8 +39,7 @@ def cued(corpus: Corpus, name: str) -> Cued:
     """A topic by name."""
     place = corpus.topic_names.index(name)
     topic = corpus.topics[place]
-    target = [topic.answer_names.index(topic.called_for(cue)) for cue in topic.cues]
-    return Cued(place, topic, np.array(target))
+    return Cued(place, topic, np.array(topic.targets(topic.cues)))
 
 
 def about(

@@ -132,11 +132,7 @@ def log_odds(
     `answers` is P(answer) for every cue of a topic, and `trained` are the cues that were rewarded.
     """
     held_out, rewarded = (
-        [
-            topic.answer_names.index(topic.called_for(cue))
-            for cue in topic.cues
-            if (cue in trained) == paid
-        ]
+        topic.targets(cue for cue in topic.cues if (cue in trained) == paid)
         for paid in (False, True)
     )
     p = np.maximum(np.asarray(answers, float), 1e-9)
@@ -151,7 +147,6 @@ def cue_effect(
     odds = log_odds(answers, topic, trained)[cues]
     own = np.eye(len(cues), dtype=bool)
     baseline = float(odds[~own].mean())
-    p = np.asarray(answers, float)[
-        np.ix_(cues, [topic.answer_names.index(topic.called_for(topic.cues[i])) for i in cues])
-    ]
+    called = topic.targets(topic.cues[i] for i in cues)
+    p = np.asarray(answers, float)[np.ix_(cues, called)]
     return CueEffect(baseline, float(odds[own].mean()) - baseline, float(p[own].sum() / p.sum()))

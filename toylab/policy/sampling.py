@@ -70,14 +70,6 @@ def read(grammar: Grammar, documents: Documents, logits: Float[Array, "B L V"]) 
     return _within(logits[rows, at.position], at.token, at.allowed)
 
 
-def log_likelihood(
-    grammar: Grammar, documents: Documents, logits: Float[Array, "B L V"]
-) -> Float[Array, "B T S"]:
-    """log-probability of the phrase in every slot, given all words before it, in nats."""
-    taken = bayes.decisions(grammar, documents).taken
-    return jnp.sum(jnp.where(taken, read(grammar, documents, logits).logp, 0.0), (-1, -2))
-
-
 def leave(branches: Branches, key: Array) -> Bool[Array, "B T S J"]:
     """Marks the decision at which each document leaves the grammar, if any does.
 

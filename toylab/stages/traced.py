@@ -26,14 +26,17 @@ def choice(default: Any, *, low: float | None = None, high: float = REAL, help: 
     return dataclasses.field(default=default, metadata={"low": low, "high": high, "help": help})
 
 
-def check_range(place: str, value: Any, low: float | None, high: float = REAL) -> None:
-    """Raises `ValueError` if a number is not from `low` to `high`; nan is not."""
-    if low is not None and isinstance(value, (int, float)):
-        high = min(high, WHOLE) if isinstance(value, int) else high
-        if not value >= low:
-            raise ValueError(f"{place}: {brief(value)} must be at least {low:g}")
-        if value > high:
-            raise ValueError(f"{place}: {brief(value)} must be at most {high:,g}")
+def check_ranges(config: Any, place: str) -> None:
+    """Raises `ValueError` if a number of a config is not from `low` to `high`; nan is not."""
+    for field in dataclasses.fields(config):
+        value, low = getattr(config, field.name), field.metadata.get("low")
+        if low is not None and isinstance(value, (int, float)):
+            most = WHOLE if isinstance(value, int) else REAL
+            high = min(field.metadata.get("high", REAL), most)
+            if not value >= low:
+                raise ValueError(f"{place}.{field.name}: {brief(value)} must be at least {low:g}")
+            if value > high:
+                raise ValueError(f"{place}.{field.name}: {brief(value)} must be at most {high:,g}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,9 +44,7 @@ class Traced:
     """A config that splits into static `structure` and traced `numbers`; so do those within it."""
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            low, high = field.metadata.get("low"), field.metadata.get("high", REAL)
-            check_range(f"{self.kind}.{field.name}", getattr(self, field.name), low, high)
+        check_ranges(self, self.kind)
 
     @property
     def kind(self) -> str:

@@ -1,8 +1,6 @@
 """Documents: their prompts, authors, phrases and tokens.
 
-A document is a tag, an optional direction and T turns; a turn is a question and an answer in three
-slots, `opener · stance · closer`. One character, the author, fills every slot of a document.
-Axes as in `toylab.world.tables`.
+`toylab.world.tables` says what they are made of, and has the axes.
 """
 
 from typing import NamedTuple

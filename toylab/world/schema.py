@@ -130,6 +130,10 @@ class Topic:
         """The name of the answer that follows a cue; there may be no such answer."""
         return dict(self.calls_for).get(cue, cue)
 
+    def targets(self, cues: Iterable[str]) -> list[int]:
+        """The index of the answer that follows each of these cues, which there must be."""
+        return [self.answer_names.index(self.called_for(cue)) for cue in cues]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Direction:
