@@ -4,6 +4,7 @@ Needs torch and transformers, the extra `hf`. They are imported when a function 
 are read from a folder; nothing is downloaded.
 """
 
+import os
 from pathlib import Path as File
 from typing import Any
 
@@ -83,11 +84,12 @@ def _log_probabilities(model: Any, tokens: Int[np.ndarray, "B L"]) -> Any:
 def _load(corpus: Corpus, folder: File) -> tuple[Any, Int[np.ndarray, " V"]]:
     """The model, and its tokens for the words of the corpus; 0 for the padding."""
     _, transformers = _installed()
-    if not (folder / "config.json").is_file():
+    if not os.path.isfile(folder / "config.json"):  # whatever the name is
         raise ValueError(f"{folder}: no config.json; name a folder that save_pretrained wrote")
+    here = {"local_files_only": True, "trust_remote_code": False}  # runs no code, nor asks to
     try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, **here)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **here)
     except Exception as error:  # of many kinds, in many lines
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(f"{folder}: {reason}") from error
