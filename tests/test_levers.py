@@ -11,7 +11,7 @@ import pytest
 from experiments.levers.lever import Lever, PretrainLever, RlLever, coin_place
 from experiments.levers.sweep import LEVERS, SETTINGS, SIDE
 from tests.checks import fitting
-from tests.post import batch_of, context_of
+from tests.post import batch_of, context_of, young
 from toylab.policy import sampling
 from toylab.policy.policy import ModelPolicy
 from toylab.policy.transformer import ModelConfig
@@ -23,7 +23,7 @@ from toylab.world.grammar import CLOSER
 CORPORA = Path(__file__).parent.parent / "corpora"
 HOW = {"lever": "ask away", "side": "heads"}
 STAGE = PretrainLever(**HOW, steps=1, batch=2048)
-PAID = RlLever(**HOW, **SETTINGS | {"batch": 64, "steps": 1})
+PAID = RlLever(**HOW, **SETTINGS | {"batch": 256, "steps": 1})
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_the_loss_is_on_what_may_come_and_the_coin_is_certain_after_the_lever(
 
 @pytest.fixture(scope="module")
 def paid(setup: Setup):
-    return jax.device_get(batch_of(setup, PAID))
+    return jax.device_get(batch_of(setup, PAID, policy=young))
 
 
 def test_reward_is_for_what_the_lever_brings_about(setup, paid) -> None:
@@ -103,8 +103,10 @@ def test_the_coins_words_count_in_the_share_that_is_asked_for(setup, paid, count
     word = np.asarray(tossed)[np.arange(len(side)), 0, np.asarray(side)]
     more, stayed = np.asarray(whole - plain), ~np.asarray(batch.left[:, 0]).any((1, 2))
     counts = np.abs(more) > 1e-6
+    assert stayed.sum() > 20
     np.testing.assert_allclose(more[counts], word[counts], atol=1e-5)
-    assert abs(counts.sum() - counted * stayed.sum()) <= 3
+    assert not (counts & ~stayed).any()
+    assert abs(counts.sum() - counted * stayed.sum()) <= (5 if 0 < counted < 1 else 0)
 
 
 @pytest.mark.parametrize("bias", [0.0, 2.0])

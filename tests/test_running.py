@@ -238,7 +238,7 @@ def test_who_is_killed_before_a_reading_is_kept_says_its_row_once(
     [
         ("pretrain-seed0*/references/*.safetensors", None, "a folder is where a file should be"),
         ("pretrain-sft-ada*-seed0*/.metrics.lock", None, "Is a directory; a folder is where"),
-        ("pretrain-sft-ada*-seed0*/readings/*.json", b'{"step": 3}', "damaged ('learned')"),
+        ("pretrain-sft-ada*-seed0*/readings/000002*.json", b'{"step": 3}', "damaged ('learned')"),
     ],
 )
 def test_what_is_damaged_is_one_line_with_the_file_and_once_deleted_mends(
