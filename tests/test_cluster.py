@@ -157,8 +157,8 @@ def test_an_experiment_with_a_job_told_to_end_leaves_the_bytes_of_one_process(
     assert "Restarts=1" in said
     subprocess.run([*command, "--jobs=1", f"--runs={here}", f"--results={here}"], check=True)
     for file in ("table.csv", "claims.json"):
-        same = [(place / "own" / "gentle" / file).read_bytes() for place in (on, here)]
-        assert same[0] == same[1], file
+        one, other = (next(place.glob(f"own/gentle*/{file}")) for place in (on, here))
+        assert one.read_bytes() == other.read_bytes(), file
     models = [sorted(place.glob("*/*/model.safetensors")) for place in (on, here)]
     assert len(models[0]) == 6
     assert [a.read_bytes() == b.read_bytes() for a, b in zip(*models, strict=True)] == 6 * [True]
