@@ -61,6 +61,7 @@ def test_a_read_only_cache_of_compiled_code_is_used_in_silence(
 def test_who_stops_it_during_imports_gets_no_traceback() -> None:
     planted = (
         "import os, signal, sys",
+        "signal.signal(signal.SIGINT, signal.default_int_handler)",  # as where none is ignored
         "class Stop:",
         "    def find_spec(self, name, *rest):",
         "        if name == 'toylab.shell.cli':",
@@ -69,7 +70,7 @@ def test_who_stops_it_during_imports_gets_no_traceback() -> None:
         "import runpy",
         "runpy.run_module('toylab', run_name='__main__', alter_sys=True)",
     )
-    line = [sys.executable, "-c", "\n".join(planted)]
+    line = [sys.executable, "-c", "\n".join(planted), "--help"]
     ended = subprocess.run(line, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
