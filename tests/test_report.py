@@ -90,14 +90,14 @@ def test_named_experiments_of_ones_own_are_reported_from_their_own_results(
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["new", "mine"]) == 0
+    assert cli.main(["new", "reported"]) == 0
     (tmp_path / "results" / "own").mkdir(parents=True)
-    leave(tmp_path / "results" / "own" / "mine")
-    assert cli.main(["report", "mine", f"--results={tmp_path / 'results'}"]) == 0
+    leave(tmp_path / "results" / "own" / "reported")
+    assert cli.main(["report", "reported", f"--results={tmp_path / 'results'}"]) == 0
     text = (tmp_path / "results" / "report.html").read_text()
     assert "dry water" in text
     assert "selection" not in text
-    assert f"run-experiment {(tmp_path / 'mine').resolve()}" in text
+    assert f"run-experiment {(tmp_path / 'reported').resolve()}" in text
 
 
 @pytest.mark.parametrize(
