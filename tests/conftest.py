@@ -36,8 +36,8 @@ hypothesis.settings.load_profile("here")
 
 
 def pytest_configure() -> None:
-    """jax on the CPU, and what it compiles kept for the next run, next to pytest's own cache."""
-    jax.config.update("jax_platforms", "cpu")
+    """jax on the CPU, unless asked; what it compiles is kept, next to pytest's own cache."""
+    jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS") or "cpu")
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(ROOT / ".pytest_cache" / "jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import documents, flax_gpt, pages, seeds, steps, timing, tuning
+from benchmarks import devices, documents, flax_gpt, pages, seeds, steps, timing, tuning
 from benchmarks.timing import Row
 from toylab.lab.flags import UsageError
 from toylab.policy.transformer import ModelConfig, Transformer
@@ -135,6 +135,12 @@ def test_a_part_measured_again_replaces_its_rows(
     assert machine["beliefs"]["quick"]
     assert machine["beliefs"]["cores"] >= 1
     assert "time a character" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_core_reads_the_ladder_that_a_core_reads() -> None:
+    apart = [row for row in devices.rows(quick=True) if row.quantity == "ladders apart"]
+    assert [row.value for row in apart] == [0, 0]
 
 
 def test_an_unknown_part_is_answered_with_the_nearest() -> None:

@@ -11,8 +11,8 @@ from toylab.lab.flags import Flags, UsageError, refuse
 from toylab.shell.files import RESULTS, RUNS, user_path
 
 PARTS = (
-    "tuning", "pretraining", "steps", "seeds", "writing", "reinforcing", "starting", "beliefs",
-    "reading", "pages", "workers",
+    "tuning", "pretraining", "steps", "seeds", "devices", "writing", "reinforcing", "starting",
+    "beliefs", "reading", "pages", "workers",
 )  # fmt: skip
 HELP = f"""./launch.sh bench [PART …] [--quick] [--results=FOLDER]
 

@@ -1,0 +1,99 @@
+"""This device against one core of its CPU: a step, a live reading, and the same model on both.
+
+The core is another process, since jax keeps to one device. Where there is no GPU, both are a core.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from benchmarks import documents, steps, timing
+from benchmarks.reading import KEY
+from benchmarks.timing import Row
+from toylab.lab import store
+from toylab.ladder import reading
+from toylab.ladder.measure import Snapshot
+from toylab.ladder.reading import Ladder, LadderFit
+from toylab.policy.policy import ModelPolicy
+from toylab.stages import Params, Pretrain, Setup, Sft, begin, segments, train_key
+
+SIZES = ((64, 2), (128, 4), (256, 4), (512, 4))
+ROOT = Path(__file__).parent.parent
+RUNGS = ("F0", "F1", "F2", "F3", "F4")
+MODELS = ("pretrained", "tuned")
+
+
+def _trained(setup: Setup, quick: bool) -> dict[str, Params]:
+    """A pretrained model, and one tuned on mira's documents."""
+    params, models = setup.init(0), {}
+    stages = (Pretrain(steps=2 if quick else 800), Sft(author="mira", steps=2 if quick else 200))
+    for position, (name, stage) in enumerate(zip(MODELS, stages, strict=True)):
+        key, goal = train_key(0, position), [int(stage.steps)]
+        ((state, _),) = segments(setup, stage, begin(setup, stage, params), key, goal)
+        params = models[name] = state.params
+    return models
+
+
+def measured(models: dict[str, Params], quick: bool) -> dict[str, Any]:
+    """Milliseconds of a step at each size and of a live reading, and the whole ladder, here."""
+    setup, count, rounds = documents.setup(), 2 if quick else 5, 1 if quick else steps.ROUNDS
+    base, policy = (ModelPolicy(models[name], setup.network) for name in MODELS)
+    sizes = {"fit": 64, "held_out": 32, "score": 32} if quick else {}
+    live, whole = LadderFit(**(sizes | {"held_out": 0} if quick else {})), Ladder(**sizes)
+    snapshot = Snapshot(setup, reading.prepare(setup, base, KEY, live), base, policy)
+    each = {
+        f"width {width}, {layers} layers": steps.ours(documents.setup(width, layers), count)
+        for width, layers in (SIZES[:1] if quick else SIZES)
+    }
+    taken = {name: timing.seconds({name: work}, rounds)[name] for name, work in each.items()}
+    told = {name: [1000 * s / count for s in all_of] for name, all_of in taken.items()}
+    alone = timing.seconds({"": lambda: live(snapshot, KEY)}, rounds)[""]
+    prepared = reading.prepare(setup, base, KEY, whole)
+    found = whole(Snapshot(setup, prepared, base, policy), KEY)
+    casts = {
+        cast: {rung: float(found[cast][rung]) for rung in RUNGS} for cast in ("exact", "learned")
+    }
+    return {"step": told, "reading": [1000 * s for s in alone], "ladder": casts}
+
+
+def _on_a_core(folder: Path, quick: bool) -> dict[str, Any]:
+    told = {"JAX_PLATFORMS": "cpu", "PJRT_NPROC": "1"}
+    line = [sys.executable, "-m", "benchmarks.devices", str(folder), *(["quick"] * quick)]
+    kept = subprocess.PIPE
+    done = subprocess.run(line, check=True, cwd=ROOT, env=os.environ | told, stdout=kept)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
+    """Milliseconds of both and their ratio; how far the same model's ladders are apart."""
+    models = _trained(documents.setup(), quick)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, params in models.items():
+            store.save_tree(Path(folder, name), params)
+        here, core = measured(models, quick), _on_a_core(Path(folder), quick)
+    work = [
+        (setting, "time a step", here["step"][setting], core["step"][setting])
+        for setting in here["step"]
+    ]
+    work.append(("width 64, 2 layers", "live reading", here["reading"], core["reading"]))
+    device = jax.devices()[0].device_kind
+    for setting, quantity, ours, theirs in work:
+        taken = {device: ours, "one core": theirs}
+        yield from timing.rows("devices", setting, quantity, "ms", taken)
+        yield from timing.ratios("devices", setting, quantity, taken, device)
+    for cast, rungs in here["ladder"].items():
+        apart = [abs(rungs[rung] - core["ladder"][cast][rung]) for rung in RUNGS]
+        told = {f"F0 to F4, {cast} cast": [max(apart)]}
+        yield from timing.rows("devices", "the same model", "ladders apart", "nats/document", told)
+
+
+if __name__ == "__main__":
+    saved = {name: store.load_tree(Path(sys.argv[1], name)) for name in MODELS}
+    print(json.dumps(measured(saved, len(sys.argv) > 2)))
