@@ -1,6 +1,7 @@
 """This device against one core of its CPU: a step, a live reading, and the same model on both.
 
-The core is another process, since jax keeps to one device. Where there is no GPU, both are a core.
+The core is another process, since jax keeps to one device; both work at the same time. Where there
+is no GPU, both are a core.
 """
 
 import json
@@ -63,12 +64,12 @@ def measured(models: dict[str, Params], quick: bool) -> dict[str, Any]:
     return {"step": told, "reading": [1000 * s for s in alone], "ladder": casts}
 
 
-def _on_a_core(folder: Path, quick: bool) -> dict[str, Any]:
-    told = {"JAX_PLATFORMS": "cpu", "PJRT_NPROC": "1"}
-    line = [sys.executable, "-m", "benchmarks.devices", str(folder), *(["quick"] * quick)]
-    kept = subprocess.PIPE
-    done = subprocess.run(line, check=True, cwd=ROOT, env=os.environ | told, stdout=kept)
-    return json.loads(done.stdout.splitlines()[-1])
+def _on_a_core(folder: str, quick: bool) -> subprocess.Popen[str]:
+    told = os.environ | {"JAX_PLATFORMS": "cpu"}
+    for name in ("PJRT_NPROC", "XLA_FLAGS"):  # what toylab has set for this device
+        told.pop(name, None)
+    line = [sys.executable, "-m", "benchmarks.devices", folder, *(["quick"] * quick)]
+    return subprocess.Popen(line, cwd=ROOT, env=told, stdout=subprocess.PIPE, text=True)
 
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
@@ -77,7 +78,9 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         for name, params in models.items():
             store.save_tree(Path(folder, name), params)
-        here, core = measured(models, quick), _on_a_core(Path(folder), quick)
+        with _on_a_core(folder, quick) as other:
+            here = measured(models, quick)
+            core = json.loads(other.communicate()[0].splitlines()[-1])
     work = [
         (setting, "time a step", here["step"][setting], core["step"][setting])
         for setting in here["step"]

@@ -7,6 +7,7 @@ it: see `toylab.library`. An experiment of your own is made of `Sweep` and `Arm`
 """
 
 import importlib.metadata
+import importlib.util
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -33,13 +34,26 @@ __version__ = "0.1.0"
 
 # jax reads these once, when it makes its backend; `lab.paths.versions` tells apart what was made
 # without them. One thread for XLA, so that results don't depend on the number of cores. And less
-# optimisation: programs compile in two thirds of the time and run as fast.
-_FLAGS = "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
+# optimisation: programs compile in two thirds of the time and run as fast. On a GPU kernels aren't
+# timed to choose among them: a step of pretraining compiles in 12 s and not in 54, takes half as
+# long again, and doesn't depend on what was chosen. There XLA's threads only compile.
+_CPU = {"0.10.": "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"}
+_GPU = dict.fromkeys(("0.10.", "0.11."), "--xla_gpu_autotune_level=0")
+
+
+def _gpu() -> bool:
+    """Whether jax will use an NVIDIA GPU, as far as can be told without importing it."""
+    asked = os.environ.get("JAX_PLATFORMS", "cuda")
+    plugins = map(importlib.util.find_spec, ("jax_cuda12_plugin", "jax_cuda13_plugin"))
+    return os.path.exists("/dev/nvidia0") and asked[:4] in ("cuda", "gpu") and any(plugins)
+
+
 if not getattr(sys.modules.get("jax._src.xla_bridge"), "backends_are_initialized", bool)():
-    os.environ.setdefault("PJRT_NPROC", "1")
+    os.environ.setdefault("PJRT_NPROC", "8" if _gpu() else "1")
     # Only where the flags are known: XLA ends the process at one that it doesn't know.
-    if importlib.metadata.version("jaxlib").startswith("0.10."):
-        os.environ.setdefault("XLA_FLAGS", _FLAGS)
+    _flags = _GPU if _gpu() else _CPU
+    if (_known := importlib.metadata.version("jaxlib")[:5]) in _flags:
+        os.environ.setdefault("XLA_FLAGS", _flags[_known])
 
 _HOMES = {
     "toylab.world.derive": ("load",),
