@@ -31,7 +31,7 @@ JUDGED = CLAIM | {
 @pytest.mark.parametrize("document", render.DOCUMENTS)
 def test_rendering_changes_nothing(document: str) -> None:
     text = (ROOT / document).read_text()
-    assert render.timed(render.render(text, KNOWN), ROOT) == text
+    assert render.measured(render.render(text, KNOWN), ROOT) == text
 
 
 def test_every_claim_stands_in_the_findings() -> None:
@@ -101,7 +101,17 @@ def test_a_time_is_what_the_results_say_or_that_it_was_not_measured(tmp_path: Pa
     (tmp_path / "results" / "trial").mkdir(parents=True)
     (tmp_path / "results" / "trial" / "cost.json").write_text('{"seconds": 300, "units": 1}')
     said = "| <!--time trial-->5 min on one core | 10 |\n| <!--time other-->not measured yet | 5 |"
-    assert render.timed(said.replace("5 min", "7 min"), tmp_path) == said
+    assert render.measured(said.replace("5 min", "7 min"), tmp_path) == said
+
+
+def test_claims_on_another_processor_stand_beside_those_that_ship() -> None:
+    said = render.measured("<!--redrawn-->\nold\n<!--/redrawn-->", ROOT).splitlines()
+    cells = [line.split("|") for line in said[3:-1]]
+    assert len(cells) == len({tuple(row[:2]) for row in cells}) > 0
+    for row in cells:
+        name, claim = re.findall(r"\w+", row[1])
+        assert row[2].strip() == render.quoted(KNOWN[name][claim])
+        assert row[2].split("claimed")[1] == row[4].split("claimed")[1]  # of one threshold
 
 
 def test_results_judged_by_another_registration_are_not_shown(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ row whose first cell ends with `<!--EXPERIMENT.CLAIM-->` gets the claim's number
 between `<!--counts-->` and `<!--/counts-->` goes the number of claims, by verdict. Numbers are from
 `results/EXPERIMENT/claims.json` if it was judged by today's `claims.toml`, on all seeds; else the
 claim is *registered, not yet run*. After `<!--time EXPERIMENT-->` goes what an experiment costs, as
-`./launch.sh list` says it. `reference` does the same for the keys of a corpus file.
+`./launch.sh list` says it. Between `<!--redrawn-->` and `<!--/redrawn-->` goes the table of claims
+that were judged once more on another processor (`results/redrawn`). `reference` does the same for
+the keys of a corpus file.
 """
 
 import re
@@ -24,6 +26,7 @@ DOCUMENTS = ("README.md", "docs/findings.md", "docs/experiments.md")
 ROW = re.compile(r"(<!--(\w+)\.(\w+)--> \|)[^|\n]*\|[^|\n]*\|")
 TABLE = re.compile(r"(<!--claims (\w+)-->\n).*?(<!--/claims-->)", re.DOTALL)
 TIME = re.compile(r"(<!--time (\w+)-->)[^|\n]*")
+REDRAWN = re.compile(r"(<!--redrawn-->\n).*?(<!--/redrawn-->)", re.DOTALL)
 COUNTS = re.compile(r"(<!--counts-->)[^<]*(<!--/counts-->)")
 AHEAD = "registered, not yet run"
 MANY = 1000  # more seeds than anyone would run
@@ -103,9 +106,23 @@ def render(text: str, claims: Known) -> str:
     return COUNTS.sub(rf"\g<1>{counts}\g<2>", whole)
 
 
-def timed(text: str, root: File) -> str:
-    """The document with the measured costs of a checkout."""
-    return TIME.sub(lambda m: f"{m[1]}{experiments.cost(root / 'results' / m[2])} ", text)
+def measured(text: str, root: File) -> str:
+    """The document with the measured costs of a checkout, and its claims on another processor."""
+    text = TIME.sub(lambda m: f"{m[1]}{experiments.cost(root / 'results' / m[2])} ", text)
+    return REDRAWN.sub(lambda m: m[1] + _redrawn(root) + m[2], text)
+
+
+def _redrawn(root: File) -> str:
+    claims, lines, heads = known(root), [], []
+    for file in sorted(root.glob("results/redrawn/*/claims.json")):
+        name, again = file.parent.name, results.read(file.parent)
+        heads = [each["processor"] for each in (results.read(root / "results" / name), again)]
+        for claim in again["claims"]:
+            both = (claims[name][claim["name"]], claim)
+            said = (f"{quoted(each)} | {each['verdict']}" for each in both)
+            lines.append(f"| {name}: *{claim['name']}* | {' | '.join(said)} |\n")
+    head = "".join(f" | {each} | verdict" for each in heads)
+    return f"| claim{head} |\n|{' --- |' * (1 + 2 * len(heads))}\n" + "".join(lines)
 
 
 def missing(text: str, claims: Known) -> list[str]:
@@ -119,7 +136,7 @@ def write(root: File) -> list[str]:
     for name in (*DOCUMENTS, reference.DOCUMENT):
         text = (root / name).read_text()
         whole = reference.render if name == reference.DOCUMENT else lambda t: render(t, claims)
-        now = timed(whole(text), root)
+        now = measured(whole(text), root)
         if now != text:
             write_atomic(root / name, now.encode())
             changed.append(name)

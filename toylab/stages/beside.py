@@ -5,7 +5,7 @@ What tells such runs apart is traced already: a stage's numbers and names, refer
 
 import functools
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +14,6 @@ from jaxtyping import Array
 from toylab.policy.network import Network, Params
 from toylab.stages.base import Context, Metrics, Setup, Stage, State, _advance
 from toylab.world.tables import World
-
-T = TypeVar("T")
 
 
 def advance(
@@ -34,30 +32,17 @@ def advance(
     structures, steps = {stage.structure() for stage in stages}, {int(s.step) for s in states}
     if len(structures) > 1 or len(steps) > 1:
         raise ValueError("runs side by side must be of one structure and at one step")
-    state, metrics = _together(
+    return _together(
         stages[0].structure(),
         setup.network,
         setup.world,
-        stack([stage.numbers() for stage in stages]),
-        stack([stage.names(setup.corpus) for stage in stages]),
-        stack(references or [{} for _ in stages]),
-        jnp.stack(keys),
-        stack(states)._replace(step=states[0].step),
+        [stage.numbers() for stage in stages],
+        [stage.names(setup.corpus) for stage in stages],
+        references or [{} for _ in stages],
+        keys,
+        states,
         jnp.asarray(until, jnp.int32),
     )
-    return [
-        (State(*_lane((state.params, state.optimiser), lane), state.step), _lane(metrics, lane))
-        for lane in range(len(stages))
-    ]
-
-
-def stack(trees: Sequence[T]) -> T:
-    """Trees of one structure as one, with a first axis over them."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-
-
-def _lane(tree: T, lane: int) -> T:
-    return jax.tree.map(lambda leaf: leaf[lane], tree)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -65,16 +50,32 @@ def _together(
     structure: Stage,
     network: Network,
     world: World,
-    numbers: dict[str, Any],
-    names: dict[str, Any],
-    reference: Params,
-    key: Array,
-    state: State,
+    numbers: Sequence[dict[str, Any]],
+    names: Sequence[dict[str, Any]],
+    references: Sequence[Params],
+    keys: Sequence[Array],
+    states: Sequence[State],
     until: Array,
-) -> tuple[State, Metrics]:
+) -> list[tuple[State, Metrics]]:
+    """As `advance`. Stacking is compiled, too: from outside it is hundreds of small calls."""
+
     def one(numbers: Any, names: Any, *rest: Any) -> tuple[State, Metrics]:
         return _advance(structure, numbers, Context(network, world, names), *rest, until)
 
+    def stacked(trees: Sequence[Any]) -> Any:
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
     lanes: Any = State(0, 0, None)  # type: ignore[arg-type]  # one step for all: a loop, no masks
     together = jax.vmap(one, in_axes=(0, 0, 0, 0, lanes), out_axes=(lanes, 0))
-    return together(numbers, names, reference, key, state)
+    state, metrics = together(
+        *map(stacked, (numbers, names, references, keys)),
+        stacked(states)._replace(step=states[0].step),
+    )
+
+    def lane(place: int) -> tuple[State, Metrics]:
+        params, optimiser, told = jax.tree.map(
+            lambda leaf: leaf[place], (state.params, state.optimiser, metrics)
+        )
+        return State(params, optimiser, state.step), told
+
+    return [lane(place) for place in range(len(states))]
