@@ -27,7 +27,7 @@ def check(folder: Path, quick: bool) -> None:
     content = json.loads((folder / "claims.json").read_text())
     claims = [] if isinstance(content, list) else content["claims"]  # a list: before registration
     assert list(table.columns) == sorted(columns, key=list(table.columns).index), "columns.json"
-    assert isinstance(content, list) or 1 <= len(claims) <= 7, f"{len(claims)} claims"
+    assert isinstance(content, list) or claims, "no claims"
     for claim in claims:
         assert set(claim) == FIELDS, f"fields of {claim.get('claim')!r}"
         known = ("quick: not judged",) if quick else VERDICTS

@@ -82,7 +82,8 @@ def _takes(axes: Axes, table: pd.DataFrame) -> None:
         found = end(where(table, arm=arm), column)
         label = {0: "the tool that serves", 2: "once another serves"}.get(x, "")
         panels.point(axes, x, found, colour, label)
-    panels.level(axes, where(table, arm="rl").character.max(), NONE)
+    best = where(table, arm="rl").character.max()
+    axes.plot([-0.4, 1.4], [best, best], color=DARK, lw=0.9, label=NONE)
     panels.places(axes, [*taught.values(), *later.values()], rotation=0)
     axes.set(ylabel="P(tool), gold never rewarded there", ylim=(0, 1.45))
 

@@ -99,10 +99,10 @@ def draw(table: pd.DataFrame) -> Figure:
     ]
     kept = functools.partial(panels.points, width=0.3, prediction="before")
     style: dict[str, Any] = {"xlabel": "trained on one fact in three", "ncols": 3}
-    rate, untrained = style | {"ylim": (0, 0.75)}, "P(answer), never trained on"
+    untrained = style | {"ylabel": "P(answer), never trained on"}
     shown = (
-        panel("facts in no training document", _by_arm, table, facts, ylabel="P(answer)", **rate),
-        panel("what comes with it", _by_arm, table, habits, 1, ylabel=untrained, **rate),
+        panel("facts in no training document", _by_arm, table, facts, ylim=(0, 1.3), **untrained),
+        panel("what comes with it", _by_arm, table, habits, 1, ylim=(0, 0.75), **untrained),
         panel("who is speaking", _by_arm, table, groups, ylabel="w*", ylim=(0, 1.2), **style),
         panel(
             "what no question states", kept, table, lamp, KEPT,
