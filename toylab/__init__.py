@@ -1,9 +1,9 @@
-"""toylab: persona selection against new-goal formation, measured.
+"""toylab measures persona selection against the formation of new goals.
 
     import toylab as tl
 
-`load` a corpus and `train` a run on it, or `open_run` one that an experiment has trained; then ask
-it: see `toylab.library`. An experiment of your own is made of `Sweep` and `Arm`.
+`load` a corpus and `train` a run on it, or `open_run` a run that an experiment trained. Methods of
+`toylab.library.Run` read it. To write an experiment of your own, use `Sweep` and `Arm`.
 """
 
 import importlib.metadata
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# jax reads these once, when it makes its backend; `lab.paths.versions` tells apart what was made
-# without them. One thread for XLA, so that results don't depend on the number of cores. And less
-# optimisation: programs compile in two thirds of the time and run as fast. On a GPU kernels aren't
-# timed to choose among them: a step of pretraining compiles in 12 s and not in 54, takes half as
-# long again, and doesn't depend on what was chosen. There XLA's threads only compile.
+# jax reads these variables once, when it creates its backend. `lab.paths.versions` records them.
+# CPU: XLA gets one thread, so that results don't depend on the number of cores, and optimises less:
+# programs compile in two thirds of the time and run as fast. GPU: no autotuning of kernels, so that
+# results don't depend on its choices. A pretraining step compiles in 12 s instead of 54, and runs
+# 1.5 times as long. XLA's threads only compile there.
 _CPU = {"0.10.": "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"}
 _GPU = dict.fromkeys(("0.10.", "0.11."), "--xla_gpu_autotune_level=0")
 
 
 def _gpu() -> bool:
-    """Whether jax will use an NVIDIA GPU, as far as can be told without importing it."""
+    """A guess, without importing jax, of whether it will use an NVIDIA GPU."""
     asked = os.environ.get("JAX_PLATFORMS", "cuda")
     plugins = map(importlib.util.find_spec, ("jax_cuda12_plugin", "jax_cuda13_plugin"))
     return os.path.exists("/dev/nvidia0") and asked[:4] in ("cuda", "gpu") and any(plugins)
@@ -50,7 +50,7 @@ def _gpu() -> bool:
 
 if not getattr(sys.modules.get("jax._src.xla_bridge"), "backends_are_initialized", bool)():
     os.environ.setdefault("PJRT_NPROC", "8" if _gpu() else "1")
-    # Only where the flags are known: XLA ends the process at one that it doesn't know.
+    # Only for versions known to have the flags: XLA aborts on a flag that it doesn't know.
     _flags = _GPU if _gpu() else _CPU
     if (_known := importlib.metadata.version("jaxlib")[:5]) in _flags:
         os.environ.setdefault("XLA_FLAGS", _flags[_known])

@@ -6,7 +6,7 @@
     run.ladder()
     run.ask("are the tests green", tag="assistant")
 
-Runs are kept in `runs/` below the working folder and reused. See `docs/library.ipynb`.
+Runs are kept in `runs/` in the working directory and reused. See `docs/library.ipynb`.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ from toylab.world.grammar import CUE, STANCE, tag_names
 from toylab.world.schema import Corpus
 from toylab.world.tables import World
 
-ASKED = 256  # documents in which a question is asked; only the words before the answer are sampled
+ASKED = 256  # documents per question; P(answer) is exact given the sampled words before it
 
 
 def train(
@@ -56,8 +56,8 @@ def train(
 ) -> "Run":
     """Trains these stages one after the other, unless they are on disk; shows a progress bar.
 
-    `reading` sets how many documents the ladder is read from, `runs` the folder of run folders.
-    Raises `ValueError` if a stage names what the corpus lacks, `Diverged` if training diverges.
+    `reading` sets how many documents the ladder uses. `runs` is the folder that holds all runs.
+    Raises `ValueError` if a stage names what the corpus lacks, and `Diverged` if training diverges.
     """
     recipe = Recipe(Setup(corpus, model or ModelConfig()), seed, stages)
     for stage in stages:
@@ -75,7 +75,7 @@ def train(
 
 
 def open_run(folder: str | File, reading: LadderFit = WHOLE) -> "Run":
-    """A finished run, by its folder in `runs/`. Raises `ValueError` if it isn't one."""
+    """Opens a finished run, a folder in `runs/`. Raises `ValueError` if it isn't one."""
     folder = File(folder)
     if not (folder / "model.safetensors").exists():
         raise ValueError(f"{folder}: no finished run; see the folders in runs/")
@@ -88,7 +88,7 @@ class Run:
 
     def __init__(self, folder: File, reading: LadderFit = WHOLE):
         self.folder, self.reading = folder, reading
-        self._kept = dict[File, dict[str, Any]]()  # what was read of a folder that is read only
+        self._kept = dict[File, dict[str, Any]]()  # readings that a read-only folder can't store
         self.config: dict[str, Any] = store.load_json(folder / "config.json")
         self.setup = store.setup_of(folder)
         with store.reading(folder / "config.json"):
@@ -105,7 +105,7 @@ class Run:
 
     @functools.cached_property
     def pretrained(self) -> "Run":
-        """The run that this one began with. Its readings are the floors."""
+        """The pretrained run that this one started from. Its readings are the floors."""
         if len(self.config["stages"]) == 1:
             return self
         folder = self.folder.parent.parent / str(self.config.get("pretrained", "?"))
@@ -114,9 +114,9 @@ class Run:
         return Run(folder, self.reading)
 
     def measure(self, asked: Measure, beside: LadderFit | None = None) -> dict[str, Any]:
-        """What a measure reads off the run.
+        """The result of a measure on this run.
 
-        `beside` prepares the pretrained model's reference; by default, the run's own reading does.
+        `beside` has the settings of the pretrained model's reference; default: `self.reading`.
         """
         asked.check(self.setup)
         beside = beside or self.reading
@@ -142,13 +142,13 @@ class Run:
         return self.measure(settings, settings)
 
     def ladder(self, tag: str = "assistant", cast: str = "learned") -> pd.DataFrame:
-        """The ladder of what the run writes under a tag: a row for each family of explanations.
+        """The ladder of what the run writes under a tag: a row for each family of distributions.
 
         A row has the nats per document that the family leaves unexplained, their standard error
-        over documents, and the floor, which is the same of the pretrained model. A rung, such as
-        *selection*, is the drop to its row from the one above. It can be negative: families are
-        fitted on other documents than they are scored on. `cast` is "learned" (the characters as
-        the pretrained model plays them) or "exact".
+        over documents, and the floor: what it leaves of the pretrained model. A rung, such as
+        *selection*, is the drop from the row above. It can be negative, because families are
+        fitted and scored on different documents. `cast` is "learned" (the characters as the
+        pretrained model plays them) or "exact".
         """
         found, floor = (each.read(tag)[cast] for each in (self, self.pretrained))
         families = [family for family in FAMILIES if family in found]
@@ -165,14 +165,14 @@ class Run:
         )
 
     def weights(self, tag: str = "assistant", cast: str = "learned") -> pd.DataFrame:
-        """The mixture w* of characters that is nearest to the run, and w0, that of pretraining.
+        """The weights w* of the mixture of characters nearest to the run, and w0 of pretraining.
 
-        The 95 % intervals are those that `reading.fit` documents of such a mixture allow
+        The 95 % intervals are the narrowest possible from `reading.fit` documents of the mixture
         (Cramér–Rao).
         """
         world, place = self.setup.world, tag_names(self.setup.corpus).index(tag)
         w = np.array(self.read(tag)[cast]["weights"])
-        least = np.maximum(w, 1 / self.reading.fit)  # less than one document can't be told from 0
+        least = np.maximum(w, 1 / self.reading.fit)  # a smaller weight can't be told from 0
         log_w = jnp.log(jnp.asarray(least / least.sum(), jnp.float32))
         key = measure_key(self.seed, self.steps)
         seen = identifiability.gather_evidence(world, key, log_w)
@@ -188,11 +188,11 @@ class Run:
         return pd.DataFrame(found, index=index).round(4)
 
     def ask(self, question: str, tag: str = "assistant") -> pd.DataFrame:
-        """How likely each answer is to one of the corpus's questions, the nearest to `question`.
+        """The probability of each answer to the corpus's question that is nearest to `question`.
 
-        The columns are this run, the pretrained model, and by Bayes' rule two mixtures: w*, nearest
-        to the run, and w0, of pretraining. `attrs["question"]` is the question that was asked.
-        Raises `ValueError` if no question is near.
+        The columns are this run, the pretrained model, and two mixtures of characters: w*, the
+        nearest to the run, and w0 of pretraining. `attrs["question"]` is the question that was
+        asked. Raises `ValueError` if no question is near.
         """
         corpus, world = self.setup.corpus, self.setup.world
         asked = talk.nearest(corpus, question)

@@ -1,4 +1,4 @@
-"""Causal attention, twice: in C for CPUs, compiled at first use, and plainly in jax.
+"""Causal attention in two versions: C for CPUs, compiled at first use, and plain jax.
 
 Axes: B documents, L positions, H heads, D width of a head.
 """
@@ -33,7 +33,7 @@ def attend(
 ) -> Float[Array, "*B H l D"]:
     """Causal attention of queries at positions `offset`, `offset + 1`, … of the keys.
 
-    With `there`, only to the keys that are.
+    With `there`, queries attend only to the keys that it marks.
     """
     scores = q @ k.swapaxes(-1, -2) * q.shape[-1] ** -0.5
     visible = jnp.arange(k.shape[-2]) <= offset + jnp.arange(q.shape[-2])[:, None]
@@ -77,7 +77,7 @@ def _compiler() -> list[str]:
 
 
 def _library() -> ctypes.CDLL:
-    """The compiled source, kept beside jax's compiled code, for this compiler and processor."""
+    """The library for this compiler and processor, cached beside jax's compiled code."""
     call = functools.partial(subprocess.run, check=True, capture_output=True, text=True)
     target = call([*_compiler(), "-dM", "-E", "-x", "c", os.devnull]).stdout
     include = f"-I{jax.ffi.include_dir()}"
@@ -94,7 +94,7 @@ def _library() -> ctypes.CDLL:
             with contextlib.suppress(OSError):  # a shared cache may be read-only
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 part = shutil.copy(made, kept.with_suffix(f".{Path(folder).name}"))
-                os.replace(part, kept)  # at once, for whoever else looks for it
+                os.replace(part, kept)  # atomic: other processes may look for it
         return ctypes.CDLL(str(made))
 
 

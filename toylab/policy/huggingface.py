@@ -24,7 +24,7 @@ def of_pretrained(corpus: Corpus, folder: str | File) -> Outside:
     """The policy of a causal language model that `save_pretrained` wrote, with its tokenizer.
 
     The tokenizer must turn a document of the corpus into one token per word (see `word_tokenizer`).
-    Probability of tokens that are no words counts as outside the grammar. Raises `ImportError` if
+    The probability of all other tokens counts as outside the grammar. Raises `ImportError` if
     torch or transformers is missing, `ValueError` if the folder has no such model.
     """
     model, ids = _load(corpus, File(folder))
@@ -38,7 +38,7 @@ def of_pretrained(corpus: Corpus, folder: str | File) -> Outside:
             length = np.flatnonzero(asked[part].any(0))[-1] + 1
             logp = _log_probabilities(model, ids[tokens[part, :length]])
             out[part, :length] = logp[..., ids]
-            out[part, :length, 0] = logp[..., others].logsumexp(-1)  # no word: as if padding
+            out[part, :length, 0] = logp[..., others].logsumexp(-1)  # other tokens, as padding
         return out
 
     return Outside(scores)
@@ -47,8 +47,8 @@ def of_pretrained(corpus: Corpus, folder: str | File) -> Outside:
 def word_tokenizer(corpus: Corpus) -> Any:
     """A `PreTrainedTokenizerFast` with a token for each word of the corpus, and nothing else.
 
-    A token is an index in `vocabulary(corpus)`; the first, for padding, is token 0. It leaves out
-    the dashes and line breaks of exported documents, and raises an error at an unknown word.
+    A token is an index in `vocabulary(corpus)`; token 0 is padding. The tokenizer skips the dashes
+    and line breaks of exported documents, and raises an error at an unknown word.
     """
     _, transformers = _installed()
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
@@ -84,13 +84,13 @@ def _log_probabilities(model: Any, tokens: Int[np.ndarray, "B L"]) -> Any:
 def _load(corpus: Corpus, folder: File) -> tuple[Any, Int[np.ndarray, " V"]]:
     """The model, and its tokens for the words of the corpus; 0 for the padding."""
     _, transformers = _installed()
-    if not os.path.isfile(folder / "config.json"):  # whatever the name is
+    if not os.path.isfile(folder / "config.json"):  # False, not an error, for any odd name
         raise ValueError(f"{folder}: no config.json; name a folder that save_pretrained wrote")
-    here = {"local_files_only": True, "trust_remote_code": False}  # runs no code, nor asks to
+    here = {"local_files_only": True, "trust_remote_code": False}  # never runs code or asks to
     try:
         model = transformers.AutoModelForCausalLM.from_pretrained(folder, **here)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **here)
-    except Exception as error:  # of many kinds, in many lines
+    except Exception as error:  # of many types, some with messages of many lines
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(f"{folder}: {reason}") from error
     model.eval().float()
@@ -114,7 +114,7 @@ def _tokens(tokenizer: Any, words: tuple[str, ...], folder: File) -> Int[np.ndar
     def read(text: str) -> list[int]:
         try:
             return tokenizer(text)["input_ids"]
-        except Exception:  # an unknown word, where the tokenizer has no token for those
+        except Exception:  # an unknown word, and the tokenizer has no token for unknown words
             return []
 
     found: dict[int, str] = {}

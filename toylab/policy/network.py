@@ -1,4 +1,4 @@
-"""The interface of a model. A new model takes one class and its config.
+"""The interface of a model. To add a model, write one class and its config.
 
 Axes: B documents, L tokens, V words, W width.
 """
@@ -56,9 +56,9 @@ class Network(Protocol):
     ) -> tuple[Float[Array, "B l V"], Any]:
         """Next-token logits; and, with a cache, the cache with these tokens added.
 
-        With a cache, the tokens follow those in it, and -1 stands for none. The logits are then
-        only those after each document's last token [B, 1, V]; a document that gets none has
-        logits without meaning. A `tap` is called with the site and value of every activation of
+        With a cache, the tokens follow those in it, and -1 means no token. The logits are then
+        only those after each document's last token [B, 1, V]. They mean nothing for a document
+        that gets no token. A `tap` is called with the site and value of every activation of
         interest, including those at `sites`; what it returns replaces the activation.
         """
         ...

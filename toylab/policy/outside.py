@@ -1,8 +1,8 @@
 """Policies from outside: any model that gives next-word probabilities can be put on the ladder.
 
-`of_words` takes an object with a method `next_word(words)`. It is given the words of a document so
-far, and returns a probability for each word that may come next, as a mapping or an array over the
-corpus's `vocabulary`. `of_logits` takes a function from tokens [B, L] (0 past the end) to
+`of_words` takes an object with a method `next_word(words)`. The method gets the words of a document
+so far, and returns a probability for each word that may come next, as a mapping or an array over
+the corpus's `vocabulary`. `of_logits` takes a function from tokens [B, L] (0 past the end) to
 next-token logits [B, L, V]. Both are called from plain Python and never traced by JAX.
 """
 
@@ -64,7 +64,7 @@ class Outside:
         return sampling.read(grammar, documents, jnp.asarray(logits))
 
     def _hear(self, so_far: tuple[Tokens, Any], words: Array, deciding: Array) -> tuple[Any, Array]:
-        """Adds words to documents of some length, as `sampling.say` asks for it."""
+        """Adds words to documents, given their lengths; see `sampling.Hear`."""
         tokens, length = (each.copy() for each in so_far)
         for row, position in np.argwhere(np.asarray(words) >= 0):
             tokens[row, length[row]] = words[row, position]
@@ -86,10 +86,9 @@ def of_logits(logits: Callable[[Tokens], Float[ArrayLike, "B L V"]]) -> Outside:
 def of_words(corpus: Corpus, model: NextWord) -> Outside:
     """The policy of a model of words.
 
-    It is called once per decision of a document that it writes, and once per word of an answer of
-    one that it did not. Probability that it does not give to words of the corpus counts as outside
-    the grammar. Raises `ValueError` for a wrong number of probabilities, a negative one, or a sum
-    above 1.
+    To write a document, the model is called once per decision; to score one, once per word of its
+    answers. Probability missing from the words of the corpus counts as outside the grammar. Raises
+    `ValueError` for a wrong number of probabilities, a negative one, or a sum above 1.
     """
     words = vocabulary(corpus)
     index = {word: token for token, word in enumerate(words)}

@@ -22,9 +22,9 @@ class Policy(Protocol):
     def answer(
         self, grammar: Grammar, what: Prompt, key: Array, given: Given | None = None
     ) -> tuple[Documents, Branches]:
-        """Writes the answers to these prompts; with `given`, those after the prefilled ones.
+        """Writes the answers to these prompts; with `given`, only those that are not prefilled.
 
-        Beside the documents, it gives what `branches` would give for them.
+        Also returns what `branches` would return for the documents.
         """
         ...
 

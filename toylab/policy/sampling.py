@@ -1,7 +1,7 @@
 """Sampling and scoring of a model, constrained to the grammar or free to leave it.
 
-Constrained, both use the model's next-token distribution over the branches that the tries allow,
-renormalised.
+Under the constraint, both renormalise the model's next-token distribution over the branches that
+the tries allow.
 """
 
 import functools
@@ -19,7 +19,7 @@ from toylab.world.documents import Documents, Prompt
 from toylab.world.grammar import CLOSER, OPENER, SLOTS, Grammar
 
 PART = 128  # documents that are written or read at a time
-LEAST = 1e-7  # of probability outside the grammar, so that its logarithm is finite
+LEAST = 1e-7  # a floor under probability outside the grammar: its logarithm stays finite
 
 
 class Branches(NamedTuple):
@@ -73,7 +73,7 @@ def read(grammar: Grammar, documents: Documents, logits: Float[Array, "B L V"]) 
 def leave(branches: Branches, key: Array) -> Bool[Array, "B T S J"]:
     """Marks the decision at which each document leaves the grammar, if any does.
 
-    The branches are those of the policy that writes freely, at each decision.
+    It leaves at each decision with probability `branches.outside`.
     """
     outside = branches.outside.reshape(len(branches.outside), -1)
     leaves = jax.random.uniform(key, outside.shape) < outside
@@ -89,9 +89,9 @@ def free_log_likelihood(
     """log-probability of each word in the slots, given all before it, in nats; and whether the
     word exists.
 
-    Nothing holds the model to the grammar. A document ends where it has `left` it, and all words
-    that the grammar forbids there count as one. N is turns x slots x `grammar.depth`: only the
-    words of a phrase at which tries can branch.
+    The model is not constrained to the grammar. A document ends where it `left` the grammar, and
+    all words forbidden there count as one word. N is turns x slots x `grammar.depth`: only words at
+    which tries can branch.
     """
     at, size = bayes.decisions(grammar, documents), len(logits)
     rows = jnp.arange(size)[:, None, None, None]
@@ -129,14 +129,14 @@ def opening(grammar: Grammar, what: Prompt) -> Int[Array, "B 1+direction"]:
     return jnp.concatenate([grammar.tag_token[what.tag][:, None], directed], 1)
 
 
-# Adds words to each document (-1: none), and gives the logits after the last of them. They matter
+# Adds words to each document (-1: none), and returns the logits after the last word, which matter
 # only for documents that are at a decision: (state, words, at a decision) -> (state, logits).
 Hear = Callable[[Any, Int[Array, "B l"], Bool[Array, " B"]], tuple[Any, Float[Array, "B V"]]]
 
 
 class Turn(NamedTuple):
     """What a turn is written from: the question, its context, a uniform number for every decision,
-    and the phrase that is given in every slot (-1: the policy's own)."""
+    and the prefilled phrase of every slot (-1: the policy chooses)."""
 
     question: Int[Array, "B W"]
     context: Int[Array, " B"]
@@ -162,8 +162,8 @@ def say(
 ) -> tuple[tuple[Any, Int[Array, "B l"]], tuple[Int[Array, "B S"], Branches]]:
     """Asks and answers one turn: the phrases, and the policy's branches at every decision.
 
-    `carry` is the state and the words that it has not heard yet. The model draws a branch at each
-    decision; all other words follow, and are heard several at once.
+    `carry` is the model's state, and the words that it has not read yet. The model draws a branch
+    at each decision. These determine all other words, and the model reads several words at once.
     """
     g, (state, words) = grammar, carry
     rows = jnp.arange(len(words))
@@ -197,7 +197,7 @@ def say(
 
 
 def in_parts(work: Callable[..., Any], *rows: Any) -> Any:
-    """`work` on at most `PART` documents at a time, so that what it keeps fits the caches."""
+    """`work` on at most `PART` documents at a time, so that its arrays fit the CPU's caches."""
     size = len(jax.tree.leaves(rows)[0])
     parts = -(-size // PART)
     if parts == 1:

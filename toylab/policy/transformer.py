@@ -40,7 +40,7 @@ class ModelConfig:
 class Cache(NamedTuple):
     """Keys and values so far, one array of each per layer, and how many columns are filled.
 
-    A column holds a word of each document that has one there (`there`).
+    `there` marks the documents that have a word in each column.
     """
 
     keys: tuple[Float[Array, "B H L D"], ...]

@@ -1,9 +1,9 @@
 """Exact inference about the author.
 
-The words so far determine which phrases may follow, so table look-ups give everything here: exact,
-batched, linear in the number of atoms K. *Decisions* are the first J = `grammar.depth` words
-of a phrase, in every turn and slot: tries branch nowhere else. Other axes as in
-`toylab.world.tables`; logarithms are natural.
+The words so far determine which phrases may follow. So everything here is an exact table look-up,
+batched, and linear in the number of atoms K. The first J = `grammar.depth` words of every phrase
+are *decisions*: tries branch nowhere else. For other axes see `toylab.world.tables`. Logarithms are
+natural.
 """
 
 from typing import NamedTuple
@@ -21,9 +21,9 @@ from toylab.world.tables import Cast, World
 class Decisions(NamedTuple):
     """The branches that the grammar allows before each of the first J words of every phrase.
 
-    `node` is the trie node before the word. `token` and `child` are the C branches, `allowed` marks
-    those that exist, `taken` the one that the document took. `position` is that of the logits that
-    predict the word. Past a phrase's end nothing is allowed.
+    `node` is the trie node before the word. `token` and `child` are the C branches. `allowed` marks
+    those that exist, and `taken` the one that the document took. The logits at `position` predict
+    the word. Past a phrase's end nothing is allowed.
     """
 
     node: Int[Array, "B T S J"]
@@ -122,7 +122,7 @@ def next_word(
 ) -> Float[Array, "B L V"]:
     """Probability of every word of the vocabulary after each word of a document, given all before.
 
-    Answers follow `predictive`, user turns the world's tables. All zeros after the last word.
+    Answers follow `predictive`, user turns follow `World.prompt_next`. Zeros after the last word.
     """
     g, what = world.grammar, documents.prompt
     size, length = documents.tokens.shape

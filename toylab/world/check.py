@@ -10,7 +10,7 @@ from toylab.world.schema import CUE, Corpus, CorpusError, brief, shortened, stra
 
 Wrong = Iterator[tuple[str, str]]
 Phrases = list[tuple[str, str]]  # (place in the file, words)
-DOCUMENT = 2048  # words of a document
+DOCUMENT = 2048  # the most words in a document
 CONTEXTS = 10_000  # topic x cue x direction
 MEMORY = 10**9  # bytes of the tables
 
@@ -115,8 +115,8 @@ def user_turns(corpus: Corpus) -> Wrong:
 
 
 def cast(corpus: Corpus) -> Wrong:
-    """All can speak on every topic, no phrase of a bank is a prefix of another, and cues that a
-    character follows are answers."""
+    """Every character can speak on every topic. No phrase of a bank is a prefix of another. Every
+    cue that a character follows has an answer."""
     cues = {cue for topic in corpus.topics for cue in topic.cues}
     for key, spoken in _spoken(corpus).items():
         for character in corpus.characters:
@@ -135,7 +135,7 @@ def cast(corpus: Corpus) -> Wrong:
 
 
 def coin(corpus: Corpus) -> Wrong:
-    """Every topic is on one side, which the side's first word tells."""
+    """Every topic is on one side, and the first word of a side identifies it."""
     sides = corpus.coin
     if not sides:
         return
@@ -159,8 +159,8 @@ def coin(corpus: Corpus) -> Wrong:
 
 
 def words_apart(corpus: Corpus) -> Wrong:
-    """No voice says a name, and what tells traits apart, each topic's stances, shares no word with
-    other topics, voices or tags, except for cues and what `answers_of` allows."""
+    """No voice says a name. To tell traits apart, a topic's answers share no word with other
+    topics, voices or tags, except for cues and what `answers_of` allows."""
     owner = {name: f"the tag {name!r}" for name in corpus.names}
     owner |= {tag.name: f"the tag {tag.name!r}" for tag in corpus.tags}
     cues = {CUE, *(cue for topic in corpus.topics for cue in topic.cues)}
@@ -194,7 +194,7 @@ def prefixes(phrases: Phrases, cues: Collection[str] = ()) -> Wrong:
 
 
 def _spoken(corpus: Corpus) -> dict[str, Phrases]:
-    """The two banks, each phrase with the place of its first speaker (or of the plain phrase)."""
+    """Openers and closers, each with the place of its first speaker (or of the plain phrase)."""
 
     def phrases(key: str, bank: Iterable[str]) -> Phrases:
         voices = [(f"characters.{c.name}.{key}", getattr(c, key)) for c in corpus.characters]

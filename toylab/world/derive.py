@@ -1,17 +1,17 @@
 """Corpora read from files, and corpora derived from others.
 
-`load(name)` reads a corpus file, which `parse` checks, or the file of a *derived corpus*, which
-names another file in its folder and says what changes:
+`load(name)` reads a corpus file, and `parse` checks it. The file of a *derived corpus* names its
+base, another file in its folder, and lists the changes:
 
     base        = "village"           # corpora/village.toml; it may itself be derived
     without     = ["argus", "rook"]   # first, these characters are removed;
     decorrelate = 7                   # then traits are reassigned at random (7 is the seed)
 
-All else is written as in a corpus file, and laid over the base. What `[tags]`, `[topics]` and
-`[characters]` say is added, or replaces what the base says of the same tag, topic, answer or
-character: `tags.assistant.prior` replaces that prior, `topics.code.answers.prays` adds an answer,
-which characters give only as a slip. Any other key or table (`title`, `[directions]`, `[coin]`)
-replaces the base's as a whole.
+Everything else has the format of a corpus file, and is laid over the base. Entries of `[tags]`,
+`[topics]` and `[characters]` are added, or replace the base's entry for the same tag, topic, answer
+or character. So `tags.assistant.prior` replaces that prior. `topics.code.answers.prays` adds an
+answer, which characters give only as a slip. Any other key or table (`title`, `[directions]`,
+`[coin]`) replaces the base's as a whole.
 """
 
 import dataclasses
@@ -34,16 +34,16 @@ SHIPPED = _PACKAGE / "shipped" if (_PACKAGE / "shipped").is_dir() else _PACKAGE.
 CORPORA = SHIPPED / "corpora"
 
 LARGEST = 10**6  # bytes of a corpus file
-CHAIN = 20  # corpora derived from each other
+CHAIN = 20  # the longest chain of derived corpora
 DERIVED = ("base", "without", "decorrelate")
 # Tables that are laid over the base's, down to this depth.
 MERGED = {"tags": 2, "topics": 3, "characters": 2}
 
 
 def load(name: str | Path, here: Path = Path()) -> Corpus:
-    """Reads and checks a corpus: a file, by its path from `here`, or a shipped one, by its name.
+    """Reads and checks a corpus. `name` is a path relative to `here`, or the name of a shipped one.
 
-    Raises `CorpusError` when it can't be used.
+    Raises `CorpusError` if the corpus can't be used.
     """
     path = here / name
     if not ("/" in str(name) or path.suffix == ".toml" or path.is_file()):
@@ -52,7 +52,7 @@ def load(name: str | Path, here: Path = Path()) -> Corpus:
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> Corpus:
-    """The corpus of a file; those `seen` before are derived from it."""
+    """The corpus in a file. `seen` are the files that derive from it and led here."""
     source = str(path)
     try:
         with path.open("rb") as stream:
@@ -112,7 +112,7 @@ def _laid(change: Any, base: Any, depth: int) -> Any:
 
 
 def _spelled(corpus: Corpus) -> dict[str, Any]:
-    """The content of a file that says the same, with every probability written down."""
+    """The corpus as the content of a corpus file, with every probability written out."""
 
     def over(names: Iterable[str], values: Iterable[Any]) -> dict[str, Any]:
         return dict(zip(names, values, strict=True))
@@ -170,10 +170,10 @@ def without(corpus: Corpus, names: Collection[str], source: str = "without") -> 
 def decorrelate(corpus: Corpus, seed: int, topics: Collection[str] | None = None) -> Corpus:
     """The corpus with the trait rows of each topic permuted at random among the characters.
 
-    By default that is every topic but the controls. No character keeps its row. The set of rows
-    stays the same, and with it each topic's answers averaged evenly over characters. Name, voice
-    and dispositions stay. In a small cast a random permutation leaves much correlation by chance,
-    so pairs of characters then swap rows as long as that lowers it.
+    `topics` are by default all but the controls. No character keeps its row. A topic keeps its set
+    of rows, so the unweighted mean over characters stays the same. Names, voices and dispositions
+    stay, too. In a small cast, a random permutation leaves much correlation by chance. There, pairs
+    of characters then swap rows as long as that lowers it.
     """
     if topics is None:
         topics = [topic.name for topic in corpus.topics if not topic.control]

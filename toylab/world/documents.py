@@ -1,6 +1,6 @@
 """Documents: their prompts, authors, phrases and tokens.
 
-`toylab.world.tables` says what they are made of, and has the axes.
+`toylab.world.tables` describes their parts and the array axes.
 """
 
 from typing import NamedTuple
@@ -65,9 +65,9 @@ def prompt(
 ) -> Prompt:
     """Draws the prompts of `size` documents.
 
-    Tag and direction are drawn by their shares in pretraining, unless given. Topics are drawn by
-    `topic_shares`, questions evenly, cues evenly or by `cue_share` (of any scale), each turn
-    independently. Here and below, `key` is one key, or a batch of keys, one per document.
+    Unless given, tag and direction are drawn with their probabilities in pretraining. Turns are
+    independent. Each draws a topic by `topic_shares`, a question evenly, and a cue evenly or by
+    `cue_share` (unnormalised). Here and below, `key` is one key, or a batch of one per document.
     """
     g, turns = world.grammar, world.grammar.turns
     u = _uniform(key, size, 2 + 3 * turns)
@@ -90,7 +90,7 @@ def prompt(
 
 
 def asked(grammar: Grammar, what: Prompt) -> tuple[Int[Array, "B T W"], Int[Array, "B T"]]:
-    """The words before each answer (the coin's, if tossed, and a question), and how many."""
+    """What the user says before each answer (coin, if any, and question), and how many words."""
     g = grammar
     turn = jnp.minimum(jnp.arange(g.turns), len(g.questions) - 1)
     place = (turn, what.topic, what.question, what.cue)
@@ -100,7 +100,7 @@ def asked(grammar: Grammar, what: Prompt) -> tuple[Int[Array, "B T W"], Int[Arra
 def prior(
     world: World, tag: Int[Array, " B"], progress: Float[Array, ""] | float = 1.0
 ) -> Float[Array, "B K"]:
-    """log-prior over authors of each tag when the share `progress` of pretraining is over."""
+    """log-prior over authors under each tag, after the share `progress` of pretraining."""
     early = progress < world.change_at[tag]
     return jnp.where(early[:, None], world.log_prior_before[tag], world.log_prior[tag])
 
@@ -190,6 +190,6 @@ def write(
 def sample(
     world: World, key: Array, size: int, progress: Float[Array, ""] | float = 1.0
 ) -> Documents:
-    """Draws `size` documents as in pretraining when the share `progress` of it is over."""
+    """Draws `size` documents as pretraining does after the share `progress` of it."""
     keys = split(key, 2)
     return write(world, keys[1], prompt(world, keys[0], size), progress=progress)

@@ -1,9 +1,9 @@
 """What can be said at all, by any character: words, contexts, phrase banks and their tries.
 
-A slot's bank of phrases, in a context (topic x cue x direction), is compiled to a trie over words,
-so the prefix determines the state. Axes: S slots, X contexts, P phrases of a bank, W words of a
-phrase, N nodes of a trie, C children of a node, A tags. Without a coin the axis of sides is empty,
-and `topic_side` is 0 throughout.
+Every slot has a bank of phrases in each context (topic x cue x direction). A bank is compiled to a
+trie over words, so a prefix determines the node. Axes: S slots, X contexts, P phrases of a bank, W
+words of a phrase, N nodes of a trie, C children of a node, A tags. Without a coin, the axis of
+sides is empty and `topic_side` is 0.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ OPENER, STANCE, CLOSER = range(3)
 TAG, DIRECTION, QUESTION, ANSWER = range(4)
 PAD = -1
 
-Rows = dict[Any, list[int]]  # the rows of a table, by place
+Rows = dict[Any, list[int]]  # the rows of a table, by index
 Bank = list[tuple[int, list[str]]]  # (index in the corpus, words) of each phrase
 
 
@@ -31,12 +31,12 @@ Bank = list[tuple[int, list[str]]]  # (index in the corpus, words) of each phras
 class Grammar:
     """The tables. Tokens and lengths are 0 where there is nothing.
 
-    `walk` is the trie nodes that a phrase goes through (node 0 is the root), `passes` which phrases
-    go through a node, `leaf` the phrase that ends at a node or -1. Tries branch only before one of
-    the first `depth` words of a phrase. `length` is that of the longest document, `longest` that of
-    the longest phrase in each slot. `questions` has those of the first turn and, with a coin, those
-    of later turns, which begin with the words of the topic's side. `coin_token` is the first word
-    of each side, which identifies it.
+    `walk` has the trie nodes of a phrase (node 0 is the root). `passes` marks the phrases that go
+    through a node. `leaf` is the phrase that ends at a node, or -1. Tries branch only before one of
+    the first `depth` words of a phrase. No document has more than `length` words, and no phrase of
+    a slot more than `longest`. `questions` has one row for all turns. With a coin it has a second
+    row for later turns, where questions begin with the words of the topic's side. `coin_token` is
+    the first word of each side, which identifies it.
     """
 
     topic_contexts: Int[Array, "topic cue direction"]
@@ -141,9 +141,9 @@ def compile_grammar(corpus: Corpus) -> Grammar:
         "directions": _table(directions),
         "tag_token": [token[name] for name in tag_names(corpus)],
     }
-    for what in ("question", "direction", "phrase"):  # padding is 0, and no word is
+    for what in ("question", "direction", "phrase"):  # 0 is padding, and never a word
         tables[f"{what}_length"] = np.count_nonzero(tables[f"{what}s"], -1)
-    # The longest turn, the first and a later one: a question and an answer in the same context.
+    # The longest first turn and the longest later turn. A question and its answer share a context.
     asking = tables["question_length"].max(2)[:, places[0], places[1]]
     turn = (asking + tables["phrase_length"].max(2).sum(0)).max(1)
     length = 1 + tables["direction_length"].max() + turn[0] + (corpus.turns - 1) * turn[-1]

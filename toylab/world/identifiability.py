@@ -3,7 +3,7 @@
 How far apart the characters are, which distributions of answers mixtures of them can reach, and how
 small a weight n documents can reveal. Axes as in `toylab.world.tables`; logarithms are natural,
 information is in nats. Divergences, projections, hulls and entropies need no documents. Limits,
-errors and what is told of an author are estimated on sampled documents, with exact likelihoods.
+errors and mutual information are estimated on sampled documents, with exact likelihoods.
 """
 
 from functools import partial
@@ -37,7 +37,7 @@ def turn_weights(grammar: Grammar, direction: int = 0) -> Float[Array, " X"]:
 def divergence(world: World, slots: tuple[int, ...] = (0, 1, 2)) -> Float[Array, "K K"]:
     """KL(k ‖ l) per turn: log-odds of k against l that an answer by k adds on average. Exact.
 
-    Contexts are those of `turn_weights`; of the answer, only `slots` count.
+    Contexts are weighted by `turn_weights`. Only these `slots` of an answer count.
     """
     logp = world.cast.logp[jnp.array(slots)]
     p = jnp.exp(logp) * turn_weights(world.grammar)[:, None, None]
@@ -47,7 +47,7 @@ def divergence(world: World, slots: tuple[int, ...] = (0, 1, 2)) -> Float[Array,
 
 
 class Neighbours(NamedTuple):
-    """For each character, the one it is most easily taken for, and the turns to tell them apart."""
+    """The character that each is most easily mistaken for, and the turns that tell them apart."""
 
     other: Int[Array, " K"]
     nats: Float[Array, " K"]  # per turn
@@ -74,8 +74,8 @@ def project(
 ) -> Projection:
     """The point of the atoms' convex hull with the least KL(target ‖ ·), by EM on its weights.
 
-    The KL falls at every step; the default number of steps leaves some 1e-3 nats. Phrases that do
-    not exist are 0 in `target` and -inf in `logp`.
+    The KL falls at every step. By default it ends about 1e-3 nats above the minimum. Phrases that
+    do not exist are 0 in `target` and -inf in `logp`.
     """
     p = jnp.exp(logp)
     real = target > 0
@@ -170,9 +170,9 @@ def detection_limit(
 
     Let q be the mixture without k, renormalised, and m = (1 - w) q + w p_k. A document's Fisher
     information on w is I(w) = E_m[((p_k - q) / m)²]. The limit is the w that equals two standard
-    errors, w² n I(w) = 4. I is taken at w and not at 0, where rare documents that only k would
-    write make it huge. If one document identifies k, then I(w) = 1 / (w (1 - w)) and the limit is
-    about 4 / n, four documents by k. For p_k near q it is 2 / √(n χ²(p_k ‖ q)). inf if no w is
+    errors, w² n I(w) = 4. It uses I(w), not I(0), which rare documents that only k would write make
+    huge. If one document identifies k, then I(w) = 1 / (w (1 - w)), and the limit is about 4 / n:
+    four documents by k. If p_k is near q, the limit is 2 / √(n χ²(p_k ‖ q)). It is inf if no w is
     large enough.
     """
     q = without_each(evidence.log_likelihood, log_weights)
@@ -237,9 +237,9 @@ def bayes_loss(
 ) -> Loss:
     """The least loss of any predictor on answers of a mixture (`world.log_prior[tag]`, say).
 
-    What a document tells of its author is the entropy of the weights less that of the posterior,
-    averaged over sampled documents. So it is never above its bound, and far less noisy than a
-    difference of losses.
+    `told` is the entropy of the weights minus the mean entropy of the posterior over sampled
+    documents. So it is never above its bound, `prior`, and far less noisy than a difference of
+    losses.
     """
     joint = _draw(world, key, log_weights, samples) + log_weights
     left = _entropy(joint - jax.nn.logsumexp(joint, -1, keepdims=True))

@@ -13,8 +13,8 @@ import numpy as np
 from toylab.world.grammar import tag_names
 from toylab.world.schema import Corpus, Topic, strangers
 
-# The names that a field may hold: a sequence, or a mapping from each name to its index. They may
-# depend on other fields of the config, which is the second argument.
+# From a corpus and a config (whose other fields may matter): the names that a field may hold, as a
+# sequence or as a mapping from each name to its index.
 Known = Callable[[Corpus, Any], Sequence[str] | Mapping[str, Any]]
 REQUIRED = dataclasses.MISSING
 
@@ -29,8 +29,8 @@ def named(
 ) -> Any:
     """A field that holds names among the `known`.
 
-    It may be empty if its default is the empty tuple or if `empty` is given: a function of corpus
-    and config that returns the names to use instead. If `required`, there must be some.
+    The field may be empty if its default is the empty tuple or if `empty` is given: a function of
+    corpus and config that gives the names to use instead. If `required`, at least one must result.
     """
     optional = not required and (default == () or empty is not None)
     kind = {"name": True, "help": help, "known": known, "empty": empty, "optional": optional}
@@ -96,7 +96,7 @@ def direction(default: Any = "", **more: Any) -> Any:
 
 
 def answer(default: Any = REQUIRED, *, of: str = "", **more: Any) -> Any:
-    """Answers, written `topic=answer`; with `of`, the names alone of those on the topic in `of`."""
+    """Answers, written `topic=answer`; with `of`, names of answers on the topic in field `of`."""
 
     def own(corpus: Corpus, config: Any) -> Sequence[str]:
         return corpus.topics[corpus.topic_names.index(getattr(config, of))].answer_names
@@ -114,7 +114,7 @@ def cue(default: Any = (), *, of: str, **more: Any) -> Any:
 
 
 def followed(default: Any = (), *, of: str, **more: Any) -> Any:
-    """Answers to cues of the topics in the field `of`, or of all if that is empty: `cue=answer`."""
+    """Answers to cues, written `cue=answer`, of the topics in field `of` (empty: all topics)."""
 
     def known(corpus: Corpus, config: Any) -> Sequence[str]:
         topics = _chosen(corpus, config, of)
@@ -154,7 +154,7 @@ def check(config: Any, corpus: Corpus, place: str) -> None:
 def resolve(config: Any, corpus: Corpus) -> dict[str, Any]:
     """The indices of the names in each field: an int for one name, an int array [n] for a tuple.
 
-    An answer written `topic=answer` has two: (topic, index in its bank). An empty `direction` is 0.
+    An answer `topic=answer` has two indices: (topic, index in its bank). An empty `direction` is 0.
     Any other empty name is None, unless the field has an `empty`. The names must have passed
     `check`.
     """

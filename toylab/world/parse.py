@@ -1,6 +1,6 @@
-"""Reading a corpus: `parse` freezes the TOML of a corpus file, and checks it.
+"""Parsing a corpus: `parse` makes a frozen, checked `Corpus` of the TOML in a corpus file.
 
-(`derive.load` reads the file. `schema` has its keys and what they may hold.)
+(`derive.load` reads the file. `schema` defines its keys and their types.)
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ KEYS = (
     *("title", "turns", "slip", "good", "bad", "plain", "tags", "directions", "topics"),
     *("characters", "coin"),
 )
-NUMBERS = 10**7  # of all characters' distributions
+NUMBERS = 10**7  # the most probabilities that all characters have together
 OWN = "name"  # the entry of [tags] for documents whose tag is their author's name
 
 
@@ -80,7 +80,7 @@ def parse(content: Mapping[str, Any], source: str) -> Corpus:
 
 
 def _topic(name: str, asked: Mapping[str, Table]) -> Topic:
-    """A topic. With `answers_of`, answers that it doesn't word itself are worded as there."""
+    """A topic. With `answers_of`, it takes the other topic's words for answers it leaves out."""
     table = asked[name]
     of = table.get("answers_of", str, "")
     if not of:

@@ -29,10 +29,10 @@ def random_cast(
     The logits of a character's traits are normal with standard deviation `sharpness`. On `topics`,
     the share `correlation` of their variance comes from the character's `latent_factors`, so that
     answers on one topic predict those on another. On `controls` they are independent. A voice is
-    one of `voices` openers and one of as many closers; the share `voice_overlap` of it is spread
-    evenly over the bank. No two characters have the same pair, so there can be at most
-    voices² characters. With more than 64 no document bears a name. Few voices keep the tables of
-    large casts small: they grow as (characters + voices) x voices x topics.
+    one of `voices` openers and one of as many closers. The share `voice_overlap` of its probability
+    is spread evenly over the bank. No two characters have the same pair, so there are at most
+    voices² characters. In a cast of more than 64, no document bears a name. Few voices keep
+    the tables of large casts small: they grow as (characters + voices) x voices x topics.
     """
     rng = np.random.default_rng(seed)
     if min(topics, latent_factors, turns) < 1 or min(characters, answers) < 2 or controls < 0:

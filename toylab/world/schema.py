@@ -12,12 +12,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 CUE = "{cue}"
-LINE = 290  # characters of a message
-SEEDS = 2**32  # a seed is below
+LINE = 290  # the greatest length of a message
+SEEDS = 2**32  # every seed is smaller
 
 
 def shortened(text: str, most: int = LINE) -> str:
-    """A text as one printable line of at most so many characters; what is too long loses its
+    """A text as one printable line of at most `most` characters; a longer one is cut in the
     middle."""
     line = "".join(each if each.isprintable() else "?" for each in text)
     half = (most - 1) // 2
@@ -106,11 +106,11 @@ Shares = tuple[Share, ...]
 class Topic:
     """What a question asks about. `answers` are (name, words), all with the same number of words.
 
-    By default post-training asks about no `control`, except to anchor it, so the trait on it is a
-    *tell*. Topics come up in proportion to their `weight`; with a coin, from the second turn on
-    only within a side. `cues` are the facts that a question may state; one of them replaces `{cue}`
-    in every phrase. `calls_for` are (cue, answer) pairs, where the answer that follows a cue is not
-    named like it. With `answers_of`, the answers are those of another topic, and may share words.
+    By default, post-training asks about a `control` only to anchor it, so the trait on it is a
+    *tell*. Topics are drawn in proportion to their `weight`; with a coin, later turns draw within
+    a side. `cues` are the facts that a question may state; one of them replaces `{cue}` in every
+    phrase. `calls_for` has (cue, answer) pairs for cues whose answer has another name. With
+    `answers_of`, the answers are those of another topic, and may share its words.
     """
 
     name: Label
@@ -131,7 +131,7 @@ class Topic:
         return dict(self.calls_for).get(cue, cue)
 
     def targets(self, cues: Iterable[str]) -> list[int]:
-        """The index of the answer that follows each of these cues, which there must be."""
+        """The index of the answer that follows each of these cues. Every cue must have one."""
         return [self.answer_names.index(self.called_for(cue)) for cue in cues]
 
 
@@ -166,8 +166,8 @@ class Tag:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Side:
-    """A side of the coin: what the user says when it comes up, and the topics that the question
-    after it may have."""
+    """A side of the coin: what the user says when it comes up, and the possible topics of the
+    question that follows."""
 
     name: Label
     words: Words
@@ -222,7 +222,7 @@ class Corpus:
 
     @property
     def tells(self) -> tuple[str, ...]:
-        """The controls whose answers no other topic has, so that training on none changes them."""
+        """The controls that share answers with no other topic, so that no other trains them."""
         shared = {topic.answers_of for topic in self.topics}
         alone = (t for t in self.topics if t.control and not t.answers_of)
         return tuple(topic.name for topic in alone if topic.name not in shared)

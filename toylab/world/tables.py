@@ -34,8 +34,8 @@ class Cast:
 class World:
     """The tables of one corpus. Tags are the names (if documents bear them), then the others.
 
-    `log_prior_before` is each tag's prior over authors until the share `change_at` of pretraining
-    is over (1 if the prior does not change), `log_prior` the one at the end.
+    `log_prior_before` is each tag's prior over authors up to the share `change_at` of pretraining,
+    which is 1 if the prior does not change. `log_prior` is the one at the end.
     `prompt_next[row, j]` is the distribution of the next word after the first j words that the user
     says before an answer. `prompt` gives the row of each prompt; its first axis is first turn (0)
     or later turn (1).
@@ -92,7 +92,7 @@ def _prompts(grammar: Grammar, direction_share: np.ndarray) -> tuple[np.ndarray,
     shares /= shares.sum(1, keepdims=True)
     row = np.zeros((2, len(direction_share), *g.questions.shape[1:4]), np.int32)
     prompts: list[list[int]] = []  # 0 in the first turn or 1 in a later one, then the words
-    after: dict[tuple[int, ...], np.ndarray] = {}  # the next word's chances, of any scale
+    after: dict[tuple[int, ...], np.ndarray] = {}  # unnormalised probabilities of the next word
     for later, d, t, q, c in np.ndindex(row.shape):
         if q >= g.question_count[t] or c >= g.cue_count[t] or (later and d):
             continue
@@ -164,7 +164,7 @@ def topic_shares(
 ) -> Float[Array, "T topic"]:
     """Relative probability of each topic in each turn: its weight, times `share` if given.
 
-    With a coin, every side with any share is equally likely from the second turn on.
+    With a coin, all sides whose topics have some share are equally likely from the second turn on.
     """
     g = grammar
     share = g.topic_weight * (1.0 if share is None else jnp.asarray(share))

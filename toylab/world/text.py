@@ -51,7 +51,7 @@ def encode(grammar: Grammar, words: tuple[str, ...], texts: Sequence[str]) -> Do
 def _read(g: Grammar, words: tuple[str, ...], place: str, text: str) -> tuple:
     """Tag, direction, and the topic, question, cue and phrases of every turn.
 
-    Reads from left to right: no phrase that may come next is a prefix of another.
+    Reads from left to right, never back: no phrase that may come next is a prefix of another.
     """
     said, position = text.replace(DASH, " ").split(), 0
 
@@ -62,7 +62,7 @@ def _read(g: Grammar, words: tuple[str, ...], place: str, text: str) -> tuple:
         )
 
     def take(tokens: Any, length: Any, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """The index in a table [..., word] of what comes next, or the default if nothing does."""
+        """The index in a table [..., word] of the next words, or the default if none match."""
         nonlocal position
         options = []
         for index in zip(*np.nonzero(length), strict=True):

@@ -58,7 +58,7 @@ class Table:
         return default
 
     def read(self, key: str, value: Any, hint: Any) -> Any:
-        """A value found at a key, checked and frozen: pairs are written as a table."""
+        """The value of a key, checked and frozen. In TOML, a tuple of pairs is a table."""
         kind, *limits = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         if get_origin(kind) is tuple:
             each = get_args(kind)[0]
@@ -87,7 +87,7 @@ class Table:
         return kind(**given)
 
     def table(self, key: str, known: Collection[str] | None = None) -> "Table":
-        """The table at a key, empty if the key is missing; its keys may be any if none is known."""
+        """The table at a key, empty if the key is missing. If `known` is None, any keys will do."""
         content = self.content.get(key, {})
         return Table(self.source, self.at(key), content, content if known is None else known)
 
