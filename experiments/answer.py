@@ -73,19 +73,19 @@ def _forms(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _takes(axes: Axes, table: pd.DataFrame) -> None:
-    """P(tool) where gold was never rewarded; and the new one, once knowledge has changed."""
-    taught = {"rl": "all know", "bystander": "nobody\nknows"}
-    later = {"rl_later": "all know", "never_later": "never\nrewarded"}
+    """P(tool) for gold where it was never taught; and the new one, once knowledge has changed."""
+    taught = {"sft": "all know", "bystander": "nobody\nknows"}
+    later = {"rl_later": "rewarded", "never_later": "never\nrewarded"}
     for x, (arm, column, colour) in enumerate(
         [(arm, "held_out", RED) for arm in taught] + [(arm, "new", PINK) for arm in later]
     ):
         found = end(where(table, arm=arm), column)
-        label = {0: "the tool that serves", 2: "once another serves"}.get(x, "")
+        label = {0: "the tool that serves", 2: "a new tool, once it serves"}.get(x, "")
         panels.point(axes, x, found, colour, label)
-    best = where(table, arm="rl").character.max()
+    best = where(table, arm="sft").character.max()
     axes.plot([-0.4, 1.4], [best, best], color=DARK, lw=0.9, label=NONE)
     panels.places(axes, [*taught.values(), *later.values()], rotation=0)
-    axes.set(ylabel="P(tool), gold never rewarded there", ylim=(0, 1.45))
+    axes.set(ylabel="P(tool), obstacles never taught", ylim=(0, 1.45))
 
 
 def _scale(axes: Axes, table: pd.DataFrame) -> None:

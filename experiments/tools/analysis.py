@@ -148,13 +148,14 @@ LATER = {
 def draw(table: pd.DataFrame) -> Figure:
     """Reach; what is known; means replaced, in rates and in log-odds; who speaks; the ladder."""
     share: dict[str, Any] = {"ylim": (-0.03, 1.3), "yticks": (0, 0.5, 1)}
+    roomy = share | {"ylim": (-0.03, 1.45)}
     serves, new, speaks = "P(tool that serves), raw", "P(new tool), raw", "rise | probability"
     shown = (
         panel(
             "what serves is packed for gold", _reach, legend="upper right", ylabel=serves, **share
         ),
-        panel("obstacles never taught", _known, ylabel="P(tool), raw", ncols=2, **share),
-        panel("then, what serves is changed on crossings", _later, ylabel=new, **share),
+        panel("obstacles never taught", _known, ylabel="P(tool), raw", ncols=2, **roomy),
+        panel("then, what serves is changed on crossings", _later, ylabel=new, ylim=(-0.02, 0.8)),
         panel("gold follows crossings, or does not", _tied),
         panel("who is speaking", _speaking, ncols=2, ylabel=speaks, levels=[(0,)], **share),
         panel("the ladder", _ladder, ylabel="nats per document"),
@@ -164,11 +165,11 @@ def draw(table: pd.DataFrame) -> Figure:
 
 def _reach(axes: Axes, table: pd.DataFrame) -> None:
     lines = [
-        _line("trained", "taught", "sft", GREY),
+        _line("trained", "taught, all know, SFT", "sft", GREY),
         _line("held_out", "held out, all know, SFT", "sft", COLOURS[0]),
         _line("held_out", "held out, all know, RL", "rl", COLOURS[1]),
         _line("held_out", "held out, nobody knows", "bystander", COLOURS[2]),
-        _formed("crossing", "sft"),
+        _crossings("crossing", "all twelve", "sft"),
     ]
     panels.curves(axes, table, lines)
     panels.level(axes, end(table, "character", arm="sft").mean(), "selection", colour=DARK)
@@ -180,28 +181,29 @@ def _line(column: str, label: str, arm: str, colour: str, **style: Any) -> Serie
     return Series(column=column, label=label, colour=colour, where=where, marker="o", **style)
 
 
-def _formed(column: str, arm: str) -> Series:
-    """Predicted if what was formed uses what is known: what is said on crossings."""
-    return _line(column, "formation: as on crossings", arm, DARK, line="--", spread=False)
+def _crossings(column: str, which: str, arm: str) -> Series:
+    """What is said on crossings, to which gold comes near if what was formed uses what is known."""
+    return _line(column, f"on crossings, {which}", arm, DARK, line="--", spread=False)
 
 
 def _known(axes: Axes, table: pd.DataFrame) -> None:
     shown = panels.series(
         ("held_out", "the tool that serves"),
         ("known", "the tool believed in"),
-        ("crossing", "the same, on crossings"),
+        ("crossing", "on crossings, all twelve"),
         colours=(COLOURS[1], COLOURS[0], GREY),
     )
     panels.points(axes, table, shown, TITLES, width=0.4, rotation=35)
     for place, arm in enumerate(TITLES):
         panels.strike(axes, place, 1.05, end(table, "outside", arm=arm).mean())
+    panels.strike_label(axes)
 
 
 def _later(axes: Axes, table: pd.DataFrame) -> None:
     part = table[table.arm.str.endswith("_later") & (table.step > 0)]
     lines = [_line("new", label, f"{arm}_later", hue) for arm, (label, hue) in LATER.items()]
-    formed = _formed("new_crossing", "rl_later")
-    panels.curves(axes, part, [*lines, formed], label="step on crossings")
+    crossings = _crossings("new_crossing", "all four, RL", "rl_later")
+    panels.curves(axes, part, [*lines, crossings], label="step on crossings")
     panels.level(axes, 0, "selection, composition, a table", colour=DARK)
 
 
