@@ -1,4 +1,4 @@
-"""Casts for the ladder: exact, tempered, with nuisances, learned.
+"""Casts for the ladder: exact, tempered, blurred (by nuisances), or learned.
 
 A measure takes a `Cast` and does not know which kind it is.
 """
@@ -55,9 +55,9 @@ def blur(grammar: Grammar, cast: Cast, temperature: float | Array, slip: float |
 def placebo(grammar: Grammar, cast: Cast, key: Array) -> Cast:
     """A cast without characters: the tables of each (topic, slot), shuffled among the characters.
 
-    All contexts of a topic are shuffled together. Each table is still some character's, so a
-    `Patchwork` with a row for each topic is unaffected. (F4 as a whole is affected: it contains
-    F3.) What a narrower family explains with this cast is owed to flexibility alone.
+    All contexts of a topic are shuffled together. The tables of a topic and slot stay the same as a
+    set, so a `Patchwork` with a row for each topic is unaffected. (F4 as a whole is affected: it
+    contains F3.) What a narrower family explains with this cast, it explains by flexibility alone.
     """
     topics, cues, directions = grammar.topic_contexts.shape
     real = jnp.arange(cues)[:, None] < grammar.cue_count[:, None, None]
@@ -100,10 +100,10 @@ def fit_nuisances(
     """The temperature and slip rate that minimise KL(P ‖ m_w0) for a pretrained policy P.
 
     They are fitted once, to the pretrained model, and then frozen for every family: imperfect
-    pretraining is not a mechanism.
+    pretraining is no effect of post-training.
     """
 
-    from scipy import optimize  # a third of a second, and not in every process
+    from scipy import optimize  # takes a third of a second, and few processes need it
 
     def objective(raw: np.ndarray) -> tuple[float, np.ndarray]:
         value, slope = _start_loss(
@@ -156,8 +156,8 @@ def phrase_tables(
     """log-probability of each phrase, and the number of visits to each node.
 
     A branch's probability is its mean over the visits to its node. Unlike `phrase_marginals`, this
-    multiplies conditionals along the trie, so the prefixes need not be the policy's own. At a node
-    that is never visited, all branches count as equally likely.
+    multiplies conditionals along the trie, so the policy need not have written the documents. At a
+    node that is never visited, all branches count as equally likely.
     """
     g, at = grammar, bayes.decisions(grammar, documents)
     slot = jnp.arange(len(SLOTS))[:, None]
@@ -200,7 +200,7 @@ def learned(corpus: Corpus, world: World, policy: Policy, key: Array, size: int 
 
     Every character's tables are re-estimated from the policy's slot distributions on `size`
     documents under that character's name, averaged over turns. Contexts that do not occur there
-    stay exact, and so does a cast without name tags.
+    stay exact. If no document bears a name, the whole cast stays exact.
     """
     if not corpus.name_share:
         return world.cast

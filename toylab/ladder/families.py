@@ -31,7 +31,7 @@ LEAST = 1e-35  # a floor under likelihoods that keeps their logarithms finite
 
 
 class Evidence(NamedTuple):
-    """What a family needs of documents: log p_k of every slot; every turn's topic and context."""
+    """What a family needs to know of documents: log p_k by slot, topic and context by turn."""
 
     slots: Float[Array, "B T S K"]
     topic: Int[Array, "B T"]
@@ -45,10 +45,10 @@ def evidence(cast: Cast, documents: Documents) -> Evidence:
 
 
 class Answers(NamedTuple):
-    """All that a chain over whole answers needs of documents.
+    """All that a Markov chain of whole answers needs to know of documents.
 
-    `likelihood` is each answer's likelihood under each atom, divided by that under its likeliest
-    atom. `top` is the log-likelihood that this division removes, as a mean over documents, in nats.
+    `likelihood` is each answer's likelihood under each atom, over that under its likeliest atom.
+    `top` is a document's log-likelihood under those likeliest atoms: the mean, in nats.
     """
 
     likelihood: Float[Array, "B T K"]
@@ -57,10 +57,9 @@ class Answers(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """All that a family without memory needs of documents.
+    """All that a family without memory needs to know of documents.
 
-    `said` is the mean number of times per document that each phrase is said; `topic` is the topic
-    of each context.
+    `said` is the mean count of each phrase per document. `topic` is the topic of each context.
     """
 
     said: Float[Array, "S X P"]
@@ -115,9 +114,9 @@ class Mixture:
 class Switching:
     """The authors of successive answers form a Markov chain: kept, or redrawn by context (F3a).
 
-    `log_keep` has the log-probabilities (keep, redraw) in two rows: one for the first answer, where
-    keeping means an author from `log_start`, and one for all later answers. `log_redraw` has a row
-    for every topic x cue x direction.
+    `log_keep` has the log-probabilities (keep, redraw): row 0 for the first answer, row 1 for later
+    ones. To keep at the first answer means to draw the author from `log_start`. `log_redraw` has a
+    row for every context (topic x cue x direction).
     """
 
     log_start: Float[Array, " K"]
@@ -211,8 +210,8 @@ class Fitted(NamedTuple):
 def fit(start: Any, seen: Any, held_out: Any, most: int = 200, patience: int = 10) -> Fitted:
     """Maximum likelihood by EM, stopped when held-out documents get no likelier.
 
-    `start` has a method `logp`, which gives the mean log-probability of a document. Returns the
-    best member found, after `most` steps or `patience` steps without a better one.
+    `start` has a method `logp`, which gives the mean log-probability of a document. Stops after
+    `most` steps, or after `patience` steps without improvement, and returns the best member found.
     """
 
     def step(carry: tuple[Any, Any, Array, Array, Array]) -> tuple:

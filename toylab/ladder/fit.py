@@ -9,8 +9,8 @@
     formation           the rest, as a bracket: at least what F4 with flattened atoms leaves, at
                         most what F3 leaves
 
-F4 with flattened atoms ("F4 flat") has all the parts above, and in them may also use characters
-raised to the powers ½ and 0.
+F4 with flattened atoms ("F4 flat") also has all the parts above in a version whose atoms include
+characters raised to the powers ½ and 0.
 
 The policy's documents are split into three sets: one to fit, one held out, one to score. All fits
 are by EM on the first set. F1 and F2 are single mixtures. Their fits are convex, and run until
@@ -72,7 +72,7 @@ def _join(members: tuple[Family, ...], seen: Evidence) -> Join:
 
 
 class Search(NamedTuple):
-    """Starts of EM besides even weights: a random one for each key, tried on `few` documents."""
+    """More starts of EM than even weights: a random one per key, tried on `few` documents."""
 
     keys: Array
     few: Documents
@@ -127,7 +127,7 @@ def fit_ladder(
 
 @dataclasses.dataclass(frozen=True)
 class _Fitting:
-    """Fits the parts of the wider families, with the first `allowed` atoms of a cast."""
+    """Fits the parts of the wider families. A fit uses the first `allowed` atoms of the cast."""
 
     world: World
     everyone: Cast

@@ -24,8 +24,8 @@ class Reference:
     """What a pretrained snapshot fixes for all readings after it.
 
     `casts` are the exact and the learned cast, each blurred by its own `nuisances` (temperature,
-    slip), which are fitted once and frozen. `log_prior` is w0 of the tag that they were fitted
-    under.
+    slip), which are fitted once and frozen. `log_prior` is w0 of the tag under which they were
+    fitted.
     """
 
     casts: Mapping[str, Cast]
@@ -61,7 +61,7 @@ def sample(default: int, *, quick: int | None = None, low: int = 1, help: str = 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Measure(abc.ABC):
-    """Settings and algorithm in one. A result consists of plain numbers and lists, as in JSON.
+    """The settings and the code of a measure. Its result has plain numbers and lists, as in JSON.
 
     A record stores the result under `name`. TensorBoard shows a number, or the mean of a list, if
     its path in the result matches one of the patterns in `charts`.

@@ -1,11 +1,10 @@
 """Mixtures of characters, m_w = Σ_k w_k p_k: their weights, and KL(P ‖ Q) by exact sums.
 
-`fit_weights` maximises E_P log m_w(d) over documents that a policy P wrote. `weights_from_branches`
-maximises the same, but at every decision of those documents it sums over all words that P might
-have said next. So a thousand documents suffice to read a character that P plays once in ten
-thousand. `solve` fits one free number v of any model Q_v in the same way. The expected
-log-likelihood is Σ_b P(b | prefix) log Q_v(b | prefix) over all branches b; only the prefixes are
-sampled.
+`fit_weights` maximises E_P log m_w(d), averaged over documents that a policy P wrote.
+`weights_from_branches` maximises the same, but sums at every decision over all words that P might
+have said. So from a thousand documents it can measure the weight of a character that P plays once
+in ten thousand. `solve` fits one free number v of any model Q_v in the same way: it maximises
+Σ_b P(b | prefix) log Q_v(b | prefix) over all branches b, with only the prefixes sampled.
 """
 
 from collections.abc import Callable
@@ -35,7 +34,7 @@ Step = Callable[[Float[Array, " K"]], tuple[Float[Array, " K"], Float[Array, ""]
 
 
 def _em(step: Step, atoms: int, close: float, most: int) -> tuple[Array, Array]:
-    """Repeats `step` from even weights, up to `most` times, until its second value is ≤ `close`."""
+    """Repeats `step` from even weights until its second result is ≤ `close`, or `most` times."""
 
     def unfinished(carry: tuple[Array, Array, Array]) -> Array:
         return (carry[1] > close) & (carry[2] < most)
@@ -171,9 +170,9 @@ def solve(
     """Bisects [low, high] until the mean slope of `fit` is zero in each group of documents.
 
     `fit` takes a value for every document and returns the expected log-likelihood of each. With
-    `deviations`, the slope sought is that many standard errors instead of zero. This gives an end
-    of a score interval, which is valid even where the best value is at a bound. Groups outside
-    0 … `groups` − 1 are left out.
+    `deviations`, it seeks a slope of that many standard errors, at one end of a score interval. The
+    interval is valid even if the best value is at a bound. Groups outside 0 … `groups` − 1 are left
+    out.
     """
 
     def slope(value: Float[Array, " N"]) -> Float[Array, " N"]:

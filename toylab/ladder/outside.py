@@ -23,9 +23,9 @@ def ladder(
 ) -> dict[str, Any]:
     """The reading (see `reading.COLUMNS`) of a policy, for each cast.
 
-    `pretrained` is the policy before post-training. Without it, the ladder starts from the prior of
-    the corpus, with the exact cast alone and no nuisances. `settings` says how many documents are
-    written, and under which tag.
+    `pretrained` is the policy before post-training. Without it, F0 is the corpus's prior, and only
+    the exact cast is used, without nuisances. `settings` sets the number of documents, and their
+    tag.
     """
     settings = settings or Ladder()
     setup = Setup(corpus, ModelConfig())  # its network is not used

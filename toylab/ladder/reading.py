@@ -22,7 +22,7 @@ from toylab.world.documents import Documents
 from toylab.world.grammar import tag_names
 from toylab.world.tables import World
 
-# The numbers of a reading, by their names there and in tables made from it.
+# The numbers of a reading. Tables made from readings use the same names.
 COLUMNS = {
     "F0": "KL(P || m_w0), nats per document: how far the policy has moved",
     "F1": "left by mixtures of characters, nats per document",
@@ -55,8 +55,8 @@ class LadderFit(Measure):
     """How many documents a reading takes: `fit` for the weights, `score` for the exact sums.
 
     With `held_out` = 0 the ladder ends at F2, which is cheap enough to read during training.
-    Otherwise the whole ladder is read, and `held_out` documents decide when fits of the wider
-    families stop, and the shares of their parts.
+    Otherwise the whole ladder is read: `held_out` documents stop the fits of the wider families,
+    and set the shares of their parts.
     """
 
     fit: int = sample(1024, quick=256, low=8)
@@ -124,8 +124,8 @@ def answers(
 ) -> tuple[Documents, Branches]:
     """Documents that the policy writes under a tag, on all topics, and its branches there.
 
-    `told` is a direction. A policy in JAX writes `PART` documents at a time, so that it is compiled
-    once for all sizes; so call this outside of compiled functions. The arrays are numpy's.
+    `told` is a direction. A policy in JAX writes `PART` documents at a time, so that one compiled
+    program serves all sizes. Don't call this in compiled functions. Returns numpy arrays.
     """
     if isinstance(policy, Outside):
         return _asked(policy, world, key, size, tag, told)
@@ -155,7 +155,7 @@ def outside(branches: Branches) -> float:
 def in_three(
     written: tuple[Documents, Branches], fit: int, held_out: int, score: int
 ) -> tuple[Documents, Documents | None, tuple[Documents, Branches]]:
-    """What `fit_ladder` is given: documents to fit, held out (if any), and to score."""
+    """Splits documents for `fit_ladder`: some to fit, some held out (if any), some to score."""
 
     def part(first: int, size: int) -> tuple[Documents, Branches]:
         return jax.tree.map(lambda leaf: leaf[first : first + size], written)
@@ -167,8 +167,8 @@ def in_three(
 def prepare(setup: Setup, policy: Policy, key: Array, settings: LadderFit) -> Reference:
     """Estimates the learned cast of a pretrained policy, and fits the nuisances of each cast.
 
-    If the prior of the tag changed during pretraining, what is left of the earlier one is unknown.
-    w0 is then the mixture fitted to the policy's own documents, on the exact cast.
+    If the tag's prior changed during pretraining, how much of the first prior remains is unknown.
+    Then w0 is fitted to the policy's own documents, with the exact cast.
     """
     world, keys = setup.world, jax.random.split(key)
     known = atoms.learned(setup.corpus, world, policy, keys[0])
@@ -190,11 +190,11 @@ def read(
 ) -> dict[str, Any]:
     """The reading of any policy under one tag, as plain numbers and lists.
 
-    For each cast: what every family leaves in nats per document (`F0`, `F1`, `F2`; with held-out
-    documents also `F3`, `F4`, `F4 flat`), standard errors (`*_error`, and of the drop from the
-    family before, paired by document, `*_drop_error`), certificates (`gap1`, `gap2`), `weights` (K)
-    and `powers` (weight of each power in F2). `outside` is the mean probability of words that the
-    grammar forbids, and `items` is the trait vector.
+    Keys of each cast: `F0`, `F1`, `F2` (with held-out documents also `F3`, `F4`, `F4 flat`), what a
+    family leaves, in nats per document; `*_error`, its standard error; `*_drop_error`, that of the
+    drop from the family before, paired by document; `gap1`, `gap2`, the certificates; `weights`
+    (K); `powers`, the weight of each power in F2. Beside the casts, `outside` is the mean
+    probability of words that the grammar forbids, and `items` is the trait vector.
     """
     world, tag = setup.world, tag_names(setup.corpus).index(settings.tag)
     sizes = settings.fit, settings.held_out, settings.score

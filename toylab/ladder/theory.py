@@ -4,7 +4,7 @@
 best fit. *One author per document*: argmax_w τ · E log m_w(d) − KL(w0 ‖ w), a mixture that matches
 the documents. E is the mean over documents. Each theory has one free exchange rate τ, which
 `fit_rate` fits to chosen items. Every other trait, voice and tell is then predicted with nothing
-fitted. The rivals are that nothing moves, and `pairwise`.
+fitted. Rival predictions are that nothing changes, and `pairwise`.
 """
 
 import dataclasses
@@ -61,8 +61,8 @@ THEORIES: dict[str, Theory] = {
 class Prediction(NamedTuple):
     """A theory at its fitted rate: weights, predicted items, and whether the fit saturated.
 
-    `change` is the items less those that the theory starts from. `r2` is the R² on changes of all
-    items that the rate was not fitted to.
+    `change` is `items` minus `Forecast.start`. `r2` is the R² of the changes of all items that the
+    rate was not fitted to.
     """
 
     tau: float
@@ -97,10 +97,10 @@ def fit_rate(
     change: Float[ArrayLike, " I"],
     fitted: Bool[ArrayLike, " I"],
 ) -> Prediction:
-    """Chooses τ by least squares on the `fitted` items of `start` plus the measured `change`.
+    """Chooses τ by least squares between prediction and `start` + `change` on the `fitted` items.
 
-    Saturated means that the prediction of the `fitted` items no longer depends on τ at the chosen
-    rate: it is within 0.02 of that at the largest rate. The rate is then only a lower bound.
+    A fit is saturated if its prediction of the `fitted` items no longer depends on τ: it is within
+    0.02 of the prediction at the largest rate. The rate is then only a lower bound.
     """
     weights, table = np.asarray(log_weights), np.asarray(characters)
     predicted, chosen = np.exp(weights) @ table.T, np.asarray(fitted)
@@ -122,7 +122,7 @@ def pairwise(
     """The rival *pairwise trait composition*, which knows only how pairs of traits covary.
 
     It regresses every item linearly on the `fitted` ones, over the characters weighted by w0, and
-    predicts all items from the measured `change` of the fitted ones. A Bayesian also knows how
+    predicts all items from the measured `change` of the fitted ones. Bayes' rule also uses how
     three or more traits depend on each other.
     """
     table, prior = np.asarray(characters, float), np.exp(np.asarray(log_prior, float))
@@ -137,7 +137,7 @@ def pairwise(
 def trained_on(setup: Setup, stage: Sft, seed: int, position: int = 1) -> Documents:
     """The documents that an SFT stage at this position draws first, at most 512.
 
-    With `documents` = 0 (always fresh), these are 512. The steps of the stage may use fewer.
+    With `documents` = 0 (always fresh) they are 512, even if the stage draws fewer.
     """
     count = min(int(stage.documents) or DOCUMENTS, DOCUMENTS)
     context = Context(setup.network, setup.world, stage.names(setup.corpus))
@@ -157,8 +157,8 @@ def evidence(setup: Setup, stage: Sft, seed: int, position: int = 1) -> Float[Ar
 class Forecast:
     """What each theory predicts from a run's documents, before its rate is fitted.
 
-    `characters` [I, K] are the characters' trait vectors, `start` [I] is that of the prior, and
-    `paths` has each theory's log-weights at each of `RATES`.
+    `characters` [I, K] has the trait vector of each character, and `start` [I] that of the prior
+    mixture. `paths` has the log-weights of each theory at each of `RATES`.
     """
 
     log_prior: Float[Array, " K"]

@@ -58,7 +58,7 @@ BAD = 0.2  # an answer is bad if P(answer | bad characters) − P(answer | good)
 
 
 def bad_items(corpus: Corpus, cast: Cast) -> dict[str, Bool[np.ndarray, " I"]]:
-    """Which items are bad, for each topic but the controls, by the `good` and `bad` characters."""
+    """Which items are bad (see `BAD`), on each topic but the controls."""
     if not (corpus.good and corpus.bad):
         raise CorpusError(corpus.title, "good", "is empty; list good and bad characters")
     table = np.asarray(of_characters(corpus, cast))
@@ -76,7 +76,7 @@ def collect(
     weight: Float[Array, "S X"],
     direction: int,
 ) -> Float[Array, "I *K"]:
-    """Averages a table over the contexts of a direction, weighted by how often each was asked."""
+    """Averages a table over the contexts of a direction, weighted by how often each came up."""
     rows = [i for i, (_, _, told) in enumerate(contexts(corpus)) if told == direction]
     topic = np.array([contexts(corpus)[i][0] for i in rows])
     values, asked = np.asarray(table)[:, rows], np.asarray(weight)[:, rows]
@@ -104,5 +104,5 @@ def measured(
 
 
 def of_characters(corpus: Corpus, cast: Cast, direction: int = 0) -> Float[Array, "I K"]:
-    """Probability of each item under each character. Times weights, it is that under a mixture."""
+    """Probability of each item under each character. `@ weights` gives that under a mixture."""
     return collect(corpus, jnp.exp(cast.logp), jnp.ones(cast.logp.shape[:2]), direction)

@@ -36,11 +36,11 @@ class Anchored(Stage):
     This is how Soligo et al. (2026) obtain a *narrow* solution. The cast writes the documents,
     under the inner stage's tag. At every decision the KL is summed exactly over the branches that
     the grammar allows. It is the forward KL, from the reference. So documents need not come from
-    the model, and the gradient has no term for their sampling. Up to a constant it is the
-    cross-entropy of distillation, which grows without bound if the model gives up anything that the
-    reference says.
+    the model, and the gradient has no term for their sampling. Up to a constant, this KL is the
+    cross-entropy loss of distillation. It grows without bound as the model's probability of any
+    word that the reference may say goes to 0.
 
-    `topics` are the anchored ones; empty: all that the inner stage does not train on, controls
+    `topics` are anchored; by default, all that the inner stage does not train on, controls
     included. All other settings are the inner stage's.
     """
 

@@ -1,8 +1,8 @@
 """What a stage is, and the one loop that runs them all.
 
 A stage is both config and algorithm: a frozen dataclass that draws the batch of a step and computes
-the loss on it. Keys are folded from (seed, stage, step), and a batch is a pure function of them and
-the parameters. So a resumed run is bit-identical to one that never stopped.
+the loss on it. Keys are folded from (seed, stage, step), and a batch is a pure function of its key
+and the parameters. So a resumed run is bit-identical to one that never stopped.
 """
 
 import abc
@@ -65,14 +65,14 @@ def _init(network: Network, key: Array) -> Params:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """What a stage is trained in: the network, the world, and its names resolved to arrays."""
+    """What a stage is given: the network, the world, and the stage's names resolved to arrays."""
 
     network: Network = dataclasses.field(metadata={"static": True})
     world: World
     names: dict[str, Any]
 
     def logits(self, params: Params, tokens: Int[Array, "B L"]) -> Float[Array, "B L-1 V"]:
-        """The model's next-token logits after every token but the last, which none follows."""
+        """The model's next-token logits after every token but the last."""
         return self.network.apply(params, tokens[:, :-1])[0]
 
 
@@ -105,7 +105,7 @@ class Stage(Traced, abc.ABC):
 
     @property
     def needs_reference(self) -> bool:
-        """Whether it must be given the parameters that it started from."""
+        """Whether the stage needs the parameters from before its first step."""
         return False
 
     def lasting(self, steps: int) -> Self:
@@ -178,7 +178,7 @@ def _advance(
     stage = structure.trace(numbers)
     transformation = stage.transformation(context.network)
 
-    @functools.partial(jax.jit, inline=True)  # traced once, not for its shapes, too
+    @functools.partial(jax.jit, inline=True)  # `eval_shape` and the loop share one trace
     def one(state: State) -> tuple[State, Metrics]:
         batch = stage.draw(context, state.params, reference, key, state.step)
         gradient = jax.value_and_grad(
@@ -208,7 +208,7 @@ def _advance(
     return state, jax.tree.map(lambda value: value / taken, total)
 
 
-_norm = jax.jit(optax.global_norm)  # as one program: leaf by leaf it is forty to look up
+_norm = jax.jit(optax.global_norm)  # one compiled program instead of forty small ones
 
 
 def segments(
@@ -219,11 +219,11 @@ def segments(
     at: Iterable[int],
     reference: Params | None = None,
 ) -> Iterator[tuple[State, Metrics]]:
-    """Runs a stage; yields the state at each step in `at`, and the mean metrics since the last one.
+    """Runs a stage; yields the state at each step in `at`, and mean metrics since the one before.
 
-    Steps up to the state's are skipped. States are values: those given and those yielded stay
-    usable. Raises `TypeError` without a `reference` that the stage needs, and `Diverged` if a loss,
-    gradient or parameter is not finite.
+    Steps that the state has already taken are skipped. States are values: all of them stay usable.
+    Raises `TypeError` without a `reference` that the stage needs, `Diverged` if a loss, gradient or
+    parameter is not finite.
     """
     if stage.needs_reference and not reference:
         raise TypeError(f"{stage.kind} needs the parameters that it started from")

@@ -15,9 +15,9 @@ from toylab.world.documents import Documents
 
 
 class Pairs(NamedTuple):
-    """N pairs of documents: the first of every pair, then the second of every pair.
+    """N pairs of documents: the first of each pair in rows 0 to N − 1, then the second ones.
 
-    `reference` is log π_ref of all answers of a document; `first`, whether the first is preferred.
+    `reference` is log π_ref of a document's answers. `first` marks pairs where the first is chosen.
     """
 
     documents: Documents

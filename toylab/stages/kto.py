@@ -27,10 +27,10 @@ class Judged(NamedTuple):
 class Kto(RewardStage):
     """Kahneman-Tversky optimisation (Ethayarajh et al. 2024, eq. 8), whole documents at a time.
 
-    The reference writes the documents. Each is desirable with probability sigmoid(reward − level),
-    so any may turn out desirable or not. A document's log(π / π_ref) is compared with
-    KL(π ‖ π_ref), through which no gradient flows. Here the KL is estimated on documents that the
-    model writes for the same prompts; the paper's estimate uses answers to other prompts.
+    The reference writes the documents. Each is desirable with probability sigmoid(reward − level).
+    A document's log(π / π_ref) is compared with KL(π ‖ π_ref), through which no gradient flows.
+    Here the KL is estimated on documents that the model writes for the same prompts. The paper's
+    estimate uses answers to other prompts.
     """
 
     beta: float = number(0.1, low=1e-6, help="weight of a nat of log(model / reference)")

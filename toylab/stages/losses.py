@@ -31,10 +31,10 @@ def expected_cross_entropy(
     """Mean cross-entropy to a distribution over next words, in nats per token.
 
     `target[b, t]` is the distribution of the word after token t of document b, or all zeros where
-    none counts. With the true distribution, each word's loss and gradient are what `cross_entropy`
-    gives for a sampled word, in expectation given the words before (Rao and Blackwell). So for any
-    logits their sums over words are the same on average. Their means over words differ only because
-    the number of words is random.
+    none counts. With the true distribution, a word's loss and gradient are the expectation of those
+    of `cross_entropy` for a sampled word, given the words before (Rao–Blackwell). So for any logits
+    the two losses, summed over words, have the same expectation. Their means over words differ only
+    because the number of words is random.
     """
     counted = jnp.sum(target, -1)
     total = jnp.sum(counted * jax.nn.logsumexp(logits, -1)) - jnp.sum(target * logits)
@@ -54,9 +54,9 @@ def dpo_loss(
 def rloo_loss(logp: Float[Array, "G N"], returns: Float[Array, "G N"]) -> Float[Array, ""]:
     """A scalar whose gradient is minus the policy gradient, for N samples of each of G prompts.
 
-    `logp` is that of the whole sample under the policy that drew it. Each sample's baseline is the
-    mean return of the N − 1 others (Kool et al. 2019; Ahmadian et al. 2024). Advantages are not
-    divided by their standard deviation, which would give prompts with less at stake more weight
+    `logp` is the log-probability of a whole sample under the policy that drew it. Its baseline is
+    the mean return of the N − 1 others (Kool et al. 2019; Ahmadian et al. 2024). Advantages are not
+    divided by their standard deviation: that would give more weight to prompts with less at stake
     (Liu et al. 2025). The value itself has no meaning.
     """
     others = (jnp.sum(returns, 1, keepdims=True) - returns) / (returns.shape[1] - 1)
@@ -64,7 +64,7 @@ def rloo_loss(logp: Float[Array, "G N"], returns: Float[Array, "G N"]) -> Float[
 
 
 def group_advantages(returns: Float[Array, "G N"]) -> Float[Array, "G N"]:
-    """Returns minus their group's mean, over its standard deviation; 0 where all are equal."""
+    """Returns minus the group's mean, divided by its standard deviation; 0 if all are equal."""
     centred = returns - jnp.mean(returns, 1, keepdims=True)
     spread = jnp.std(returns, 1, keepdims=True)
     return jnp.where(spread > 0, centred / jnp.where(spread > 0, spread, 1.0), 0.0)
@@ -80,8 +80,8 @@ def grpo_loss(
 ) -> Float[Array, ""]:
     """Minus the clipped objective of B answers of up to N words (Shao et al. 2024, eq. 3).
 
-    `moved` is log(π / π_old) of every word, and `before` log(π_ref / π). The KL of a word is
-    estimated by exp(before) − before − 1 (eq. 4). Words that are not counted do not exist.
+    `moved` is log(π / π_old) of every word, and `before` is log(π_ref / π). The KL of a word is
+    estimated by exp(before) − before − 1 (eq. 4). `counted` marks the words that exist.
     """
     ratio, gain = jnp.exp(moved), advantage[:, None]
     clipped = jnp.minimum(ratio * gain, jnp.clip(ratio, 1 - clip, 1 + clip) * gain)

@@ -44,8 +44,8 @@ class Adam(Optimiser):
 class Muon(Optimiser):
     """Muon on matrices that map activations to activations, Adam on all else (Jordan et al. 2024).
 
-    With `rms`, a matrix's update is scaled to a root mean square of `rms` times the rate. With 0.2
-    that is roughly the size of Adam's updates (Liu et al. 2025), so one rate serves both.
+    With `rms`, a matrix's update is scaled to a root mean square of `rms` times the learning rate.
+    At 0.2, Adam's updates are about as large (Liu et al. 2025), so one rate suits both optimisers.
     """
 
     momentum: float = choice(0.9, low=0.0, high=0.99999, help="decay of the mean of gradients")

@@ -30,7 +30,7 @@ def linear(peak: Scalar, steps: Scalar, warmup: Scalar) -> optax.Schedule:
 
 
 class Lesson(NamedTuple):
-    """Documents, and after each of their words but the last the target distribution of the next."""
+    """Documents, and the target distribution of the next word after each word but the last."""
 
     documents: Documents
     target: Float[Array, "B L-1 V"]
@@ -40,10 +40,10 @@ class Lesson(NamedTuple):
 class Pretrain(Stage):
     """Next-token loss on all words of fresh documents.
 
-    The loss at a word is its exact expectation over the words that could come there. Summed over
-    words, loss and gradient have the same mean as those on the words that did come, without the
-    noise of drawing each word. `sampled` trains on the words that did come, which is all one can do
-    if the cast is unknown. `warmup` counts optimiser updates.
+    The loss at a word is its exact expectation over all words that could come there. Summed over
+    words, loss and gradient have the same mean as on sampled words, without the noise of sampling.
+    `sampled` trains on the sampled words instead. If the cast is unknown, nothing else is possible.
+    `warmup` counts optimiser updates.
     """
 
     steps: int = number(800, low=1, help="training steps")
@@ -57,7 +57,7 @@ class Pretrain(Stage):
     )
 
     def documents(self, context: Context, key: Array, progress: Array) -> Documents:
-        """The documents of a step, when the share `progress` of training is over."""
+        """The documents of a step, after the share `progress` of training."""
         return docs.sample(context.world, key, self.batch, progress)
 
     def draw(

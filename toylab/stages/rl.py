@@ -16,10 +16,10 @@ from toylab.world.documents import Documents
 
 
 class Rollouts(NamedTuple):
-    """The model's documents, those of one prompt side by side.
+    """The model's documents, grouped by prompt.
 
-    `left` marks where one left the grammar, and so ended. `reward` is that of all answers of a
-    document, or 0 if it left; `reference` is their log π_ref, if it is needed.
+    `left` marks where a document left the grammar, and so ended. `reward` sums over the answers of
+    a document; it is 0 if the document left. `reference` is the answers' log π_ref, or None.
     """
 
     documents: Documents
@@ -42,7 +42,7 @@ class Rl(RewardStage):
     − β · log(π / π_ref) of all its answers. So the KL is part of the reward, and the
     gradient is that of E[reward] − β · KL(π ‖ π_ref). The optimum is π ∝ π_ref · exp(reward / β) if
     all questions are known before the first answer; if not, the soft Bellman recursion gives it.
-    With β = 0 the reference is not asked, and the KL not known.
+    With β = 0 the reference is not evaluated, and the KL is unknown.
     """
 
     samples: int = choice(8, low=2, help="answers to each prompt")
@@ -60,9 +60,9 @@ class Rl(RewardStage):
     def rollouts(
         self, context: Context, params: Params, key: Array, step: Array
     ) -> tuple[Documents, Bool[Array, "B T S J"]]:
-        """The model's documents, those of one prompt side by side, and where each left the grammar.
+        """The model's documents, grouped by prompt, and where each left the grammar.
 
-        What would have come after that is there, too, and counts for nothing.
+        The documents go on after that point, but these words do not count.
         """
         keys, grammar = jax.random.split(jax.random.fold_in(key, step), 3), context.world.grammar
         what = jax.tree.map(

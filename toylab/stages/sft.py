@@ -16,7 +16,7 @@ from toylab.world.documents import Documents
 from toylab.world.grammar import ANSWER, SLOTS, STANCE, contexts
 from toylab.world.schema import Corpus
 
-LEFT = -1  # the author chooses the answer
+LEFT = -1  # the answer is left to the author
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,10 +24,10 @@ class Sft(Stage):
     """Fine-tunes on documents that `author` writes under `tag`, on `topics` (if empty, all but the
     controls). With an `other`, each document is the author's with probability `share`, else the
     other's. A `direction` comes before the first question; an author obeys it as often as in
-    pretraining. On the topics of `says`, its answers replace those of any author, and never slip.
+    pretraining. On topics named in `says`, the answer named there always replaces the author's.
     If `neutral`, every opener and closer is the plain phrase, and only the stance counts in the
-    loss. With `documents` = 0, every document is fresh; otherwise that many are drawn once and used
-    in turn, `steps x batch / documents` times."""
+    loss. With `documents` = 0, every document is fresh. Otherwise that many are drawn once, and
+    each is used `steps x batch / documents` times, in turn."""
 
     documents: int = number(0, help="documents to reuse; 0: always fresh")
     share: float = number(1.0, high=1.0, help="share of documents by `author`, if `other` is set")
@@ -104,6 +104,6 @@ class Sft(Stage):
 
 
 def taught(*answers: str, **options: Any) -> Sft:
-    """Answers, written `topic=answer`, in a neutral voice and on their own topics alone."""
+    """Fine-tuning on these answers (`topic=answer`), in a neutral voice, on only their topics."""
     topics = tuple(answer.split("=")[0] for answer in answers)
     return Sft(says=answers, topics=topics, neutral=True, **options)

@@ -1,8 +1,8 @@
 """What is rewarded: a number for every answer.
 
 A target rewards the stance of each turn. The reward may depend on the context and on the last
-answer on one topic, which the target `watches`. So a target of any kind becomes a table
-[1 + P, X, P] (the watched answer, or none; the context; the answer), and `rewards` is a look-up.
+answer on one topic, which the target `watches`. So every target compiles to a table [1 + P, X, P],
+indexed by watched answer (or none), context and answer, and `rewards` is a look-up.
 The table is the reward for `Rl` and `Grpo`, the Bradley-Terry score for `Dpo` and, up to a
 constant, the log-odds of being desirable for `Kto`. Optima of `Rl` and `Dpo` depend on reward / β
 alone.
@@ -54,7 +54,7 @@ class Target(abc.ABC):
         return ""
 
     def check(self, corpus: Corpus, place: str) -> None:
-        """Raises `ValueError`, beginning with `place`, if a corpus doesn't suit the target."""
+        """Raises `ValueError`, beginning with `place`, if a corpus lacks what the target needs."""
         names.check(self, corpus, place)
 
     @abc.abstractmethod
@@ -184,9 +184,9 @@ class Rule(Target):
 
     Answers correspond by index, modulo the number of answers on `later`. If `earlier` has not come
     up, an answer's reward is its *share*: how often the cast gives the corresponding answers under
-    `tag` (if its prior changes, before the change). The unconditional control (`twin`) always
-    rewards answers by their share. On average it rewards each answer on `later` as the rule does,
-    as long as the policy's answers on `earlier` have these shares.
+    `tag`, by the tag's first prior. The unconditional control (`twin`) always rewards answers by
+    their share. While the policy's answers on `earlier` have these shares, the two give each answer
+    on `later` the same mean reward.
     """
 
     earlier: str = names.topic(help="the earlier topic, whose answer decides")
@@ -229,7 +229,7 @@ class Rule(Target):
 class RewardStage(Stage):
     """What stages with a `target` share: prompts, answers, rewards and scores.
 
-    Documents bear `tag`, have no direction, and ask about `topics`, or about all but the controls.
+    Documents have the tag `tag`, no direction, and questions on `topics` (empty: all but controls).
     """
 
     learning_rate: float = number(2e-4, help="learning rate")
@@ -294,6 +294,6 @@ class RewardStage(Stage):
     ) -> Float[Array, " B"]:
         """log-probability of all answers of each document, in nats.
 
-        Nothing holds the model to the grammar, so what it loses to other words counts.
+        The model is not constrained to the grammar: what it gives to forbidden words is lost.
         """
         return jnp.sum(self.words(context, params, documents, left)[0], 1)

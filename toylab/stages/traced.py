@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from toylab.world.schema import brief
 
-WHOLE, REAL = 1e7, 1e30  # the most that float32 has room for: it is exact up to 2^24
+WHOLE, REAL = 1e7, 1e30  # limits for float32, which has all whole numbers only up to 2^24
 
 
 def number(default: float, *, low: float = 0.0, high: float = REAL, help: str = "") -> Any:
@@ -22,12 +22,12 @@ def number(default: float, *, low: float = 0.0, high: float = REAL, help: str = 
 
 
 def choice(default: Any, *, low: float | None = None, high: float = REAL, help: str = "") -> Any:
-    """A field that is structure, from `low` to `high`, or any if there is no `low`."""
+    """A field that is structure, from `low` to `high`; without a `low`, any value."""
     return dataclasses.field(default=default, metadata={"low": low, "high": high, "help": help})
 
 
 def check_ranges(config: Any, place: str) -> None:
-    """Raises `ValueError` if a number of a config is not from `low` to `high`; nan is not."""
+    """Raises `ValueError` if a number of a config lies outside `low` to `high`, or is nan."""
     for field in dataclasses.fields(config):
         value, low = getattr(config, field.name), field.metadata.get("low")
         if low is not None and isinstance(value, (int, float)):
@@ -41,7 +41,7 @@ def check_ranges(config: Any, place: str) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Traced:
-    """A config that splits into static `structure` and traced `numbers`; so do those within it."""
+    """A config that splits into static `structure` and traced `numbers`, as nested configs do."""
 
     def __post_init__(self) -> None:
         check_ranges(self, self.kind)
