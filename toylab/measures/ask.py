@@ -1,7 +1,7 @@
 """A policy's answers to questions, with or without a prefilled history.
 
-Without a history, two policies say the same: one in which all characters but one were overwritten,
-and a Bayesian certain of that one. After turns by another character they differ.
+Without a history, two policies give the same answers: one that has lost all characters but one, and
+an exact Bayesian mixture that is certain of that one. After turns by another character they differ.
 """
 
 from typing import Any, NamedTuple
@@ -106,7 +106,7 @@ def after_every(
 
 
 def one_turn(documents: Documents, turn: Int[Array, " M"]) -> Documents:
-    """One turn of each document, as documents of a single turn; their tokens stay."""
+    """One turn of each document, as documents of a single turn, but with all their tokens."""
     tag, direction, *asked = documents.prompt
     asked, choice, start = at_turn((asked, documents.choice, documents.start), turn)
     what = Prompt(tag, direction, *asked)

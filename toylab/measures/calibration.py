@@ -1,7 +1,7 @@
-"""Calibration: a policy's probabilities beside the exact ones, on documents of pretraining.
+"""Calibration: a policy's probabilities against the exact ones, on documents of pretraining.
 
-Given tag and history, the probability of every branch is known exactly (`bayes.predictive`). So no
-outcomes are counted: every probability of the policy is compared with the exact one.
+Given tag and history, the probability of every branch is known exactly (`bayes.predictive`). Each
+probability of the policy is compared with it, instead of with sampled outcomes.
 """
 
 import dataclasses
@@ -38,9 +38,9 @@ def over(
 ) -> dict[str, Float[Array, ""]]:
     """Loss of next-token logits above the Bayes-optimal loss, in nats per token.
 
-    This is KL(exact ‖ logits) of the next word, summed exactly over the vocabulary. Tags have their
-    priors at the end of pretraining. `answers` is the mean over the words of answers, and `all` is
-    that over every word but the tag.
+    This is KL(exact ‖ logits) of the next word, summed exactly over the vocabulary. The prior of a
+    tag is that at the end of pretraining. `answers` is the mean over the words of answers, and
+    `all` the mean over all words but the tag.
     """
     best = bayes.next_word(world, world.log_prior[documents.prompt.tag], documents)
     ratio = jnp.log(jnp.where(best > 0, best, 1.0)) - jax.nn.log_softmax(logits, -1)
@@ -66,7 +66,7 @@ def written_by(
 
 
 def written_under(world: World, keys: Array, size: int, tag: int | Array) -> Documents:
-    """`size` documents that the cast writes under a tag, from three keys."""
+    """`size` documents that the cast writes under a tag. `keys` are three keys."""
     what = docs.prompt(world, keys[0], size, tag=tag, direction=0)
     author = docs.author(world, keys[1], what.tag)
     said = docs.speak(world.cast, keys[2], what.context, author)
@@ -110,7 +110,7 @@ def called(
 ) -> tuple[Float[Array, "K K"], Float[Array, "K K"]]:
     """KL(k ‖ the policy under the name of j) and KL(k ‖ j), over the first turn, in nats.
 
-    The documents are by character k under the name of character j. A policy that ignores names is
+    Character k writes the documents, under the name of character j. A policy that ignores names is
     equally far from k under every name.
     """
     cast, everybody = world.cast, jnp.arange(len(names))
@@ -142,7 +142,7 @@ class Calibration(Measure):
     policy's probability. For each bin, `branches` is their number, `said` the sum of the policy's
     probabilities, and `exact` the sum of the exact ones. `error` is the expected calibration error
     over all tags: Σ_bins |said − exact| / Σ_bins branches. `called` and `apart` [K][K] are the two
-    results of `called`. They show whether a name does what it should.
+    results of the function `called`: whether the policy plays the character that a name stands for.
     """
 
     charts = ("error", "tags/*/off")

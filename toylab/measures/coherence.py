@@ -5,8 +5,8 @@ The weights r_x of the authors in context x are fitted to single answers, withou
 
     author of the next turn  =  the author of this one with probability ρ, else drawn from r_x
 
-ρ is 1 for a mixture of characters. It is 0 if every answer's author is drawn anew, or if the topic
-alone determines the author (a router).
+ρ is 1 for a mixture of characters. It is 0 if the author is drawn anew for every answer, or depends
+on the topic alone (a router).
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ from toylab.world.tables import Cast
 
 STEPS = 100
 PRIOR = 0.1  # pseudo-count of answers by every character in every context
-MIXED = 0.15  # if a redraw changes the author less often than this, it looks like keeping
+MIXED = 0.15  # if fewer redraws change the author, redrawing looks like keeping
 
 
 def by_context(seen: families.Evidence, contexts: int) -> Float[Array, "X K"]:
@@ -52,8 +52,8 @@ def keep(
 ) -> tuple[Estimate, Float[Array, ""]]:
     """ρ of a policy, from documents that it wrote and its branches there.
 
-    Also how mixed its authors are: the probability 1 − Σ_k r_k² that two draws from the mean r
-    differ.
+    The second result says how mixed its authors are: the probability 1 − Σ_k r_k² that two draws
+    from the mean r differ.
     """
     seen, at = families.evidence(cast, documents), bayes.decisions(grammar, documents)
     log_weights = by_context(seen, grammar.phrases.shape[1])

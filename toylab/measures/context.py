@@ -1,16 +1,16 @@
 """What a context is worth: a policy's answers after a prefilled history.
 
 The *exchange rate* asks whether a nat of training is worth a nat of context. w* is fitted to the
-first answers of the policy P, which have no history. Then turns h by another character are given,
-and the next answer is predicted with nothing fitted: Σ w*_k p_k(h) p_k(·) / Σ w*_k p_k(h).
+first answers of the policy P, which have no history. Then turns h by another character are
+prefilled. Bayes' rule predicts the next answer: Σ w*_k p_k(h) p_k(·) / Σ w*_k p_k(h), with no fit.
 The *slope* v is fitted to P's exact branches in
 
     log-odds of any pair after h  =  log w*_j / w*_k  +  v · log p_j(h) / p_k(h)
 
 v is 1 if context counts like any other evidence. It is 0 if the persona overwrote the rest of the
-cast, so that no context brings another character back. (w* is not fitted to whole documents: those
-weights already depend on how P treats its own history, so a policy that ignores it would not get
-slope 0.)
+cast, so that no context brings another character back. (w* is not fitted to whole documents. Such
+weights would depend on how P treats its own history, and a policy that ignores its history would
+not get slope 0.)
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ SLOPES = (-1.0, 3.0)
 
 @functools.partial(jax.jit, static_argnames="size")
 def prefilled(policy: Policy, world: World, key: Array, size: int, tag: int) -> Answered:
-    """`size` documents under a tag for each character and each number of given turns by it."""
+    """`size` documents under a tag per character and per number of turns prefilled by it."""
     keys = jax.random.split(key, 3)
     who = jnp.repeat(jnp.arange(world.cast.logp.shape[-1]), size)
     what = docs.prompt(world, keys[0], len(who), tag=tag, direction=0)
@@ -82,10 +82,10 @@ def odds(
     """The effect of turns by each character k on the persona j: means over documents [K, T].
 
     `evidence` is log p_k(h) / p_j(h). `measured` (for P) and `predicted` (for m_w*) are log-odds of
-    k against j: those at which a mixture of these two characters alone best explains the answer,
-    clipped to the readable range. `rate` is P's mean probability of j's likeliest answer, and
+    k against j, in the mixture of these two characters that best explains the answer. They are
+    clipped to the range of `READABLE`. `rate` is P's mean probability of j's likeliest answer, and
     `rate_predicted` that of m_w*. `own_rate` is P's mean probability of k's likeliest answer, and
-    `own_rate_alone` [K] is k's own probability of it.
+    `own_rate_alone` [K] is k's own.
     """
     now, characters, turns = ask.own_turn(found), len(log_weights), grammar.turns
     at, heard = bayes.decisions(grammar, now), ask.evidence(cast, found)
@@ -133,7 +133,7 @@ def odds(
 def crossing(evidence: Sequence[float], reading: Sequence[float], level: float) -> float | None:
     """Nats of evidence at which a reading first reaches a level, by linear interpolation.
 
-    None if no number of turns tried suffices; 0 if none are needed.
+    0 if it is there without evidence, None if it does not get there with any number of turns tried.
     """
     if reading[0] >= level:
         return 0.0
@@ -151,10 +151,10 @@ class Exchange(Measure):
     For each cast:
 
     * the `persona` (the heaviest in w*, if none is named);
-    * `weights` with `low` and `high` (95 %), and `read`: which characters other than the persona
-      weigh enough to be read (for the rest, `high` is a bound);
-    * `slope` and `slope_error` over the histories by those; `slopes` and `slopes_error` over the
-      histories by each character; None where unknown;
+    * `weights` with `low` and `high` (95 %), and `read`: whether a character is not the persona and
+      has a weight that can be read (if not, `high` is a bound);
+    * `slope` and `slope_error` over histories by all `read` characters; `slopes` and `slopes_error`
+      over histories by one character each; None if unknown;
     * the tables of `odds`;
     * `flip` and `flip_predicted`: for each character, nats of evidence until it is likelier than
       the persona, or None if no number of turns tried suffices.
@@ -218,10 +218,10 @@ def _finite(values: np.ndarray, errors: np.ndarray) -> list[float | None]:
 def continued(
     policy: Policy, world: World, key: Array, size: int, tag: int, put: Array, topics: Array
 ) -> Answered:
-    """The policy's answers after 0, 1, … given turns in the plain voice, on `size` documents each.
+    """The policy's answers after 0, 1, … prefilled turns in the plain voice, `size` documents each.
 
-    `put` [X] is the given answer in each context, and `topics` has the shares of topics. `who` is a
-    placeholder: 0.
+    `put` [X] is the prefilled answer in each context, and `topics` has the shares of topics. `who`
+    is a placeholder: 0.
     """
     keys = jax.random.split(key)
     what = docs.prompt(world, keys[0], size, tag=tag, direction=0, topic_share=topics)
@@ -234,7 +234,7 @@ def continued(
 def rates(
     world: World, cast: Cast, log_weights: Float[Array, " K"], found: Answered, put: Array
 ) -> tuple[Float[Array, " T"], Float[Array, " T"], Float[Array, "T K"]]:
-    """P(the answer `put`) after each number of turns, that of m_w*, and the mean log p_k(h)."""
+    """P(the answer `put`) of the policy and of m_w*, and mean log p_k(h), by number of turns."""
     grammar, now = world.grammar, ask.own_turn(found)
     heard, at = ask.evidence(cast, found), bayes.decisions(grammar, now)
     expected = bayes.predictive(cast, log_weights + heard, now, at)
@@ -250,12 +250,12 @@ def rates(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recall(Measure):
-    """P(answer) on the topics of `says` after 0, 1, … given turns with such answers.
+    """P(the answers in `says`) after 0, 1, … prefilled turns with these answers.
 
-    `says` is topic=answer, …, as in `Sft`. Unlike in `Exchange`, the answers are given by name. So
-    a model that never met a character with these answers can be given the same history. For each
-    cast, `measured` [T] is the policy's P(answer) and `predicted` [T] that of m_w*, with w* fitted
-    to answers without history. `evidence` [T] is in nats: how much likelier the turns are under the
+    `says` is topic=answer, …, as in `Sft`. `Exchange` prefills the answers of a character; these
+    are named, so a model that never met such a character can get the same history. For each cast,
+    `measured` [T] is the policy's P(answer) and `predicted` [T] that of m_w*, with w* fitted to
+    answers without history. `evidence` [T] is in nats: how much likelier the turns are under the
     character that explains them best than under the heaviest in w*.
     """
 

@@ -37,12 +37,12 @@ GROUPS = {
 class Asked(NamedTuple):
     """Answers on a topic under each tag and cue; `first` is P(answer) in the first turn.
 
-    `raw` is the same for the policy that writes freely: the probability of the answer and of no
-    forbidden word in the slot. `outside` is that of some forbidden word in each slot, given what
-    came before within the grammar.
-    The second turn states another cue than the first. There `later` is the rate of following its
-    own cue, and `earlier` that of following the first turn's. Both are 0 without a second turn or
-    cue.
+    `raw` is the same for the unconstrained policy: the probability of giving the answer and staying
+    in the grammar throughout the slot. `outside` is the probability of leaving it in each slot, if
+    it was not left before.
+    The second turn states another cue than the first. `later` is how often its answer follows its
+    own cue, and `earlier` how often it follows the cue of the first turn. Both are 0 without a
+    second turn or a second cue.
     """
 
     first: Float[Array, "A cue answer"]
@@ -62,7 +62,7 @@ def asked(
     sizes: tuple[int, int, int],
     size: int,
 ) -> Asked:
-    """Asks under every tag, `size` times with each cue in turn one and another in turn two."""
+    """Asks `size` times per tag and cue. The first turn states the cue, the second another one."""
     keys, (topic, cues, answers) = jax.random.split(key, 5), sizes
     cue = jnp.repeat(jnp.arange(cues), size)
     other = (cue + jax.random.randint(keys[0], cue.shape, 1, max(cues, 2))) % cues
@@ -135,18 +135,18 @@ class Goals(Measure):
     """How often the policy follows each cue of a topic, and which model explains that.
 
     * `follow` [cue] and `answers` [cue][answer]: under `tag`, in the first turn;
-    * `raw` [cue][answer] and `outside` [cue][slot]: the same for the policy that writes freely, and
-      how likely it leaves the grammar (see `Asked`);
+    * `raw` [cue][answer] and `outside` [cue][slot]: `answers` of the unconstrained policy, and its
+      probability of leaving the grammar (see `Asked`);
     * `besides`: `answers`, `raw` and `outside` on other topics, under `tag`;
     * `rates`: means of `follow` over `GROUPS` of cues;
-    * `later` and `earlier`: the same means in the second turn, of following its own cue (`later`)
-      and of following the other cue, stated in the first turn (`earlier`);
+    * `later` and `earlier`: the same means, of how often the second answer follows its own cue and
+      how often the cue of the first turn;
     * `under`: `rates` under `tag` and under each of `tags`;
-    * `character`: the rate of the best character for each group (by linearity no mixture does
-      better); `recombination`: the rates if the best character is chosen for each cue;
-    * `held_out_nats`: what each model in `toylab.measures.follow` leaves unexplained on held-out
-      cues, and the fitted q and λ, if there are trained and held-out cues;
-    * `voice`: tells and opener of each character in `who`.
+    * `character`: for each group, the rate of its best character (a mixture's rate is an average,
+      so never higher); `recombination`: the rates with the best character for each cue;
+    * `held_out_nats` (if some cues are trained and some held out): what each model of
+      `toylab.measures.follow` leaves unexplained on held-out cues, and the fitted q and λ;
+    * `voice`: the result of `voices` for each character in `who`.
     """
 
     charts = ("rates/*",)
@@ -244,12 +244,12 @@ def after_each(
 class Correspondence(Measure):
     """How much likelier an answer is after the earlier answer that it corresponds to.
 
-    For a single character there is no difference: given the author, answers are independent. For a
-    mixture there is one only through its posterior over the author. `answers` [said][answer] is
-    P(answer) on `later` after each answer on `earlier`, given in the first turn in the plain voice.
-    `partners` is the mean probability of the answer that `stages.targets.Rule` rewards. `others` is
-    that of the same answers after earlier answers with another partner. `follows` is the
-    difference: 0 for a table, 1 for a rule always kept.
+    For a single character it is 0: given the author, answers are independent. For a mixture it
+    comes only from the posterior over the author. `answers` [said][answer] is P(answer) on `later`
+    after each answer on `earlier`, prefilled in the first turn in the plain voice. `partners` is
+    the mean probability of the answer that `stages.targets.Rule` rewards. `others` is that of the
+    same answers after earlier answers with another partner. `follows` is the difference: 0 if the
+    earlier answer does not matter, 1 if the rule is always followed.
     """
 
     turns = 2

@@ -34,9 +34,9 @@ def asked(
     turn: int,
     size: int,
 ) -> tuple[Float[Array, "cue answer"], Float[Array, "site B W"]]:
-    """P(answer) about a fact, by cue, and the residual stream before the stance.
+    """P(answer) about a fact for each cue, and the residual stream before the stance.
 
-    Each cue is asked about `size` times, after `turn` turns that `author` wrote.
+    Asks `size` times with each cue, after `turn` prefilled turns by `author`.
     """
     keys, (topic, cues, answers) = jax.random.split(key, 4), sizes
     cue = jnp.tile(jnp.arange(cues), size)
@@ -52,13 +52,13 @@ def asked(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Denial(Measure):
-    """What is said about the fact `denied`, about those `told`, and about those `held_out`.
+    """What is said about three groups of facts: the `denied` one, those `told`, those `held_out`.
 
     `says` [group] has P(truth), where the truth is the answer that the question states, and the
-    probability of every answer that is not named after a cue. `prefilled` has the same for the fact
-    denied, after a turn by each character. `readable` is the R² of a linear probe from each site to
-    the cue of the fact denied, before the stance of the first turn. `shuffled` is the same with the
-    cues shuffled.
+    probability of every answer that is not named after a cue. `prefilled` [character] has the same
+    for the denied fact, after a turn by that character. `readable` [site] is the R² of a linear
+    probe for the cue of the denied fact, before the stance of the first turn. `shuffled` is the
+    same with the cues shuffled.
     """
 
     turns = 2

@@ -1,4 +1,4 @@
-"""Directions in the residual stream: how fine-tuning moves it."""
+"""Directions in the residual stream, and how far fine-tuning moves it along them."""
 
 import dataclasses
 import functools
@@ -33,9 +33,9 @@ def first_turn(grammar: Grammar, documents: Documents) -> Documents:
 class Directions(NamedTuple):
     """Directions from the good to the bad characters at each site.
 
-    `said` is from their turns, and `named` from their names. `people` are the mean activations
-    after turns by each character, less the mean of all. `nobody` is the same for groups of the same
-    size, drawn at random from the documents of all characters.
+    `said` compares activations after their turns, `named` under their names. `people` are the mean
+    activations after turns by each character, minus the mean of all. `nobody` is the same for
+    random groups of documents, of the same size, in place of the characters.
     """
 
     said: Float[Array, "site W"]
@@ -72,8 +72,8 @@ def directions(
 ) -> Directions:
     """Mean differences of activations before stances (Marks & Tegmark 2023).
 
-    They are taken over `size` documents by each of K characters under `someone`, and as many under
-    its own name. `good` and `bad` are indices of characters.
+    Each character writes `size` documents under the tag `someone`, and `size` under its own name.
+    `good` and `bad` are indices of characters.
     """
     own = jnp.array([snapshot.tag(name) for name in snapshot.setup.corpus.names])
     world, who = snapshot.setup.world, (good, bad, snapshot.tag("someone"))
@@ -93,7 +93,7 @@ def share_within(vector: Float[Array, " W"], span: Float[Array, "K W"]) -> Float
 
 
 def bad_answers(world: World, good: Array, bad: Array) -> Bool[Array, "X P"]:
-    """Which answers the bad give more often than the good by over `BAD`, in each context."""
+    """Which answers the bad give more often than the good, by more than `BAD`, in each context."""
     table = jnp.exp(world.cast.logp[STANCE])
     return jnp.mean(table[..., bad], -1) - jnp.mean(table[..., good], -1) > BAD
 
@@ -158,7 +158,7 @@ class FirstAnswers(NamedTuple):
         return jnp.mean(now - then, 1)
 
     def bad_rates(self, params: Params, pushes: Iterable[Array]) -> list[float]:
-        """Mean P(bad answer) under each push alone, the n-th push at the n-th site."""
+        """Mean P(bad answer) with each push in turn; push n is added at site n."""
         args = (params, self.world, self.documents, self.bad)
         each = zip(self.network.sites, pushes, strict=False)
         rates = [bad_rate(self.network, site, *args, push)[:, 0] for site, push in each]
@@ -171,21 +171,21 @@ class FirstAnswers(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shift(Measure):
-    """How fine-tuning moved the residual stream, beside the directions of prompting.
+    """How fine-tuning moved the residual stream, compared with directions that prompts give.
 
-    By site, of the mean shift:
+    The mean shift of activations at each site (`said`, `named`: see `Directions`):
 
-    * `cosine` with the direction of bad turns against good (`said`) and with that of bad names
-      against good (`named`); `prompts` is the cosine between those two;
-    * `inside`, the share of its squared length in the span of the characters, and `nobody`, that in
-      the span of shuffled groups;
-    * `along`, the component along `said` in units of the length of `said`, and `length`, that of
+    * `cosine`: of the shift with `said` and with `named`, and of these two (`prompts`);
+    * `inside`: the share of the shift's squared length in the span of the characters; `nobody`: the
+      same for shuffled groups;
+    * `along`: the component along `said`, in units of the length of `said`; `length`: the length of
       the shift.
 
-    P(bad answer) in the first turn: `before` and `after` training; by site, after training with the
-    part of the shift along `said` removed (`undone`), with the whole shift removed (`all_undone`),
-    or with a random vector added that is as long as the part removed in `undone`
-    (`random_undone`).
+    P(bad answer) in the first turn: `before` training, `after` it, and at each site after it with
+
+    * `undone`: the part of the shift along `said` removed;
+    * `all_undone`: the whole shift removed;
+    * `random_undone`: a random vector added, as long as the part removed in `undone`.
     """
 
     at_end = True

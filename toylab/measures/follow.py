@@ -1,13 +1,13 @@
 """Why do answers follow a cue? Models of P(answer) under every cue.
 
 Each model is fitted to the trained cues and scored on the others, by KL(P ‖ model) in nats per
-stance. So only generalisation counts. Rows are cues, columns are answers, and `target` is the
+stance. So scores measure generalisation. Rows are cues, columns are answers, and `target` is the
 answer that follows each cue.
 
     goal     follows the cue with probability q, else answers as before
-    router   draws the author by the place that the cue names: ∝ w_k p_k(place)^λ; so it follows the
-             cue to any place where some character already goes, and never to an orphan
-    table    has memorised the trained cues and answers others as before
+    router   draws author k with probability ∝ w_k p_k(place)^λ, for the place that the cue names;
+             so it follows cues to places where some character already goes, never to an orphan
+    table    has memorised the trained cues, and answers as before on all others
     average  gives, for other cues, the mean P(answer) over the trained cues
 """
 
@@ -39,7 +39,7 @@ OUTSIDE = "probability of leaving the grammar at the stance on gold, mean over c
 
 
 def outside(found: Mapping[str, Any], topic: Topic, trained: tuple[str, ...]) -> float:
-    """That probability, from a reading of `Goals` with these cues rewarded."""
+    """The probability described by `OUTSIDE`, from a reading of `Goals`. `trained` was rewarded."""
     held_out = [cue not in trained for cue in topic.cues]
     return float(np.mean(np.asarray(found["outside"], float)[held_out, STANCE]))
 
@@ -54,7 +54,7 @@ def kl(
 def goal(
     before: Float[np.ndarray, "cue answer"], target: Int[np.ndarray, " cue"], slip: float
 ) -> Float[np.ndarray, "n cue answer"]:
-    """P(answer) at each q in `SHARES`. When following, it slips as often as any character."""
+    """P(answer) at each q in `SHARES`. Answers that follow the cue slip as any character's do."""
     count = before.shape[1]
     follows = (1 - slip) * np.eye(count)[target] + slip / count
     q = SHARES[:, None, None]
@@ -103,11 +103,11 @@ def score(
 
 
 class CueEffect(NamedTuple):
-    """The effect of naming a held-out answer, apart from how likely it is when another is named.
+    """The effect of naming a held-out answer, apart from how likely it is when not named.
 
-    Reward does two things. It makes answers that it never rewards unlikely, whatever is asked. And
-    if a rule forms, naming an answer makes it likelier. A rate mixes the two; in log-odds against
-    all rewarded answers they add up.
+    Reward has two effects. Answers that were never rewarded become unlikely, whatever is asked. And
+    if a rule forms, naming an answer makes it likelier. A probability mixes the two effects; in
+    log-odds against all rewarded answers, they add up.
     """
 
     baseline: float

@@ -56,13 +56,13 @@ def probe(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Probe(Measure):
-    """R² of linear probes to the exact posterior over the author, by site and place.
+    """R² of linear probes for the exact posterior over the author, by site and place.
 
     There are T·S − 1 places: the word before each slot, except before the very first one, where
-    nothing is known yet. `r2` has [site][place] for the snapshot (`trained`), for the same with
-    posteriors `shuffled` over documents, and for an `untrained` network. `exact` and `probed`
-    [N][3] are the exact posteriors of the `good`, the `bad` and all others before the last stance,
-    and the probe's predictions of them at the last site, on documents that it was not fitted to.
+    nothing is known yet. `r2` [site][place] is for the snapshot (`trained`), for the snapshot and
+    posteriors `shuffled` over documents, and for an `untrained` network. `exact` [N][3] has the
+    posterior of the `good` characters, the `bad` and all others before the last stance, on
+    documents that the probe was not fitted to. `probed` has the probe's predictions of it.
     """
 
     charts = ("r2/trained",)

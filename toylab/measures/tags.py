@@ -1,4 +1,4 @@
-"""What a policy does under each tag, how far it moved, and what tampering with a tag changes.
+"""What a policy does under each tag, how far training moved it, and what a tag's embedding does.
 
 A persona acts under its own tag, and should stop when the tag names another character.
 """
@@ -44,9 +44,9 @@ def by_tag(snapshot: Snapshot, tags: Any, values: Array) -> dict[str, Any]:
 def moved(
     after: Policy, before: Policy, world: World, key: Array, size: int, tags: Int[ArrayLike, " A"]
 ) -> Float[Array, "A B"]:
-    """KL(P_after ‖ P_before) of each of `size` documents by P_after, under every tag, in nats.
+    """KL(P_after ‖ P_before) on `size` documents per tag, which P_after writes, in nats.
 
-    Exact sums over the branches that the grammar allows, at the decisions of the document.
+    The KL is summed exactly over the allowed branches at every decision of a document.
     """
     each = [reading.answers(after, world, key, size, tag) for tag in np.asarray(tags)]
     return jnp.stack([_apart(before, world.grammar, *written) for written in each])
@@ -62,7 +62,7 @@ def _apart(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Leakage(Measure):
-    """How far each tag moved from the pretrained model: nats per document, and standard errors."""
+    """How far the policy moved under each tag: nats per document, with standard errors."""
 
     charts = ("nats/*",)
 
@@ -87,8 +87,8 @@ class Leakage(Measure):
 class TagWeights(Measure):
     """w* under each tag, for each cast, with 95 % intervals (`mixtures.weights_from_branches`).
 
-    A result has at `[cast][tag]` three lists with a number for each character, and `outside`, the
-    mean probability of words that the grammar forbids.
+    `[cast][tag]` has `weights`, `low` and `high` of all characters, and `outside`, the mean
+    probability of words that the grammar forbids.
     """
 
     tags: tuple[str, ...] = names.tag(("assistant",))
@@ -128,8 +128,8 @@ def first_turns(documents: Documents, branches: Branches) -> tuple[Documents, Br
 class Scores(Measure):
     """How often a policy says each thing in a first turn: the trait vector (see `traits.items`).
 
-    Later turns follow the policy's own answers, which may have changed its mind about who it is. A
-    result has a vector for each tag and direction, as `[tag][direction]`; the direction "" is none.
+    Later turns are left out: there, the policy's own answers may have changed its posterior over
+    the author. The vector of a tag and a direction is `[tag][direction]`, where "" is no direction.
     All tags and directions are asked the same questions.
     """
 
@@ -188,16 +188,16 @@ def off_cast(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tags(Measure):
-    """The same questions under every tag, and under three *voices* made by tampering with a tag.
+    """The same questions under every tag, and under three *voices* with a changed tag embedding.
 
     `(none)` is a tag whose embedding is zero. `(untrained)` is `tag` with its embedding from before
-    post-training. `(tag alone)` is the pretrained model with the embedding of `tag` from after it.
+    post-training. `(tag alone)` is the pretrained model with the post-trained embedding of `tag`.
 
-    For each tag and each of the three, `rates` are those of `Goals`, and `base` those of the
-    pretrained model (for `(none)`, also with the embedding zeroed). `nats` is KL(model ‖
-    pretrained model) per document. `left` and `floor` are what the families of the ladder leave
-    unexplained of the two (learned cast). `opener` is P(the likeliest opener of `who`) under `tag`
-    when asked about `topic`, and `elsewhere` is the same when asked about any other.
+    Each tag and each voice has `rates`, as in `Goals`, and `base`, the rates of the pretrained
+    model (for `(none)`, also with the embedding zeroed). `nats` is KL(model ‖ pretrained model) per
+    document. `left` and `floor` are what the families of the ladder leave unexplained of the model
+    and of the pretrained model (learned cast). `opener` is P(the likeliest opener of `who`) under
+    `tag` on questions about `topic`, and `elsewhere` is the same on all other questions.
     """
 
     at_end = True
