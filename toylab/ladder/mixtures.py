@@ -198,7 +198,7 @@ def solve(
 
 
 class Score(NamedTuple):
-    """KL(P ‖ Q) in nats: the mean over documents, its standard error, and the value of `each`."""
+    """KL(P ‖ Q) in nats: mean over documents, its standard error, and the KL of `each` document."""
 
     mean: Float[Array, ""]
     error: Float[Array, ""]

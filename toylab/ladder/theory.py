@@ -3,8 +3,8 @@
 *One author for all documents*: w ∝ w0 · exp(τ · E log p_k(d)), a posterior that concentrates on the
 best fit. *One author per document*: argmax_w τ · E log m_w(d) − KL(w0 ‖ w), a mixture that matches
 the documents. E is the mean over documents. Each theory has one free exchange rate τ, which
-`fit_rate` fits to chosen items. Every other trait, voice and tell is then predicted with nothing
-fitted. Rival predictions are that nothing changes, and `pairwise`.
+`fit_rate` fits to chosen items. It then predicts all other traits, voices and tells without any
+further fit. Rival predictions are that nothing changes, and `pairwise`.
 """
 
 import dataclasses
@@ -85,7 +85,7 @@ def weights_by_rate(
 
 
 def explained(predicted: Float[ArrayLike, " I"], measured: Float[ArrayLike, " I"]) -> float:
-    """R² of predicted and measured changes, against the rival that nothing moves."""
+    """R² of predicted changes: 0 is as good as predicting no change, 1 is exact."""
     missed = np.sum((np.asarray(measured) - np.asarray(predicted)) ** 2)
     return float(1 - missed / max(np.sum(np.asarray(measured) ** 2), 1e-12))
 

@@ -139,8 +139,8 @@ class Goals(Measure):
       probability of leaving the grammar (see `Asked`);
     * `besides`: `answers`, `raw` and `outside` on other topics, under `tag`;
     * `rates`: means of `follow` over `GROUPS` of cues;
-    * `later` and `earlier`: the same means, of how often the second answer follows its own cue and
-      how often the cue of the first turn;
+    * `later` and `earlier`: such means of how often the second turn's answer follows its own cue,
+      and of how often it follows the first turn's;
     * `under`: `rates` under `tag` and under each of `tags`;
     * `character`: for each group, the rate of its best character (a mixture's rate is an average,
       so never higher); `recombination`: the rates with the best character for each cue;

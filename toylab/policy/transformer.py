@@ -55,7 +55,7 @@ def project(x: Float[Array, "*B W"], matrix: Float[Array, "W U"]) -> Float[Array
 
 
 def rms_norm(x: Float[Array, "*B W"]) -> Float[Array, "*B W"]:
-    """x over its root mean square (Zhang & Sennrich 2019), with no gain to learn."""
+    """x divided by its root mean square (Zhang & Sennrich 2019), without a learned gain."""
     return x * jax.lax.rsqrt(jnp.mean(x * x, -1, keepdims=True) + 1e-6)
 
 

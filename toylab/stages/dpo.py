@@ -30,10 +30,10 @@ class Dpo(RewardStage):
     """Direct preference optimisation (Rafailov et al. 2023), whole documents at a time.
 
     Both documents of a pair are the reference's answers to one prompt. The first is preferred with
-    probability sigmoid(difference of their rewards) (Bradley & Terry 1952), so either can be. If
-    all questions are known before the first answer, the optimum is π* ∝ π_ref · exp(reward / β), as
-    for `Rl` with the same target and β. With `batches` = 0, every step draws new pairs; otherwise
-    that many batches are drawn once, preferences included, and used in turn.
+    probability sigmoid(difference of their rewards) (Bradley & Terry 1952). If all questions are
+    known before the first answer, the optimum is π* ∝ π_ref · exp(reward / β), as for `Rl` with the
+    same target and β. With `batches` = 0, every step draws new pairs. Otherwise that many batches
+    are drawn once, preferences included, and used in turn.
     """
 
     beta: float = number(0.1, low=1e-6, help="weight of KL(model || reference) in the optimum")

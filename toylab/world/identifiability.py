@@ -24,7 +24,7 @@ CHUNK = 256  # documents at a time
 
 
 def turn_weights(grammar: Grammar, direction: int = 0) -> Float[Array, " X"]:
-    """Share of each context among turns with a direction: by topic, then evenly over cues."""
+    """Share of each context among turns with a direction. Cues split a topic's share evenly."""
     table = grammar.topic_contexts[:, :, direction]
     real = jnp.arange(table.shape[1]) < grammar.cue_count[:, None]
     shares = topic_shares(grammar)

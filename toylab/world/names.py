@@ -134,7 +134,7 @@ def _chosen(corpus: Corpus, config: Any, field: str) -> list[Topic]:
 
 
 def _named(config: Any, corpus: Corpus) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
-    """Each field that holds names, the names in it (or those for an empty one), its metadata."""
+    """Each field that holds names: the field, its names (or those of `empty`), its metadata."""
     for field in dataclasses.fields(config):
         if "known" in (kind := field.metadata):
             value = getattr(config, field.name)

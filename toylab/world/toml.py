@@ -15,7 +15,7 @@ _KINDS = {
 
 
 def keys(kind: Any) -> tuple[str, ...]:
-    """The keys of the table of a dataclass."""
+    """The TOML keys of a dataclass."""
     return tuple(field.name for field in dataclasses.fields(kind) if field.name != "name")
 
 
