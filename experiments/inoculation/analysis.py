@@ -247,4 +247,4 @@ def _usual(axes: Axes, table: pd.DataFrame) -> None:
     panels.dashes(axes, table, panels.THEORIES[:2], arms)
     panels.points(axes, table, USUAL, arms)
     panels.level(axes, before(table, "plain").mean(), "before", "-", GREY)
-    axes.set(ylabel="P(bad answer)", ylim=(0, 1.6))
+    axes.set(ylabel="P(bad answer)", ylim=(0, 1.6), yticks=(0, 0.5, 1))
