@@ -28,9 +28,9 @@ ROOT = Path(__file__).parent.parent
     ("text", "said"),
     [
         ("slrum", "--cluster: unknown 'slrum'; did you mean 'slurm'?"),
-        ("slurm:partition", "'partition' should be NAME=VALUE, as sbatch has them"),
+        ("slurm:partition", "'partition' should be NAME=VALUE, as for sbatch"),
         ("slurm:time=1:00", "'time=1:00' should be time=60 (minutes)"),
-        ("slurm:time=5", "no sbatch here; start this where jobs are submitted"),
+        ("slurm:time=5", "sbatch not found; run this where jobs are submitted"),
     ],
 )
 def test_a_cluster_that_cannot_be_is_one_line(
@@ -127,12 +127,12 @@ def test_cancelled_jobs_leave_the_queue(tmp_path: Path) -> None:
 def test_a_job_that_would_name_its_runs_otherwise_does_nothing(
     setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A recipe is sent with the name that it has had."""
+    """A recipe is sent with the name it has where it was submitted."""
     path = Recipe(setup, 0, (Pretrain(steps=1),))
     leg = Train(path=path, title="", rank=(0,), after=frozenset(), cost=1, points=(1,))
     sent = pickle.loads(pickle.dumps({leg.name: leg}))
     monkeypatch.setenv("XLA_FLAGS", "--other")
-    with pytest.raises(StoreError, match="isn't what it was where the job came from"):
+    with pytest.raises(StoreError, match="differs from where the job was submitted"):
         cluster._work(tmp_path, {}, sent, tmp_path / "note")
 
 

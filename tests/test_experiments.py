@@ -109,7 +109,7 @@ def test_a_mistake_in_it_is_one_line_and_code_2(
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ('record.found["probe"]', "'probe' is not read of 'usual' at step 0; of it there are: "),
+        ('record.found["probe"]', "'probe' is not read from 'usual' at step 0; read there: "),
         ('record.found["reading"]["F0"]', ""),
         ('record.found.get("probe")', ""),
         ('sum(record.found["reading"]["items"]) + {}["a"]', ""),  # a mistake, but is it always?
@@ -174,7 +174,7 @@ def test_a_folder_that_is_called_like_another_module_is_refused(folder: Path) ->
 
 @pytest.mark.parametrize("name", ["../elsewhere", "../nowhere/gentle"])
 def test_a_folder_without_a_sweep_is_refused(folder: Path, name: str) -> None:
-    with pytest.raises(UsageError, match=r"no folder with a sweep\.py"):
+    with pytest.raises(UsageError, match=r"not a folder with a sweep\.py"):
         experiments.locate(name)
 
 

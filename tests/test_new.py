@@ -90,7 +90,7 @@ def test_the_stage_in_the_tutorial_is_one(work: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("there", "is there already"),
+        ("there", "already exists"),
         ("my-question", "make the name one word"),
         ("selection", "choose another name"),
         ("json", "choose another name"),

@@ -165,7 +165,7 @@ def test_figures_are_drawn_from_tables_alone(
     assert cli.main(["figures", f"--results={tmp_path}"]) == 0
     drawn, *others = capsys.readouterr().out.splitlines()
     assert drawn == "drawn from their tables: exchange"
-    for line, lacks in zip(others, ("changes.csv: is not there", "no column 'cast'"), strict=True):
+    for line, lacks in zip(others, ("changes.csv: is missing", "no column 'cast'"), strict=True):
         assert lacks in line
     assert (tmp_path / "exchange" / "figure.pdf").stat().st_size > 10_000
     assert cli.main(["figures", "exchagne"]) == 2

@@ -286,7 +286,7 @@ def test_an_analysis_that_fails_names_its_line_or_the_file_that_is_unlike_the_ot
     base = next((tmp_path / "runs").glob("*/pretrain-seed1*/references/*.json"))
     base.write_text('{"excess": 1}')
     assert running.run([one], tmp_path / "runs", 1) == 1
-    said = f"{base}: unlike its kind; delete it and run again, unless it is analysis.py:2\n"
+    said = f"{base}: unlike its kind; delete it and run again, unless analysis.py:2 is the cause\n"
     assert said in capsys.readouterr().err
 
 

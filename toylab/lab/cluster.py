@@ -1,8 +1,8 @@
 """Slurm, through submitit: one job trains and reads one seed of a sweep; the jobs are one array.
 
-Where two jobs need the same pretrained model, one takes the lock of its run and trains it, and the
-other waits. A separate job for pretraining would make every job wait in the queue twice. Only the
-queue is asked what became of a job; accounting (`sacct`) isn't needed.
+If two jobs need the same pretrained model, one locks its run and trains it while the other waits.
+A separate job for pretraining would make every job wait in the queue twice. The state of a job is
+read from the queue alone; accounting (`sacct`) isn't needed.
 """
 
 import contextlib
@@ -33,14 +33,14 @@ from toylab.world.schema import unknown
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
 
-DEFAULTS = {"time": "60", "mem": "4G", "cpus-per-task": "1"}  # minutes a go; then requeued
-REQUEUES = 100  # of one job, for lack of time
-NOTICE = 90  # seconds that a job is told before its time is up
+DEFAULTS = {"time": "60", "mem": "4G", "cpus-per-task": "1"}  # minutes, then requeued
+REQUEUES = 100  # times that one job may run out of time
+NOTICE = 90  # seconds of warning before a job's time is up
 POLL = 2.0  # seconds between two looks at the queue
 
 
 def options(text: str) -> dict[str, str]:
-    """The options in `slurm:NAME=VALUE,...`: sbatch's, by its names; `time` in minutes.
+    """Parses `slurm:NAME=VALUE,...`: sbatch options under sbatch's names, `time` in minutes.
 
     Raises `UsageError` for another kind of cluster, a malformed option, or if there is no Slurm.
     """
@@ -51,11 +51,11 @@ def options(text: str) -> dict[str, str]:
     for option in filter(None, rest.split(",")):
         name, _, value = option.lstrip("-").partition("=")
         if not value or (name == "time" and not value.isdigit()):
-            right = "time=60 (minutes)" if name == "time" else "NAME=VALUE, as sbatch has them"
+            right = "time=60 (minutes)" if name == "time" else "NAME=VALUE, as for sbatch"
             raise UsageError(f"--cluster: {option!r} should be {right}")
         chosen[name.replace("_", "-")] = value
     if not shutil.which("sbatch"):
-        raise UsageError("--cluster=slurm: no sbatch here; start this where jobs are submitted")
+        raise UsageError("--cluster=slurm: sbatch not found; run this where jobs are submitted")
     try:
         import submitit  # noqa: F401
     except ImportError:
@@ -66,9 +66,9 @@ def options(text: str) -> dict[str, str]:
 def carry_out(
     plan: Plan, root: File, options: dict[str, str], jobs: int, advance: Advance = quietly
 ) -> Generator[Ended, None, None]:
-    """Carries out a plan in jobs, one for each sweep and seed, `jobs` of them at once.
+    """Carries out a plan as Slurm jobs, one per sweep and seed, at most `jobs` at once.
 
-    Yields how each leg ended, once its job has.
+    When a job ends, yields how each of its legs ended.
     """
     needs = {f"{place}-{seed}": names for (place, seed), names in plan.needs.items() if names}
     if not needs:
@@ -100,15 +100,15 @@ def carry_out(
 def _work(
     root: File, settings: Mapping[str, Any], legs: Mapping[str, Leg], note: File
 ) -> list[Ended]:
-    """Does legs in this process, one after the other, and notes how far it has advanced."""
+    """Runs legs one by one in this process, and writes its progress to the file `note`."""
     for name, value in settings.items():
         jax.config.update(name, value)
     paths = [leg.path for leg in legs.values()]
-    here = [dataclasses.replace(path).name for path in paths]  # what was sent knows its old name
+    here = [dataclasses.replace(path).name for path in paths]  # not the pickled, cached names
     if here != [path.name for path in paths] or any(leg.name != n for n, leg in legs.items()):
         raise StoreError(
-            f"{os.uname().nodename}: jax, its device or toylab's source isn't what it was where "
-            "the job came from, so its runs have other names; see docs/clusters.md"
+            f"{os.uname().nodename}: jax, its device or toylab's source differs from where the job "
+            "was submitted, so its runs would have other names; see docs/clusters.md"
         )
     done = _noted(note)
 
@@ -121,30 +121,30 @@ def _work(
 
 
 def _noted(note: File) -> float:
-    """What a job says that it has advanced."""
+    """The progress that a job has written."""
     try:
         return float(note.read_text())
-    except (OSError, ValueError):  # not begun, or in the middle of being written
+    except (OSError, ValueError):  # not begun, or half written
         return 0.0
 
 
 def _folder(root: File) -> File:
-    """Where jobs leave their logs, below the run folders."""
+    """The folder for the logs of jobs, below the runs folder."""
     folder = root.resolve() / ".slurm"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 class Requeued:
-    """A call, as a job that Slurm starts again when its time is up or when it is preempted.
+    """A function call run as a job, which Slurm restarts if its time is up or it is preempted.
 
-    It returns the call's value and exception. A restarted call finds only what it had saved.
+    It returns the call's value and exception. A restarted call has only what it saved to disk.
     """
 
     def __init__(self, function: Callable[..., Any], *args: Any):
         self._call = pickle.dumps((function, args))
         self._places = list(sys.path)  # an experiment may be anywhere
-        self._told = False  # that it ends now
+        self._told = False  # whether it was told to stop
 
     def __call__(self) -> tuple[Any, Exception | None]:
         sys.path[:] = self._places
@@ -153,12 +153,12 @@ class Requeued:
             ended: tuple[Any, Exception | None] = (function(*args), None)
         except Exception as error:
             ended = None, error
-        if self._told:  # submitit raised SystemExit, which numpy, for one, makes a ValueError of
+        if self._told:  # submitit's SystemExit may have become another error, in numpy
             sys.exit(1)
         return ended
 
     def checkpoint(self) -> "DelayedSubmission":
-        """What submitit starts next time."""
+        """The job that submitit submits next."""
         from submitit.helpers import DelayedSubmission
 
         again = copy.copy(self)
@@ -169,12 +169,12 @@ class Requeued:
 def array(
     root: File, options: dict[str, str], calls: Sequence[Requeued], parallel: int
 ) -> Generator[dict[int, tuple[Any, Exception | None]], None, None]:
-    """Hands calls to Slurm as one array of jobs, of which at most `parallel` run at once.
+    """Submits calls to Slurm as one job array, of which at most `parallel` run at once.
 
-    After every look at the queue it yields value and error of the calls that ended, by their
-    places. The error of a job that was killed is a `StoreError`. Arguments and results are pickled
-    into a folder below `root`, which all nodes share. When the caller stops, jobs are cancelled.
-    Raises `UsageError`, in its words, if sbatch refuses them.
+    After each poll of the queue it yields (value, error) of the calls that ended, by index. The
+    error of a killed job is a `StoreError`. Arguments and results are pickled into a folder below
+    `root`, which all nodes share. Closing the generator cancels the jobs. Raises `UsageError` with
+    sbatch's message if it refuses them.
     """
     from submitit import SlurmExecutor
 
@@ -205,11 +205,11 @@ def array(
                 if job.paths.result_pickle.exists():
                     try:
                         done[place] = job.result()
-                    except Exception as error:  # before or after the call, with a traceback
+                    except Exception as error:  # raised by submitit outside the call
                         done[place], failed = (None, error), True
                 elif waiting is not None and job.job_id not in waiting:
                     left.add(place)
-                    if place in gone:  # and its result had a while to arrive
+                    if place in gone:  # since the last poll: its result had time to arrive
                         said = f"job {job.job_id} was killed; see {job.paths.stdout}"
                         done[place], failed = (None, StoreError(said)), True
             gone = left

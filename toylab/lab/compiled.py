@@ -1,20 +1,20 @@
-"""Compiled code: removes incomplete files from its cache, and drops what fills memory."""
+"""Removes broken entries from jax's compilation cache, and drops code that fills memory."""
 
 import contextlib
 import gc
 from pathlib import Path as File
 
 import jax
-from jax._src import compilation_cache  # what is public can't read an entry
+from jax._src import compilation_cache  # the public API can't read an entry
 
-CHECKED = ".checked"  # an empty file, as old as the last check
+CHECKED = ".checked"  # an empty file; its time is that of the last check
 MAPS = 30_000  # memory maps of a process; Linux allows 65,530, and compiled code takes three each
 
 
 def drop() -> None:
-    """Drops compiled code before there is so much that Linux refuses more and jax crashes.
+    """Drops compiled code before it uses all the memory maps that Linux allows, and jax crashes.
 
-    Code that is needed again is then read from the compilation cache.
+    Code that is needed again is read from the compilation cache.
     """
     with contextlib.suppress(OSError):
         with open("/proc/self/maps", "rb") as lines:
@@ -25,7 +25,7 @@ def drop() -> None:
 
 
 def mend(folder: File) -> None:
-    """Removes the entries of a compilation cache that can't be unpacked; jax then writes them anew.
+    """Removes entries that can't be unpacked from a compilation cache; jax then rewrites them.
 
     An entry is checked once, and again after it has changed.
     """

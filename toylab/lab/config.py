@@ -1,9 +1,8 @@
-"""Flags: one for every field of a sweep's frozen dataclasses, by its name in `config.json`.
+"""Flags: one for each field of a sweep's frozen dataclasses, named as in `config.json`.
 
 `--sft.steps=200` sets the field of every Sft in the sweep, `--ARM.sft.steps=200` that of one arm,
-`--sft@2.steps=200` that of the second Sft of an arm. A stage of 0 steps is left out. A
-stage within a stage is named by its own kind, any other config within a stage by its field, as in
-`--rl.target.answers`.
+`--sft@2.steps=200` that of the second Sft of an arm. A stage of 0 steps is left out. A stage inside
+a stage goes by its kind. Any other nested config goes by its field, as in `--rl.target.answers`.
 """
 
 import dataclasses
@@ -17,7 +16,7 @@ from toylab.world.schema import unknown
 
 
 def _parts(config: Any) -> dict[str, tuple[Any, Mapping[str, type]]]:
-    """The configs within a config, by field, each with the classes that it may have, by kind."""
+    """The configs nested in a config, by field: each with its possible classes, by kind."""
     fields = [(field, getattr(config, field.name)) for field in dataclasses.fields(config)]
     return {
         field.name: (part, field.metadata.get("kinds", {}))
@@ -27,14 +26,14 @@ def _parts(config: Any) -> dict[str, tuple[Any, Mapping[str, type]]]:
 
 
 def _place(prefix: str, field: str, part: Any) -> str:
-    """The flag prefix of a config within another one."""
+    """The flag prefix of a nested config."""
     if isinstance(part, Stage):
         return ".".join((*prefix.split(".")[:-1], part.kind))
     return f"{prefix}.{field}"
 
 
 def _nested(prefix: str, config: Any) -> Iterator[tuple[str, Any]]:
-    """A config, and all that may be within it, with the prefixes of their flags."""
+    """A config and all configs that may be nested in it, with the prefixes of their flags."""
     yield prefix, config
     for field, (part, kinds) in _parts(config).items():
         for each in (part, *(kind() for kind in kinds.values())):
@@ -98,7 +97,7 @@ def _without_empty(arm: Arm) -> Arm:
 
 
 def _given(given: Mapping[str, Any], config: Any, prefixes: Sequence[str]) -> Any:
-    """A config with the flags that begin with these prefixes, of which later ones count more."""
+    """A config with the flags under these prefixes applied; later prefixes win."""
     changes, parts = dict[str, Any](), _parts(config)
     for field in filter(lambda field: field.init, dataclasses.fields(config)):
         part, kinds = parts.get(field.name, (None, {}))

@@ -9,11 +9,11 @@ from toylab.lab.store import write_json
 
 UNKNOWN = 30  # training steps of the default batch: roughly the cost of a reading
 STEP = "training step"
-Times = list[tuple[str, float]]  # what took how many seconds: a step, or a measure by its name
+Times = list[tuple[str, float]]  # (STEP or the name of a measure, seconds that it took)
 
 
 def _times(file: File) -> dict[str, float]:
-    """The costs in a file; none if it is missing or damaged, for they are only estimates."""
+    """The costs in a file; none if it is missing or damaged, since they are only estimates."""
     try:
         found = json.loads(file.read_bytes()).items()
         return {name: float(took) for name, took in found if 0 < float(took) < math.inf}
@@ -24,7 +24,7 @@ def _times(file: File) -> dict[str, float]:
 class Costs:
     """Seconds per training step and per reading of each kind, kept in a file below a root.
 
-    Costs are those that the file had when this was made. Times noted later count in the next plan.
+    The file is read once, at construction. Times noted later count in the next plan.
     """
 
     def __init__(self, root: File):
@@ -38,7 +38,7 @@ class Costs:
         return max(round(reading / step), 1) if step and reading else unknown
 
     def note(self, times: Iterable[tuple[str, float]]) -> None:
-        """Averages these with the stored ones: a time with compiling in it soon fades."""
+        """Averages these with the stored ones, so a time that includes compiling soon fades."""
         for name, seconds in times:
             self._seen[name] = (self._seen.get(name, seconds) + seconds) / 2
         write_json(self._file, self._seen)

@@ -1,8 +1,7 @@
-"""The source that a cached result depends on: all modules that the module of its class imports.
+"""Hashes the source that a cached result depends on: its class's module and all that it imports.
 
-Imports are followed in the text of the files; nothing is run. A name that a package re-exports
-counts as an import of the module that defines it, so a stage does not depend on the stages beside
-it.
+Imports are parsed, not run. A name that a package re-exports counts as an import of the module that
+defines it, so a stage does not depend on the other stages.
 """
 
 import ast
@@ -21,7 +20,7 @@ INSTALLED = PACKAGE.name in ("site-packages", "dist-packages")
 
 
 def _file(roots: tuple[File, ...], module: str) -> File | None:
-    """The file of a module below one of the roots; None if it is not one of ours."""
+    """The file of a module below one of the roots; None for any other module."""
     for root in roots:
         if INSTALLED and root == PACKAGE and module.split(".")[0] != "toylab":
             continue  # another package in site-packages
@@ -34,7 +33,7 @@ def _file(roots: tuple[File, ...], module: str) -> File | None:
 
 @functools.cache
 def _source(file: File) -> tuple[bytes, list[ast.Import | ast.ImportFrom]]:
-    """The code of a file without docstrings and comments, which change no result; its imports."""
+    """A file's code without docstrings and comments, which change no result, and its imports."""
     tree, imports = ast.parse(file.read_bytes()), []
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):

@@ -1,9 +1,9 @@
 """TensorBoard event files, derived from rows.
 
 A row has "step", "time" (seconds since the epoch) and values by tag: numbers become scalars, text
-becomes text, bytes (a PNG) an image. A file is never changed. A later one, last by name, begins
-with a restart before its first step, so that a running TensorBoard drops the older points. Older
-files stay: TensorBoard reads one after the other, and would wait for a file that was removed.
+becomes text, bytes (a PNG) an image. A file is never changed. A newer file sorts last by name. It
+begins with a restart before its first step, so a running TensorBoard drops the older points. Older
+files stay, since TensorBoard reads them in order and would wait for a removed one.
 
 TensorFlow is not needed: only tensorboard's protos, its plain summaries and its `RecordWriter`.
 """
@@ -29,7 +29,7 @@ from tensorboard.util.tensor_util import make_tensor_proto
 Row = Mapping[str, float | int | str | bytes]
 Settings = Mapping[str, str | float | int | bool]
 KEYS = ("step", "time")  # in every row, but not values
-BAND = "band/{}/{}"  # the tags of both ends of the band of a tag: low, high
+BAND = "band/{}/{}"  # tags of a band's two ends: low, high
 NAME = "events.out.tfevents.{}.toylab"
 PARTIAL = ".events.partial"  # no "tfevents" in it: TensorBoard must not read it
 
@@ -37,7 +37,7 @@ PARTIAL = ".events.partial"  # no "tfevents" in it: TensorBoard must not read it
 def write(
     folder: Path, rows: Sequence[Row], *more: Summary, settings: Settings | None = None
 ) -> None:
-    """Writes an event file with all of a run so far: all of the file, or none.
+    """Writes an event file, atomically, with all of a run so far.
 
     `settings` go into TensorBoard's table of hyper-parameters; `more` is written before the rows.
     """
@@ -82,7 +82,7 @@ def charts(shown: Mapping[str, Mapping[str, Sequence[str]]]) -> Summary:
 def _events(
     rows: Sequence[Row], more: Sequence[Summary], settings: Settings | None
 ) -> Iterator[Event]:
-    """All events of a file: version, (re)start, hyper-parameters, what comes first, and rows."""
+    """All events of a file: version, (re)start, hyper-parameters, `more`, and rows."""
     start = min((float(row["time"]) for row in rows if "time" in row), default=time.time())
     first = min((int(row["step"]) for row in rows), default=0)
     source = SourceMetadata(writer=__name__)

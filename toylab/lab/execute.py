@@ -17,7 +17,7 @@ from toylab.stages import EVALUATE, Params, Setup, begin, segments, train_key
 
 LOG_EVERY = 50
 SNAPSHOT_EVERY = 400
-Advance = Callable[[float], Any]  # told of progress, in training steps or what is worth as many
+Advance = Callable[[float], Any]  # called with progress, in training steps or their equivalent
 
 
 def progress(total: int, title: str = "") -> tqdm:
@@ -32,12 +32,12 @@ def quietly(_: float) -> None:
 
 
 def keep_compiled(root: File) -> None:
-    """Makes jax keep compiled code below `root`, unless its cache already has a place."""
+    """Makes jax keep compiled code below `root`, unless it already has a cache folder."""
     if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str((root / ".compiled").resolve()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     place = File(jax.config.jax_compilation_cache_dir)  # type: ignore[attr-defined]
-    if place.is_dir() and not os.access(place, os.W_OK):  # read only: no warning a function
+    if place.is_dir() and not os.access(place, os.W_OK):  # read only: jax would warn often
         jax.config.update("jax_persistent_cache_min_compile_time_secs", float("inf"))
         jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
     elif place.is_dir():
@@ -47,7 +47,7 @@ def keep_compiled(root: File) -> None:
 def to_train(run: Run, wanted: Iterable[int]) -> tuple[int, int]:
     """The first and the last step still to be trained; (0, 0) if all wanted snapshots are there."""
     at = run.state_step()
-    missing = [step for step in wanted if step != at and not run.has(step)]  # at: in the state
+    missing = [step for step in wanted if step != at and not run.has(step)]  # `at` is in the state
     if not missing:
         return 0, 0
     return (at if at < min(missing) else 0), max(missing)
@@ -78,7 +78,7 @@ def train(run: Run, wanted: Iterable[int], advance: Advance = quietly) -> Times:
             if path.parent is None:
                 measured = excess(path.setup, path.seed, now.params, step)
                 row |= {f"excess/{k}": v for k, v in measured.items()}
-            run.put(row)  # before the state: a resumed run says the same rows again
+            run.put(row)  # before the state: a resumed run rewrites these rows
             if step in keep:
                 run.save(now)
             advance(step - before)

@@ -1,7 +1,7 @@
-"""Experiments: folders anywhere with a `sweep.py`, and the modules beside it.
+"""Experiments: folders with a `sweep.py`, anywhere on disk, and the other modules in them.
 
-A folder is imported as a package of its own name. A custom stage is therefore imported by `from
-NAME.stage import Mine` or `from stage import Mine`, in `sweep.py` and `analysis.py` alike.
+A folder is imported as a package of the same name. So `sweep.py` and `analysis.py` can import a
+custom stage by `from NAME.stage import Mine` or by `from stage import Mine`.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from toylab.world.schema import unknown
 if TYPE_CHECKING:
     from toylab.lab.sweep import Sweep
 
-DEEP = (OverflowError, RecursionError)  # numbers and brackets beyond all bounds, in JSON
+DEEP = (OverflowError, RecursionError)  # huge numbers and deep nesting in JSON
 HOME = SHIPPED / "experiments"
 
 
@@ -31,7 +31,7 @@ def shipped() -> list[str]:
 def locate(name: str | File, here: File = File(), others: Iterable[str] = ()) -> File:
     """The folder that a user means: a path from `here`, or the name of a shipped experiment.
 
-    Raises `UsageError`, with the nearest name among these, `others` and what lies beside it.
+    Raises `UsageError` with the nearest of the shipped names, `others` and neighbouring folders.
     """
     own = (here / name).resolve()
     if (own / "sweep.py").is_file():
@@ -41,12 +41,12 @@ def locate(name: str | File, here: File = File(), others: Iterable[str] = ()) ->
     beside = [str(File(name).parent / f.parent.name) for f in own.parent.glob("*/sweep.py")]
     known = beside if "/" in str(name) else (*shipped(), *others, *beside)
     if own.is_dir() or not known:
-        raise UsageError(f"{name}: no folder with a sweep.py, which an experiment begins with")
+        raise UsageError(f"{name}: not a folder with a sweep.py, which an experiment needs")
     raise UsageError(unknown(str(name), known))
 
 
 def cost(folder: File) -> str:
-    """Minutes that the whole experiment takes on one core, with nothing trained before, in words.
+    """Minutes that the whole experiment takes on one core from scratch, as text.
 
     Extrapolated from a run of at least a quarter of it.
     """
@@ -93,7 +93,7 @@ def module(folder: File, name: str) -> Any:
         root = root.parent
     for place in (SHIPPED, folder, root):
         if str(place) not in sys.path:
-            sys.path.append(str(place))  # at the end: a stage in random.py hides nothing
+            sys.path.append(str(place))  # last, so that its own random.py hides no other
     file, full = folder / f"{name}.py", ".".join((*folder.relative_to(root).parts, name))
     taken = UsageError(f"{folder}: another module is called {folder.name!r}; rename the folder")
     try:
@@ -108,7 +108,7 @@ def module(folder: File, name: str) -> Any:
 
 
 def line_of(error: Exception, folder: File) -> str:
-    """The last line of the experiment's own files in an error's traceback; empty if none is."""
+    """The last place in an error's traceback that is in the experiment's folder; else empty."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
@@ -117,6 +117,6 @@ def line_of(error: Exception, folder: File) -> str:
 
 
 def told(error: Exception) -> str:
-    """An error in one line, with its kind."""
+    """An error's type and message in one line."""
     said = error.msg if isinstance(error, SyntaxError) else str(error)
     return " ".join([f"{type(error).__name__}:", *said.split()])

@@ -8,7 +8,7 @@ from absl import flags
 
 from toylab.world.schema import brief, unknown
 
-Range = tuple[float | None, float | None]  # the least and the most, or None
+Range = tuple[float | None, float | None]  # least and most, or None for no bound
 
 WIDE = 80
 _MAKERS: dict[str, Any] = {
@@ -35,9 +35,9 @@ def refuse(command: str, names: Iterable[str], known: Sequence[str], more: str =
 
 
 def switch(arguments: Sequence[str], name: str) -> tuple[bool, list[str]]:
-    """Whether a line switches a flag on, in any spelling, and the rest of the line.
+    """Whether a command line turns a flag on, in any spelling, and the remaining arguments.
 
-    Errors in the line are left to the parser of the whole line.
+    Errors are left to the parser of the whole line.
     """
     values = flags.FlagValues()
     flags.DEFINE_bool(name, False, "", flag_values=values)
@@ -49,7 +49,7 @@ def switch(arguments: Sequence[str], name: str) -> tuple[bool, list[str]]:
 
 
 def _plain(said: str) -> str:
-    """What absl says of a value, without Python's words."""
+    """absl's message about a value, without Python's jargon."""
     said = said.replace("flag ", "").replace("\n", " ")
     said = re.sub(r"invalid literal for int\(\) with base 10: .*", "must be a whole number", said)
     return re.sub(r"could not convert string to float: .*", "must be a number", said)
@@ -67,8 +67,8 @@ class Flags:
         self.described = dict[str, tuple[str, str, Range]]()
         self._defaults = dict[str, Any]()
         self._values = flags.FlagValues()
-        self.define("help", bool, False, "says this")
-        self.define("help-all", bool, False, "every flag, with its default")
+        self.define("help", bool, False, "shows this text")
+        self.define("help-all", bool, False, "shows every flag and its default")
         for name, (kind, default, help) in defined.items():
             self.define(name, kind, default, help)
 
@@ -143,7 +143,7 @@ class Flags:
         return f"  --{name:{30 if '.' in name else 12}} {self._values[name].help}\n"
 
     def _grouped(self) -> str:
-        """Half a screen: the flags of all, then a line for each config, and one for all arms."""
+        """A short help: the common flags, then one line per config, and one for all arms."""
         ours, groups = ("help", "help-all"), dict[str, list[str]]()
         for name in self.described:
             group, _, rest = name.partition(".")

@@ -14,15 +14,15 @@ from toylab.ladder.measure import Measure
 from toylab.stages import Setup, Stage
 from toylab.world.grammar import vocabulary
 
-GPU = File("/dev/nvidia0")  # there if the machine, or this part of it, has an NVIDIA GPU
-WORKER = 2**30  # bytes of available memory that a worker is given
-NUMBER = 4  # bytes
-WORDS = 8  # of a turn: there are a question, three phrases and more
+GPU = File("/dev/nvidia0")  # exists if the machine or container has an NVIDIA GPU
+WORKER = 2**30  # bytes of available memory needed per worker
+NUMBER = 4  # bytes per float
+WORDS = 8  # assumed per turn: a question, three phrases and more
 COPIES = 4  # parameters, gradient and what an optimiser keeps
 
 
 def device_missing() -> str:
-    """A line that says that jax lacks a device of the kind that was asked for; else empty."""
+    """A message if jax lacks the requested kind of device; else empty."""
     try:
         jax.devices()
     except Exception:  # a RuntimeError or, where no platform is known, an AssertionError
@@ -32,10 +32,10 @@ def device_missing() -> str:
 
 
 def gpu_unused() -> str:
-    """A line that says that jax uses the CPU, unasked, though there is a GPU; else empty."""
+    """A message if there is a GPU, but jax uses the CPU without being told to; else empty."""
     if not GPU.exists() or os.environ.get("JAX_PLATFORMS") or jax.default_backend() != "cpu":
         return ""
-    return f"jax doesn't use the GPU; set JAX_PLATFORMS=cpu if that is meant{_or_install()}"
+    return f"jax doesn't use the GPU; set JAX_PLATFORMS=cpu if that is intended{_or_install()}"
 
 
 def _or_install() -> str:
@@ -50,9 +50,9 @@ def cores() -> list[int]:
 
 
 def memory(*kinds: str) -> int | None:
-    """Bytes of memory, by the names in /proc/meminfo; in a container, no more than it may have.
+    """Bytes of memory: the sum of these fields of /proc/meminfo, or a container's limit if less.
 
-    Of available memory, what the container has taken is taken off. None if the system doesn't say.
+    For `MemAvailable`, the container's use is taken off its limit. None if the system doesn't say.
     """
     found = []
     with contextlib.suppress(OSError, ValueError):
@@ -66,7 +66,7 @@ def memory(*kinds: str) -> int | None:
 
 
 def default_jobs() -> int:
-    """How many workers: one for each core, fewer if memory is short, one if jax uses no CPU."""
+    """The number of workers: one per core, fewer if memory is short, one if not on a CPU."""
     if jax.default_backend() != "cpu":
         return 1
     free = memory("MemAvailable")
@@ -95,8 +95,8 @@ def check(setup: Setup, stages: Iterable[Stage], measures: Iterable[Measure]) ->
 
 @functools.lru_cache(maxsize=64)
 def _numbers(setup: Setup) -> tuple[int, int]:
-    """How many parameters there are, and what training keeps of a word: logits, and what is kept
-    of it to be attended to."""
+    """The number of parameters, and the floats that training keeps per word: logits, and keys and
+    values for attention."""
     words = len(vocabulary(setup.corpus))
     network = setup.model.network(words, WORDS)
     params = jax.eval_shape(network.init, jax.random.key(0))

@@ -1,8 +1,8 @@
 """Names of runs, such as `selection/ordinary/seed100`: experiment, arm and seed.
 
-Run folders are named by what was trained, and experiments share them. So every experiment leaves a
-list, `names/NAME.json` in the folder of the runs: where its results are, and for each arm and seed
-the run folders, from the pretrained one to the last stage's.
+Run folders are named after what was trained, and experiments share them. So every experiment writes
+a list, `names/NAME.json` in the runs folder. It says where the results are, and for each arm and
+seed the run folders, from pretraining to the last stage.
 """
 
 import dataclasses
@@ -34,9 +34,9 @@ class Named(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Listed:
-    """What an experiment left: where its results are, the tag that was read, its runs by arm.
+    """The list of an experiment: where its results are, the tag that was read, its runs by arm.
 
-    `began` is when it was begun last, in seconds since the epoch.
+    `began` is when it was last started, in seconds since the epoch.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Listed:
 
 
 def write(root: File, name: str, sweep: "Sweep", setups: Mapping[str, "Setup"], out: File) -> None:
-    """Leaves the list of an experiment."""
+    """Writes the list of an experiment."""
     from toylab.lab.readings import measure_digest
     from toylab.lab.store import Run, write_json
 
@@ -62,7 +62,7 @@ def write(root: File, name: str, sweep: "Sweep", setups: Mapping[str, "Setup"], 
         runs = [Run(root, prefix) for path in paths.values() for prefix in path.prefixes()]
         for run in runs:
             if run.folder.exists():
-                run.describe()  # if what said so was lost
+                run.describe()  # if its config was lost
         each = {
             "arm": arm,
             "readings": [measure_digest(each, sweep.reading) for each in sweep.measures(arm)],
@@ -75,7 +75,7 @@ def write(root: File, name: str, sweep: "Sweep", setups: Mapping[str, "Setup"], 
 
 
 def listed(root: File) -> list[str]:
-    """The experiments that left a list, the latest first."""
+    """The experiments that have a list, latest first."""
     files = sorted((root / FOLDER).glob("*.json"), key=lambda file: -file.stat().st_mtime)
     return [file.stem for file in files]
 
@@ -99,7 +99,7 @@ def read(root: File, name: str) -> Listed:
         }
         return Listed(name=name, out=File(said["out"]), began=began, tag=said["tag"], arms=arms)
     except Exception:
-        from toylab.lab.store import reading  # here, so that listing does without jax
+        from toylab.lab.store import reading  # here, so that listing doesn't import jax
 
         with reading(file, "delete this file and run the experiment again"):
             raise

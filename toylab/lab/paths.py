@@ -1,4 +1,4 @@
-"""A run follows a recipe: a tuple of stages from random parameters. Every prefix has a digest.
+"""A run follows a recipe: stages trained in turn from random parameters. Each prefix has a digest.
 
 Trained models are found by that digest, so experiments with the same recipe share models.
 """
@@ -25,7 +25,7 @@ from toylab.stages import Setup, Stage, Target
 from toylab.stages.traced import Traced
 from toylab.world.schema import SEEDS, Corpus, brief
 
-SETTINGS = {  # of jax, those that change bits, with their defaults
+SETTINGS = {  # of jax that change results in any bit, with their defaults
     "jax_default_matmul_precision": "None",
     "jax_default_prng_impl": "threefry2x32",
     "jax_disable_jit": "False",
@@ -40,8 +40,8 @@ SETTINGS = {  # of jax, those that change bits, with their defaults
 def versions(setup: Setup, stages: tuple[Stage, ...]) -> dict[str, str]:
     """What a trained model depends on besides its config: libraries, platform and source.
 
-    The number of XLA's threads counts too: sums are split among them, and so rounded differently.
-    So do settings of jax that change numbers and differ from jax's defaults.
+    XLA's number of threads is included, since sums split among threads are rounded differently.
+    So are settings of jax that change numbers, if they differ from jax's defaults.
     """
     told = {name: str(jax.config.values[name]) for name in sorted(SETTINGS)}
     return {name: value for name, value in told.items() if value != SETTINGS[name]} | {
@@ -140,7 +140,7 @@ class Recipe:
 
     @functools.cached_property
     def name(self) -> str:
-        """The run's folder: corpus title, stages and seed, for people to read, and the digest."""
+        """The run's folder: corpus title, stages and seed, as readable text, and the digest."""
         kinds = slug("-".join(stage.label for stage in self.stages), 120)
         title = slug(self.setup.corpus.title, 60)
         return f"{title}/{kinds}-seed{self.seed}-{self.digest()[:8]}"

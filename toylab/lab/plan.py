@@ -1,8 +1,8 @@
 """The graph of what some sweeps still have to train and read.
 
-A run is trained after the run that it begins with. A pretrained model's reference comes after its
-training; a reading comes after the training of its snapshot, and after the reference. What several
-sweeps need is done once.
+A run is trained after the run that it starts from. A pretrained model's reference comes after its
+training. A reading comes after the training of its snapshot and after the reference. Work that
+several sweeps need is done once.
 """
 
 import abc
@@ -27,10 +27,10 @@ BASE_STEPS = 120  # cost of a reference, in training steps of the default batch,
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Leg(abc.ABC):
-    """A part of the plan, as `schedule` takes it; its cost is in training steps.
+    """A leg: one unit of work in a plan, as `schedule` takes it. `cost` is in training steps.
 
-    `title` names the sweep, seed and arm that it is for, or the first of several; `done` says what
-    was done.
+    `title` names the sweep, seed and arm that need it, or the first of several. `done` describes
+    the finished work.
     """
 
     path: Recipe
@@ -41,7 +41,7 @@ class Leg(abc.ABC):
 
     @property
     def name(self) -> str:
-        """Names the leg in its graph."""
+        """The leg's name in the graph."""
         return self.path.name
 
     @property
@@ -69,7 +69,7 @@ class Train(Leg):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Refer(Leg):
-    """Prepares the pretrained model's reference, with which all readings compare."""
+    """Prepares the pretrained model's reference, which all readings are compared with."""
 
     settings: LadderFit
 
@@ -89,7 +89,7 @@ class Refer(Leg):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Read(Leg):
-    """Reads one snapshot with all measures that are due there and missing."""
+    """Reads one snapshot with each measure that is due there and has no reading yet."""
 
     settings: LadderFit
     step: int
@@ -131,7 +131,7 @@ class Rehearse(Leg):
 
 
 def rehearsal(legs: Mapping[str, Leg]) -> dict[str, Leg]:
-    """A `Rehearse` to do beside these, if the first reading has to wait for a pretrained model."""
+    """A `Rehearse` to run alongside, if the first reading has to wait for a pretrained model."""
     reads = [leg for leg in legs.values() if isinstance(leg, Read)]
     first = min(reads, key=lambda leg: leg.rank, default=None)
     if not first or not any(isinstance(legs[name], Train) for name in first.after):
@@ -159,7 +159,7 @@ def plan(
 ) -> Plan:
     """What these sweeps would train and read, the first sweep and seed first.
 
-    `costs` are those of readings; by default, those that were measured below the root.
+    `costs` are the costs of readings, by default those measured below the root.
     """
     builder, needs = _Builder(root, costs or Costs(root)), dict[tuple[int, int], set[str]]()
     for place, (sweep, setups) in enumerate(asked):
@@ -172,7 +172,7 @@ def plan(
 
 
 class _Builder:
-    """Adds legs to a graph; what is on disk needs none.
+    """Adds legs to a graph, but none for results that are on disk.
 
     Every method returns the names of the legs that are needed, directly or through others.
     """
@@ -230,9 +230,9 @@ class _Builder:
         return needed | {leg.name}
 
     def _leg(self, kind: type[L], path: Recipe, arm: str, after: set[str], **own: Any) -> L:
-        """The leg as it is in the graph already, or a new one without costs."""
+        """The leg that is already in the graph, or a new one without costs."""
         place, seed = self.rank
-        early = kind is Train and not path.parent  # by a seed: all else of a seed waits for it
+        early = kind is Train and not path.parent  # by one seed: the rest of its seed waits for it
         leg = kind(
             path=path,
             title=self.title + (arm or "-".join(stage.label for stage in path.stages)),

@@ -23,11 +23,11 @@ from toylab.measures import calibration
 from toylab.policy.policy import ModelPolicy
 from toylab.stages import Setup
 
-REFERENCE = "reference"  # among the costs
+REFERENCE = "reference"  # its name among the costs
 
 
 def due(measures: Sequence[Measure], step: int, last: int) -> list[Measure]:
-    """The measures to read at a step: all at the last step, before it those without `at_end`."""
+    """The measures to read at a step: all at the last step, only those without `at_end` before."""
     return [each for each in measures if step == last or not each.at_end]
 
 
@@ -42,9 +42,9 @@ def unread(run: Run, measures: Sequence[Measure], step: int) -> list[Measure]:
 
 @functools.cache
 def measure_digest(asked: Measure, settings: LadderFit) -> str:
-    """The digest that names a reading's file: of the measure, its settings and its source.
+    """The digest in the name of a reading's file: of the measure, its settings and its source.
 
-    It covers `settings`, too, by which the measure's reference was prepared.
+    It also covers `settings`, which the measure's reference was prepared with.
     """
     configs = [dataclasses.asdict(each) for each in (asked, settings)]
     text = asked.name + json.dumps(configs, sort_keys=True) + digest.digest(asked, settings)
@@ -52,7 +52,7 @@ def measure_digest(asked: Measure, settings: LadderFit) -> str:
 
 
 def base_file(folder: File, settings: LadderFit) -> File:
-    """The file with what records keep of a pretrained model; written after the reference itself."""
+    """The file with the records' data on a pretrained model; written after the reference itself."""
     text = measure_digest(settings, settings) + _excess_source()
     return folder / "references" / f"{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
 
@@ -65,9 +65,9 @@ def _excess_source() -> str:
 def reference(
     folder: File, setup: Setup, seed: int, policy: ModelPolicy, settings: LadderFit, step: int
 ) -> tuple[Reference, Times]:
-    """A pretrained model's reference, from its run's folder, or prepared and left there.
+    """A pretrained model's reference: loaded from its run's folder, or prepared and saved there.
 
-    `step` is the last of the run.
+    `step` is the run's last step.
     """
     file, times = base_file(folder, settings), Times()
     tree = file.with_suffix(".safetensors")
@@ -92,7 +92,7 @@ def reference(
 def pretrained(
     root: File, run: Run, settings: LadderFit
 ) -> tuple[ModelPolicy, tuple[Reference, Times]]:
-    """The model that a run began with, and its reference."""
+    """The pretrained model that a run started from, and its reference."""
     path = run.path.first
     first, last = Run(root, path), path.last
     policy = ModelPolicy(first.params(last), path.setup.network)
@@ -122,7 +122,7 @@ def read(
             began = time.perf_counter()
             found = each(snapshot, measure_key(path.seed, step))
             times.append((each.name, time.perf_counter() - began))
-            # The row before the reading: who is killed in between reads, and says, the same again.
+            # The row comes before the reading: if killed in between, both are redone the same way.
             run.put({"step": step} | each.scalars(path.setup, found), name)
             write_json(file, found)
             advance(1 / len(measures))
@@ -130,9 +130,9 @@ def read(
 
 
 def load(file: File, asked: Measure | None = None, setup: Setup | None = None) -> dict[str, Any]:
-    """What a measure has read, or a reference's file. Raises `StoreError` if it is damaged.
+    """A measure's reading, or a reference's file. Raises `StoreError` if it is damaged.
 
-    Of the ladder all is there; what others read is theirs (see `Records.odd`).
+    Only the ladder's readings are checked for completeness (see `Records.odd` for the others).
     """
     found = load_json(file)
     with store.reading(file):
@@ -152,7 +152,7 @@ def gather(
 ) -> Records:
     """The records of these seeds of a sweep, from disk, in the sweep's order.
 
-    What `before`, the records of fewer seeds, has read `once` is not read again.
+    `before` may have records of fewer seeds; what they have read `once` is not read again.
     Raises `StoreError` if a reading is missing or damaged.
     """
     rows, bases, files = [], {}, dict[tuple[str, File], Any]()

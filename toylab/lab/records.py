@@ -1,4 +1,4 @@
-"""Records: what was read from every snapshot, and the tidy table that an analysis makes of it."""
+"""Records: the readings of every snapshot, and the tidy table that an analysis makes from them."""
 
 import collections
 import dataclasses
@@ -22,10 +22,10 @@ RUN = ("arm", "seed")
 
 
 class Record(NamedTuple):
-    """One snapshot: what each measure read, by name (`found`), and read at step 0 (`start`).
+    """One snapshot: each measure's reading, by name, here (`found`) and at step 0 (`start`).
 
     `base` has the excess loss and the nuisances of the pretrained model. `stages` and `measures`
-    (by name) are those of the arm.
+    (by name) are the arm's.
     """
 
     arm: str
@@ -41,7 +41,7 @@ class Record(NamedTuple):
     def read(self, *names: str, whose: str = "") -> dict[str, float]:
         """Numbers of the ladder's reading (see `reading.COLUMNS`), on the learned cast.
 
-        With the name of a character, `weight` is its weight in F1.
+        If `whose` names a character, `weight` is that character's weight in F1.
         """
         found = self.found["reading"]
         row = {name: (found if name in found else found["learned"])[name] for name in names}
@@ -52,9 +52,9 @@ class Record(NamedTuple):
     def predicted(
         self, change: Float[ArrayLike, " I"], *topics: str, stage: Stage | None = None
     ) -> dict[str, theory.Prediction]:
-        """What each theory predicts of the last stage, or of another one that follows pretraining.
+        """Each theory's prediction for the last stage, or for another stage after pretraining.
 
-        The rate of each theory is fitted to the measured change of the answers on these topics.
+        Each theory's rate is fitted to the measured change of the answers on these topics.
         """
         stage = stage or self.stages[-1]
         assert isinstance(stage, Sft)
@@ -66,10 +66,10 @@ class Record(NamedTuple):
 class Records:
     """All that an analysis sees: the readings, setups and pretrained models of a sweep.
 
-    Each of `rows` is a dict with `arm`, `seed`, `step`, a `reading`, and what every other measure
-    read, under its name. Step 0 is the pretrained snapshot. `bases` has, by arm and seed, the
-    nuisances and the excess loss of the pretrained model. `known` keeps what was read `once`.
-    `files` has what each file holds, by arm.
+    Each of `rows` is a dict with `arm`, `seed`, `step`, the ladder's `reading`, and the readings of
+    other measures by name. Step 0 is the pretrained snapshot. `bases` has the pretrained model's
+    nuisances and excess loss, by arm and seed. `known` keeps what was read `once`. `files` has the
+    content of each file, by arm.
     """
 
     sweep: Sweep
@@ -85,7 +85,7 @@ class Records:
         return next(iter(self.setups.values()))
 
     def odd(self) -> File | None:
-        """A file whose entries are others than those of most of its kind; it may be damaged."""
+        """A file whose entries differ from those of most files of its kind; it may be damaged."""
         kinds = collections.defaultdict[tuple[str, str], dict[File, str]](dict)
         for (arm, file), found in self.files.items():
             kinds[arm, file.stem.rpartition("-")[2]][file] = _shape(found)
@@ -99,7 +99,7 @@ class Records:
     def once(
         self, name: str, read: Callable[["Records"], Iterable[Any]], total: int
     ) -> Sequence[Any]:
-        """What `read` makes of the sweep itself, without readings; for the first figure only."""
+        """What `read` computes from the sweep, not from readings; once, for the first figure."""
         if name not in self.known:
             bar = tqdm(read(self), name, total, leave=False, disable=None)
             self.known[name] = list(bar)
@@ -130,10 +130,10 @@ class Records:
         before: Mapping[str, str] | None = None,
         by: Sequence[str] = RUN,
     ) -> "pd.DataFrame":
-        """One or more rows for each snapshot: arm, seed, step, and what `read` makes of it.
+        """One or more rows for each snapshot: arm, seed, step, and what `read` computes from it.
 
-        `before` adds columns with numbers from step 0: `{"floor_F2": "F2"}` adds F2 of the row at
-        step 0 that agrees in `by`. `columns` gives the order of the columns, and describes each.
+        `before` adds columns with numbers from step 0: `{"floor_F2": "F2"}` adds the F2 of the row
+        at step 0 with the same `by`. `columns` orders and describes the columns.
         """
         rows = []
         for record in self.each():
@@ -145,13 +145,13 @@ class Records:
             for row in rows:
                 first = start.get(tuple(row[name] for name in by), {})
                 row |= {new: first.get(old, np.nan) for new, old in before.items()}
-        import pandas as pd  # here, so that who trains and reads does without
+        import pandas as pd  # here, so that training and reading don't import it
 
         return pd.DataFrame(rows, columns=list(columns))
 
 
 def _shape(found: Any) -> str:
-    """The entries of a reading, and which of them are text."""
+    """The structure of a reading: its entries, and which entries are text."""
     if isinstance(found, Mapping):
         return f"{{{', '.join(f'{name}: {_shape(found[name])}' for name in sorted(found))}}}"
     if isinstance(found, list):
@@ -180,15 +180,15 @@ def end(table: "pd.DataFrame", column: str, **equal: Any) -> "pd.Series":
 def course(
     table: "pd.DataFrame", column: str, x: str = "step", **equal: Any
 ) -> tuple[np.ndarray, Float[np.ndarray, "seed point"]]:
-    """The points on x at which the rows with these values were read, and the column there."""
+    """The values of `x` in the rows with these values, and the column at each."""
     grid = where(table, **equal).pivot(index="seed", columns=x, values=column)
     return grid.columns.to_numpy(), grid.to_numpy()
 
 
 def crossing(way: "pd.DataFrame", column: str, x: str, level: float) -> float:
-    """A column where `x` first passes a level, on a line between two readings, or at the last.
+    """A column where `x` first passes a level, interpolated between two readings; else at the end.
 
-    `way` has the readings of one run in their order. Readings without the column don't count.
+    `way` has the readings of one run in order. Readings without the column are left out.
     """
     passed = np.flatnonzero(way[x].to_numpy() >= level)
     n = int(passed[0]) if len(passed) else len(way) - 1

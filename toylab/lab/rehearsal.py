@@ -1,4 +1,4 @@
-"""An analysis is begun before training, to find what it asks for that nothing reads."""
+"""Runs an analysis before training, to find readings that it asks for but no measure makes."""
 
 import contextlib
 import io
@@ -25,7 +25,7 @@ class _Enough(Exception):
 
 
 class _Number(float):
-    """Whatever a measure will read."""
+    """Stands for anything that a measure will read."""
 
     def __getitem__(self, _: Any) -> "_Number":
         return self
@@ -41,7 +41,7 @@ class _Row(dict[str, Any]):
     def __missing__(self, name: str) -> NoReturn:
         where = f"{self['arm']!r} at step {self['step']}"
         there = ", ".join(sorted({*self} - {"arm", "seed", "step"}))
-        raise Unread(f"{name!r} is not read of {where}; of it there are: {there}")
+        raise Unread(f"{name!r} is not read from {where}; read there: {there}")
 
 
 class _Rehearsed(Record):
@@ -63,16 +63,16 @@ class _Rehearsal(Records):
                 read(record)
             except Unread:
                 raise
-            except Exception:  # a number is not what it takes
+            except Exception:  # it needs more than a stand-in number
                 continue
         raise _Enough
 
 
 def rehearse(sweep: Sweep, setups: Mapping[str, Setup], analyse: Callable[[Records], Any]) -> None:
-    """Begins an analysis before anything is trained, with no number for whatever will be read.
+    """Starts an analysis before anything is trained, with NaN for every number to be read.
 
     Raises `Unread` if it asks for a measure that isn't read there. What it does with the numbers
-    can't be known before.
+    can't be checked yet.
     """
     rows, bases, seed = list[dict[str, Any]](), {}, sweep.first_seed
     for arm, setup in setups.items():

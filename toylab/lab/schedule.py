@@ -1,7 +1,7 @@
-"""Hands legs to an executor as they become ready. If one fails, only what builds on it is dropped.
+"""Hands legs to an executor as they become ready. If one fails, only its dependents are dropped.
 
 A leg is any value with a name, the names of the legs that it comes `after`, a cost, and a `rank`.
-Nothing here depends on what legs do. The executor may be any of `concurrent.futures`: only its
+Nothing here depends on what legs do. Any executor of `concurrent.futures` will do: only its
 `submit`, its `shutdown` and its futures are used.
 """
 
@@ -24,7 +24,7 @@ class Ended(NamedTuple):
 
 
 class Inline(Executor):
-    """An executor that does everything in this process, when it is submitted."""
+    """An executor that runs each call in this process, as soon as it is submitted."""
 
     def submit(self, fn: Callable, /, *args: Any, **named: Any) -> Future:
         future: Future = Future()
@@ -49,9 +49,9 @@ def run(
 ) -> Generator[Ended, None, None]:
     """Does `work` on all legs, by name, at most `width` at once; yields how each ended.
 
-    Of the legs that are ready, the lowest rank goes first, then the longest chain. If the executor
-    breaks because a worker was killed, `start` makes another one, and unfinished legs are handed to
-    it again, once. When the caller stops, the executor stops at once, too.
+    Among ready legs, the lowest rank goes first, then the longest chain. If the executor breaks
+    because a worker was killed, `start` makes a new one, and unfinished legs are submitted again,
+    once. Closing the generator stops the executor at once.
     """
     followers = defaultdict[str, list[str]](list)
     for name, leg in legs.items():

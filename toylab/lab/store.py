@@ -1,9 +1,9 @@
-"""Run folders: atomic files, one trainer at a time, snapshots that a run resumes from.
+"""Run folders: atomic files, one trainer at a time, a saved state to resume from.
 
 A run's folder holds `config.json`, `corpus.json`, `metrics.jsonl`,
-`state.safetensors` (all that a run resumes from), `snapshots/STEP.safetensors` (parameters, to be
-measured), their `readings/`, and `model.safetensors` once the run is finished. A pretrained model
-also keeps its `references/`.
+`state.safetensors` (all that a run resumes from), `snapshots/STEP.safetensors` (parameters to
+measure), their `readings/`, and `model.safetensors` once the run is finished. The folder of a
+pretrained model also has `references/`.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ class StoreError(RuntimeError):
 
 @contextlib.contextmanager
 def replacing(file: File) -> Iterator[BinaryIO]:
-    """A file to write: a reader of `file` finds all of it or none, even after a power cut."""
+    """Opens a file to write: readers of `file` find all of it or none, even after a power cut."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
     try:
@@ -128,7 +128,7 @@ def load_tree(file: File) -> Any:
 
 @contextlib.contextmanager
 def reading(file: File, fix: str = "delete this file and run again") -> Iterator[None]:
-    """Turns any error with a file, inside, into a `StoreError` that names the file."""
+    """Turns any error from reading a file inside the block into a `StoreError` that names it."""
     try:
         yield
     except StoreError:
@@ -166,7 +166,7 @@ def writable(folder: File) -> bool:
 
 @contextlib.contextmanager
 def locked(folder: File, what: str) -> Iterator[None]:
-    """Waits for a lock on a part of a folder, then holds it, at most until the process ends.
+    """Waits for a lock on a part of a folder, then holds it; it ends with the process at latest.
 
     Raises `StoreError` where the file system has no locks.
     """
@@ -190,13 +190,13 @@ class Run:
 
     @contextlib.contextmanager
     def locked(self, what: str = "training") -> Iterator[None]:
-        """Holds the lock on training, or on another part; first writes what the run is."""
+        """Holds the lock on training, or on another part. First writes the config (`describe`)."""
         with locked(self.folder, what):
             self.describe()
             yield
 
     def describe(self) -> None:
-        """Writes what the run is, unless that is on disk."""
+        """Writes the run's corpus and config, unless they are on disk."""
         try:
             setup_of(self.folder)
         except StoreError:
@@ -236,7 +236,7 @@ class Run:
     def save(self, state: State) -> None:
         """Saves the parameters at this step, and the state unless a later one is saved."""
         step = int(state.step)
-        if step >= self.state_step():  # first: the other can be had from it
+        if step >= self.state_step():  # first: the snapshot can be rebuilt from it
             _save(self.folder / "state.safetensors", state)
         _save(self.snapshot_file(step), state.params)
 
@@ -247,8 +247,8 @@ class Run:
     def put(self, row: Mapping[str, Any], reading: str = "") -> None:
         """Adds a row of metrics, with the time.
 
-        Rows are in order of steps, at each step training before `reading`, one of each. Adding the
-        same row again changes nothing.
+        Rows are ordered by step. A step has at most one row from training, then one per `reading`.
+        Adding the same row again changes nothing.
         """
         new = {**row} | ({"reading": reading} if reading else {})
         with locked(self.folder, "metrics"):
@@ -281,7 +281,7 @@ def metrics(folder: File) -> list[dict[str, Any]]:
 
 
 def _place(row: Mapping[str, Any]) -> tuple[int, str]:
-    """Where a row of metrics belongs."""
+    """The sort key of a row of metrics: step and reading."""
     return row["step"], str(row.get("reading", ""))
 
 

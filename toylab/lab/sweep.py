@@ -1,4 +1,4 @@
-"""What an experiment wants to have trained and read, as plain values."""
+"""What an experiment trains and reads, as plain values."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,7 @@ QUICK_SEED = 1000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One way to post-train: stages after pretraining, and the steps of the last one to read at.
+    """One way to post-train: the stages after pretraining, and the steps of the last one to read.
 
     Without stages, pretraining itself is read. Corpus, model size and pretraining are the sweep's
     unless the arm has its own. A corpus is given by name, by file, or as a `Corpus`, such as one
@@ -39,9 +39,9 @@ class Sweep:
     """An experiment's arms over seeds. Arms share pretrained models where they can.
 
     Every snapshot that an arm reads is put on the ladder, as `reading` says, and given to the
-    measures in `watch`. `all` leaves out a `long` sweep unless it is given `--long`. Without a
-    `corpus`, every arm has its own. Claims are registered for
-    `seeds` seeds, counted from `first_seed`. Explore on others, from 1000 on.
+    measures in `watch`. The command `all` skips a `long` sweep unless given `--long`. Without a
+    `corpus`, every arm has its own. Claims are registered for `seeds` seeds, counted from
+    `first_seed`. Explore on other seeds, from 1000 on.
     """
 
     name: str
@@ -73,8 +73,8 @@ class Sweep:
     def map(self, change: Callable[[Any, str, str], Any]) -> "Sweep":
         """The sweep with every config changed by `change(config, name, arm or "")`.
 
-        Of several stages of one kind in an arm, the second is named as `sft@2`. An arm's own model
-        stays as it is.
+        If an arm has several stages of one kind, the second is called, for example, `sft@2`. An
+        arm's own model isn't changed.
         """
 
         def watched(measures: tuple[Measure, ...], arm: str = "") -> tuple[Measure, ...]:
@@ -112,7 +112,7 @@ class Sweep:
         return Recipe(setup, seed, (pretrain, *self.arms[arm].stages))
 
     def points(self, path: Recipe, arm: str) -> tuple[int, ...]:
-        """The steps of the arm's last stage to read at; its end is always among them."""
+        """The steps of the arm's last stage to read, always including the last one."""
         last = path.last
         return tuple(sorted({p for p in self.arms[arm].read_at if p < last} | {last}))
 

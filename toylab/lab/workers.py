@@ -26,7 +26,7 @@ from toylab.lab.sweep import Sweep
 from toylab.stages import Setup
 
 TICK = 0.3  # seconds between two looks at the progress of workers
-SETTINGS = (  # of jax, for workers to share
+SETTINGS = (  # of jax that workers share
     "jax_platforms",
     "jax_compilation_cache_dir",
     "jax_persistent_cache_min_compile_time_secs",
@@ -38,10 +38,10 @@ SETTINGS = (  # of jax, for workers to share
 def carry_out(
     legs: Mapping[str, Leg], root: File, jobs: int, advance: Advance = quietly
 ) -> Generator[Ended, None, None]:
-    """Carries out legs on so many workers (if one, in this process); yields how each ended.
+    """Carries out legs on `jobs` workers (if one, in this process); yields how each ended.
 
-    Several workers would compile the ladder at the same time, once the first models are trained. So
-    one does it while another trains the first.
+    Once the first models are trained, all workers would compile the ladder at the same time. So one
+    worker compiles it while another trains the first model.
     """
     if jobs == 1 or len(legs) < 2:
         work = functools.partial(_work, root, advance)
@@ -67,7 +67,7 @@ def carry_out(
 
 
 def complete(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> Records:
-    """Trains and reads all of a sweep in this process. Raises an error once the rest is done."""
+    """Trains and reads all of a sweep in this process. A leg's error is raised after the rest."""
     ended = list(carry_out(plan([(sweep, setups)], root).legs, root, 1))
     for each in ended:
         if each.error:
@@ -88,8 +88,8 @@ def _held() -> Generator[None, None, None]:
 class Pool(ProcessPoolExecutor):
     """Spawned processes that end with this one, however it ends, and ignore Ctrl-C and SIGHUP.
 
-    If there is a process for each core, each keeps to a core of its own. With fewer, the system
-    places them; another program's pool would have chosen the same cores.
+    If there is a process for each core, each is pinned to one core. With fewer, the system places
+    them, since another pool might be pinned to the same cores.
     """
 
     def __init__(self, jobs: int):
@@ -147,15 +147,15 @@ def _end_with_parent() -> None:
 
 
 class Done(NamedTuple):
-    """How many seconds of CPU a leg took in all, and how many of the clock its parts."""
+    """CPU seconds that a whole leg took, and wall-clock seconds that its parts took."""
 
     seconds: float
     times: Times
 
 
 def _work(root: File, advance: Advance | None, leg: Leg) -> Done:
-    """Does a leg; a worker shows its progress in its own way."""
-    began = time.process_time()  # of one core, so other work on the machine doesn't count
+    """Runs a leg. Without `advance`, this is a worker and reports progress as such."""
+    began = time.process_time()  # CPU time: other work on the machine doesn't count
     times = leg.run(root, advance or _advance)
     compiled.drop()
     return Done(time.process_time() - began, times)

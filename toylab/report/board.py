@@ -20,12 +20,12 @@ from toylab.report.claims import t_interval
 
 RUNGS = ("ladder/total", "ladder/selection", "ladder/left")
 WEIGHTS, TRAITS, OTHERS = "weights/", "traits/", "weights/others"
-MATTER = {WEIGHTS: 3, TRAITS: 6}  # of so many, those that move most are shown
+MATTER = {WEIGHTS: 3, TRAITS: 6}  # how many are shown: those that move most
 Course = dict[int, dict[str, Any]]  # rows by step
 
 
 def course(run: Named) -> Course:
-    """All rows of a run and of those before it, on one axis."""
+    """All rows of a run and of the runs it started from, on one axis."""
     rows, at = Course(), -sum(run.steps[:-1])
     for folder, steps in zip(run.folders, run.steps, strict=True):
         for row in metrics(folder):
@@ -77,7 +77,7 @@ def mean(courses: Sequence[Course]) -> list[dict[str, Any]]:
 
 
 def floor(courses: Sequence[Course]) -> list[dict[str, Any]]:
-    """What the pretrained models read of the ladder, along all of its steps."""
+    """The mean ladder of the pretrained models, at the first and last step of the axis."""
     starts = [next((row for row in rows.values() if RUNGS[0] in row), None) for rows in courses]
     read = [row for row in starts if row]
     if not read:
@@ -132,7 +132,7 @@ def _words(value: Any) -> str:
 
 
 class Board:
-    """The event files of an experiment below a folder; written anew where something has changed."""
+    """The event files of an experiment below a folder; rewritten if something has changed."""
 
     def __init__(self, listed: Listed, place: File) -> None:
         self.listed, self.place, self._written = listed, place, dict[str, int]()

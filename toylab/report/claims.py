@@ -9,19 +9,19 @@ An experiment's claims are in its `claims.toml`, written before it is run:
     contradicted_by = "a share below the threshold"
     statistic = "share of the move that another mixture explains, at the end"
     column = "share"               # of table.csv
-    rows = {arm = "ordinary"}      # those with these values; a list stands for any of its entries
+    rows = {arm = "ordinary"}      # rows with these values; a list allows any of its entries
     above = 0.8                    # or below = …
 
 and, where needed:
 
-    minus = {arm = "neutral"}      # minus the same over the rows with these values
-    over = "largest"               # how rows of a seed become one number (`OVER`); else mean
+    minus = {arm = "neutral"}      # subtracts the same statistic over these rows
+    over = "largest"               # how a seed's rows become one number (`OVER`); default: mean
     against = "evidence"           # the other column of a ratio, slope, exponent or correlation
-    unit = "cast"                  # the column that says what the interval is over; else seed
-    free = true                    # about what the model says freely, so it may leave the grammar
+    unit = "cast"                  # the column whose values the interval is over; default: seed
+    free = true                    # about free sampling: judged even where it leaves the grammar
 
-In a table with steps, only rows at the last step count. With `step` in `rows`, these are the last
-rows up to that step, or those at each step of a list.
+In a table with steps, only rows at the last step count. `step` in `rows` selects the last rows up
+to that step. A list of steps selects the rows at each of them.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 SUPPORTED, REFUTED, UNDECIDED = "supported", "refuted", "undecided"
 OFF = "undecided: off the grammar"
 CHANGED, QUICK = "settings changed: not judged", "quick: not judged"  # instead of a verdict
-OFF_GRAMMAR = 0.01  # with more probability on forbidden words, no verdict
+OFF_GRAMMAR = 0.01  # no verdict if forbidden words have more probability
 KEYS = (
     *("claim", "refutes", "source", "contradicted_by", "statistic", "above", "below"),
     *("column", "rows", "minus", "over", "against", "unit", "free"),
@@ -120,7 +120,7 @@ class Claim(Registered):
     def sentence(self) -> str:
         """The outcome as text for the terminal."""
         sign = ">" if self.above else "<"
-        fresh = f"; as many fresh ones agree with probability {self.keeps:.2f}"
+        fresh = f"; as many new ones would agree with probability {self.keeps:.2f}"
         judged = self.seeds and self.verdict not in (CHANGED, QUICK)
         return (
             f"{self.verdict:9}  {self.claim}\n           {self.statistic}: {self.value:.3g} "
@@ -130,7 +130,7 @@ class Claim(Registered):
 
 
 class Values(NamedTuple):
-    """The statistic by unit, how many units have none, and the mass off the grammar behind it."""
+    """The statistic by unit, how many units lack it, and the probability off the grammar."""
 
     values: list[float]
     lost: int
@@ -171,9 +171,9 @@ def _registered(name: str, table: Table) -> Registered:
 def check(
     claims: Sequence[Registered], known: Mapping[str, Any], values: Mapping[str, Sequence[Any]]
 ) -> None:
-    """Raises `ClaimsError` if claims name columns that aren't `known`, or rows that there aren't.
+    """Raises `ClaimsError` if claims name columns that aren't `known`, or values that no row has.
 
-    `values` are those that a column has; of a column that isn't in it, any may be named.
+    `values` has the values of each column. If it lacks a column, any value of that is allowed.
     """
     for each in claims:
         where = {"rows": each.rows, "minus": each.minus}
@@ -192,7 +192,7 @@ def check(
 
 
 def chosen(table: "pd.DataFrame", where: Mapping[str, Any]) -> "pd.DataFrame":
-    """The rows that a claim means."""
+    """The rows that a claim selects."""
     for column, wanted in where.items():
         if column != "step":
             table = table[table[column].isin(wanted if isinstance(wanted, list) else [wanted])]
@@ -204,7 +204,7 @@ def chosen(table: "pd.DataFrame", where: Mapping[str, Any]) -> "pd.DataFrame":
 
 
 def evaluate(registered: Registered, table: "pd.DataFrame") -> Values:
-    """A claim's statistic by unit, of a table that has its columns (see `check`)."""
+    """A claim's statistic by unit, from a table that has the claim's columns (see `check`)."""
     columns = [registered.column, registered.against or registered.column]
     wanted = [registered.rows, {**registered.rows, **registered.minus}]
     parts = [chosen(table, each) for each in wanted[: 1 + bool(registered.minus)]]
@@ -239,17 +239,17 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
 
 
 def redraw(values: Sequence[float], threshold: float, level: float = 0.95) -> tuple[float, float]:
-    """The probabilities that the interval of as many fresh values lies wholly above, or below.
+    """The probabilities that the interval of as many new values is wholly above the threshold, or
+    wholly below.
 
     Values are taken as normal, with mean and spread unknown (a flat prior on the mean and the
-    logarithm of the spread). Given these, the fresh t statistic T' is a noncentral t. The true
-    spread is s / sqrt(q) with q a chi-square over its n - 1 degrees of freedom, and both means err
-    by s / sqrt(q n), so that with t the statistic seen
+    logarithm of the spread). Given these, the new t statistic T' is a noncentral t. The true spread
+    is s / sqrt(q), with q a chi-square over its n - 1 degrees of freedom, and the standard error of
+    both means is s / sqrt(q n). So with the observed statistic t
 
         P(T' > c) = E_q[1 - F(c / sqrt 2; n - 1, t sqrt(q / 2))]
 
-    where F is the noncentral t distribution and c the critical value. The mean over q is taken over
-    400 quantiles.
+    where F is the noncentral t distribution and c the critical value. E_q uses 400 quantiles.
     """
     array, n = np.asarray(values, float), len(values)
     if n < 2:
@@ -264,15 +264,15 @@ def redraw(values: Sequence[float], threshold: float, level: float = 0.95) -> tu
     centre = (array.mean() - threshold) / error * np.sqrt(q / 2)
 
     def beyond(far: np.ndarray) -> float:
-        found = stats.nct.sf(critical, n - 1, far)  # not a number where it is very far
+        found = stats.nct.sf(critical, n - 1, far)  # NaN in the far tail
         return float(np.mean(np.where(np.isfinite(found), found, far > critical)))
 
     return beyond(centre), beyond(-centre)
 
 
 def enough(low: float, high: float, count: int, threshold: float) -> float:
-    """How many values would have decided, had they this mean and spread; infinite if the mean is
-    the threshold.
+    """How many values with this mean and spread would decide; infinite if the mean is the
+    threshold.
 
     `low` and `high` are the ends of the 95 % t interval of `count` values, at least 2.
     """
@@ -315,11 +315,11 @@ def judge(
 def judge_all(
     claims: Sequence[Registered], table: "pd.DataFrame", instead: str = ""
 ) -> list[Claim]:
-    """Judges claims by an analysis's table. Raises `ClaimsError`, with the claim's name.
+    """Judges claims by an analysis's table. Raises `ClaimsError` with the claim's name.
 
-    `instead` of a verdict, a reason may be given why there is none.
+    If `instead` is given, it replaces every verdict: it says why there is none.
     """
-    named = table.select_dtypes(exclude="number")  # a number may yet come, with a later seed
+    named = table.select_dtypes(exclude="number")  # later seeds may add numbers
     values = {column: list(named[column].unique()) for column in named}
     check(claims, table, values if not instead and len(table) else {})  # other settings, other rows
     judged = [judge(each, *evaluate(each, table)) for each in claims]

@@ -92,8 +92,8 @@ def panel(
 ) -> Panel:
     """A panel for `page`: `paint` gets the axes, what the page shows, and `given`.
 
-    `levels` are horizontal lines, each what `level` is given. `settings` are those of `Axes.set`.
-    If anything has a label, there is a legend, at `legend`.
+    `levels` are horizontal lines, each the arguments of `level`. `settings` go to `Axes.set`. If
+    anything has a label, a legend is drawn at `legend`.
     """
     place: dict[str, Any] = {"loc": legend, "ncols": ncols}
 
@@ -111,7 +111,7 @@ def panel(
 def page(
     panels: Sequence[Panel], *shown: object, columns: int = 2, ratio: float = 0.62, **share: Any
 ) -> Figure:
-    """A figure of lettered panels, every one painted with `shown`; otherwise as `grid`."""
+    """A figure of lettered panels, each painted with `shown`. Other arguments are as in `grid`."""
     with grid(len(panels), columns, ratio, **share) as (figure, axes):
         for each, which, (title, paint) in zip(axes, string.ascii_lowercase, panels, strict=False):
             paint(each, *shown)

@@ -108,7 +108,7 @@ def point(
 
 
 def doublings(values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Positions of counts on a scale of doublings; 0 is one doubling before the first."""
+    """log2 of counts, for an axis. A count of 0 is put one doubling below the smallest other."""
     counts = np.asarray(values, float)
     return np.log2(np.maximum(counts, counts[counts > 0].min() / 2))
 
@@ -176,7 +176,7 @@ def points(
     rotation: float = 0,
     prediction: str = "predicted",
 ) -> None:
-    """Draws each series at its last step, dodged, at every place: a value of `by` and its title.
+    """Draws each series at its last step, dodged, at every place. `at` has titles by value of `by`.
 
     A dash marks the mean prediction; `prediction` is its label in the legend.
     """
@@ -287,8 +287,8 @@ def against(
 ) -> None:
     """Draws measured against predicted, with the diagonal.
 
-    A kind is a label, a mask of the table's rows, a colour and a marker. With `by`, the rows of a
-    kind are drawn faintly, and the means over those that agree in `by` larger.
+    A kind is a label, a mask of the table's rows, a colour and a marker. With `by`, the rows are
+    faint, and the means over rows with the same `by` are larger.
     """
     both = table[[predicted, measured]].to_numpy()
     low, high = float(np.nanmin(both)), float(np.nanmax(both))

@@ -1,6 +1,6 @@
 """Where results come from: the commit and the machine.
 
-Runs on the same kind of processor have the same tables to the byte, on any number of cores.
+Runs on the same kind of processor give byte-identical tables, on any number of cores.
 """
 
 import functools
@@ -25,7 +25,7 @@ def git(folder: File, *arguments: str) -> str:
 
 @functools.cache
 def commit() -> str:
-    """The commit of the checkout, with a + if it has been changed; empty outside of one."""
+    """The commit of the checkout, with a + if files have changed; empty outside a checkout."""
     found = git(SHIPPED, "rev-parse", "HEAD")
     changed = git(SHIPPED, "status", "--porcelain", "--untracked-files=no", "--", ".", *CHANGES)
     return found + "+" * bool(changed)

@@ -1,7 +1,7 @@
-"""Fills in, in the reference of the corpus format, what each key may hold, and its default.
+"""Fills in the allowed values and the default of each key in the reference of the corpus format.
 
 A table row whose first cell ends with `<!--TYPE.FIELD-->` gets both from that field of a dataclass
-of `toylab.world.schema`, which is also what reads the key.
+of `toylab.world.schema`, which also reads the key.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ KINDS = {kind.__name__: kind for kind in (Corpus, Topic, Direction, Tag, Side, C
 
 
 def cells(kind: type, name: str) -> str:
-    """What a field may hold and its default, as two cells of a table."""
+    """The allowed values and the default of a field, as two cells of a table."""
     default = {field.name: field.default for field in dataclasses.fields(kind)}[name]
     said = "required" if default is dataclasses.MISSING else json.dumps(default)
     hint = get_type_hints(kind, include_extras=True)[name]

@@ -97,11 +97,11 @@ def _own(folder: File) -> Any:
 
 
 def analysed(own: Any, records: Records) -> Analysis:
-    """What an experiment's `analysis.py` makes of records.
+    """Runs an experiment's `analysis.py` on records.
 
-    Its `tabulate` makes the table that its `COLUMNS` describe, of the records of the finished
-    seeds. `OTHER_TABLES` has what makes each other table, with its dictionary, by name. `draw`
-    makes the figure from these tables alone, so that it can be drawn again without records.
+    `tabulate` makes the table, whose columns `COLUMNS` describes, from the records of the finished
+    seeds. `OTHER_TABLES` has the function and dictionary of each other table, by name. `draw` makes
+    the figure from these tables alone, so that it can be redrawn without records.
     """
     table, made = own.tabulate(records), getattr(own, "OTHER_TABLES", {})
     others = {name: (tabulate(records), columns) for name, (tabulate, columns) in made.items()}
@@ -168,7 +168,7 @@ def _write_figure(file: File, figure: "Figure") -> None:
 
 
 def redraw(source: File, folder: File) -> None:
-    """Draws the figure of an experiment from its tables alone. Raises as `from_tables`."""
+    """Draws the figure of an experiment from its tables alone. Raises what `from_tables` raises."""
     _write_figure(folder / "figure", from_tables(source, folder))
 
 
@@ -184,7 +184,7 @@ def from_tables(source: File, folder: File) -> "Figure":
     analysis = _own(source)
     files = [f"{name}.csv" for name in ("table", *getattr(analysis, "OTHER_TABLES", {}))]
     if lacking := [file for file in files if not (folder / file).exists()]:
-        raise OldTables(f"{folder / lacking[0]}: is not there")
+        raise OldTables(f"{folder / lacking[0]}: is missing")
     tables = [read_table(folder / file) for file in files]
     if lacking := [column for column in analysis.COLUMNS if column not in tables[0]]:
         raise OldTables(f"{folder / 'table.csv'}: has no column {lacking[0]!r}")
@@ -194,7 +194,7 @@ def from_tables(source: File, folder: File) -> "Figure":
 
 
 def read_table(file: File) -> "pd.DataFrame":
-    """A table as it was written: what is empty in a column of text is the empty text.
+    """A table as it was written: empty cells in a text column are empty strings.
 
     Raises `StoreError` if it is damaged.
     """
@@ -206,9 +206,9 @@ def read_table(file: File) -> "pd.DataFrame":
 
 
 def answer(folder: File, names: Sequence[str]) -> list[str]:
-    """Draws the figure that `experiments/answer.py` makes of the tables of several experiments.
+    """Draws the figure of `experiments/answer.py` from the tables of several experiments.
 
-    Returns the names of those in it: the ones all of whose seeds have been judged.
+    Returns the names of the experiments in it: those with all seeds judged.
     Raises `StoreError` if a table is damaged.
     """
     page = experiments.module(experiments.HOME, "answer")
@@ -220,7 +220,7 @@ def answer(folder: File, names: Sequence[str]) -> list[str]:
     try:
         figure = page.draw(tables)
     except DAMAGE:
-        for name, table in tables.items():  # to say in which
+        for name, table in tables.items():  # finds the one that fails
             with reading(folder / name / "table.csv", f"run {name} again"):
                 page.draw({name: table})
         raise
@@ -229,7 +229,7 @@ def answer(folder: File, names: Sequence[str]) -> list[str]:
 
 
 def read(folder: File) -> dict[str, Any]:
-    """The content of a `claims.json`; empty if there is none, or if it is older than registration.
+    """The content of a `claims.json`; empty if there is none, or if it predates registration.
 
     Raises `StoreError` if it is damaged.
     """
@@ -251,7 +251,7 @@ def read(folder: File) -> dict[str, Any]:
 
 
 def seconds_a_unit(*folders: File) -> float:
-    """Seconds on one core per training step, from the first `cost.json` there is, or a default."""
+    """Seconds on one core per training step, from the first `cost.json` found, or a default."""
     known = next(filter(None, map(experiments.cost_of, folders)), (SECONDS_A_UNIT, 1.0))
     return known[0] / known[1]
 
@@ -278,6 +278,6 @@ def describe(sweep: Sweep, setups: Mapping[str, Setup], graph: Plan, minutes: fl
 
 
 def verdicts(judged: Sequence[Claim]) -> str:
-    """How many claims were judged how."""
+    """The number of claims with each verdict, as text."""
     counts = collections.Counter(claim.verdict for claim in judged)
     return ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()) or "no claims"

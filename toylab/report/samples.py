@@ -11,7 +11,7 @@ from toylab.ladder import reading
 from toylab.report import talk
 from toylab.report.board import RUNGS, WEIGHTS, Board
 
-LEAST = 1e-6  # of a weight, so that its logarithm is finite
+LEAST = 1e-6  # smallest weight, so that its logarithm is finite
 
 
 def add(board: Board, kept: File, n: int) -> Iterator[None]:
@@ -42,7 +42,7 @@ def add(board: Board, kept: File, n: int) -> Iterator[None]:
 
 
 def markdown(pairs: list[talk.Pair]) -> str:
-    """Documents as tables, a turn a row."""
+    """Documents as tables, with a row for each turn."""
     text = ""
     for pair in pairs:
         text += "\n| | the model | the mixture of characters nearest to it |\n|---|---|---|\n"

@@ -13,7 +13,7 @@ LADDER = {rung: f"ladder/{rung}" for rung in ("total", "selection", "exaggeratio
 
 
 def ends(run: Named) -> tuple[Row, Row] | None:
-    """The first reading of a run, the pretrained model's, and the last, if there are two."""
+    """A run's first reading (that of the pretrained model) and its last; None if there is one."""
     read = [row for row in course(run).values() if RUNGS[0] in row]
     return (read[0], read[-1]) if read else None
 
@@ -26,7 +26,7 @@ def mean(rows: Sequence[Row]) -> Row:
 
 
 def moved(before: Row, after: Row, kind: str, most: int) -> str:
-    """The values of a kind that moved most, in words."""
+    """The values of a kind that moved most, as text."""
     tags = [tag for tag in after if tag.startswith(kind) and tag in before and tag != OTHERS]
     tags.sort(key=lambda tag: -abs(after[tag] - before[tag]))
     return ", ".join(
@@ -95,7 +95,7 @@ def compared(first: Named, second: Named) -> Iterator[str]:
 
 
 def _flat(config: Mapping[str, object]) -> dict[str, object]:
-    """The settings of a run by name, without what follows from them."""
+    """The settings of a run by name, without those derived from others."""
     flat: dict[str, object] = {"seed": config["seed"]}
     stages = config["stages"]
     assert isinstance(stages, list)

@@ -1,8 +1,8 @@
 """A talk with a model: its answers to a corpus's questions, and who is likely to say each word.
 
-Two beliefs about the author start from the same weights, the mixture of characters nearest to the
-model. *Bayes* weighs words by the exact cast. *The model* weighs them by the cast as it has learned
-it: by the probability that it gives to the same words under each character's own name.
+Two beliefs about the author start from the same weights: those of the mixture of characters nearest
+to the model. *Bayes* uses the exact cast as likelihoods. *The model* uses the cast as learned: the
+probability that it gives to the same words under each character's name.
 """
 
 import difflib
@@ -58,7 +58,7 @@ def nearest(corpus: Corpus, text: str) -> str:
 
 
 def weights(setup: Setup, policy: ModelPolicy, tag: str, key: Array) -> Float[Array, " K"]:
-    """Logarithms of the weights of the mixture of characters nearest to a model under a tag."""
+    """Log weights of the mixture of characters that is nearest to a model under a tag."""
     place = tag_names(setup.corpus).index(tag)
     written, _ = reading.answers(policy, setup.world, key, FIT, place)
     likelihood = bayes.document_log_likelihood(setup.world.cast, written)
@@ -117,7 +117,7 @@ class Pair(NamedTuple):
 def beside(
     setup: Setup, policy: ModelPolicy, tag: str, log_weights: Array, key: Array, n: int
 ) -> list[Pair]:
-    """`n` documents that a model writes under a tag, each beside one of a mixture."""
+    """`n` documents that a model writes under a tag, each paired with one from a mixture."""
     world, words = setup.world, vocabulary(setup.corpus)
     written, _ = reading.answers(policy, world, key, n, tag_names(setup.corpus).index(tag))
     other, belief = _mixed(world, log_weights, written, jax.random.fold_in(key, 1))
@@ -134,7 +134,7 @@ def beside(
 
 
 def example(setup: Setup, policy: ModelPolicy, tag: str, log_weights: Array) -> Iterator[str]:
-    """An example of what a model says, and what the mixture would say, in lines."""
+    """Lines with an example of what a model says, and what the mixture would say."""
     (pair,) = beside(setup, policy, tag, log_weights, jax.random.key(0), 1)
     yield f"for example, under {tag} (in brackets: the mixture of characters nearest to it)"
     for asked, own, its in pair.turns[:2]:

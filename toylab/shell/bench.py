@@ -16,18 +16,18 @@ PARTS = (
 )  # fmt: skip
 HELP = f"""./launch.sh bench [PART …] [--quick] [--results=FOLDER]
 
-Measures the parts named, or all: {", ".join(PARTS)}.
-Leaves table.csv and machine.json; a part measured again replaces its rows, and tuning goes on where
-it was stopped. Nothing else should use the machine meanwhile. About half an hour in all.
+Measures the named parts, or all: {", ".join(PARTS)}.
+Writes table.csv and machine.json. A part measured again replaces its rows; tuning resumes where it
+stopped. Nothing else should use the machine. Takes about half an hour in all.
 PyTorch, the baseline, is optional: .venv/bin/python -m pip install '.[torch]'
 """
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measures the parts; shows and keeps each row as it comes."""
+    """Measures the parts; prints and saves each row as it is measured."""
     values = Flags(
         HELP,
-        quick=(bool, False, "a few steps of each, to see that all runs: its numbers mean nothing"),
+        quick=(bool, False, "a few steps of each, to check that it runs: the numbers mean nothing"),
         results=(str, None, "folder for the table"),
     )
     parts = values.parse(arguments, "...") or list(PARTS)
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         from benchmarks import timing
     except ModuleNotFoundError:
-        raise UsageError("bench: measures a checkout, and this is none") from None
+        raise UsageError("bench: only works in a checkout of the repository") from None
 
     if not timing.TORCH:
         print(

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 HELP = """./launch.sh chat [RUN] [FLAGS]
 
-Asks a run (see ./launch.sh runs; by default the first of the latest experiment)
-questions of its corpus, under a tag. After each word it says who is speaking:
-to the model (by the cast as it plays it) and by Bayes' rule (by the exact cast).
-Lines may come from a pipe. The talk is kept below runs/talks/.
+Asks a run questions of its corpus, under a tag. RUN is a name from ./launch.sh runs,
+by default the first of the latest experiment. After each word it prints who is
+speaking: to the model (by the cast as it learned it) and by Bayes' rule (by the
+exact cast). Input may be piped. The talk is saved below runs/talks/.
 
 """
 SAMPLE = """./launch.sh sample RUN [FLAGS]
@@ -37,7 +37,7 @@ author by Bayes' rule.
 
 """
 KEYS = "a question, its number, or the start of one; ? lists all; tag NAME; new; bye"
-PACE = 0.06  # seconds from word to word, for a person
+PACE = 0.06  # seconds from word to word, for a person to read
 WIDE = 37  # columns of one model's answer: two fit into 80
 
 
@@ -94,7 +94,7 @@ _TAG = (str, None, "who is asked: assistant, a character's name or another tag")
 
 
 def _tags(folder: File, asked: str | None) -> list[str]:
-    """The tags of the corpus of a run, *assistant* first if it is one. Raises `UsageError`."""
+    """The tags of the corpus of a run, *assistant* first if it has that. Raises `UsageError`."""
     try:
         corpus = json.loads((folder / "corpus.json").read_text())
         tags = [tag["name"] for tag in corpus["tags"]]

@@ -20,8 +20,8 @@ run   ./launch.sh                 five seeds of the default experiment, selectio
                                   figure, table and claims in results/NAME
       ./launch.sh run --corpus=FILE --stages=pretrain,sft:mira    your own stages
 see   ./launch.sh tensorboard     watches in a browser, while it runs
-      ./launch.sh chat [RUN]      asks a model, and says after each word who would
-                                  say that
+      ./launch.sh chat [RUN]      asks a model, and shows after each word who would
+                                  say it
       ./launch.sh runs            what has been run, by name
       ./launch.sh measure RUN     the whole ladder; sample RUN; compare RUN RUN
       ./launch.sh report          all findings as one HTML file
@@ -35,12 +35,12 @@ make  ./launch.sh new NAME        an experiment of your own
 MORE = """
       ./launch.sh run-experiment PATH    a folder with a sweep.py, anywhere
       ./launch.sh all             every experiment, then the report
-      ./launch.sh figures         draws figures anew from their tables
+      ./launch.sh figures         redraws figures from their tables
       ./launch.sh render          writes claims and corpus keys into the documents
       ./launch.sh bench           speed, as ratios measured side by side
-      ./launch.sh completion      what makes bash or zsh complete all this
+      ./launch.sh completion      completion of all this in bash or zsh
       ./launch.sh test, lint, docs    the tests, the style, the pages as a site
-      ./launch.sh torture         kills, damages, races and nonsense, and what held
+      ./launch.sh torture         tries kills, damage, races and nonsense input
 """
 COMMANDS = {
     "run-experiment": ("described", "main"),
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; returns the exit code. Bad input prints one line and returns 2."""
     command, *rest = (sys.argv[1:] if arguments is None else arguments) or [DEFAULT, FEWER]
     os.environ["MPLBACKEND"] = "agg"  # whatever a notebook or a desktop has set
-    try:  # the only place where errors end
+    try:  # the only place that handles all errors
         code = _run(command, rest)
         sys.stdout.flush()
         return code
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
-            _forget_output()  # which may be what can't be written
+            _forget_output()  # the error may be about writing it
         line, code = told(error), 2 if isinstance(error, ValueError) else 1
         if isinstance(error, ModuleNotFoundError) and error.name:
             line = f"the package {error.name} is missing; delete .venv and start again"
@@ -123,7 +123,7 @@ def _run(command: str, rest: list[str]) -> int:
 
 
 def _forget_output() -> None:
-    """Drops what is still to be written to standard output, which Python would try at its end."""
+    """Drops unwritten standard output, which Python would otherwise write when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -16,7 +16,7 @@ from toylab.world.derive import SHIPPED
 
 HELP = """./launch.sh completion
 
-Prints what makes bash complete commands, experiments, runs and flags. Put into ~/.bashrc:
+Prints a line that makes bash complete commands, experiments, runs and flags. In ~/.bashrc:
   eval "$(./launch.sh completion)"
 zsh: first autoload -U bashcompinit && bashcompinit
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str], commands: Sequence[str] = ()) -> int:
 
 
 def following(words: Sequence[str], commands: Sequence[str]) -> list[str]:
-    """The words to which the last of these can be completed."""
+    """The possible completions of the last word."""
     *before, last = words or [""]
     if not before:
         known = [*commands, *experiments.shipped()]

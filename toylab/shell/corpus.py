@@ -10,7 +10,7 @@ from toylab.world.schema import SEEDS, unknown
 SIZES = {"show": 0, "check": 4000, "sample": 5, "export": 1000}
 USAGE = """./launch.sh corpus ACTION FILE [FLAGS]: FILE is a TOML file, or a name such as village
 
-  check    validates it, and tells what can be told apart
+  check    validates it, and measures how well characters can be told apart
   show     prints cast, topics and tags
   sample   prints documents
   export   writes documents as jsonl, with likelihoods
@@ -22,11 +22,11 @@ def main(arguments: Sequence[str]) -> int:
     """Runs an action. Nothing is written if the input is bad."""
     values = Flags(
         USAGE,
-        tag=(str, None, "the documents' tag (drawn by their shares; to check: assistant)"),
+        tag=(str, None, "tag of the documents (default: drawn by share; check: assistant)"),
         out=(str, None, "file that export writes (standard output)"),
     )
     values.define("n", int, None, "documents (check 4000, sample 5, export 1000)", (1, 10**9))
-    values.define("seed", int, 0, "of the draws", (0, SEEDS - 1))
+    values.define("seed", int, 0, "seed of the draws", (0, SEEDS - 1))
     action, file = values.parse(arguments, "ACTION", "FILE")
     if action not in SIZES:
         raise UsageError(f"corpus: {unknown(action, SIZES)}")
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     n = SIZES[action] if n is None else n
     corpus = load(file, user_path(""))
 
-    from toylab.shell import excerpts, portrait  # jax: only once the line is known to be right
+    from toylab.shell import excerpts, portrait  # imports jax: only once the line is valid
 
     if action == "export":
         excerpts.export(corpus, n, tag, seed, values["out"])

@@ -1,4 +1,4 @@
-"""A custom run, and any finished run's ladder beside its other measures."""
+"""A custom run, and any finished run's ladder with its other measures."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -96,7 +96,7 @@ def measure(name: str, folder: File, given: Mapping[str, Any]) -> int:
     with reading(folder / "readings", "delete this folder and measure again"):
         print("\n".join(_lines(beside)))
     if not writable(folder):
-        print(f"{folder} is read only: nothing of it is drawn or kept there")
+        print(f"{folder} is read only: no figure and no reading is saved there")
         return 0
     write_atomic(folder / "ladder.png", figures.render(finished.plot(tag), "png"))
     readings = {"reading": finished.read(tag), "floor": finished.pretrained.read(tag)}
@@ -109,7 +109,7 @@ def measure(name: str, folder: File, given: Mapping[str, Any]) -> int:
 
 
 def _beside(setup: Setup, tag: str) -> list[Measure]:
-    """The measures that are read beside the ladder."""
+    """The measures that are read along with the ladder."""
     cued = [topic.name for topic in setup.corpus.topics if topic.cues]
     asked: list[Measure] = [Coherence(tag=tag), Exchange(tag=tag), Leakage()]
     return asked + [Goals(topic=name, tag=tag) for name in cued[:1]]

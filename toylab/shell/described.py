@@ -1,8 +1,8 @@
-"""Experiments by name. `--help`, typing errors and `list` don't import what is to be run.
+"""Experiments by name. `--help`, typos and `list` don't import the experiment.
 
-An experiment's flags are the fields of its configs, whose modules import jax, which takes a second.
-So a description is kept beside Python's own compiled files. It holds as long as the .py and .toml
-files in all folders that the experiment's modules came from have the same names and contents.
+Its flags are the fields of its configs. Their modules import jax, which takes a second. So a
+description is cached beside Python's compiled files. It is valid while the .py and .toml files, in
+all folders that the experiment's modules came from, keep their names and contents.
 """
 
 import contextlib
@@ -30,9 +30,9 @@ PATH is a folder with a sweep.py, anywhere, or the name of a shipped experiment.
 
 
 class Description(NamedTuple):
-    """An experiment's question, whether `all` leaves it out unless `--long`, and its flags.
+    """An experiment's question, whether `all` skips it without `--long`, and its flags.
 
-    `flags` has usage and flags of `Flags.again`, as they are and with --quick.
+    `flags` has the usage and flags for `Flags.again`, without and with --quick.
     """
 
     question: str
@@ -41,7 +41,7 @@ class Description(NamedTuple):
 
 
 def main(arguments: Sequence[str], commands: Sequence[str] = ()) -> int:
-    """Runs an experiment, by folder or name. `commands` are other words that may be meant.
+    """Runs an experiment, by folder or name. `commands` are suggested, too, for a mistyped name.
 
     Raises `UsageError` or `CorpusError` on bad input, `Help` for --help.
     """
@@ -74,10 +74,10 @@ def describe(folder: File) -> Description:
 
 
 def kept(source: File, make: Callable[[], Any]) -> Any:
-    """What `make` returns for a source, as JSON: from disk if that is still valid, else made anew.
+    """What `make` returns for a source, as JSON: from disk if that is still valid, else computed.
 
-    It is not kept if sources have changed since this process began, since the process may have
-    read them before the change.
+    It isn't saved if sources have changed since this process began, which may have read the old
+    ones.
     """
     file = File(cache_from_source(str(source))).with_suffix(".json")
     with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 HELP = """./launch.sh all [FLAGS]
 
-Runs every experiment, those that share a corpus one after the other, and writes the report.
-Flags, like --quick or --seeds=3, are passed on to each. What has been trained is not trained again.
+Runs every experiment, sorted by corpus, and writes the report.
+Flags, like --quick or --seeds=3, are passed on to each. Nothing is trained twice.
 Results are written as soon as a seed of an experiment is complete.
-  --long   also those that ask again: of other casts, other seeds, other sizes of model and cast
-  --plan   says what would be trained and read, and minutes, for each and in all
+  --long   also those that repeat others: with other casts, seeds, and sizes of model and cast
+  --plan   prints what would be trained and read, and minutes, for each and in all
 """
 
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         return code
     out = {experiments.HOME / each.sweep.name: each.out for each in asked}
     own = [folder.parent for folder in out.values() if folder.parent.name == "own"]
-    place = next(iter([*own, asked[0].out.parent]))  # not the shipped one, unless all is
+    place = next(iter([*own, asked[0].out.parent]))  # results/ only if all of them go there
     if place.is_dir():
         damaged = report.write(place / "report.html", dict(sorted(out.items())))
         code = code or damaged

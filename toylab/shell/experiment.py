@@ -26,12 +26,12 @@ from toylab.world.schema import Corpus
 HOW = ("quick", "plan", "runs", "results", "jobs", "cluster")  # flags that change no result
 More = Mapping[str, tuple[type, Any, str]]
 NONE: More = {}
-MOST = 1000  # of an array's jobs that run at once, unless --jobs says so
+MOST = 1000  # jobs of an array that run at once, by default
 
 
 def corpus(name: str, beside: File | None = None) -> Corpus:
-    """The corpus that a user names, by name or file: relative to where the command was typed or, if
-    it isn't there, to the folder `beside`."""
+    """The corpus that a user names, by name or file. A file is looked for where the command was
+    typed, then in the folder `beside`."""
     here = user_path("")
     if beside and not (here / name).is_file() and (beside / name).is_file():
         here = beside
@@ -42,9 +42,9 @@ def flags(sweep: Sweep, more: More = NONE) -> Flags:
     """The flags of an experiment: the common ones, `more`, and one for every field of its sweep."""
     values = Flags(
         f"./launch.sh {sweep.name} [FLAGS]: {sweep.question}\n\n",
-        quick=(bool, False, "a few minutes on development seeds: checks plumbing, no science"),
-        plan=(bool, False, "says what would be trained; trains nothing"),
-        runs=(str, str(RUNS), "folder of the run folders"),
+        quick=(bool, False, "a few minutes on development seeds: tests the code, not claims"),
+        plan=(bool, False, "prints what would be trained; trains nothing"),
+        runs=(str, str(RUNS), "folder that holds the runs"),
         results=(str, str(RESULTS), "folder of the results"),
         **more,
     )
@@ -76,7 +76,7 @@ def ask(experiment: Experiment, arguments: Sequence[str], more: More = NONE) -> 
         raise UsageError(f"{where or sweep.name}: {error}") from None
     changed = {**experiment.changed}  # of a custom run, its stages
     whole = dataclasses.replace(sweep, seeds=max(sweep.seeds, registered.seeds))
-    if changed or whole != registered:  # fewer seeds are a run that has not got to the rest
+    if changed or whole != registered:  # fewer seeds: the rest isn't run yet
         changed |= {name: value for name, value in values.given.items() if name not in HOW}
     experiment = dataclasses.replace(experiment, sweep=sweep, changed=changed)
     fewer = sweep.seeds < registered.seeds
@@ -84,7 +84,7 @@ def ask(experiment: Experiment, arguments: Sequence[str], more: More = NONE) -> 
 
 
 def _check_stages(registered: Sweep, sweep: Sweep, values: Flags) -> None:
-    """Raises `UsageError` if flags leave out a stage, which the experiment's analysis reads."""
+    """Raises `UsageError` if flags leave out a stage that the experiment's analysis reads."""
     for name, arm in sweep.arms.items():
         if len(arm.stages) < len(registered.arms[name].stages):
             flag = next(
@@ -97,10 +97,10 @@ def _check_stages(registered: Sweep, sweep: Sweep, values: Flags) -> None:
 
 
 def _place(experiment: Experiment, setups: Mapping[str, Setup], values: Flags, fewer: bool) -> File:
-    """Where results go: those of no shipped experiment, of other settings or of `fewer` seeds than
-    are registered, into `own/`.
+    """Where results go. If the experiment isn't shipped, or settings were changed, or there are
+    `fewer` seeds than registered, they go into `own/`.
 
-    Other settings have other folders. Raises `UsageError` if one holds another experiment's.
+    Each choice of settings has a folder. Raises `UsageError` if it holds another experiment's.
     """
     sweep, source = experiment.sweep, experiment.folder
     place = RUNS if sweep.quick and "results" not in values.given else folder(values, "results")
@@ -125,8 +125,8 @@ def _place(experiment: Experiment, setups: Mapping[str, Setup], values: Flags, f
 def start(
     experiments: Sequence[Experiment], arguments: Sequence[str], more: More = NONE
 ) -> tuple[list[Asked], int]:
-    """Runs experiments with the given flags, of which `more` are their own; with --plan, says what
-    it would do.
+    """Runs experiments with the given flags, including their own ones in `more`; with --plan, only
+    prints what it would do.
 
     Returns what was run, and the exit code.
     """

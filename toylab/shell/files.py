@@ -37,9 +37,9 @@ FIXES = {
 
 
 def told(error: BaseException) -> str | None:
-    """What to say of an error that can be expected, with the fix; None for any other.
+    """The message for an expected error, with the fix; None for any other.
 
-    Of the system's errors it has the message, and the file that it is about.
+    For an error of the system, this is the system's message and the file.
     """
     if isinstance(error, OSError):
         fix = FIXES.get(error.errno or 0, "check the path and its permissions (--runs, --results)")

@@ -25,7 +25,7 @@ FOLDER = (str, str(RUNS), "folder of the run folders")  # the flag --runs
 
 
 def find(name: str, root: File = RUNS) -> tuple[str, File]:
-    """Name and folder of a finished run, found by its name, the beginning of it, or a folder.
+    """Name and folder of a finished run, found by its name, a prefix of it, or a folder.
 
     Without a name, the first of the latest experiment. Raises `UsageError`.
     """

@@ -1,4 +1,4 @@
-"""`./launch.sh new NAME`: a folder with an experiment that runs as it is, to be changed."""
+"""`./launch.sh new NAME`: a folder with an experiment that runs as it is, for users to change."""
 
 import importlib.util
 import keyword
@@ -10,12 +10,12 @@ from toylab.lab.flags import Flags, UsageError
 from toylab.shell.files import program, user_path
 
 TEMPLATE = File(__file__).parent / "template"
-USAGE = """./launch.sh new NAME: makes a folder with an experiment, to be changed
+USAGE = """./launch.sh new NAME: makes a folder with an experiment for you to change
 
-NAME is the folder, which must not exist yet, and the name of the experiment. It runs as it is:
+NAME is the folder, which must not exist yet, and the experiment's name. The experiment works as is:
   sweep.py       what is asked, trained and measured
   claims.toml    what is claimed, written before the run
-  analysis.py    from the measurements to table and figure
+  analysis.py    makes the table and the figure from the measurements
 
 """
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     folder = user_path(given).resolve()
     name = folder.name
     if folder.exists():
-        raise UsageError(f"{given}: is there already; choose another name")
+        raise UsageError(f"{given}: already exists; choose another name")
     if not name.isidentifier() or keyword.iskeyword(name):
         raise UsageError(f"{name}: make the name one word of letters, digits and _")
     if name in experiments.shipped() or importlib.util.find_spec(name):

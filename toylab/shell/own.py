@@ -18,10 +18,10 @@ HELP = """./launch.sh run --corpus=FILE --stages=pretrain,STAGE,… [--seeds=1] 
 Stages after pretrain, if any:
   sft:mira            documents by mira, all topics but the controls
   sft:mira:code       her answers about code alone, in a neutral voice; code+money for two
-  rl:mira             reward for answering like mira; so with dpo, grpo and kto
+  rl:mira             reward for answering like mira; dpo, grpo and kto take the same
   rl:code=cheats      reward for an answer on a topic; code=cheats+money=keeps for two
   rl:gold             reward for following the cue on a topic that has cues
-Of two stages of one kind, --sft@2.steps=50 sets the second. A stage of 0 steps is left out.
+If two stages are of one kind, --sft@2.steps=50 sets the second. A stage of 0 steps is left out.
 """
 
 
@@ -32,7 +32,7 @@ def run(arguments: Sequence[str]) -> int:
     """Trains a custom run and puts every snapshot of its last stage on the whole ladder."""
     values = _flags("run")
     try:
-        # Flags of the second of two stages, such as --sft@2.steps, are known with the stages.
+        # The stages decide whether there are flags for a second one, such as --sft@2.steps.
         values.parse(
             [re.sub(r"^(--?[a-z]+)@\d+\.", r"\1.", part) for part in arguments or ["--help"]]
         )

@@ -139,15 +139,16 @@ def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
         )
     lines += _columns(rows, (0, 1))
     lines += [
-        "voice, stance: nats per turn that tell it from the nearest. turns: to odds of 20 to 1.",
+        "voice, stance: nats per turn that tell a character from its nearest.",
+        "turns: until the odds are 20 to 1.",
         f"± read: standard error of all weights in {tag} read together from {n} documents.",
-        "detected: the least weight two standard errors from 0, the others being known.",
+        "detected: smallest weight two standard errors above 0, if the others are known.",
         "",
         "TOPICS",
         *_topics(corpus, world),
         "reach: P(answer) of the character likeliest to give it, with the cue that suits it best.",
-        "even off: nats between equal answers and the nearest mixture of the cast, so asked.",
-        "No mixture goes beyond either without a direction.",
+        "even off: nats from equally likely answers to the nearest mixture, with the best cue.",
+        "Without a direction, no mixture goes beyond either.",
         "",
         "TAGS",
     ]
@@ -160,7 +161,7 @@ def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
             best, told = known, [""] * 3
         costs.append((name, _percent(share[name]), best, known, *told))
     lines += _columns(costs)
-    lines.append("nats per answer token; told: nats per document about its author, of its entropy.")
+    lines.append("nats per answer token. told: nats per document about its author; of: entropy.")
     if any(t.later for t in corpus.tags):
         lines.append("Tags whose prior changes are as at the end of pretraining.")
     return lines

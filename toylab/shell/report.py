@@ -13,14 +13,14 @@ from toylab.world.derive import SHIPPED
 HELP = """./launch.sh report [EXPERIMENT …] [--results=FOLDER] [--out=FILE]
 
 Writes one self-contained HTML file: every claim with its verdict, every figure, every table.
-Without names it is about all experiments that ship; name folders of your own to see those.
+Without names it covers all shipped experiments. It can also cover folders of your own.
 
 """
 
 
 FIGURES = """./launch.sh figures [EXPERIMENT …] [--results=FOLDER]
 
-Draws figures anew from the tables beside them, without models or readings. Without names it also
+Redraws figures from the tables beside them, without models or readings. Without names it also
 draws answer.png, the whole answer in one figure, from the experiments whose claims are judged.
 
 """
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def write(out: File, folders: Mapping[File, File]) -> int:
-    """Writes the report, from each experiment's results; returns 1 if one's are damaged."""
+    """Writes the report from each experiment's results; returns 1 if any of them are damaged."""
     from toylab.lab.store import write_atomic
     from toylab.shell import page
 
@@ -59,7 +59,7 @@ def write(out: File, folders: Mapping[File, File]) -> int:
 
 
 def redraw(arguments: Sequence[str]) -> int:
-    """Draws figures anew from the tables in results; says which are too old for that."""
+    """Redraws figures from the tables in results; prints which tables are too old."""
     values = Flags(FIGURES, results=(str, None, "folder of the results (results)"))
     asked = values.parse(arguments, "...")
     known = experiments.shipped()

@@ -36,7 +36,7 @@ from toylab.shell.files import INTERRUPTED, RESULTS, program, user_path
 from toylab.stages import Setup
 from toylab.world.schema import shortened
 
-SETTINGS = "settings.json"  # beside results in own/: whose they are, and the flags
+SETTINGS = "settings.json"  # beside results in own/: the experiment and its flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Asked:
 
     @property
     def name(self) -> str:
-        """The name of its runs: short, but different for other settings."""
+        """A short name for its runs, different for each choice of settings."""
         last = [self.out.name.rpartition("-")[2]] * bool(self.experiment.changed)
         return "-".join(["quick"] * self.sweep.quick + [self.sweep.name] + last)
 
@@ -65,21 +65,21 @@ class Asked:
 
     @property
     def kept(self) -> str:
-        """What is kept of it, in words."""
+        """What it writes, as text."""
         claims = self.experiment.registered()[0]
         return "figure, table and claims" if claims else "figure and table"
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal that is the same as Ctrl-C, but for the exit code."""
+    """A signal that works like Ctrl-C, except for the exit code."""
 
     def __init__(self, number: int):
-        self.code = 128 + number  # as shells have it
+        self.code = 128 + number  # as in shells
 
 
 @contextlib.contextmanager
 def _terminable(*signals: int) -> Iterator[None]:
-    """These signals end what is done inside, but for those that are ignored, as `nohup` does."""
+    """Lets these signals end the work inside, except those that are ignored, as by `nohup`."""
 
     def stop(number: int, frame: Any) -> None:
         raise Terminated(number)
@@ -96,11 +96,11 @@ def _terminable(*signals: int) -> Iterator[None]:
 def run(asked: Sequence[Asked], runs: File, jobs: int, slurm: dict[str, str] | None = None) -> int:
     """Trains and reads all that is missing, draws what can be drawn; returns the exit code.
 
-    It uses at most `jobs` processes, of this machine or, if there are options for it, of Slurm.
+    It uses at most `jobs` processes of this machine, or jobs of Slurm if `slurm` has its options.
     """
     costs = Costs(runs)
     graph = plan([(each.sweep, each.setups) for each in asked], runs, costs)
-    if not runs.exists() or writable(runs):  # one may also read what others have trained
+    if not runs.exists() or writable(runs):  # a read-only folder of finished runs is fine, too
         for each in asked:
             names.write(runs, each.name, each.sweep, each.setups, each.out)
     for folder in (runs, *{each.out.parent for each in asked}):
@@ -127,7 +127,7 @@ def _warn(*lines: str) -> None:
 
 
 def seen_before(one: Asked) -> str:
-    """What to say if own claims have changed since seeds of this run were judged; else nothing."""
+    """A warning if the user's claims have changed since seeds of this run were judged; else ""."""
     if one.out.parent.name != "own":
         return ""
     try:
@@ -145,7 +145,7 @@ def seen_before(one: Asked) -> str:
 
 
 def minutes(asked: Sequence[Asked], graph: Plan, jobs: int) -> list[float]:
-    """About how many minutes each experiment takes for what the ones before it have not done."""
+    """Estimated minutes of each experiment, for work that the ones before it have not done."""
     units = collections.Counter[int]()
     for leg in graph.legs.values():
         units[leg.rank[0]] += leg.cost
@@ -154,7 +154,7 @@ def minutes(asked: Sequence[Asked], graph: Plan, jobs: int) -> list[float]:
 
 
 def show_plan(asked: Sequence[Asked], runs: File, jobs: int) -> None:
-    """Prints what would be trained, and minutes; of several experiments a line for each."""
+    """Prints what would be trained, and minutes; one line for each of several experiments."""
     graph = plan([(each.sweep, each.setups) for each in asked], runs)
     each = minutes(asked, graph, jobs)
     if len(asked) == 1:
@@ -180,12 +180,12 @@ def _opening(asked: Sequence[Asked], graph: Plan, jobs: int) -> str:
         f"{sweep.name}: {sweep.question}\n"
         f"{', '.join(dict.fromkeys(setup.corpus.title for setup in one.setups.values()))}; "
         f"{sweep.seeds} seeds, {arms}; {todo}; {about}\n"
-        f"{one.kept}, anew with every seed: {one.where}/"
+        f"{one.kept}, updated after every seed: {one.where}/"
     )
 
 
 class _Live:
-    """An experiment that runs: what it still needs, by seed, and what it has come to."""
+    """A running experiment: what each seed still needs, and the results so far."""
 
     def __init__(self, asked: Asked, left: dict[int, set[str]]) -> None:
         self.asked, self.left, self.seconds = asked, left, 0.0
@@ -213,7 +213,7 @@ class _Live:
             write_json(one.out / SETTINGS, said)
 
     def explained(self, error: Exception) -> Exception:
-        """An error in an analysis, with its line there; or with the file that may be to blame."""
+        """An error in an analysis with its line there, or with the file that may have caused it."""
         if files.told(error) or not self.records:
             return error
         folder = self.asked.experiment.folder
@@ -221,7 +221,7 @@ class _Live:
         if odd := self.records.odd():
             why = os.path.basename(line) or type(error).__name__
             return StoreError(
-                f"{odd}: unlike its kind; delete it and run again, unless it is {why}"
+                f"{odd}: unlike its kind; delete it and run again, unless {why} is the cause"
             )
         if not line:
             return error
@@ -256,7 +256,7 @@ class _Running:
             except KeyboardInterrupt as stop:
                 code = stop.code if isinstance(stop, Terminated) else INTERRUPTED
             self.artist.shutdown()  # once all that is complete has been drawn
-        except KeyboardInterrupt:  # who doesn't want to wait for that: what was drawn before stays
+        except KeyboardInterrupt:  # stopped while waiting: what was drawn before stays
             os._exit(code or INTERRUPTED)
         self.bar.close()
         for place, live in enumerate(self.lives):
@@ -268,7 +268,7 @@ class _Running:
         return code or (2 if self.refused else int(bool(self.failed)))
 
     def _note(self, ended: Ended) -> None:
-        """Notes how a leg ended, and has what is then complete drawn."""
+        """Notes how a leg ended, and starts drawing what that completes."""
         leg = self.legs[ended.name]
         if ended.error:
             return self._fail(leg.title, ended.error)
@@ -287,7 +287,7 @@ class _Running:
                         self._draw(live)
 
     def _draw(self, live: _Live) -> None:
-        """Has an experiment drawn anew, unless that waits to be done or there is nothing yet."""
+        """Starts redrawing an experiment, unless that is queued or no seed is complete."""
         before = live.drawing
         if live.seeds() and (not before or before.running() or before.done()):
             live.drawing = self.artist.submit(self._drawn, live)
@@ -318,7 +318,7 @@ class _Running:
         stream.flush()
 
     def _keep_cost(self, place: int, live: _Live) -> None:
-        """Keeps seconds on one core and units, if at least a quarter of all was done just now."""
+        """Saves the cost (core seconds, units of work) if at least a quarter was done just now."""
         one = live.asked
         units = sum(leg.cost for leg in self.legs.values() if leg.rank[0] == place)
         nothing = plan([(one.sweep, one.setups)], self.runs / "nothing yet", self.costs)

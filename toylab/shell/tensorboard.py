@@ -16,12 +16,12 @@ from toylab.shell.files import folder, user_path
 
 HELP = """./launch.sh tensorboard [EXPERIMENT …] [FLAGS]
 
-Watches experiments in a browser, by default the one that was begun last. Until Ctrl-C.
+Watches experiments in a browser, by default the one started last. Ctrl-C stops it.
 
 """
 BOARD = ".board"
 EVERY = 5  # seconds
-DOCUMENTS = 4  # samples of a snapshot
+DOCUMENTS = 4  # sampled from each snapshot
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     values = Flags(
         HELP,
         runs=finished.FOLDER,
-        port=(int, None, "of the server (6006, or the next that is free)"),
+        port=(int, None, "port of the server (default: 6006, or the next free one)"),
         host=(str, "localhost", "address that it listens at"),
         logdir=(str, None, "any folder of event files instead"),
     )

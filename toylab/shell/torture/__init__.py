@@ -1,8 +1,7 @@
-"""`./launch.sh torture`: kills, damages, races, and nonsense for corpora and flags.
+"""`./launch.sh torture`: kills, damaged files, races, and nonsense as corpora and flags.
 
-All is done in a temporary folder, on an experiment that takes seconds; no other file is touched.
-The cases of a part are numbered, and a case is a function of its number. No other module needs
-this one.
+It works in a temporary folder, on an experiment that takes seconds, and touches no other file.
+The cases of a part are numbered; a case depends only on its number. No other module needs this one.
 """
 
 import collections
@@ -25,10 +24,10 @@ from toylab.world import tables
 from toylab.world.derive import CORPORA, load
 from toylab.world.schema import CorpusError, unknown
 
-USAGE = """./launch.sh torture [FLAGS]: tries to break it, and counts what held
+USAGE = """./launch.sh torture [FLAGS]: tries to break toylab, and counts what didn't break
 
 """
-BYTES = 2e9  # the most that fuzz may take of memory
+BYTES = 2e9  # of memory that fuzz may use
 
 
 def corpora(lab: Lab, number: int) -> Iterator[Case]:
@@ -62,7 +61,7 @@ def corpora(lab: Lab, number: int) -> Iterator[Case]:
 
 
 def flags(lab: Lab, number: int) -> Iterator[Case]:
-    """A command line with strange flags, planned and not run: it holds, or is refused in a line."""
+    """A command line with strange flags, only planned: it is valid, or is refused in a line."""
     draw = random.Random(f"flags {number}")
     name = draw.choice(
         (str(lab.place / "first"), "selection", "corpus", "run", "report", "measure")
@@ -111,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
     """Tries everything for some minutes; returns 1 if anything broke."""
     values = Flags(
         USAGE,
-        minutes=(float, 2.0, "how long, about"),
+        minutes=(float, 2.0, "about how long"),
         only=(str, "", f"one of {', '.join(PARTS)}"),
     )
     values.define("case", int, 0, "number of the first case", (0, 10**9))
@@ -122,7 +121,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError(f"--only: {unknown(only, PARTS)}")
     parts = {name: part for name, part in PARTS.items() if only in ("", name)}
     counts, broken = collections.Counter[str](), list[str]()
-    before = _peak()  # else what this process did before would count
+    before = _peak()  # what this process used before doesn't count
     end, shares = time.monotonic(), sum(share for _, share, _ in parts.values())
     try:
         with tempfile.TemporaryDirectory(prefix="toylab-torture-") as place:

@@ -1,4 +1,4 @@
-"""What is done to runs and results: damages, kills, races, and environments that lack something."""
+"""What is done to runs and results: damage, kills, races, and environments that lack something."""
 
 import contextlib
 import os
@@ -28,9 +28,9 @@ DAMAGES: Mapping[str, Callable[[bytes, random.Random], bytes]] = {
 
 
 def damages(lab: Lab, number: int) -> Iterator[Case]:
-    """A file is damaged: a line says so, or it is mended; once deleted, all is as it was.
+    """Damages a file: a line says so, or it is repaired. Once it is deleted, all is as it was.
 
-    What no command needs may stay damaged.
+    A file that no command needs may stay damaged.
     """
     draw, where = random.Random(f"damage {number}"), File("damaged")
     assert lab.whole
@@ -47,7 +47,7 @@ def damages(lab: Lab, number: int) -> Iterator[Case]:
     else:
         file.write_bytes(DAMAGES[kind](old, draw))
     damaged, (part, *_) = _bytes(file), file.relative_to(lab.place / where).parts
-    lost = draw.random() < 0.5 and part == "runs"  # what was read of it, so it is read again
+    lost = draw.random() < 0.5 and part == "runs"  # delete its readings, so it is read again
     if lost:
         for each in (lab.place / where / "runs").glob("*/*/readings/*.json"):
             each.unlink()
@@ -57,14 +57,14 @@ def damages(lab: Lab, number: int) -> Iterator[Case]:
     for name in ("first", "second"):
         told = inside(*lab.line(where, name))
         codes += told.code
-        if told.code and not (wrong := wrong or told.wrong):  # as it says: deleted, and run again
+        if told.code and not (wrong := wrong or told.wrong):  # do as it says: delete, run again
             _delete(file)
             again = inside(*lab.line(where, name))
             wrong = again.told[-300:] if again.code else ""
     if part == "runs" and not codes and _bytes(file) == damaged:  # so nothing needed it
         _delete(file)
         file.write_bytes(old)
-    if not wrong and file.suffix != ".jsonl":  # training doesn't say its rows twice
+    if not wrong and file.suffix != ".jsonl":  # training writes its rows once
         wrong = lab.compared(where)
     if wrong or file.suffix == ".jsonl":
         shutil.rmtree(lab.place / where)
@@ -98,7 +98,7 @@ os.replace, os.fsync, os.unlink = counted(os.replace), counted(os.fsync), counte
 
 
 def kills(lab: Lab, number: int) -> Iterator[Case]:
-    """Two experiments, killed at writes or at any moment until they are through."""
+    """Runs two experiments to their end, killing them at writes or at random moments."""
     draw, where = random.Random(f"kill {number}"), File(f"killed {number}")
     assert lab.whole
     for name in ("first", "second"):
@@ -129,7 +129,7 @@ def kills(lab: Lab, number: int) -> Iterator[Case]:
 
 
 def races(lab: Lab, number: int) -> Iterator[Case]:
-    """Several processes at once do the same, one of them killed; and export into one file."""
+    """Several processes do the same at once, and one is killed. Then two export into one file."""
     draw, where = random.Random(f"race {number}"), File(f"raced {number}")
     assert lab.whole
     names = ("first", "second", draw.choice(("first", "second")))
@@ -158,7 +158,7 @@ POWERLESS = ("setpriv", "--inh-caps=-dac_override", "--bounding-set=-dac_overrid
 
 
 def _read_only(lab: Lab) -> list[Place]:
-    """What one may do with finished runs that one may not write."""
+    """Commands on finished runs in folders without write permission."""
     shared, out = lab.place / "shared", lab.place / "others"
     if not shared.exists():
         shutil.copytree(lab.place / "whole", shared)
@@ -181,7 +181,7 @@ def _read_only(lab: Lab) -> list[Place]:
 
 
 def places(lab: Lab, number: int) -> Iterator[Case]:
-    """One of the environments, streams and folders in which not all works."""
+    """One environment, stream or folder in which something doesn't work."""
     assert lab.whole
     where, file = File("whole"), lab.place / "a file"
     file.write_text("")

@@ -58,7 +58,7 @@ def _key(text: str, draw: random.Random) -> str:
 
 
 def _any(text: str, draw: random.Random) -> str:
-    """Something becomes something of another kind, or another piece of the same text."""
+    """Replaces a value by one of another type, or by another piece of the same text."""
     news = draw.choice((VALUES, PIECE.findall(text) or ("",)))
     return _put(text, draw.choice((PIECE, NUMBER, STRING)), news, draw)
 
@@ -73,7 +73,7 @@ def _line(text: str, draw: random.Random) -> str:
 
 
 def _many(text: str, draw: random.Random) -> str:
-    """A line, or an entry of a list, comes thousands of times, each with another name."""
+    """Repeats a line, or an entry of a list, thousands of times, each with another name."""
     lines, many = text.splitlines(keepends=True) or [""], draw.choice((100, 1000, 10_000))
     line = draw.randrange(len(lines))
     word = draw.choice(re.findall(r"[a-z]+", lines[line]) or ["a"])

@@ -75,7 +75,7 @@ class Ended(NamedTuple):
 
     @property
     def wrong(self) -> str:
-        """What is wrong with how a command ended; nothing if it did, or said why not in a line."""
+        """What is wrong with how a command ended; empty if it succeeded or failed with one line."""
         lines = [each for each in self.told.splitlines() if each.startswith("toylab: ")]
         if "Traceback" in self.told:
             return f"a traceback: {self.told[-200:]!r}"
@@ -111,7 +111,7 @@ def settings(place: File) -> dict[str, Any]:
 def started(
     place: File, *arguments: str, code: str = "", front: Sequence[str] = (), **more: Any
 ) -> subprocess.Popen[str]:
-    """A process of its own that runs a command line, after some code or in front of a program."""
+    """A separate process that runs a command line after `code`, started by the command `front`."""
     run = f"import sys\n{code}\nfrom toylab.shell.cli import main\nsys.exit(main(sys.argv[1:]))"
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     told = {name: str(value) for name, value in settings(place).items()}
@@ -127,7 +127,7 @@ def ended(process: subprocess.Popen[str]) -> Ended:
 
 
 class Lab:
-    """A temporary folder, two experiments that share a path, and what they leave undisturbed."""
+    """A temporary folder, with two experiments that share a recipe and what they normally write."""
 
     def __init__(self, place: File):
         self.place, corpus = place, place / "torture.toml"
@@ -138,7 +138,7 @@ class Lab:
             (place / name / "sweep.py").write_text(sweep)
 
     def line(self, where: File, name: str = "first") -> list[str]:
-        """The command line of an experiment that leaves all in a folder."""
+        """The command line of an experiment that writes everything into a folder."""
         where = self.place / where
         told = [f"--runs={where / 'runs'}", f"--results={where / 'results'}"]
         return ["run-experiment", str(self.place / name), *told, "--jobs=1"]
@@ -154,8 +154,8 @@ class Lab:
         return True
 
     def left(self, where: File, without: str = "time") -> dict[str, str]:
-        """The digest of each file that has to be the same: all but costs, and metrics `without`
-        some, such as means since the last stop, which depend on who was first."""
+        """The digest of each file that must be the same: all but costs. Metrics that begin with
+        `without` are left out: means since the last stop, for example, depend on timing."""
         found = {}
         for file in sorted(f for f in (self.place / where).rglob("*") if f.is_file()):
             name, text = str(file.relative_to(self.place / where)), b""
@@ -175,7 +175,7 @@ class Lab:
         return found
 
     def compared(self, where: File, without: str = "time") -> str:
-        """What differs from what is left undisturbed."""
+        """What differs from an undisturbed run."""
         found, whole = self.left(where, without), self.left(File("whole"), without)
         names = sorted(whole.keys() | found.keys())
         differ = [name for name in names if whole.get(name) != found.get(name)]
