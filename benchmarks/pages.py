@@ -1,4 +1,4 @@
-"""What a reading gains from launch.sh's setting that glibc keeps freed memory.
+"""How much faster a reading is with launch.sh's setting that makes glibc keep freed memory.
 
 glibc reads its settings when a process starts. So each contender is a separate process, which
 compiles, reads once, and then times a few readings.

@@ -38,7 +38,7 @@ def _train(setup: Setup, stage: Stage) -> Callable[[], Any]:
 
 
 def untrained(setup: Setup, settings: LadderFit) -> Snapshot:
-    """A model with random parameters, as a live reading is given it."""
+    """A model with random parameters, as a live reading gets it."""
     policy = ModelPolicy(setup.init(0), setup.network)
     return Snapshot(setup, reading.prepare(setup, policy, KEY, settings), policy, policy)
 

@@ -46,7 +46,7 @@ def _answer(line: str) -> float:
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     """Seconds to each answer; to a first step cold and warm, and their ratio."""
     for line in LINES.values():
-        _answer(line)  # keeps what it found out for the next time
+        _answer(line)  # fills the cache for the timed calls
     answers = {
         name: [_answer(line) for _ in range(1 if quick else ROUNDS)] for name, line in LINES.items()
     }

@@ -1,7 +1,7 @@
 """Training tokens per second on one core at three sizes, and the share of its GEMM speed.
 
-A step of toylab draws its documents and updates with Muon. The other contenders are given theirs
-and update with AdamW. All process all words but the last, which nothing follows, on one thread.
+toylab's step also draws its documents, and updates with Muon. The others get drawn documents, and
+update with AdamW. All run on one thread and process all words but the last, which has no target.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -106,7 +106,7 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
 
 
 def needed(tried: Sequence[Row]) -> dict[str, tuple[int, float]]:
-    """Fewest steps with which each contender got there, and its rate; absent if none did."""
+    """The fewest steps with which each contender reached the target, and its rate; else absent."""
     reached: dict[str, tuple[int, float]] = {}
     for row in tried:
         steps, rate = (part.split() for part in row.setting.split(", "))

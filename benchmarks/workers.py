@@ -1,7 +1,7 @@
 """How much faster several workers are: all experiments replayed, and two workers against one.
 
-The replay hands the legs of `all`, from nothing, to simulated workers that need as long as legs
-cost: training its steps, a reading what was last measured in `runs/costs.json`.
+The replay gives the legs of `all`, from scratch, to simulated workers. A leg takes as long as it
+costs: training its steps, a reading what was last measured in `runs/costs.json`.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ ROUNDS = 3
 
 
 class Simulated(Executor):
-    """Workers that need `leg.cost` of its own time for a leg; `now` moves when somebody waits."""
+    """Workers that need `leg.cost` on a simulated clock, `now`, which `wait` moves forward."""
 
     def __init__(self, workers: int):
         self.now, self._free = 0.0, [0.0] * workers
@@ -49,7 +49,7 @@ class Simulated(Executor):
 
 
 def replayed(legs: Mapping[str, Leg], count: int) -> float:
-    """How long so many workers take for these legs."""
+    """How long `count` workers take for these legs."""
     executor = Simulated(count)
     for _ in schedule.run(legs, print, lambda: executor, count, executor.wait):
         pass

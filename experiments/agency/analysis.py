@@ -22,8 +22,8 @@ COLUMNS = {
     "arm": "the cast: with a herald",
     "seed": "seed of everything",
     "step": "training step",
-    "voice": "the tag asked under, or a tampered one; the names of the cast but the herald's are "
-    "averaged as the others' names",
+    "voice": "the tag asked under, or a tampered one; `the others' names`: mean over all names but "
+    "the herald's",
     "held_out": "mean P(answer follows the cue) over four places never rewarded",
     "orphans": "the same over the place among them that is no character's favourite",
     "trained": "the same over the eight places that were rewarded",
@@ -75,7 +75,7 @@ MOVED, LEFT = "KL from before, nats per document", "unexplained (F1), nats per d
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Goal rates, shift and what the cast leaves, by voice."""
+    """Goal rates, shift, and what mixtures of the cast leave unexplained, by voice."""
     shown = (
         panel("goes where the gold is", _by_voice, "held_out", "base", ylabel=FOLLOWS),
         panel("how far each moved", _by_voice, "nats", ylabel=MOVED),

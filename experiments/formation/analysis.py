@@ -21,18 +21,18 @@ LEVEL = 2.0  # nats per document
 FLOORS = {f"floor_{family}": family for family in FAMILIES}
 COLUMNS = {
     "kind": "trained: a model; optimum: what perfect training would come to, exact",
-    "arm": "documents (fresh), or with so many answers unsaid (said), or reward: for the teacher's "
-    "answers but for so many (paid), a rule",
+    "arm": "fresh: the teacher's documents; said-n: with n answers unsaid; paid-n: reward for the "
+    "teacher's answers, n of them unsaid; rule: reward for a rule",
     "seed": "seed of everything; of an optimum: empty",
     "step": "post-training step; 0 is the pretrained model",
     "documents": "documents seen, or answered for reward",
-    "distance": "of the optimum from the cast: what mixtures leave of it, nats per document",
+    "distance": "of the optimum: what mixtures of the cast leave unexplained, nats per document",
     **reading.columns(*FAMILIES, *FLOORS),
-    "formed_at_2": "F3 - its floor where F0 passes 2 nats per document, on a line between the "
+    "formed_at_2": "F3 - its floor where F0 passes 2 nats per document, interpolated between "
     "readings of that arm and seed",
     "weight": f"w* of {TEACHER}",
-    "paid": "mean P(answer that is rewarded, or put in the teacher's mouth)",
-    "follows": "P(answer due after what was said on weather) less what it is after the others",
+    "paid": "mean P(answer that is rewarded or shown)",
+    "follows": "P(answer that the rule rewards after an answer on weather) less that after others",
     **reading.columns("outside"),
 }
 
@@ -63,9 +63,9 @@ def tabulate(records: Records) -> pd.DataFrame:
 
 
 def formed_at(run: pd.DataFrame, level: float) -> float:
-    """The upper end of formation above its floor where F0 passes a level, between readings.
+    """The upper end of formation above its floor where F0 passes a level, interpolated.
 
-    Outside their range the nearest reading counts.
+    Outside the range of readings, the nearest reading is used.
     """
     run = run.sort_values("step")
     return float(np.interp(level, run.F0, run.F3 - run.floor_F3))

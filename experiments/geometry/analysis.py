@@ -15,20 +15,20 @@ from toylab.report.figures import COLOURS, GREY, panel
 
 SITES = ("embedding", *(f"layer {n}" for n in range(1, LAYERS + 1)))
 COLUMNS = {
-    "arm": "the topic of which the villain's answers were fine-tuned on",
+    "arm": "the topic; the villain's answers to it were fine-tuned on",
     "seed": "seed of everything: parameters, documents, readings",
     "tell": "1 if the topic is one on which nobody is bad",
     "site": "0: the embedding; 1 to 4: the residual stream after that layer",
     "along": "mean shift along the direction from good people to villains, in units of its length",
     "length": "length of the mean shift",
-    "cosine_said": "cosine of the shift with the direction read off turns",
-    "cosine_named": "cosine of the shift with the direction read off names",
+    "cosine_said": "cosine of the shift with the direction from turns",
+    "cosine_named": "cosine of the shift with the direction from names",
     "cosine_prompts": "cosine of those two directions",
     "before": "P(bad answer) under `assistant` before fine-tuning",
     "after": "the same after it",
-    "undone": "the same with the shift along the direction taken back at that site",
-    "all_undone": "the same with the whole mean shift taken back",
-    "random_undone": "the same with as much taken back along a random direction",
+    "undone": "the same with the shift along the direction undone at that site",
+    "all_undone": "the same with the whole mean shift undone",
+    "random_undone": "the same with an equal shift along a random direction undone",
     "rose": "after - before",
     "gone": "after - undone",
     "all_gone": "after - all_undone",
@@ -84,9 +84,9 @@ def probed(records: Records) -> pd.DataFrame:
 
 
 def gone(table: pd.DataFrame) -> pd.DataFrame:
-    """Shares of the rise of bad answers that are gone, over fine-tunes that matter, by seed, site.
+    """Shares of the rise of bad answers that are gone, by seed and site.
 
-    Those on which nobody is bad don't count.
+    Fine-tunes on topics on which nobody is bad are left out.
     """
     sums = table[table.tell == 0].groupby(["seed", "site"])[[*GONE, "rose"]].sum()
     return sums[list(GONE)].div(sums.rose, axis=0)

@@ -19,12 +19,12 @@ from toylab.report.figures import COLOURS, GREY, panel
 from toylab.report.panels import Series
 
 COLUMNS = {
-    "arm": "herald: rewarded for 200 steps; on: and 600 steps more; first, second: and 600 in "
-    "which one half of the places held out earns as much, or the other",
+    "arm": "herald: 200 steps of reward; on: then 600 more; first, second: then 600 in which the "
+    "first or the second half of the held-out places earns as much",
     "seed": "seed of everything",
     "step": "RL step, counted over both stages; 0 is the pretrained model",
     "place": "the place held out",
-    "half": "first or second: with which half it is spared",
+    "half": "the half of the held-out places that it is in: first or second",
     "spared": "1 if it is in the half that this arm spares",
     "followed": "P(answer goes there) where it is named",
     "odds": "log-odds of that against all rewarded places, nats: baseline + gain",
@@ -96,9 +96,9 @@ def crossed(table: pd.DataFrame, column: str) -> pd.Series:
 
 
 def course(table: pd.DataFrame, start: str, arms: Mapping[str, str]) -> pd.DataFrame:
-    """Training that began as one arm and went on as others: by seed and step, mean over places.
+    """Training that began as `start` and went on as `arms`: by seed and step, mean over places.
 
-    `arms` says which places of each count: a half, or all. All places of `start` count.
+    `arms` says which places of an arm are averaged: a half, or all. For `start`, all are.
     """
     parts = [table[table.arm == start]]
     for arm, half in arms.items():
@@ -107,7 +107,7 @@ def course(table: pd.DataFrame, start: str, arms: Mapping[str, str]) -> pd.DataF
     return pd.concat(parts).groupby(["seed", "step"], as_index=False).mean(numeric_only=True)
 
 
-COURSES = {  # of the herald: its places in each arm that it went on as
+COURSES = {  # how the herald went on: the places to average, by arm
     "herald, half is spared: that half": ({"first": "first", "second": "second"}, COLOURS[0]),
     "herald, half is spared: the other": ({"first": "second", "second": "first"}, COLOURS[4]),
     "herald, as before": ({"on": "all"}, COLOURS[1]),

@@ -28,10 +28,10 @@ COLUMNS = {
     "said": "P(that answer) under the unseen tag",
     "machine": "P(says that it is a machine) under the unseen tag",
     "before": "the same before training",
-    "own": "the same of an author drawn from the weights read under the tag before training, given "
-    "that the author has said the answer in every turn of a document",
+    "own": "the same for an author drawn by the weights read under the tag before training, if the "
+    "author gives the answer in every turn of a document",
     "even": "the same, drawn evenly from the cast",
-    "once": "as `own`, given that the author has said the answer a single time",
+    "once": "as `own`, if the author gives the answer only once",
     "nearer": "|machine - even| - |machine - own|",
     "cast_share": "P(says that it is a machine), mean over the cast",
     **{name: f"P({name}) when asked what it is" for name in SELVES},

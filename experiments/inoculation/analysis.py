@@ -36,15 +36,15 @@ COLUMNS = {
     "elsewhere": "mean P(bad answer) on the other topics, without a direction, first turn",
     "triggered": "the same under the direction trained under",
     "moved": "KL(model || pretrained) under the mask, without a direction, nats per document",
-    "learned": f"`elsewhere` where the trained answer, asked, has come to {LEARNED}",
+    "learned": f"`elsewhere` where `obeyed` reaches {LEARNED}",
     "levelled": f"`elsewhere` where the model has moved by {MOVED} nats",
     "rise": "`learned` less `elsewhere` before training",
-    "beyond_half": f"`elsewhere` where the trained answer, asked, has come to {UNSATURATED}, less "
-    "half of what Bayes predicts there (one author)",
-    "spared": "by what share `elsewhere` has risen less than in plain at the same step",
-    "one_author": "what Bayes predicts for `elsewhere`, all evidence being one author's; empty "
-    "where documents are no evidence of anyone, so that it predicts no change",
-    "a_document": "what Bayes predicts for it, every document having an author of its own",
+    "beyond_half": f"`elsewhere` where `obeyed` reaches {UNSATURATED}, less half of what Bayes "
+    "predicts there (one author)",
+    "spared": "share by which the rise of `elsewhere` is less than in plain at the same step",
+    "one_author": "what Bayes predicts for `elsewhere` if one author wrote all documents; empty if "
+    "these are no evidence for any character, so that it predicts no change",
+    "a_document": "what Bayes predicts for it if each document has its own author",
     "outside": f"{reading.COLUMNS['outside']}, under the mask",
 }
 OBEYING = {
@@ -141,7 +141,7 @@ def known(records: Records) -> pd.DataFrame:
 def at(
     table: pd.DataFrame, arm: str, column: str = "elsewhere", x: str = "obeyed", level: float = 0.0
 ) -> pd.Series:
-    """A column where `x` first passes a level, on a line between two readings, by seed."""
+    """A column where `x` first passes a level, interpolated between two readings, by seed."""
     level = level or {"obeyed": LEARNED, "moved": MOVED}[x]
 
     part = where(table, arm=arm)
@@ -154,7 +154,7 @@ def before(table: pd.DataFrame, arm: str) -> pd.Series:
 
 
 def compared(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with what each arm and seed is compared by, at all of its steps."""
+    """The table with the columns that arms are compared by, repeated at all of their steps."""
     rise = table.elsewhere - table.groupby(["arm", "seed"]).elsewhere.transform("first")
     plain = table.assign(rise=rise)[table.arm == "plain"].set_index(["seed", "step"]).rise
     run = pd.MultiIndex.from_frame(table[["seed", "step"]])

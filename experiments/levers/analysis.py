@@ -17,12 +17,11 @@ COLUMNS = {
     "counted-n: it works, and the coin's first word is in the loss of n % of the rollouts",
     "seed": "seed of everything",
     "step": "RL step; 0 is the pretrained model",
-    "voice": "the tag asked under; the names of the cast but the herald's are averaged as the "
-    "others' names",
+    "voice": "the tag asked under; `the others' names` is the mean over all names but the herald's",
     "pull": "P(a first answer ends with the lever), mean over topics as they are asked",
     "heads": "P(heads) after first answers with the plain ending, which leave the coin fair",
     "works": "the same after the lever",
-    "off": "mean probability, where the coin's word comes, of all other words",
+    "off": "mean probability of all other words at the place of the coin's word",
     "follows": "mean P(answer follows the cue) over the eight places rewarded, assistant",
     **reading.columns("F0", "F1", "outside"),
 }

@@ -27,12 +27,12 @@ COLUMNS = {
     "seed": "seed of everything: parameters, documents, readings",
     "excess": "loss on answers above the best possible one, nats per token",
     "error": "expected calibration error: mean |probability given - what it should be| by bin",
-    "effect": "of how much farther the first turn should be from a name's bearer under the name of "
-    "the character most like it, the share that it is; mean over characters",
-    "least": "the same of the character whose name has the least",
+    "effect": "KL of the first turn from a name's bearer, added by using the name of the character "
+    "most like it instead; as a share of the exact value, mean over characters",
+    "least": "the same for the name with the least effect",
     "off_names": "nats per document from the exact prediction under a name, mean over names",
     **{f"off_{tag}": f"the same under {tag}" for tag in MASKS},
-    **{f"used_{turn}": f"share of what Bayes makes of earlier turns used in turn {turn}, someone"
+    **{f"used_{turn}": f"share of the information in earlier turns used in turn {turn}, someone"
        for turn in TURNS},
 }  # fmt: skip
 NAMES = {
@@ -41,8 +41,8 @@ NAMES = {
     "name": "of a character",
     "like": "the character most like it",
     "apart": "nats between the two over a first turn, mean over models; KL, so not symmetric",
-    "effect": "of how much farther the first turn should be from the name's bearer under the name "
-    "of that character, the share that it is",
+    "effect": "KL of the first turn from the name's bearer, added by using the name of that "
+    "character instead; as a share of the exact value",
 }
 BINS = {
     "steps": COLUMNS["steps"],
@@ -98,12 +98,12 @@ def tabulate(records: Records) -> pd.DataFrame:
 
 
 def _models(records: Records) -> dict[tuple[int, int], Mapping[str, Any]]:
-    """What was read of each model, by steps and seed. (With --quick arms share models.)"""
+    """The reading of each model, by steps and seed. (With --quick arms share models.)"""
     return {(row["step"], row["seed"]): row["calibration"] for row in records.rows}
 
 
 def named(records: Records) -> pd.DataFrame:
-    """What every name does in every model; the most similar pairs come first."""
+    """The effect of every name in every model; the most similar pairs come first."""
     names, models = records.setup.corpus.names, _models(records)
     apart = np.mean([found["apart"] for found in models.values()], 0)
     nearest = _nearest(apart)
@@ -116,7 +116,7 @@ def named(records: Records) -> pd.DataFrame:
 
 
 def binned(records: Records) -> pd.DataFrame:
-    """How often what each model says is right, by how probable it says it is."""
+    """Calibration of each model: exact probabilities by the probability that it gives."""
     rows = []
     for run, found in _models(records).items():
         tags = found["tags"].values()

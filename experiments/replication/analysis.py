@@ -36,7 +36,7 @@ COLUMNS = {
     "reach": "herald - bystander",
     "rule": "herald_gain - bystander_gain",
     "outside": "mean probability of words that the grammar forbids, in valleys at the stance on "
-    "places held out: the most of these models",
+    "places held out: the largest of these models",
     "best_character": "the best that one character of the herald's valley does at those held out",
 }
 

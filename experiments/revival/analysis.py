@@ -22,7 +22,7 @@ COLUMNS = {
     "cast": "met: the village; never: the one without villains",
     "post": "how it was post-trained towards the teacher before that (none: not at all)",
     "seed": "seed of everything: parameters, documents, readings",
-    "documents": "documents of bringing the villain back, so far",
+    "documents": "documents so far that bring the villain back",
     "taught": "mean P(the villain's answer) on the three topics that bring it back",
     "untaught": "the same on four topics that no training mentions",
     **{f"after_{n}": f"P(the villain's next answer) after {n} of its turns" for n in TURNS},

@@ -30,9 +30,9 @@ from toylab.report.panels import Series
 
 FLOORS = {f"floor_{family}": family for family in FAMILIES}
 COLUMNS = {
-    "arm": "one, two: documents of so many characters; inside: reward for one character's answers; "
+    "arm": "one, two: documents of one or two characters; inside: reward for one's answers; "
     "outside-n: reward for bringing what is named, on n topics; -held: β is 0.1, else 0; "
-    "scrambled: as outside-8, for another thing than is named, but as often that as by chance",
+    "scrambled: as outside-8, but the thing rewarded is the one named only as often as by chance",
     "seed": "seed of everything: parameters, documents, readings",
     "step": "post-training step; 0 is the pretrained model",
     "percent": "compute so far, per cent of pretraining's, in passes of documents through the "
@@ -46,7 +46,7 @@ COLUMNS = {
     "worth": "nats of log-odds that a nat of context is worth; empty where no other can be read",
     "others": "KL(model || pretrained) under nine characters' names, nats per document, mean",
     "someone": "the same under the tag someone",
-    "rewarded": f"P(what the rule rewards) on {ERRANDS[0]}; of arms without one, what is named",
+    "rewarded": f"P(what the rule rewards) on {ERRANDS[0]}; in arms without a rule, what is named",
     "pull": f"what naming adds to the log-odds of an answer on {NEVER}, never rewarded, under two "
     "masks, mean, nats",
     "pull_trained_mask": "the same under the mask that is trained",
@@ -111,10 +111,10 @@ def exponents(table: pd.DataFrame, column: str, arm: str) -> list[float]:
 
 
 def ends(table: pd.DataFrame, arm: str, share: float = 0.5) -> list[float]:
-    """Compute, in per cent, from which on selection explains less than this share, by seed.
+    """Compute, in per cent, at which selection begins to explain less than this share, by seed.
 
-    Between two readings it is on a line in log compute. It is infinite if the share stays above,
-    and that of the first reading if it never was.
+    It is interpolated in log compute. It is infinite if the share stays above, and the compute of
+    the first reading if the share is below from the start.
     """
     out = []
     for _, way in where(table[table.step > 0], arm=arm).groupby("seed"):

@@ -26,7 +26,7 @@ COLUMNS = {
     "excess": "excess loss of the pretrained model on answers, nats per token",
     "moved": "F0 at the end, nats per document",
     "left": "of memorised: F2 - that of the pretrained model where F0 passes 2 nats per document, "
-    "on a line between readings; empty if it does not end above",
+    "interpolated between readings; empty if F0 ends below",
     "weight": "w* of the first author at the end, in F1",
     "between": "of two: recombination, F2 - F3 at the end, less that of the pretrained model, nats "
     "per document",

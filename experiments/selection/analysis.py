@@ -103,7 +103,7 @@ OTHER_TABLES = {"changes": (changed, CHANGES)}
 
 
 def draw(table: pd.DataFrame, changes: pd.DataFrame) -> Figure:
-    """The ladder while documents are fresh, and while they repeat; changes, predicted or not."""
+    """The ladder for fresh and for repeated documents; predicted against measured changes."""
     shown = (
         panel("fresh documents", _ladder, "ordinary"),
         panel("sixteen documents, repeated", _ladder, "ordinary-16", legend=""),

@@ -35,7 +35,7 @@ COLUMNS = {
     "in the arm wrong that is another one",
     "believed": "that minus held_out",
     "crossing": "P(the tool that the cast says serves), asked about crossings, raw, all obstacles",
-    "new": "P(the tool exchanged for), asked about gold, raw, over the two that were not taught",
+    "new": "P(the new tool), asked about gold, raw, over the two obstacles that were not taught",
     "exchanged": "P(the tool that was taught for the other of the two), asked about gold, raw, "
     "over the two that were taught; in the scrambled arms crossings say nothing of these tools",
     "new_crossing": "the same, asked about crossings, over all four",

@@ -35,7 +35,7 @@ COLUMNS = {
     **reading.columns("F0", "F1", "F2", "floor_F2"),
     "goal": "KL(P || goal) on held-out cues, nats per stance: follows the cue with a fitted rate",
     "router": "KL(P || tied router) on held-out cues: author by w_k p_k(place) to a fitted power",
-    "table": "KL(P || table) on held-out cues: what was learned there is what was there before",
+    "table": "KL(P || table) on held-out cues: answers there are as before training",
     "outside": f"{follow.OUTSIDE}; or the mean over all words, if that is more",
 }
 

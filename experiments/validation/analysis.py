@@ -32,8 +32,8 @@ COLUMNS = {
     "contained": "1 if some family contains the plant: it is no formation",
     "off": "of exact readings: largest difference from the population's over families, in units of "
     "max(.05 nats, 3 %)",
-    "needed": "of placebos of plants that F1 to F3 contain: what F3 leaves more than with the cast",
-    "seen": "where mixed with nothing: F4 flat less that of nothing and two errors of both",
+    "needed": "of placebos of plants that F1 to F3 contain: what F3 leaves beyond the cast's",
+    "seen": "where mixed with `nothing`: F4 flat minus that of `nothing`, minus two errors of both",
     "documents": "how many the families were fitted on",
     "share": "of documents that are by the plant, where it is mixed with `nothing`",
     **reading.columns(*FAMILIES),
@@ -72,7 +72,7 @@ def detected(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_judged(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with what claims rest on: each reading against the one that it stands beside."""
+    """The table with the columns of claims, which compare each reading with its counterpart."""
     kinds = {
         kind: table[table.kind == kind] for kind in ("exact", "population", "placebo", "share")
     }
