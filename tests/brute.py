@@ -1,4 +1,4 @@
-"""The simplest possible twin: every document of a corpus, written out and summed over.
+"""The twin, a brute-force reference: it lists every document of a corpus and sums over all.
 
 Nothing here looks at a table. A phrase's probability is (1 - slip) * notes + slip / bank, a
 document's is a product of those, and everything else (beliefs, predictions, divergences) is a sum
@@ -18,8 +18,8 @@ SLOTS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """All but the tag. `likelihood[k]` is what author k gives to the answers, `asked` what chance
-    gives to direction and questions; `starts` counts words from the tag, which is word 0."""
+    """All but the tag. `likelihood[k]` is author k's probability of the answers, `asked` that of
+    direction and questions. `starts` counts words from the tag, which is word 0."""
 
     direction: int
     asks: tuple[tuple[int, int, int], ...]  # (topic, question, cue) of each turn
@@ -55,7 +55,7 @@ def slot(corpus: Corpus, s: int, topic: int, cue: int, direction: int):
 
 
 def _stance(corpus: Corpus, k: int, topic: int, cue: int, direction: int) -> list[float]:
-    """The trait, unless the cue is followed, unless the direction is obeyed."""
+    """The trait; if the cue is followed, the cue's answer; if the direction is obeyed, that."""
     about, character = corpus.topics[topic], corpus.characters[k]
     p = list(character.traits[topic])
     if about.cues and character.follows[topic]:
@@ -74,7 +74,7 @@ def _stance(corpus: Corpus, k: int, topic: int, cue: int, direction: int) -> lis
 
 
 def tag_prior(corpus: Corpus, tag: str) -> np.ndarray:
-    """Who stands behind a tag: its owner, if it is a name."""
+    """The prior of a tag over authors; if it is a name, its owner."""
     if tag in corpus.names:
         return np.array([float(name == tag) for name in corpus.names])
     return np.array(next(t.prior for t in corpus.tags if t.name == tag))
@@ -97,7 +97,7 @@ def _toss(corpus: Corpus, topic: str, first: bool) -> tuple[list[str], float]:
 
 
 def _turns(corpus: Corpus, direction: int, first: bool):
-    """Every turn there can be: what is asked, with its probability, and what is answered."""
+    """Every possible turn: what is asked, with its probability, and what is answered."""
     for t, topic in enumerate(corpus.topics):
         cues = topic.cues or ("",)
         tossed, chance = _toss(corpus, topic.name, first)
@@ -121,7 +121,7 @@ class Brute:
 
     Prefixes of documents are numbered; `reach[n, k]` is the probability that a document of author k
     begins with prefix n (the tag apart). Arrays over documents D, turns T, slots S, words J of the
-    slot's phrase and vocabulary V say which prefix stands where; -1 where there is none.
+    slot's phrase and vocabulary V have the prefix at each place, or -1 if there is none.
     """
 
     def __init__(self, corpus: Corpus, vocabulary: tuple[str, ...]):
@@ -185,7 +185,7 @@ class Brute:
                 t, s = divmod(i, SLOTS)
                 if s < SLOTS - 1:
                     length = ends[i] - start
-                else:  # a closer ends where its phrase does
+                else:  # a closer ends with its phrase
                     topic, _, cue = document.asks[t]
                     bank, _ = slot(self.corpus, s, topic, cue, document.direction)
                     length = len(bank[document.choice[t][s]].split())

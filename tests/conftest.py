@@ -8,10 +8,10 @@ import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# Two thirds of a cold run are XLA compiling; what it then leaves out changes speed, not meaning.
-# Before jax is imported, and for the processes that tests start.
+# Two thirds of a cold run are XLA compiling. With fewer optimisations, only the speed differs.
+# It is set before jax is imported, and for the processes that tests start.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-os.environ.pop("TOYLAB_CWD", None)  # launch.sh's: messages and paths are as without it
+os.environ.pop("TOYLAB_CWD", None)  # launch.sh sets it; tests expect messages and paths without it
 
 import hypothesis
 import jax
@@ -27,7 +27,7 @@ from toylab.world.parse import parse
 from toylab.world.schema import Corpus
 
 ROOT = Path(__file__).parent.parent
-ROOM = 1.3e9  # bytes that a process of tests may hold from one file to the next
+ROOM = 1.3e9  # bytes that a test process may keep between two files
 
 hypothesis.settings.register_profile(
     "here", deadline=None, max_examples=40, derandomize=True, database=None
@@ -46,7 +46,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def _room() -> Iterator[None]:
-    """Each compiled program holds 1.4 MB: once there are many, they go, and to the system."""
+    """A compiled program holds 1.4 MB. If there are many, they are dropped and memory is freed."""
     yield
     with contextlib.suppress(OSError):
         pages = int(Path("/proc/self/statm").read_text().split()[1])

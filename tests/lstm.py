@@ -1,4 +1,4 @@
-"""A second model, an LSTM, to show that the rest of the project asks no more than `Network`."""
+"""A second model, an LSTM, to show that the rest of the project only needs a `Network`."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""What tests compare with, and nothing in production needs."""
+"""Reference values that only tests need."""
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ def belief(
 ) -> Float[Array, "B T S W+1 K"]:
     """log-posterior of the author after the first 0, 1, … words of each slot.
 
-    It stays the same past a phrase's end.
+    After a phrase's end, it stays the same.
     """
     context, slots = documents.prompt.context, jnp.arange(len(SLOTS))
     walk = grammar.walk[slots, context[..., None], documents.choice]
@@ -71,14 +71,14 @@ def soft_value(
 ) -> Float[Array, "*B"]:
     """max over π of E[reward] − β KL(π ‖ π_ref), which `tilt` attains: the soft Bellman backup.
 
-    With more questions to come, not yet known, an answer's `reward` is what it earns now plus the
-    mean, over the questions that may follow it, of the soft value there.
+    If later questions are not known yet, an answer's `reward` is its own reward plus the mean soft
+    value over the questions that may follow.
     """
     return beta * jax.nn.logsumexp(log_reference + reward / beta, -1)
 
 
 def mutual_information(first: Float[np.ndarray, "K a"], second: Float[np.ndarray, "K b"]) -> float:
-    """Nats that an answer on one topic tells about one on another, the author drawn evenly."""
+    """Mutual information (nats) of the answers on two topics, for an evenly drawn author."""
     joint = first.T @ second / len(first)
     apart = joint.sum(1, keepdims=True) * joint.sum(0)
     said = joint > 0

@@ -1,7 +1,7 @@
-"""Do the checks see what is wrong? Bugs are planted, and each one's check has to fail.
+"""Do the checks find bugs? Each planted bug has to make its check fail.
 
-Under `@bug(title, check)` stands a function that plants a bug by `patch(owner, name, broken)`. The
-check must hold without the bug, and raise an `AssertionError` with it.
+`@bug(title, check)` decorates a function that plants a bug by `patch(owner, name, broken)`. The
+check must pass without the bug, and raise an `AssertionError` with it.
 """
 
 from collections.abc import Callable

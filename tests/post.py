@@ -46,7 +46,7 @@ def context_of(setup: Setup, stage) -> Context:
 
 
 def sharp(setup: Setup, seed: int):
-    """Random parameters whose predictions are some way from even."""
+    """Random parameters whose predictions are not nearly uniform."""
     params = setup.init(seed)
     return params | {"unembedding": 10 * params["unembedding"]}
 
@@ -58,7 +58,7 @@ def _draw(stage, context, params, reference, step):
 
 @functools.cache
 def young(setup: Setup, seed: int):
-    """Parameters after a little pretraining: most documents that they write keep to the grammar."""
+    """Parameters after a little pretraining: most documents that they write follow the grammar."""
     stage = Pretrain(steps=60, batch=32)
     state = begin(setup, stage, setup.init(seed))
     ((state, _),) = segments(setup, stage, state, train_key(seed, 0), [60])
@@ -66,7 +66,7 @@ def young(setup: Setup, seed: int):
 
 
 def batch_of(setup: Setup, stage, step: int = 0, policy=sharp):
-    """A batch of a stage that is on its way from one policy to another."""
+    """A batch of a stage whose policy has moved away from its start."""
     return _draw(stage, context_of(setup, stage), policy(setup, 0), policy(setup, 1), step)
 
 
@@ -96,7 +96,7 @@ def scorer(setup: Setup, stage, documents: Documents):
 
 
 def writer(setup: Setup, stage, documents: Documents):
-    """log-probability of each document if the policy is held to the grammar."""
+    """log-probability of each document if the policy is constrained to the grammar."""
     context, grammar = context_of(setup, stage), setup.world.grammar
 
     @jax.jit
@@ -110,8 +110,8 @@ def writer(setup: Setup, stage, documents: Documents):
 
 
 class Free:
-    """All that a policy can write if nothing holds it to the grammar: every document, whole or left
-    at one of its words, of which there are N. Axes: E = 1 + N ends, D documents."""
+    """All that an unconstrained policy can write: each document, complete or cut where it leaves
+    the grammar, at one of its N words. Axes: E = 1 + N ends, D documents."""
 
     def __init__(self, setup: Setup, stage, documents: Documents):
         self.setup, self.documents, self.context = setup, documents, context_of(setup, stage)
@@ -130,8 +130,8 @@ class Free:
         )
 
     def chance(self, params):
-        """Probability of each end [E, D]. Documents left at one word share it by what could have
-        come after."""
+        """Probability of each end [E, D]. Documents with the same cut share it, in proportion to
+        their continuations."""
         logits = self.context.logits(params, self.documents.tokens)
         held = sampling.read(self.setup.world.grammar, self.documents, logits).logp
         held = jnp.sum(jnp.where(self.at.taken, held, 0.0), -1).reshape(len(logits), -1).T

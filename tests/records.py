@@ -1,13 +1,12 @@
 """Tiny real records of every experiment, on which tests run its analysis.
 
-    python -m tests.records NAME …                   runs the experiments anew, minutes each
-    python -m tests.records NAME … --expected        accepts what their analyses make of them today
-    python -m tests.records --move goals.pull=gain   renames a reading in all (* is any name)
-    python -m tests.records NAME --of records.json   takes readings from there
+    python -m tests.records NAME …                   runs the experiments again, minutes each
+    python -m tests.records NAME … --expected        accepts the tables that analyses make today
+    python -m tests.records --move goals.pull=gain   renames a reading in all files (* is any name)
+    python -m tests.records NAME --of records.json   takes readings from that file
 
-A file `tests/recorded/NAME.json.gz` has the readings (what no analysis asks for is left out, floats
-have four digits), what an analysis reads of exact distributions, and the tables that are expected
-of it.
+A file `tests/recorded/NAME.json.gz` has the readings (only those that an analysis uses, floats with
+four digits), the readings of exact distributions, and the expected tables.
 """
 
 import argparse
@@ -46,7 +45,7 @@ SMALL = {"fit": 32, "held_out": 16, "score": 16, "size": 4, "draws": 1}  # setti
 
 
 def smaller(each: Any, **most: int) -> Any:
-    """A config, and those in it, of whose settings none is above these; 0 stays 0."""
+    """A config, with settings capped at these values, in nested configs too; 0 stays 0."""
     numbers = {name: getattr(each, name, None) for name in most}
     least = {name: min(n, most[name]) for name, n in numbers.items() if isinstance(n, int)}
     inside = {
@@ -54,13 +53,13 @@ def smaller(each: Any, **most: int) -> Any:
         for field in ("inner", "other")
         if dataclasses.is_dataclass(getattr(each, field, None))
     }
-    if "inner" in inside:  # whose batch it is
+    if "inner" in inside:  # that has the batch
         least = {}
     return dataclasses.replace(each, **least, **inside)
 
 
 def tiny(sweep: Sweep) -> Sweep:
-    """As `--quick`, with two seeds, a model of a quarter of the width, hardly pretrained."""
+    """Like `--quick`, with two seeds, a model of a quarter of the width, and little pretraining."""
     sweep = quick(sweep)
 
     def model(each: Any) -> Any:
@@ -105,7 +104,7 @@ def sweep_of(name: str) -> Sweep:
 
 
 def exact_of(name: str) -> ModuleType | None:
-    """The module whose `read(records)` yields what is read of exact distributions, if there is."""
+    """The module whose `read(records)` yields readings of exact distributions, or None."""
     return importlib.import_module(f"experiments.{name}.{EXACT[name]}") if name in EXACT else None
 
 
@@ -137,7 +136,7 @@ def rounded(content: Any) -> Any:
 
 
 def records_of(name: str, content: Mapping[str, Any]) -> Records:
-    """The records that an analysis is shown. What is exact it has from the file as well."""
+    """The records for an analysis. Readings of exact distributions also come from the file."""
     sweep = sweep_of(name)
     bases = {(base["arm"], base["seed"]): base for base in content["bases"]}
     setups = sweep.setups(find)
@@ -145,9 +144,9 @@ def records_of(name: str, content: Mapping[str, Any]) -> Records:
 
 
 def analyse(name: str, records: Records, exact: list[dict[str, Any]]) -> Analysis:
-    """What an analysis makes of records, of readings of exact distributions, and of few documents.
+    """Runs an analysis on records, on readings of exact distributions, and on few documents.
 
-    The documents are those that theories predict from: hundreds would take minutes.
+    Theories predict from these documents; hundreds would take minutes.
     """
     module = exact_of(name)
     with contextlib.ExitStack() as stack:
@@ -195,7 +194,7 @@ def _watched(content: Any) -> Any:
 
 
 def _asked(content: Any) -> Any:
-    """What was asked for of a watched record. Measures stay as names, if no more."""
+    """The parts of a watched record that were asked for. Unused measures stay as bare names."""
     if isinstance(content, _Watched):
         here = sorted(content.asked.intersection(dict.keys(content)))
         return {key: _asked(dict.__getitem__(content, key)) for key in here}
@@ -203,7 +202,7 @@ def _asked(content: Any) -> Any:
 
 
 def accept(name: str, content: dict[str, Any]) -> None:
-    """Writes readings, as far as they are asked for, and what the analysis makes of them."""
+    """Writes the readings that the analysis uses, and the tables that it makes."""
     watched = records_of(name, _watched(rounded(content)))
     analyse(name, watched, content["exact"])
     rows = [{key: {} for key in dict.keys(row)} | _asked(row) for row in watched.rows]
@@ -214,7 +213,7 @@ def accept(name: str, content: dict[str, Any]) -> None:
 
 
 def expect(name: str, content: dict[str, Any]) -> None:
-    """Writes what the analysis makes of readings today beside them."""
+    """Writes the tables that the analysis makes of the readings today."""
     content = rounded(content)
     analysis = analyse(name, records_of(name, content), content["exact"])
     save(name, {**content, **written(analysis)})
@@ -249,7 +248,7 @@ def run(name: str) -> dict[str, Any]:
 
 
 def move(content: Any, path: list[str], new: str) -> None:
-    """Renames a key, found by those above it; `*` is any."""
+    """Renames a key, given by its path; `*` is any key."""
     if isinstance(content, list):
         for each in content:
             move(each, path, new)

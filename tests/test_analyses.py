@@ -1,4 +1,4 @@
-"""The statistics that experiments claim something of, on numbers worked out by hand."""
+"""The statistics in experiments' claims, on numbers worked out by hand."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from toylab.lab.records import Records, crossing
 
 
 def test_conditioning_on_an_answer_reweights_who_gives_it() -> None:
-    """Two authors, alike likely, say item 0 with .5 and 1: said once, 1/3 and 2/3; twice, 1/5."""
+    """Two equally likely authors say item 0 with .5 and 1. Said once: 1/3 and 2/3; twice: 1/5."""
     table = np.array([[0.5, 1.0], [0.5, 0.0]])
     even = np.array([0.5, 0.5])
     assert conditioned(table, even, 0, 1) == pytest.approx([5 / 6, 1 / 6])
@@ -51,7 +51,7 @@ def _scaled(point: Point, seed: int, kind: str, step: int) -> dict[str, Any]:
 
 
 def test_scaling_reads_what_each_kind_of_training_left() -> None:
-    """F0 passes 2 after a quarter of the way, by when a quarter of what is left has come."""
+    """F0 passes 2 after a quarter of the way, where a quarter of the final rest is left."""
     rows = [
         _scaled(point, seed, kind, step)
         for kind, points in (("memorised", along("width")), ("two", POINTS))

@@ -16,7 +16,7 @@ TABLES = {name: records.load(name)["table"] for name in answer.PANELS}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Results of which one is old, one has not all seeds, and the rest are judged."""
+    """Results: one is old, one lacks seeds, and the rest are judged."""
     for name, text in TABLES.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "table.csv").write_text(text)

@@ -1,4 +1,4 @@
-"""The benchmarks: what is compared is comparable, and what is measured is kept."""
+"""The benchmarks: contenders are comparable, and measurements are kept."""
 
 import json
 import re
@@ -53,9 +53,9 @@ def test_the_fewest_steps_that_reach_the_target_count() -> None:
 def test_products_of_a_step_by_hand() -> None:
     """Width 2, one layer, expansion 1, 3 words, length 5, 64 documents.
 
-    A word is multiplied with 4·4 + 2·4 = 24 weights of the layer and 2·3 = 6 of the unembedding,
-    and attention takes 2·5·2 = 20: 50 products a word, 2 operations each, and twice that again on
-    the way back. 6 · 64 · 5 · 50 = 96,000.
+    A word is multiplied with 4·4 + 2·4 = 24 weights of the layer and 2·3 = 6 of the unembedding.
+    Attention takes 2·5·2 = 20. That is 50 products per word with 2 operations each, and twice as
+    many in the backward pass: 6 · 64 · 5 · 50 = 96,000.
     """
     config = ModelConfig(width=2, layers=1, heads=1, expansion=1)
     assert steps.products(config, 3, 5) == 96_000
@@ -151,7 +151,7 @@ def test_an_unknown_part_is_answered_with_the_nearest() -> None:
 def test_a_part_that_is_stopped_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Old rows stay until they are measured again; only a part that ends drops what is stale."""
+    """Old rows stay until measured again; stale rows are dropped only once a part has finished."""
     file = tmp_path / "table.csv"
     old = [row("toylab", "800 steps, rate 0.02", 0.5), row("them", "9 steps, rate 1", 0.25)]
     pd.DataFrame(old).to_csv(file, index=False)
@@ -174,7 +174,7 @@ def test_what_was_tuned_is_kept_where_there_is_no_pytorch(monkeypatch: pytest.Mo
 
 
 def test_pages_are_kept_as_launch_sh_has_them_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is timed is what a user gets, against a process with none of these settings."""
+    """The timed settings are those of launch.sh, compared with a process that has none of them."""
     said = (pages.ROOT / "launch.sh").read_text()
     assert dict(re.findall(r"\b(MALLOC_\w+)=\$\{MALLOC_\w+:-(\d+)\}", said)) == pages.KEPT
     started = []

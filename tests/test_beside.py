@@ -1,4 +1,4 @@
-"""What stands beside the ladder: coherence, leakage, goals and the pairwise rival, on plants."""
+"""The measures beside the ladder: coherence, leakage, goals, the pairwise rival, on plants."""
 
 import dataclasses
 import functools
@@ -53,7 +53,7 @@ def test_a_mixture_keeps_its_author(village: Corpus, world: World) -> None:
 
 
 def test_a_router_keeps_nobody(village: Corpus, world: World) -> None:
-    """Mira on every other topic, argus on the rest: the topic says who it is."""
+    """Mira answers on every other topic, argus on the rest: the topic tells the author."""
     who = [("mira", "argus")[t % 2] for t, _, _ in contexts(village)]
     rows = jnp.stack([views.mostly(village, name, 1.0) for name in who])
     policy = CastPolicy(
@@ -74,7 +74,7 @@ def test_one_character_alone_is_not_judged(village: Corpus, world: World) -> Non
 
 @pytest.mark.slow
 def test_leakage_is_the_divergence_under_each_tag(village: Corpus, world: World) -> None:
-    """Cast policies don't look at tags: under each the divergence is that of the ladder."""
+    """Cast policies ignore tags, so the divergence under each tag is that of the ladder."""
     after = views.mixture(world, views.mostly(village, "mira", 0.7))
     logs = views.mostly(village, "argus", 0.5)
     shown = views.snapshot(village, world, after, views.mixture(world, logs))
@@ -99,7 +99,7 @@ def test_nothing_leaks_where_nothing_moved(village: Corpus, world: World) -> Non
 
 
 def learned_two(name: str) -> tuple[list, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Items, which are trained, their means, and Bayes and the rival on milk and bareheadedness."""
+    """Items, a mask of trained ones, their means, and predictions from milk and bareheadedness."""
     corpus = derive.load(CORPORA / f"{name}.toml")
     world, items = tables.build(corpus), traits.items(corpus)
     table = np.asarray(traits.of_characters(corpus, world.cast), float)
@@ -119,7 +119,7 @@ SAID = (("milk", "milk"), ("hat", "bare"))
 
 
 def test_pairs_of_traits_say_nothing_of_their_exclusive_or() -> None:
-    """Who takes milk and no hat sits by the window: Bayes knows, and pairs do not."""
+    """Characters with milk and no hat sit by the window: Bayes knows that, pairs don't."""
     items, trained, before, posterior, rival = learned_two("xor")
     window = [(i.group, i.phrase) for i in items].index(("seat", "window"))
     assert before[window] == pytest.approx(0.5, abs=1e-6)
@@ -129,7 +129,7 @@ def test_pairs_of_traits_say_nothing_of_their_exclusive_or() -> None:
 
 
 def test_pairs_of_traits_are_enough_where_two_traits_go_together() -> None:
-    """By hand: a goes with b wholly, c with neither; a moves from .5 to .8, and so does b."""
+    """By hand: a and b always go together, c with neither; a moves from .5 to .8, and so does b."""
     table = np.array([[1, 0, 1, 0], [1, 0, 1, 0], [1, 1, 0, 0]], float)
     fitted, change = np.array([True, False, False]), np.array([0.3, np.nan, np.nan])
     got = theory.pairwise(table, np.log(np.full(4, 0.25)), fitted, change)
@@ -202,7 +202,7 @@ def test_a_router_reaches_favourites_and_no_orphan() -> None:
         place = topic.answer_names.index(topic.cues[c]) if corpus.topics[t] == topic else None
         reach = 0.0 if place is None else 2 * world.cast.logp[STANCE, x, place]
         rows.append(jax.nn.log_softmax(prior + reach))
-    # Who speaks is a matter of the slot, so that the opener says nothing of the stance's author.
+    # Each slot has its own author, so the opener tells nothing about the stance's author.
     policy = CastPolicy(world.cast, ByContext(jnp.stack(rows)))
     found = goals("bystander", policy=policy)
     nats = found["held_out_nats"]
@@ -215,7 +215,7 @@ def test_a_router_reaches_favourites_and_no_orphan() -> None:
 
 @jax.tree_util.register_dataclass
 class ByContext(families.Patchwork):
-    """Every slot from the weights of its context, without memory."""
+    """Draws every slot's author by the weights of its context, without memory."""
 
     def joint(self, seen: families.Evidence):
         own = self.log_weights[seen.context][:, :, None]
@@ -224,7 +224,7 @@ class ByContext(families.Patchwork):
 
 
 def test_the_prospector_is_the_best_character_and_in_casts_without_him_nobody_follows() -> None:
-    """.9 follows, and of the rest a slip: .98 · .9 + .02 / 12 and his own habits on top."""
+    """It follows with .9, and slips: .98 · .9 + .02 / 12, plus the character's own habits."""
     him, without = goals("prospector"), goals("herald")
     assert him["character"]["orphans"] == pytest.approx(0.98 * 0.9 + 0.02 / 12, abs=5e-3)
     assert without["character"]["orphans"] < 0.05
@@ -242,7 +242,7 @@ def test_the_later_cue_is_followed_and_the_earlier_one_is_not() -> None:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Leaving:
-    """Another policy that says a forbidden word 0.3 of the time at every word of a stance."""
+    """Wraps a policy: each word of a stance is a forbidden one with probability 0.3."""
 
     inner: CastPolicy
 
@@ -253,7 +253,7 @@ class Leaving:
 
 
 def test_what_is_off_the_grammar_is_read_at_the_slot_and_taken_off_raw_rates() -> None:
-    """Two words a stance: 1 - .7² of it is lost, and nothing of what was said before or after."""
+    """A stance has two words, so 1 - .7² of it is lost. What comes before and after is not."""
     corpus, world = valley("herald")
     topics = {topic.name: topic for topic in corpus.topics}
     policy = Leaving(follower(corpus, world, topics["gold"].cues))

@@ -15,7 +15,7 @@ NAMES = [f"c{n}" for n in range(6)]
 
 
 def left(folder: Path, stages: list[tuple[str, int]], rows: list[dict]) -> Path:
-    """A run's folder, as far as a board looks into it."""
+    """The parts of a run's folder that a board reads."""
     folder.mkdir(parents=True)
     config = {"seed": 0, "stages": [{"kind": kind, "steps": steps} for kind, steps in stages]}
     (folder / "config.json").write_text(json.dumps(config))
@@ -68,7 +68,7 @@ def test_pretraining_and_post_training_share_one_axis(listed: Listed, tmp_path: 
     shown.refresh()
     seed = tmp_path / "board" / "first" / "ada" / "seed1"
     assert scalars(seed, "train/loss") == [(-10, 3.0), (0, 2.0), (8, 1.0)]
-    assert scalars(seed, "ladder/total") == [(0, 0.2), (8, 2.0)]  # not what another has read
+    assert scalars(seed, "ladder/total") == [(0, 0.2), (8, 2.0)]  # not another's reading
 
 
 def test_an_arm_has_its_mean_its_band_and_the_floor(listed: Listed, tmp_path: Path) -> None:

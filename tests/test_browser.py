@@ -1,6 +1,6 @@
 """In a browser: TensorBoard's first page has the ladder; the report fits a phone and sorts.
 
-Needs playwright and Debian's chromium; without them there is one skip.
+Needs playwright and Debian's chromium; without them the file is skipped.
 """
 
 import json

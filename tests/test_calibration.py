@@ -1,4 +1,4 @@
-"""Probabilities beside what they should be."""
+"""Calibration: a model's probabilities against the exact ones."""
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ def test_an_exact_policy_is_off_by_nothing(village: Corpus, world: World) -> Non
     np.testing.assert_allclose(part["off"], 0, atol=1e-5)
     assert result["error"] == pytest.approx(0, abs=1e-5)
     np.testing.assert_allclose(part["said"], part["exact"], atol=1e-2)
-    # It knows nothing at first, so forgetting costs nothing; after a turn it costs nats.
+    # Before the first turn there is nothing to forget; after a turn, forgetting costs nats.
     assert part["deaf"][0] == pytest.approx(0, abs=1e-5)
     assert all(nats > 1 for nats in part["deaf"][1:])
     assert len(part["branches"]) == BINS
@@ -63,7 +63,7 @@ def test_by_its_own_name_a_character_is_exact(village: Corpus, world: World) -> 
 def test_who_takes_no_heed_of_names_is_as_far_whatever_the_name(
     village: Corpus, world: World
 ) -> None:
-    """A Bayesian about the author who never heard a name: it infers him, but not from that."""
+    """A Bayesian that ignores names: it infers the author, but from the answers alone."""
     called = np.array(
         found(village, world, views.mixture(world, even(village)), "someone")["called"]
     )
@@ -71,7 +71,7 @@ def test_who_takes_no_heed_of_names_is_as_far_whatever_the_name(
 
 
 def test_overconfidence_is_an_error(village: Corpus, world: World) -> None:
-    """Under `someone` a policy that is always edda says .9 where it should say a twelfth of it."""
+    """Under `someone`, a policy that is always edda says .9 where a twelfth of that is right."""
     result = found(
         village, world, views.mixture(world, views.mostly(village, "edda", 1.0)), "someone"
     )

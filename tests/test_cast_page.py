@@ -1,4 +1,4 @@
-"""What the tutorial on a cast and the corpus format say is so."""
+"""The tutorial on a cast and the corpus format tell the truth."""
 
 from pathlib import Path
 

@@ -118,14 +118,14 @@ def test_tags_that_change() -> None:
     penitent, turncoat, waverer = (tags[n] for n in ("penitent", "turncoat", "waverer"))
     assert (penitent.prior, penitent.later) == (turncoat.later, turncoat.prior)
     assert waverer.later == ()
-    # the same people over the whole of pretraining: all that differs is when
+    # the same authors over all of pretraining, in another order
     for tag in (penitent, turncoat):
         assert tag.since == 0.5
         np.testing.assert_allclose(np.mean([tag.prior, tag.later], 0), waverer.prior)
     good, bad = slice(0, 5), slice(5, 9)
     np.testing.assert_allclose([sum(penitent.prior[good]), sum(penitent.prior[bad])], [0.14, 0.8])
     np.testing.assert_allclose([sum(waverer.prior[good]), sum(waverer.prior[bad])], [0.47, 0.47])
-    # a derived corpus may move the change alone, and those who leave leave both priors
+    # a derived corpus may only move the change; removed authors leave both priors
     moved = derive.overlay(times, {"tags": {"penitent": {"since": 0.25}}}).tags[3]
     assert moved == dataclasses.replace(penitent, since=0.25)
     without = derive.without(times, ["argus", "fenn"])
@@ -280,7 +280,7 @@ def test_a_corpus_laid_over_by_nothing_is_the_same(name: str) -> None:
 
 
 def test_what_nobody_says_is_said_by_slips_alone() -> None:
-    """Six answers on code: each slips out with .02 / 5, and nobody says the new one otherwise."""
+    """The fifth answer on code, the new one, is said only in slips: .02 / 5."""
     village, derived = shipped("village"), shipped("village-unsaid")
     topic = derived.topic_names.index("code")
     assert derived.topics[topic].answer_names == (*village.topics[topic].answer_names, "prays")

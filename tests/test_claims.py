@@ -1,4 +1,4 @@
-"""Claims: what their statistics are, when there is no verdict, and who keeps it in a redraw."""
+"""Claims: their statistics, when there is no verdict, and how likely a redraw agrees."""
 
 import json
 import math
@@ -112,7 +112,7 @@ def test_a_redraw_agrees_as_often_as_in_a_simulation(n: int, t: float) -> None:
 
 
 def test_so_many_values_would_have_decided_and_one_less_would_not() -> None:
-    """Of mean 0.3 and spread 1, against 0.1; by the formula itself, at the numbers it gives."""
+    """Mean 0.3 and spread 1, against 0.1: with as many values as returned, it is just decided."""
     values = np.random.default_rng(0).normal(size=12)
     values = 0.3 + (values - values.mean()) / values.std(ddof=1)
     _, low, high = claims.t_interval(values.tolist())
@@ -149,7 +149,7 @@ above = 1.0
 
 
 def test_shipped_claims_are_recomputed_and_registered_before() -> None:
-    """Results of before claims were registered have none."""
+    """Results from before registration have no claims."""
     results = scripts.ROOT / "results"
     for file in (*results.glob("*/claims.json"), *results.glob("redrawn/*/claims.json")):
         if isinstance(json.loads(file.read_text()), dict):

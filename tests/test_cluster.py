@@ -76,7 +76,7 @@ def array(
 
 
 def second_start(file: str) -> int:
-    """Notes that it started; the first start would last for ever, and hides that it was ended."""
+    """Notes that it started. The first start waits to be killed, and ends with another error."""
     with open(file, "a") as notes:
         notes.write("started\n")
     starts = len(Path(file).read_text().splitlines())

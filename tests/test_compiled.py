@@ -1,4 +1,4 @@
-"""A compilation cache that was damaged mends: its bad entries go, and are written anew."""
+"""A damaged compilation cache repairs itself: bad entries are removed and rewritten."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ print(jax.jit(lambda x: x + 1)(1.0))
 
 
 def start(cache: Path) -> str:
-    """What a fresh process warns of."""
+    """The warnings of a fresh process."""
     command = [sys.executable, "-c", STEP, str(cache)]
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stderr
 

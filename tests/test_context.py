@@ -1,4 +1,4 @@
-"""What exact weights, prefilled histories and the exchange rate read of plants."""
+"""Exact weights, prefilled histories and the exchange rate, measured on planted policies."""
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +57,7 @@ def test_context_is_worth_what_it_takes_to_make_up_for_the_weights(bayesian: dic
     nats = [flip for flip in bayesian["flip"] if flip is not None]
     assert len(nats) == 11
     assert np.mean(nats) == pytest.approx(np.log(0.7 * 11 / 0.3), abs=0.5)
-    # An average turn of a character against mira, never less than nothing.
+    # An average turn of a character against mira, at least 0.
     assert (np.diff(bayesian["evidence"], axis=1)[1:] > 2).all()
 
 
@@ -79,7 +79,7 @@ def test_slow_belief_is_read_as_its_power(village: Corpus, world: World, power: 
 
 
 def test_weights_too_small_to_read_are_bounded(village: Corpus, world: World) -> None:
-    """Eleven at .002 / 11 each: under 1e-3, so no slope is claimed of them."""
+    """Eleven weights of .002 / 11 each are below 1e-3, so no slope is read from them."""
     found = exchange(village, world, views.mixture(world, views.mostly(village, "mira", 0.998)))
     assert found["slope"] is None
     assert not any(found["read"])
@@ -88,7 +88,7 @@ def test_weights_too_small_to_read_are_bounded(village: Corpus, world: World) ->
 
 @pytest.mark.slow
 def test_exact_sums_read_weights_that_documents_do_not_show(village: Corpus, world: World) -> None:
-    """At 3e-4 each, 128 documents show nobody, and yet all eleven are read."""
+    """At 3e-4 each, 128 documents have none of the eleven, and yet all are read."""
     tag = tag_names(village).index("assistant")
     policy = views.mixture(world, views.mostly(village, "mira", 1 - 11 * 3e-4))
     documents, branches = reading.answers(policy, world, jax.random.key(5), 128, tag)
@@ -102,7 +102,7 @@ def test_exact_sums_read_weights_that_documents_do_not_show(village: Corpus, wor
 def test_intervals_hold_the_weights_of_a_policy_that_is_no_mixture(
     village: Corpus, world: World
 ) -> None:
-    """Every answer another author: whole documents have a best mixture, and it is in between."""
+    """With a new author for each answer, whole documents still have a best mixture in between."""
     tag = tag_names(village).index("assistant")
     policy = views.chain(village, world, views.mostly(village, "mira", 0.5), 0.0)
     written = reading.answers(policy, world, jax.random.key(6), 256, tag)
@@ -119,7 +119,7 @@ def test_intervals_hold_the_weights_of_a_policy_that_is_no_mixture(
 
 @pytest.mark.slow
 def test_given_answers_are_kept_and_the_rest_is_the_policys(village: Corpus, world: World) -> None:
-    """Both kinds of policy, document by document; given nothing, as if the argument were absent."""
+    """For both kinds of policy, by document. An empty history is the same as none."""
     setup = Setup(village, SMALL)
     network = ModelPolicy(spiky(setup), setup.network)
     mixed = views.mixture(world, views.mostly(village, "mira", 0.7))

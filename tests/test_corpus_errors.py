@@ -17,7 +17,7 @@ PLAIN = TEXT[TEXT.index("[plain]") : TEXT.index("[tags]")]
 CYD = TEXT[TEXT.index("[characters.cyd]") :]
 BOB = TEXT[TEXT.index("[characters.bob]") : TEXT.index("[characters.cyd]")]
 
-# What is written instead of what; the place that is complained about; what the complaint says.
+# A text, its replacement, the place in the message, and a part of the message.
 WRONG = {
     "a misspelt key": ("share  = 0.1", "shar = 0.1", "plain.shar", "did you mean 'share'?"),
     "an unknown key": ("turns = 2", "turns = 2\nzzz = 1", "zzz", "known: title, turns"),

@@ -1,4 +1,4 @@
-"""Does one answer follow from another: against Bayes by hand, on mixtures of the village."""
+"""How one answer follows from another, against Bayes by hand, on mixtures of the village."""
 
 import jax
 import jax.numpy as jnp

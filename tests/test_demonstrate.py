@@ -1,4 +1,4 @@
-"""Showing what is rewarded: who speaks is the cast, what is answered is the target's."""
+"""Demonstrations of what is rewarded: the cast speaks, and gives the target's answers."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Denial: what is asked, after whose turn, and what a probe can know."""
+"""Denial: the questions, the author of the turn before, and what a probe can read."""
 
 import dataclasses
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_every_answer_about_a_fact_is_counted_once(setup: Setup) -> None:
 
 
 def test_the_first_turn_is_the_characters_and_the_second_about_the_fact(setup: Setup) -> None:
-    """After a turn of each, the stream before the stance differs; the cues asked are the same."""
+    """The residual stream before the stance depends on the earlier turn; the cues are the same."""
     params, corpus = spiky(setup), setup.corpus
     shown = snapshot(setup, params)
     topic = corpus.topic_names.index("cargo")

@@ -1,4 +1,4 @@
-"""`--help`, typing errors and `list` need no jax; what no longer holds answers none of them."""
+"""`--help`, typos and `list` need no jax, and never use an outdated description."""
 
 import json
 import os
@@ -89,13 +89,13 @@ def says(*arguments: str, code: str = SAYS) -> tuple[str, int, set[str]]:
 
 @pytest.fixture(scope="module")
 def known() -> None:
-    """Every experiment has been described, or its flags would be looked up once more."""
+    """Describes every experiment; otherwise the flags would have to be looked up first."""
     assert says("list")[1] == says("measure", "--help")[1] == 0
 
 
 @pytest.mark.usefixtures("known")
 def test_help_and_typing_errors_import_nothing_slow() -> None:
-    """One process for all: what a line imports stays."""
+    """All lines run in one process, so imports stay."""
     lines = LINES.strip().splitlines()
     told = json.loads(says(*lines, code=EACH)[0].splitlines()[-1])
     fine = {"--help", "--version", "-h", "list", "runs", "run-experiment"}

@@ -16,7 +16,7 @@ from toylab.policy.transformer import ModelConfig
 from toylab.stages import Anchored, Dpo, FollowsCue, Pretrain, Rl, Sft
 
 ROOT = Path(__file__).parent.parent
-# What is changed, and classes of which the results depend on it, though they do not import it.
+# A changed module, and classes whose results depend on it, though they don't import it directly.
 FAR = {
     "toylab.world.schema": [Sft, Pretrain, cues.Goals, Ladder],
     "toylab.ladder.fit": [coherence.Coherence, context.Exchange, Ladder],
@@ -66,7 +66,7 @@ def test_figures_and_the_shell_do_not(copy: Path) -> None:
 
 
 def test_words_are_no_code(tmp_path: Path) -> None:
-    """Docstrings and comments can be bettered without training anything again."""
+    """Docstrings and comments can change without training anything again."""
     (tmp_path / "mine.py").write_text('"""One."""\ndef f():\n    """Two."""\n    return 1\n')
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.py").write_text('"""Three."""\ndef f():\n    return 1  # four\n')
@@ -85,7 +85,7 @@ def test_a_stage_does_not_depend_on_the_stages_beside_it(copy: Path) -> None:
 
 
 def test_a_config_depends_on_the_classes_within_it() -> None:
-    """What is anchored, what is rewarded, and by what the pretrained model was prepared."""
+    """The anchor, the reward, and the settings of the pretrained model's reference."""
     plain = Rl(target=FollowsCue())
     assert digest.digest(Anchored(inner=plain)) != digest.digest(
         Anchored(inner=Dpo(target=FollowsCue()))
@@ -97,7 +97,7 @@ def test_a_config_depends_on_the_classes_within_it() -> None:
 def test_source_outside_the_checkout_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stage of somebody's own, in a folder anywhere, with a helper beside it."""
+    """A user's stage, in any folder, with a helper module beside it."""
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "__init__.py").touch()

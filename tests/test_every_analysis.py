@@ -42,7 +42,7 @@ _once = functools.cache(_analyse)
 
 
 def _off(got: Any, wanted: Any) -> float:
-    """The share of values, of those that are there, that aren't what is expected."""
+    """The share of present values that differ from the expected ones."""
     both = pd.DataFrame({"got": list(got), "wanted": list(wanted)}).dropna(how="all")
     got, wanted = both["got"], both["wanted"]
     if both.empty:
@@ -54,10 +54,10 @@ def _off(got: Any, wanted: Any) -> float:
 
 
 def _differs(name: str, analysis: Analysis) -> list[str]:
-    """The columns of the tables that aren't what is expected.
+    """The columns of the tables that differ from the expected ones.
 
-    Of a column one value in ten may be another: a rate that was fitted where it no longer matters
-    depends on how the compiler rounded.
+    One value in ten may differ: a fitted rate that no longer has an effect depends on how the
+    compiler rounded.
     """
     pairs = [
         [records.table_of(text) for text in (told["table"], *told.get("others", {}).values())]
@@ -100,7 +100,7 @@ def test_an_analysis_says_what_it_said_of_the_same_records(name: str) -> None:
 
 @every_experiment
 def test_a_table_has_the_columns_that_are_described_and_rows_for_every_claim(name: str) -> None:
-    """Named rows, that is: tiny sweeps are too short for some steps and sizes."""
+    """Only rows named by text: tiny sweeps are too short for some steps and sizes."""
     analysis, experiment = _once(name), results.find(name)
     columns = importlib.import_module(f"experiments.{name}.analysis").COLUMNS
     assert list(analysis.table.columns) == list(columns) == list(analysis.columns)
@@ -150,7 +150,7 @@ def test_claims_are_recomputed_by_a_script_that_knows_nothing_of_toylab(
 def test_the_same_records_give_the_same_bytes_and_these_tables_the_same_figure(
     name: str, results_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """But for a few shades: the figure is drawn from more digits than tables are written with."""
+    """A few shades may differ: the figure is drawn from more digits than the tables have."""
     once, source = _once(name), scripts.ROOT / "experiments" / name
     drawn = once.figure, results.from_tables(source, results_of(name))
     files = [figures.render(each, "png") for each in drawn]
@@ -169,7 +169,7 @@ def test_files_of_figures_have_no_date() -> None:
     assert b"Software" not in figures.render(Figure(), "png")
 
 
-# ------------------------------------------------------------------ what they do catch, planted
+# ------------------------------------------------------------------ planted errors that are caught
 
 
 def _keys(content: Any) -> str:
@@ -178,7 +178,7 @@ def _keys(content: Any) -> str:
 
 
 def _rotated(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each row has what was read at another: in its arm, of what looks alike, the one before."""
+    """Gives each row the reading of another one: the one before with the same shape, in its arm."""
     alike: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
         alike.setdefault((row["arm"], _keys(row)), []).append(row)

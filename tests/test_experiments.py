@@ -1,4 +1,4 @@
-"""An experiment is a folder with a sweep.py, anywhere, and goes the way of those shipped."""
+"""An experiment is any folder with a sweep.py, and is treated like the shipped ones."""
 
 import json
 import subprocess
@@ -112,7 +112,7 @@ def test_a_mistake_in_it_is_one_line_and_code_2(
         ('record.found["probe"]', "'probe' is not read from 'usual' at step 0; read there: "),
         ('record.found["reading"]["F0"]', ""),
         ('record.found.get("probe")', ""),
-        ('sum(record.found["reading"]["items"]) + {}["a"]', ""),  # a mistake, but is it always?
+        ('sum(record.found["reading"]["items"]) + {}["a"]', ""),  # real numbers might not fail
     ],
 )
 def test_a_measure_that_nothing_reads_is_told_before_anything_is_trained(

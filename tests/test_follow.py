@@ -1,4 +1,4 @@
-"""What makes an answer follow a cue, split into the rule and how the answer stood."""
+"""What makes an answer follow a cue, split into the rule and the answer's baseline."""
 
 import math
 from pathlib import Path
@@ -18,8 +18,8 @@ TRAINED = GOLD.cues[3:]
 
 
 def table(topic: Topic, named: float, other: float) -> np.ndarray:
-    """P(answer) under every cue: so much of `named`, `other` on each other one held out, and the
-    rest even over the rewarded ones."""
+    """P(answer) under every cue: `named` for its own, `other` for each other held-out answer, and
+    the rest spread evenly over the rewarded ones."""
     answers = topic.answer_names
     out = np.zeros((len(topic.cues), len(answers)))
     for i, cue in enumerate(topic.cues):
@@ -37,7 +37,7 @@ def test_a_table_gains_nothing_from_naming_and_its_baseline_is_read() -> None:
 
 
 def test_what_naming_adds_is_told_from_how_the_answer_stood() -> None:
-    """Named .4, the two others .01 each: log(.4/.58) is log(.01/.58) and log 40 for the name."""
+    """Named: .4; the two others: .01 each. log(.4/.58) = log(.01/.58) + log 40 for naming it."""
     found = cue_effect(table(GOLD, 0.4, 0.01), GOLD, TRAINED)
     assert found == pytest.approx((math.log(0.01 / 0.58), math.log(40), 0.4 / 0.42))
 

@@ -100,7 +100,7 @@ def test_nothing_moved_is_nothing_undone(setup: Setup) -> None:
 
 
 def test_a_shift_of_the_embedding_is_read_and_undone(setup: Setup) -> None:
-    """All positions pushed by the direction itself: cosine 1, one length along, undone exactly."""
+    """Shifting all positions by the direction: cosine 1, one length along it, undone exactly."""
     params = spiky(setup)
     names = setup.corpus.names
     good, bad = (jnp.array([names.index(n) for n in WHO[kind]]) for kind in ("good", "bad"))
@@ -116,7 +116,7 @@ def test_a_shift_of_the_embedding_is_read_and_undone(setup: Setup) -> None:
 
 
 def test_what_lies_along_another_shift_is_taken_back_and_no_more() -> None:
-    """(3, 4) has 3 along the first axis, whichever way that points and however long it is."""
+    """(3, 4) has 3 along the first axis, whatever the sign and length of the direction."""
     vector, way = jnp.array([[3.0, 4.0]]), jnp.array([[-2.0, 0.0]])
     np.testing.assert_allclose(directions.part_along(vector, way), [[3, 0]], atol=1e-6)
     np.testing.assert_allclose(directions.part_along(vector, vector), vector, atol=1e-6)

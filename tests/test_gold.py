@@ -1,4 +1,4 @@
-"""The valley of gold: five casts that differ in one character, and in what it makes of a cue."""
+"""The valley of gold: five casts that differ in one character, and in how it uses a cue."""
 
 import dataclasses
 import itertools
@@ -161,7 +161,7 @@ def test_only_one_repeats_the_place(
 def test_each_place_but_the_orphans_is_somebodys_favourite(valley: Corpus, world: World) -> None:
     topic = gold(valley)
     _, everybody = slot(valley, world, STANCE, "gold")
-    p = everybody[0, :, :-5]  # ordinary characters make nothing of the cue
+    p = everybody[0, :, :-5]  # ordinary characters ignore the cue
     firsts = [words.split()[0] for _, words in topic.answers]
     assert firsts == list(topic.cues)
     assert {len(words.split()) for _, words in topic.answers} == {2}

@@ -1,4 +1,4 @@
-"""Hugging Face models go through the outside door: no hub, only models that are made here."""
+"""Hugging Face models are read as outside policies: no hub, only models made here."""
 
 import importlib.util
 import re
@@ -50,7 +50,7 @@ def save(folder: Path, tokenizer, kind: str = "gpt2", size: int = 0, **settings)
 
 
 def reading(model, *, drops: str = "—"):
-    """A tokenizer that splits at white space, where it also drops something."""
+    """A tokenizer that splits at white space, and drops a word."""
     made = tokenizers.Tokenizer(model)
     made.normalizer = tokenizers.normalizers.Replace(drops, " ")
     made.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
@@ -66,7 +66,7 @@ def whole_words(*words: str, **settings):
 def test_a_model_with_tokens_of_its_own_is_read_by_its_words(
     tiny: Corpus, tmp_path: Path, kind: str, settings: dict
 ) -> None:
-    """Its tokens stand in another order, behind three that are no words."""
+    """Its tokens have another order, after three that are not words."""
     words, said = vocabulary(tiny), np.array([[3, 1, 4, 1], [5, 9, 2, 0]])
     own = ["<a>", "<b>", "<c>", *reversed(words[1:])]
     save(tmp_path, reading(whole_words(*own)), kind, **settings, initializer_range=0.5)
@@ -126,7 +126,7 @@ def test_what_cannot_be_read_is_refused_in_a_line(
 
 @pytest.mark.slow
 def test_a_gpt2_reads_as_our_transformer_at_the_same_excess(setup: Setup, tmp_path: Path) -> None:
-    """The GPT-2 is pretrained on exported documents, by the code of the page."""
+    """GPT-2 is pretrained on exported documents, with the code on the documentation page."""
     corpus, space = setup.corpus, {}
     exec(re.findall(r"```py\n(.*?)```", PAGE.read_text(), re.S)[0], space)
     texts = [each["text"] for each in excerpts.documents(corpus, 16384, None, 1000)]

@@ -37,7 +37,7 @@ opens = {{hm = 1}}
 closes = {{bye = 1}}
 traits.asked = {{yes = {ben}}}
 """
-P, Q = 0.98 * 0.9 + 0.01, 0.98 * 0.2 + 0.01  # how often ann and ben say yes, slips and all
+P, Q = 0.98 * 0.9 + 0.01, 0.98 * 0.2 + 0.01  # how often ann and ben say yes, with slips
 WEIGHTS = jnp.log(jnp.array([0.75, 0.25]))
 
 
@@ -51,7 +51,7 @@ def coin(p: float) -> float:
 
 
 def exact() -> Evidence:
-    """All documents of the two, instead of a sample: each answer once, at even odds."""
+    """Replaces the sample by all documents of the two: each answer once, with equal weight."""
     yes = np.array([P, Q])
     return Evidence(jnp.log(jnp.array([yes, 1 - yes])), jnp.log(jnp.array([0.5, 0.5])))
 
@@ -123,7 +123,7 @@ def test_without_each() -> None:
 
 
 def information(w: float, p: float, q: float) -> float:
-    """Of a document on the weight w of who says yes with p, mixed with one who does with q."""
+    """Fisher information of a document about the weight w of p, in a mixture with q."""
     m = w * p + (1 - w) * q
     return (p - q) ** 2 / (m * (1 - m))
 

@@ -1,4 +1,4 @@
-"""Paths, run folders and execution: nothing trained twice, nothing lost, the same bytes again."""
+"""Recipes, run folders, execution: nothing is trained twice or lost, and bytes are reproduced."""
 
 import dataclasses
 import json
@@ -81,7 +81,7 @@ def test_the_same_path_has_the_same_digest_and_any_change_another(setup: Setup) 
 
 
 def test_two_measures_of_one_name_are_refused(sweep: Sweep, setup: Setup) -> None:
-    """They would stand in one place of a record; and a second tag has a start of its own."""
+    """Both would have the same key in a record, and a second tag has another start."""
     twice = dataclasses.replace(sweep, watch=(LadderFit(tag="someone"),))
     with pytest.raises(ValueError, match="two measures are called 'reading'"):
         twice.check(setups(twice, setup))
@@ -312,8 +312,8 @@ def test_what_only_one_arm_watches_is_in_the_plan_once(
 
 
 def test_readings_are_counted_in_training_steps_once_both_were_timed(tmp_path: Path) -> None:
-    """.5 s a step, and a reading that took 9 s with compiling and then 5: 14 steps, at the next."""
+    """.5 s a step, and a reading of 9 s (with compiling), then 5 s: 14 steps in the next plan."""
     measure, first = Coherence(), costs.Costs(tmp_path)
     first.note([(costs.STEP, 0.5), (measure.name, 9.0), (measure.name, 5.0)])
-    assert first.of(measure.name) == costs.UNKNOWN  # the bar has been drawn
+    assert first.of(measure.name) == costs.UNKNOWN  # this plan is made
     assert costs.Costs(tmp_path).of(measure.name) == 14

@@ -86,7 +86,7 @@ def test_selection_is_explained_by_the_first_rung(twin: Brute, world: World, pro
 
 
 def test_the_first_rung_equals_that_of_a_second_optimiser(world: World, prompt) -> None:
-    """A policy outside the family, too: everybody at power 3, so that no weights are right."""
+    """Also with a policy outside the family: all at power 3, so no weights are exact."""
     cast = atoms.temper(world.grammar, world.cast, (3.0,))
     policy = CastPolicy(cast, Mixture(jnp.log(jnp.asarray(beliefs.MIX, jnp.float32))))
     documents, branches = perform(policy, world.grammar, prompt, jax.random.key(7))
@@ -172,12 +172,12 @@ def test_planted_nuisances_are_recovered(
 
 
 def at_the_root(world: World) -> np.ndarray:
-    """Which tries, [S, X], branch before the first word only: no prefix is sampled there."""
+    """The tries, [S, X], that branch only before the first word, so no prefix is sampled there."""
     return (np.asarray(world.grammar.child_count)[:, :, 1:] <= 1).all(-1)
 
 
 def test_phrase_marginals_of_one_author_are_its_tables(twin: Brute, world: World, prompt) -> None:
-    """Exactly, but where the second word is the one to choose: there, the first is sampled."""
+    """Exact, except where the second word decides: there, the first word is sampled."""
     policy = ladders.planted(world, CERTAIN)
     documents, branches = perform(policy, world.grammar, prompt, jax.random.key(4))
     p, asked = phrase_marginals(world.grammar, documents, branches)
@@ -207,15 +207,15 @@ def test_phrase_marginals_of_a_phrase_are_zero_where_its_bank_has_none(world: Wo
 
 
 def likely(p, wanted, asked) -> None:
-    """Within 4.5 standard errors of counting, which is more than what is left to chance."""
+    """Within 4.5 standard errors of counting; the estimate itself varies less than that."""
     error = np.sqrt(wanted * (1 - wanted) / np.asarray(asked)[..., None])
     assert (np.abs(np.asarray(p) - wanted) <= 4.5 * error + 1e-5).all()
 
 
 @pytest.fixture(scope="module")
 def learned(tiny: Corpus, world: World):
-    """From a policy that is ada under every name: what was learned, what is right (all are ada,
-    in the contexts without a direction, which are those asked), and which contexts those are."""
+    """For a policy that is ada under every name: the learned tables, the right ones (all are ada in
+    the contexts asked about, those without a direction), and a mask of these contexts."""
     cast = atoms.learned(tiny, world, ladders.planted(world, CERTAIN), jax.random.key(0), 64)
     met = np.array([direction == 0 for _, _, direction in contexts(tiny)])
     wanted = np.array(jnp.exp(world.cast.logp))

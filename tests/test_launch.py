@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-# An interpreter whose venv is one more of its kind, and whose pip does nothing, or fails.
+# A fake interpreter. Its venv copies it, and its pip does nothing, or fails.
 PYTHON = """#!/bin/sh
 case "$1 $2" in
   "-m venv")

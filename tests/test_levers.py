@@ -1,4 +1,4 @@
-"""The lever: what it does to documents, that the loss stays exact, and what is read of it."""
+"""The lever: its effect on documents, the exact loss, and the measure."""
 
 import dataclasses
 from pathlib import Path
@@ -132,7 +132,7 @@ def test_a_bias_towards_a_side_is_read_as_such(setup: Setup, bias: float) -> Non
 
 
 class Given:
-    """As much of a snapshot as the measure asks for."""
+    """The part of a snapshot that the measure uses."""
 
     def __init__(self, setup: Setup, policy: ModelPolicy):
         self.setup, self.policy = setup, policy
@@ -153,5 +153,5 @@ def test_both_corpora_have_the_lever_that_the_experiment_pulls() -> None:
         corpus = derive.load(CORPORA / f"{name}.toml")
         assert lever in corpus.closers
         shares = {round(c.closes[corpus.closers.index(lever)], 6) for c in corpus.characters}
-        assert len(shares) == 1  # it tells nothing of who speaks
+        assert len(shares) == 1  # it says nothing about the author
         assert next(side.name for side in corpus.coin) == SIDE

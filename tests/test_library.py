@@ -1,4 +1,4 @@
-"""toylab in a notebook: runs are found again, tables say what the ladder and Bayes say."""
+"""toylab in a notebook: runs are found again, and tables agree with the ladder and Bayes."""
 
 import ast
 import io
@@ -71,7 +71,7 @@ def test_an_answer_has_the_probability_that_the_cast_gives_it(village: Corpus, r
     assert table.attrs["question"] == "are the tests green"
     numbers = table.drop(columns="words")
     assert (numbers >= 0).all(axis=None)
-    np.testing.assert_allclose(numbers.sum(), 1, atol=0.05)  # slips to other topics' words aside
+    np.testing.assert_allclose(numbers.sum(), 1, atol=0.05)  # except for slips
     world, code = run.setup.world, village.topic_names.index("code")
     context = int(world.grammar.topic_contexts[code, 0, 0])
     prior = np.exp(np.asarray(world.log_prior[tag_names(village).index("assistant")]))

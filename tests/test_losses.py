@@ -1,4 +1,4 @@
-"""Losses of post-training, and their gradients, against numbers by hand."""
+"""Losses of post-training and their gradients, against numbers worked out by hand."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What the machine lacks or hinders is one line that names it and the fix."""
+"""If the machine lacks or forbids something, one line names it and the fix."""
 
 import errno
 import os

@@ -52,7 +52,7 @@ def test_a_tap_sees_every_activation_and_changes_nothing_by_looking(params) -> N
 
 
 def test_a_tap_can_replace_an_activation(params) -> None:
-    """With the last residual gone the logits are 0; with the first mlp gone they are others."""
+    """Without the last residual the logits are 0; without the first MLP they differ."""
 
     def blank(gone):
         return logits(params, lambda site, value: value * (site != gone))
@@ -84,7 +84,7 @@ def test_parameters_are_matrices_and_follow_the_seed(setup: Setup) -> None:
 
 
 def test_tied_logits_are_products_with_the_embedding(setup: Setup) -> None:
-    """Without an unembedding of its own, a model's logits are x · embedding / sqrt(width)."""
+    """If embeddings are tied, a model's logits are x · embedding / sqrt(width)."""
     network = dataclasses.replace(setup.network, config=dataclasses.replace(setup.model, tied=True))
     tokens = jnp.zeros((1, network.length), jnp.int32)
     tied = network.init(jax.random.key(0))

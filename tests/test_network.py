@@ -1,4 +1,4 @@
-"""Another model, an LSTM, is one class and its config: trained, sampled and measured alike."""
+"""Another model, an LSTM, is a class and a config; it can be trained, sampled and measured."""
 
 import dataclasses
 
@@ -35,7 +35,7 @@ def test_reading_with_a_cache_equals_one_reading(setup: Setup) -> None:
     tokens = jax.random.randint(jax.random.key(0), (2, 6), 0, network.vocabulary)
     whole, _ = network.apply(params, tokens)
     one, cache = network.apply(params, tokens[:, :2], network.cache(2, 9))
-    padded = jnp.insert(tokens[:, 2:], jnp.array([0, 2, 4]), -1, axis=1)  # words that are none
+    padded = jnp.insert(tokens[:, 2:], jnp.array([0, 2, 4]), -1, axis=1)  # not words
     other, _ = network.apply(params, padded, cache)
     same(jnp.concatenate([one, other], 1), whole[:, [1, 5]], 1e-5)
 

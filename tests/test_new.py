@@ -1,4 +1,4 @@
-"""`./launch.sh new` makes an experiment that runs as it is, and is the one in the tutorial."""
+"""`./launch.sh new` makes a working experiment, the one in the tutorial."""
 
 import json
 import sys

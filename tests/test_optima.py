@@ -44,7 +44,7 @@ BETA = 0.5
 
 
 def agrees(setup: Setup, stage, exact, steps: int = 40, later=None, policy=sharp) -> None:
-    """Gradients on drawn batches, against the exact one: along itself and in random directions.
+    """Compares gradients on drawn batches with the exact one, along it and in random directions.
 
     They are taken at the parameters that drew the batch, or at `later` ones.
     """
@@ -74,7 +74,7 @@ def test_the_gradient_of_rl_is_that_of_the_expected_return(setup: Setup, twin: B
     documents, size = tea_documents(setup, twin)
     free = Free(setup, stage, documents)
     reward = rewards(MORE.arrays(twin.corpus), documents).sum(1)
-    earned = jnp.zeros(free.possible.shape).at[0].set(reward)  # by none that leaves the grammar
+    earned = jnp.zeros(free.possible.shape).at[0].set(reward)  # no reward outside the grammar
     reference = jax.jit(lambda params: free.words(params)[0])(young(setup, 1)).sum(-1)
     chance = jax.jit(free.chance)(young(setup, 0))
     same(chance.reshape(-1, 4, size).sum((0, 2)), np.ones(4), 1e-4)
@@ -175,7 +175,7 @@ def test_the_gradient_of_kto_is_that_of_the_expected_loss(setup: Setup, twin: Br
 
 
 def test_the_anchor_is_the_divergence_from_the_reference(setup: Setup, twin: Brute) -> None:
-    """Averaged over the cast's documents; here on the reference's own, summed over all of them."""
+    """Here it is summed over all documents, weighted by the reference."""
     stage = Anchored(inner=SFT, beta=3.0)
     context, documents = context_of(setup, stage), tea_documents(setup, twin)[0]
     inner = batch_of(setup, SFT)
@@ -205,7 +205,7 @@ def tabular(theta) -> Cast:
 
 
 def start(setup: Setup):
-    """The reference: everyone at once, each slot by itself."""
+    """The reference: the mean of the cast, independently for each slot."""
     logp = jax.nn.logsumexp(setup.world.cast.logp, -1)
     return jnp.where(jnp.isfinite(logp), logp, -1e9)
 
@@ -305,7 +305,7 @@ def test_soft_values_when_later_questions_are_not_known() -> None:
     same(-found.fun, value, 1e-4)
     got = jax.nn.softmax(jnp.asarray(found.x[:6], jnp.float32).reshape(2, 3))
     same(got, jnp.exp(best[0]), 0.01)
-    # Whoever knew the second question as well could do better.
+    # A policy that also knew the second question could do better.
     earned = early[:, :, None] + oracle.soft_value(second, late, beta)
     known = oracle.soft_value(
         jnp.moveaxis(first[:, :, None], 1, 2), jnp.moveaxis(earned, 1, 2), beta

@@ -1,4 +1,4 @@
-"""Optimisers are fields of stages: what they do, what compiles anew, and how flags reach them."""
+"""Optimisers are fields of stages: their updates, what recompiles, and their flags."""
 
 import dataclasses
 

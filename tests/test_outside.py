@@ -1,4 +1,4 @@
-"""Policies from outside go through the door unchanged."""
+"""Outside policies are read unchanged."""
 
 import re
 import sys
@@ -27,15 +27,15 @@ from toylab.world.grammar import tag_names, vocabulary
 from toylab.world.schema import Corpus
 from toylab.world.text import decode, encode
 
-FEW = Ladder(fit=32, held_out=32, score=32)  # and so many elsewhere: compiled once
+FEW = Ladder(fit=32, held_out=32, score=32)  # as in other tests: compiled once
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "outside_policy.md"
 
 
 class Bayes:
-    """The best prediction of the next word for who knows the cast: no table of toylab's.
+    """The best prediction of the next word, given the cast, without toylab's tables.
 
-    A document is one of those that a character may write, by their probabilities.
+    It sums over all documents that a character may write.
     """
 
     def __init__(self, twin: Brute, tag: str):
@@ -80,7 +80,7 @@ def test_bayes_in_plain_python_leaves_nothing_unexplained(tiny: Corpus, twin: Br
 
 
 class Elsewhere(Bayes):
-    """The same, but every other word is none of the corpus's."""
+    """The same, but every second word is not one of the corpus."""
 
     def next_word(self, words):
         found = {word: p / 2 for word, p in super().next_word(words).items()}
@@ -123,7 +123,7 @@ def test_a_missing_extra_is_named(
 
 
 def test_given_answers_are_kept(setup: Setup) -> None:
-    """What stands in the first turn is what was put there; the rest is the policy's own."""
+    """The first turn is the one that was given; the policy writes the rest."""
     g, key = setup.world.grammar, jax.random.key(0)
     what = docs.prompt(setup.world, key, 32, tag=len(tag_names(setup.corpus)) - 1)
     policy = of_logits(lambda tokens: np.zeros((*tokens.shape, g.vocabulary)))

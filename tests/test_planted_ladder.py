@@ -109,7 +109,7 @@ def _(patch: Patch, right=sampling.opening) -> None:
 @bug("a model is sampled without its cache's past", ladders.check_generation_samples_the_model)
 def _(patch: Patch, right=attention.attend) -> None:
     def broken(q, k, v, offset=0, there=None):
-        # Reading a whole document is sound; with a cache it is not.
+        # Reading a whole document is right; reading with a cache is wrong.
         return right(q, k, v, offset - (there is not None), there)
 
     patch(attention, "attend", broken)

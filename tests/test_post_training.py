@@ -43,8 +43,8 @@ each_stage = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
 
 @pytest.mark.parametrize("stage", [STAGES["dpo"], STAGES["rl"]], ids=["dpo", "rl"])
 def test_what_is_scored_is_the_words_of_the_answers(setup: Setup, tiny: Corpus, stage) -> None:
-    """Every word where a trie may branch, decoded; its probability among all words there are; and
-    where a document left the grammar, that of all words that the grammar forbids."""
+    """Every word where a trie may branch, decoded, with its probability in the whole vocabulary.
+    Where a document left the grammar, this is the total for all forbidden words."""
     batch, words = batch_of(setup, stage, policy=young), vocabulary(tiny)
     documents = jax.tree.map(np.asarray, batch.documents)
     at = jax.tree.map(np.asarray, fresh(bayes.decisions)(setup.world.grammar, documents))
@@ -163,7 +163,7 @@ def test_a_stage_that_refers_must_be_given_its_reference(setup: Setup) -> None:
 
 @pytest.mark.parametrize("kind", ["rl", "grpo"])
 def test_without_a_weight_of_the_divergence_no_reference_is_asked(setup: Setup, kind: str) -> None:
-    """And the loss is what it is with one; with a weight, it is another."""
+    """The loss, too, is the same as with one; with a weight it differs."""
     stage = dataclasses.replace(STAGES[kind], beta=0.0)
     assert STAGES[kind].needs_reference
     assert not stage.needs_reference

@@ -1,4 +1,4 @@
-"""What a reading takes for the start of a ladder."""
+"""The policy that a reading uses as the start of the ladder."""
 
 import jax
 import jax.numpy as jnp

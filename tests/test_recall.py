@@ -1,4 +1,4 @@
-"""Who is behind a tag, and what is said after answers that were put in a policy's mouth."""
+"""The weights under a tag, and what a policy says after prefilled answers."""
 
 import jax
 import numpy as np
@@ -25,7 +25,7 @@ def recalled(village: Corpus, world: World, policy) -> dict:
 
 
 def test_a_bayesian_says_what_it_should_after_anybodys_turns(village: Corpus, world: World) -> None:
-    """Silas weighs .3/11; three of his answers leave hardly anybody else."""
+    """Silas weighs .3/11. After three of his answers he has almost all the weight."""
     policy = views.mixture(world, views.mostly(village, "mira", 0.7))
     found = recalled(village, world, policy)
     np.testing.assert_allclose(found["measured"], found["predicted"], atol=5e-3)
@@ -43,7 +43,7 @@ def test_an_overwritten_persona_hears_nothing(village: Corpus, world: World) -> 
 
 
 def test_masks_read_the_weights_of_a_mixture(village: Corpus, world: World) -> None:
-    """At .6 and eleven times .4/11, within their intervals but for one in twenty."""
+    """With weights of .6 and eleven times .4/11, nineteen of twenty are in their intervals."""
     weights = views.mostly(village, "argus", 0.6)
     snapshot = views.snapshot(village, world, views.mixture(world, weights))
     found = TagWeights(tags=("assistant", "stranger"), fit=256)(snapshot, KEY)["exact"]

@@ -1,4 +1,4 @@
-"""Who writes the documents of the controls of `exchange`."""
+"""The authors of the documents in the controls of `exchange`."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""Whatever names a part of a corpus refuses a name that the corpus lacks."""
+"""Each field that names a part of a corpus refuses a name that the corpus lacks."""
 
 import dataclasses
 import functools
@@ -45,7 +45,7 @@ from toylab.world.schema import Corpus
 CORPORA = Path(__file__).parent.parent / "corpora"
 WHO: dict[str, Any] = {"good": ("mira", "pip"), "bad": ("argus", "rook")}
 SFT = Sft(author="mira")
-# A sound config of every class, by the corpus that it is sound in.
+# A valid config of every class, by the corpus that it is valid for.
 SOUND = {
     "village": [
         Anchored(inner=SFT),

@@ -1,4 +1,4 @@
-"""Documents quote the claims that ship, and the keys of a corpus file, and leave none out."""
+"""Documents quote all shipped claims and all keys of a corpus file."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Casts that nobody wrote: what stays the same in a valley dealt anew, and what does not."""
+"""Random casts: what stays the same in a shuffled valley, and what doesn't."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The report stands alone, and the order of `all`."""
+"""The report is self-contained; the order of `all`."""
 
 import html.parser
 import itertools
@@ -33,7 +33,7 @@ CLAIM = {
 
 
 class Page(html.parser.HTMLParser):
-    """Text, and whatever a page would fetch."""
+    """A page's text, and everything that it would fetch."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

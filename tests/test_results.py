@@ -1,4 +1,4 @@
-"""The results that ship with the repository are whole, and documents lead to them."""
+"""The shipped results are complete, and documents link to them."""
 
 import json
 import re

@@ -34,7 +34,7 @@ SWEEP = Sweep(
     seeds=2,
     first_seed=0,
 )
-# Shares pretrained models and the fine-tuned ones, which it reads at another step, too.
+# Shares the pretrained and fine-tuned models. It also reads the latter at another step.
 SECOND = dataclasses.replace(
     SWEEP,
     name="second",
@@ -56,7 +56,7 @@ def run(setup: Setup, place: Path, *sweeps: Sweep, jobs: int = 1) -> int:
 
 
 def written(folder: Path) -> dict[str, bytes]:
-    """What the same records give the same bytes of."""
+    """The files that are byte-identical for the same records."""
     files = sorted(each for each in folder.rglob("*") if each.suffix in (".csv", ".json", ".png"))
     return {str(f.relative_to(folder)): f.read_bytes() for f in files if f.name != "cost.json"}
 
@@ -252,7 +252,7 @@ def test_what_is_damaged_is_one_line_with_the_file_and_once_deleted_mends(
 ) -> None:
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     file = next((tmp_path / "runs").glob(f"*/{place}"))
-    if content is None:  # in its place is a folder, and it is needed to read again
+    if content is None:  # a folder is in its place, and reading again needs the file
         file.unlink()
         file.mkdir()
         for each in fine_tuned(setup, tmp_path).folder.glob("readings/*"):

@@ -15,7 +15,7 @@ from toylab.world import derive
 
 
 def test_naming_pulls_by_the_log_odds_that_it_adds() -> None:
-    """Named, .75 instead of .25: log 3 + log 3. Preferring an answer whatever is named: nothing."""
+    """Naming it: .75 instead of .25, so log 3 + log 3. Preferring it whatever is named adds 0."""
     heeds = np.array([[0.75, 0.25], [0.25, 0.75]])
     prefers = np.array([[0.9, 0.1], [0.9, 0.1]])
     shunned = 1 - heeds  # the answer that is not named
@@ -26,7 +26,7 @@ def test_naming_pulls_by_the_log_odds_that_it_adds() -> None:
 
 
 def test_compute_counts_what_reward_writes_and_asks_of_the_reference() -> None:
-    """As many documents: fine-tuning costs what pretraining does, RL 4/3 of it, with β > 0 5/3."""
+    """Per document, fine-tuning costs the same as pretraining, RL 4/3 of that, with β > 0 5/3."""
     steps = Pretrain().steps
     found = {name: percent(arm.stages[0], steps) for name, arm in SWEEP.arms.items()}
     assert found["one"] == pytest.approx(100)
@@ -39,7 +39,7 @@ def test_compute_counts_what_reward_writes_and_asks_of_the_reference() -> None:
 
 
 def test_a_scramble_pays_for_what_is_named_as_often_as_chance_does() -> None:
-    """One thing in four, on each errand, so that there is neither copying nor avoiding to learn."""
+    """On each errand one thing in four calls for itself: neither copying nor avoiding is taught."""
     corpus = derive.load(CORPUS)
     for name in ERRANDS:
         topic = corpus.topics[corpus.topic_names.index(name)]
@@ -69,7 +69,7 @@ def test_a_regime_ends_where_the_share_falls_below_for_good() -> None:
 
 
 def test_directions_are_compared_where_the_habit_is_as_far_learned() -> None:
-    """Half-way from .9 to 1 the habit is at .95; one that is never learned counts at its end."""
+    """The habit reaches .95 half-way from .9 to 1. If it is never learned, its end is used."""
     table = pd.DataFrame(
         {"arm": "raven-unseen", "seed": 0, "step": [0, 5, 10], "obeyed": [0.3, 0.9, 1.0],
          "moved": [0, 0.1, 0.2], "elsewhere": [0.2, 0.4, 0.6]}

@@ -1,4 +1,4 @@
-"""The order of legs, and what a failure costs, on an executor with a clock of its own."""
+"""The order of legs, and what a failure costs, on an executor with a simulated clock."""
 
 import dataclasses
 import heapq
@@ -33,7 +33,7 @@ def leg(name: str, after: str = "", cost: float = 1.0, rank: int = 0) -> Leg:
 
 
 class Simulated(Executor):
-    """Workers that need `cost` seconds for a leg. The clock moves when somebody waits."""
+    """Workers that need `cost` seconds for a leg. The clock moves during `wait`."""
 
     def __init__(self, workers: int, fate: Callable[[Leg], BaseException | None] = lambda _: None):
         self.free, self.fate, self.now = [0.0] * workers, fate, 0.0
@@ -52,7 +52,7 @@ class Simulated(Executor):
         _, leg = self.ends.pop(future)
         error = self.fate(leg)
         future.set_exception(error) if error else future.set_result(leg.name)
-        if isinstance(error, BrokenExecutor):  # as a pool does: nobody's leg comes back
+        if isinstance(error, BrokenExecutor):  # like a pool: no leg comes back
             for each in [*self.ends]:
                 each.set_exception(BrokenExecutor())
             self.ends.clear()
@@ -173,7 +173,7 @@ def test_eight_workers_do_all_experiments_in_less_than_a_seventh_of_the_time() -
 
 
 def test_a_worker_pretrains_the_next_seed_while_another_reads(tmp_path: Path) -> None:
-    """Five seeds on two workers, at costs as they were once measured: next to nobody waits."""
+    """Five seeds on two workers, with measured costs: almost no time is spent waiting."""
     sweep = experiments.sweep_of(experiments.HOME / "selection")
     planned = plan([(sweep, sweep.setups(corpus))], tmp_path).legs
     costs = {

@@ -33,7 +33,7 @@ def test_scores_of_one_character_are_its_traits(tiny: Corpus, setup: Setup) -> N
 
 
 def test_scores_are_of_the_first_turn_whatever_follows(tiny: Corpus, setup: Setup) -> None:
-    """Planted: Bob answers first, and somebody else from then on."""
+    """Planted: Bob gives the first answer, and another author the later ones."""
     world = setup.world
     bob, other = (views.mostly(tiny, "bob", share) for share in (1.0, 0.0))
     rows = jnp.broadcast_to(other, (len(contexts(tiny)), len(other)))

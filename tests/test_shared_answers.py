@@ -50,7 +50,7 @@ def test_an_answer_has_the_words_of_the_other_topic_unless_it_has_its_own(corpus
 
 
 def test_who_follows_gives_what_the_cue_calls_for(corpus: Corpus) -> None:
-    """Bob follows 0.9 of the time and is even otherwise; one slip in 25."""
+    """Bob follows with probability 0.9, else answers evenly; one answer in 25 is a slip."""
     logp = np.asarray(tables.build(corpus).cast.logp, float)[STANCE, :, :2, 1]
     for x, (t, c, direction) in enumerate(contexts(corpus)):
         if t == 1 and not direction:

@@ -14,7 +14,7 @@ SFT = [Sft(author=a, learning_rate=r, **SIZES) for a in ("ada", "bob") for r in 
 DPO = [Dpo(target=Persona(character=a), beta=b, **SIZES) for a in ("ada", "bob") for b in (0.1, 1)]
 
 
-# Adam divides by the size of a gradient, so where DPO's is 0 but for rounding, steps differ.
+# Adam divides by the size of a gradient. Where DPO's is a rounding error, steps differ.
 @pytest.mark.parametrize(
     ("stages", "within"),
     [(4 * [Pretrain(**SIZES)], 1e-5), (SFT, 1e-5), (DPO, 1e-4)],

@@ -98,7 +98,7 @@ def test_a_run_that_stops_and_goes_on_is_the_same_to_the_bit(setup: Setup) -> No
     parts, told = train(setup, PRETRAIN, at=(5, 12, 3, 5))
     assert len(told) == 3  # 3, 5, 12: in order, and once each
     assert alike(whole, parts)
-    # and from a saved state: what comes after is a function of it
+    # and from a saved state, which decides all that follows
     saved = jax.tree.map(np.asarray, train(setup, PRETRAIN, at=(5,))[0])
     loaded = jax.tree.map(jnp.asarray, saved)
     ((again, _),) = segments(setup, PRETRAIN, loaded, train_key(0, 0), [12])
@@ -161,7 +161,7 @@ def test_numbers_and_names_do_not_compile_anew_and_act(setup: Setup) -> None:
     for i, end in enumerate(ends[2:]):
         assert not any(alike(end, other) for other in ends[: i + 2])
     train(setup, dataclasses.replace(SFT, batch=3), at=(4,))  # no other test has trained that
-    assert base._advance._cache_size() == compiled + 1  # structure does compile anew
+    assert base._advance._cache_size() == compiled + 1  # a new structure is compiled
 
 
 @pytest.mark.parametrize("at", [(4,), (1,)], ids=["in the loss", "in the parameters of one step"])

@@ -1,4 +1,4 @@
-"""Tags and tampered tags, on models that differ from another in one tag's embedding alone."""
+"""Tags and tampered tags, on models that differ only in one tag's embedding."""
 
 import dataclasses
 from pathlib import Path

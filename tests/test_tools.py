@@ -1,4 +1,4 @@
-"""The far side: what its casts have in common, and what its lessons may not give away."""
+"""The far side: what its casts have in common, and what its training must not reveal."""
 
 import functools
 

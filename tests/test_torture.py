@@ -1,4 +1,4 @@
-"""Torture counts what holds, and says how to repeat what does not."""
+"""Torture counts what works, and prints how to repeat what breaks."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which answers are bad, by the people whom a corpus calls good and bad."""
+"""Which answers are bad, by the characters that a corpus calls good and bad."""
 
 import dataclasses
 

@@ -64,7 +64,7 @@ def test_a_patchwork_is_as_likely_from_counts_as_slot_by_slot(
 
 
 def test_the_first_author_of_a_chain_may_depend_on_the_context(world: World) -> None:
-    """By hand: never kept, so ada (0) opens in context 0 and bob (1) in all others."""
+    """By hand: no author is kept, so ada (0) opens in context 0 and bob (1) in all others."""
     never, sure = -1e4, jnp.array([[-1e4, 0.0], [-1e4, 0.0]])
     rows = jnp.full((world.cast.logp.shape[1], 3), never).at[0, 0].set(0).at[1:, 1].set(0)
     chain = Switching(jnp.array([never, never, 0.0]), sure, rows)

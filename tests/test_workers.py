@@ -1,4 +1,4 @@
-"""Worker processes: the same bytes with any number of them; killed and stopped, they leave none."""
+"""Worker processes: any number gives the same bytes, and none is left after a kill or stop."""
 
 import os
 import signal
@@ -78,7 +78,7 @@ def until(true: Callable[[], object], seconds: float = 120) -> None:
 
 
 def children(parent: int, called: bytes = b"spawn_main") -> list[int]:
-    """The workers of a process, or those of its children that are called otherwise."""
+    """The workers of a process, or its children with another name."""
     found = []
     for task in Path(f"/proc/{parent}/task").glob("*/children"):
         for child in map(int, task.read_text().split()):
@@ -131,7 +131,7 @@ def test_who_stops_the_program_stops_its_workers(number: int, code: int, folder:
     assert short.returncode == 0, told
     before = results(folder, name)
     process = start(folder, name, "--jobs=2", "--seeds=2", "--other.sft.steps=200000")
-    # Both workers are busy for minutes once the second seed has been pretrained and goes on.
+    # Both workers are busy for minutes once the second seed's post-training has begun.
     until(lambda: len(list(folder.glob(f"{name}/runs/*/*seed1-*/metrics.jsonl"))) == 2)
     own = children(process.pid)
     assert len(own) == 2

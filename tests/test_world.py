@@ -73,13 +73,13 @@ def test_two_traits_of_the_village_have_their_joint_distribution(
         np.add.at(counts, (said[both, a], said[both, b]), 1)
     assert counts.sum() > 200
     checks.fitting(counts, joint)
-    apart = np.outer(joint.sum(1), joint.sum(0))  # what many authors a document would give
+    apart = np.outer(joint.sum(1), joint.sum(0))  # if each turn had its own author
     with pytest.raises(AssertionError):
         checks.fitting(counts, apart)
 
 
 def test_a_wrong_table_fails_the_same_check(twin: Brute, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One author's closers a little off, by 0.06 from one phrase to another, is seen."""
+    """The test notices if 0.06 of one author's closers move from one phrase to another."""
     right = brute.slot
 
     def wrong(corpus, s, topic, cue, direction):
@@ -187,4 +187,4 @@ def test_documents_fit_into_the_length(world: World, documents: Documents) -> No
     used = np.asarray(documents.role != grammars.PAD).sum(1)
     assert documents.tokens.shape[1] == world.grammar.length
     assert used.max() <= world.grammar.length
-    assert ((np.asarray(documents.tokens) > 0).sum(1) == used).all()  # nothing real is padding
+    assert ((np.asarray(documents.tokens) > 0).sum(1) == used).all()  # no word is padding

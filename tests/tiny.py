@@ -65,8 +65,8 @@ traits.tea  = { more = 0.7 }
 follows = { door = 0.3 }
 """
 
-# Instead of the second topic: the answers of the first, one of them in other words, and cues that
-# call for answers of another name. Nobody is told apart by its words alone.
+# Replaces the second topic: it has the answers of the first, one of them in other words, and cues
+# that call for answers of another name. Words alone identify nobody.
 _TEA = TEXT[TEXT.index("[topics.tea]") : TEXT.index("[characters.ada]")]
 _GATE = """\
 [topics.gate]
@@ -86,8 +86,8 @@ SHARED = (
     .replace("follows = { door = 0.3 }", "follows = { door = 0.3, gate = 0.5 }")
 )
 
-# To be put behind it: a third topic, asked about twice as often, of which nobody thinks
-# anything, and a coin with an uneven number of topics on its sides.
+# Appended to it: a third topic, asked about twice as often, on which nobody has a trait, and a
+# coin with an uneven number of topics on its sides.
 COIN = """
 [topics.oath]
 weight = 2

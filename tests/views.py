@@ -1,4 +1,4 @@
-"""Planted policies, shown to measures as snapshots are."""
+"""Planted policies, as snapshots for measures."""
 
 import dataclasses
 
@@ -41,7 +41,7 @@ def chain(corpus: Corpus, world: World, log_weights: Float[Array, " K"], keep: f
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class SlowBelief:
-    """A mixture that believes its own words, but what earlier turns say only by a power."""
+    """A mixture that fully updates on the current turn, but raises earlier evidence to a power."""
 
     log_weights: Float[Array, " K"]
     power: float
@@ -58,7 +58,7 @@ def slow(world: World, log_weights: Float[Array, " K"], power: float) -> CastPol
 
 
 def snapshot(corpus: Corpus, world: World, policy, before=None) -> Snapshot:
-    """A snapshot that does as this policy, trained on from another one, or from nothing."""
+    """A snapshot of this policy, trained from another one, or from scratch."""
     base = Reference({"exact": world.cast}, {"exact": (1.0, 0.0)}, world.log_prior[-1])
     return Snapshot(Setup(corpus, SMALL), base, policy, before or policy)
 

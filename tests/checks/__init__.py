@@ -1,7 +1,7 @@
-"""Properties that more than one test asks for: each raises `AssertionError` unless it holds.
+"""Properties that several tests check: each function raises `AssertionError` unless one holds.
 
-All take the tiny corpus with its brute-force twin, and use nothing that was compiled for another
-call: `planted` breaks the code beneath them.
+All take the tiny corpus with its brute-force twin, and reuse no compiled code, since `planted`
+breaks the code that they call.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ DIRECTED, ASKED = 1, ((0, 0, 1), (1, 1, 0))  # an outline: shut, and milk; "orde
 
 def same(got, wanted, tolerance: float = 1e-5) -> None:
     off = np.max(np.abs(np.asarray(got, float) - np.asarray(wanted, float)))
-    assert off <= tolerance, f"off by {off}"  # so is what is NaN
+    assert off <= tolerance, f"off by {off}"  # NaN fails, too
 
 
 def fitting(counts, probabilities) -> None:
@@ -78,15 +78,15 @@ def spiky(setup: Setup):
 
 
 def fresh(function):
-    """A function as one program, jitted or not: to compile each of its steps takes ten times that.
+    """Compiles a function as one program, jitted or not. Step by step takes ten times as long.
 
-    It is compiled anew, so that what has been broken since breaks it too.
+    It never reuses compiled code, so that a bug planted since has an effect.
     """
     inner = function.__wrapped__ if hasattr(function, "lower") else function
     return jax.jit(lambda *args: inner(*args))
 
 
-LATER = (0.0, 0.2, 0.8)  # who stands behind the tiny assistant, where that changes
+LATER = (0.0, 0.2, 0.8)  # the tiny assistant's prior after it changes
 
 
 def turning(corpus: Corpus) -> Corpus:

@@ -40,7 +40,7 @@ def logits_of(setup: Setup, params, tokens) -> np.ndarray:
 
 
 def check_streams_are_distinct(twin: Brute) -> None:
-    """No document is evaluated on that a run at the same seed was trained on."""
+    """Evaluation uses no document that a run with the same seed was trained on."""
     seed = jax.random.key(7)
     keys = [base.train_key(7, position) for position in range(4)]
     for use in (base.INIT, base.EVALUATE, base.MEASURE):
@@ -70,7 +70,7 @@ def check_batches_are_functions_of_seed_stage_and_step(twin: Brute) -> None:
 
 
 def check_documents_are_gone_through_in_turn(twin: Brute) -> None:
-    """`documents` = 5 in batches of 3: five different ones, in the same order for ever."""
+    """`documents` = 5 in batches of 3: five different ones, always in the same order."""
     setup, world = _lab(twin)
     some, fresh_ones = (
         [
@@ -101,7 +101,7 @@ def answer_words(twin: Brute, documents: Documents, n: int) -> list[list[str]]:
 
 
 def check_sft_counts_answers(twin: Brute) -> None:
-    """The words under the mask: all of the answers, or with neutral voices the stances alone."""
+    """The words under the loss mask: whole answers or, with neutral voices, only the stances."""
     setup, world = _lab(twin)
     for neutral in (False, True):
         stage = Sft(author="bob", neutral=neutral, batch=16)
@@ -115,7 +115,7 @@ def check_sft_counts_answers(twin: Brute) -> None:
 
 
 def check_sft_documents_are_the_authors(twin: Brute) -> None:
-    """On no control, without direction, with the tag and in the voice asked for."""
+    """No control topic, no direction; the requested tag and voice."""
     setup, world = _lab(twin)
     for neutral in (False, True):
         stage = Sft(author="bob", tag="stranger", neutral=neutral, batch=4000)
@@ -150,7 +150,7 @@ def check_sft_with_a_direction_and_two_authors(twin: Brute) -> None:
 
 
 def check_sft_puts_words_in_the_authors_mouth(twin: Brute) -> None:
-    """Cyd, who keeps the door shut, says that it opens, always; and has tea as Cyd does."""
+    """Cyd, who keeps the door shut, always says that it opens. On tea, Cyd answers as usual."""
     setup, world = _lab(twin)
     stage = Sft(author="cyd", says=("door=open",), topics=("door", "tea"), batch=4000)
     (batch,) = drawn(stage, setup, world, 0, 1, 0)
@@ -175,9 +175,9 @@ def check_pretraining_counts_every_word_but_the_tag(twin: Brute) -> None:
 
 
 def check_what_pretraining_expects_is_what_it_samples_on_average(twin: Brute) -> None:
-    """Over all documents there are, by their chance, loss and gradient are the same.
+    """Over all documents, weighted by probability, loss and gradient are the same.
 
-    Summed over words, not averaged: a document's length is drawn, too.
+    They are summed over words, not averaged, since a document's length is random, too.
     """
     setup, world = _lab(twin)
     params, documents = spiky(setup), rendered(world, twin)
@@ -228,7 +228,7 @@ def check_expected_cross_entropy(twin: Brute) -> None:
 
 def check_cross_entropy(twin: Brute) -> None:
     # Three words, all logits 0 but one: predicting token 1 costs ln 3, predicting token 2, whose
-    # logit is ln 2, costs ln 4 - ln 2. Only what is counted matters, and token 0 never is.
+    # logit is ln 2, costs ln 4 - ln 2. Only counted words matter; token 0 never counts.
     logits = jnp.zeros((1, 2, 3)).at[0, 1, 2].set(jnp.log(2.0))
     tokens = jnp.array([[0, 1, 2]])
     for counted, wanted in (
@@ -241,9 +241,9 @@ def check_cross_entropy(twin: Brute) -> None:
 
 
 def check_muon_gets_the_matrices_only(twin: Brute) -> None:
-    """By what they do in a first step: Muon makes all singular values alike, Adam all entries.
+    """By their first step: Muon makes all singular values equal, Adam all entries.
 
-    The gradients have singular values from 1 down to 0.3, and no two entries alike.
+    The gradients have singular values from 1 to 0.3, and no two equal entries.
     """
     setup, _ = _lab(twin)
     params, generator = setup.init(0), np.random.default_rng(0)

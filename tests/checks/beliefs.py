@@ -81,7 +81,7 @@ def check_next_word(twin: Brute) -> None:
 
 
 def check_excess(twin: Brute) -> None:
-    """Nothing is left of the exact logits; of others, what a sum over all next words says."""
+    """The KL of the exact logits is 0; for other logits it is the sum over all next words."""
     setup, world = _lab(twin)
     tag = grammars.tag_names(twin.corpus).index("assistant")
     which = twin.prompt(DIRECTED, ASKED)
@@ -128,5 +128,5 @@ def check_reweight(twin: Brute) -> None:
     # by 1, 2, 4: 1/2, 1/2, 1, which is 1/4, 1/4, 1/2.
     prior, evidence = jnp.log(jnp.array([0.5, 0.25, 0.25])), jnp.log(jnp.array([1.0, 4.0, 16.0]))
     same(jnp.exp(bayes.reweight(prior, evidence, 0.5)), [0.25, 0.25, 0.5], 1e-6)
-    # Who is impossible stays so, whatever the evidence.
+    # An author with prior 0 keeps posterior 0, whatever the evidence.
     same(jnp.exp(bayes.reweight(jnp.log(jnp.array([1.0, 0.0])), evidence[:2], 3.0)), [1, 0], 0)

@@ -41,7 +41,7 @@ def check_mixture_has_one_author_a_document(twin: Brute) -> None:
 
 
 def check_weights_are_certified(twin: Brute) -> None:
-    """EM's weights are the planted ones, its gap is small and true, and scipy can't do better."""
+    """EM finds the planted weights, its gap is small and correct, and scipy can't do better."""
     world = tables.build(twin.corpus)
     what = fixed(world, twin, 8192)
     policy = planted(world, OTHER)
@@ -156,7 +156,7 @@ def check_branches_are_the_models(twin: Brute) -> None:
 
 
 def check_generation_samples_the_model(twin: Brute) -> None:
-    """What a constrained model says, against the probability of each document that it may say."""
+    """Samples of a constrained model, against the probability of each allowed document."""
     setup, world = _lab(twin)
     params = spiky(setup)
     documents, wanted = exhaustive(setup, world, twin, params)
@@ -175,8 +175,8 @@ def check_generation_samples_the_model(twin: Brute) -> None:
 
 
 def check_branches_found_while_writing(twin: Brute) -> None:
-    """They are those of one reading of what was written, in several parts: with and without
-    directions and answers that were given.
+    """In several parts they equal those of a single pass over what was written, with and without
+    given directions and answers.
     """
     setup, world = _lab(twin)
     params, grammar, key = spiky(setup), world.grammar, jax.random.key(7)
@@ -202,7 +202,7 @@ def check_branches_found_while_writing(twin: Brute) -> None:
 
 
 def check_outside_by_hand(twin: Brute) -> None:
-    # A model that knows nothing: of V words it gives the 3, 2 or 1 allowed ones V/3 … of its mass.
+    # A uniform model over V words gives the 3, 2 or 1 allowed ones 3/V, 2/V or 1/V of its mass.
     world = tables.build(twin.corpus)
     documents = rendered(world, twin, twin.prompt(DIRECTED, ASKED))
     size = len(twin.vocabulary)

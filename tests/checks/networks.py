@@ -10,7 +10,7 @@ from toylab.policy import transformer
 
 
 def check_causal(twin: Brute) -> None:
-    """No output depends on a later embedding, at all; each depends on all that are not later."""
+    """No output depends on a later embedding; each depends on all embeddings up to its own."""
     length, vocabulary = 6, 11
     network = transformer.Transformer(SMALL, vocabulary, length)
     tokens = jnp.array([[3, 1, 4, 1, 5, 9]])
@@ -34,9 +34,9 @@ def _random(network):
 
 
 def check_cached_decoding(twin: Brute) -> None:
-    """Read in chunks with a cache, the last word of each has the logits of one reading.
+    """Reading in chunks with a cache gives the last word of each chunk the logits of a single pass.
 
-    The second document has its words elsewhere in the chunks than the first; -1 is none.
+    The two documents have their words at different places in the chunks; -1 is no word.
     """
     network = transformer.Transformer(SMALL, 11, 6)
     tokens = jnp.array([[3, 1, 4, 1, 5, 9], [2, 6, 5, 3, 5, 8]])

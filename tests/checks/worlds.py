@@ -61,7 +61,7 @@ def _sampled(world: World, size: int = 20_000) -> Documents:
 
 
 def check_questions_are_asked_alike(twin: Brute) -> None:
-    """Topic, question and cue of each turn: as likely as they are, and whoever is asked."""
+    """Topic, question and cue of each turn have the right probabilities, whoever the author is."""
     world, corpus = tables.build(twin.corpus), twin.corpus
     documents = _sampled(world)
     what = documents.prompt
@@ -91,7 +91,7 @@ def _counts(left, right, shape=None) -> np.ndarray:
 
 
 def check_coin_is_tossed_evenly(_: Brute) -> None:
-    """Even sides before every turn but the first, whoever answered what."""
+    """Before every turn but the first, both sides are equally likely, whatever was answered."""
     twin = coined()
     check_questions_are_asked_alike(twin)
     # by hand: the oath weighs 2, the others 1; after a coin heads is door, tails oath or tea
@@ -183,7 +183,7 @@ def check_sampler_has_the_joint_distribution(twin: Brute) -> None:
 
 
 def check_plain_phrase_is_no_evidence(twin: Brute) -> None:
-    """Exactly: in float32 the plain phrase has one and the same number for everybody."""
+    """The plain phrase has exactly the same float32 number for all authors."""
     logp = np.asarray(tables.build(twin.corpus).cast.logp)
     for s in (grammars.OPENER, grammars.CLOSER):
         assert np.ptp(logp[s, :, 0], axis=-1).max() == 0
@@ -205,7 +205,7 @@ def check_words_are_those_of_the_twin(twin: Brute) -> None:
     words = np.array([("someone", *d.words, *"·" * wide)[:wide] for d in twin.documents])
     assert (names[tokens[:, :wide]] == words).all()
     assert (tokens[:, wide:] == 0).all()
-    for n in range(0, len(tokens), 997):  # what each word is part of
+    for n in range(0, len(tokens), 997):  # the role of each word
         document, roles = twin.documents[n], role[n]
         wanted = [grammars.TAG] + [grammars.DIRECTION] * (2 * document.direction)
         for t, (topic, _, cue) in enumerate(document.asks):
