@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from toylab.lab.records import end, where
 from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, DARK, panel
+from toylab.report.figures import COLOURS, DARK, GREY, panel
 from toylab.report.panels import Series
 
 BLUE, RED, GREEN, PINK = COLOURS[:4]
@@ -112,24 +112,26 @@ def _scale(axes: Axes, table: pd.DataFrame) -> None:
 
 def _open(axes: Axes, table: pd.DataFrame) -> None:
     """The lever, which answers own, and the coin, which is the user's."""
-    part = where(table, arm="lever")
+    names = "the others' names"
     shown = [
-        ("pull", "assistant", "lever,\nassistant", RED),
-        ("pull", "the others' names", "lever,\nother names", RED),
-        ("heads", "assistant", "the user's\ncoin", BLUE),
+        ("lever", "pull", "assistant", "lever", RED),
+        ("lever", "pull", names, "other\nnames", RED),
+        ("twin", "pull", names, "without\neffect", GREY),
+        ("lever", "heads", "assistant", "the user's\ncoin", BLUE),
     ]
-    for x, (column, voice, _, colour) in enumerate(shown):
-        panels.point(axes, x, end(part, column, voice=voice), colour)
-        first = part[(part.step == 0) & (part.voice == voice)][column].mean()
+    for x, (arm, column, voice, _, colour) in enumerate(shown):
+        part = where(table, arm=arm, voice=voice)
+        panels.point(axes, x, end(part, column), colour)
+        first = part[part.step == 0][column].mean()
         label = "" if x else "before training"
         axes.plot([x - 0.25, x + 0.25], [first, first], color=DARK, lw=0.9, label=label)
-    panels.places(axes, [title for _, _, title, _ in shown], rotation=0)
+    panels.places(axes, [title for *_, title, _ in shown], rotation=0)
     axes.set(ylabel="probability", ylim=(0, 1.3))
 
 
 PANELS = {
     "selection": ("what selects: documents", _selects),
-    "role_models": ("odds stay where pretraining put them", _odds),
+    "role_models": ("what is kept: odds, at step 10", _odds),
     "treasure": ("what forms: a place never rewarded", _forms),
     "tools": ("what it takes: shared knowledge", _takes),
     "scaled": ("what scale does", _scale),

@@ -4,6 +4,7 @@ Runs on the same kind of processor give byte-identical tables, on any number of 
 """
 
 import functools
+import importlib.metadata
 import os
 import platform
 import subprocess
@@ -40,5 +41,11 @@ def processor() -> str:
 
 
 def origin() -> dict[str, str | int]:
-    """Commit, processor and cores, as they are written beside results."""
-    return {"commit": commit(), "processor": processor(), "cores": os.cpu_count() or 1}
+    """Commit, machine and versions, as they are written beside results."""
+    return {
+        "commit": commit(),
+        "processor": processor(),
+        "cores": os.cpu_count() or 1,
+        "python": platform.python_version(),
+        "jax": importlib.metadata.version("jax"),
+    }
