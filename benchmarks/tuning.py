@@ -44,7 +44,7 @@ def ours(setup: Setup, steps: int, *, sampled: bool = False) -> float:
 
 
 def theirs(setup: Setup, rate: float, steps: int) -> float:
-    """PyTorch's excess after as many steps on the same documents."""
+    """PyTorch's excess after `steps` steps on the same documents."""
     import torch
 
     from benchmarks import torch_gpt

@@ -193,7 +193,7 @@ def test_a_table_does_not() -> None:
 
 
 def test_a_router_reaches_favourites_and_no_orphan() -> None:
-    """The author depends on the place, ∝ w_k p_k(place)^2, and is drawn anew for every answer."""
+    """The author depends on the place, ∝ w_k p_k(place)^2, and is redrawn for every answer."""
     corpus, world = valley("bystander")
     topic = corpus.topics[corpus.topic_names.index("gold")]
     prior = world.log_prior[tag_names(corpus).index("assistant")]

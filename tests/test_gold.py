@@ -170,6 +170,6 @@ def test_each_place_but_the_orphans_is_somebodys_favourite(valley: Corpus, world
     assert (p[orphan] < 0.03).all()
     assert sorted(p.argmax(0)) == list(np.flatnonzero(~orphan))  # one admirer each
     assert ((p.max(0) > 0.5) & (p.max(0) < 0.8)).all()
-    special = everybody[:, :, -4:]  # nor do those who don't follow it
+    special = everybody[:, :, -4:]  # characters that don't follow ignore it, too
     assert (special[:, orphan] < 0.03).all()
     assert (special.argmax(1) == topic.answer_names.index("inn")).all()

@@ -126,7 +126,7 @@ def test_a_bias_towards_a_side_is_read_as_such(setup: Setup, bias: float) -> Non
     np.testing.assert_allclose(
         found["off"]["clerk"], (words - 2) / (words - 1 + np.exp(bias)), atol=1e-4
     )
-    # All last words but the coin's are as likely as each other: one in as many as may begin.
+    # All words that may begin the closer are equally likely.
     begins = np.asarray(grammar.child_count)[CLOSER, 0, 0]
     np.testing.assert_allclose(found["pull"]["clerk"], 1 / begins, atol=1e-4)
 

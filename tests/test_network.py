@@ -65,7 +65,7 @@ def test_its_vectors_are_left_to_adam(setup: Setup) -> None:
     gradient = {name: jnp.ones_like(value) for name, value in params.items()}
     optimiser = STAGES[1].transformation(setup.network)
     update, _ = optimiser.update(gradient, optimiser.init(params), params)
-    for name in ("bias", "embedding", "unembedding"):  # Adam's first step: all entries alike
+    for name in ("bias", "embedding", "unembedding"):  # Adam's first step: all entries equal
         assert np.ptp(update[name]) < 1e-6
 
 

@@ -80,7 +80,7 @@ def test_bayes_in_plain_python_leaves_nothing_unexplained(tiny: Corpus, twin: Br
 
 
 class Elsewhere(Bayes):
-    """The same, but every second word is not one of the corpus."""
+    """The same, but with probability .5 the next word is not one of the corpus."""
 
     def next_word(self, words):
         found = {word: p / 2 for word, p in super().next_word(words).items()}

@@ -18,8 +18,8 @@ from toylab.report.claims import Claim, judge_all, load
 from toylab.report.figures import COLOURS, DARK, GREY, panel
 
 COLUMNS = {
-    "what": "a cast drawn at random, or a valley dealt anew",
-    "cast": "which: the seed it was drawn or dealt with",
+    "what": "a random cast, or a shuffled valley",
+    "cast": "which one: the seed that it was drawn or shuffled with",
     "seed": "seed of everything else",
     "excess": "excess loss of the pretrained model on answers, nats per token",
     "weight": "w* of a character after 20 steps on its fresh documents, in F1",

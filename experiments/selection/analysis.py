@@ -30,7 +30,7 @@ COLUMNS = {
     "left": "F2 - its floor, nats per document",
     "weight": "w* of the persona trained towards, in F1",
     "tau_one_author": "fitted exchange rate if all evidence had one author",
-    "tau_a_document": "fitted exchange rate if each document had an author of its own",
+    "tau_a_document": "fitted exchange rate if each document had its own author",
     "saturated": "1 if the fitted trait no longer depends on tau (one author): tau is a bound",
     "r2_one_author": "R2 on changes of untrained items, one author for all evidence",
     "r2_a_document": "R2 on changes of untrained items, one author per document",

@@ -43,7 +43,7 @@ COLUMNS = {
     "against the former one, asked about gold, mean over the two not taught, nats",
     "crossing_moved": "the same, asked about crossings",
     "character": "the most that one character does on held_out, and so any mixture",
-    "patchwork": "the most that a character for every obstacle does",
+    "patchwork": "the same for a patchwork, with a character for each obstacle",
     "recruited": "the largest rise of a character's weight in F1",
     "tells": "the largest rise of a tell's probability",
     **reading.columns("F0", "F1", "F2", *LADDER),

@@ -24,7 +24,7 @@ COLUMNS = {
     "explained_by": "the first family that contains it; empty: none does",
     "kind": "exact: the distribution itself; size: the same from fewer documents; population: the "
     "same from 16 times as many and the best of five starts, on the documents that `exact` scored; "
-    "placebo: against a cast whose tables are dealt anew to its characters; ablation: with a "
+    "placebo: against a cast whose tables are shuffled among characters; ablation: with a "
     "denser grid of powers; share: mixed with `nothing`; trained: a model fine-tuned on its "
     "documents; pretrained: the model before, whose readings are the floors",
     "seed": "seed of the model, or number of the draw or placebo",

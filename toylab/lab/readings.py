@@ -122,7 +122,7 @@ def read(
             began = time.perf_counter()
             found = each(snapshot, measure_key(path.seed, step))
             times.append((each.name, time.perf_counter() - began))
-            # The row comes before the reading: if killed in between, both are redone the same way.
+            # The row comes before the reading: a run killed in between writes the same row again.
             run.put({"step": step} | each.scalars(path.setup, found), name)
             write_json(file, found)
             advance(1 / len(measures))

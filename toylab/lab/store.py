@@ -1,9 +1,8 @@
 """Run folders: atomic files, one trainer at a time, a saved state to resume from.
 
-A run's folder holds `config.json`, `corpus.json`, `metrics.jsonl`,
-`state.safetensors` (all that a run resumes from), `snapshots/STEP.safetensors` (parameters to
-measure), their `readings/`, and `model.safetensors` once the run is finished. The folder of a
-pretrained model also has `references/`.
+A run's folder holds `config.json`, `corpus.json`, `metrics.jsonl`, `state.safetensors` (all that a
+run resumes from), `snapshots/STEP.safetensors` (parameters to measure), their `readings/`, and
+`model.safetensors` once the run is finished. A pretrained model's folder also has `references/`.
 """
 
 import contextlib

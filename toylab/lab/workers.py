@@ -26,7 +26,7 @@ from toylab.lab.sweep import Sweep
 from toylab.stages import Setup
 
 TICK = 0.3  # seconds between two looks at the progress of workers
-SETTINGS = (  # of jax that workers share
+SETTINGS = (  # jax settings that workers share
     "jax_platforms",
     "jax_compilation_cache_dir",
     "jax_persistent_cache_min_compile_time_secs",

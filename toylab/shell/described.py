@@ -76,8 +76,7 @@ def describe(folder: File) -> Description:
 def kept(source: File, make: Callable[[], Any]) -> Any:
     """What `make` returns for a source, as JSON: from disk if that is still valid, else computed.
 
-    It isn't saved if sources have changed since this process began, which may have read the old
-    ones.
+    It isn't saved if sources have changed since this process began: it may have read the old ones.
     """
     file = File(cache_from_source(str(source))).with_suffix(".json")
     with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):

@@ -24,7 +24,7 @@ from toylab.world import tables
 from toylab.world.derive import CORPORA, load
 from toylab.world.schema import CorpusError, unknown
 
-USAGE = """./launch.sh torture [FLAGS]: tries to break toylab, and counts what didn't break
+USAGE = """./launch.sh torture [FLAGS]: tries to break toylab, and counts what held
 
 """
 BYTES = 2e9  # of memory that fuzz may use
