@@ -23,14 +23,14 @@ see   ./launch.sh tensorboard     watches in a browser, while it runs
       ./launch.sh chat [RUN]      asks a model, and shows after each word who would
                                   say it
       ./launch.sh runs            what has been run, by name
-      ./launch.sh measure RUN     the whole ladder; sample RUN; compare RUN RUN
+      ./launch.sh measure RUN     the whole ladder; also: sample, compare
       ./launch.sh report          all findings as one HTML file
 make  ./launch.sh new NAME        an experiment of your own
-      ./launch.sh corpus show village    a cast in words; check, sample, export
+      ./launch.sh corpus show village    a cast in words (check, sample, export)
 
-  --quick     a minute or a few on scratch seeds: checks plumbing, not science
+  --quick     a few minutes at most, on scratch seeds: tests code, not claims
   --plan      what would be trained and reused, minutes and disk; trains nothing
-  --help      after a command: its flags. Here, --help-all: the other commands
+  --help      after a command: its flags. Without one, --help-all: all commands
 """
 MORE = """
       ./launch.sh run-experiment PATH    a folder with a sweep.py, anywhere

@@ -16,9 +16,9 @@ from toylab.world.derive import SHIPPED
 
 HELP = """./launch.sh completion
 
-Prints a line that makes bash complete commands, experiments, runs and flags. In ~/.bashrc:
+Prints a line that makes bash complete commands, experiments, runs and flags. Add to ~/.bashrc:
   eval "$(./launch.sh completion)"
-zsh: first autoload -U bashcompinit && bashcompinit
+In zsh, this comes first: autoload -U bashcompinit && bashcompinit
 
 """
 ACTIONS = ("check", "show", "sample", "export")

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     values = Flags(
         USAGE,
         tag=(str, None, "tag of the documents (default: drawn by share; check: assistant)"),
-        out=(str, None, "file that export writes (standard output)"),
+        out=(str, None, "file that export writes (default standard output)"),
     )
     values.define("n", int, None, "documents (check 4000, sample 5, export 1000)", (1, 10**9))
     values.define("seed", int, 0, "seed of the draws", (0, SEEDS - 1))

@@ -45,11 +45,11 @@ def flags(sweep: Sweep, more: More = NONE) -> Flags:
         quick=(bool, False, "a few minutes on development seeds: tests the code, not claims"),
         plan=(bool, False, "prints what would be trained; trains nothing"),
         runs=(str, str(RUNS), "folder that holds the runs"),
-        results=(str, str(RESULTS), "folder of the results"),
+        results=(str, str(RESULTS), "folder that holds the results"),
         **more,
     )
     values.define("jobs", int, None, "processes (default: one for each core)", (1, 10_000))
-    slurm = "slurm, or slurm:partition=NAME,…: its jobs (docs/clusters.md)"
+    slurm = "Slurm jobs: slurm, or slurm:partition=NAME,… (docs/clusters.md)"
     values.define("cluster", str, None, slurm)
     config.define_sweep(values, sweep)
     return values

@@ -21,7 +21,7 @@ Two runs side by side: settings that differ, the ladder, and the weights and ans
 that differ most.
 
 """
-FOLDER = (str, str(RUNS), "folder of the run folders")  # the flag --runs
+FOLDER = (str, str(RUNS), "folder that holds the runs")  # the flag --runs
 
 
 def find(name: str, root: File = RUNS) -> tuple[str, File]:

@@ -12,7 +12,7 @@ from toylab.shell.files import program, user_path
 TEMPLATE = File(__file__).parent / "template"
 USAGE = """./launch.sh new NAME: makes a folder with an experiment for you to change
 
-NAME is the folder, which must not exist yet, and the experiment's name. The experiment works as is:
+NAME is the folder, which must not exist yet, and the experiment's name. It works as it is:
   sweep.py       what is asked, trained and measured
   claims.toml    what is claimed, written before the run
   analysis.py    makes the table and the figure from the measurements

@@ -30,8 +30,8 @@ def main(arguments: Sequence[str]) -> int:
     """Writes the report; returns 1 if the results of an experiment are damaged."""
     values = Flags(
         HELP,
-        results=(str, None, "folder of the results (results)"),
-        out=(str, None, "the file (report.html in that folder)"),
+        results=(str, None, "folder that holds the results (default results)"),
+        out=(str, None, "the file (default report.html in that folder)"),
     )
     asked = values.parse(arguments, "...")
     folder = files.folder(values, "results")
@@ -60,7 +60,7 @@ def write(out: File, folders: Mapping[File, File]) -> int:
 
 def redraw(arguments: Sequence[str]) -> int:
     """Redraws figures from the tables in results; prints which tables are too old."""
-    values = Flags(FIGURES, results=(str, None, "folder of the results (results)"))
+    values = Flags(FIGURES, results=(str, None, "folder that holds the results (default results)"))
     asked = values.parse(arguments, "...")
     known = experiments.shipped()
     refuse("figures", asked, known)

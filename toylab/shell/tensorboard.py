@@ -30,8 +30,8 @@ def main(arguments: Sequence[str]) -> int:
         HELP,
         runs=finished.FOLDER,
         port=(int, None, "port of the server (default: 6006, or the next free one)"),
-        host=(str, "localhost", "address that it listens at"),
-        logdir=(str, None, "any folder of event files instead"),
+        host=(str, "localhost", "address to listen on"),
+        logdir=(str, None, "shows this folder of event files instead"),
     )
     asked = values.parse(arguments, "...")
     root = folder(values)

@@ -114,7 +114,7 @@ def main(arguments: Sequence[str]) -> int:
         only=(str, "", f"one of {', '.join(PARTS)}"),
     )
     values.define("case", int, 0, "number of the first case", (0, 10**9))
-    values.define("cases", int, None, "of each part at most", (1, 10**9))
+    values.define("cases", int, None, "most cases of each part", (1, 10**9))
     values.parse(arguments)
     only, first, most = values["only"], values["case"], values["cases"]
     if only and only not in PARTS:
