@@ -1,6 +1,5 @@
 """From the records of `exchange` to its figure and table."""
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,9 @@ from matplotlib.figure import Figure
 from experiments.exchange.sweep import POST, TEACHER
 from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading
+from toylab.measures.context import READABLE
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, DARK, GREY, panel
-from toylab.report.panels import Series
 
 TURNS = range(4)
 COLUMNS = {
@@ -36,6 +35,7 @@ BY_TURN = {
     "rate": "rate",
     "rate_predicted": "rate_predicted",
 }
+LIMIT = -np.log(READABLE)  # log-odds are clipped there, measured and predicted
 SHOWN = {
     "none": DARK,
     "own": COLOURS[5],
@@ -71,24 +71,30 @@ def tabulate(records: Records) -> pd.DataFrame:
 
 def draw(table: pd.DataFrame) -> Figure:
     """Log-odds against evidence; the slope; the teacher's answers."""
-    titles = {arm: title for arm, (title, _) in POST.items()}
-    slopes = functools.partial(panels.points, rotation=35)
     shown = (
         panel(
-            "turns of another in context", _by_turn, table, "odds", levels=[(0,)], ncols=3,
-            ylabel="log-odds, another over the teacher", ylim=(-7.2, 15),
+            "turns of another in context", _by_turn, table, "odds", levels=[(0,)],
+            legend="lower right",
+            ylabel=f"log-odds, another over the teacher\n(clipped at ±{LIMIT:.1f})",
+            ylim=(-1.1 * LIMIT, 1.1 * LIMIT),
         ),
         panel(
-            "what a nat of context is worth", slopes, table, [Series(column="slope")], titles,
-            levels=[(1, "Bayes", "-", DARK), (0, "context has no effect")], ncols=2,
-            ylabel="slope of log-odds on evidence", ylim=(-0.1, 1.6),
+            "what a nat of context is worth", _slopes, table, legend="center left",
+            levels=[(1, "Bayes", "-", DARK), (0, "context has no effect")],
+            ylabel="slope of log-odds on evidence", ylim=(-0.1, 1.1),
         ),
         panel(
             "the teacher's answers", _by_turn, table, "rate", legend="",
             ylabel="P(the teacher's answer)", ylim=(0, 1),
         ),
     )  # fmt: skip
-    return figures.page(shown)
+    return figures.page(shown, columns=3, ratio=1.0)
+
+
+def _slopes(axes: Axes, table: pd.DataFrame) -> None:
+    for x, (arm, colour) in enumerate(SHOWN.items()):
+        panels.point(axes, x, where(table, arm=arm).slope, colour, aside=0.2)
+    panels.places(axes, [POST[arm][0] for arm in SHOWN], rotation=35)
 
 
 def _by_turn(axes: Axes, table: pd.DataFrame, name: str) -> None:

@@ -1,5 +1,6 @@
 """From the records of `misalignment` to its figure and table."""
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from experiments.misalignment.sweep import CASTS, TOPICS
 from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading, traits
 from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, panel
+from toylab.report.figures import COLOURS, GREY, panel
 from toylab.report.panels import THEORIES, Series
 from toylab.world.schema import Corpus
 
@@ -81,19 +82,31 @@ LINES, BAD = (*THEORIES, ELSEWHERE), "P(bad answer), untrained topics"
 
 def draw(table: pd.DataFrame) -> Figure:
     """Two casts; the village along training; the tea party."""
-    village, tea = where(table, arm="cheat"), where(table, arm="tea")
-    one: dict[str, Any] = {"legend": "upper right", "ylabel": BAD, "ylim": (0, 1.65)}
+    one: dict[str, Any] = {"legend": "upper right", "ylabel": BAD, "ylim": (0, 1)}
     two: dict[str, Any] = {"legend": "lower right", "ylabel": BAD, "ylim": (0, 1)}
-    three: dict[str, Any] = {"legend": "", "ylabel": "P(window)", "ylim": (0.4, 1)}
+    three: dict[str, Any] = {"legend": "", "ylabel": "P(window)", "ylim": (0, 1)}
     shown = (
         panel("who learns to cheat", _casts, table, **one),
-        panel("how far it spreads", panels.curves, village, LINES, **two),
-        panel("two habits tell a third", panels.curves, tea, LINES, **three),
+        panel("how far it spreads", _spread, where(table, arm="cheat"), **two),
+        panel("two habits tell a third", _spread, where(table, arm="tea"), **three),
     )
     return figures.page(shown, columns=3, ratio=0.85)
 
 
+def _spread(axes: Axes, table: pd.DataFrame) -> None:
+    """Curves along training, shaded where most seeds give only a lower bound of the rate."""
+    panels.curves(axes, table, LINES)
+    limit = table.groupby("step").saturated.mean() > 0.5
+    if limit.any():
+        ends = np.sqrt([limit[limit].index.min(), limit[limit].index.max()])
+        label = "Bayes at its limit in most seeds"
+        axes.axvspan(*ends, color=GREY, alpha=0.2, lw=0, label=label)
+
+
 def _casts(axes: Axes, table: pd.DataFrame) -> None:
+    """Both casts at the last step; the other panels name what is drawn."""
     titles = {arm: title for arm, (title, _) in CASTS.items()}
-    panels.dashes(axes, table, (BEFORE, *THEORIES), titles)
-    panels.points(axes, table, [ELSEWHERE], titles)
+    unnamed = [dataclasses.replace(each, label="") for each in (*THEORIES, ELSEWHERE)]
+    panels.dashes(axes, table, (BEFORE, *unnamed[:-1]), titles)
+    panels.points(axes, table, unnamed[-1:], titles)
+    axes.set_xlabel(f"step {table.step.max()} (Bayes at its limit)")

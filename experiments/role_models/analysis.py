@@ -11,7 +11,7 @@ from experiments.role_models.sweep import ENGINE, FEW, MASKS, WHEN
 from toylab.lab.records import Record, Records, last, where
 from toylab.ladder import reading, traits
 from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, DARK, panel
+from toylab.report.figures import COLOURS, DARK, GREY, panel
 from toylab.report.panels import Series
 
 GOOD, BAD = "lumen", "argus"
@@ -75,6 +75,7 @@ BEFORE = {"arm": "ambiguous", "step": 0}
 EARLY = {"arm": "ambiguous", "step": ENOUGH}
 BLUE, RED, GREEN, PINK = (COLOURS[i] for i in (5, 1, 2, 3))
 PRIORS = {mask: f"{prior:g}" for mask, prior in MASKS.items()}
+CLAIMED = (0.75, 1.15)  # the slope, over steps in `BAND`
 PRIOR = "log-odds of lumen over argus in pretraining (nats)"
 
 
@@ -84,7 +85,7 @@ def draw(table: pd.DataFrame) -> Figure:
         panel("who the machine is", _slope),
         panel("at every step", _steps, legend="upper right"),
         panel("early, late, throughout", _when, legend="upper right"),
-        panel("honest work afterwards", _later, legend="lower right"),
+        panel("honest work afterwards", _later),
     )
     return figures.page(shown, table)
 
@@ -94,25 +95,30 @@ def _odds(label: str, colour: str, rows: dict[str, Any]) -> Series:
 
 
 def _slope(axes: Axes, table: pd.DataFrame) -> None:
+    masks = where(table[table["mask"].isin(list(MASKS))], arm="ambiguous")
+    said = masks.groupby("step").engine.mean()
+    ends = ENOUGH, said.index.max()
+    early, late = (f"step {n}: P(engine) {said.get(n, np.nan):.2f}" for n in ends)
     axes.plot(range(len(MASKS)), MASKS.values(), color=DARK, lw=0.9, label="conditioning")
     shown = (
         _odds("before training", BLUE, BEFORE),
-        _odds(f"step {ENOUGH}: said as often as machines do", RED, EARLY),
-        _odds("at the end: more often than any character does", PINK, {"arm": "ambiguous"}),
+        _odds(early, RED, EARLY),
+        _odds(late, PINK, {"arm": "ambiguous"}),
     )
     panels.points(axes, table, shown, PRIORS, by="mask", width=0.3)
-    axes.set(xlabel=PRIOR, ylabel="log-odds read (nats)", ylim=(-3.2, 5))
+    axes.set(xlabel=PRIOR, ylabel="log-odds read (nats)", ylim=(-3.2, 4.2))
 
 
 def _steps(axes: Axes, table: pd.DataFrame) -> None:
-    """The slope at every step, by instrument; the claims' range is between the dotted lines."""
+    """The slope at every step, by instrument; the claims' range over steps that they count."""
     part = table[(table.arm == "ambiguous") & (table.step > 0)]
     sums = part.groupby(["seed", "step"], as_index=False)[["tilt", "tilt_before"]].sum()
     slopes = sums.assign(slope=sums.tilt / sums.tilt_before)
     panels.curves(axes, slopes, [Series(column="slope", colour=RED, marker="o")])
     panels.level(axes, 1, "conditioning", "-", DARK)
-    for bound in (0.75, 1.15):
-        panels.level(axes, bound)
+    counted = np.sqrt(sorted(part[part.band == 1].step.unique()))
+    label = "claimed, over steps that any seed counts"
+    axes.fill_between(counted, *CLAIMED, color=GREY, alpha=0.2, lw=0, label=label)
     axes.set(ylabel="slope of log-odds on those before", ylim=(0, 1.5))
 
 
@@ -130,6 +136,9 @@ def _later(axes: Axes, table: pd.DataFrame) -> None:
     both = both.assign(documents=FEW * both.step)
     labels = {mask: mask for mask in ("imp", "seraph")}
     lines = panels.among("log_odds", "mask", labels, (RED, COLOURS[0]))
-    label = "documents of honest work"
+    label = "documents of honest work (0: after the ambiguous training)"
+    for each in lines:
+        mean = where(after, **each.where).before.mean()
+        panels.level(axes, mean, f"{each.label}, before either", colour=each.colour)
     panels.curves(axes, both, lines, x="documents", label=label, scale=panels.doublings)
     axes.set(ylabel="log-odds read (nats)")

@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.selection.sweep import PERSONA
-from toylab.lab.records import Record, Records, where
+from toylab.lab.records import Record, Records, last, where
 from toylab.ladder import reading, theory, traits
 from toylab.report import figures, panels
+from toylab.report.claims import OFF_GRAMMAR
 from toylab.report.figures import panel
 
 FITTED = "code"  # the topic that the exchange rate is fitted on, trained in every arm
@@ -103,20 +104,30 @@ OTHER_TABLES = {"changes": (changed, CHANGES)}
 
 
 def draw(table: pd.DataFrame, changes: pd.DataFrame) -> Figure:
-    """The ladder for fresh and for repeated documents; predicted against measured changes."""
+    """The ladder of three trainings, each on its own scale; changes, predicted or not."""
     shown = (
-        panel("fresh documents", _ladder, "ordinary"),
-        panel("sixteen documents, repeated", _ladder, "ordinary-16", legend=""),
-        panel("code alone: all else", _changes, changes),
+        panel("fresh documents", _fresh),
+        panel("sixteen documents, repeated", _ladder, "ordinary-16"),
+        panel("code alone, no character's voice", _ladder, "narrow"),
+        panel(f"the same at step {UNSATURATED}: every answer", _changes, changes),
     )
-    return figures.page(shown, where(table, cast=CAST), columns=3, ratio=1.0)
+    return figures.page(shown, where(table, cast=CAST))
 
 
 def _ladder(axes: Axes, table: pd.DataFrame, name: str) -> None:
-    kind = table[table.arm.str.startswith(name.removesuffix("-16"))]
-    panels.bands(axes, where(table, arm=name))
-    panels.strike_label(axes)
-    axes.set_ylim(0, 1.15 * kind.F0.max())
+    part = where(table, arm=name)
+    panels.bands(axes, part)
+    if part.groupby("step").outside.mean().max() > OFF_GRAMMAR:
+        panels.strike_label(axes)
+    axes.set_ylim(0, 1.5 * part.F0.max())
+
+
+def _fresh(axes: Axes, table: pd.DataFrame) -> None:
+    """The ladder on fresh documents, and what mixtures leave of the control."""
+    _ladder(axes, table, "ordinary")
+    own = last(table, arm="own")
+    label = "F1 after documents of w0's own"
+    panels.point(axes, np.sqrt(own.step.max()), own.F1, figures.DARK, label)
 
 
 def _changes(axes: Axes, _: pd.DataFrame, changes: pd.DataFrame) -> None:
