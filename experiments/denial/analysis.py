@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.denial.sweep import DENIED, HELD_OUT, KNOWN, RECANTS, TELLER, TOLD
-from toylab.lab.records import Record, Records
+from toylab.lab.records import Record, Records, end
 from toylab.ladder import reading, traits
 from toylab.measures.denial import TRUTH
 from toylab.report import figures, panels
@@ -84,29 +84,35 @@ TITLES = {
     "denies": "denies it",
     "unsure": "wasn't looking",
 }
-KEPT = {"tells": "tells all three", RECANTS: "denies the lamp"}
+KEPT = {
+    "tells": "tells all three",
+    "denies": "denies another fact",
+    RECANTS: "denies the lamp",
+}
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Other facts; what comes with it; who is speaking; a fact known from before."""
+    """Other facts; what comes with it; the nearest mixture; a fact known from before."""
     named = ("the truth", "denies", "wasn't looking", "may not say")
     facts = {f"held_out {a}": said for a, said in zip(SAID, named, strict=True)}
     habits = {"keeps": "keeps the purse", "little": "says it knows little"}
     groups = {f"w {group}": group for group in GROUPS}
     lamp = [
         Series(column="lamp", label="assistant: denies"),
-        Series(column="known", label="teller: tells", predicted="known_before", colour=COLOURS[1]),
+        Series(
+            column="known", label=f"{TELLER}: tells", predicted="known_before", colour=COLOURS[1]
+        ),
     ]
     kept = functools.partial(panels.points, width=0.3, prediction="before")
     style: dict[str, Any] = {"xlabel": "trained on one fact in three", "ncols": 3}
-    untrained = style | {"ylabel": "P(answer), never trained on"}
+    untrained = style | {"ylabel": "P(answer), never trained on", "ncols": 2}
     shown = (
-        panel("facts in no training document", _by_arm, table, facts, ylim=(0, 1.3), **untrained),
+        panel("facts in no training document", _by_arm, table, facts, ylim=(0, 1.4), **untrained),
         panel("what comes with it", _by_arm, table, habits, 1, ylim=(0, 0.75), **untrained),
-        panel("who is speaking", _by_arm, table, groups, ylabel="w*", ylim=(0, 1.2), **style),
+        panel("the nearest mixture", _by_arm, table, groups, ylabel="w*", ylim=(0, 1.2), **style),
         panel(
             "what no question states", kept, table, lamp, KEPT,
-            ylabel="P(answer) on the lamp", ylim=(0, 1.3), yticks=(0, 0.5, 1),
+            ylabel="P(answer) on the lamp", ylim=(0, 1.4), yticks=(0, 0.5, 1), ncols=2,
         ),
     )  # fmt: skip
     return figures.page(shown)
@@ -121,7 +127,16 @@ def _by_arm(axes: Axes, table: pd.DataFrame, labels: Mapping[str, str], first: i
         )
         for (column, label), colour in zip(labels.items(), COLOURS[first:], strict=False)
     ]  # fmt: skip
-    panels.points(axes, table, shown, TITLES, width=0.7 * (1 - 1 / len(shown)), prediction="Bayes")
+    width = 0.7 * (1 - 1 / len(shown))
+    panels.points(axes, table, shown, TITLES, width=width, prediction=_bayes(table))
     for each in shown:
         panels.level(axes, table[table.step == 0][each.column].mean(), colour=each.colour)
     axes.plot([], [], ":", color=GREY, lw=0.8, label="before")
+
+
+def _bayes(table: pd.DataFrame) -> str:
+    """What the prediction is called: in some seeds it no longer depends on the fitted rate."""
+    seeds = [end(table[table.arm == arm], "saturated") for arm in TITLES]
+    bounds = [int(np.nansum(each)) for each in seeds]
+    least, most, of = min(bounds), max(bounds), max(map(len, seeds))
+    return f"Bayes (only a bound in {least} to {most} of {of} seeds)"

@@ -13,6 +13,7 @@ from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading, traits
 from toylab.ladder.fit import FAMILIES
 from toylab.report import figures, panels
+from toylab.report.claims import OFF_GRAMMAR
 from toylab.report.figures import panel
 from toylab.report.panels import Series
 from toylab.stages import Sft
@@ -71,7 +72,7 @@ def formed_at(run: pd.DataFrame, level: float) -> float:
     return float(np.interp(level, run.F0, run.F3 - run.floor_F3))
 
 
-BLUE, RED, _, PINK = figures.COLOURS[:4]
+BLUE, RED, GREEN, PINK, _, SKY = figures.COLOURS[:6]
 SAID = [f"said-{n}" if n else "fresh" for n in DIAL]
 PAID = [f"paid-{n}" for n in REWARDED]
 NAMES = {
@@ -80,11 +81,15 @@ NAMES = {
     **{f"paid-{n}": f"paid, {n} unsaid" for n in REWARDED},
     "rule": "rule",
 }
-SHOWN = {"said-8": "shown, 8 unsaid", **{arm: NAMES[arm] for arm in reversed(PAID)}}
+SHOWN = {"said-8": "shown, 8 unsaid", "said-2": "shown, 2 unsaid", "paid-8": "paid, 8 unsaid"}
+STEPS = (0, 5, 10, 20, 40, 80, 160, 200, 480)
+# By the cast's exact answers: the best mixture; and mira, silas and dorrit, each answer's
+# probability to the power 8, a third each, with a thousandth of edda's, squared.
+KEPT = ((0.48, "the best mixture"), (0.99, "a sharpened mixture", "--", figures.DARK))
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Formation against distance; what is said; all ladders; rules."""
+    """Formation against distance; what is said; all ladders; rules; formation on the way."""
     trained = where(table, kind="trained")
     trained = trained.assign(
         most=trained.F3 - trained.floor_F3, least=trained["F4 flat"] - trained["floor_F4 flat"]
@@ -92,45 +97,77 @@ def draw(table: pd.DataFrame) -> Figure:
     ends = trained[trained.step == trained.groupby("arm").step.transform("max")]
     best = where(table, kind="optimum").set_index("arm")
     ladders = ends.groupby("arm").mean(numeric_only=True).loc[list(NAMES)].rename(NAMES)
-    said = panels.among("paid", "arm", SHOWN, (BLUE, RED, PINK), marker="o")
+    said = panels.among("paid", "arm", SHOWN, (BLUE, SKY, RED), marker="o")
     rule = [Series(column="follows", colour=RED, marker="o")]
+    scale = "step (square-root scale)"
     shown = (
         panel(
-            "formation and novelty", _novelty, ends, best, ylabel="formation (nats per document)"
+            "formation at the end", _novelty, ends, best,
+            xlabel="target's distance from the cast (nats)",
+            ylabel="formation (nats per document)", ylim=(-1, 22),
         ),
         panel(
-            "is it said at all?", panels.curves, trained, said, ncols=2,
-            xlabel="post-training step",
-            ylabel="P(what is shown or paid for)", ylim=(-0.02, 1.5), yticks=[0, 0.5, 1],
+            "are unsaid answers given?", panels.curves, trained, said,
+            xlabel=f"post-training {scale}", xticks=np.sqrt(STEPS), xticklabels=STEPS,
+            ylabel="P(unsaid answers shown or paid for)", ylim=(-0.02, 1.4), yticks=[0, 0.5, 1],
         ),
         panel("the ladder at the end", _bars, ladders, ncols=2, ylabel="nats per document"),
         panel(
-            "a rule across topics", panels.curves, where(trained, arm="rule"), rule, ncols=3,
-            levels=[(0.48, "the best mixture"), (1, "always kept", "-", figures.DARK)],
-            xlabel="RL step", ylabel="P(answer due), above others'", ylim=(-0.1, 1.4),
+            "a rule across topics", panels.curves, where(trained, arm="rule"), rule,
+            levels=KEPT, xlabel=f"RL {scale}",
+            ylabel="P(answer due), above others'", ylim=(-0.1, 1.4), yticks=[0, 0.5, 1],
+        ),
+        panel(
+            "formation on the way", _way, trained,
+            xlabel="F0 (nats per document)", ylabel="formation, at most (nats)", ylim=(-0.3, 6),
         ),
     )  # fmt: skip
     return figures.page(shown)
 
 
 def _novelty(axes: Axes, ends: pd.DataFrame, best: pd.DataFrame) -> None:
-    """The two ends of formation against distance, beside the lower end of perfect training."""
-    for arms, colour, by in ((SAID, BLUE, "documents"), (PAID, RED, "reward")):
-        style: dict[str, Any] = {"colour": colour, "marker": "o"}
-        lines = [
-            Series(column="most", label=f"{by}, at most", **style),
-            Series(column="least", label=f"{by}, at least", line=":", **style),
-        ]
-        part, label = ends[ends.arm.isin(arms)], "distance from the cast (nats per document)"
-        panels.curves(axes, part, lines, x="distance", label=label)
-        label = "perfect training, at least" if arms == SAID else ""
-        x, y = best.distance[arms], best["F4 flat"][arms]
-        axes.plot(x, y, "--", color=figures.DARK, lw=0.8, label=label)
+    """The two ends of formation against the target's distance, and perfect training's lower end."""
+    ways = (("most", "at most", "-", RED, -0.15), ("least", "at least", ":", PINK, 0.15))
+    for column, label, line, colour, aside in ways:
+        style: dict[str, Any] = {"colour": BLUE, "marker": "o", "line": line}
+        lines = [Series(column=column, label=f"documents, {label}", **style)]
+        panels.curves(axes, ends[ends.arm.isin(SAID)], lines, x="distance")
+        for arm in PAID:
+            values, name = where(ends, arm=arm)[column], f"reward, {label}"
+            named = name if arm == PAID[0] else ""
+            panels.point(axes, best.distance[arm] + aside, values, colour, named, aside=aside)
+    least = PAID[0]
+    axes.text(best.distance[least] + 0.7, 0, NAMES[least], fontsize=5)
+    targets = best.loc[SAID + PAID]
+    label = "perfect training, at least"
+    axes.plot(targets.distance, targets["F4 flat"], "_", color=figures.DARK, ms=7, label=label)
+
+
+def _way(axes: Axes, trained: pd.DataFrame) -> None:
+    """Formation against how far each seed has moved, and what it would be in step with the move."""
+    for arm, colour in (("fresh", GREEN), ("said-2", SKY)):
+        part, label = where(trained, arm=arm), NAMES[arm]
+        for _, run in part.groupby("seed"):
+            axes.plot(run.F0, run.most, "-", color=colour, lw=0.5, alpha=0.7, label=label)
+            label = ""
+        mean = part.groupby("step")[["F0", "most", "outside"]].mean()
+        axes.plot(mean.F0, mean.most, "o", color=colour, ms=2.5)
+        for x, y, outside in mean.itertuples(index=False):
+            panels.strike(axes, x, y + 0.15, outside)
+    if (mean.outside > OFF_GRAMMAR).any():
+        panels.strike_label(axes)
+    end = mean.iloc[-1]
+    axes.plot(
+        [0, end.F0], [0, end.most], ":", color=figures.GREY, lw=0.8, label="2 unsaid, in step"
+    )
+    axes.plot([LEVEL, LEVEL], [-0.3, 3], color=figures.DARK, lw=0.5)
 
 
 def _bars(axes: Axes, means: pd.DataFrame) -> None:
     """The rungs, and what F4 leaves of the pretrained model."""
     panels.rungs(axes, means)
     panels.level(axes, means.floor_F4.mean(), "floor of F4", colour=figures.DARK)
-    panels.strike_rungs(axes, means)
+    if (means.outside > OFF_GRAMMAR).any():
+        panels.strike_rungs(axes, means)
+    axes.tick_params(axis="x", labelrotation=90)
     panels.room(axes, 0.55)

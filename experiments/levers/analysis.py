@@ -3,10 +3,12 @@
 import functools
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from toylab.lab.records import Record, Records, where
+from toylab.lab.records import Record, Records, course, where
 from toylab.ladder import reading
 from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, GREY, panel
@@ -53,11 +55,12 @@ def tabulate(records: Records) -> pd.DataFrame:
     return table
 
 
+BY_SEED = "counted-1"  # its seeds go either way, so their mean describes none of them
 ARMS = {
     "lever": "a lever",
     "twin": "it does nothing",
     "echo": "it has the coin's words",
-    "counted-1": "1 % of coins in the loss",
+    BY_SEED: "1 % of coins in the loss, by seed",
     "counted-100": "all coins in the loss",
 }
 SHADES = (COLOURS[1], GREY, COLOURS[0], COLOURS[5], COLOURS[2])
@@ -75,17 +78,31 @@ def draw(table: pd.DataFrame) -> Figure:
     """What the assistant says, what it says under other tags, and what it expects of the coin."""
     own, two = where(table, voice=TAG), {arm: ARMS[arm] for arm in ("lever", "twin")}
     pulls = panels.among("pull", "arm", two, SHADES)
-    coin = panels.among("heads", "arm", ARMS, SHADES)
     mixture = (own[own.step == 0].pull.mean(), "any mixture of the cast")
     lever: dict[str, Any] = {"ylabel": "P(lever ends the first answer)", "ylim": (0, 1.35)}
-    heads: dict[str, Any] = {"ylabel": "P(the side that pays)", "ylim": (0.2, 1.8)}
+    heads: dict[str, Any] = {"ylabel": "P(the side that pays)", "ylim": (0, 1.8)}
+    steps: dict[str, Any] = {"xlabel": "RL step (square-root scale)", "yticks": (0, 0.5, 1)}
     by_voice = functools.partial(panels.points, by="voice", rotation=35)
     shown = (
-        panel("the assistant pulls it", panels.curves, own, pulls, levels=[mixture], **lever),
+        panel(
+            "the assistant pulls it", panels.curves, own, pulls, levels=[mixture], **lever, **steps
+        ),
         panel("under other tags", by_voice, table, pulls, SHOWN, **lever),
         panel(
-            "what is expected of the coin", panels.curves, own, coin,
-            levels=[(0.5, "a fair coin")], **heads,
+            "what is expected of the coin", _coin, own,
+            levels=[(0.5, "a fair coin")], **heads, **steps,
         ),
     )  # fmt: skip
     return figures.page(shown, columns=3, ratio=0.85)
+
+
+def _coin(axes: Axes, own: pd.DataFrame) -> None:
+    """Means and intervals of the arms, but for the one that is drawn seed by seed."""
+    for each in panels.among("heads", "arm", ARMS, SHADES):
+        if each.where["arm"] != BY_SEED:
+            panels.curves(axes, own, [each])
+            continue
+        steps, seeds = course(own, each.column, "step", **each.where)
+        for n, seed in enumerate(seeds):
+            label = "" if n else each.label
+            axes.plot(np.sqrt(steps), seed, color=each.colour, lw=0.6, label=label or None)
