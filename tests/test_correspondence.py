@@ -4,11 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
+from experiments.formation.analysis import KEPT
+from experiments.formation.sweep import EARLIER, LATER
 from tests import views
 from toylab.ladder.families import CastPolicy, Mixture
 from toylab.measures.cues import Correspondence
-from toylab.world import tables
+from toylab.world import derive, tables
 from toylab.world.grammar import STANCE
 from toylab.world.schema import Corpus
 
@@ -57,3 +60,32 @@ def test_authors_with_an_answer_each_on_both_topics_keep_the_rule(village: Corpu
     policy = CastPolicy(cast, Mixture(views.mostly(village, "mira", 0.2)))
     found = MEASURE(views.snapshot(village, world, policy), KEY)
     assert found["follows"] == pytest.approx(1, abs=1e-3)
+
+
+def test_what_formation_draws_beside_its_rule_is_what_its_cast_can_do() -> None:
+    """KEPT: the best mixture, from several starts; and one mixture of sharpened characters."""
+    corpus = derive.load("village-unsaid")
+    world = views.built(corpus)
+    topics = [corpus.topic_names.index(name) for name in (EARLIER, LATER)]
+    at = [int(world.grammar.topic_contexts[topic, 0, 0]) for topic in topics]
+    answers = [
+        np.exp(world.cast.logp[STANCE, x, : len(corpus.topics[topic].answers)])
+        for x, topic in zip(at, topics, strict=True)
+    ]
+
+    def kept(log_weights: np.ndarray, power: np.ndarray | float = 1.0) -> float:
+        earlier, later = (p**power / (p**power).sum(0) for p in answers)
+        joint = np.exp(log_weights - log_weights.max()) * earlier
+        given = (joint / joint.sum(1, keepdims=True) @ later.T)[:4, :4]
+        partners = np.diag(given)
+        return float(np.mean(partners - (given.sum(0) - partners) / 3))
+
+    starts = np.random.default_rng(0).normal(0, 3, (8, len(corpus.names)))
+    best = max(-minimize(lambda w: -kept(w), start).fun for start in starts)
+    shares, power = np.full(len(corpus.names), 1e-9), np.full(len(corpus.names), 8)
+    for name in ("mira", "silas", "dorrit"):
+        shares[corpus.names.index(name)] = 1 / 3
+    edda = corpus.names.index("edda")
+    shares[edda], power[edda] = 0.001, 2
+    drawn = [value for value, *_ in KEPT]
+    assert drawn == pytest.approx([best, kept(np.log(shares), power)], abs=0.006)
