@@ -15,7 +15,7 @@ from toylab.measures.cues import Goals
 from toylab.measures.follow import cue_effect
 from toylab.report import figures, panels
 from toylab.report.claims import Claim, judge_all, load
-from toylab.report.figures import COLOURS, DARK, GREY, panel
+from toylab.report.figures import COLOURS, DARK, panel
 
 COLUMNS = {
     "what": "a random cast, or a shuffled valley",
@@ -100,25 +100,24 @@ SHOWN = {
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """A panel for each claim: every cast, the mean over casts, the threshold."""
+    """A panel for each claim: every cast, lowest first, the mean over casts, the threshold."""
     painted = []
     for claim in judge_all(load(File(__file__).parent / "claims.toml")[0], table):
         title, label = SHOWN[claim.column]
-        legend = "" if painted else "lower left"
+        legend = "" if painted else "upper left"
         painted.append(panel(title, _by_cast, claim, legend=legend, ylabel=label))
-    return figures.page(painted, table)
+    return figures.page(painted, table, columns=3, ratio=0.8)
 
 
 def _by_cast(axes: Axes, table: pd.DataFrame, claim: Claim) -> None:
-    table = table.dropna(subset=claim.column)
-    values = table[claim.column]
-    mean = values.groupby(table.cast).mean()
-    x = table.cast.map({cast: place for place, cast in enumerate(mean.index)})
+    mean = table.groupby("cast")[claim.column].mean().dropna().sort_values()
     axes.axhspan(claim.low, claim.high, color=COLOURS[0], alpha=0.15, lw=0)
     panels.level(axes, claim.value, "mean, 95 % interval", "-", COLOURS[0])
     panels.level(axes, claim.threshold, "claimed above", "--", COLOURS[1])
-    axes.plot(x, values, ".", color=GREY, ms=2.5, label="seeds")
-    axes.plot(range(len(mean)), mean, "o", color=DARK, ms=3, label="casts")
-    low, high = min(0.0, values.min()), max(claim.high, values.max())
-    axes.set(xlabel="cast", ylim=(low - 0.03 * high, 1.05 * high))
-    panels.places(axes, [str(cast) for cast in mean.index])
+    axes.plot(range(len(mean)), mean, "o", color=DARK, ms=3, label="a cast")
+    panels.strike(axes, len(mean) - 1, 1.1 * mean.max(), claim.outside)
+    if axes.texts:
+        panels.strike_label(axes)
+        axes.legend(loc="upper left")
+    axes.set(xlabel=f"{len(mean)} casts, lowest first", xticks=[])
+    panels.room(axes, 0.2)
