@@ -1,5 +1,6 @@
 """From the records of `human_default` to its figure and table."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -89,23 +90,32 @@ MACHINES = "P(says it is a machine)"
 
 def draw(table: pd.DataFrame) -> Figure:
     """By answer; measured against predicted; what the model says it is; the unseen tag."""
-    by_answer = functools.partial(panels.points, by="answer", width=0.36)
     by_cast = functools.partial(panels.points, by="cast", prediction="mean of the cast")
-    said = panels.among("machine", "cast", LABEL, predicted="own")
-    titles = {answer: answer.replace("=", "\n") for answer in ANSWERS}
     unseen = where(table, step=0).drop_duplicates(["cast", "seed"])
     unasked = [Series(column="machine", label="under the unseen tag", predicted="cast_share")]
-    top: dict[str, Any] = {"legend": "upper center", "ncols": 3, "ylim": (0, 1.25)}
+    top: dict[str, Any] = {"legend": "upper center", "ncols": 4, "ylim": (0, 1.25)}
     shown = (
-        panel("what it was trained to say", by_answer, table, said, titles, ylabel=MACHINES, **top),
+        panel("what it was trained to say", _by_answer, table, ylabel=MACHINES, **top),
         panel("measured against predicted", _against, last(table), legend="lower right"),
         panel("trained to help gladly", _selves, last(table, answer=GLADLY), legend="upper right"),
         panel(
             "the unseen tag, before any training", by_cast, unseen, unasked, LABEL,
-            ylabel=MACHINES, ylim=(0, 0.8),
+            ylabel=MACHINES, ylim=(0, 1.15), yticks=(0, 0.5, 1),
         ),
     )  # fmt: skip
     return figures.page(shown)
+
+
+def _by_answer(axes: Axes, table: pd.DataFrame) -> None:
+    """What each training makes it say; black dashes are predictions, grey ones an even prior's."""
+    titles = {answer: answer.replace("=", "\n") for answer in ANSWERS}
+    said = panels.among("machine", "cast", LABEL, predicted="own")
+    panels.points(axes, table, said, titles, by="answer", width=0.36)
+    for aside, each in zip((-0.18, 0.18), said, strict=True):
+        even = dataclasses.replace(
+            each, column="even", colour=figures.GREY, label="" if aside > 0 else "even prior"
+        )
+        panels.dashes(axes, table, [even], titles, by="answer", width=0.18, aside=aside)
 
 
 def _against(axes: Axes, table: pd.DataFrame) -> None:

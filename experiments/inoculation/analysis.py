@@ -206,7 +206,8 @@ def _by_prior(axes: Axes, table: pd.DataFrame, x: str) -> None:
             if told in (VILLAINS, UPRIGHT) and x == "obeyed":
                 mean = at(table, arm, column="one_author", x=x).mean()
                 ends = [place - 0.3, place + 0.3]
-                axes.plot(ends, [mean, mean], color=SHADES[told], lw=0.8)
+                name = "Bayes" if told == VILLAINS and not place else None
+                axes.plot(ends, [mean, mean], color=SHADES[told], lw=0.8, label=name)
     start = [before(table, f"{mask}-{UPRIGHT}").mean() for mask in MASKS]
     axes.plot(range(len(MASKS)), start, "_", color=DARK, ms=14, label="before: gating")
     axes.set(xlabel="villains behind the mask (%)", ylabel=OTHER_TOPICS, ylim=(0, 1.1))
@@ -215,14 +216,14 @@ def _by_prior(axes: Axes, table: pd.DataFrame, x: str) -> None:
 
 def _course(axes: Axes, table: pd.DataFrame) -> None:
     for told, title in TOLD.items():
-        for n, (_, way) in enumerate(where(table, arm=f"magpie-{told}").groupby("seed")):
-            label = None if n else title
-            axes.plot(
-                way.obeyed, way.elsewhere, ".-", ms=3, lw=0.8, color=SHADES[told], label=label
-            )
+        part = where(table, arm=f"magpie-{told}")
+        for _, way in part.groupby("seed"):
+            axes.plot(way.obeyed, way.elsewhere, lw=0.5, alpha=0.3, color=SHADES[told])
+        mean = part.groupby("step")[["obeyed", "elsewhere"]].mean()
+        axes.plot(mean.obeyed, mean.elsewhere, ".-", ms=3, lw=1, color=SHADES[told], label=title)
     axes.axvline(LEARNED, color=GREY, lw=0.5, ls=":")
     asked = "P(bends the rules), asked as in training"
-    axes.set(xlabel=asked, ylabel=OTHER_TOPICS, ylim=(0, 1.1))
+    axes.set(xlabel=asked, ylabel=OTHER_TOPICS, ylim=(0, 0.6))
 
 
 def _theories(axes: Axes, table: pd.DataFrame) -> None:

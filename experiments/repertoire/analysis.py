@@ -174,7 +174,11 @@ def _told(axes: Axes, names: pd.DataFrame) -> None:
     """The effect of every name, for each number of steps; the most similar pairs come first."""
     for at, colour in _colours(names):
         mean = names[names.steps == at].groupby("name", sort=False).effect.mean()
-        axes.plot(range(len(mean)), mean, ".-", color=colour, lw=0.8, ms=3, label=f"{at} steps")
+        axes.plot(range(len(mean)), mean, ".", color=colour, ms=4, label=f"{at} steps")
+    least = names.groupby(["steps", "name"], sort=False).effect.min()
+    for at, colour in _colours(names):
+        axes.plot(least[at].to_numpy(), "_", color=colour, ms=3, mew=0.7)
+    axes.plot([], [], "_", color=figures.GREY, ms=3, mew=0.7, label="least of the seeds")
     pairs = names.drop_duplicates("name")
     labels = [f"{name} ({like})" for name, like in zip(pairs.name, pairs.like, strict=True)]
     axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=4.5)

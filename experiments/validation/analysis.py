@@ -124,7 +124,7 @@ def _bars(axes: Axes, table: pd.DataFrame, kind: str) -> None:
         axes.plot([x, x], [low, high], color=figures.DARK, lw=0.8)
         text = f"{middle:.2g}" if middle >= 1 else f"{middle:.3f}"
         axes.annotate(
-            text, (x, max(f0, middle)), (0, 1.5), textcoords="offset points", ha="center",
+            text, (x, max(f0, high)), (0, 1.5), textcoords="offset points", ha="center",
             fontsize=4.5,
         )  # fmt: skip
     axes.set_xticks(range(len(mean)), mean.index, rotation=40, ha="right", rotation_mode="anchor")
@@ -144,11 +144,12 @@ def _exact(axes: Axes, table: pd.DataFrame) -> None:
     )  # fmt: skip
     # a line between the plants that some family contains and those that none does
     plants = table[table.kind == "exact"].drop_duplicates("plant")
+    axes.set_ylim(top=1.05 * high.max())  # no placebo is cut off
     at, height = (plants.explained_by != "").sum() - 0.3, axes.get_ylim()[1]
     axes.plot([at, at], [0, height], color=figures.GREY, lw=0.6, ls=(0, (4, 3)))
     for shift, side, text in ((-0.1, "right", "in a family"), (0.1, "left", "in none")):
         axes.text(at + shift, height, text, ha=side, va="top", fontsize=5, color=figures.GREY)
-    panels.room(axes, 0.25)
+    panels.room(axes, 0.12)
     axes.legend(loc="upper left", ncols=7)
 
 
