@@ -71,6 +71,7 @@ SHOWN = {
 }
 COLOUR = COLOURS[1]
 FOLLOWS = "P(follows the cue), held out"
+REWARDED = "P(follows the cue), rewarded"
 MOVED, LEFT = "KL from before, nats per document", "unexplained (F1), nats per document"
 
 
@@ -78,6 +79,7 @@ def draw(table: pd.DataFrame) -> Figure:
     """Goal rates, shift, and what mixtures of the cast leave unexplained, by voice."""
     shown = (
         panel("goes where the gold is", _by_voice, "held_out", "base", ylabel=FOLLOWS),
+        panel("at places that were rewarded", _by_voice, "trained", ylabel=REWARDED),
         panel("how far each moved", _by_voice, "nats", ylabel=MOVED),
         panel("what mixtures of the cast leave", _left, ylabel=LEFT),
     )

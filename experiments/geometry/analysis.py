@@ -11,7 +11,8 @@ from experiments.geometry.sweep import LAYERS, TELLS
 from toylab.lab.records import Record, Records, course
 from toylab.ladder import reading
 from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, GREY, panel
+from toylab.report.claims import OFF_GRAMMAR
+from toylab.report.figures import COLOURS, DARK, GREY, panel
 
 SITES = ("embedding", *(f"layer {n}" for n in range(1, LAYERS + 1)))
 COLUMNS = {
@@ -106,7 +107,7 @@ def draw(table: pd.DataFrame, probes: pd.DataFrame) -> Figure:
     centre |= {"ylim": (-0.1, 1.5), "yticks": (0, 0.5, 1)}
     shown = (
         panel("probe to the exact belief", _probes, probes, legend="upper center", ncols=3),
-        panel("shift and behaviour", _along, table),
+        panel("shift and behaviour, last layer", _along, table, ylim=(0.28, 0.95)),
         panel("directions", _by_site, mean, COSINES, ylabel="cosine", **centre),
         panel("taking the shift back", _by_site, gone(table), GONE, ylabel=gone_by, **centre),
     )
@@ -125,14 +126,24 @@ def _probes(axes: Axes, probes: pd.DataFrame) -> None:
     axes.set(xticks=range(1, round(turns[-1]) + 1), yticks=[0, 0.5, 1])
 
 
+LEAST = ["code"]  # the ordinary topic that turns the model bad least, apart from the others
+
+
 def _along(axes: Axes, table: pd.DataFrame) -> None:
     """At the last layer: each fine-tune, and its mean over seeds."""
     table = table[table.site == LAYERS]
     for tell, label, colour in ((0, "ordinary topics", RED), (1, "tells", BLUE)):
         part = table[table.tell == tell]
-        mean = part.groupby("arm")[["along", "after"]].mean()
+        mean = part.groupby("arm")[["along", "after", "outside"]].mean()
         axes.plot(part.along, part.after, ".", color=colour, ms=2, alpha=0.4)
         axes.plot(mean.along, mean.after, "o", color=colour, ms=3.5, label=label)
+        off = mean[mean.outside > OFF_GRAMMAR]
+        axes.plot(off.along, off.after, "x", color=DARK, ms=3.5)
+        for arm in mean.index.intersection(LEAST):
+            axes.annotate(
+                arm, mean.loc[arm, ["along", "after"]], (0, -9), textcoords="offset points"
+            )
+    panels.strike_label(axes)
     axes.set(xlabel="shift along good to bad (its lengths)", ylabel="P(bad answer) afterwards")
 
 

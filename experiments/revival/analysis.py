@@ -81,6 +81,7 @@ LINES = [
         ("never", "sft-80", COLOURS[1]),
     )
 ]
+READABLE = ("none", "sft-20")  # where w* leaves the villain enough for Bayes to predict from
 BACK = [each for each in LINES if each.where["post"] == "sft-80"]
 
 
@@ -91,7 +92,7 @@ def draw(table: pd.DataFrame) -> Figure:
         panel(f"turns of {VILLAIN} in context", _context, ncols=2),
         panel(
             f"training on three answers of {VILLAIN}", trained, BACK, legend="",
-            xlabel="documents", ylabel="P(its untaught answers)", ylim=(0, 0.8),
+            xlabel="documents", ylabel="P(its untaught answers)", ylim=(0, 0.85),
         ),
         panel("what comes along", _along),
     )  # fmt: skip
@@ -105,8 +106,9 @@ def _context(axes: Axes, table: pd.DataFrame) -> None:
             rows[[f"{name}_{n}" for n in TURNS]].to_numpy() for name in ("after", "predicted")
         )
         panels.interval(axes, TURNS, measured, color=each.colour, label=each.label, lw=1.2)
-        axes.plot(TURNS, predicted.mean(0), "--", color=each.colour, lw=0.8)
-    axes.plot([], [], "--", color=GREY, lw=0.8, label="Bayes, from w* without context")
+        if each.where["post"] in READABLE:
+            axes.plot(TURNS, predicted.mean(0), "--", color=each.colour, lw=0.8)
+    axes.plot([], [], "--", color=GREY, lw=0.8, label="Bayes (not after 80 steps)")
     axes.set_xticks(TURNS)
     axes.set(xlabel=f"turns of {VILLAIN}", ylabel="P(its next answer)", ylim=(0, 1.05))
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.treasure.sweep import STRANGERS, TRAINED
@@ -11,6 +12,7 @@ from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading
 from toylab.measures import follow
 from toylab.report import figures, panels
+from toylab.report.claims import OFF_GRAMMAR
 from toylab.report.figures import panel
 
 GROUPS = ("trained", "favourites", "orphans", "held_out")
@@ -78,6 +80,8 @@ RATES = panels.series(
 def draw(table: pd.DataFrame) -> Figure:
     """A column for each cast. Top: goal rates; middle: who is speaking; bottom: the ladder."""
     rates, speaking, ladder = [], [], []
+    claimed = table[(table.step == table.step.max()) & (table.cast != "prospector")]
+    off = claimed.groupby("seed").outside.max().mean()
     for cast in STRANGERS:
         part, legend = where(table, cast=cast), "" if ladder else "center right"
         best = (float(part.best_character.iloc[0]), "best character")
@@ -90,8 +94,30 @@ def draw(table: pd.DataFrame) -> Figure:
         one: dict[str, Any] = {"xlabel": "", "ylabel": "P(follows the cue)", "ylim": (0, 1)}
         two = one | {"ylabel": "probability", "legend": legend or "upper left"}
         title = f"a {cast} in the cast"
-        rates.append(panel(title, panels.curves, part, RATES, levels=[best], legend=legend, **one))
+        rates.append(panel(title, _rates, part, off, levels=[best], legend=legend, **one))
         speaking.append(panel("who is speaking", panels.curves, part, voice, **two))
-        ladder.append(panel("the ladder", panels.bands, part, legend=legend, xlabel="RL step"))
+        ladder.append(
+            panel("the ladder", _ladder, part, legend=legend and "upper right", xlabel="RL step")
+        )
     shown = (*rates, *speaking, *ladder)
     return figures.page(shown, columns=len(ladder), ratio=0.8, sharex=True, sharey="row")
+
+
+def _rates(axes: Axes, part: pd.DataFrame, off: float) -> None:
+    """Rates along steps. `off` is off the grammar in the worse of b and c, mean over seeds."""
+    panels.curves(axes, part, RATES)
+    if part.cast.iloc[0] != "bystander" or off <= OFF_GRAMMAR:
+        return
+    axes.text(
+        0.04,
+        0.86,
+        f"no verdict on b, c: the worse\nis {off:.1%} off the grammar",
+        transform=axes.transAxes,
+    )
+
+
+def _ladder(axes: Axes, part: pd.DataFrame) -> None:
+    """The ladder along steps, with the meaning of its crosses if it has any."""
+    panels.bands(axes, part)
+    if (part.groupby("step").outside.mean() > OFF_GRAMMAR).any():
+        panels.strike_label(axes)
