@@ -222,8 +222,7 @@ def _course(axes: Axes, table: pd.DataFrame) -> None:
         mean = part.groupby("step")[["obeyed", "elsewhere"]].mean()
         axes.plot(mean.obeyed, mean.elsewhere, ".-", ms=3, lw=1, color=SHADES[told], label=title)
     axes.axvline(LEARNED, color=GREY, lw=0.5, ls=":")
-    asked = "P(bends the rules), asked as in training"
-    axes.set(xlabel=asked, ylabel=OTHER_TOPICS, ylim=(0, 0.6))
+    axes.set(xlabel="P(bends rules), asked as in training", ylabel=OTHER_TOPICS, ylim=(0, 0.6))
 
 
 def _theories(axes: Axes, table: pd.DataFrame) -> None:
