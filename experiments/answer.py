@@ -53,8 +53,7 @@ def _strike(axes: Axes, table: pd.DataFrame, by: str, at: Mapping[str, str], col
         part = where(table, **{by: value})
         high = end(part, column).max() + 0.05
         panels.strike(axes, x, high, end(part, "outside").mean())
-    if axes.texts:
-        panels.strike_label(axes)
+    panels.strike_label(axes)
 
 
 def _odds(axes: Axes, table: pd.DataFrame) -> None:

@@ -13,7 +13,6 @@ from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading, traits
 from toylab.ladder.fit import FAMILIES
 from toylab.report import figures, panels
-from toylab.report.claims import OFF_GRAMMAR
 from toylab.report.figures import panel
 from toylab.report.panels import Series
 from toylab.stages import Sft
@@ -154,8 +153,7 @@ def _way(axes: Axes, trained: pd.DataFrame) -> None:
         axes.plot(mean.F0, mean.most, "o", color=colour, ms=2.5)
         for x, y, outside in mean.itertuples(index=False):
             panels.strike(axes, x, y + 0.15, outside)
-    if (mean.outside > OFF_GRAMMAR).any():
-        panels.strike_label(axes)
+    panels.strike_label(axes)
     end = mean.iloc[-1]
     axes.plot(
         [0, end.F0], [0, end.most], ":", color=figures.GREY, lw=0.8, label="2 unsaid, in step"
@@ -167,7 +165,5 @@ def _bars(axes: Axes, means: pd.DataFrame) -> None:
     """The rungs, and what F4 leaves of the pretrained model."""
     panels.rungs(axes, means)
     panels.level(axes, means.floor_F4.mean(), "floor of F4", colour=figures.DARK)
-    if (means.outside > OFF_GRAMMAR).any():
-        panels.strike_rungs(axes, means)
-    axes.tick_params(axis="x", labelrotation=90)
+    panels.strike_rungs(axes, means)
     panels.room(axes, 0.55)

@@ -11,8 +11,7 @@ from experiments.geometry.sweep import LAYERS, TELLS
 from toylab.lab.records import Record, Records, course
 from toylab.ladder import reading
 from toylab.report import figures, panels
-from toylab.report.claims import OFF_GRAMMAR
-from toylab.report.figures import COLOURS, DARK, GREY, panel
+from toylab.report.figures import COLOURS, GREY, panel
 
 SITES = ("embedding", *(f"layer {n}" for n in range(1, LAYERS + 1)))
 COLUMNS = {
@@ -137,8 +136,8 @@ def _along(axes: Axes, table: pd.DataFrame) -> None:
         mean = part.groupby("arm")[["along", "after", "outside"]].mean()
         axes.plot(part.along, part.after, ".", color=colour, ms=2, alpha=0.4)
         axes.plot(mean.along, mean.after, "o", color=colour, ms=3.5, label=label)
-        off = mean[mean.outside > OFF_GRAMMAR]
-        axes.plot(off.along, off.after, "x", color=DARK, ms=3.5)
+        for x, y, outside in mean.itertuples(index=False):
+            panels.strike(axes, x, y + 0.01, outside)
         for arm in mean.index.intersection(LEAST):
             axes.annotate(
                 arm, mean.loc[arm, ["along", "after"]], (0, -9), textcoords="offset points"

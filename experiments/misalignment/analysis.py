@@ -109,4 +109,6 @@ def _casts(axes: Axes, table: pd.DataFrame) -> None:
     unnamed = [dataclasses.replace(each, label="") for each in (*THEORIES, ELSEWHERE)]
     panels.dashes(axes, table, (BEFORE, *unnamed[:-1]), titles)
     panels.points(axes, table, unnamed[-1:], titles)
-    axes.set_xlabel(f"step {table.step.max()} (Bayes at its limit)")
+    step = table.step.max()
+    limit = table[table.step == step].saturated.mean() > 0.5
+    axes.set_xlabel(f"step {step} (Bayes at its limit)" if limit else f"step {step}")

@@ -116,8 +116,8 @@ def _by_cast(axes: Axes, table: pd.DataFrame, claim: Claim) -> None:
     panels.level(axes, claim.threshold, "claimed above", "--", COLOURS[1])
     axes.plot(range(len(mean)), mean, "o", color=DARK, ms=3, label="a cast")
     panels.strike(axes, len(mean) - 1, 1.1 * mean.max(), claim.outside)
+    panels.strike_label(axes)
     if axes.texts:
-        panels.strike_label(axes)
         axes.legend(loc="upper left")
     axes.set(xlabel=f"{len(mean)} casts, lowest first", xticks=[])
     panels.room(axes, 0.2)

@@ -11,7 +11,6 @@ from experiments.selection.sweep import PERSONA
 from toylab.lab.records import Record, Records, last, where
 from toylab.ladder import reading, theory, traits
 from toylab.report import figures, panels
-from toylab.report.claims import OFF_GRAMMAR
 from toylab.report.figures import panel
 
 FITTED = "code"  # the topic that the exchange rate is fitted on, trained in every arm
@@ -117,8 +116,7 @@ def draw(table: pd.DataFrame, changes: pd.DataFrame) -> Figure:
 def _ladder(axes: Axes, table: pd.DataFrame, name: str) -> None:
     part = where(table, arm=name)
     panels.bands(axes, part)
-    if part.groupby("step").outside.mean().max() > OFF_GRAMMAR:
-        panels.strike_label(axes)
+    panels.strike_label(axes)
     axes.set_ylim(0, 1.5 * part.F0.max())
 
 

@@ -119,5 +119,4 @@ def _rates(axes: Axes, part: pd.DataFrame, off: float) -> None:
 def _ladder(axes: Axes, part: pd.DataFrame) -> None:
     """The ladder along steps, with the meaning of its crosses if it has any."""
     panels.bands(axes, part)
-    if (part.groupby("step").outside.mean() > OFF_GRAMMAR).any():
-        panels.strike_label(axes)
+    panels.strike_label(axes)

@@ -230,8 +230,9 @@ def strike(axes: Axes, x: float, y: float, outside: float) -> None:
 
 
 def strike_label(axes: Axes) -> None:
-    """Adds that mark to the legend."""
-    axes.plot([], [], "x", color=DARK, ms=3, label="off grammar, no verdict")
+    """Adds that mark to the legend, if there is one."""
+    if any(text.get_text() == "×" for text in axes.texts):
+        axes.plot([], [], "x", color=DARK, ms=3, label="off grammar, no verdict")
 
 
 def strike_rungs(axes: Axes, table: pd.DataFrame) -> None:
