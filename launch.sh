@@ -168,6 +168,7 @@ add() {
 if [ "${1:-}" = --gpu ]; then
   shift
   add gpu 'what jax needs for a GPU (some minutes)'
+  [ -e /dev/nvidiactl ] || [ -e /dev/dxg ] || say "no NVIDIA GPU is here: runs use the CPU"
 fi
 
 case ${1:-} in

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
+import toylab
 from toylab.lab import execute, machine
 from toylab.lab.paths import Recipe
 from toylab.lab.store import Run, StoreError
@@ -88,15 +89,25 @@ def test_a_device_that_is_not_there_is_one_line_and_code_2(tmp_path: Path) -> No
 
 
 def test_a_gpu_that_jax_does_not_use_is_one_line_with_the_fix(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
-    monkeypatch.setattr(machine, "GPU", tmp_path / "none")
+    monkeypatch.setattr(machine, "gpu_there", lambda: False)
     assert machine.gpu_unused() == ""
-    monkeypatch.setattr(machine, "GPU", tmp_path)
+    monkeypatch.setattr(machine, "gpu_there", lambda: True)
     assert "./launch.sh --gpu" in machine.gpu_unused()
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     assert machine.gpu_unused() == ""
+
+
+def test_what_is_for_a_gpu_leaves_jax_on_the_cpu_where_there_is_no_gpu(tmp_path: Path) -> None:
+    (tmp_path / "jax_cuda12_plugin.py").touch()
+    code = "import os, toylab; print(os.environ.get('JAX_PLATFORMS'), os.environ['PJRT_NPROC'])"
+    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).parent.parent)])
+    kept = {k: v for k, v in os.environ.items() if k not in ("JAX_PLATFORMS", "PJRT_NPROC")}
+    env = kept | {"PYTHONPATH": paths}
+    done = subprocess.check_output([sys.executable, "-c", code], env=env, text=True)
+    assert done.split() == (["None", "8"] if toylab.gpu_there() else ["cpu", "1"])
 
 
 def test_both_locks_are_of_one_version_of_jax() -> None:

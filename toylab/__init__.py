@@ -41,17 +41,24 @@ _CPU = {"0.10.": "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitte
 _GPU = dict.fromkeys(("0.10.", "0.11."), "--xla_gpu_autotune_level=0")
 
 
-def _gpu() -> bool:
-    """A guess, without importing jax, of whether it will use an NVIDIA GPU."""
-    asked = os.environ.get("JAX_PLATFORMS", "cuda")
-    plugins = map(importlib.util.find_spec, ("jax_cuda12_plugin", "jax_cuda13_plugin"))
-    return os.path.exists("/dev/nvidia0") and asked[:4] in ("cuda", "gpu") and any(plugins)
+def gpu_there() -> bool:
+    """Whether an NVIDIA GPU's driver is there: of this system, of its container's, or of WSL's."""
+    return any(map(os.path.exists, ("/dev/nvidiactl", "/dev/dxg")))
+
+
+def _plugin() -> bool:
+    """Whether jax is installed with what it needs for an NVIDIA GPU."""
+    return any(map(importlib.util.find_spec, ("jax_cuda12_plugin", "jax_cuda13_plugin")))
 
 
 if not getattr(sys.modules.get("jax._src.xla_bridge"), "backends_are_initialized", bool)():
-    os.environ.setdefault("PJRT_NPROC", "8" if _gpu() else "1")
+    if _plugin() and not gpu_there():  # jax would look for one, and tell of it in a traceback
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    # A guess, without importing jax, of what it will compute on.
+    _gpu = _plugin() and os.environ.get("JAX_PLATFORMS", "cuda")[:4] in ("cuda", "gpu")
+    os.environ.setdefault("PJRT_NPROC", "8" if _gpu else "1")
     # Only for versions known to have the flags: XLA aborts on a flag that it doesn't know.
-    _flags = _GPU if _gpu() else _CPU
+    _flags = _GPU if _gpu else _CPU
     if (_known := importlib.metadata.version("jaxlib")[:5]) in _flags:
         os.environ.setdefault("XLA_FLAGS", _flags[_known])
 

@@ -10,11 +10,11 @@ from pathlib import Path as File
 
 import jax
 
+from toylab import gpu_there
 from toylab.ladder.measure import Measure
 from toylab.stages import Setup, Stage
 from toylab.world.grammar import vocabulary
 
-GPU = File("/dev/nvidia0")  # exists if the machine or container has an NVIDIA GPU
 WORKER = 2**30  # bytes of available memory needed per worker
 NUMBER = 4  # bytes per float
 WORDS = 8  # assumed per turn: a question, three phrases and more
@@ -33,13 +33,13 @@ def device_missing() -> str:
 
 def gpu_unused() -> str:
     """A message if there is a GPU, but jax uses the CPU without being told to; else empty."""
-    if not GPU.exists() or os.environ.get("JAX_PLATFORMS") or jax.default_backend() != "cpu":
+    if not gpu_there() or os.environ.get("JAX_PLATFORMS") or jax.default_backend() != "cpu":
         return ""
     return f"jax doesn't use the GPU; set JAX_PLATFORMS=cpu if that is intended{_or_install()}"
 
 
 def _or_install() -> str:
-    return ", or add what it needs: ./launch.sh --gpu" if GPU.exists() else ""
+    return ", or add what it needs: ./launch.sh --gpu" if gpu_there() else ""
 
 
 def cores() -> list[int]:
