@@ -14,7 +14,7 @@ from toylab.measures import follow
 from toylab.measures.cues import Goals
 from toylab.measures.follow import cue_effect
 from toylab.report import figures, panels
-from toylab.report.claims import Claim, judge_all, load
+from toylab.report.claims import OFF_GRAMMAR, Claim, judge_all, load
 from toylab.report.figures import COLOURS, DARK, panel
 
 COLUMNS = {
@@ -94,8 +94,8 @@ def tabulate(records: Records) -> pd.DataFrame:
 
 SHOWN = {
     "slope_lost": ("context counts for less", "slope before − after"),
-    "reach": ("a goal formed", "herald − bystander"),
-    "rule": ("it is a rule", "nats, herald − bystander"),
+    "reach": ("places held out are reached", "P(follows), herald − bystander"),
+    "rule": ("what naming a place held out adds", "nats, herald − bystander"),
 }
 
 
@@ -104,20 +104,22 @@ def draw(table: pd.DataFrame) -> Figure:
     painted = []
     for claim in judge_all(load(File(__file__).parent / "claims.toml")[0], table):
         title, label = SHOWN[claim.column]
-        legend = "" if painted else "upper left"
-        painted.append(panel(title, _by_cast, claim, legend=legend, ylabel=label))
+        painted.append(panel(title, _by_cast, claim, ylabel=label))
     return figures.page(painted, table, columns=3, ratio=0.8)
 
 
 def _by_cast(axes: Axes, table: pd.DataFrame, claim: Claim) -> None:
-    mean = table.groupby("cast")[claim.column].mean().dropna().sort_values()
+    kind, column = claim.rows["what"], claim.column
+    rows = table[table.what == kind].groupby("cast").mean(numeric_only=True).sort_values(column)
     axes.axhspan(claim.low, claim.high, color=COLOURS[0], alpha=0.15, lw=0)
     panels.level(axes, claim.value, "mean, 95 % interval", "-", COLOURS[0])
     panels.level(axes, claim.threshold, "claimed above", "--", COLOURS[1])
-    axes.plot(range(len(mean)), mean, "o", color=DARK, ms=3, label="a cast")
-    panels.strike(axes, len(mean) - 1, 1.1 * mean.max(), claim.outside)
+    off = (rows.outside > OFF_GRAMMAR).to_numpy()
+    for some, fill, label in ((~off, DARK, f"a {kind}"), (off, "white", "over 1 % off grammar")):
+        if some.any():
+            at, value = np.flatnonzero(some), rows[column][some]
+            axes.plot(at, value, "o", color=DARK, mfc=fill, ms=3, label=label)
+    panels.strike(axes, len(rows) - 1, 1.1 * rows[column].max(), claim.outside)
     panels.strike_label(axes)
-    if axes.texts:
-        axes.legend(loc="upper left")
-    axes.set(xlabel=f"{len(mean)} casts, lowest first", xticks=[])
+    axes.set(xlabel=f"{len(rows)} {kind}s, lowest first", xticks=[])
     panels.room(axes, 0.2)
