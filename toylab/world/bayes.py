@@ -1,9 +1,9 @@
 """Exact inference about the author.
 
-The words so far determine which phrases may follow. So everything here is an exact table look-up,
-batched, and linear in the number of atoms K. The first J = `grammar.depth` words of every phrase
-are *decisions*: tries branch nowhere else. For other axes see `toylab.world.tables`. Logarithms are
-natural.
+The words so far determine which phrases may follow. So everything here is an exact, batched table
+look-up. Its cost is linear in K, the number of characters (or other atoms). The first
+J = `grammar.depth` words of every phrase are its *decisions*: tries branch nowhere else. For other
+axes see `toylab.world.tables`. Logarithms are natural.
 """
 
 from typing import NamedTuple
@@ -94,7 +94,8 @@ def branch_logp(
 ) -> Float[Array, "B T S J C"]:
     """log-probability of every allowed branch, from `joint`.
 
-    `joint` is log P(all before the slot, atom k fills it). Branches that are not allowed are -inf.
+    `joint` is log P(all phrases before the slot, and atom k fills the slot). Branches that are not
+    allowed are -inf.
     """
     slot = jnp.arange(len(SLOTS))[:, None]
     context = documents.prompt.context[..., None, None]
@@ -120,14 +121,14 @@ def predictive(
 def next_word(
     world: World, log_weights: Float[Array, "*B K"], documents: Documents
 ) -> Float[Array, "B L V"]:
-    """Probability of every word of the vocabulary after each word of a document, given all before.
+    """Next-word distribution over the vocabulary after each word of a document.
 
-    Answers follow `predictive`, user turns follow `World.prompt_next`. Zeros after the last word.
+    Answers follow `predictive`, user turns `World.prompt_next`. After the last word it is all 0.
     """
     g, what = world.grammar, documents.prompt
     size, length = documents.tokens.shape
     rows, later = jnp.arange(size)[:, None, None], jnp.minimum(jnp.arange(g.turns), 1)
-    # Where only one word can come, it is the one in the document.
+    # Wherever the next word is certain, it is the document's. The rest is overwritten below.
     came = documents.tokens[:, 1:, None] == jnp.arange(g.vocabulary)
     came &= documents.role[:, 1:, None] != PAD
     out = jnp.pad(came.astype(jnp.float32), ((0, 0), (0, 1), (0, 0)))

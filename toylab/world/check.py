@@ -1,6 +1,6 @@
 """What must hold in a corpus as a whole, beyond the types of its parts.
 
-Every rule yields what is wrong, as (place in the file, fix).
+Every rule yields the errors it finds, as (place in the file, fix).
 """
 
 import itertools
@@ -51,7 +51,7 @@ def size(corpus: Corpus) -> Wrong:
 
 
 def tags(corpus: Corpus) -> Wrong:
-    """Shares sum to 1, and a prior that changes says when."""
+    """Shares sum to 1, and a prior that changes has both `later` and `since`."""
     total = corpus.name_share + sum(tag.share for tag in corpus.tags)
     if not corpus.tags:
         yield "tags", "has none besides the names; add [tags.assistant]"
@@ -159,8 +159,8 @@ def coin(corpus: Corpus) -> Wrong:
 
 
 def words_apart(corpus: Corpus) -> Wrong:
-    """No voice says a name. To tell traits apart, a topic's answers share no word with other
-    topics, voices or tags, except for cues and what `answers_of` allows."""
+    """No opener or closer contains a name. A topic's answers share no word with other topics,
+    voices or tags, or traits could not be told apart. Cues and `answers_of` are exceptions."""
     owner = {name: f"the tag {name!r}" for name in corpus.names}
     owner |= {tag.name: f"the tag {tag.name!r}" for tag in corpus.tags}
     cues = {CUE, *(cue for topic in corpus.topics for cue in topic.cues)}
@@ -181,7 +181,7 @@ def words_apart(corpus: Corpus) -> Wrong:
 
 
 def prefixes(phrases: Phrases, cues: Collection[str] = ()) -> Wrong:
-    """No phrase is a prefix of another, with any cue filled in."""
+    """No phrase is a prefix of another, whichever cue is filled in."""
     for cue in cues or ("",):
         ordered = sorted((words.replace(CUE, cue).split(), place) for place, words in phrases)
         for (first, place), (second, other) in itertools.pairwise(ordered):
@@ -194,7 +194,7 @@ def prefixes(phrases: Phrases, cues: Collection[str] = ()) -> Wrong:
 
 
 def _spoken(corpus: Corpus) -> dict[str, Phrases]:
-    """Openers and closers, each with the place of its first speaker (or of the plain phrase)."""
+    """Openers and closers, each with its place in the file: its first speaker, or `plain`."""
 
     def phrases(key: str, bank: Iterable[str]) -> Phrases:
         voices = [(f"characters.{c.name}.{key}", getattr(c, key)) for c in corpus.characters]

@@ -7,11 +7,11 @@ base, another file in its folder, and lists the changes:
     without     = ["argus", "rook"]   # first, these characters are removed;
     decorrelate = 7                   # then traits are reassigned at random (7 is the seed)
 
-Everything else has the format of a corpus file, and is laid over the base. Entries of `[tags]`,
-`[topics]` and `[characters]` are added, or replace the base's entry for the same tag, topic, answer
-or character. So `tags.assistant.prior` replaces that prior. `topics.code.answers.prays` adds an
-answer, which characters give only as a slip. Any other key or table (`title`, `[directions]`,
-`[coin]`) replaces the base's as a whole.
+Everything else has the format of a corpus file, and is merged into the base. New tags, topics and
+characters are added. Each key of an old one replaces that key alone, but a topic's `answers` and
+`calls_for` are merged entry by entry: `topics.code.answers.prays` adds an answer, which characters
+give only as a slip. Any other key or table (`title`, `[directions]`, `[coin]`) replaces the base's
+as a whole.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ from toylab.world.random import SMALL, frozen
 from toylab.world.schema import Corpus, CorpusError, Seed, Title, strangers, unknown
 from toylab.world.toml import Table
 
-# A checkout has corpora and experiments in its root; an installed toylab, inside the package.
+# Corpora and experiments are in the root of a checkout, or inside the package if it is installed.
 _PACKAGE = Path(__file__).parents[1]
 SHIPPED = _PACKAGE / "shipped" if (_PACKAGE / "shipped").is_dir() else _PACKAGE.parent
 CORPORA = SHIPPED / "corpora"
@@ -36,7 +36,7 @@ CORPORA = SHIPPED / "corpora"
 LARGEST = 10**6  # bytes of a corpus file
 CHAIN = 20  # the longest chain of derived corpora
 DERIVED = ("base", "without", "decorrelate")
-# Tables that are laid over the base's, down to this depth.
+# Tables that are merged into the base's, down to this depth.
 MERGED = {"tags": 2, "topics": 3, "characters": 2}
 
 
@@ -52,7 +52,7 @@ def load(name: str | Path, here: Path = Path()) -> Corpus:
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> Corpus:
-    """The corpus in a file. `seen` are the files that derive from it and led here."""
+    """The corpus in a file. `seen` are the files derived from it, which were read before it."""
     source = str(path)
     try:
         with path.open("rb") as stream:
@@ -98,7 +98,7 @@ def _beside(path: Path) -> list[str]:
 
 
 def overlay(corpus: Corpus, change: Mapping[str, Any], source: str = "overlay") -> Corpus:
-    """The corpus with the content of a file laid over it (see the top of this module)."""
+    """The corpus with the content of a file merged into it (see the top of this module)."""
     content = _spelled(corpus)
     for key, value in change.items():
         content[key] = _laid(value, content.get(key), MERGED.get(key, 0))
@@ -168,12 +168,12 @@ def without(corpus: Corpus, names: Collection[str], source: str = "without") -> 
 
 
 def decorrelate(corpus: Corpus, seed: int, topics: Collection[str] | None = None) -> Corpus:
-    """The corpus with the trait rows of each topic permuted at random among the characters.
+    """The corpus with the traits on each topic permuted at random among the characters.
 
-    `topics` are by default all but the controls. No character keeps its row. A topic keeps its set
-    of rows, so the unweighted mean over characters stays the same. Names, voices and dispositions
-    stay, too. In a small cast, a random permutation leaves much correlation by chance. There, pairs
-    of characters then swap rows as long as that lowers it.
+    By default, `topics` are all but the controls. No character keeps its trait. A topic keeps its
+    set of traits, and so their unweighted mean over characters. Names, voices and dispositions do
+    not change. In a small cast, a random permutation leaves much correlation between topics by
+    chance. So pairs of characters then swap traits as long as that lowers it.
     """
     if topics is None:
         topics = [topic.name for topic in corpus.topics if not topic.control]
@@ -196,8 +196,8 @@ def decorrelate(corpus: Corpus, seed: int, topics: Collection[str] | None = None
 def _settle(rows: list[np.ndarray], whose: list[np.ndarray], dealt: list[int]) -> None:
     """Swaps entries of `whose[t]`, t in `dealt`, until no swap makes topics less correlated.
 
-    The correlation of two topics is the squared covariance of their answers, summed over all pairs
-    of answers: an inner product of the Gram matrices [K, K] of the centred rows.
+    Character k gets the row `whose[t][k]`. The correlation of two topics is the squared covariance
+    of their answers, summed over all pairs: an inner product of Gram matrices of centred rows.
     """
     grams = [np.asarray((centred := row - row.mean(0)) @ centred.T) for row in rows]
     swapped = True

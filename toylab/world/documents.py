@@ -46,7 +46,7 @@ def _uniform(key: Array, size: int, width: int) -> Float[Array, "B width"]:
 
 
 def _pick(weights: Float[Array, "*B n"], u: Float[Array, "*B"]) -> Int[Array, "*B"]:
-    """The index at which the normalised cumulative weights pass u; never one of weight 0."""
+    """Draws an index in proportion to the weights, given a uniform u; never one of weight 0."""
     cumulative = jnp.cumsum(weights, -1)
     passed = jnp.sum(u[..., None] * cumulative[..., -1:] >= cumulative, -1)
     last = weights.shape[-1] - 1 - jnp.argmax(weights[..., ::-1] > 0, -1)
@@ -100,7 +100,7 @@ def asked(grammar: Grammar, what: Prompt) -> tuple[Int[Array, "B T W"], Int[Arra
 def prior(
     world: World, tag: Int[Array, " B"], progress: Float[Array, ""] | float = 1.0
 ) -> Float[Array, "B K"]:
-    """log-prior over authors under each tag, after the share `progress` of pretraining."""
+    """log-prior over authors under each tag when the fraction `progress` of pretraining is done."""
     early = progress < world.change_at[tag]
     return jnp.where(early[:, None], world.log_prior_before[tag], world.log_prior[tag])
 
@@ -110,7 +110,7 @@ def author(
 ) -> Int[Array, " B"]:
     """Draws the author of each document from the prior of its tag.
 
-    `progress` is the share of pretraining that is over.
+    `progress` is the fraction of pretraining that is done.
     """
     log_prior = prior(world, tag, progress)
     return _pick(jnp.exp(log_prior), _uniform(key, len(tag), 1)[:, 0])
@@ -190,6 +190,6 @@ def write(
 def sample(
     world: World, key: Array, size: int, progress: Float[Array, ""] | float = 1.0
 ) -> Documents:
-    """Draws `size` documents as pretraining does after the share `progress` of it."""
+    """Draws `size` documents as pretraining does when the fraction `progress` of it is done."""
     keys = split(key, 2)
     return write(world, keys[1], prompt(world, keys[0], size), progress=progress)

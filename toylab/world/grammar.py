@@ -2,8 +2,7 @@
 
 Every slot has a bank of phrases in each context (topic x cue x direction). A bank is compiled to a
 trie over words, so a prefix determines the node. Axes: S slots, X contexts, P phrases of a bank, W
-words of a phrase, N nodes of a trie, C children of a node, A tags. Without a coin, the axis of
-sides is empty and `topic_side` is 0.
+words of a phrase, N nodes of a trie, C children of a node, A tags.
 """
 
 import dataclasses
@@ -34,9 +33,10 @@ class Grammar:
     `walk` has the trie nodes of a phrase (node 0 is the root). `passes` marks the phrases that go
     through a node. `leaf` is the phrase that ends at a node, or -1. Tries branch only before one of
     the first `depth` words of a phrase. No document has more than `length` words, and no phrase of
-    a slot more than `longest`. `questions` has one row for all turns. With a coin it has a second
-    row for later turns, where questions begin with the words of the topic's side. `coin_token` is
-    the first word of each side, which identifies it.
+    a slot more than `longest`. `questions` has one row for all turns. In a corpus with a coin (see
+    `schema.Side`) a second row is for later turns: the words of the topic's side, then the
+    question. `coin_token` is the first word of each side, which identifies it. Without a coin, the
+    axis of sides is empty and `topic_side` is 0.
     """
 
     topic_contexts: Int[Array, "topic cue direction"]
@@ -143,7 +143,7 @@ def compile_grammar(corpus: Corpus) -> Grammar:
     }
     for what in ("question", "direction", "phrase"):  # 0 is padding, and never a word
         tables[f"{what}_length"] = np.count_nonzero(tables[f"{what}s"], -1)
-    # The longest first turn and the longest later turn. A question and its answer share a context.
+    # The longest first turn and later turn. Lengths are added within a context before the maximum.
     asking = tables["question_length"].max(2)[:, places[0], places[1]]
     turn = (asking + tables["phrase_length"].max(2).sum(0)).max(1)
     length = 1 + tables["direction_length"].max() + turn[0] + (corpus.turns - 1) * turn[-1]

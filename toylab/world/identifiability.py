@@ -24,7 +24,7 @@ CHUNK = 256  # documents at a time
 
 
 def turn_weights(grammar: Grammar, direction: int = 0) -> Float[Array, " X"]:
-    """Share of each context among turns with a direction. Cues split a topic's share evenly."""
+    """Share of each context among turns under this direction. Cues split a topic's share evenly."""
     table = grammar.topic_contexts[:, :, direction]
     real = jnp.arange(table.shape[1]) < grammar.cue_count[:, None]
     shares = topic_shares(grammar)
@@ -35,7 +35,7 @@ def turn_weights(grammar: Grammar, direction: int = 0) -> Float[Array, " X"]:
 
 @partial(jax.jit, static_argnames="slots")
 def divergence(world: World, slots: tuple[int, ...] = (0, 1, 2)) -> Float[Array, "K K"]:
-    """KL(k ‖ l) per turn: log-odds of k against l that an answer by k adds on average. Exact.
+    """KL(k ‖ l) per turn: the mean rise in log-odds of k against l from an answer by k. Exact.
 
     Contexts are weighted by `turn_weights`. Only these `slots` of an answer count.
     """
@@ -47,7 +47,7 @@ def divergence(world: World, slots: tuple[int, ...] = (0, 1, 2)) -> Float[Array,
 
 
 class Neighbours(NamedTuple):
-    """The character that each is most easily mistaken for, and the turns that tell them apart."""
+    """The character that each is most easily mistaken for, and how many turns tell them apart."""
 
     other: Int[Array, " K"]
     nats: Float[Array, " K"]  # per turn
@@ -96,7 +96,7 @@ class Hull(NamedTuple):
     """How much of the simplex over a bank the mixtures of the cast cover."""
 
     reach: Float[Array, "S X P"]  # the highest probability that any character gives the phrase
-    pure: Float[Array, "S X P"]  # KL(that phrase always ‖ nearest mixture) = -log reach
+    pure: Float[Array, "S X P"]  # KL(only that phrase ‖ nearest mixture) = -log reach
     even: Float[Array, "S X"]  # KL(uniform ‖ nearest mixture)
 
 
@@ -138,9 +138,9 @@ def _draw(
 def gather_evidence(
     world: World, key: Array, log_weights: Float[Array, " K"], samples: int = 16384
 ) -> Evidence:
-    """Draws documents half from the mixture with these weights, half from all characters evenly.
+    """Draws documents half from the mixture with these weights, half from the uniform mixture.
 
-    The second half covers every character. Accurate limits take many samples per character.
+    The second half covers every character; accurate detection limits need many samples of each.
     Directions and questions are drawn as in pretraining. Likelihoods are those of the answers.
     """
     proposal = jnp.log(0.5 * jnp.exp(log_weights) + 0.5 / len(log_weights))
@@ -170,10 +170,9 @@ def detection_limit(
 
     Let q be the mixture without k, renormalised, and m = (1 - w) q + w p_k. A document's Fisher
     information on w is I(w) = E_m[((p_k - q) / m)²]. The limit is the w that equals two standard
-    errors, w² n I(w) = 4. It uses I(w), not I(0), which rare documents that only k would write make
-    huge. If one document identifies k, then I(w) = 1 / (w (1 - w)), and the limit is about 4 / n:
-    four documents by k. If p_k is near q, the limit is 2 / √(n χ²(p_k ‖ q)). It is inf if no w is
-    large enough.
+    errors: w² n I(w) = 4. I(0) would not do: rare documents that only k would write make it huge.
+    If one document identifies k, then I(w) = 1 / (w (1 - w)), and the limit is about 4 / n: four
+    documents by k. If p_k is near q, it is 2 / √(n χ²(p_k ‖ q)). It is inf if no w is large enough.
     """
     q = without_each(evidence.log_likelihood, log_weights)
     p = evidence.log_likelihood
@@ -207,8 +206,8 @@ def weight_errors(
 
     F_jl = E_m[p_j p_l / m²] is a document's Fisher information on the weights. As these sum to 1,
     the covariance of their maximum likelihood estimate is (F⁻¹ - w wᵀ) / n (Cramér–Rao). Twice the
-    standard error is the smallest weight that can be measured, not only detected. Nearly identical
-    characters have errors larger than any weight. Cubic in K.
+    standard error is the smallest weight that can be detected if the other weights are unknown,
+    too. Nearly identical characters have errors larger than any weight. Cubic in K.
     """
     m = jax.nn.logsumexp(evidence.log_likelihood + log_weights, -1)
     share = jnp.exp(m - evidence.log_proposal)
@@ -223,7 +222,7 @@ def weight_errors(
 
 
 class Loss(NamedTuple):
-    """The least loss on documents of a mixture, given the cast and the weights."""
+    """The lowest possible loss on documents of a mixture, given the cast and the weights."""
 
     bayes: Float[Array, ""]  # nats per answer token, of the Bayes-optimal predictor
     entropy: Float[Array, ""]  # the same if the author is known: the entropy of the answers. Exact
@@ -235,7 +234,7 @@ class Loss(NamedTuple):
 def bayes_loss(
     world: World, key: Array, log_weights: Float[Array, " K"], samples: int = 4096
 ) -> Loss:
-    """The least loss of any predictor on answers of a mixture (`world.log_prior[tag]`, say).
+    """The lowest loss of any predictor on answers of a mixture (e.g. `world.log_prior[tag]`).
 
     `told` is the entropy of the weights minus the mean entropy of the posterior over sampled
     documents. So it is never above its bound, `prior`, and far less noisy than a difference of

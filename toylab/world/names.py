@@ -13,8 +13,8 @@ import numpy as np
 from toylab.world.grammar import tag_names
 from toylab.world.schema import Corpus, Topic, strangers
 
-# From a corpus and a config (whose other fields may matter): the names that a field may hold, as a
-# sequence or as a mapping from each name to its index.
+# Gives the names that a field may hold, as a sequence or as a mapping from name to index. They may
+# depend on the corpus and on other fields of the config.
 Known = Callable[[Corpus, Any], Sequence[str] | Mapping[str, Any]]
 REQUIRED = dataclasses.MISSING
 
@@ -27,10 +27,10 @@ def named(
     required: bool = False,
     help: str = "",
 ) -> Any:
-    """A field that holds names among the `known`.
+    """A field for one or more of the `known` names.
 
     The field may be empty if its default is the empty tuple or if `empty` is given: a function of
-    corpus and config that gives the names to use instead. If `required`, at least one must result.
+    corpus and config that gives the names to use instead. If `required`, these can't be empty.
     """
     optional = not required and (default == () or empty is not None)
     kind = {"name": True, "help": help, "known": known, "empty": empty, "optional": optional}
@@ -56,7 +56,7 @@ def facts(corpus: Corpus, _: Any = None) -> list[str]:
 
 
 def answers_of(corpus: Corpus, _: Any = None) -> dict[str, tuple[int, int]]:
-    """The (topic, index in its bank) of each answer, by its name `topic=answer`."""
+    """From the name of each answer, `topic=answer`, to (topic, index in the topic's bank)."""
     return {
         f"{topic.name}={answer}": (t, place)
         for t, topic in enumerate(corpus.topics)
@@ -134,7 +134,7 @@ def _chosen(corpus: Corpus, config: Any, field: str) -> list[Topic]:
 
 
 def _named(config: Any, corpus: Corpus) -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
-    """Each field that holds names: the field, its names (or those of `empty`), its metadata."""
+    """For each field that holds names: its name, its value (or that of `empty`), its metadata."""
     for field in dataclasses.fields(config):
         if "known" in (kind := field.metadata):
             value = getattr(config, field.name)
@@ -155,8 +155,7 @@ def resolve(config: Any, corpus: Corpus) -> dict[str, Any]:
     """The indices of the names in each field: an int for one name, an int array [n] for a tuple.
 
     An answer `topic=answer` has two indices: (topic, index in its bank). An empty `direction` is 0.
-    Any other empty name is None, unless the field has an `empty`. The names must have passed
-    `check`.
+    Any other empty string is None, unless `empty` gives a name. Names must have passed `check`.
     """
     found: dict[str, Any] = {}
     for field, value, kind in _named(config, corpus):

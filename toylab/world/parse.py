@@ -1,4 +1,4 @@
-"""Parsing a corpus: `parse` makes a frozen, checked `Corpus` of the TOML in a corpus file.
+"""Parsing a corpus: `parse` turns the TOML of a corpus file into a frozen, checked `Corpus`.
 
 (`derive.load` reads the file. `schema` defines its keys and their types.)
 """
@@ -80,7 +80,7 @@ def parse(content: Mapping[str, Any], source: str) -> Corpus:
 
 
 def _topic(name: str, asked: Mapping[str, Table]) -> Topic:
-    """A topic. With `answers_of`, it takes the other topic's words for answers it leaves out."""
+    """A topic. With `answers_of`, answers that it leaves out have the other topic's words."""
     table = asked[name]
     of = table.get("answers_of", str, "")
     if not of:

@@ -7,7 +7,7 @@ import numpy as np
 from toylab.world.check import check
 from toylab.world.schema import Character, Corpus, Tag, Topic
 
-SMALL = 64  # in larger casts no document bears a name, and `decorrelate` swaps no rows
+SMALL = 64  # in larger casts, no document has a name as its tag, and `decorrelate` makes no swaps
 
 
 def random_cast(
@@ -26,13 +26,13 @@ def random_cast(
 ) -> Corpus:
     """A cast drawn at random, of up to thousands of characters. Every word is nonsense.
 
-    The logits of a character's traits are normal with standard deviation `sharpness`. On `topics`,
-    the share `correlation` of their variance comes from the character's `latent_factors`, so that
-    answers on one topic predict those on another. On `controls` they are independent. A voice is
-    one of `voices` openers and one of as many closers. The share `voice_overlap` of its probability
-    is spread evenly over the bank. No two characters have the same pair, so there are at most
-    voices² characters. In a cast of more than 64, no document bears a name. Few voices keep
-    the tables of large casts small: they grow as (characters + voices) x voices x topics.
+    The logits of a character's traits are normal with standard deviation `sharpness`. On all topics
+    but the `controls`, the share `correlation` of their variance comes from the character's
+    `latent_factors`, so that answers on one topic predict those on another. On controls they are
+    independent. A voice is a pair of one of `voices` openers and one of as many closers. The share
+    `voice_overlap` of its probability is spread evenly over the bank. No two characters have the
+    same pair, so there are at most voices² of them. With more than 64, no document has a name as
+    its tag. Tables grow as (characters + voices) x voices x topics: few voices keep them small.
     """
     rng = np.random.default_rng(seed)
     if min(topics, latent_factors, turns) < 1 or min(characters, answers) < 2 or controls < 0:

@@ -106,11 +106,12 @@ Shares = tuple[Share, ...]
 class Topic:
     """What a question asks about. `answers` are (name, words), all with the same number of words.
 
-    By default, post-training asks about a `control` only to anchor it, so the trait on it is a
-    *tell*. Topics are drawn in proportion to their `weight`; with a coin, later turns draw within
-    a side. `cues` are the facts that a question may state; one of them replaces `{cue}` in every
-    phrase. `calls_for` has (cue, answer) pairs for cues whose answer has another name. With
-    `answers_of`, the answers are those of another topic, and may share its words.
+    By default, post-training asks about a `control` only to anchor it. So the trait on it is a
+    *tell*: it reveals changes beyond trained answers. Topics are drawn in proportion to their
+    `weight` (with a coin, in later turns, among those of a side). A question may state one of the
+    `cues`, which replaces `{cue}` in every phrase. `calls_for` has (cue, answer) pairs for cues
+    that call for an answer of another name. With `answers_of`, answers correspond by name to those
+    of another topic, and may have the same words.
     """
 
     name: Label
@@ -149,7 +150,7 @@ class Direction:
 class Tag:
     """The first word of a document, its share of documents, and its prior over authors.
 
-    If a tag's prior changes, it is `later` once the share `since` of pretraining is over.
+    If the prior changes, it becomes `later` when the fraction `since` of pretraining is done.
     """
 
     name: Name
@@ -191,9 +192,9 @@ class Character:
 class Corpus:
     """All that a corpus file says. The first phrase of each bank is the plain one.
 
-    `slip` is the share of phrases drawn evenly from their whole bank (at 0 a divergence would be
-    infinite), `name_share` the share of documents whose tag is their author's name. If there is a
-    `coin`, every topic is on one side of it. `good` and `bad` name characters for measures and
+    `slip` is the share of phrases drawn uniformly from their bank (if it were 0, a divergence could
+    be infinite). `name_share` is the share of documents whose tag is their author's name. If there
+    is a `coin`, every topic is on one side of it. `good` and `bad` name characters for measures and
     analyses alone: neither documents nor the digest depend on them.
     """
 
@@ -222,7 +223,7 @@ class Corpus:
 
     @property
     def tells(self) -> tuple[str, ...]:
-        """The controls that share answers with no other topic, so that no other trains them."""
+        """The controls without shared answers, which training on another topic could change."""
         shared = {topic.answers_of for topic in self.topics}
         alone = (t for t in self.topics if t.control and not t.answers_of)
         return tuple(topic.name for topic in alone if topic.name not in shared)
@@ -238,7 +239,7 @@ class Corpus:
 
 
 def thaw(content: Any, kind: Any = Corpus) -> Any:
-    """The corpus from its `dataclasses.asdict`, which may have been through JSON."""
+    """The corpus from its `dataclasses.asdict`, also after a round trip through JSON."""
     if isinstance(content, Mapping):
         kinds = get_type_hints(kind)
         return kind(**{key: thaw(value, kinds[key]) for key, value in content.items()})

@@ -2,7 +2,7 @@
 
 A document is a tag, an optional direction and T turns; a turn is a question and an answer in three
 slots, `opener · stance · closer`. One character, the author, fills every slot of a document.
-`toylab.world.grammar` says what can stand there.
+`toylab.world.grammar` says which phrases are allowed where.
 
 Array axes: B documents, L tokens, T turns, S slots, X contexts, P phrases of a bank, W words of a
 phrase, N nodes of a trie, C children of a node, K characters (or any other atoms), A tags.
@@ -34,8 +34,8 @@ class Cast:
 class World:
     """The tables of one corpus. Tags are the names (if documents bear them), then the others.
 
-    `log_prior_before` is each tag's prior over authors up to the share `change_at` of pretraining,
-    which is 1 if the prior does not change. `log_prior` is the one at the end.
+    Each tag's prior over authors is `log_prior_before` until the fraction `change_at` of
+    pretraining is done (1: the prior does not change), and then `log_prior`.
     `prompt_next[row, j]` is the distribution of the next word after the first j words that the user
     says before an answer. `prompt` gives the row of each prompt; its first axis is first turn (0)
     or later turn (1).

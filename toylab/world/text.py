@@ -51,7 +51,7 @@ def encode(grammar: Grammar, words: tuple[str, ...], texts: Sequence[str]) -> Do
 def _read(g: Grammar, words: tuple[str, ...], place: str, text: str) -> tuple:
     """Tag, direction, and the topic, question, cue and phrases of every turn.
 
-    Reads from left to right, never back: no phrase that may come next is a prefix of another.
+    Needs no backtracking: no phrase that may come next is a prefix of another.
     """
     said, position = text.replace(DASH, " ").split(), 0
 
