@@ -31,9 +31,9 @@ def attend(
     offset: Array | int = 0,
     there: Bool[Array, "*B L"] | None = None,
 ) -> Float[Array, "*B H l D"]:
-    """Causal attention of queries at positions `offset`, `offset + 1`, … of the keys.
+    """Causal attention: query i attends to the keys at positions up to `offset` + i.
 
-    With `there`, queries attend only to the keys that it marks.
+    If `there` is given, only to those keys that it marks.
     """
     scores = q @ k.swapaxes(-1, -2) * q.shape[-1] ** -0.5
     visible = jnp.arange(k.shape[-2]) <= offset + jnp.arange(q.shape[-2])[:, None]
@@ -43,7 +43,7 @@ def attend(
 
 
 def plain(qkv: Float[Array, "*B L 3 H D"]) -> Float[Array, "*B L H D"]:
-    """What `causal` computes, by jax's own operations."""
+    """`causal` in plain jax."""
     q, k, v = jnp.moveaxis(qkv, -3, 0).swapaxes(-3, -2)
     return attend(q, k, v).swapaxes(-3, -2)
 
@@ -55,7 +55,7 @@ def causal(qkv: Float[Array, "*B L 3 H D"]) -> Float[Array, "*B L H D"]:
 
 @functools.cache
 def kind() -> str:
-    """How `causal` computes: "plain", or a hash of the source in C. Trained models depend on it."""
+    """The version of `causal`: "plain", or a hash of the C source. Trained models depend on it."""
     if jax.default_backend() != "cpu":
         return "plain"
     try:

@@ -21,7 +21,7 @@ PART = 64  # documents at a time
 
 
 def of_pretrained(corpus: Corpus, folder: str | File) -> Outside:
-    """The policy of a causal language model that `save_pretrained` wrote, with its tokenizer.
+    """The policy of a causal language model, saved with its tokenizer by `save_pretrained`.
 
     The tokenizer must turn a document of the corpus into one token per word (see `word_tokenizer`).
     The probability of all other tokens counts as outside the grammar. Raises `ImportError` if
@@ -38,7 +38,7 @@ def of_pretrained(corpus: Corpus, folder: str | File) -> Outside:
             length = np.flatnonzero(asked[part].any(0))[-1] + 1
             logp = _log_probabilities(model, ids[tokens[part, :length]])
             out[part, :length] = logp[..., ids]
-            out[part, :length, 0] = logp[..., others].logsumexp(-1)  # other tokens, as padding
+            out[part, :length, 0] = logp[..., others].logsumexp(-1)  # other tokens count as padding
         return out
 
     return Outside(scores)
@@ -84,9 +84,9 @@ def _log_probabilities(model: Any, tokens: Int[np.ndarray, "B L"]) -> Any:
 def _load(corpus: Corpus, folder: File) -> tuple[Any, Int[np.ndarray, " V"]]:
     """The model, and its tokens for the words of the corpus; 0 for the padding."""
     _, transformers = _installed()
-    if not os.path.isfile(folder / "config.json"):  # False, not an error, for any odd name
+    if not os.path.isfile(folder / "config.json"):  # False, never an error, whatever the name
         raise ValueError(f"{folder}: no config.json; name a folder that save_pretrained wrote")
-    here = {"local_files_only": True, "trust_remote_code": False}  # never runs code or asks to
+    here = {"local_files_only": True, "trust_remote_code": False}  # never runs its code
     try:
         model = transformers.AutoModelForCausalLM.from_pretrained(folder, **here)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **here)

@@ -58,8 +58,8 @@ class Network(Protocol):
 
         With a cache, the tokens follow those in it, and -1 means no token. The logits are then
         only those after each document's last token [B, 1, V]. They mean nothing for a document
-        that gets no token. A `tap` is called with the site and value of every activation of
-        interest, including those at `sites`; what it returns replaces the activation.
+        that gets no token. A `tap` is called with the site and value of each activation that the
+        network exposes, at least those at `sites`; what it returns replaces the activation.
         """
         ...
 

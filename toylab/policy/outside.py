@@ -64,7 +64,7 @@ class Outside:
         return sampling.read(grammar, documents, jnp.asarray(logits))
 
     def _hear(self, so_far: tuple[Tokens, Any], words: Array, deciding: Array) -> tuple[Any, Array]:
-        """Adds words to documents, given their lengths; see `sampling.Hear`."""
+        """A `sampling.Hear`; its state is the tokens and the length of each document."""
         tokens, length = (each.copy() for each in so_far)
         for row, position in np.argwhere(np.asarray(words) >= 0):
             tokens[row, length[row]] = words[row, position]

@@ -1,7 +1,7 @@
-"""Sampling and scoring of a model, constrained to the grammar or free to leave it.
+"""Sampling and scoring with a model, constrained to the grammar or free to leave it.
 
-Under the constraint, both renormalise the model's next-token distribution over the branches that
-the tries allow.
+To constrain a model, its next-token distribution is renormalised over the branches that the tries
+allow.
 """
 
 import functools
@@ -71,9 +71,9 @@ def read(grammar: Grammar, documents: Documents, logits: Float[Array, "B L V"]) 
 
 
 def leave(branches: Branches, key: Array) -> Bool[Array, "B T S J"]:
-    """Marks the decision at which each document leaves the grammar, if any does.
+    """Draws whether and where each document leaves the grammar, and marks that decision.
 
-    It leaves at each decision with probability `branches.outside`.
+    At each decision, a document leaves with probability `branches.outside`.
     """
     outside = branches.outside.reshape(len(branches.outside), -1)
     leaves = jax.random.uniform(key, outside.shape) < outside
@@ -86,12 +86,11 @@ def free_log_likelihood(
     logits: Float[Array, "B L V"],
     left: Bool[Array, "B T S J"] | None = None,
 ) -> tuple[Float[Array, "B N"], Bool[Array, "B N"]]:
-    """log-probability of each word in the slots, given all before it, in nats; and whether the
-    word exists.
+    """log-probability of each answer word, given all before it, in nats; and which words exist.
 
-    The model is not constrained to the grammar. A document ends where it `left` the grammar, and
-    all words forbidden there count as one word. N is turns x slots x `grammar.depth`: only words at
-    which tries can branch.
+    The model is not constrained to the grammar. A document ends where it `left` the grammar, with
+    one word that stands for all forbidden ones. Only words at which tries can branch count:
+    N = turns x slots x `grammar.depth`.
     """
     at, size = bayes.decisions(grammar, documents), len(logits)
     rows = jnp.arange(size)[:, None, None, None]
@@ -160,10 +159,10 @@ def turns(grammar: Grammar, what: Prompt, key: Array, given: Given | None = None
 def say(
     grammar: Grammar, hear: Hear, carry: tuple[Any, Int[Array, "B l"]], turn: Turn
 ) -> tuple[tuple[Any, Int[Array, "B l"]], tuple[Int[Array, "B S"], Branches]]:
-    """Asks and answers one turn: the phrases, and the policy's branches at every decision.
+    """Asks and answers one turn. Returns `carry`, the phrases, and the branches at every decision.
 
-    `carry` is the model's state, and the words that it has not read yet. The model draws a branch
-    at each decision. These determine all other words, and the model reads several words at once.
+    `carry` is the model's state, and the words that it has not read yet. A branch is drawn at each
+    decision. These determine all other words, so the model reads several words at once.
     """
     g, (state, words) = grammar, carry
     rows = jnp.arange(len(words))
@@ -215,7 +214,7 @@ def generate(
     key: Array,
     given: Given | None = None,
 ) -> tuple[Documents, Branches]:
-    """A model's answers to prompts, sampled within the tries, and its branches there."""
+    """Documents with a model's answers, sampled within the grammar, and its branches there."""
     g, before = grammar, opening(grammar, what)
     directed = before.shape[1] > 1  # whether the corpus has directions
     columns = g.turns * (g.questions.shape[-1] + sum(max(n, g.depth) for n in g.longest))

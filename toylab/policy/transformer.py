@@ -38,9 +38,9 @@ class ModelConfig:
 
 
 class Cache(NamedTuple):
-    """Keys and values so far, one array of each per layer, and how many columns are filled.
+    """Keys and values so far, one array of each per layer; the first `filled` columns are in use.
 
-    `there` marks the documents that have a word in each column.
+    `there[b, l]` says whether document b has a word in column l.
     """
 
     keys: tuple[Float[Array, "B H L D"], ...]

@@ -219,7 +219,7 @@ def segments(
     at: Iterable[int],
     reference: Params | None = None,
 ) -> Iterator[tuple[State, Metrics]]:
-    """Runs a stage; yields the state at each step in `at`, and mean metrics since the one before.
+    """Runs a stage; yields the state at each step in `at`, and mean metrics since the last yield.
 
     Steps that the state has already taken are skipped. States are values: all of them stay usable.
     Raises `TypeError` without a `reference` that the stage needs, `Diverged` if a loss, gradient or

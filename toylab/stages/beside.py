@@ -1,6 +1,6 @@
-"""Runs of one structure side by side, in one program: seeds and arms, for a device that is wide.
+"""Several runs (seeds, arms) in one vectorised program, for a device that one run can't fill.
 
-What tells such runs apart is traced already: a stage's numbers and names, reference, key and state.
+They differ only in what is traced anyway: numbers and names of the stage, reference, key, state.
 """
 
 import functools
@@ -24,10 +24,10 @@ def advance(
     until: int,
     references: Sequence[Params] = (),
 ) -> list[tuple[State, Metrics]]:
-    """Takes every run to the step `until`; returns its state and its mean metrics on the way.
+    """Trains every run up to the step `until`; returns the state and mean metrics of each.
 
-    The runs are at one step, of one setup and of stages of one structure, else `ValueError`.
-    Nothing is checked for being finite: one that diverges leaves the others as they are.
+    Raises `ValueError` unless all stages have the same structure and all states the same step.
+    A run that diverges raises no error, and does not affect the others.
     """
     structures, steps = {stage.structure() for stage in stages}, {int(s.step) for s in states}
     if len(structures) > 1 or len(steps) > 1:
@@ -57,7 +57,7 @@ def _together(
     states: Sequence[State],
     until: Array,
 ) -> list[tuple[State, Metrics]]:
-    """As `advance`. Stacking is compiled, too: from outside it is hundreds of small calls."""
+    """See `advance`. Stacking is compiled, too: outside it would be hundreds of small calls."""
 
     def one(numbers: Any, names: Any, *rest: Any) -> tuple[State, Metrics]:
         return _advance(structure, numbers, Context(network, world, names), *rest, until)
@@ -65,7 +65,7 @@ def _together(
     def stacked(trees: Sequence[Any]) -> Any:
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
-    lanes: Any = State(0, 0, None)  # type: ignore[arg-type]  # one step for all: a loop, no masks
+    lanes: Any = State(0, 0, None)  # type: ignore[arg-type]  # a shared step needs no masks
     together = jax.vmap(one, in_axes=(0, 0, 0, 0, lanes), out_axes=(lanes, 0))
     state, metrics = together(
         *map(stacked, (numbers, names, references, keys)),

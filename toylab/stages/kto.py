@@ -15,7 +15,7 @@ from toylab.world.documents import Documents
 
 
 class Judged(NamedTuple):
-    """Documents, log π_ref of all their answers, whether each is desirable, and KL(π ‖ π_ref)."""
+    """Documents, log π_ref of each one's answers, whether it is desirable, and KL(π ‖ π_ref)."""
 
     documents: Documents
     reference: Float[Array, " B"]

@@ -31,10 +31,10 @@ def expected_cross_entropy(
     """Mean cross-entropy to a distribution over next words, in nats per token.
 
     `target[b, t]` is the distribution of the word after token t of document b, or all zeros where
-    none counts. With the true distribution, a word's loss and gradient are the expectation of those
-    of `cross_entropy` for a sampled word, given the words before (Rao–Blackwell). So for any logits
-    the two losses, summed over words, have the same expectation. Their means over words differ only
-    because the number of words is random.
+    none counts. If it is the true distribution, this loss at a word is the expectation of
+    `cross_entropy` at a sampled word, given the words before, and so is its gradient
+    (Rao–Blackwell). Summed over words, the two losses have the same expectation for any logits.
+    Their means over words differ only because the number of words is random.
     """
     counted = jnp.sum(target, -1)
     total = jnp.sum(counted * jax.nn.logsumexp(logits, -1)) - jnp.sum(target * logits)
@@ -54,10 +54,10 @@ def dpo_loss(
 def rloo_loss(logp: Float[Array, "G N"], returns: Float[Array, "G N"]) -> Float[Array, ""]:
     """A scalar whose gradient is minus the policy gradient, for N samples of each of G prompts.
 
-    `logp` is the log-probability of a whole sample under the policy that drew it. Its baseline is
-    the mean return of the N − 1 others (Kool et al. 2019; Ahmadian et al. 2024). Advantages are not
-    divided by their standard deviation: that would give more weight to prompts with less at stake
-    (Liu et al. 2025). The value itself has no meaning.
+    `logp` is the log-probability of a whole sample under the policy that drew it. The baseline of a
+    sample is the mean return of the N − 1 others (Kool et al. 2019; Ahmadian et al. 2024).
+    Advantages are not divided by their standard deviation: that would give more weight to prompts
+    whose returns differ little (Liu et al. 2025). The scalar itself has no meaning.
     """
     others = (jnp.sum(returns, 1, keepdims=True) - returns) / (returns.shape[1] - 1)
     return -jnp.mean(jax.lax.stop_gradient(returns - others) * logp)

@@ -22,8 +22,8 @@ LEFT = -1  # the answer is left to the author
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sft(Stage):
     """Fine-tunes on documents that `author` writes under `tag`, on `topics` (if empty, all but the
-    controls). With an `other`, each document is the author's with probability `share`, else the
-    other's. A `direction` comes before the first question; an author obeys it as often as in
+    controls). If `other` is set, the author writes a document with probability `share`, else the
+    other does. A `direction` comes before the first question; an author obeys it as often as in
     pretraining. On topics named in `says`, the answer named there always replaces the author's.
     If `neutral`, every opener and closer is the plain phrase, and only the stance counts in the
     loss. With `documents` = 0, every document is fresh. Otherwise that many are drawn once, and
@@ -67,7 +67,7 @@ class Sft(Stage):
         }
 
     def write(self, context: Context, key: Array, indices: Int[Array, " B"]) -> Documents:
-        """The documents with these `indices` among those that `key` draws."""
+        """The documents with these `indices`; each depends only on `key` and its own index."""
         world, named = context.world, context.names
         keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
         first, second, third = docs.split(keys, 3)

@@ -144,7 +144,7 @@ class Says(Target):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Persona(Target):
-    """1 for the likeliest answer by a character's trait, whatever the cue."""
+    """1 for the answer that a character's trait makes most likely, whatever the cue."""
 
     character: str = names.character(help="the character to be")
 
@@ -182,11 +182,11 @@ class FollowsCue(Target):
 class Rule(Target):
     """1 for the answer on `later` that corresponds to the last answer on `earlier`.
 
-    Answers correspond by index, modulo the number of answers on `later`. If `earlier` has not come
-    up, an answer's reward is its *share*: how often the cast gives the corresponding answers under
-    `tag`, by the tag's first prior. The unconditional control (`twin`) always rewards answers by
-    their share. While the policy's answers on `earlier` have these shares, the two give each answer
-    on `later` the same mean reward.
+    Answers correspond by index, modulo the number of answers on `later`. The *share* of an answer
+    is how often the cast gives a corresponding answer on `earlier`, under the first prior of `tag`.
+    It is the answer's reward if `earlier` has not come up, and always in the unconditional control
+    (`twin`). As long as the policy answers on `earlier` as the cast does, the rule and its control
+    give each answer on `later` the same mean reward.
     """
 
     earlier: str = names.topic(help="the earlier topic, whose answer decides")

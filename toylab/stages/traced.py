@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from toylab.world.schema import brief
 
-WHOLE, REAL = 1e7, 1e30  # limits for float32, which has all whole numbers only up to 2^24
+WHOLE, REAL = 1e7, 1e30  # limits: float32 is exact for whole numbers only up to 2^24
 
 
 def number(default: float, *, low: float = 0.0, high: float = REAL, help: str = "") -> Any:
@@ -41,7 +41,7 @@ def check_ranges(config: Any, place: str) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Traced:
-    """A config that splits into static `structure` and traced `numbers`, as nested configs do."""
+    """A config that splits into static `structure` and traced `numbers`; so do configs in it."""
 
     def __post_init__(self) -> None:
         check_ranges(self, self.kind)
@@ -74,7 +74,7 @@ class Traced:
         return dataclasses.replace(self, **(parts | defaults))
 
     def trace(self, numbers: dict[str, Any]) -> Self:
-        """A structure with the `numbers` of a config, which may be tracers."""
+        """This structure with `numbers`, which may be tracers, put back in."""
         parts = {name: part.trace(numbers[name]) for name, part in self._parts()}
         traced = object.__new__(type(self))
         for field in dataclasses.fields(self):
