@@ -1,1 +1,1 @@
-"""The ladder: how much of a policy's behaviour each family of characters explains."""
+"""The ladder: how much of a policy's behaviour each family of distributions explains."""

@@ -124,8 +124,8 @@ def phrase_probability(
 ) -> Float[Array, "B T S P"]:
     """Probability of each phrase in every slot, from the log-probabilities of branches.
 
-    A phrase is counted once, at the decision that singles it out, with the probability of that
-    branch given the prefix. Only the prefixes are sampled.
+    This is the probability, given the prefix, of the branch that singles the phrase out. It is 0 if
+    the document leaves the phrase's path before that. So only the prefixes are sampled.
     """
     g, at = grammar, bayes.decisions(grammar, documents)
     slot = jnp.arange(len(SLOTS))[:, None]

@@ -47,8 +47,8 @@ def evidence(cast: Cast, documents: Documents) -> Evidence:
 class Answers(NamedTuple):
     """All that a Markov chain of whole answers needs to know of documents.
 
-    `likelihood` is each answer's likelihood under each atom, over that under its likeliest atom.
-    `top` is a document's log-likelihood under those likeliest atoms: the mean, in nats.
+    `likelihood` is each answer's likelihood under each atom, divided by that under its best atom.
+    `top` is the log-likelihood of a document under those best atoms, in nats, mean over documents.
     """
 
     likelihood: Float[Array, "B T K"]
@@ -112,10 +112,10 @@ class Mixture:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Switching:
-    """The authors of successive answers form a Markov chain: kept, or redrawn by context (F3a).
+    """Authors form a Markov chain: at each answer, the author is kept or redrawn by context (F3a).
 
     `log_keep` has the log-probabilities (keep, redraw): row 0 for the first answer, row 1 for later
-    ones. To keep at the first answer means to draw the author from `log_start`. `log_redraw` has a
+    ones. Before the first answer, the author to keep is drawn from `log_start`. `log_redraw` has a
     row for every context (topic x cue x direction).
     """
 

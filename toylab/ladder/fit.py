@@ -1,4 +1,4 @@
-"""The whole ladder, from F0 (nothing happened) to formation (what no piece of the cast does).
+"""The whole ladder, from F0 (nothing happened) to formation (what no family explains).
 
     (start)        F0   the mixture of pretraining
     selection      F1   another mixture of characters, one author per document
@@ -6,18 +6,18 @@
     recombination  F3   F2, an author that changes between answers, an author for every slot type,
                         or a mixture over documents of these
     patchwork      F4   F3, or an author for every (topic, slot)
-    formation           the rest, as a bracket: at least what F4 with flattened atoms leaves, at
-                        most what F3 leaves
+    formation           the rest, between two bounds: at least what F4 flat leaves, at most what F3
+                        leaves
 
-F4 with flattened atoms ("F4 flat") also has all the parts above in a version whose atoms include
-characters raised to the powers ½ and 0.
+F4 flat is F4 joined with a mixture, a switching author and a patchwork whose atoms also include
+flattened characters: raised to the powers ½ and 0.
 
 The policy's documents are split into three sets: one to fit, one held out, one to score. All fits
 are by EM on the first set. F1 and F2 are single mixtures. Their fits are convex, and run until
-certified, for at most 20,000 steps. F3, F4 and F4 flat each join new parts to the family before, as
-a mixture over documents, and so contain it. The held-out set stops the fits of the new parts
-(except of the mixture in F4 flat), and sets the shares of each join. Every family is scored on the
-third set by exact sums.
+certified, for at most 20,000 steps. F3, F4 and F4 flat are mixtures over documents: of the family
+before, which they so contain, and of new parts. The held-out set decides when the fits of the new
+parts stop (except of the mixture in F4 flat), and sets the shares in each mixture over documents.
+Every family is scored on the third set by exact sums.
 """
 
 import dataclasses
@@ -72,7 +72,7 @@ def _join(members: tuple[Family, ...], seen: Evidence) -> Join:
 
 
 class Search(NamedTuple):
-    """More starts of EM than even weights: a random one per key, tried on `few` documents."""
+    """Random starting points of EM beside even weights: one per key, tried on `few` documents."""
 
     keys: Array
     few: Documents

@@ -88,7 +88,7 @@ class LadderFit(Measure):
         return row | dict(zip(answers, found["items"], strict=False))  # openers and closers follow
 
 
-WHOLE = LadderFit(fit=4096, held_out=2048, score=1024)  # of a custom run, and in notebooks
+WHOLE = LadderFit(fit=4096, held_out=2048, score=1024)  # for custom runs and notebooks
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -190,11 +190,10 @@ def read(
 ) -> dict[str, Any]:
     """The reading of any policy under one tag, as plain numbers and lists.
 
-    Keys of each cast: `F0`, `F1`, `F2` (with held-out documents also `F3`, `F4`, `F4 flat`), what a
-    family leaves, in nats per document; `*_error`, its standard error; `*_drop_error`, that of the
-    drop from the family before, paired by document; `gap1`, `gap2`, the certificates; `weights`
-    (K); `powers`, the weight of each power in F2. Beside the casts, `outside` is the mean
-    probability of words that the grammar forbids, and `items` is the trait vector.
+    Each cast has the numbers that `COLUMNS` describes, except the floors; those of `F3`, `F4` and
+    `F4 flat` only with held-out documents. Drop errors are paired by document. Beside the casts,
+    `outside` is the mean probability of words that the grammar forbids, and `items` is the trait
+    vector.
     """
     world, tag = setup.world, tag_names(setup.corpus).index(settings.tag)
     sizes = settings.fit, settings.held_out, settings.score

@@ -135,9 +135,9 @@ def pairwise(
 
 
 def trained_on(setup: Setup, stage: Sft, seed: int, position: int = 1) -> Documents:
-    """The documents that an SFT stage at this position draws first, at most 512.
+    """The documents that an SFT stage at this position of a recipe draws first, at most 512.
 
-    With `documents` = 0 (always fresh) they are 512, even if the stage draws fewer.
+    With `documents` = 0 (always fresh) there are 512, even if the stage draws fewer.
     """
     count = min(int(stage.documents) or DOCUMENTS, DOCUMENTS)
     context = Context(setup.network, setup.world, stage.names(setup.corpus))

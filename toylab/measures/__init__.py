@@ -1,1 +1,1 @@
-"""Measures: what a policy does, beside what the cast predicts."""
+"""Measures: what a policy does, compared with what the cast predicts."""

@@ -108,10 +108,10 @@ def beside(
 def called(
     policy: Policy, world: World, key: Array, size: int, names: Int[Array, " K"]
 ) -> tuple[Float[Array, "K K"], Float[Array, "K K"]]:
-    """KL(k ‖ the policy under the name of j) and KL(k ‖ j), over the first turn, in nats.
+    """KL(k ‖ policy under j's name) and KL(k ‖ j), over the first turn, for all k and j, in nats.
 
-    Character k writes the documents, under the name of character j. A policy that ignores names is
-    equally far from k under every name.
+    Character k writes the documents, but their tag is the name of character j. A policy that
+    ignores names is equally far from k under every name.
     """
     cast, everybody = world.cast, jnp.arange(len(names))
 
@@ -135,7 +135,7 @@ def called(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Calibration(Measure):
-    """A policy beside exact predictions, on documents of the world under each tag.
+    """A policy compared with exact predictions, on documents that the cast writes under each tag.
 
     `tags` has for each tag `off` [T], KL(exact ‖ policy) in each turn, and `deaf` [T],
     KL(exact ‖ a prediction that is exact but forgets all earlier turns). Branches are binned by the

@@ -30,7 +30,7 @@ from toylab.world.tables import Cast
 
 STEPS = 100
 PRIOR = 0.1  # pseudo-count of answers by every character in every context
-MIXED = 0.15  # if fewer redraws change the author, redrawing looks like keeping
+MIXED = 0.15  # if authors are less mixed, redrawing looks like keeping
 
 
 def by_context(seen: families.Evidence, contexts: int) -> Float[Array, "X K"]:

@@ -42,7 +42,7 @@ SLOPES = (-1.0, 3.0)
 
 @functools.partial(jax.jit, static_argnames="size")
 def prefilled(policy: Policy, world: World, key: Array, size: int, tag: int) -> Answered:
-    """`size` documents under a tag per character and per number of turns prefilled by it."""
+    """`size` documents under a tag for each character and each number of turns prefilled by it."""
     keys = jax.random.split(key, 3)
     who = jnp.repeat(jnp.arange(world.cast.logp.shape[-1]), size)
     what = docs.prompt(world, keys[0], len(who), tag=tag, direction=0)
@@ -81,9 +81,9 @@ def odds(
 ) -> dict[str, Array]:
     """The effect of turns by each character k on the persona j: means over documents [K, T].
 
-    `evidence` is log p_k(h) / p_j(h). `measured` (for P) and `predicted` (for m_w*) are log-odds of
-    k against j, in the mixture of these two characters that best explains the answer. They are
-    clipped to the range of `READABLE`. `rate` is P's mean probability of j's likeliest answer, and
+    `evidence` is log p_k(h) / p_j(h). `measured` is the log-odds of k against j in the mixture of
+    only these two that best explains P's answers, and `predicted` is the same for m_w*. Both are
+    clipped to ± log 1 / `READABLE`. `rate` is P's mean probability of j's likeliest answer, and
     `rate_predicted` that of m_w*. `own_rate` is P's mean probability of k's likeliest answer, and
     `own_rate_alone` [K] is k's own.
     """
@@ -133,7 +133,7 @@ def odds(
 def crossing(evidence: Sequence[float], reading: Sequence[float], level: float) -> float | None:
     """Nats of evidence at which a reading first reaches a level, by linear interpolation.
 
-    0 if it is there without evidence, None if it does not get there with any number of turns tried.
+    0 if the reading is there without evidence, None if it is not there after any number of turns.
     """
     if reading[0] >= level:
         return 0.0
@@ -146,13 +146,13 @@ def crossing(evidence: Sequence[float], reading: Sequence[float], level: float) 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Exchange(Measure):
-    """The slope in the log-odds of a pair, and nats of context until a persona gives way.
+    """The slope v (see this module), and how many nats of context it takes to displace a persona.
 
     For each cast:
 
     * the `persona` (the heaviest in w*, if none is named);
-    * `weights` with `low` and `high` (95 %), and `read`: whether a character is not the persona and
-      has a weight that can be read (if not, `high` is a bound);
+    * `weights` with `low` and `high` (95 %), and `read`: true for characters other than the persona
+      whose weight can be measured (of a smaller weight, only the upper bound `high` is known);
     * `slope` and `slope_error` over histories by all `read` characters; `slopes` and `slopes_error`
       over histories by one character each; None if unknown;
     * the tables of `odds`;
@@ -252,10 +252,10 @@ def rates(
 class Recall(Measure):
     """P(the answers in `says`) after 0, 1, … prefilled turns with these answers.
 
-    `says` is topic=answer, …, as in `Sft`. `Exchange` prefills the answers of a character; these
-    are named, so a model that never met such a character can get the same history. For each cast,
-    `measured` [T] is the policy's P(answer) and `predicted` [T] that of m_w*, with w* fitted to
-    answers without history. `evidence` [T] is in nats: how much likelier the turns are under the
+    `says` is topic=answer, …, as in `Sft`. `Exchange` prefills what a character answers. Here the
+    answers are named, so a model that never met such a character can get the same history. For each
+    cast, `measured` [T] is the policy's P(answer) and `predicted` [T] that of m_w*, with w* fitted
+    to answers without history. `evidence` [T] is in nats: how much likelier the turns are under the
     character that explains them best than under the heaviest in w*.
     """
 

@@ -38,11 +38,10 @@ class Asked(NamedTuple):
     """Answers on a topic under each tag and cue; `first` is P(answer) in the first turn.
 
     `raw` is the same for the unconstrained policy: the probability of giving the answer and staying
-    in the grammar throughout the slot. `outside` is the probability of leaving it in each slot, if
-    it was not left before.
-    The second turn states another cue than the first. `later` is how often its answer follows its
-    own cue, and `earlier` how often it follows the cue of the first turn. Both are 0 without a
-    second turn or a second cue.
+    in the grammar throughout the slot. `outside` is the probability of leaving the grammar in each
+    slot, given that it was not left before. The second turn states another cue than the first.
+    `later` is how often its answer follows its own cue, and `earlier` how often it follows the cue
+    of the first turn. Both are 0 without a second turn or a second cue.
     """
 
     first: Float[Array, "A cue answer"]
@@ -139,11 +138,11 @@ class Goals(Measure):
       probability of leaving the grammar (see `Asked`);
     * `besides`: `answers`, `raw` and `outside` on other topics, under `tag`;
     * `rates`: means of `follow` over `GROUPS` of cues;
-    * `later` and `earlier`: such means of how often the second turn's answer follows its own cue,
-      and of how often it follows the first turn's;
+    * `later` and `earlier`: the same means of how often the answer in the second turn follows its
+      own cue, and of how often it follows that of the first turn;
     * `under`: `rates` under `tag` and under each of `tags`;
-    * `character`: for each group, the rate of its best character (a mixture's rate is an average,
-      so never higher); `recombination`: the rates with the best character for each cue;
+    * `character`: for each group, the rate of the character that follows best (no mixture does
+      better); `recombination`: the same if each cue may have its own best character;
     * `held_out_nats` (if some cues are trained and some held out): what each model of
       `toylab.measures.follow` leaves unexplained on held-out cues, and the fitted q and λ;
     * `voice`: the result of `voices` for each character in `who`.
@@ -246,10 +245,11 @@ class Correspondence(Measure):
 
     For a single character it is 0: given the author, answers are independent. For a mixture it
     comes only from the posterior over the author. `answers` [said][answer] is P(answer) on `later`
-    after each answer on `earlier`, prefilled in the first turn in the plain voice. `partners` is
-    the mean probability of the answer that `stages.targets.Rule` rewards. `others` is that of the
-    same answers after earlier answers with another partner. `follows` is the difference: 0 if the
-    earlier answer does not matter, 1 if the rule is always followed.
+    after each answer on `earlier`, prefilled in the first turn in the plain voice. The *partner* of
+    an earlier answer is the one that `stages.targets.Rule` rewards after it. `partners` is the mean
+    probability of partners, and `others` that of the same answers after earlier answers with
+    another partner. `follows` is the difference: 0 if the earlier answer does not matter, 1 if the
+    rule is always followed.
     """
 
     turns = 2

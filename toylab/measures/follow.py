@@ -6,7 +6,7 @@ answer that follows each cue.
 
     goal     follows the cue with probability q, else answers as before
     router   draws author k with probability ∝ w_k p_k(place)^λ, for the place that the cue names;
-             so it follows cues to places where some character already goes, never to an orphan
+             so it follows cues only to places where some character already goes
     table    has memorised the trained cues, and answers as before on all others
     average  gives, for other cues, the mean P(answer) over the trained cues
 """
@@ -54,7 +54,7 @@ def kl(
 def goal(
     before: Float[np.ndarray, "cue answer"], target: Int[np.ndarray, " cue"], slip: float
 ) -> Float[np.ndarray, "n cue answer"]:
-    """P(answer) at each q in `SHARES`. Answers that follow the cue slip as any character's do."""
+    """P(answer) at each q in `SHARES`. Answers that follow the cue have the cast's slip rate."""
     count = before.shape[1]
     follows = (1 - slip) * np.eye(count)[target] + slip / count
     q = SHARES[:, None, None]

@@ -28,7 +28,7 @@ NONE, UNTRAINED, ALONE = "(none)", "(untrained)", "(tag alone)"
 
 
 def every_tag() -> Any:
-    """A field that names tags; empty, it stands for all of them."""
+    """A field that names tags. If it is empty, all tags are meant."""
     return names.tag((), empty=lambda corpus, _: tag_names(corpus), help="none: all of them")
 
 
@@ -195,9 +195,9 @@ class Tags(Measure):
 
     Each tag and each voice has `rates`, as in `Goals`, and `base`, the rates of the pretrained
     model (for `(none)`, also with the embedding zeroed). `nats` is KL(model ‖ pretrained model) per
-    document. `left` and `floor` are what the families of the ladder leave unexplained of the model
-    and of the pretrained model (learned cast). `opener` is P(the likeliest opener of `who`) under
-    `tag` on questions about `topic`, and `elsewhere` is the same on all other questions.
+    document. `left` is what each family of the ladder leaves unexplained in the model (learned
+    cast), `floor` the same for the pretrained model. `opener` is P(the likeliest opener of `who`)
+    under `tag` on questions about `topic`, and `elsewhere` is the same on all other questions.
     """
 
     at_end = True
@@ -220,7 +220,7 @@ class Tags(Measure):
             )
 
     def voices(self, snapshot: Snapshot) -> dict[str, tuple[ModelPolicy, ModelPolicy, int]]:
-        """For every voice, the policies after and before training, and the tag."""
+        """For every tag and voice, the policies after and before training, and the tag to use."""
         world, tag = snapshot.setup.world, snapshot.tag(self.tag)
         every = enumerate(tag_names(snapshot.setup.corpus))
         policies = now, then = snapshot.policy, snapshot.pretrained
