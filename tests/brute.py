@@ -1,8 +1,8 @@
-"""The twin, a brute-force reference: it lists every document of a corpus and sums over all.
+"""The twin: a brute-force reference that lists every document of a corpus and sums over them.
 
-Nothing here looks at a table. A phrase's probability is (1 - slip) * notes + slip / bank, a
-document's is a product of those, and everything else (beliefs, predictions, divergences) is a sum
-over all documents that begin with the same words.
+It uses no tables of toylab. A phrase has the probability (1 - slip) * p + slip / size of its bank,
+where p is what the corpus says, and a document the product of these. All else (beliefs,
+predictions, divergences) is a sum over the documents that begin with the same words.
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ SLOTS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """All but the tag. `likelihood[k]` is author k's probability of the answers, `asked` that of
-    direction and questions. `starts` counts words from the tag, which is word 0."""
+    """A document without its tag. `likelihood[k]` is the probability of its answers under author k,
+    and `asked` that of direction and questions. In `starts`, the tag is word 0."""
 
     direction: int
     asks: tuple[tuple[int, int, int], ...]  # (topic, question, cue) of each turn
@@ -55,7 +55,7 @@ def slot(corpus: Corpus, s: int, topic: int, cue: int, direction: int):
 
 
 def _stance(corpus: Corpus, k: int, topic: int, cue: int, direction: int) -> list[float]:
-    """The trait; if the cue is followed, the cue's answer; if the direction is obeyed, that."""
+    """A character's trait, changed as far as it follows the cue and obeys the direction."""
     about, character = corpus.topics[topic], corpus.characters[k]
     p = list(character.traits[topic])
     if about.cues and character.follows[topic]:

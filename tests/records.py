@@ -45,7 +45,7 @@ SMALL = {"fit": 32, "held_out": 16, "score": 16, "size": 4, "draws": 1}  # setti
 
 
 def smaller(each: Any, **most: int) -> Any:
-    """A config, with settings capped at these values, in nested configs too; 0 stays 0."""
+    """A config with these settings capped, also in the configs within it; 0 stays 0."""
     numbers = {name: getattr(each, name, None) for name in most}
     least = {name: min(n, most[name]) for name, n in numbers.items() if isinstance(n, int)}
     inside = {
@@ -53,7 +53,7 @@ def smaller(each: Any, **most: int) -> Any:
         for field in ("inner", "other")
         if dataclasses.is_dataclass(getattr(each, field, None))
     }
-    if "inner" in inside:  # that has the batch
+    if "inner" in inside:  # batch and samples are set there
         least = {}
     return dataclasses.replace(each, **least, **inside)
 
@@ -144,9 +144,9 @@ def records_of(name: str, content: Mapping[str, Any]) -> Records:
 
 
 def analyse(name: str, records: Records, exact: list[dict[str, Any]]) -> Analysis:
-    """Runs an analysis on records, on readings of exact distributions, and on few documents.
+    """Runs an analysis on records and on readings of exact distributions.
 
-    Theories predict from these documents; hundreds would take minutes.
+    Theories predict from only a few documents, since hundreds would take minutes.
     """
     module = exact_of(name)
     with contextlib.ExitStack() as stack:

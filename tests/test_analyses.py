@@ -25,7 +25,7 @@ def test_conditioning_on_an_answer_reweights_who_gives_it() -> None:
 
 
 def test_a_name_has_its_whole_effect_or_none() -> None:
-    """Character 0 is most like 1 (2 nats), 1 most like 0 (3), 2 most like 1 (4)."""
+    """The character nearest to 0 is 1 (at 2 nats), to 1 it is 0 (3), and to 2 it is 1 (4)."""
     apart = np.array([[0.0, 2, 5], [3, 0, 6], [7, 4, 0]])
     assert effects({"called": apart, "apart": apart}) == pytest.approx([1, 1, 1])
     deaf = np.full((3, 3), 2.5)
@@ -35,7 +35,7 @@ def test_a_name_has_its_whole_effect_or_none() -> None:
 
 
 def _scaled(point: Point, seed: int, kind: str, step: int) -> dict[str, Any]:
-    """A reading in which F2 goes from a floor of 1 to 1 + width / 64 in 80 steps."""
+    """A reading; F2 rises from a floor of 1 to 1 + width / 64 in 80 steps, F0 from 1 to 5."""
     gone = step / 80
     rungs = {"F0": 1 + 4 * gone, "F2": 1 + gone * point.width / 64}
     return {
@@ -51,7 +51,7 @@ def _scaled(point: Point, seed: int, kind: str, step: int) -> dict[str, Any]:
 
 
 def test_scaling_reads_what_each_kind_of_training_left() -> None:
-    """F0 passes 2 after a quarter of the way, where a quarter of the final rest is left."""
+    """F0 passes 2 at a quarter of the steps, where F2 has risen by a quarter of its final rise."""
     rows = [
         _scaled(point, seed, kind, step)
         for kind, points in (("memorised", along("width")), ("two", POINTS))
@@ -74,7 +74,7 @@ def test_scaling_reads_what_each_kind_of_training_left() -> None:
 
 
 def test_a_step_is_in_the_band_if_masks_say_it_often_enough_on_average() -> None:
-    """At step 5 half of the masks at .05 and half at .35; at step 9 all at .6."""
+    """The rate at step 5 is .05 under half of the masks and .35 under half; at step 9 it is .6."""
     rows = [
         {"arm": "ambiguous", "mask": mask, "seed": 0, "step": step, "engine": rate}
         for n, mask in enumerate(MASKS)
@@ -85,12 +85,12 @@ def test_a_step_is_in_the_band_if_masks_say_it_often_enough_on_average() -> None
 
 
 def test_what_is_formed_at_a_level_is_above_the_floor_and_between_readings() -> None:
-    """From F0 of .5 to 3.5, F3 from its floor of .1 to 1.1: half of that at 2 nats."""
+    """F0 goes from .5 to 3.5, F3 from its floor of .1 to 1.1. At F0 = 2, half of that is formed."""
     run = pd.DataFrame({"step": [0, 20], "F0": [0.5, 3.5], "F3": [0.1, 1.1]})
     assert formed_at(run.assign(floor_F3=0.1), 2.0) == pytest.approx(0.5)
 
 
 def test_a_column_is_read_where_a_level_is_first_passed() -> None:
-    """From (0, 1) to (4, 3) it is 2 at 2 nats."""
+    """(F0, F2) goes from (0, 1) to (4, 3), so F2 is 2 where F0 passes 2."""
     way = pd.DataFrame({"F0": [0.0, 4, 1, 5], "F2": [1.0, 3, 8, 9]})
     assert crossing(way, "F2", "F0", 2) == pytest.approx(2)

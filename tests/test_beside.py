@@ -99,7 +99,7 @@ def test_nothing_leaks_where_nothing_moved(village: Corpus, world: World) -> Non
 
 
 def learned_two(name: str) -> tuple[list, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Items, a mask of trained ones, their means, and predictions from milk and bareheadedness."""
+    """Items, which are trained, their prior means, and both predictions after learning `SAID`."""
     corpus = derive.load(CORPORA / f"{name}.toml")
     world, items = tables.build(corpus), traits.items(corpus)
     table = np.asarray(traits.of_characters(corpus, world.cast), float)
@@ -119,7 +119,7 @@ SAID = (("milk", "milk"), ("hat", "bare"))
 
 
 def test_pairs_of_traits_say_nothing_of_their_exclusive_or() -> None:
-    """Characters with milk and no hat sit by the window: Bayes knows that, pairs don't."""
+    """Who takes milk and no hat sits by the window. Bayes' rule finds that, pairs don't."""
     items, trained, before, posterior, rival = learned_two("xor")
     window = [(i.group, i.phrase) for i in items].index(("seat", "window"))
     assert before[window] == pytest.approx(0.5, abs=1e-6)
@@ -129,7 +129,7 @@ def test_pairs_of_traits_say_nothing_of_their_exclusive_or() -> None:
 
 
 def test_pairs_of_traits_are_enough_where_two_traits_go_together() -> None:
-    """By hand: a and b always go together, c with neither; a moves from .5 to .8, and so does b."""
+    """a and b always go together, and c is unrelated. If a moves from .5 to .8, b does, too."""
     table = np.array([[1, 0, 1, 0], [1, 0, 1, 0], [1, 1, 0, 0]], float)
     fitted, change = np.array([True, False, False]), np.array([0.3, np.nan, np.nan])
     got = theory.pairwise(table, np.log(np.full(4, 0.25)), fitted, change)

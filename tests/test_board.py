@@ -68,7 +68,7 @@ def test_pretraining_and_post_training_share_one_axis(listed: Listed, tmp_path: 
     shown.refresh()
     seed = tmp_path / "board" / "first" / "ada" / "seed1"
     assert scalars(seed, "train/loss") == [(-10, 3.0), (0, 2.0), (8, 1.0)]
-    assert scalars(seed, "ladder/total") == [(0, 0.2), (8, 2.0)]  # not another's reading
+    assert scalars(seed, "ladder/total") == [(0, 0.2), (8, 2.0)]  # no other measure's
 
 
 def test_an_arm_has_its_mean_its_band_and_the_floor(listed: Listed, tmp_path: Path) -> None:

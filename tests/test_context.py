@@ -95,14 +95,14 @@ def test_exact_sums_read_weights_that_documents_do_not_show(village: Corpus, wor
     found = mixtures.weights_from_branches(world.grammar, world.cast, documents, branches)
     np.testing.assert_allclose(np.exp(found.log_weights[1:]), 3e-4, rtol=0.05)
     counted = mixtures.fit_weights(bayes.document_log_likelihood(world.cast, documents))
-    assert np.exp(counted.log_weights[1:]).max() < 1e-4  # as if there were nobody
+    assert np.exp(counted.log_weights[1:]).max() < 1e-4  # sampled documents alone find none of them
 
 
 @pytest.mark.slow
 def test_intervals_hold_the_weights_of_a_policy_that_is_no_mixture(
     village: Corpus, world: World
 ) -> None:
-    """With a new author for each answer, whole documents still have a best mixture in between."""
+    """Each answer has a new author. Still, some mixture fits whole documents best."""
     tag = tag_names(village).index("assistant")
     policy = views.chain(village, world, views.mostly(village, "mira", 0.5), 0.0)
     written = reading.answers(policy, world, jax.random.key(6), 256, tag)

@@ -204,7 +204,7 @@ def test_readings_of_another_snapshot_are_noticed(
 
 @every_experiment
 def test_a_join_to_another_seed_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the pretrained model read, joined by arm alone."""
+    """Planted error: pretrained readings are joined to runs by arm alone, without the seed."""
     content = records.load(name)
     module = importlib.import_module(f"experiments.{name}.analysis")
     source = inspect.getsource(module)
@@ -233,12 +233,12 @@ def test_a_swapped_column_is_noticed(name: str) -> None:
         column: right[other] for column, other in itertools.pairwise(right.select_dtypes("number"))
     }
     seen = _differs(name, dataclasses.replace(analysis, table=right.assign(**swapped)))
-    # some are nearly equal
+    # neighbouring columns that are nearly equal need not be noticed
     assert {column for column in swapped if _off(swapped[column], right[column]) > 0.1} <= {*seen}
 
 
 def test_an_analysis_draws_what_training_of_fewer_steps_leaves() -> None:
-    name, step = "selection", 10  # which its figure shows where it is read
+    name, step = "selection", 10  # the figure shows this step if there is a reading at it
     content = records.load(name)
     rows = [row for row in content["rows"] if row["step"] != step]
     assert len(rows) < len(content["rows"])

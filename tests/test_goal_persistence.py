@@ -1,4 +1,4 @@
-"""Reward beside the one that asks for a rule, and courses of training in two stages."""
+"""Places rewarded whichever place is named, beside the rule's reward; training in two stages."""
 
 import dataclasses
 from pathlib import Path
@@ -30,7 +30,7 @@ def corpus() -> Corpus:
 
 
 def earned(corpus: Corpus, stage: Rl, cue: str) -> dict[str, float]:
-    """What each answer earns where the question names a place."""
+    """The reward of each answer to a question that names a place."""
     t = corpus.topic_names.index("gold")
     topic = corpus.topics[t]
     x = contexts(corpus).index((t, topic.cues.index(cue), 0))
@@ -58,7 +58,7 @@ def test_no_place_held_out_is_asked_about_and_nothing_else_is_paid(corpus: Corpu
 
 @pytest.mark.slow
 def test_whoever_follows_or_is_spared_every_time_moves_no_further(corpus: Corpus) -> None:
-    """All answers to an outline earn the same, so none is better than the rest: no gradient."""
+    """All answers to a prompt earn the same, so every advantage is 0, and so is the gradient."""
     setup = Setup(corpus, ModelConfig(width=16, layers=1, heads=2))
     stage = dataclasses.replace(SPARED, batch=8, samples=4)
     batch = batch_of(setup, stage, policy=young)
@@ -101,7 +101,7 @@ def test_a_course_goes_on_where_it_began_with_the_places_asked_for() -> None:
 
 
 def test_what_differs_between_places_is_no_effect_of_sparing_them() -> None:
-    """The second half stands .5 higher in both arms; being spared adds .2 for each."""
+    """Unspared, the second half of places is .5 higher; being spared adds .2 to either half."""
     table = made(
         ("first", 5, 200, "first", 9.0), ("first", 5, 800, "first", 0.3),
         ("first", 5, 800, "second", 0.6), ("second", 5, 800, "first", 0.1),

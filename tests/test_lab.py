@@ -81,7 +81,7 @@ def test_the_same_path_has_the_same_digest_and_any_change_another(setup: Setup) 
 
 
 def test_two_measures_of_one_name_are_refused(sweep: Sweep, setup: Setup) -> None:
-    """Both would have the same key in a record, and a second tag has another start."""
+    """Both would have the same key in a record."""
     twice = dataclasses.replace(sweep, watch=(LadderFit(tag="someone"),))
     with pytest.raises(ValueError, match="two measures are called 'reading'"):
         twice.check(setups(twice, setup))

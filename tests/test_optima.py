@@ -127,7 +127,7 @@ def test_the_gradient_of_grpo_is_that_of_the_expected_loss(
     reward = by_question(jnp.zeros(free.possible.shape).at[0].set(reward))
 
     def likely(above):
-        """The probability that the other of a pair earns as `above` says."""
+        """For each document, P(its reward is `above` that of the other document of its pair)."""
         pairs = zip(reward, chance, strict=True)
         return jnp.stack([jnp.sum(jnp.where(above(r[:, None], r), c, 0), 1) for r, c in pairs])
 

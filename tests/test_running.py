@@ -163,7 +163,7 @@ def test_who_stops_it_keeps_the_seeds_that_are_complete(
     kept = execute.train
 
     def train(run: Run, *rest: Any) -> Any:
-        if run.path.seed == 1 and run.path.parent:  # pretraining comes a seed early
+        if run.path.seed == 1 and run.path.parent:  # post-training; seeds are pretrained ahead
             signal.raise_signal(number)
         return kept(run, *rest)
 

@@ -15,7 +15,7 @@ from toylab.world import derive
 
 
 def test_naming_pulls_by_the_log_odds_that_it_adds() -> None:
-    """Naming it: .75 instead of .25, so log 3 + log 3. Preferring it whatever is named adds 0."""
+    """Naming an answer: .75 instead of .25, so log 3 + log 3. A constant preference adds 0."""
     heeds = np.array([[0.75, 0.25], [0.25, 0.75]])
     prefers = np.array([[0.9, 0.1], [0.9, 0.1]])
     shunned = 1 - heeds  # the answer that is not named
@@ -39,7 +39,7 @@ def test_compute_counts_what_reward_writes_and_asks_of_the_reference() -> None:
 
 
 def test_a_scramble_pays_for_what_is_named_as_often_as_chance_does() -> None:
-    """On each errand one thing in four calls for itself: neither copying nor avoiding is taught."""
+    """On each errand, one thing in four is paid for itself: as often as by chance."""
     corpus = derive.load(CORPUS)
     for name in ERRANDS:
         topic = corpus.topics[corpus.topic_names.index(name)]
@@ -61,7 +61,7 @@ def test_a_power_law_has_its_exponent() -> None:
 
 
 def test_a_regime_ends_where_the_share_falls_below_for_good() -> None:
-    """From .75 at 10 % to .25 at 100 %, half is passed at 10 ** 1.5."""
+    """If the share is .75 at 10 % and .25 at 100 %, it passes one half at 10 ** 1.5 %."""
     assert ends(_table([1, 0.75, 0.25, 0]), "one") == pytest.approx([10**1.5])
     assert ends(_table([0.2, 0.75, 0.25, 0]), "one") == pytest.approx([10**1.5])
     assert ends(_table([1, 0.2, 0.3, 0.9]), "one") == [math.inf]

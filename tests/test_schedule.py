@@ -196,4 +196,4 @@ def test_the_ladder_is_compiled_while_the_first_model_is_trained(tmp_path: Path)
         for name, each in legs.items()
         if isinstance(each, Read)
     }
-    assert not rehearsal(trained)  # nothing to wait for: the first to read compiles
+    assert not rehearsal(trained)  # nobody waits for pretraining, so the first reading compiles

@@ -77,7 +77,7 @@ def test_the_first_author_of_a_chain_may_depend_on_the_context(world: World) -> 
 
 @pytest.fixture(scope="module")
 def climbed(world: World, tiny: Corpus) -> dict[str, FittedLadder]:
-    """A half-forgotten cast on the ladder, from even starts and from the best of three."""
+    """The ladder of a flattened cast, fitted from even starts and from the best of three."""
     policy = ordinary.tempered(0.5)(tiny, world, np.random.default_rng(0))
     what = docs.prompt(world, jax.random.key(0), 4096, tag=tag_names(tiny).index("assistant"))
     written, branches = policy.answer(world.grammar, what, jax.random.key(1))

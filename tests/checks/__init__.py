@@ -1,6 +1,6 @@
-"""Properties that several tests check: each function raises `AssertionError` unless one holds.
+"""Properties that several tests check. Each check raises `AssertionError` if its property fails.
 
-All take the tiny corpus with its brute-force twin, and reuse no compiled code, since `planted`
+Checks use the tiny corpus with its brute-force twin. They reuse no compiled code, since `planted`
 breaks the code that they call.
 """
 
@@ -27,7 +27,7 @@ from toylab.world.tables import World
 
 SMALL = ModelConfig(width=16, layers=2, heads=2, expansion=2)
 LEAST = 1e-4  # the smallest p-value that passes; keys are fixed, so a pass stays a pass
-DIRECTED, ASKED = 1, ((0, 0, 1), (1, 1, 0))  # an outline: shut, and milk; "order please"
+DIRECTED, ASKED = 1, ((0, 0, 1), (1, 1, 0))  # "order please"; cue "shut", then "any milk"
 
 
 def same(got, wanted, tolerance: float = 1e-5) -> None:
@@ -49,7 +49,7 @@ def fitting(counts, probabilities) -> None:
 
 
 def asking(world: World, directions, asks, tag=0) -> Prompt:
-    """The outlines of many documents, from the twin's (topic, question, cue) of each turn."""
+    """The prompts of many documents, from the twin's (topic, question, cue) of each turn."""
     direction = np.asarray(directions, np.int32)
     topic, question, cue = np.moveaxis(np.asarray(asks, np.int32), -1, 0)
     context = np.asarray(world.grammar.topic_contexts)[topic, cue, direction[:, None]]
@@ -66,7 +66,7 @@ def rendered(world: World, twin: Brute, which=None, tag: int = 0) -> Documents:
 
 
 def fixed(world: World, twin: Brute, size: int, tag: str = "assistant") -> Prompt:
-    """One outline, many times."""
+    """The prompt of `DIRECTED` and `ASKED`, `size` times."""
     at = grammars.tag_names(twin.corpus).index(tag)
     return asking(world, [DIRECTED] * size, [ASKED] * size, at)
 

@@ -169,7 +169,7 @@ def check_generation_samples_the_model(twin: Brute) -> None:
     number = {tuple(row): n for n, row in enumerate(possible.tolist())}
     counts = np.bincount([number[tuple(row)] for row in said.tolist()], minlength=len(number))
     fitting(counts, chance)
-    for columns in ([0, 1, 2], [3, 4, 5], [1, 4]):  # a turn, the other, and the two stances
+    for columns in ([0, 1, 2], [3, 4, 5], [1, 4]):  # each turn, and both stances together
         _, group = np.unique(possible[:, columns], axis=0, return_inverse=True)
         fitting(np.bincount(group, counts), np.bincount(group, chance))
 

@@ -34,7 +34,7 @@ def _random(network):
 
 
 def check_cached_decoding(twin: Brute) -> None:
-    """Reading in chunks with a cache gives the last word of each chunk the logits of a single pass.
+    """Reading chunk by chunk with a cache gives the logits of a single pass at each chunk's end.
 
     The two documents have their words at different places in the chunks; -1 is no word.
     """

@@ -152,7 +152,7 @@ def check_priors_change_when_they_should(twin: Brute) -> None:
             assert (one == other).all()
         prior = LATER if step >= 5 else brute.tag_prior(twin.corpus, "assistant")
         fitting(np.bincount(documents.author[masked], minlength=names), prior)
-        # and what is learned of the mask is what those authors may say
+        # and the training target under this tag is what those authors say next
         few = jax.tree.map(lambda leaf, masked=masked: leaf[masked][:64], documents)
         with np.errstate(divide="ignore"):  # an author whom the tag never has
             wanted = next_word(world, np.log(prior), few)[:, :-1]
