@@ -83,7 +83,7 @@ def odds(
 
     `evidence` is log p_k(h) / p_j(h). `measured` is the log-odds of k against j in the mixture of
     only these two that best explains P's answers, and `predicted` is the same for m_w*. Both are
-    clipped to ± log 1 / `READABLE`. `rate` is P's mean probability of j's likeliest answer, and
+    clipped to ± log(1 / `READABLE`). `rate` is P's mean probability of j's likeliest answer, and
     `rate_predicted` that of m_w*. `own_rate` is P's mean probability of k's likeliest answer, and
     `own_rate_alone` [K] is k's own.
     """
