@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # ./launch.sh [ARGS]       runs toylab with ARGS
-# ./launch.sh test [ARGS]  runs the tests (pytest's ARGS); first --all: the slow ones, too
+# ./launch.sh test [ARGS]  runs the tests; ARGS go to pytest; a leading --all adds the slow ones
 # ./launch.sh lint         ruff, its formatter and mypy
 # ./launch.sh docs         builds the documentation as a site and checks its links
 # ./launch.sh --gpu [ARGS] first adds to .venv what jax needs for an NVIDIA GPU
-# The first start makes .venv from requirements.lock; so does one after that file changed.
+# The first start makes .venv from requirements.lock; so does the next one if that file changes.
 # PYTHON=/path/to/python chooses the interpreter. pip's and uv's own settings are honoured.
 set -euo pipefail
 unset PYTHONDONTWRITEBYTECODE PYTHONHOME CDPATH
@@ -17,8 +17,8 @@ while [ -L "$here" ]; do # started through a link
 done
 cd -- "$(dirname -- "$here")"
 export PYTHONPATH="$PWD" PYTHONUTF8=1
-# glibc hands large blocks back to the system as soon as they are free, and gets them again page by
-# page: a fifth of the time of a reading. So it keeps them, in one pool. Elsewhere this does nothing.
+# By default glibc returns large freed blocks to the system and gets them again page by page, which
+# takes a fifth of the time of a reading. These make it keep them. Without glibc they do nothing.
 export MALLOC_ARENA_MAX=${MALLOC_ARENA_MAX:-1} MALLOC_MMAP_MAX_=${MALLOC_MMAP_MAX_:-0} \
   MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-8589934592}
 
@@ -54,7 +54,7 @@ sys.exit(not (3, 11) <= sys.version_info < (3, 15))' >/dev/null 2>&1; then
   return 2
 }
 
-# uv does not read pip's configuration: say it in uv's variables, those already set first.
+# uv does not read pip's configuration, so pass it in uv's variables. Those already set win.
 pip_settings_for_uv() {
   "$venv_python" -m pip config list | "$venv_python" -c '
 import ast, os, shlex, sys
@@ -78,11 +78,11 @@ for name, key, between in [
 
 install_with_uv() (
   set -e
-  # uv itself comes from the lock too: its lines of it, hashes and all.
+  # uv itself is in the lock file, too: these are its lines, with their hashes.
   awk '/^[^ ]/ { uv = /^uv==/ } uv' requirements.lock >$new/uv.lock
   "$venv_python" -m pip install --quiet --require-hashes --only-binary :all: -r $new/uv.lock
   eval "$(pip_settings_for_uv)"
-  # Several indexes count as one, as they do for pip; the hashes say which files are meant.
+  # Treat several indexes as one, as pip does: the hashes say which files are meant.
   export UV_INDEX_STRATEGY="${UV_INDEX_STRATEGY:-unsafe-best-match}"
   $new/bin/uv pip install --quiet --python "$venv_python" \
     --require-hashes --only-binary :all: -r requirements.lock
@@ -108,7 +108,7 @@ install_all() (
   wanted "$(version "$venv_python")" >$new/.installed
 )
 
-# What was installed takes the place of .venv, in the scripts that name their folder, too.
+# Moves the new packages to .venv, and changes the folder's name in the scripts that contain it.
 exchange() {
   "$1" -Ic 'import pathlib
 for file in pathlib.Path(".venv.new/bin").iterdir():
@@ -130,7 +130,7 @@ if ! ready; then
     say 'waiting for another launch that is installing ...'
     hold '' || { say "$PWD: its file system refuses a lock; mount it with locks"; exit 1; }
   fi
-  [ -e .venv ] || [ ! -f $new/.installed ] || exchange "$python" # one was killed in between
+  [ -e .venv ] || [ ! -f $new/.installed ] || exchange "$python" # a launch was killed in between
   if ! ready; then # else the other launch did it
     say 'installing Python packages into .venv, once (270 MB to fetch, 1 GB on disk): about half a minute'
     log=$(mktemp "${TMPDIR:-/tmp}/toylab-install.XXXXXX")
@@ -152,7 +152,7 @@ if ! ready; then
   fi
   exec 9>&-
 fi
-[ ! -e .venv.old ] || rm -rf .venv.old 2>/dev/null || true # of an exchange that was killed
+[ ! -e .venv.old ] || rm -rf .venv.old 2>/dev/null || true # left by an exchange that was killed
 
 # Adds what requirements-$1.lock lists to .venv, once; $2 says what for.
 add() {
@@ -191,7 +191,7 @@ case ${1:-} in
     add docs 'what builds the site'
     rm -rf site
     mkdir -p site/pages
-    # A copy, so that links between pages are what they are here.
+    # A copy with the same layout, so that links between pages work.
     tar cf - --exclude=__pycache__ --exclude='*.pdf' --exclude=results/own --exclude=results/quick \
       README.md CITATION.cff LICENSE docs results experiments corpora benchmarks toylab |
       tar xf - -C site/pages
