@@ -16,6 +16,11 @@ from toylab.report.figures import panel
 FITTED = "code"  # the topic that the exchange rate is fitted on, trained in every arm
 UNSATURATED = 10  # the last step read before the fitted trait saturates
 CAST = "learned"
+TRAINED = {  # with the last step that is claimed on: later, sixteen documents leave the grammar
+    "ordinary": ("fresh\ndocuments", 80),
+    "ordinary-16": ("the same\nsixteen", 40),
+    "narrow": ("code alone,\nno voice", 80),
+}
 READ = ("F0", "F1", "F2", "F0_error", "F1_error", "F2_error")
 FLOORS = {f"floor_{family}": family for family in ("F0", "F1", "F2")}
 COLUMNS = {
@@ -103,29 +108,38 @@ OTHER_TABLES = {"changes": (changed, CHANGES)}
 
 
 def draw(table: pd.DataFrame, changes: pd.DataFrame) -> Figure:
-    """The ladder of three trainings, each on its own scale; changes, predicted or not."""
+    """The ladder on the way and at the end of each training; changes, predicted or not."""
     shown = (
-        panel("fresh documents", _fresh),
-        panel("sixteen documents, repeated", _ladder, "ordinary-16"),
-        panel("code alone, no character's voice", _ladder, "narrow"),
-        panel(f"the same at step {UNSATURATED}: every answer", _changes, changes),
+        panel("one character, fresh documents", _fresh),
+        panel("three ways to train", _ends),
+        panel(f"code alone, step {UNSATURATED}: all answers", _changes, changes),
     )
-    return figures.page(shown, where(table, cast=CAST))
-
-
-def _ladder(axes: Axes, table: pd.DataFrame, name: str) -> None:
-    part = where(table, arm=name)
-    panels.bands(axes, part)
-    panels.strike_label(axes)
-    axes.set_ylim(0, 1.5 * part.F0.max())
+    return figures.page(shown, where(table, cast=CAST), columns=3, ratio=0.9)
 
 
 def _fresh(axes: Axes, table: pd.DataFrame) -> None:
     """The ladder on fresh documents, and what mixtures leave of the control."""
-    _ladder(axes, table, "ordinary")
-    own = last(table, arm="own")
-    label = "F1 after documents of w0's own"
-    panels.point(axes, np.sqrt(own.step.max()), own.F1, figures.DARK, label)
+    part, own = where(table, arm="ordinary"), last(table, arm="own")
+    panels.bands(axes, part)
+    panels.strike_label(axes)
+    panels.point(axes, np.sqrt(own.step.max()), own.F1, figures.DARK, "F1 of the control")
+    axes.set_ylim(0, 1.6 * part.F0.max())
+
+
+def _ends(axes: Axes, table: pd.DataFrame) -> None:
+    """The ladder of each training where it is claimed on, and what each seed leaves."""
+    found = {}
+    for name, (title, until) in TRAINED.items():
+        part = last(table[table.step <= until], arm=name)
+        found[f"{title}\nstep {part.step.max():g}"] = part
+    means = pd.DataFrame({title: part.mean(numeric_only=True) for title, part in found.items()}).T
+    panels.rungs(axes, means, panels.SHORT)
+    for x, part in enumerate(found.values()):
+        panels.point(axes, x, part.F2, figures.DARK, "" if x else "F2, mean and seeds", aside=0.2)
+    panels.level(axes, means.floor_F2.mean(), "floor of F2", colour=figures.DARK)
+    panels.strike_rungs(axes, means)
+    axes.tick_params(axis="x", labelrotation=0)
+    axes.set(ylabel="nats per document", ylim=(0, 1.75 * means.F0.max()))
 
 
 def _changes(axes: Axes, _: pd.DataFrame, changes: pd.DataFrame) -> None:

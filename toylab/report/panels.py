@@ -27,6 +27,7 @@ BANDS = (
     ("patchwork", "F3", "F4"),
     ("left", "F4", None),
 )
+SHORT = (*BANDS[:2], ("left", "F2", None))  # of readings that stop at F2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -266,15 +267,18 @@ def bands(axes: Axes, table: pd.DataFrame, prefix: str = "") -> None:
     count_axis(axes, mean.index, "training step")
 
 
-def rungs(axes: Axes, table: pd.DataFrame) -> None:
-    """Draws the whole ladder as stacked bars, one for each row of a table of families."""
+def rungs(
+    axes: Axes, table: pd.DataFrame, rungs: Sequence[tuple[str, str, str | None]] = BANDS
+) -> None:
+    """Draws the ladder as stacked bars, one for each row of a table of families."""
     x = np.arange(len(table))
-    for rung, high, low in reversed(BANDS):
+    for rung, high, low in reversed(rungs):
         base = table[low].to_numpy() if low else np.zeros(len(table))
         height = np.maximum(table[high].to_numpy() - base, 0)
-        label = "not explained (F4)" if rung == "left" else rung
+        label = f"not explained ({high})" if rung == "left" else rung
         axes.bar(x, height, bottom=base, color=RUNGS[rung], width=0.7, label=label)
-    axes.plot(x, table["F4 flat"], "_", color=DARK, ms=7, label="lower end")
+    if rungs is BANDS:
+        axes.plot(x, table["F4 flat"], "_", color=DARK, ms=7, label="lower end")
     axes.set_xticks(x, [str(label) for label in table.index])
 
 
