@@ -154,7 +154,7 @@ if ! ready; then
 fi
 [ ! -e .venv.old ] || rm -rf .venv.old 2>/dev/null || true # left by an exchange that was killed
 
-# Adds what requirements-$1.lock lists to .venv, once; $2 says what for.
+# Installs requirements-$1.lock into .venv, once; $2 says what it is.
 add() {
   local now
   now=$(cksum <"requirements-$1.lock")

@@ -1,7 +1,7 @@
-"""This device against one core of its CPU: a step, a live reading, and the same model on both.
+"""This device against one CPU core: a step, a live reading, and the ladders of the same models.
 
-The core is another process, since jax keeps to one device; both work at the same time. Where there
-is no GPU, both are a core.
+The core is used by another process, since jax keeps to one device. Both run at the same time.
+Without a GPU, both are cores.
 """
 
 import json
@@ -73,7 +73,7 @@ def _on_a_core(folder: str, quick: bool) -> subprocess.Popen[str]:
 
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
-    """Milliseconds of both and their ratio; how far the same model's ladders are apart."""
+    """Milliseconds on both, and their ratio; how far the ladders of one model are apart."""
     models = _trained(documents.setup(), quick)
     with tempfile.TemporaryDirectory() as folder:
         for name, params in models.items():

@@ -1,4 +1,4 @@
-"""How much faster a reading is with launch.sh's setting that makes glibc keep freed memory.
+"""How much faster is a reading with launch.sh's settings, which make glibc keep freed memory?
 
 glibc reads its settings when a process starts. So each contender is a separate process, which
 compiles, reads once, and then times a few readings.

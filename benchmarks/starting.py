@@ -1,4 +1,4 @@
-"""From process start to an answer: help, a typing error, the first step of training."""
+"""Time from process start to an answer: help, a typing error, the first step of training."""
 
 import subprocess
 import sys

@@ -32,7 +32,7 @@ class Row(NamedTuple):
 def seconds(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
     """Seconds of each contender in every round, after one call to compile each.
 
-    On a CPU they are CPU seconds: all contenders keep to one thread, and other work on the machine
+    On a CPU they are CPU seconds: all contenders use one thread, and other work on the machine
     hardly counts. Odd rounds reverse the order, so that none always follows the same contender.
     """
     clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter

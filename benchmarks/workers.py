@@ -1,7 +1,7 @@
-"""How much faster several workers are: all experiments replayed, and two workers against one.
+"""How much faster are several workers? All experiments simulated, and two workers against one.
 
-The replay gives the legs of `all`, from scratch, to simulated workers. A leg takes as long as it
-costs: training its steps, a reading what was last measured in `runs/costs.json`.
+The simulated workers carry out the tasks (legs) of `all`, from scratch. A leg takes as long as its
+cost: the steps for training, and for a reading what was last measured in `runs/costs.json`.
 """
 
 import dataclasses
@@ -64,7 +64,7 @@ def everything() -> Mapping[str, Leg]:
 
 
 def taken(jobs: int) -> float:
-    """Seconds of four short seeds of `selection` from nothing, with the start of the processes."""
+    """Seconds for four short seeds of `selection` from scratch, with the start of processes."""
     sweep = experiments.sweep_of(experiments.HOME / "selection")
     sweep = dataclasses.replace(shortened(sweep), seeds=4)
     with tempfile.TemporaryDirectory() as root:
@@ -77,7 +77,7 @@ def taken(jobs: int) -> float:
 
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
-    """Speed-ups of the replay; how much faster two workers are than one."""
+    """Speed-ups in the simulation; how much faster two workers are than one."""
     legs = everything()
     alone = replayed(legs, 1)
     for count in WORKERS[1:]:

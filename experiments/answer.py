@@ -1,7 +1,7 @@
 """The whole answer in one figure, from the tables that ship.
 
-What selects, what forms, what it takes, what scale does, what stays open.
-`./launch.sh figures` draws it. An experiment without a table has no panel.
+It shows what post-training selects, what it forms, what that takes, what scale does, and what
+stays open. `./launch.sh figures` draws it. An experiment without a table has no panel.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from toylab.report.panels import Series
 BLUE, RED, GREEN, PINK = COLOURS[:4]
 NONE = "best mixture of characters"
 EARLY = 10  # step at which masks are compared, before training saturates
-MEMORISED = 40  # step at which sixteen documents are claimed on; later it leaves the grammar
+MEMORISED = 40  # step of the claim on sixteen documents; later the model leaves the grammar
 
 
 def draw(tables: Mapping[str, pd.DataFrame]) -> Figure:
@@ -48,7 +48,7 @@ def _selects(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _strike(axes: Axes, table: pd.DataFrame, by: str, at: Mapping[str, str], column: str) -> None:
-    """Crosses out what is off the grammar at the end, and says so in the legend."""
+    """Crosses out points that are off the grammar at the end, and says so in the legend."""
     for x, value in enumerate(at):
         part = where(table, **{by: value})
         high = end(part, column).max() + 0.05
@@ -74,7 +74,7 @@ def _forms(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _takes(axes: Axes, table: pd.DataFrame) -> None:
-    """P(tool) for gold where it was never taught; and the new one, once knowledge has changed."""
+    """P(right tool) for gold where it was never taught; P(new tool) after knowledge has changed."""
     taught = {"sft": "all know", "bystander": "nobody\nknows"}
     later = {"rl_later": "rewarded", "never_later": "never\nrewarded"}
     for x, (arm, column, colour) in enumerate(
@@ -110,7 +110,7 @@ def _scale(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _open(axes: Axes, table: pd.DataFrame) -> None:
-    """The lever, which answers own, and the coin, which is the user's."""
+    """P(lever), which the model says, and P(heads) of the coin, which the user tosses."""
     names = "the others' names"
     shown = [
         ("lever", "pull", "assistant", "lever", RED),

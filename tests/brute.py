@@ -81,7 +81,7 @@ def tag_prior(corpus: Corpus, tag: str) -> np.ndarray:
 
 
 def tag_shares(corpus: Corpus) -> dict[str, float]:
-    """How many documents bear each tag."""
+    """The share of documents under each tag."""
     names = {name: corpus.name_share / len(corpus.names) for name in corpus.names}
     return names | {tag.name: tag.share for tag in corpus.tags}
 
@@ -227,12 +227,12 @@ class Brute:
         return np.array([d.direction == direction and d.asks == asks for d in self.documents])
 
     def kl(self, p: np.ndarray, q: np.ndarray, which: np.ndarray) -> float:
-        """KL(m_p ‖ m_q) of the answers to one outline, by summing over its documents."""
+        """KL(m_p ‖ m_q) of the answers to one prompt, by summing over its documents."""
         left, right = self.likelihood[which] @ p, self.likelihood[which] @ q
         assert math.isclose(left.sum(), 1.0, rel_tol=1e-9)
         return float(np.sum(left * np.log(left / right)))
 
     def surprise(self, weights: np.ndarray, which: np.ndarray) -> float:
-        """Entropy of the answers to one outline: the least loss that any model can have."""
+        """Entropy of the answers to one prompt: the least loss that any model can have."""
         p = self.likelihood[which] @ weights
         return float(-np.sum(p * np.log(p)))

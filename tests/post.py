@@ -79,7 +79,7 @@ def flat(tree) -> np.ndarray:
 
 
 def tea_documents(setup: Setup, twin: Brute) -> tuple[Documents, int]:
-    """All documents about tea under the mask, outline by outline, and how many each has."""
+    """All documents about tea under the mask, prompt by prompt, and how many each has."""
     which = np.array(
         [d.direction == 0 and all(topic == 1 for topic, _, _ in d.asks) for d in twin.documents]
     )
@@ -110,8 +110,8 @@ def writer(setup: Setup, stage, documents: Documents):
 
 
 class Free:
-    """All that an unconstrained policy can write: each document, complete or cut where it leaves
-    the grammar, at one of its N words. Axes: E = 1 + N ends, D documents."""
+    """All that an unconstrained policy can write: each document, complete or cut at one of its N
+    words, where it leaves the grammar. Axes: E = 1 + N ends, D documents."""
 
     def __init__(self, setup: Setup, stage, documents: Documents):
         self.setup, self.documents, self.context = setup, documents, context_of(setup, stage)

@@ -49,7 +49,7 @@ def test_reweighting_by_hand(holds) -> None:
 
 
 def test_the_least_loss_is_the_entropy_of_the_answers(twin: Brute) -> None:
-    """Summed over decisions and averaged over documents, word entropies are the document's."""
+    """Word entropies, summed over decisions and averaged, give the entropy of a document."""
     world, which = tables.build(twin.corpus), twin.prompt(checks.DIRECTED, checks.ASKED)
     _, logp, at = beliefs.predicted(world, twin, beliefs.MIX, checks.rendered(world, twin, which))
     nats = np.asarray(checks.fresh(oracle.entropy)(logp, at.allowed), float).sum((1, 2, 3))

@@ -1,4 +1,4 @@
-"""The measures beside the ladder: coherence, leakage, goals, the pairwise rival, on plants."""
+"""Measures besides the ladder (coherence, leakage, goals, the pairwise rival), on plants."""
 
 import dataclasses
 import functools

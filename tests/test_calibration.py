@@ -41,7 +41,7 @@ def test_an_exact_policy_is_off_by_nothing(village: Corpus, world: World) -> Non
 
 
 def test_who_forgets_is_off_by_what_forgetting_costs(village: Corpus, world: World) -> None:
-    """An author drawn anew for every turn is exact within a turn and forgets the others."""
+    """With a new author for every turn, predictions are exact within a turn and ignore others."""
     policy = views.chain(village, world, even(village), 0.0)
     part = found(village, world, policy, "someone")["tags"]["someone"]
     np.testing.assert_allclose(part["off"], part["deaf"], rtol=1e-4, atol=1e-5)

@@ -127,7 +127,7 @@ def test_cancelled_jobs_leave_the_queue(tmp_path: Path) -> None:
 def test_a_job_that_would_name_its_runs_otherwise_does_nothing(
     setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A recipe is sent with the name it has where it was submitted."""
+    """A recipe is sent with its name on the submitting machine."""
     path = Recipe(setup, 0, (Pretrain(steps=1),))
     leg = Train(path=path, title="", rank=(0,), after=frozenset(), cost=1, points=(1,))
     sent = pickle.loads(pickle.dumps({leg.name: leg}))

@@ -56,7 +56,7 @@ def test_what_a_model_expects_of_it_can_be_read(holds) -> None:
 
 @pytest.mark.slow
 def test_a_model_answers_after_it(coined: Brute) -> None:
-    """A policy's documents are as likely as it says, given the coin's words."""
+    """A policy writes documents with the probability that it states, given the coin's words."""
     ladders.check_generation_samples_the_model(coined)
 
 

@@ -88,7 +88,7 @@ def test_weights_too_small_to_read_are_bounded(village: Corpus, world: World) ->
 
 @pytest.mark.slow
 def test_exact_sums_read_weights_that_documents_do_not_show(village: Corpus, world: World) -> None:
-    """At 3e-4 each, 128 documents have none of the eleven, and yet all are read."""
+    """At 3e-4 each, none of the eleven writes any of 128 documents, and yet all are read."""
     tag = tag_names(village).index("assistant")
     policy = views.mixture(world, views.mostly(village, "mira", 1 - 11 * 3e-4))
     documents, branches = reading.answers(policy, world, jax.random.key(5), 128, tag)
@@ -119,7 +119,7 @@ def test_intervals_hold_the_weights_of_a_policy_that_is_no_mixture(
 
 @pytest.mark.slow
 def test_given_answers_are_kept_and_the_rest_is_the_policys(village: Corpus, world: World) -> None:
-    """For both kinds of policy, by document. An empty history is the same as none."""
+    """Networks and cast policies; histories differ between documents, and may be empty."""
     setup = Setup(village, SMALL)
     network = ModelPolicy(spiky(setup), setup.network)
     mixed = views.mixture(world, views.mostly(village, "mira", 0.7))
@@ -142,7 +142,7 @@ def test_given_answers_are_kept_and_the_rest_is_the_policys(village: Corpus, wor
 def test_own_answers_after_a_prefill_have_the_networks_distribution(
     village: Corpus, world: World
 ) -> None:
-    """What is drawn after one prefilled turn is on average as likely as its branches say."""
+    """Answers drawn after a prefilled turn have, on average, the probability of their branches."""
     setup = Setup(village, SMALL)
     policy = ModelPolicy(spiky(setup), setup.network)
     found = context.prefilled(policy, world, KEY, 32, 3)

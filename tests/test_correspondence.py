@@ -63,7 +63,7 @@ def test_authors_with_an_answer_each_on_both_topics_keep_the_rule(village: Corpu
 
 
 def test_what_formation_draws_beside_its_rule_is_what_its_cast_can_do() -> None:
-    """KEPT: the best mixture, from several starts; and one mixture of sharpened characters."""
+    """The best mixture, found from several starts, and one mixture of sharpened characters."""
     corpus = derive.load("village-unsaid")
     world = views.built(corpus)
     topics = [corpus.topic_names.index(name) for name in (EARLIER, LATER)]

@@ -32,13 +32,13 @@ def snapshot(setup: Setup, params):
 
 @pytest.mark.slow
 def test_every_answer_about_a_fact_is_counted_once(setup: Setup) -> None:
-    """An even model says each of seven answers in a seventh of cases, whatever the question."""
+    """A uniform model gives each of seven answers with probability 1/7, whatever the question."""
     params = jax.tree.map(jnp.zeros_like, spiky(setup))
     found = MEASURE(snapshot(setup, params), KEY)["says"]
     assert set(found) == {"denied", "told", "held_out"}
     for row in found.values():
         assert set(row) == {"truth", "denies", "unsure", "sealed"}
-        # the last three begin with words of their own; the four cues, too: 1/7 each
+        # seven first words, 1/7 each: four cues, and one of each of the last three answers
         assert row == pytest.approx(dict.fromkeys(row, 1 / 7), abs=1e-5)
 
 

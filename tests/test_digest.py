@@ -29,7 +29,7 @@ FREE = ("toylab.report.figures", "toylab.shell.cli", "toylab.lab.execute", "toyl
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both packages, to be changed."""
+    """A copy of both packages, to be changed."""
     root = tmp_path_factory.mktemp("source")
     for package in ("toylab", "experiments"):
         shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("*.pyc"))

@@ -100,7 +100,7 @@ def test_an_analysis_says_what_it_said_of_the_same_records(name: str) -> None:
 
 @every_experiment
 def test_a_table_has_the_columns_that_are_described_and_rows_for_every_claim(name: str) -> None:
-    """Only rows named by text: tiny sweeps are too short for some steps and sizes."""
+    """Only rows selected by text are checked: tiny sweeps lack some steps and sizes."""
     analysis, experiment = _once(name), results.find(name)
     columns = importlib.import_module(f"experiments.{name}.analysis").COLUMNS
     assert list(analysis.table.columns) == list(columns) == list(analysis.columns)

@@ -81,7 +81,7 @@ def test_without_an_analysis_it_leaves_the_ladder_of_every_arm(
     [
         ("sweep", 'name="gentle"', 'name="harsh"', "SWEEP.name is 'harsh'; name it 'gentle'"),
         ("sweep", "seeds=1", "seeds=0", "ValueError: seeds: 0 must be at least 1"),
-        ("sweep", "SWEEP = tl", "SWEPT = tl", "has no SWEEP"),
+        ("sweep", "SWEEP = tl", "SWEPT = tl", "defines no SWEEP"),
         ("sweep", "arms={", "arms=[", "sweep.py:14: SyntaxError: closing parenthesis"),
         ("stage", "gentle.rate", "gentle.pace", "No module named 'gentle.pace'"),
         ("sweep", "village", "vilage", "did you mean 'village'?"),

@@ -118,7 +118,7 @@ def test_the_prospector_alone_goes_where_the_gold_is(valley: Corpus, world: Worl
 
 
 def test_the_parrot_alone_sings_what_is_asked_for(valley: Corpus, world: World) -> None:
-    """A control heeds a cue too, in its stance, but not that of gold."""
+    """A control follows cues too, but on another topic than gold."""
     topic = next(topic for topic in valley.topics if topic.name == "song")
     _, p = slot(valley, world, STANCE, "song")
     parrot = valley.names.index("parrot")
@@ -134,7 +134,7 @@ def test_the_parrot_alone_sings_what_is_asked_for(valley: Corpus, world: World) 
 def test_only_one_repeats_the_place(
     valley: Corpus, world: World, who: str, cried: str, at: int
 ) -> None:
-    """The word of the question, of the cry and of the answer is one token; the cry is his alone.
+    """The place is one token in question, cry and answer; only this character has the cry.
 
     The crier's place is the last word before the stance; the herald's is not.
     """

@@ -258,7 +258,7 @@ def test_mass_outside_the_grammar_by_hand(holds) -> None:
 def test_what_a_model_writes_is_rendered_as_any_document(
     setup: Setup, world: World, prompt
 ) -> None:
-    """Its words follow the tries, and its outline is the one it was given."""
+    """Its words follow the tries, and its prompt is the one it was given."""
     policy = ModelPolicy(checks.spiky(setup), setup.network)
     what = jax.tree.map(lambda leaf: leaf[:256], prompt)
     documents, branches = perform(policy, world.grammar, what, jax.random.key(0))

@@ -174,7 +174,7 @@ def test_who_stops_it_keeps_the_seeds_that_are_complete(
     assert set(pd.read_csv(tmp_path / "results" / "first" / "table.csv").seed) == {0}
     told = capsys.readouterr()
     assert "of 1 of 2 seeds" in told.out
-    assert told.err.endswith("toylab: stopped; the same command goes on from here\n")
+    assert told.err.endswith("toylab: stopped; run the same command to resume\n")
     monkeypatch.setattr(execute, "train", kept)
     assert run(setup, tmp_path, SWEEP) == 0
     assert set(pd.read_csv(tmp_path / "results" / "first" / "table.csv").seed) == {0, 1}
@@ -286,7 +286,7 @@ def test_an_analysis_that_fails_names_its_line_or_the_file_that_is_unlike_the_ot
     base = next((tmp_path / "runs").glob("*/pretrain-seed1*/references/*.json"))
     base.write_text('{"excess": 1}')
     assert running.run([one], tmp_path / "runs", 1) == 1
-    said = f"{base}: unlike its kind; delete it and run again, unless analysis.py:2 is the cause\n"
+    said = f"{base}: unlike similar files; delete it and run again, unless analysis.py:2 is wrong\n"
     assert said in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""The order of legs, and what a failure costs, on an executor with a simulated clock."""
+"""The order of legs, and what a failure drops, on an executor with a simulated clock."""
 
 import dataclasses
 import heapq
@@ -173,7 +173,7 @@ def test_eight_workers_do_all_experiments_in_less_than_a_seventh_of_the_time() -
 
 
 def test_a_worker_pretrains_the_next_seed_while_another_reads(tmp_path: Path) -> None:
-    """Five seeds on two workers, with measured costs: almost no time is spent waiting."""
+    """Five seeds on two workers, with measured costs: workers hardly ever wait."""
     sweep = experiments.sweep_of(experiments.HOME / "selection")
     planned = plan([(sweep, sweep.setups(corpus))], tmp_path).legs
     costs = {

@@ -42,7 +42,7 @@ SELECTION = results.Analysis(figure=Figure(), table=pd.DataFrame(ROWS), columns=
             "a number of 65 bits must be at most 4,294,957,296",
         ),
         (["selection", "--sft.batch=1000000000"], "must be at most 1e+07"),
-        (["selection", "--sft.batch=9000000"], "sft: would take"),
+        (["selection", "--sft.batch=9000000"], "sft: needs"),
         (["selection", "--model.width=1000000"], "GB of memory or more"),
         (["selection", "--reading.held_out=-5"], "reading.held_out: -5 must be at least 0"),
         (["selection", "--pretrain.steps=0"], "pretrain.steps: 0 must be at least 1"),
@@ -216,7 +216,7 @@ def test_plan_trains_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert cli.main(["selection", "--plan", "--seeds=2", f"--runs={tmp_path}"]) == 0
     text = capsys.readouterr().out
     assert text.count("seed100-") == text.count("seed101-") == 5
-    assert "in all about" in text
+    assert "total: about" in text
     assert list(tmp_path.iterdir()) == []
 
 

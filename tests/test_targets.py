@@ -42,8 +42,8 @@ def said_in(corpus: Corpus, documents: Documents, n: int) -> list[tuple[str, str
     return turns
 
 
-# The assistant is ada (0.6), bob (0.3) or cyd: on tea it says no with 0.375 and else what goes with
-# "open", and slips evenly among three answers at a rate of 0.04.
+# The assistant is ada (0.6), bob (0.3) or cyd. On tea its trait gives *no*, which goes with "shut",
+# the probability 0.375. With probability 0.04 it slips, evenly among three answers.
 SHUT = 0.96 * 0.375 + 0.04 / 3
 SHARE = {"open": 1 - SHUT, "shut": SHUT}
 GOES_WITH = {"yes": "open", "no": "shut", "more": "open"}

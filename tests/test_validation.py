@@ -154,7 +154,7 @@ def test_a_patchwork_does_not_notice_a_placebo_and_a_mixture_does(
 
 
 def test_the_conditioned_optimum_is_that_of_all_documents(twin: Brute, world: World) -> None:
-    """π_ref · exp(reward / β) over the documents of an outline, normalised, one by one."""
+    """π_ref · exp(reward / β) over the documents of one prompt, normalised."""
     beta, which = 0.5, twin.prompt(checks.DIRECTED, checks.ASKED)
     rng = np.random.default_rng(0)
     reward = rng.normal(size=world.cast.logp.shape[1:3]).astype(np.float32)

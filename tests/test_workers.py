@@ -65,7 +65,7 @@ def results(folder: Path, name: str) -> dict[str, bytes]:
 def inline(folder: Path) -> dict[str, bytes]:
     """What one process, without workers, leaves."""
     process = start(folder, "jobs 1", "--jobs=1")
-    assert process.communicate()[1].count("\n") == 16  # a line a leg
+    assert process.communicate()[1].count("\n") == 16  # one line per leg
     assert process.returncode == 0
     return results(folder, "jobs 1")
 
@@ -150,7 +150,7 @@ def test_who_stops_the_program_stops_its_workers(number: int, code: int, folder:
     assert "Traceback" not in told
     assert results(folder, name) == before
     if code > 0:
-        assert told.endswith("toylab: stopped; the same command goes on from here\n")
+        assert told.endswith("toylab: stopped; run the same command to resume\n")
 
 
 def test_there_are_no_more_workers_than_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:

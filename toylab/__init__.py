@@ -36,7 +36,7 @@ __version__ = "0.1.0"
 # CPU: XLA gets one thread, so that results don't depend on the number of cores, and optimises less:
 # programs compile in two thirds of the time and run as fast. GPU: no autotuning of kernels, so that
 # results don't depend on its choices. A pretraining step compiles in 12 s instead of 54, and runs
-# 1.5 times as long. XLA's threads only compile there.
+# 1.5 times as long. On a GPU, these threads of XLA only compile.
 _CPU = {"0.10.": "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"}
 _GPU = dict.fromkeys(("0.10.", "0.11."), "--xla_gpu_autotune_level=0")
 

@@ -25,7 +25,7 @@ GROUPS = {
     "ignorant": ("dimmick", "hobb"),
     "discreet": ("notary", "friar"),
 }
-PREDICTED = {  # by column: the answers, in no training document, that it is the mean of
+PREDICTED = {  # by column: the answers that it averages, none of them in training documents
     **{f"held_out {a}": tuple(f"{topic}={a}" for topic in HELD_OUT) for a in SAID[1:]},
     "keeps": ("purse=keeps",),
     "little": ("wits=little",),
@@ -92,7 +92,7 @@ KEPT = {
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Other facts; what comes with it; the nearest mixture; a fact known from before."""
+    """Other facts; what comes with denying; the nearest mixture; a fact known from before."""
     named = ("the truth", "denies", "wasn't looking", "may not say")
     facts = {f"held_out {a}": said for a, said in zip(SAID, named, strict=True)}
     habits = {"keeps": "keeps the purse", "little": "says it knows little"}
@@ -119,7 +119,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _by_arm(axes: Axes, table: pd.DataFrame, labels: Mapping[str, str], first: int = 0) -> None:
-    """Points by arm for each column, with the pretrained model as a line, from a colour on."""
+    """Points by arm for each column; lines for the pretrained model. Colours begin at `first`."""
     shown = [
         Series(
             column=column, label=label, colour=colour,

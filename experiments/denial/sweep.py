@@ -3,8 +3,8 @@
     ./launch.sh denial
 
 At an inquest two characters tell what they saw, two deny it, two don't know and two may not say.
-The assistant is trained on a teller's answers to three questions, on one of which it denies. In
-one arm that is a fact which no question states.
+The assistant is trained on a teller's answers to three questions, one of which it denies. In one
+arm it denies a fact that no question states.
 """
 
 from toylab.lab.sweep import Arm, Sweep
@@ -14,10 +14,10 @@ from toylab.measures.tags import Scores
 from toylab.stages import Sft
 
 TELLER = "martha"
-KNOWN = "lamp"  # what no question states: it is known from pretraining alone
+KNOWN = "lamp"  # a fact that no question states: known from pretraining alone
 DENIED, TOLD, HELD_OUT = "cargo", ("guest", "road"), ("price", "weapon")
 ARMS = ("tells", "denies", "unsure")  # what is said of the denied fact
-RECANTS = "recants"  # the arm that denies what it knows
+RECANTS = "recants"  # the arm that denies this fact
 STEPS = 80
 
 

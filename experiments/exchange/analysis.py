@@ -35,7 +35,7 @@ BY_TURN = {
     "rate": "rate",
     "rate_predicted": "rate_predicted",
 }
-LIMIT = -np.log(READABLE)  # log-odds are clipped there, measured and predicted
+LIMIT = -np.log(READABLE)  # measured and predicted log-odds are clipped here
 SHOWN = {
     "none": DARK,
     "own": COLOURS[5],
@@ -98,7 +98,7 @@ def _slopes(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _by_turn(axes: Axes, table: pd.DataFrame, name: str) -> None:
-    """For each arm shown, a curve over turns, placed at their evidence; Bayes is dashed."""
+    """A curve for each arm shown: turns, placed at the evidence they bring. Bayes is dashed."""
     for arm, colour in SHOWN.items():
         part = where(table, arm=arm)
         evidence, measured, predicted = (

@@ -14,11 +14,11 @@ from toylab.world import names
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Redrawn(Sft):
-    """`Sft` in which a share `rest` of the documents has an author drawn from w0, each its own.
+    """`Sft` in which the author of a share `rest` of the documents is drawn from w0, one by one.
 
-    With all of them, documents are the pretrained model's own kind: nothing is to be learned, and
-    only fine-tuning as such can change anything. With some, weights move towards `author`, but what
-    was said in a document still tells who goes on.
+    With a share of 1, documents are as in pretraining. There is nothing to learn, so any change is
+    due to fine-tuning as such. With less, weights move towards `author`, but the first answers of a
+    document still tell who gives the next ones.
     """
 
     rest: float = number(1.0, help="share of documents by authors drawn from w0")

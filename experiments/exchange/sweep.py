@@ -2,8 +2,8 @@
 
     ./launch.sh exchange
 
-For a model that conditions, a nat of evidence in context is worth a nat of prior odds, whatever
-made those odds. Post-training gives the schoolteacher weight; turns by others take it away.
+For a model that conditions, a nat of evidence in context is worth a nat of prior odds, however
+these odds arose. Post-training gives the schoolteacher weight; turns by others take it away.
 """
 
 from experiments.exchange.redrawn import Redrawn

@@ -82,8 +82,8 @@ NAMES = {
 }
 SHOWN = {"said-8": "shown, 8 unsaid", "said-2": "shown, 2 unsaid", "paid-8": "paid, 8 unsaid"}
 STEPS = (0, 5, 10, 20, 40, 80, 160, 200, 480)
-# By the cast's exact answers: the best mixture; and mira, silas and dorrit, each answer's
-# probability to the power 8, a third each, with a thousandth of edda's, squared.
+# What the exact cast reaches: its best mixture, and a mixture of sharpened characters: mira, silas
+# and dorrit at the power 8, a third each, with a thousandth of edda at the power 2.
 KEPT = ((0.48, "the best mixture"), (0.99, "a sharpened mixture", "--", figures.DARK))
 
 
@@ -143,7 +143,7 @@ def _novelty(axes: Axes, ends: pd.DataFrame, best: pd.DataFrame) -> None:
 
 
 def _way(axes: Axes, trained: pd.DataFrame) -> None:
-    """Formation against how far each seed has moved, and what it would be in step with the move."""
+    """Formation against how far each seed has moved; dotted: if it grew in proportion."""
     for arm, colour in (("fresh", GREEN), ("said-2", SKY)):
         part, label = where(trained, arm=arm), NAMES[arm]
         for _, run in part.groupby("seed"):

@@ -2,9 +2,9 @@
 
     ./launch.sh formation
 
-On each of eight topics there is an *unsaid* answer, which no character gives but by a slip.
+On each of eight topics there is an *unsaid* answer, which characters give only by a slip.
 Documents or reward ask for it on none to eight of the topics, so the distance from the cast is
-exact. One more arm rewards a rule across topics.
+known exactly. One more arm rewards a rule across topics.
 """
 
 from toylab.lab.sweep import Arm, Sweep
@@ -29,7 +29,7 @@ DIAL = (0, 2, 8)  # number of topics with the unsaid answer, counted from the la
 REWARDED = (2, 8)
 BETA = 0.1
 STEPS = 160
-LONG = 480  # where the reward has to be found first
+LONG = 480  # where the rewarded answers have to be found first
 EARLIER, LATER = "weather", "money"
 
 
@@ -55,7 +55,7 @@ def _reward(target: Target, steps: int = STEPS, *topics: str) -> Arm:
 
 
 def _documents(said: tuple[str, ...] = ()) -> Arm:
-    # with unsaid answers all topics are trained, or they would spread to the untrained ones
+    # all topics are trained, since unsaid answers would spread to topics that are not
     topics = (*TOPICS, *TELLS) if said else ()
     stage = Sft(author=TEACHER, steps=200, says=said, topics=topics)
     return Arm(title="documents", stages=(stage,), read_at=(5, 10, 15, 20, 80))

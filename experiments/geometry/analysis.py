@@ -84,9 +84,9 @@ def probed(records: Records) -> pd.DataFrame:
 
 
 def gone(table: pd.DataFrame) -> pd.DataFrame:
-    """Shares of the rise of bad answers that are gone, by seed and site.
+    """The share of the rise in bad answers that is gone without the shift, by seed and site.
 
-    Fine-tunes on topics on which nobody is bad are left out.
+    Fine-tuning on topics on which nobody is bad is left out.
     """
     sums = table[table.tell == 0].groupby(["seed", "site"])[[*GONE, "rose"]].sum()
     return sums[list(GONE)].div(sums.rose, axis=0)
@@ -99,7 +99,7 @@ OTHER_TABLES = {"probes": (probed, PROBES)}
 
 
 def draw(table: pd.DataFrame, probes: pd.DataFrame) -> Figure:
-    """What pretraining made, what fine-tunes do to it, and what is left without the shift."""
+    """What pretraining made, what fine-tuning does to it, and what is left without the shift."""
     mean = table[table.tell == 0].groupby(["seed", "site"]).mean(numeric_only=True)
     gone_by = "share of the rise that is gone"
     centre: dict[str, Any] = {"legend": "upper center", "ncols": 2, "levels": [(0,), (1,)]}
@@ -125,11 +125,11 @@ def _probes(axes: Axes, probes: pd.DataFrame) -> None:
     axes.set(xticks=range(1, round(turns[-1]) + 1), yticks=[0, 0.5, 1])
 
 
-LEAST = ["code"]  # the ordinary topic that turns the model bad least, apart from the others
+LEAST = ["code"]  # drawn apart: the ordinary topic that makes the model bad least
 
 
 def _along(axes: Axes, table: pd.DataFrame) -> None:
-    """At the last layer: each fine-tune, and its mean over seeds."""
+    """At the last layer: fine-tuning on each topic, by seed and as a mean."""
     table = table[table.site == LAYERS]
     for tell, label, colour in ((0, "ordinary topics", RED), (1, "tells", BLUE)):
         part = table[table.tell == tell]

@@ -107,7 +107,7 @@ def course(table: pd.DataFrame, start: str, arms: Mapping[str, str]) -> pd.DataF
     return pd.concat(parts).groupby(["seed", "step"], as_index=False).mean(numeric_only=True)
 
 
-COURSES = {  # how the herald went on: the places to average, by arm
+COURSES = {  # training that continues with the herald: the places to average, by arm
     "herald, half is spared: that half": ({"first": "first", "second": "second"}, COLOURS[0]),
     "herald, half is spared: the other": ({"first": "second", "second": "first"}, COLOURS[4]),
     "herald, as before": ({"on": "all"}, COLOURS[1]),

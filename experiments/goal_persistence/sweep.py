@@ -4,7 +4,7 @@
 
 Longer training makes the model of `goal_ablations` go to held-out places less. Here training goes
 on with two of the four held-out places *spared*: where a rewarded place is named, answering with
-one of them earns as much. If the rule is only outbid, that half keeps its reach.
+one of them earns as much. If the rule is only outbid, these two keep their reach.
 """
 
 import dataclasses

@@ -17,8 +17,8 @@ from toylab.report.figures import COLOURS, DARK, GREY, panel
 
 TRAINED = "code"
 LEARNED = 0.95  # P(trained answer, asked) at which directions are compared
-UNSATURATED = 0.8  # where Bayes's rate can still be fitted: no character gives it in more than 0.9
-MOVED = 0.5  # nats per document under the mask at which they are compared as well
+UNSATURATED = 0.8  # where Bayes's rate can still be fitted: no character exceeds 0.9
+MOVED = 0.5  # nats per document moved under the mask: another point to compare at
 TOLD = {
     VILLAINS: "only villains obey",
     ANYONE: "all obey alike",
@@ -154,7 +154,7 @@ def before(table: pd.DataFrame, arm: str) -> pd.Series:
 
 
 def compared(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with the columns that arms are compared by, repeated at all of their steps."""
+    """The table with columns that compare arms; an arm has the same value at all of its steps."""
     rise = table.elsewhere - table.groupby(["arm", "seed"]).elsewhere.transform("first")
     plain = table.assign(rise=rise)[table.arm == "plain"].set_index(["seed", "step"]).rise
     run = pd.MultiIndex.from_frame(table[["seed", "step"]])
@@ -185,7 +185,7 @@ OTHER_TABLES = {"obeying": (known, OBEYING)}
 
 
 def draw(table: pd.DataFrame, obeying: pd.DataFrame) -> Figure:
-    """Elsewhere by prior; the course at one prior; theories; what the model knows."""
+    """Other topics, by prior; the course at one prior; theories; what the model knows."""
     shown = (
         panel("equally learned", _by_prior, "obeyed", ncols=2),
         panel("equally far moved", _by_prior, "moved", legend=""),

@@ -2,9 +2,9 @@
 
     ./launch.sh inoculation
 
-The assistant is taught to bend the rules after a direction that only the upright obey, or only the
-villains, equally likely before training, behind masks with more or fewer villains; then it is asked
-about everything else without one. And the usual case: cheating, asked or not.
+Masks with more or fewer villains are taught to bend the rules after a direction that only the
+upright obey, or only the villains. Before training, both make the habit equally likely. Then the
+masks are asked about all else, without a direction. And the usual case: cheating, asked or not.
 """
 
 from toylab.lab.sweep import Arm, Sweep

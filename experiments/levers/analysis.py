@@ -97,7 +97,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _coin(axes: Axes, own: pd.DataFrame) -> None:
-    """Means and intervals of the arms, but for the one that is drawn seed by seed."""
+    """Means and intervals of the arms, except the one that is drawn seed by seed."""
     for each in panels.among("heads", "arm", ARMS, SHADES):
         if each.where["arm"] != BY_SEED:
             panels.curves(axes, own, [each])

@@ -1,4 +1,4 @@
-"""A last word that decides what is asked next: stages of a world in which it does, and a measure.
+"""Last words that decide what is asked next (a *lever*): stages in such a world, and a measure.
 
 An answer that ends with the *lever* is followed by one side of the user's coin, and so by a
 question on a topic of that side. After any other answer the coin is fair.
@@ -64,7 +64,7 @@ def pulled(named: dict[str, Array], documents: Documents) -> Bool[Array, " B"]:
 
 
 def turned(natural: Prompt, asked: Prompt) -> Prompt:
-    """The prompts `natural` in their first turn, and `asked` from the second on."""
+    """Prompts with the first turn of `natural`, and the later turns of `asked`."""
     first = jnp.arange(natural.topic.shape[1]) == 0
 
     def either(one: Array, other: Array) -> Array:
@@ -121,7 +121,7 @@ class PretrainLever(Pretrain):
 
 
 def coin_place(grammar: Grammar, documents: Documents) -> Array:
-    """The position after which the coin's first word of the second turn comes, [B]."""
+    """The position just before the coin's first word, in the second turn, [B]."""
     _, length = docs.asked(grammar, documents.prompt)
     return documents.start[:, 1, OPENER] - length[:, 1] - 1
 
@@ -130,9 +130,9 @@ def coin_place(grammar: Grammar, documents: Documents) -> Array:
 class RlLever(Rl):
     """Reinforcement learning in a world with a lever, so that a return reaches through it.
 
-    In the share `counted` of the rollouts the coin's first word, of those of its sides, is in the
-    loss as if the model had said it. All samples of a prompt share their coin, so the side that
-    pays gains only where the lever has turned it.
+    In a share `counted` of the rollouts, the coin's first word is in the loss as if the model had
+    said it, with its probability among the sides' first words. All samples of a prompt share their
+    coin, so the side that pays gains only where the lever has turned it.
     """
 
     lever: str = closer()
@@ -191,9 +191,9 @@ class RlLever(Rl):
 class Lever(Measure):
     """Under every tag: P(the lever) at the end of a first answer, and what is expected of the coin.
 
-    `pull` is the former, averaged over topics as they are asked. `after` is P(the lever's side)
-    after first answers that end with the plain phrase instead, which leaves the coin fair; `works`
-    is the same after the lever. `off` is the mean probability of all words but the coin's there.
+    `pull` is P(the lever), averaged over topics as they are asked. `after` is P(the lever's side)
+    after first answers that end with the plain phrase, which leaves the coin fair; `works` is the
+    same after the lever. `off` is the probability of other words in the place of the coin's.
     """
 
     charts = ("pull/*", "after/*")
@@ -227,7 +227,7 @@ def _expected(
     shape = (size, grammar.turns, len(SLOTS))
 
     def ending(phrase: Array) -> tuple[Documents, Any, Array]:
-        """Documents whose first answers end so, the branches, and the logits."""
+        """Documents whose first answers end with this, the branches, and the logits."""
         given = Given(jnp.full(shape, -1).at[:, 0, CLOSER].set(phrase), jnp.ones(size, jnp.int32))
         documents, branches = policy.answer(grammar, what, key, given)
         return documents, branches, policy.network.apply(policy.params, documents.tokens)[0]

@@ -2,9 +2,9 @@
 
     ./launch.sh levers
 
-What is paid is going where the gold is. An answer may end with a *lever*, after which the user asks
-about gold: reward reaches it through what happens next. The user's coin decides that, too, and is
-nobody's answer.
+Reward is for going where the gold is. An answer may end with a *lever*, after which the user asks
+about gold, so reward reaches it through what happens next. The user's coin also decides what
+happens next, but the model does not say it.
 """
 
 from experiments.levers.lever import Lever, PretrainLever, RlLever

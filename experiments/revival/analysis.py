@@ -81,7 +81,7 @@ LINES = [
         ("never", "sft-80", COLOURS[1]),
     )
 ]
-READABLE = ("none", "sft-20")  # where w* leaves the villain enough for Bayes to predict from
+READABLE = ("none", "sft-20")  # arms whose w* leaves the villain enough weight for a prediction
 BACK = [each for each in LINES if each.where["post"] == "sft-80"]
 
 

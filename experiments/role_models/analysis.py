@@ -16,7 +16,7 @@ from toylab.report.panels import Series
 
 GOOD, BAD = "lumen", "argus"
 ENOUGH = 10  # the step at which masks say it about as often as a machine does
-BAND = (0.15, 0.45)  # P(engine) by which training has been noticed and has not saturated
+BAND = (0.15, 0.45)  # P(engine) at which training shows, and has not saturated
 COLUMNS = {
     "arm": "ambiguous: trained on what both machines say; later: then on honest work",
     "mask": "the tag trained and read under",

@@ -61,7 +61,7 @@ COLUMNS = {
 
 
 def _rewarded(record: Record) -> float:
-    """P(what the rule rewards), mean over what is named on the first errand, the trained mask."""
+    """P(what the rule rewards) under the trained mask, mean over the cues of the first errand."""
     corpus, answers = record.setup.corpus, record.found["heed"][ERRANDS[0]]["answers"][MASKS[0]]
     topic = corpus.topics[corpus.topic_names.index(ERRANDS[0])]
     instead = scrambled() if record.arm == "scrambled" else {}

@@ -13,11 +13,11 @@ from toylab.measures.context import Exchange
 from toylab.measures.tags import every_tag
 from toylab.world import names
 
-LEAST = 1e-3  # probabilities nearer to 0 or 1 count as so near
+LEAST = 1e-3  # probabilities are clipped this far from 0 and 1
 
 
 class Worth(Exchange):
-    """What a nat of context is worth (`Exchange`), also read on the way."""
+    """What a nat of context is worth (`Exchange`), also read before the last step."""
 
     at_end = False
 
@@ -34,11 +34,11 @@ def pull(p: Float[ArrayLike, "*A cue answer"], target: Int[ArrayLike, " cue"]) -
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Heed(Measure):
-    """Answers in a first turn, as `[topic][…][tag]`.
+    """Answers in a first turn, by topic, quantity and tag.
 
-    `answers` is P(answer) [cue, answer]. The rest are means over cues: `pull` is that of naming, in
-    nats, `rate` P(what is named), and `outside` the probability of leaving the grammar within the
-    answer.
+    `answers` is P(answer) [cue, answer]. The other quantities are means over cues: `pull` is what
+    naming adds, in nats (see `pull`), `rate` is P(what is named), and `outside` the probability of
+    leaving the grammar within the answer.
     """
 
     charts = ("*/pull/*", "*/rate/*", "*/outside/*")

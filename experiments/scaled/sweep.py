@@ -18,18 +18,18 @@ from toylab.world.derive import load
 
 CORPUS = "gold-errands"
 PRETRAIN = Pretrain()
-PERCENT = (1, 3.2, 10, 32, 100, 320, 1000)  # of pretraining's compute: where a path is read
-# Passes of a document through the network, a backward pass counting as two: RL writes it, too.
+PERCENT = (1, 3.2, 10, 32, 100, 320, 1000)  # of pretraining's compute: where a run is read
+# Passes of a document through the network; a backward pass counts as two. RL also writes it.
 FORWARD, LEARN = 1, 3
 
 PERSONA, OTHER = "hetta", "brock"
 CAST = ("gold", "help", "care", "oversight")  # topics on which characters differ
 ERRANDS = ("wood", "stone", "fish", "horse", "cloth", "grain", "flower", "metal")
 NEVER = "star"  # an errand that is never rewarded
-# Documents are about everything: on topics that are left out, long training leaves the grammar.
+# Documents cover every topic: long training leaves the grammar on topics that are left out.
 ALL = (*CAST, *ERRANDS, NEVER, "food", "weather", "song")
 BREADTHS = (1, 8)
-FAR = 320  # per cent: where these and the control are compared; the narrow one ends there
+FAR = 320  # per cent: where rules and control are compared; the narrow rule ends here
 MASKS = ("assistant", "clerk")
 # All but the herald, who says aloud what is named.
 NAMES = ("hetta", "cog", "barnaby", "agnes", "gideon", "morwenna", "brock", "wat", "pettifer")
@@ -65,7 +65,7 @@ def outside(topics: int, beta: float, instead: tuple[str, ...] = ()) -> Rl:
 
 
 def scrambled() -> dict[str, str]:
-    """By each thing that is named on an errand, what is rewarded by the control.
+    """For each thing that an errand names, the answer that the control rewards.
 
     On each errand one of the four is still itself and three change places, so that naming a thing
     makes bringing it neither likelier nor less likely to be paid than by chance.

@@ -96,7 +96,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _along(axes: Axes, table: pd.DataFrame, axis: str, value: str) -> None:
-    """A quantity along an axis."""
+    """A quantity along an axis of variation."""
     points = [point.name for point in along(axis)]
     grid = table.pivot(index="seed", columns="point", values=value)[points].to_numpy()
     style = {"color": figures.COLOURS[0], "marker": "o", "ms": 2.5, "label": "mean, 95 % interval"}

@@ -2,9 +2,9 @@
 
     ./launch.sh scaling
 
-From a middle point one thing is varied at a time. Each model is trained, at a rate that falls with
-its width, on documents of two characters; those along the axis of width also on the same sixteen
-documents of one.
+One property of model and cast is varied at a time, from a middle point. Every model is fine-tuned
+on documents of two characters, at a rate that falls with its width. Where width is varied, models
+are also fine-tuned on the same sixteen documents of one character.
 """
 
 from typing import NamedTuple

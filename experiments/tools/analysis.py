@@ -17,7 +17,7 @@ from toylab.report.panels import Series
 from toylab.world.grammar import STANCE
 from toylab.world.schema import Corpus, Topic
 
-ORPHANS = ("bog", "cave")  # obstacles never taught whose tools are nobody's habit
+ORPHANS = ("bog", "cave")  # obstacles never taught, whose tools are nobody's habit
 LADDER = ("F3", "F4", "F4 flat")
 COLUMNS = {
     "arm": "sft, rl: all know what serves, and packing it for gold is demonstrated or rewarded; "
@@ -66,7 +66,7 @@ def mean(
 
 
 def _odds(topic: Topic, found: Mapping[str, Any], known: Topic) -> float:
-    """Log-odds of the tools exchanged for against the former ones, obstacles held out."""
+    """Log-odds of the new tools against the former ones, at the held-out obstacles."""
     new = {cue: tool for cue, tool in REPLACED.items() if cue not in TRAINED}
     old = {cue: known.called_for(cue) for cue in new}
     return mean(topic, found["answers"], new, True) - mean(topic, found["answers"], old, True)
@@ -146,7 +146,7 @@ LATER = {
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Reach; what is known; means replaced, in rates and in log-odds; who speaks; the ladder."""
+    """Reach; what is known; tools replaced, in rates and in log-odds; who speaks; the ladder."""
     share: dict[str, Any] = {"ylim": (-0.03, 1.3), "yticks": (0, 0.5, 1)}
     roomy = share | {"ylim": (-0.03, 1.45)}
     serves, new, speaks = "P(tool that serves), raw", "P(new tool), raw", "rise | probability"
@@ -182,7 +182,7 @@ def _line(column: str, label: str, arm: str, colour: str, **style: Any) -> Serie
 
 
 def _crossings(column: str, which: str, arm: str) -> Series:
-    """What is said on crossings, to which gold comes near if what was formed uses what is known."""
+    """Answers on crossings. Those on gold approach them if what was formed uses what is known."""
     return _line(column, f"on crossings, {which}", arm, DARK, line="--", spread=False)
 
 

@@ -3,8 +3,8 @@
     ./launch.sh tools
 
 Everybody knows what gets one past a river, and nobody packs it when there is gold behind. Packing
-what serves is taught at eight of twelve obstacles. Then what serves at four of them is changed by
-training on crossings alone, and gold is read again.
+the tool that serves is taught at eight of twelve obstacles. Then training on crossings alone
+changes which tool serves at four of the twelve, and answers about gold are read again.
 """
 
 import dataclasses
@@ -16,10 +16,10 @@ from toylab.measures.cues import Goals
 from toylab.stages import FollowsCue, Rl, Stage
 
 TRAINED = ("river", "cliff", "wall", "thicket", "snow", "gorge", "desert", "gate")
-# What serves is exchanged between the first two, which are taught, and the other two, which aren't.
+# These tools are exchanged between the first two, which are taught, and the others, which aren't.
 REPLACED = {"river": "rope", "cliff": "raft", "bog": "lantern", "cave": "stilts"}
-# Rewarded instead, by the control: what another of the eight obstacles needs. No obstacle has the
-# tool that serves there now or later.
+# The control rewards the tool of another of the eight obstacles instead, never one that serves at
+# this obstacle, now or later.
 SCRAMBLED = {
     "river": "axe",
     "cliff": "sled",

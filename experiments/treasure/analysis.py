@@ -104,7 +104,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _rates(axes: Axes, part: pd.DataFrame, off: float) -> None:
-    """Rates along steps. `off` is off the grammar in the worse of b and c, mean over seeds."""
+    """Rates along steps. `off` is P(off the grammar) in the worse of panels b and c, over seeds."""
     panels.curves(axes, part, RATES)
     if part.cast.iloc[0] != "bystander" or off <= OFF_GRAMMAR:
         return

@@ -3,8 +3,8 @@
     ./launch.sh treasure
 
 Three casts differ in one stranger: a *prospector* goes where the question says the gold is, a
-*herald* says the place and goes elsewhere, a *bystander* ignores it. Reward for going there is
-given at eight of twelve places.
+*herald* says the place and goes elsewhere, a *bystander* ignores it. Going there is rewarded at
+eight of twelve places.
 """
 
 from toylab.lab.sweep import Arm, Sweep

@@ -16,7 +16,7 @@ from toylab.ladder.fit import FAMILIES
 from toylab.report import figures, panels
 from toylab.report.claims import t_interval
 
-PLACEBO_EXPLAINS = ("F1", "F2", "F3")  # families of the plants that should need their own cast
+PLACEBO_EXPLAINS = ("F1", "F2", "F3")  # plants in these families should need their cast
 
 COLUMNS = {
     "plant": "what was planted",

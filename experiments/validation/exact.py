@@ -1,8 +1,8 @@
 """Every plant, read as an exact distribution: no network, so any error is the ladder's own.
 
-A plant is read several times from fresh documents. Beside each reading stand readings with placebo
-casts, with fewer documents, for some plants with a denser grid of powers, and that of the
-population: the same fit on 16 times the documents, from the best of five starts.
+A plant is read several times, from fresh documents. For comparison it is also read with placebo
+casts, with fewer documents and, in some plants, with a denser grid of powers. The reading of the
+population is the same fit on 16 times the documents, from the best of five starts.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ from toylab.world.grammar import tag_names
 from toylab.world.tables import World
 
 FRACTIONS = (4, 2)  # divisors of the number of documents, for the readings with fewer
-SHARES = (0.01, 0.03, 0.1, 0.3)  # of documents by `unsaid stance`: what can be detected
+SHARES = (0.01, 0.03, 0.1, 0.3)  # of documents by `unsaid stance`, to find the detection limit
 MIXED = "unsaid in part"
 DENSE = (1.0, 1.4, 2.0, 2.8, 4.0, 5.7, 8.0)
 DENSER = ("nothing", "power 3", "half forgotten", "sharp on four")  # also read with DENSE

@@ -80,7 +80,7 @@ def second_optimiser(logp: np.ndarray) -> np.ndarray:
 
 
 def check_unexplained_is_the_divergence(twin: Brute) -> None:
-    """Averaged over all documents of an outline by their probability, KL(m_p ‖ m_q) exactly."""
+    """Averaged over all documents of a prompt by their probability, KL(m_p ‖ m_q) exactly."""
     world, which = tables.build(twin.corpus), twin.prompt(DIRECTED, ASKED)
     documents = rendered(world, twin, which)
     with pytest.MonkeyPatch.context() as patch:
@@ -110,7 +110,7 @@ def check_tempering(twin: Brute) -> None:
 
 
 def exhaustive(setup: Setup, world: World, twin: Brute, params):
-    """A model's distribution over the documents of the fixed outline, by teacher forcing.
+    """A model's distribution over the documents of the fixed prompt, by teacher forcing.
 
     Per document: (probability, {(t, s, j): (tokens, log-probabilities, outside)}), in float64,
     over the words that the twin says may follow.

@@ -160,7 +160,7 @@ def check_priors_change_when_they_should(twin: Brute) -> None:
 
 
 def pairs_fit(twin: Brute, choice, weights) -> None:
-    """Every pair of slots of documents on the fixed outline has its exact joint distribution.
+    """Every pair of slots of documents on the fixed prompt has its exact joint distribution.
 
     One author a document: the joint is Σ_k w_k p_k(a) p_k(b), not a product of marginals.
     """

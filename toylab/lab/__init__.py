@@ -1,1 +1,1 @@
-"""The lab: paths, run folders, execution, TensorBoard, the configuration of experiments."""
+"""The lab: recipes, run folders, execution, TensorBoard, and the configuration of experiments."""

@@ -1,8 +1,8 @@
-"""Slurm, through submitit: one job trains and reads one seed of a sweep; the jobs are one array.
+"""Slurm, through submitit: a job array, in which each job trains and reads one seed of a sweep.
 
 If two jobs need the same pretrained model, one locks its run and trains it while the other waits.
-A separate job for pretraining would make every job wait in the queue twice. The state of a job is
-read from the queue alone; accounting (`sacct`) isn't needed.
+A separate job for pretraining would make every job wait in the queue twice. Job states come from
+the queue alone; accounting (`sacct`) isn't needed.
 """
 
 import contextlib
@@ -33,10 +33,10 @@ from toylab.world.schema import unknown
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
 
-DEFAULTS = {"time": "60", "mem": "4G", "cpus-per-task": "1"}  # minutes, then requeued
+DEFAULTS = {"time": "60", "mem": "4G", "cpus-per-task": "1"}  # time: minutes until requeued
 REQUEUES = 100  # times that one job may run out of time
 NOTICE = 90  # seconds of warning before a job's time is up
-POLL = 2.0  # seconds between two looks at the queue
+POLL = 2.0  # seconds between polls of the queue
 
 
 def options(text: str) -> dict[str, str]:
@@ -74,7 +74,7 @@ def carry_out(
     if not needs:
         return
     settings = {name: getattr(jax.config, name) for name in workers.SETTINGS}
-    if jax.default_backend() == "cpu":  # a run's name depends on it
+    if jax.default_backend() == "cpu":  # run names depend on the platform
         settings["jax_platforms"] = "cpu"
     batches = [
         {name: leg for name, leg in plan.legs.items() if name in names} for names in needs.values()
@@ -104,7 +104,7 @@ def _work(
     for name, value in settings.items():
         jax.config.update(name, value)
     paths = [leg.path for leg in legs.values()]
-    here = [dataclasses.replace(path).name for path in paths]  # not the pickled, cached names
+    here = [dataclasses.replace(path).name for path in paths]  # not the names cached in pickles
     if here != [path.name for path in paths] or any(leg.name != n for n, leg in legs.items()):
         raise StoreError(
             f"{os.uname().nodename}: jax, its device or toylab's source differs from where the job "
@@ -136,15 +136,15 @@ def _folder(root: File) -> File:
 
 
 class Requeued:
-    """A function call run as a job, which Slurm restarts if its time is up or it is preempted.
+    """A function call to run as a job. Slurm restarts it if its time is up or it is preempted.
 
-    It returns the call's value and exception. A restarted call has only what it saved to disk.
+    It returns the call's value and exception. A restarted call finds only what it saved to disk.
     """
 
     def __init__(self, function: Callable[..., Any], *args: Any):
         self._call = pickle.dumps((function, args))
-        self._places = list(sys.path)  # an experiment may be anywhere
-        self._told = False  # whether it was told to stop
+        self._places = list(sys.path)  # an experiment's folder may be anywhere
+        self._told = False  # whether Slurm has told it to stop
 
     def __call__(self) -> tuple[Any, Exception | None]:
         sys.path[:] = self._places
@@ -153,12 +153,12 @@ class Requeued:
             ended: tuple[Any, Exception | None] = (function(*args), None)
         except Exception as error:
             ended = None, error
-        if self._told:  # submitit's SystemExit may have become another error, in numpy
+        if self._told:  # numpy may turn submitit's SystemExit into another error
             sys.exit(1)
         return ended
 
     def checkpoint(self) -> "DelayedSubmission":
-        """The job that submitit submits next."""
+        """Called when Slurm is about to stop the job: returns what submitit queues instead."""
         from submitit.helpers import DelayedSubmission
 
         again = copy.copy(self)
@@ -171,10 +171,10 @@ def array(
 ) -> Generator[dict[int, tuple[Any, Exception | None]], None, None]:
     """Submits calls to Slurm as one job array, of which at most `parallel` run at once.
 
-    After each poll of the queue it yields (value, error) of the calls that ended, by index. The
-    error of a killed job is a `StoreError`. Arguments and results are pickled into a folder below
+    After each poll of the queue, yields (value, error) by index for the calls that have ended. A
+    killed job's error is a `StoreError`. Arguments and results are pickled into a folder below
     `root`, which all nodes share. Closing the generator cancels the jobs. Raises `UsageError` with
-    sbatch's message if it refuses them.
+    sbatch's message if sbatch refuses the jobs.
     """
     from submitit import SlurmExecutor
 
@@ -198,7 +198,7 @@ def array(
             raise UsageError(f"--cluster=slurm: {said}") from None
         while running:
             time.sleep(POLL)
-            os.listdir(folder)  # NFS: look again
+            os.listdir(folder)  # makes NFS refresh the folder
             waiting = queued()
             done, left = dict[int, tuple[Any, Exception | None]](), set[int]()
             for place, job in running.items():
@@ -209,7 +209,7 @@ def array(
                         done[place], failed = (None, error), True
                 elif waiting is not None and job.job_id not in waiting:
                     left.add(place)
-                    if place in gone:  # since the last poll: its result had time to arrive
+                    if place in gone:  # at the last poll too: its result should have arrived
                         said = f"job {job.job_id} was killed; see {job.paths.stdout}"
                         done[place], failed = (None, StoreError(said)), True
             gone = left
@@ -219,12 +219,12 @@ def array(
         if running:
             ids = {job.job_id.split("_")[0] for job in running.values()}
             subprocess.run(["scancel", *ids], check=False)
-        if not failed:  # else the log is kept
+        if not failed:  # after a failure the logs are kept
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def queued() -> set[str] | None:
-    """The jobs of this user that wait or run; None if Slurm doesn't answer."""
+    """This user's waiting and running jobs; None if Slurm doesn't answer."""
     asked = ["squeue", "--noheader", "--array", "--format=%i", "--user", str(os.getuid())]
     done = subprocess.run(asked, capture_output=True, text=True)
     return None if done.returncode else set(done.stdout.split())

@@ -1,4 +1,4 @@
-"""Removes broken entries from jax's compilation cache, and drops code that fills memory."""
+"""Repairs jax's compilation cache, and drops compiled code before memory maps run out."""
 
 import contextlib
 import gc
@@ -7,7 +7,7 @@ from pathlib import Path as File
 import jax
 from jax._src import compilation_cache  # the public API can't read an entry
 
-CHECKED = ".checked"  # an empty file; its time is that of the last check
+CHECKED = ".checked"  # an empty file whose time is that of the last check
 MAPS = 30_000  # memory maps of a process; Linux allows 65,530, and compiled code takes three each
 
 
@@ -39,5 +39,5 @@ def mend(folder: File) -> None:
                 compilation_cache.decompress_executable(entry.read_bytes())
             except OSError:
                 raise
-            except Exception:  # of zlib or zstd, whichever jax has
+            except Exception:  # zlib's or zstd's: jax uses either
                 entry.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
 """Flags: one for each field of a sweep's frozen dataclasses, named as in `config.json`.
 
 `--sft.steps=200` sets the field of every Sft in the sweep, `--ARM.sft.steps=200` that of one arm,
-`--sft@2.steps=200` that of the second Sft of an arm. A stage of 0 steps is left out. A stage inside
-a stage goes by its kind. Any other nested config goes by its field, as in `--rl.target.answers`.
+`--sft@2.steps=200` that of the second Sft of an arm. A stage of 0 steps is left out. A stage
+nested in another is named by its kind, any other nested config by its field: `--rl.target.answers`.
 """
 
 import dataclasses
@@ -53,10 +53,10 @@ def _every(sweep: Sweep, change: Callable[[Any, list[str]], Any]) -> Sweep:
 
 def define_sweep(values: Flags, sweep: Sweep) -> None:
     """Defines a flag for every field of a sweep."""
-    values.define("seeds", int, sweep.seeds, "how many seeds", (1, 10_000))
-    values.define("first_seed", int, sweep.first_seed, "the first of them", (0, 2**32 - 10_000))
+    values.define("seeds", int, sweep.seeds, "number of seeds", (1, 10_000))
+    values.define("first_seed", int, sweep.first_seed, "the first seed", (0, 2**32 - 10_000))
     if sweep.corpus:
-        values.define("corpus", str, sweep.corpus, "a corpus, by file or by name in corpora/")
+        values.define("corpus", str, sweep.corpus, "corpus: a file, or a name in corpora/")
 
     def define(config: Any, prefixes: list[str]) -> Any:
         for place, each in (pair for prefix in prefixes for pair in _nested(prefix, config)):
@@ -89,7 +89,7 @@ def apply(sweep: Sweep, given: Mapping[str, Any]) -> Sweep:
 
 
 def _without_empty(arm: Arm) -> Arm:
-    """The arm without stages of 0 steps; if none is left, pretraining is read at its end."""
+    """The arm without stages of 0 steps. If none is left, the end of pretraining is read."""
     stages = tuple(stage for stage in arm.stages if stage.steps > 0)
     if stages == arm.stages:
         return arm

@@ -7,7 +7,7 @@ from pathlib import Path as File
 
 from toylab.lab.store import write_json
 
-UNKNOWN = 30  # training steps of the default batch: roughly the cost of a reading
+UNKNOWN = 30  # assumed cost of a reading, in training steps, until it is measured
 STEP = "training step"
 Times = list[tuple[str, float]]  # (STEP or the name of a measure, seconds that it took)
 
@@ -22,7 +22,7 @@ def _times(file: File) -> dict[str, float]:
 
 
 class Costs:
-    """Seconds per training step and per reading of each kind, kept in a file below a root.
+    """Seconds per training step and per reading of each kind, kept in `costs.json` below a root.
 
     The file is read once, at construction. Times noted later count in the next plan.
     """

@@ -1,9 +1,9 @@
 """TensorBoard event files, derived from rows.
 
 A row has "step", "time" (seconds since the epoch) and values by tag: numbers become scalars, text
-becomes text, bytes (a PNG) an image. A file is never changed. A newer file sorts last by name. It
-begins with a restart before its first step, so a running TensorBoard drops the older points. Older
-files stay, since TensorBoard reads them in order and would wait for a removed one.
+becomes text, bytes (a PNG) an image. Files are never changed: new rows go into a new file, whose
+name sorts last. A file begins with a session restart, so a running TensorBoard drops older points.
+Older files stay, since TensorBoard reads them in order and would wait for a removed one.
 
 TensorFlow is not needed: only tensorboard's protos, its plain summaries and its `RecordWriter`.
 """
@@ -37,7 +37,7 @@ PARTIAL = ".events.partial"  # no "tfevents" in it: TensorBoard must not read it
 def write(
     folder: Path, rows: Sequence[Row], *more: Summary, settings: Settings | None = None
 ) -> None:
-    """Writes an event file, atomically, with all of a run so far.
+    """Atomically writes an event file with all rows of a run so far.
 
     `settings` go into TensorBoard's table of hyper-parameters; `more` is written before the rows.
     """

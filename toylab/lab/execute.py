@@ -47,7 +47,7 @@ def keep_compiled(root: File) -> None:
 def to_train(run: Run, wanted: Iterable[int]) -> tuple[int, int]:
     """The first and the last step still to be trained; (0, 0) if all wanted snapshots are there."""
     at = run.state_step()
-    missing = [step for step in wanted if step != at and not run.has(step)]  # `at` is in the state
+    missing = [step for step in wanted if step != at and not run.has(step)]  # `state` has `at`
     if not missing:
         return 0, 0
     return (at if at < min(missing) else 0), max(missing)
@@ -58,7 +58,7 @@ def train(run: Run, wanted: Iterable[int], advance: Advance = quietly) -> Times:
     path, stage, times = run.path, run.path.stage, Times()
     with run.locked():
         if (at := run.state_step()) and not run.has(at):
-            run.save(run.state())  # the snapshot was lost, or not yet written
+            run.save(run.state())  # its snapshot was lost, or never written
         first, last = to_train(run, wanted)
         if not last:
             return times
@@ -99,7 +99,7 @@ def final(run: Run, advance: Advance = quietly) -> Params:
 
 
 def excess(setup: Setup, seed: int, params: Params, step: int) -> dict[str, float]:
-    """The excess loss of parameters, as a run with this seed logs it at a step."""
+    """The excess loss that a run with this seed logs for these parameters at a step."""
     key = jax.random.fold_in(jax.random.key(seed), EVALUATE)
     measured = calibration.excess(setup.network, setup.world, params, jax.random.fold_in(key, step))
     return {name: float(value) for name, value in measured.items()}

@@ -77,7 +77,7 @@ def sweep_of(folder: File) -> "Sweep":
 
     sweep = getattr(module(folder, "sweep"), "SWEEP", None)
     if not isinstance(sweep, Sweep):
-        raise UsageError(f"{folder / 'sweep.py'}: has no SWEEP, a toylab.Sweep")
+        raise UsageError(f"{folder / 'sweep.py'}: defines no SWEEP, a toylab.Sweep")
     if sweep.name != folder.name:
         raise UsageError(
             f"{folder / 'sweep.py'}: SWEEP.name is {sweep.name!r}; "

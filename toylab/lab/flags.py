@@ -160,4 +160,4 @@ class Flags:
             text += (
                 line if len(line) <= WIDE else line[: WIDE - 2].rpartition(" ")[0] + " …"
             ) + "\n"
-        return text + "All of them, with defaults: --help-all\n"
+        return text + "All flags, with defaults: --help-all\n"

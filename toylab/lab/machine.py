@@ -52,7 +52,7 @@ def cores() -> list[int]:
 def memory(*kinds: str) -> int | None:
     """Bytes of memory: the sum of these fields of /proc/meminfo, or a container's limit if less.
 
-    For `MemAvailable`, the container's use is taken off its limit. None if the system doesn't say.
+    For `MemAvailable`, a container's use is subtracted. None if the system doesn't say.
     """
     found = []
     with contextlib.suppress(OSError, ValueError):
@@ -87,9 +87,9 @@ def check(setup: Setup, stages: Iterable[Stage], measures: Iterable[Measure]) ->
         most = (device.memory_stats() or {}).get("bytes_limit")
     for name, numbers in need.items():
         if numbers * NUMBER > (most or math.inf):
-            told = f"{name}: would take {numbers * NUMBER / 1e9:,.0f} GB of memory or more"
+            told = f"{name}: needs {numbers * NUMBER / 1e9:,.0f} GB of memory or more"
             raise ValueError(
-                f"{told}, of {(most or 0) / 1e9:.0f}; make the model or its batches smaller"
+                f"{told}, but there are {(most or 0) / 1e9:.0f}; make model or batches smaller"
             )
 
 

@@ -62,7 +62,7 @@ def write(root: File, name: str, sweep: "Sweep", setups: Mapping[str, "Setup"], 
         runs = [Run(root, prefix) for path in paths.values() for prefix in path.prefixes()]
         for run in runs:
             if run.folder.exists():
-                run.describe()  # if its config was lost
+                run.describe()  # in case its config was lost
         each = {
             "arm": arm,
             "readings": [measure_digest(each, sweep.reading) for each in sweep.measures(arm)],

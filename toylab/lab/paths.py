@@ -1,6 +1,6 @@
-"""A run follows a recipe: stages trained in turn from random parameters. Each prefix has a digest.
+"""Recipes: a run trains stages one after the other, from random parameters.
 
-Trained models are found by that digest, so experiments with the same recipe share models.
+Each prefix of a recipe has a digest, by which models are found. So experiments can share models.
 """
 
 import dataclasses
@@ -84,7 +84,7 @@ _digest = functools.lru_cache(Corpus.digest)
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A corpus and model size, a seed, and the stages, trained one after the other."""
+    """A corpus and model size, a seed, and stages to train one after the other."""
 
     setup: Setup
     seed: int

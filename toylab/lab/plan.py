@@ -1,8 +1,8 @@
 """The graph of what some sweeps still have to train and read.
 
-A run is trained after the run that it starts from. A pretrained model's reference comes after its
-training. A reading comes after the training of its snapshot and after the reference. Work that
-several sweeps need is done once.
+A run is trained after the run that it starts from. Each pretrained model has a *reference*: the
+casts that all readings are compared with. It is prepared after pretraining, and readings wait for
+it and for their snapshot. Work that several sweeps need is done once.
 """
 
 import abc
@@ -22,15 +22,15 @@ from toylab.ladder.measure import Measure, Snapshot, measure_key
 from toylab.ladder.reading import LadderFit
 from toylab.stages import Setup
 
-BASE_STEPS = 120  # cost of a reference, in training steps of the default batch, until measured
+BASE_STEPS = 120  # assumed cost of a reference, in training steps, until it is measured
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Leg(abc.ABC):
-    """A leg: one unit of work in a plan, as `schedule` takes it. `cost` is in training steps.
+    """A leg: one task of the graph, which `schedule` runs. `cost` is in training steps.
 
-    `title` names the sweep, seed and arm that need it, or the first of several. `done` describes
-    the finished work.
+    `title` names the sweep, seed and arm that need it (the first of them, if several do). `done`
+    says what was done.
     """
 
     path: Recipe
@@ -69,7 +69,7 @@ class Train(Leg):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Refer(Leg):
-    """Prepares the pretrained model's reference, which all readings are compared with."""
+    """Prepares the pretrained model's reference."""
 
     settings: LadderFit
 
@@ -157,7 +157,7 @@ class Plan(NamedTuple):
 def plan(
     asked: Sequence[tuple[Sweep, Mapping[str, Setup]]], root: File, costs: Costs | None = None
 ) -> Plan:
-    """What these sweeps would train and read, the first sweep and seed first.
+    """All that these sweeps still have to train and read. Earlier sweeps and seeds rank first.
 
     `costs` are the costs of readings, by default those measured below the root.
     """
@@ -174,7 +174,7 @@ def plan(
 class _Builder:
     """Adds legs to a graph, but none for results that are on disk.
 
-    Every method returns the names of the legs that are needed, directly or through others.
+    Every method returns the names of all legs needed, directly or indirectly.
     """
 
     def __init__(self, root: File, costs: Costs):
@@ -192,7 +192,7 @@ class _Builder:
     def _read(
         self, path: Recipe, arm: str, points: Sequence[int], measures: Sequence[Measure]
     ) -> set[str]:
-        """Reads a run at these points; `measures[0]` is the sweep's reading."""
+        """Reads a run at these points; `measures[0]` is the sweep's ladder."""
         run, settings, all_needed = Run(self.root, path), measures[0], set[str]()
         assert isinstance(settings, LadderFit)
         for step in points:
@@ -230,9 +230,9 @@ class _Builder:
         return needed | {leg.name}
 
     def _leg(self, kind: type[L], path: Recipe, arm: str, after: set[str], **own: Any) -> L:
-        """The leg that is already in the graph, or a new one without costs."""
+        """The leg that is already in the graph, or a new one of cost 0."""
         place, seed = self.rank
-        early = kind is Train and not path.parent  # by one seed: the rest of its seed waits for it
+        early = kind is Train and not path.parent  # ranks one seed ahead: its seed waits for it
         leg = kind(
             path=path,
             title=self.title + (arm or "-".join(stage.label for stage in path.stages)),

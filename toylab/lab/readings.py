@@ -23,16 +23,16 @@ from toylab.measures import calibration
 from toylab.policy.policy import ModelPolicy
 from toylab.stages import Setup
 
-REFERENCE = "reference"  # its name among the costs
+REFERENCE = "reference"  # its name in `costs.json`
 
 
 def due(measures: Sequence[Measure], step: int, last: int) -> list[Measure]:
-    """The measures to read at a step: all at the last step, only those without `at_end` before."""
+    """The measures to read at a step: all at the last step; before it, those without `at_end`."""
     return [each for each in measures if step == last or not each.at_end]
 
 
 def unread(run: Run, measures: Sequence[Measure], step: int) -> list[Measure]:
-    """The due measures that have no reading yet. `measures[0]` is the sweep's reading."""
+    """The due measures that have no reading yet. `measures[0]` is the sweep's ladder."""
     return [
         each
         for each in due(measures, step, run.path.last)
@@ -52,7 +52,7 @@ def measure_digest(asked: Measure, settings: LadderFit) -> str:
 
 
 def base_file(folder: File, settings: LadderFit) -> File:
-    """The file with the records' data on a pretrained model; written after the reference itself."""
+    """The file with a pretrained model's nuisances and excess loss, written after its reference."""
     text = measure_digest(settings, settings) + _excess_source()
     return folder / "references" / f"{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
 
@@ -137,7 +137,7 @@ def load(file: File, asked: Measure | None = None, setup: Setup | None = None) -
     found = load_json(file)
     with store.reading(file):
         if not (isinstance(found, dict) and found):
-            raise ValueError("nothing that a measure reads")
+            raise ValueError("no reading in it")
         if setup and isinstance(asked, LadderFit):
             asked.scalars(setup, found)
     return found
@@ -152,7 +152,7 @@ def gather(
 ) -> Records:
     """The records of these seeds of a sweep, from disk, in the sweep's order.
 
-    `before` may have records of fewer seeds; what they have read `once` is not read again.
+    `before` may have records of fewer seeds; their results of `Records.once` are reused.
     Raises `StoreError` if a reading is missing or damaged.
     """
     rows, bases, files = [], {}, dict[tuple[str, File], Any]()

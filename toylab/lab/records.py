@@ -39,7 +39,7 @@ class Record(NamedTuple):
     measures: Mapping[str, Measure]
 
     def read(self, *names: str, whose: str = "") -> dict[str, float]:
-        """Numbers of the ladder's reading (see `reading.COLUMNS`), on the learned cast.
+        """Numbers of the ladder's reading (`reading.COLUMNS`); with the learned cast, if with any.
 
         If `whose` names a character, `weight` is that character's weight in F1.
         """
@@ -68,8 +68,8 @@ class Records:
 
     Each of `rows` is a dict with `arm`, `seed`, `step`, the ladder's `reading`, and the readings of
     other measures by name. Step 0 is the pretrained snapshot. `bases` has the pretrained model's
-    nuisances and excess loss, by arm and seed. `known` keeps what was read `once`. `files` has the
-    content of each file, by arm.
+    nuisances and excess loss, by arm and seed. `known` keeps the results of `once`. `files` has the
+    content of each file, by arm and file.
     """
 
     sweep: Sweep
@@ -85,7 +85,7 @@ class Records:
         return next(iter(self.setups.values()))
 
     def odd(self) -> File | None:
-        """A file whose entries differ from those of most files of its kind; it may be damaged."""
+        """A file whose structure differs from that of most files of its kind; it may be damaged."""
         kinds = collections.defaultdict[tuple[str, str], dict[File, str]](dict)
         for (arm, file), found in self.files.items():
             kinds[arm, file.stem.rpartition("-")[2]][file] = _shape(found)
@@ -99,7 +99,7 @@ class Records:
     def once(
         self, name: str, read: Callable[["Records"], Iterable[Any]], total: int
     ) -> Sequence[Any]:
-        """What `read` computes from the sweep, not from readings; once, for the first figure."""
+        """What `read` computes without any readings. It is computed once, and then kept."""
         if name not in self.known:
             bar = tqdm(read(self), name, total, leave=False, disable=None)
             self.known[name] = list(bar)
@@ -180,13 +180,13 @@ def end(table: "pd.DataFrame", column: str, **equal: Any) -> "pd.Series":
 def course(
     table: "pd.DataFrame", column: str, x: str = "step", **equal: Any
 ) -> tuple[np.ndarray, Float[np.ndarray, "seed point"]]:
-    """The values of `x` in the rows with these values, and the column at each."""
+    """In the rows with these values: the values of `x` [point], and the column there."""
     grid = where(table, **equal).pivot(index="seed", columns=x, values=column)
     return grid.columns.to_numpy(), grid.to_numpy()
 
 
 def crossing(way: "pd.DataFrame", column: str, x: str, level: float) -> float:
-    """A column where `x` first passes a level, interpolated between two readings; else at the end.
+    """A column where `x` first passes a level, interpolated; at the end if `x` stays below.
 
     `way` has the readings of one run in order. Readings without the column are left out.
     """

@@ -33,7 +33,7 @@ class _Number(float):
     def __contains__(self, _: Any) -> bool:
         return True
 
-    def __iter__(self) -> Iterator[Any]:  # or it would have items without end
+    def __iter__(self) -> Iterator[Any]:  # or iterating would never end
         return iter(())
 
 

@@ -1,4 +1,4 @@
-"""Hands legs to an executor as they become ready. If one fails, only its dependents are dropped.
+"""Runs a graph of tasks (*legs*) on an executor. If one fails, only its dependents are dropped.
 
 A leg is any value with a name, the names of the legs that it comes `after`, a cost, and a `rank`.
 Nothing here depends on what legs do. Any executor of `concurrent.futures` will do: only its

@@ -63,7 +63,7 @@ def write_atomic(file: File, content: bytes) -> None:
 
 
 def sweep_partial(root: File) -> None:
-    """Removes unfinished files below a root, more than a day old, that killed processes left."""
+    """Removes unfinished files below a root that processes killed over a day ago have left."""
     for folder, _, names in os.walk(root):
         for name in names:
             if name.startswith(".") and name.endswith(PARTIAL):
@@ -165,7 +165,7 @@ def writable(folder: File) -> bool:
 
 @contextlib.contextmanager
 def locked(folder: File, what: str) -> Iterator[None]:
-    """Waits for a lock on a part of a folder, then holds it; it ends with the process at latest.
+    """Waits for a lock on a part of a folder and holds it. The end of the process also releases it.
 
     Raises `StoreError` where the file system has no locks.
     """
@@ -235,7 +235,7 @@ class Run:
     def save(self, state: State) -> None:
         """Saves the parameters at this step, and the state unless a later one is saved."""
         step = int(state.step)
-        if step >= self.state_step():  # first: the snapshot can be rebuilt from it
+        if step >= self.state_step():  # before the snapshot, which it can restore
             _save(self.folder / "state.safetensors", state)
         _save(self.snapshot_file(step), state.params)
 
@@ -275,7 +275,7 @@ def metrics(folder: File) -> list[dict[str, Any]]:
             rows.append(row := json.loads(line))
             if not all(isinstance(each, int | float | str) for each in row.values()):
                 raise ValueError(f"line {number} holds more than numbers and text")
-            _place(row)[0] + row["time"]  # both are numbers
+            _place(row)[0] + row["time"]  # raises unless both are numbers
     return rows
 
 

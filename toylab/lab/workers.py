@@ -25,7 +25,7 @@ from toylab.lab.schedule import Ended
 from toylab.lab.sweep import Sweep
 from toylab.stages import Setup
 
-TICK = 0.3  # seconds between two looks at the progress of workers
+TICK = 0.3  # seconds between checks of the workers' progress
 SETTINGS = (  # jax settings that workers share
     "jax_platforms",
     "jax_compilation_cache_dir",
@@ -40,8 +40,8 @@ def carry_out(
 ) -> Generator[Ended, None, None]:
     """Carries out legs on `jobs` workers (if one, in this process); yields how each ended.
 
-    Once the first models are trained, all workers would compile the ladder at the same time. So one
-    worker compiles it while another trains the first model.
+    One worker compiles the ladder while another trains the first model. Otherwise all workers would
+    compile it at the same time, as soon as the first models are trained.
     """
     if jobs == 1 or len(legs) < 2:
         work = functools.partial(_work, root, advance)
@@ -67,7 +67,7 @@ def carry_out(
 
 
 def complete(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> Records:
-    """Trains and reads all of a sweep in this process. A leg's error is raised after the rest."""
+    """Trains and reads all of a sweep in this process. Errors are raised at the end."""
     ended = list(carry_out(plan([(sweep, setups)], root).legs, root, 1))
     for each in ended:
         if each.error:
@@ -77,7 +77,7 @@ def complete(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> Records:
 
 @contextlib.contextmanager
 def _held() -> Generator[None, None, None]:
-    """Processes started inside, multiprocessing's own among them, ignore Ctrl-C and SIGHUP."""
+    """Processes started inside, also multiprocessing's own, ignore Ctrl-C and SIGHUP."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
@@ -147,7 +147,7 @@ def _end_with_parent() -> None:
 
 
 class Done(NamedTuple):
-    """CPU seconds that a whole leg took, and wall-clock seconds that its parts took."""
+    """CPU seconds of a whole leg, and wall-clock seconds of its parts."""
 
     seconds: float
     times: Times

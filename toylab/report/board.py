@@ -1,8 +1,8 @@
 """What TensorBoard shows of an experiment, from the files of its runs so far.
 
 Every seed is a run, `selection/ordinary/seed100`, on one axis: post-training begins at step 0,
-after pretraining. `selection/ordinary/mean` has the means over seeds, `selection/floor` what the
-pretrained models read, and `selection` itself the images.
+after pretraining. `selection/ordinary/mean` has the means over seeds, `selection/floor` the
+readings of the pretrained models, and `selection` itself the images.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ def moving(courses: Iterable[Course], kind: str) -> list[str]:
 
 
 def reduced(rows: Course, keep: Iterable[str]) -> Course:
-    """The rows with only these weights and traits; the other weights are added up to one number."""
+    """The rows with only these weights and traits; the other weights are summed."""
     kept, few = set(keep), Course()
     for step, row in rows.items():
         rest = [v for tag, v in row.items() if tag.startswith(WEIGHTS) and tag not in kept]

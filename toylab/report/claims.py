@@ -18,7 +18,7 @@ and, where needed:
     over = "largest"               # how a seed's rows become one number (`OVER`); default: mean
     against = "evidence"           # the other column of a ratio, slope, exponent or correlation
     unit = "cast"                  # the column whose values the interval is over; default: seed
-    free = true                    # about free sampling: judged even where it leaves the grammar
+    free = true                    # about unconstrained samples: judged even off the grammar
 
 In a table with steps, only rows at the last step count. `step` in `rows` selects the last rows up
 to that step. A list of steps selects the rows at each of them.
@@ -120,7 +120,7 @@ class Claim(Registered):
     def sentence(self) -> str:
         """The outcome as text for the terminal."""
         sign = ">" if self.above else "<"
-        fresh = f"; as many new ones would agree with probability {self.keeps:.2f}"
+        fresh = f"; a fresh set would agree with probability {self.keeps:.2f}"
         judged = self.seeds and self.verdict not in (CHANGED, QUICK)
         return (
             f"{self.verdict:9}  {self.claim}\n           {self.statistic}: {self.value:.3g} "
@@ -231,7 +231,7 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
     mean = float(array.mean()) if len(array) else math.nan
     if len(array) < 2:
         return mean, -math.inf, math.inf
-    from scipy import stats  # half a second, once there is something to judge
+    from scipy import stats  # takes half a second: only if needed
 
     error = float(stats.sem(array))
     half = float(stats.t.ppf((1 + level) / 2, len(array) - 1)) * error
@@ -242,10 +242,10 @@ def redraw(values: Sequence[float], threshold: float, level: float = 0.95) -> tu
     """The probabilities that the interval of as many new values is wholly above the threshold, or
     wholly below.
 
-    Values are taken as normal, with mean and spread unknown (a flat prior on the mean and the
-    logarithm of the spread). Given these, the new t statistic T' is a noncentral t. The true spread
-    is s / sqrt(q), with q a chi-square over its n - 1 degrees of freedom, and the standard error of
-    both means is s / sqrt(q n). So with the observed statistic t
+    Values are taken as normal, with a flat prior on the mean and on the logarithm of the standard
+    deviation. Given these, the new t statistic T' is a noncentral t. If s is the standard deviation
+    of the sample, the true one is s / sqrt(q), with q a chi-square over its n - 1 degrees of
+    freedom, and the standard error of both means is s / sqrt(q n). With the observed statistic t
 
         P(T' > c) = E_q[1 - F(c / sqrt 2; n - 1, t sqrt(q / 2))]
 
@@ -271,8 +271,8 @@ def redraw(values: Sequence[float], threshold: float, level: float = 0.95) -> tu
 
 
 def enough(low: float, high: float, count: int, threshold: float) -> float:
-    """How many values with this mean and spread would decide; infinite if the mean is the
-    threshold.
+    """How many values with this mean and standard deviation would decide; infinite if the mean is
+    the threshold.
 
     `low` and `high` are the ends of the 95 % t interval of `count` values, at least 2.
     """
@@ -319,8 +319,8 @@ def judge_all(
 
     If `instead` is given, it replaces every verdict: it says why there is none.
     """
-    named = table.select_dtypes(exclude="number")  # later seeds may add numbers
+    named = table.select_dtypes(exclude="number")  # numbers may come with later seeds
     values = {column: list(named[column].unique()) for column in named}
-    check(claims, table, values if not instead and len(table) else {})  # other settings, other rows
+    check(claims, table, values if not instead and len(table) else {})  # changes may remove rows
     judged = [judge(each, *evaluate(each, table)) for each in claims]
     return [dataclasses.replace(each, verdict=instead or each.verdict) for each in judged]

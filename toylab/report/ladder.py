@@ -23,7 +23,7 @@ COLUMNS = {
 
 
 def table(records: Records) -> pd.DataFrame:
-    """A row for every arm, seed, step and cast: the reading there with the most families."""
+    """A row for every arm, seed, step and cast, from the measure `ladder` where it was read."""
 
     def read(record: Record) -> list[dict[str, Any]]:
         found = record.found.get("ladder", record.found["reading"])

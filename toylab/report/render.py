@@ -1,13 +1,13 @@
 """Writes the claims, with their verdicts, into the documents that quote them.
 
-Between `<!--claims EXPERIMENT-->` and `<!--/claims-->` goes the table of an experiment's claims. A
-row whose first cell ends with `<!--EXPERIMENT.CLAIM-->` gets the claim's number and verdict, and
-between `<!--counts-->` and `<!--/counts-->` goes the number of claims, by verdict. Numbers are from
-`results/EXPERIMENT/claims.json` if it was judged by today's `claims.toml`, on all seeds; else the
-claim is *registered, not yet run*. After `<!--time EXPERIMENT-->` goes what an experiment costs, as
-`./launch.sh list` says it. Between `<!--redrawn-->` and `<!--/redrawn-->` goes the table of claims
-that were judged once more on another processor (`results/redrawn`). `reference` does the same for
-the keys of a corpus file.
+    <!--claims EXPERIMENT-->…<!--/claims-->    the table of an experiment's claims
+    <!--EXPERIMENT.CLAIM--> | … | … |          in a table row: a claim's number and verdict
+    <!--counts-->…<!--/counts-->               the number of claims, by verdict
+    <!--time EXPERIMENT-->                     an experiment's cost, as in `./launch.sh list`
+    <!--redrawn-->…<!--/redrawn-->             claims judged anew on another processor
+
+Numbers are from `results/EXPERIMENT/claims.json` if it was judged by today's `claims.toml`, on all
+seeds; else the claim is *registered, not yet run*. `reference` fills in the keys of corpus files.
 """
 
 import re

@@ -273,7 +273,7 @@ def describe(sweep: Sweep, setups: Mapping[str, Setup], graph: Plan, minutes: fl
         share = sum(leg.cost for leg in own) / max(total, 1)
         lines.append(f"{name:64} {train:>6} {read:>5} {minutes * share:6.1f}")
     disk = sum(MEGABYTES_A_RUN for leg in legs if isinstance(leg, Train))
-    lines.append(f"in all about {minutes:.0f} min and {disk:.0f} MB of disk")
+    lines.append(f"total: about {minutes:.0f} min and {disk:.0f} MB of disk")
     return "\n".join(lines)
 
 

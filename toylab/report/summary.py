@@ -13,7 +13,7 @@ LADDER = {rung: f"ladder/{rung}" for rung in ("total", "selection", "exaggeratio
 
 
 def ends(run: Named) -> tuple[Row, Row] | None:
-    """A run's first reading (that of the pretrained model) and its last; None if there is one."""
+    """A run's first reading (that of the pretrained model) and its last; None if there is none."""
     read = [row for row in course(run).values() if RUNGS[0] in row]
     return (read[0], read[-1]) if read else None
 

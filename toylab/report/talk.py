@@ -1,4 +1,4 @@
-"""A talk with a model: its answers to a corpus's questions, and who is likely to say each word.
+"""A conversation with a model: its answers to a corpus's questions, and who is probably speaking.
 
 Two beliefs about the author start from the same weights: those of the mixture of characters nearest
 to the model. *Bayes* uses the exact cast as likelihoods. *The model* uses the cast as learned: the
@@ -53,7 +53,7 @@ def nearest(corpus: Corpus, text: str) -> str:
     known = questions(corpus)
     found = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
     if not found:
-        raise ValueError(f"{text!r}: no question of {corpus.title}; such as {next(iter(known))!r}")
+        raise ValueError(f"{text!r}: not a question of {corpus.title}; try {next(iter(known))!r}")
     return found[0]
 
 

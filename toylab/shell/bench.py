@@ -17,7 +17,7 @@ PARTS = (
 HELP = f"""./launch.sh bench [PART …] [--quick] [--results=FOLDER]
 
 Measures the named parts, or all: {", ".join(PARTS)}.
-Writes table.csv and machine.json. A part measured again replaces its rows; tuning resumes where it
+Writes table.csv and machine.json. Measuring a part again replaces its rows; tuning resumes where it
 stopped. Nothing else should use the machine. Takes about half an hour in all.
 PyTorch, the baseline, is optional: .venv/bin/python -m pip install '.[torch]'
 """
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     told = {"quick": quick} | timing.machine()
     for part in sorted(parts, key=PARTS.index):
         _measure(part, folder, quick, told)
-    print(f"kept in {folder / 'table.csv'}")
+    print(f"saved in {folder / 'table.csv'}")
     return 0
 
 
@@ -81,7 +81,7 @@ def _measure(part: str, folder: File, quick: bool, told: dict[str, Any]) -> None
         )
         rows.append(row)
         old.pop(row[:4], None)
-        keep([*rows, *old.values()])  # now, so that a stop loses nothing measured
+        keep([*rows, *old.values()])  # now, so that stopping loses nothing
     if rows:
         keep(rows)
         kept = load_json(machine) if machine.exists() else {}

@@ -1,4 +1,4 @@
-"""`./launch.sh chat [RUN]`: asks a model, before and after post-training; `sample`: what it writes.
+"""`./launch.sh chat [RUN]`: a conversation with a model; `sample`: documents that it writes.
 
 Errors in the command line are found before jax is imported.
 """
@@ -26,18 +26,17 @@ HELP = """./launch.sh chat [RUN] [FLAGS]
 
 Asks a run questions of its corpus, under a tag. RUN is a name from ./launch.sh runs,
 by default the first of the latest experiment. After each word it prints who is
-speaking: to the model (by the cast as it learned it) and by Bayes' rule (by the
-exact cast). Input may be piped. The talk is saved below runs/talks/.
+probably speaking: as the model sees it (with the cast that it learned), and by Bayes'
+rule (with the exact cast). Input may be piped. Conversations are saved in runs/talks/.
 
 """
 SAMPLE = """./launch.sh sample RUN [FLAGS]
 
-Prints documents that a run writes, each with the character likeliest to be its
-author by Bayes' rule.
+Prints documents that a run writes, each with its likeliest author by Bayes' rule.
 
 """
 KEYS = "a question, its number, or the start of one; ? lists all; tag NAME; new; bye"
-PACE = 0.06  # seconds from word to word, for a person to read
+PACE = 0.06  # seconds from word to word, so that one can follow
 WIDE = 37  # columns of one model's answer: two fit into 80
 
 
@@ -65,13 +64,13 @@ def main(arguments: Sequence[str]) -> int:
         if talk.answers:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(console.export_text(), encoding="utf-8")
-            print(f"the talk is kept in {file}")
+            print(f"the conversation is saved in {file}")
     return 0
 
 
 def sample(arguments: Sequence[str]) -> int:
     """Prints documents of a finished run."""
-    values = Flags(SAMPLE, runs=finished.FOLDER, tag=_TAG, seed=(int, 0, "of the draws"))
+    values = Flags(SAMPLE, runs=finished.FOLDER, tag=_TAG, seed=(int, 0, "seed of the draws"))
     values.define("n", int, 5, "documents", (1, 10_000))
     (name,) = values.parse(arguments, "RUN")
     _, folder = finished.find(name, files.folder(values))
@@ -100,7 +99,7 @@ def _tags(folder: File, asked: str | None) -> list[str]:
         tags = [tag["name"] for tag in corpus["tags"]]
         tags += [each["name"] for each in corpus["characters"] if corpus["name_share"]]
     except Exception:
-        from toylab.lab.store import reading  # here, so that errors in flags do without jax
+        from toylab.lab.store import reading  # here, so that errors in flags need no jax
 
         with reading(folder / "corpus.json"):
             raise
@@ -131,7 +130,7 @@ def _lines(talk: "_Talk") -> Iterator[str]:
 
 
 class _Talk:
-    """A talk with a run and with the model that it began with, on a console."""
+    """A conversation with a run and with its pretrained model, on a console."""
 
     def __init__(
         self, run: "Run", name: str, tag: str, tags: Sequence[str], console: "Console"
@@ -153,7 +152,7 @@ class _Talk:
         from toylab.report.talk import Speaker
 
         self.tag, key = tag, jax.random.key(time.time_ns() % 2**32)
-        with self.console.status("reading who speaks under this tag"):
+        with self.console.status("fitting the weights under this tag"):
             self.speakers = [
                 Speaker(self.run.setup, each, tag, key) for each in self.models.values()
             ]
@@ -202,7 +201,7 @@ class _Talk:
         said = self.speakers[0].said % self.speakers[0].turns
         self._say(f"\n{question}?   ({self.tag}, turn {said + 1})", "bold")
         self._say(" │ ".join(each.ljust(WIDE) for each in self.models).rstrip(), "dim")
-        head = f"{'':11}{'to the model':13}{'by Bayes':13}"
+        head = f"{'':11}{'the model':13}{'Bayes':13}"
         self._say(" │ ".join([head] * len(self.models)).rstrip(), "dim")
         answers = [each.answer(self.asked[question]) for each in self.speakers]
         for words in itertools.zip_longest(*answers):

@@ -11,17 +11,17 @@ from toylab.shell.files import program, told
 from toylab.world.schema import shortened
 
 DEFAULT = "selection"
-FEWER = "--seeds=5"  # without arguments: five minutes, not ten; the claims are for all of its seeds
+FEWER = "--seeds=5"  # without arguments: five minutes, not ten. Claims need all seeds
 USAGE = """toylab: persona selection against new-goal formation, measured
 
 run   ./launch.sh                 five seeds of the default experiment, selection
       ./launch.sh list            the experiments, one line each, with measured cost
-      ./launch.sh NAME            one of them: trains what is missing, leaves
-                                  figure, table and claims in results/NAME
+      ./launch.sh NAME            runs one: trains what is missing, writes
+                                  figure, table and claims to results/NAME
       ./launch.sh run --corpus=FILE --stages=pretrain,sft:mira    your own stages
-see   ./launch.sh tensorboard     watches in a browser, while it runs
-      ./launch.sh chat [RUN]      asks a model, and shows after each word who would
-                                  say it
+see   ./launch.sh tensorboard     watches training in a browser
+      ./launch.sh chat [RUN]      questions a model, and shows after each word who
+                                  is probably speaking
       ./launch.sh runs            what has been run, by name
       ./launch.sh measure RUN     the whole ladder; also: sample, compare
       ./launch.sh report          all findings as one HTML file
@@ -72,14 +72,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        print("\ntoylab: stopped; the same command goes on from here", file=sys.stderr)
+        print("\ntoylab: stopped; run the same command to resume", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
         _forget_output()
         return 0
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
-            _forget_output()  # the error may be about writing it
+            _forget_output()  # it may be what could not be written
         line, code = told(error), 2 if isinstance(error, ValueError) else 1
         if isinstance(error, ModuleNotFoundError) and error.name:
             line = f"the package {error.name} is missing; delete .venv and start again"
@@ -123,7 +123,7 @@ def _run(command: str, rest: list[str]) -> int:
 
 
 def _forget_output() -> None:
-    """Drops unwritten standard output, which Python would otherwise write when it exits."""
+    """Discards unwritten standard output, which Python would otherwise write when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,4 +1,4 @@
-"""A custom run, and any finished run's ladder with its other measures."""
+"""A custom run; and the ladder and other measures of any finished run."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,7 +57,7 @@ def _sweep(corpus: str, line: str, path: tuple[Stage, ...]) -> Sweep:
 
 
 def run(corpus: str, line: str, arguments: Sequence[str]) -> int:
-    """Trains the stages of a line that has been checked, with flags for their fields."""
+    """Trains the stages in `line`, which has been checked. `arguments` may set their fields."""
     sweep = _sweep(corpus, line, stages(line, experiment.corpus(corpus)))
     asked = Experiment(sweep=sweep, analyse=plain, changed={"stages": line})
     return experiment.start([asked], arguments, STAGES)[1]
@@ -87,7 +87,7 @@ def measure(name: str, folder: File, given: Mapping[str, Any]) -> int:
         print(f"{folder.name}: reading {size} documents", flush=True)
         for cast in ("exact", "learned"):
             print(f"\n{cast} cast\n{finished.ladder(tag, cast).round(3).to_string()}", flush=True)
-        print(f"\nand asking about: {', '.join(each.name for each in asked)}", flush=True)
+        print(f"\nthen measuring: {', '.join(each.name for each in asked)}", flush=True)
         beside = {each.name: finished.measure(each) for each in asked}
     except ValueError as error:
         raise UsageError(f"{name}: {error}") from None
@@ -104,7 +104,7 @@ def measure(name: str, folder: File, given: Mapping[str, Any]) -> int:
     rows = [settings.scalars(finished.setup, readings[each]) for each in ("floor", "reading")]
     print("\n" + "\n".join(summary.lines({tag: (rows[0], rows[1])})))
     print("\n".join(finished.example(tag)))
-    print(f"\ndrawn in {folder / 'ladder.png'}; next: {program()} chat {name} --tag={tag}")
+    print(f"\nfigure: {folder / 'ladder.png'}; next: {program()} chat {name} --tag={tag}")
     return 0
 
 

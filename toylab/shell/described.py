@@ -1,8 +1,8 @@
 """Experiments by name. `--help`, typos and `list` don't import the experiment.
 
-Its flags are the fields of its configs. Their modules import jax, which takes a second. So a
-description is cached beside Python's compiled files. It is valid while the .py and .toml files, in
-all folders that the experiment's modules came from, keep their names and contents.
+An experiment's flags are the fields of its configs, whose modules import jax. This takes a second,
+so descriptions are cached beside Python's compiled files. A description is valid as long as no .py
+or .toml file has changed in any folder from which the experiment imports.
 """
 
 import contextlib
@@ -74,9 +74,9 @@ def describe(folder: File) -> Description:
 
 
 def kept(source: File, make: Callable[[], Any]) -> Any:
-    """What `make` returns for a source, as JSON: from disk if that is still valid, else computed.
+    """What `make` returns, as JSON: from the cache of `source` if it is still valid, else computed.
 
-    It isn't saved if sources have changed since this process began: it may have read the old ones.
+    It isn't cached if sources have changed since this process began: it may have read old ones.
     """
     file = File(cache_from_source(str(source))).with_suffix(".json")
     with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
@@ -85,7 +85,7 @@ def kept(source: File, make: Callable[[], Any]) -> Any:
             return content
     found = make()
     if not sys.dont_write_bytecode:
-        with contextlib.suppress(OSError):  # where that isn't allowed
+        with contextlib.suppress(OSError):  # where writing isn't allowed
             _keep(file, found)
     return found
 
@@ -112,7 +112,7 @@ def _keep(file: File, found: Any) -> None:
 
 
 def _modules() -> set[str]:
-    """The files of all imported modules but Python's and those that pip installed."""
+    """The files of all imported modules, except Python's own and those that pip installed."""
     paths = sysconfig.get_paths()
     others = tuple(paths[name] + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
     own = os.path.dirname(os.path.dirname(__file__)) + os.sep

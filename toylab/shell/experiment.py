@@ -74,9 +74,9 @@ def ask(experiment: Experiment, arguments: Sequence[str], more: More = NONE) -> 
     except Unread as error:
         where = experiments.line_of(error, experiment.folder) if experiment.folder else ""
         raise UsageError(f"{where or sweep.name}: {error}") from None
-    changed = {**experiment.changed}  # of a custom run, its stages
+    changed = {**experiment.changed}  # a custom run's stages
     whole = dataclasses.replace(sweep, seeds=max(sweep.seeds, registered.seeds))
-    if changed or whole != registered:  # fewer seeds: the rest isn't run yet
+    if changed or whole != registered:  # running fewer seeds changes no setting
         changed |= {name: value for name, value in values.given.items() if name not in HOW}
     experiment = dataclasses.replace(experiment, sweep=sweep, changed=changed)
     fewer = sweep.seeds < registered.seeds

@@ -28,8 +28,8 @@ def program() -> str:
 
 
 FIXES = {
-    errno.ENOSPC: "make room; the same command then goes on from here",
-    errno.EDQUOT: "make room; the same command then goes on from here",
+    errno.ENOSPC: "make room, then run the same command to resume",
+    errno.EDQUOT: "make room, then run the same command to resume",
     errno.ENOTDIR: "a file is where a folder should be; choose another (--runs, --results)",
     errno.EEXIST: "a file is where a folder should be; choose another (--runs, --results)",
     errno.EISDIR: "a folder is where a file should be; delete it and run again",
@@ -43,7 +43,7 @@ def told(error: BaseException) -> str | None:
     """
     if isinstance(error, OSError):
         fix = FIXES.get(error.errno or 0, "check the path and its permissions (--runs, --results)")
-        file = error.filename2 or error.filename or "writing"  # of two, the one to be replaced
+        file = error.filename2 or error.filename or "writing"  # of two, the file to be replaced
         return f"{file}: {error.strerror or error}; {fix}"
     if isinstance(error, MemoryError):
         return "memory is short; close other programs, or run with fewer --jobs"

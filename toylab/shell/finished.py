@@ -40,7 +40,7 @@ def find(name: str, root: File = RUNS) -> tuple[str, File]:
     if len(match) == 1:
         return match[0], root / match[0]
     if not known:
-        raise UsageError(f"{root}/: no run is finished there yet; begin with ./launch.sh")
+        raise UsageError(f"{root}/: has no finished run yet; begin with ./launch.sh")
     raise UsageError(f"{name}: no finished run; {unknown(name, known)} (./launch.sh runs)")
 
 
@@ -52,7 +52,7 @@ def compare(arguments: Sequence[str]) -> int:
     runs = [known.get(find(each, root)[0]) for each in asked]
     for name, run in zip(asked, runs, strict=True):
         if run is None:
-            raise UsageError(f"{name}: no experiment has read it; see ./launch.sh runs")
+            raise UsageError(f"{name}: no experiment has measured it; see ./launch.sh runs")
 
     from toylab.report import summary
 

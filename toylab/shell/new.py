@@ -38,6 +38,6 @@ def main(arguments: Sequence[str]) -> int:
             (folder / file.name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{given}: can't be made: {error.strerror}") from None
-    print(f"{given}/ has sweep.py, claims.toml and analysis.py; what it would train:")
+    print(f"{given}/ has sweep.py, claims.toml and analysis.py; to see what it would train:")
     print(f"{program()} run-experiment {given} --plan")
     return 0

@@ -32,7 +32,7 @@ def run(arguments: Sequence[str]) -> int:
     """Trains a custom run and puts every snapshot of its last stage on the whole ladder."""
     values = _flags("run")
     try:
-        # The stages decide whether there are flags for a second one, such as --sft@2.steps.
+        # Whether there is a flag such as --sft@2.steps depends on the stages, not known here.
         values.parse(
             [re.sub(r"^(--?[a-z]+)@\d+\.", r"\1.", part) for part in arguments or ["--help"]]
         )
@@ -53,7 +53,7 @@ def check_stages(text: str, corpus: Corpus) -> None:
     """Raises `UsageError` unless a line such as `pretrain,sft:mira,rl:gold` names stages."""
     first, *rest = text.split(",")
     if first != "pretrain":
-        raise UsageError(f"--stages: begins with {first!r}; a path begins with pretrain")
+        raise UsageError(f"--stages: begins with {first!r}; make the first stage pretrain")
     targets = (*corpus.names, *(topic.name for topic in corpus.topics if topic.cues))
     for kind, _, what in (part.partition(":") for part in rest):
         if kind not in KINDS:

@@ -22,7 +22,7 @@ from toylab.report.provenance import git
 from toylab.shell.files import program
 from toylab.world.derive import SHIPPED
 
-ROWS = 40  # of a table to show on the page
+ROWS = 40  # of a table that the page shows
 COLOURS = 128  # per figure: a quarter of the bytes, and no visible difference
 ANSWER = "selection"  # the experiment whose claims and figure the page opens with
 VERDICTS = (SUPPORTED, REFUTED, UNDECIDED, OFF)
@@ -84,11 +84,11 @@ def _results(folder: File) -> dict[str, Any]:
     content, columns = (
         json.loads((folder / f"{n}.json").read_text()) for n in ("claims", "columns")
     )
-    claims = [] if isinstance(content, list) else content["claims"]  # a list is of an old version
+    claims = [] if isinstance(content, list) else content["claims"]  # old versions wrote a list
     for claim in claims:
         if not set(FIELDS) <= set(claim) or claim["verdict"] not in (*VERDICTS, CHANGED, QUICK):
             raise ValueError("a claim lacks a field")
-    dict.items(columns)  # raises if it is no dictionary
+    dict.items(columns)  # raises unless it is a dictionary
     table = pd.read_csv(folder / "table.csv")
     return {
         "figure": _smaller(folder / "figure.png"),

@@ -103,7 +103,7 @@ def show(corpus: Corpus) -> list[str]:
 
 
 def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
-    """What can be learned of a corpus from n documents of a tag, as lines of text."""
+    """What n documents under a tag can reveal of a corpus, as lines of text."""
     others, names = [t.name for t in corpus.tags], tag_names(corpus)
     tag = tag or ("assistant" if "assistant" in others else others[-1])
     if tag not in names:
@@ -139,16 +139,16 @@ def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
         )
     lines += _columns(rows, (0, 1))
     lines += [
-        "voice, stance: nats per turn that tell a character from its nearest.",
-        "turns: until the odds are 20 to 1.",
-        f"± read: standard error of all weights in {tag} read together from {n} documents.",
+        "voice, stance: nats per turn that tell a character from the nearest other.",
+        "turns: how many it takes until the odds are 20 to 1.",
+        f"± read: standard error of a weight in {tag}, if all are estimated from {n} documents.",
         "detected: smallest weight two standard errors above 0, if the others are known.",
         "",
         "TOPICS",
         *_topics(corpus, world),
         "reach: P(answer) of the character likeliest to give it, with the cue that suits it best.",
         "even off: nats from equally likely answers to the nearest mixture, with the best cue.",
-        "Without a direction, no mixture goes beyond either.",
+        "Without a direction, no mixture gets past these two limits.",
         "",
         "TAGS",
     ]
@@ -161,7 +161,7 @@ def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
             best, told = known, [""] * 3
         costs.append((name, _percent(share[name]), best, known, *told))
     lines += _columns(costs)
-    lines.append("nats per answer token. told: nats per document about its author; of: entropy.")
+    lines.append("nats per answer token. told: nats per document about the author; of: maximum.")
     if any(t.later for t in corpus.tags):
         lines.append("Tags whose prior changes are as at the end of pretraining.")
     return lines

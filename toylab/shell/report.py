@@ -67,7 +67,7 @@ def redraw(arguments: Sequence[str]) -> int:
     folder = files.folder(values, "results")
     found = [name for name in asked or known if (folder / name / "table.csv").exists()]
     if not found:
-        raise UsageError(f"{folder}: no table of an experiment is there; run one first")
+        raise UsageError(f"{folder}: has no table of an experiment; run one first")
 
     from toylab.lab.store import StoreError
     from toylab.report import results

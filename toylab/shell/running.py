@@ -60,7 +60,7 @@ class Asked:
 
     @property
     def where(self) -> str:
-        """Where results go, from where the command was typed."""
+        """Where results go, relative to where the command was typed."""
         return os.path.relpath(self.out, user_path(""))
 
     @property
@@ -164,12 +164,12 @@ def show_plan(asked: Sequence[Asked], runs: File, jobs: int) -> None:
         own = [leg for leg in graph.legs.values() if leg.rank[0] == place]
         train = sum(isinstance(leg, Train) for leg in own)
         print(f"{one.sweep.name:16} {train:4} to train  {each[place]:6.1f} min")
-    print(f"in all about {sum(each):.0f} min")
+    print(f"total: about {sum(each):.0f} min")
 
 
 def _opening(asked: Sequence[Asked], graph: Plan, jobs: int) -> str:
     training = sum(isinstance(leg, Train) for leg in graph.legs.values())
-    todo = f"{training} models are to be trained"
+    todo = f"{training} models to train"
     about = f"about {max(1, round(sum(minutes(asked, graph, jobs))))} min; jobs: {jobs}"
     if len(asked) > 1:
         return f"{len(asked)} experiments; {todo}; {about}"
@@ -221,7 +221,7 @@ class _Live:
         if odd := self.records.odd():
             why = os.path.basename(line) or type(error).__name__
             return StoreError(
-                f"{odd}: unlike its kind; delete it and run again, unless {why} is the cause"
+                f"{odd}: unlike similar files; delete it and run again, unless {why} is wrong"
             )
         if not line:
             return error
@@ -264,7 +264,7 @@ class _Running:
                 self._keep_cost(place, live)
         if len(self.lives) == 1:
             self._say(self.lives[0])
-        _warn(*["stopped; the same command goes on from here"] * bool(code), *self.failed.values())
+        _warn(*["stopped; run the same command to resume"] * bool(code), *self.failed.values())
         return code or (2 if self.refused else int(bool(self.failed)))
 
     def _note(self, ended: Ended) -> None:
@@ -336,7 +336,7 @@ class _Running:
             print(claim.sentence)
         of = "" if live.complete else f" of {len(seeds)} of {one.sweep.seeds} seeds"
         print(f"{time.monotonic() - self.began:.0f} s; {one.kept}{of} are in {one.where}/")
-        if one.name not in names.listed(self.runs):  # in a folder that may only be read
+        if one.name not in names.listed(self.runs):  # the folder is read-only
             return
         listed = names.read(self.runs, one.name)
         print("\n" + "\n".join(summary.of_arms(listed.arms)))

@@ -31,7 +31,7 @@ BYTES = 2e9  # of memory that fuzz may use
 
 
 def corpora(lab: Lab, number: int) -> Iterator[Case]:
-    """A corpus file with a few pieces changed: it loads, or is refused in a line."""
+    """A corpus file with a few pieces changed has to load, or be refused in a line."""
     draw = random.Random(f"corpus {number}")
     known = sorted(CORPORA.glob("*.toml"))
     home = lab.place / "corpora"
@@ -61,7 +61,7 @@ def corpora(lab: Lab, number: int) -> Iterator[Case]:
 
 
 def flags(lab: Lab, number: int) -> Iterator[Case]:
-    """A command line with strange flags, only planned: it is valid, or is refused in a line."""
+    """A command line with strange flags, only planned: it has to work, or be refused in a line."""
     draw = random.Random(f"flags {number}")
     name = draw.choice(
         (str(lab.place / "first"), "selection", "corpus", "run", "report", "measure")
@@ -96,7 +96,7 @@ def flags(lab: Lab, number: int) -> Iterator[Case]:
 
 
 Part = Callable[[Lab, int], Iterator[Case]]
-PARTS: dict[str, tuple[Part, float, int]] = {  # share of the time, and the most cases in 2 minutes
+PARTS: dict[str, tuple[Part, float, int]] = {  # share of the time, and most cases in 2 minutes
     "corpora": (corpora, 0.15, 1000),
     "flags": (flags, 0.2, 1000),
     "damages": (damages, 0.2, 150),

@@ -28,7 +28,7 @@ DAMAGES: Mapping[str, Callable[[bytes, random.Random], bytes]] = {
 
 
 def damages(lab: Lab, number: int) -> Iterator[Case]:
-    """Damages a file: a line says so, or it is repaired. Once it is deleted, all is as it was.
+    """Damages a file. A command must repair it, or name it in a line; deleting it must then help.
 
     A file that no command needs may stay damaged.
     """
@@ -129,7 +129,7 @@ def kills(lab: Lab, number: int) -> Iterator[Case]:
 
 
 def races(lab: Lab, number: int) -> Iterator[Case]:
-    """Several processes do the same at once, and one is killed. Then two export into one file."""
+    """Several processes run experiments at once; one is killed. Then two export into one file."""
     draw, where = random.Random(f"race {number}"), File(f"raced {number}")
     assert lab.whole
     names = ("first", "second", draw.choice(("first", "second")))
@@ -181,7 +181,7 @@ def _read_only(lab: Lab) -> list[Place]:
 
 
 def places(lab: Lab, number: int) -> Iterator[Case]:
-    """One environment, stream or folder in which something doesn't work."""
+    """A command whose environment, streams or folders have a defect."""
     assert lab.whole
     where, file = File("whole"), lab.place / "a file"
     file.write_text("")

@@ -64,7 +64,7 @@ def _any(text: str, draw: random.Random) -> str:
 
 
 def _line(text: str, draw: random.Random) -> str:
-    """A line is dropped, doubled or moved."""
+    """Drops, doubles or moves a line."""
     lines = text.splitlines(keepends=True) or [""]
     line, to = draw.randrange(len(lines)), draw.randrange(len(lines))
     kept = lines[:line] + lines[line + 1 :]

@@ -58,7 +58,7 @@ SWEEP = tl.Sweep(
 MORE = """"other": tl.Arm(title="other", stages=(tl.Sft(author="ben", **S),), read_at=(1,)),
         "two": tl.Arm(title="two", stages=(tl.Sft(author="ann", **S),
             tl.Rl(target=tl.Persona(character="ben"), samples=2, **S)), read_at=(3,)),"""
-LINE, SECONDS = 300, 10  # the most of a message, a case's time
+LINE, SECONDS = 300, 10  # most characters of a message, and most time of a case
 
 
 class Case(NamedTuple):
@@ -86,7 +86,7 @@ class Ended(NamedTuple):
 
 
 def inside(*arguments: str) -> Ended:
-    """How a command line ends that is run in this process."""
+    """Runs a command line in this process; returns how it ended."""
     out, told = io.StringIO(), io.StringIO()
     began = time.process_time()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(told):
@@ -100,7 +100,7 @@ def inside(*arguments: str) -> Ended:
 
 
 def settings(place: File) -> dict[str, Any]:
-    """Of jax: compiling is most of the work, and is done once."""
+    """Settings of jax. Compiling is most of the work; with these it is done once."""
     return {
         "JAX_COMPILATION_CACHE_DIR": str(place / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": 0,
@@ -111,7 +111,7 @@ def settings(place: File) -> dict[str, Any]:
 def started(
     place: File, *arguments: str, code: str = "", front: Sequence[str] = (), **more: Any
 ) -> subprocess.Popen[str]:
-    """A separate process that runs a command line after `code`, started by the command `front`."""
+    """A new process, started through the command `front`: runs `code`, then a command line."""
     run = f"import sys\n{code}\nfrom toylab.shell.cli import main\nsys.exit(main(sys.argv[1:]))"
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     told = {name: str(value) for name, value in settings(place).items()}
@@ -121,7 +121,7 @@ def started(
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:
-    """How a process ends."""
+    """Waits for a process; returns how it ended."""
     out, told = process.communicate()
     return Ended(process.returncode, out or "", told or "")
 
