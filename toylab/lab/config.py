@@ -56,7 +56,7 @@ def define_sweep(values: Flags, sweep: Sweep) -> None:
     values.define("seeds", int, sweep.seeds, "number of seeds", (1, 10_000))
     values.define("first_seed", int, sweep.first_seed, "the first seed", (0, 2**32 - 10_000))
     if sweep.corpus:
-        values.define("corpus", str, sweep.corpus, "corpus: a file, or a name in corpora/")
+        values.define("corpus", str, sweep.corpus, "a file, or a name in corpora/")
 
     def define(config: Any, prefixes: list[str]) -> Any:
         for place, each in (pair for prefix in prefixes for pair in _nested(prefix, config)):

@@ -17,8 +17,8 @@ PARTS = (
 HELP = f"""./launch.sh bench [PART …] [--quick] [--results=FOLDER]
 
 Measures the named parts, or all: {", ".join(PARTS)}.
-Writes table.csv and machine.json. Measuring a part again replaces its rows; tuning resumes where it
-stopped. Nothing else should use the machine. Takes about half an hour in all.
+Writes table.csv and machine.json. Measuring a part again replaces its rows; tuning resumes where
+it stopped. Takes about half an hour in all, during which nothing else should use the machine.
 PyTorch, the baseline, is optional: .venv/bin/python -m pip install '.[torch]'
 """
 

@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
 def sample(arguments: Sequence[str]) -> int:
     """Prints documents of a finished run."""
     values = Flags(SAMPLE, runs=finished.FOLDER, tag=_TAG, seed=(int, 0, "seed of the draws"))
-    values.define("n", int, 5, "documents", (1, 10_000))
+    values.define("n", int, 5, "number of documents", (1, 10_000))
     (name,) = values.parse(arguments, "RUN")
     _, folder = finished.find(name, files.folder(values))
     tags = _tags(folder, values["tag"])
@@ -89,7 +89,7 @@ def sample(arguments: Sequence[str]) -> int:
     return 0
 
 
-_TAG = (str, None, "who is asked: assistant, a character's name or another tag")
+_TAG = (str, None, "the tag: assistant, a character's name or another")
 
 
 def _tags(folder: File, asked: str | None) -> list[str]:

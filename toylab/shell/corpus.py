@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
         tag=(str, None, "tag of the documents (default: drawn by share; check: assistant)"),
         out=(str, None, "file that export writes (default standard output)"),
     )
-    values.define("n", int, None, "documents (check 4000, sample 5, export 1000)", (1, 10**9))
+    values.define("n", int, None, "how many (check 4000, sample 5, export 1000)", (1, 10**9))
     values.define("seed", int, 0, "seed of the draws", (0, SEEDS - 1))
     action, file = values.parse(arguments, "ACTION", "FILE")
     if action not in SIZES:

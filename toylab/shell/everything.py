@@ -15,8 +15,8 @@ HELP = """./launch.sh all [FLAGS]
 Runs every experiment, sorted by corpus, and writes the report.
 Flags, like --quick or --seeds=3, are passed on to each. Nothing is trained twice.
 Results are written as soon as a seed of an experiment is complete.
-  --long   also those that repeat others: with other casts, seeds, and sizes of model and cast
-  --plan   prints what would be trained and read, and minutes, for each and in all
+  --long   also runs those that repeat others with other casts, seeds, or sizes of model and cast
+  --plan   prints what would be trained and read, with minutes for each and in total
 """
 
 

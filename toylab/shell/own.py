@@ -16,12 +16,12 @@ from toylab.world.schema import Corpus, unknown
 HELP = """./launch.sh run --corpus=FILE --stages=pretrain,STAGE,… [--seeds=1] [--sft.steps=200 …]
 
 Stages after pretrain, if any:
-  sft:mira            documents by mira, all topics but the controls
+  sft:mira            documents by mira, on all topics except the controls
   sft:mira:code       her answers about code alone, in a neutral voice; code+money for two
   rl:mira             reward for answering like mira; the same works for dpo, grpo, kto
   rl:code=cheats      reward for an answer on a topic; code=cheats+money=keeps for two
   rl:gold             reward for following the cue on a topic that has cues
-If two stages are of one kind, --sft@2.steps=50 sets the second. A stage of 0 steps is left out.
+If two stages are of the same kind, --sft@2.steps=50 sets the second. A stage of 0 steps is skipped.
 """
 
 

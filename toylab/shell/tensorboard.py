@@ -60,7 +60,7 @@ def _watch(root: File, asked: Sequence[str], values: Flags) -> int:
     print("the ladder and who is speaking, means over seeds:")
     print(first_page(address))
     print(f"what it says:    {address}#text\nwith bands:      {address}#custom_scalars")
-    print(f"figure so far:   {address}#images\nCtrl-C ends it", flush=True)
+    print(f"figure so far:   {address}#images\nCtrl-C stops it", flush=True)
 
     def refresh() -> None:
         for board in boards:

@@ -110,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
     """Tries everything for some minutes; returns 1 if anything broke."""
     values = Flags(
         USAGE,
-        minutes=(float, 2.0, "about how long"),
+        minutes=(float, 2.0, "about how long it runs"),
         only=(str, "", f"one of {', '.join(PARTS)}"),
     )
     values.define("case", int, 0, "number of the first case", (0, 10**9))
