@@ -16,7 +16,7 @@ from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, DARK, GREY, panel
 from toylab.report.panels import Series
 
-BLUE, RED, GREEN, PINK = COLOURS[:4]
+BLUE, RED, GREEN, PINK, GOLD = COLOURS[:5]
 NONE = "best mixture of characters"
 EARLY = 10  # step at which masks are compared, before training saturates
 MEMORISED = 40  # step of the claim on sixteen documents; later the model leaves the grammar
@@ -90,22 +90,23 @@ def _takes(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _scale(axes: Axes, table: pd.DataFrame) -> None:
-    """What no piece of the cast explains, against compute."""
+    """What naming a thing adds where that was never rewarded, against compute."""
     arms = {
-        "one": (BLUE, "documents of one character"),
+        "outside-8": (RED, "a rule, eight topics"),
+        "outside-1": (GOLD, "the rule, one topic"),
+        "scrambled": (GREY, "a scramble, eight topics"),
         "inside": (GREEN, "reward that a character earns"),
-        "outside-8": (RED, "reward for a rule of nobody's"),
+        "one": (BLUE, "documents of a character"),
     }
     lines = [
-        Series(column="least", where={"arm": arm}, colour=colour, label=label, marker=".")
+        Series(column="pull", where={"arm": arm}, colour=colour, label=label, marker=".")
         for arm, (colour, label) in arms.items()
     ]
     part = table[table.step > 0]
     panels.curves(
         axes, part, lines, x="percent", label="compute (% of pretraining's)", scale=np.log10
     )
-    panels.level(axes, 0.0)
-    axes.set_ylabel("formation, lower end (nats per document)")
+    axes.set_ylabel("pull where never rewarded (nats)")
     panels.room(axes, 0.3)
 
 

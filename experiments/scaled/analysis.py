@@ -1,8 +1,7 @@
 """From the records of `scaled` to its figure and table."""
 
-import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -139,6 +138,9 @@ LINES = {
     "scrambled": (GREY, "-", "a scramble, eight topics"),
 }
 
+NATS = "nats per document"
+UNLABELLED = {arm: (colour, line, "") for arm, (colour, line, _) in LINES.items()}
+
 
 def _series(column: str, lines: Mapping[str, tuple[str, str, str]] = LINES) -> list[Series]:
     return [
@@ -150,34 +152,40 @@ def _series(column: str, lines: Mapping[str, tuple[str, str, str]] = LINES) -> l
 def draw(table: pd.DataFrame) -> Figure:
     """Nine quantities against compute, and the whole ladder at the end."""
     trained = table[table.step > 0]
-    compute = functools.partial(panels.curves, x="percent", scale=np.log10)
     within: dict[str, Any] = {"legend": "", "ylim": (-0.1, 1.1)}
-    most = (panels.OFF_GRAMMAR, "no verdict above")
+    moved = _powers(trained, "others")
+    most, outside = (panels.OFF_GRAMMAR, "no verdict above"), _series("outside", UNLABELLED)
 
-    def along(title: str, lines: list[Series], *levels: Any, **settings: Any) -> figures.Panel:
-        x = "compute (% of pretraining's)"
-        return panel(title, compute, trained, lines, levels=levels, xlabel=x, **settings)
+    def along(
+        title: str, lines: list[Series], *levels: Any, room: float = 0, **settings: Any
+    ) -> figures.Panel:
+        return panel(title, _compute, trained, lines, room, levels=levels, **settings)
 
     def selection(
         title: str, column: str, at: float, ylabel: str, **settings: Any
     ) -> figures.Panel:
         return along(title, _series(column), (at, "selection"), ylabel=ylabel, **settings)
 
-    def power(title: str, column: str, *levels: Any, **settings: Any) -> figures.Panel:
-        return along(title, _powers(trained, column), *levels, yscale="log", **settings)
-
     shown = (
         selection("share that is selection", "share", 1, "(F0 − F1) / F0", **within),
-        selection("formation, lower end", "least", 0, "nats per document, above floor"),
-        panel("the ladder at the end", _bars, trained, ncols=2, ylabel="nats per document"),
+        selection("formation, lower end", "least", 0, f"{NATS}, above floor", room=0.3),
+        panel("the ladder at the end", _bars, trained, ncols=2, ylabel=NATS),
         selection("one document, one author", "keep", 1, "P(author kept)", **within),
         selection("a nat of context", "worth", 1, "slope", legend="", ylim=(-0.2, 1.3)),
-        power("what moves under names", "others", legend="lower right", ylabel="nats per document"),
-        along("a topic never rewarded", PULLS, (0, "selection, composition"), ylabel=PULL),
-        along("under masks, and names", TAGS, ylabel=PULL),
-        power("off the grammar", "outside", most, ncols=2, ylim=(None, 1), ylabel="mass, mean"),
+        along("what moves under names", moved, legend="lower right", ylabel=NATS, yscale="log"),
+        along("a topic never rewarded", PULLS, (0, "selection"), ylabel=PULL, room=0.3),
+        along("under masks, and names", TAGS, ylabel=PULL, room=0.2),
+        along("off the grammar", outside, most, yscale="log", ylim=(1e-5, 0.1), ylabel="mass"),
     )
     return figures.page(shown, columns=3, ratio=0.9)
+
+
+def _compute(axes: Axes, table: pd.DataFrame, lines: Sequence[Series], room: float) -> None:
+    """Curves along compute, with a share of the height free for a legend."""
+    label = "compute (% of pretraining's)"
+    panels.curves(axes, table, lines, x="percent", label=label, scale=np.log10)
+    if room:
+        panels.room(axes, room)
 
 
 def _powers(table: pd.DataFrame, column: str) -> list[Series]:
@@ -217,8 +225,9 @@ def _bars(axes: Axes, table: pd.DataFrame) -> None:
     """The rungs where each arm ends, and up to what compute selection explains half of its move."""
     last = table[table.step == table.groupby("arm").step.transform("max")]
     order = [arm for arm in LINES if arm in set(last.arm)]
-    until = {arm: np.median(ends(table, arm)) for arm in order}
-    names = [f"{a}\n{'all along' if np.isinf(u) else f'to {u:.2g} %'}" for a, u in until.items()]
+    until = [float(f"{np.median(ends(table, arm)):.2g}") for arm in order]
+    kept = ["all along" if np.isinf(most) else f"to {most:g} %" for most in until]
+    names = [f"{arm}\n{each}" for arm, each in zip(order, kept, strict=True)]
     means = last.groupby("arm").mean(numeric_only=True).loc[order]
     panels.rungs(axes, means.set_axis(names))
     panels.strike_rungs(axes, means)
