@@ -17,8 +17,11 @@ DPO = [Dpo(target=Persona(character=a), beta=b, **SIZES) for a in ("ada", "bob")
 # Adam divides by the size of a gradient. Where DPO's is a rounding error, steps differ.
 @pytest.mark.parametrize(
     ("stages", "within"),
-    [(4 * [Pretrain(**SIZES)], 1e-5), (SFT, 1e-5), (DPO, 1e-4)],
-    ids=["pretrain", "sft", "dpo"],
+    [
+        pytest.param(4 * [Pretrain(**SIZES)], 1e-5, id="pretrain"),
+        pytest.param(SFT, 1e-5, id="sft", marks=pytest.mark.slow),
+        pytest.param(DPO, 1e-4, id="dpo", marks=pytest.mark.slow),
+    ],
 )
 def test_four_together_are_what_each_is_alone(
     setup: Setup, stages: Sequence[Stage], within: float

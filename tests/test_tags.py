@@ -42,6 +42,7 @@ def test_what_sits_in_the_tag_alone_goes_with_it_and_stays_with_it(setup: Setup)
     assert found[UNTRAINED]["rates"] == pytest.approx(found["assistant"]["base"])
 
 
+@pytest.mark.slow
 def test_what_sits_elsewhere_stays_with_the_old_tag_and_not_with_the_tag_alone(
     setup: Setup,
 ) -> None:

@@ -105,6 +105,7 @@ def test_only_the_lower_end_may_use_flattened_atoms(climbed: dict[str, FittedLad
     assert float(found.scores["F4 flat"].mean) < 0.01 < float(found.scores["F2"].mean)
 
 
+@pytest.mark.slow
 def test_other_starts_do_no_worse(climbed: dict[str, FittedLadder]) -> None:
     for family in ("F3", "F4", "F4 flat"):
         even, best = (float(climbed[name].scores[family].mean) for name in ("even", "best"))
