@@ -83,13 +83,13 @@ WRONG = {
         ADA_OPENS,
         'opens = { "now {cue}" = 0.5, "now shut" = 0.5 }',
         "characters.ada.opens",
-        "'now shut' is there twice",
+        "'now shut' occurs twice",
     ),
     "an answer that begins with another": (
         '"pour none"',
         '"pour on"',
         "topics.tea.answers.yes",
-        "'pour on' is there twice (topics.tea.answers.no)",
+        "'pour on' occurs twice (topics.tea.answers.no)",
     ),
     "a question that begins with another": (
         '"any milk"',
@@ -107,7 +107,7 @@ WRONG = {
         '"order please"',
         '"more tea"',
         "topics.tea.questions",
-        "'more tea' is there twice (directions.order.text)",
+        "'more tea' occurs twice (directions.order.text)",
     ),
     "a question that begins with another and a cue": (
         '"any milk"',

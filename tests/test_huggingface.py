@@ -106,8 +106,8 @@ def unreadable(corpus: Corpus, folder: Path, kind: str) -> None:
     [
         ("none", "no config.json; name a folder"),
         ("empty", "Unrecognized model"),
-        ("splits", "its tokenizer makes 'ada' 3 tokens; make one token of each word"),
-        ("unknown", "takes .* for .*; make one token of each word"),
+        ("splits", "tokenizer splits 'ada' into 3 tokens; make one token of each word"),
+        ("unknown", "can't tell .* from .*; make one token of each word"),
         ("dashes", "keeps dashes or line breaks"),
         ("small", "tokens, the model 3"),
         ("short", "reads 4 tokens; documents of the corpus have 19"),

@@ -38,7 +38,7 @@ COLUMNS = {
     },
     **{f"floor_{family}": f"{family} of the pretrained model" for family in FAMILIES},
     "gap1": "certificate of F1: max_k E_P[p_k / m_w] - 1 on the documents it was fitted on",
-    "gap2": "certificate of F2: the same",
+    "gap2": "the same certificate for F2",
     "weights": "weight of each character in F1",
     "powers": "weight of each power in F2",
     "outside": "mean probability of words that the grammar forbids",

@@ -29,8 +29,8 @@ ORPHAN = 0.05  # an answer is an orphan if every character gives it less often t
 GROUPS = {
     "trained": "mean P(answer follows the cue) over the cues that were rewarded",
     "held_out": "the same over all cues held out",
-    "favourites": "the same over the cues held out that are some character's favourite answer",
-    "orphans": "the same over the cues held out that are no character's answer",
+    "favourites": "the same over held-out cues whose answer is some character's favourite",
+    "orphans": "the same over held-out cues whose answer is no character's",
 }
 
 

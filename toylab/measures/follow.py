@@ -116,11 +116,11 @@ class CueEffect(NamedTuple):
 
 
 CUE_EFFECT = {
-    "baseline": "log-odds of a place held out against all that were rewarded, asked about another "
-    "one held out, mean over both, nats",
-    "gain": "what naming it adds to them, nats",
-    "share": "of answers that go to a place held out, asked about one of them, the share that "
-    "goes to that one",
+    "baseline": "log-odds of a held-out place against all rewarded ones, when the question names "
+    "another held-out place; mean over both, nats",
+    "gain": "what naming the place adds to these log-odds, nats",
+    "share": "when the question names a held-out place: share of that place among all answers "
+    "that go to held-out places",
 }
 
 

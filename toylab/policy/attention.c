@@ -2,8 +2,8 @@
 
    Queries, keys and values are one array [..., L, 3, H, D], what is returned is [..., L, H, D]: L
    positions, H heads of width D. One head of one document fits into a core's cache, so its scores
-   are never written to memory. Scores are [key][query], a vector's lanes being queries: so a
-   softmax adds vectors, never the lanes of one. Matrices are padded with zeros to whole vectors. */
+   are never written to memory. Scores are [key][query], and a vector's lanes are queries. So a
+   softmax adds whole vectors, never the lanes of one. Zeros fill up a matrix to whole vectors. */
 
 #include <math.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@ enum { LANES = 16 };
 #else
 enum { LANES = 8 };
 #endif
-enum { ROWS = 8 }; /* of a tile: as many sums as registers hold */
+enum { ROWS = 8 }; /* rows of a tile: its sums fit into the registers */
 
 typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int bits __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -37,8 +37,8 @@ static inline lanes power(lanes x) {
   return choose(x < -87.0f, (lanes){}, (lanes)((bits)p + ((bits)n << 23)));
 }
 
-/* The sums of a[i, k] b[k, j] over k in [from, to), for a tile of c[i, j]. Of a, `row` is the step
-   from one i to the next, and `step` that from one k to the next. */
+/* The sums of a[i, k] b[k, j] over k in [from, to), for a tile of c[i, j]. In a, the next
+   i is `row` floats further, and the next k `step` floats. */
 static inline void tile(const float *a, long row, long step, const float *b, long wide, long from,
                         long to, float *c, long out) {
   lanes sum[ROWS] = {};

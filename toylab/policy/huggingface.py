@@ -121,10 +121,10 @@ def _tokens(tokenizer: Any, words: tuple[str, ...], folder: File) -> Int[np.ndar
     for word in words[1:]:
         said = read(word)
         if len(said) != 1:
-            raise ValueError(f"{folder}: its tokenizer makes {word!r} {len(said)} tokens; {fix}")
+            raise ValueError(f"{folder}: tokenizer splits {word!r} into {len(said)} tokens; {fix}")
         if said[0] in found:
             same = found[said[0]]
-            raise ValueError(f"{folder}: its tokenizer takes {word!r} for {same!r}; {fix}")
+            raise ValueError(f"{folder}: its tokenizer can't tell {word!r} from {same!r}; {fix}")
         found[said[0]] = word
     text = f" {DASH} ".join(words[1:]) + "\n" + "\n".join(words[1:])
     if read(text) != [*found, *found]:

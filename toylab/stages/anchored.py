@@ -49,8 +49,8 @@ class Anchored(Stage):
     updates: int = dataclasses.field(init=False, repr=False)
     learning_rate: float = dataclasses.field(init=False, repr=False)
     optimiser: Optimiser = dataclasses.field(init=False, repr=False)
-    inner: Stage = dataclasses.field(metadata={"help": "the stage that is added to"})
-    topics: tuple[str, ...] = names.topic((), help="held topics; empty: all others")
+    inner: Stage = dataclasses.field(metadata={"help": "the stage to anchor"})
+    topics: tuple[str, ...] = names.topic((), help="topics to anchor; empty: all others")
     beta: float = number(1.0, help="weight of KL(reference || model), nats per document")
 
     def __post_init__(self) -> None:

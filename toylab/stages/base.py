@@ -92,7 +92,7 @@ class Diverged(ArithmeticError):
 class Stage(Traced, abc.ABC):
     """One stage of a recipe."""
 
-    steps: int = number(100, help="training steps, each with a draw")
+    steps: int = number(100, help="training steps; each draws a batch")
     batch: int = choice(64, low=1, help="documents per step")
     updates: int = choice(1, low=1, high=64, help="optimiser updates on each draw")
     learning_rate: float = number(3e-4, help="peak learning rate")

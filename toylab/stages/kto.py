@@ -33,7 +33,7 @@ class Kto(RewardStage):
     estimate uses answers to other prompts.
     """
 
-    beta: float = number(0.1, low=1e-6, help="weight of a nat of log(model / reference)")
+    beta: float = number(0.1, low=1e-6, help="weight of log(model / reference), per nat")
     level: float = number(0.5, help="the reward that is desirable half the time")
     desirable: float = number(1.0, help="weight of desirable documents")
     undesirable: float = number(1.0, help="weight of the others")

@@ -35,8 +35,8 @@ class Sft(Stage):
     other: str = names.character(
         "", empty=lambda _, stage: stage.author, help="author of the rest; empty: `author`"
     )
-    direction: str = names.direction("", help="the direction that is given; empty: none")
-    tag: str = names.tag("assistant", help="the tag they bear")
+    direction: str = names.direction("", help="direction given in the documents; empty: none")
+    tag: str = names.tag("assistant", help="tag of the documents")
     topics: tuple[str, ...] = names.topic(
         (), empty=names.ordinary, help="topics of the questions; empty: all but controls"
     )

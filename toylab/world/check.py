@@ -186,7 +186,7 @@ def prefixes(phrases: Phrases, cues: Collection[str] = ()) -> Wrong:
         ordered = sorted((words.replace(CUE, cue).split(), place) for place, words in phrases)
         for (first, place), (second, other) in itertools.pairwise(ordered):
             if second == first:
-                yield other, f"{brief(' '.join(first))} is there twice ({place}); reword one"
+                yield other, f"{brief(' '.join(first))} occurs twice ({place}); reword one"
             if second[: len(first)] == first:
                 begun = f"{brief(' '.join(second))} begins with the whole of "
                 begun += f"{brief(' '.join(first))} ({shortened(place, 50)})"

@@ -155,7 +155,7 @@ def without(corpus: Corpus, names: Collection[str], source: str = "without") -> 
     for tag in corpus.tags:
         priors = [np.array(prior)[kept] for prior in (tag.prior, tag.later) if prior]
         if not all(prior.any() for prior in priors):
-            raise CorpusError(source, "without", f"leaves nobody behind {tag.name!r}; keep some")
+            raise CorpusError(source, "without", f"leaves {tag.name!r} no character; keep one")
         prior, *later = (frozen(prior / prior.sum()) for prior in priors)
         tags.append(dataclasses.replace(tag, prior=prior, later=later[0] if later else ()))
     return dataclasses.replace(

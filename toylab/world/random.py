@@ -38,7 +38,7 @@ def random_cast(
     if min(topics, latent_factors, turns) < 1 or min(characters, answers) < 2 or controls < 0:
         raise ValueError("random_cast: too few characters, topics, answers, factors or turns")
     if not (0 <= correlation <= 1 and 0 <= voice_overlap <= 1 and sharpness >= 0):
-        raise ValueError("random_cast: correlation and voice_overlap go from 0 to 1, sharpness up")
+        raise ValueError("random_cast: voice_overlap, correlation go from 0 to 1, sharpness from 0")
     voices = min(voices, characters)
     if characters > voices**2:
         raise ValueError(f"random_cast: {characters} characters need more than {voices} voices")
