@@ -59,7 +59,8 @@ def quoted(claim: Mapping[str, Any]) -> str:
     side = f"claimed {'>' if claim['above'] else '<'} {claim['threshold']:g}"
     if claim.get("value") is None:
         return side
-    lost = f"; no value in {claim['lost']} {claim['unit']}s" * bool(claim["lost"])
+    n = claim["lost"]
+    lost = f"; no value in {n} {claim['unit']}{'s' * (n > 1)}" * bool(n)
     return f"{claim['value']:z.2f} [{claim['low']:z.2f}, {claim['high']:z.2f}], {side}{lost}"
 
 
