@@ -183,12 +183,12 @@ def test_errors_are_one_line_with_file_place_and_fix(
     assert "\n" not in said
 
 
-def test_somebody_must_be_left() -> None:
+def test_a_tag_keeps_a_character() -> None:
     xor = shipped("xor")
     with pytest.raises(CorpusError, match="fewer than two"):
         derive.without(xor, xor.names[1:])
     alone = derive.overlay(xor, {"tags": {"assistant": {"prior": "ada"}}})
-    with pytest.raises(CorpusError, match="nobody behind 'assistant'"):
+    with pytest.raises(CorpusError, match="leaves 'assistant' no character"):
         derive.without(alone, ["ada"])
 
 

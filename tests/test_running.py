@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,17 @@ def test_an_analysis_that_fails_is_one_line_and_costs_no_other_experiment(
     assert (tmp_path / "second" / "table.csv").exists()
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Signals work as in a terminal, even if the tests run in the background or under `nohup`."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_who_stops_it_keeps_the_seeds_that_are_complete(
     number: int,
@@ -180,6 +192,7 @@ def test_who_stops_it_keeps_the_seeds_that_are_complete(
     assert set(pd.read_csv(tmp_path / "results" / "first" / "table.csv").seed) == {0, 1}
 
 
+@pytest.mark.usefixtures("heard")
 def test_a_terminal_that_is_lost_stops_it_unless_nohup_is_asked() -> None:
     for number, code in ((signal.SIGHUP, 129), (signal.SIGTERM, 143)):
         before = signal.getsignal(number)
