@@ -38,7 +38,14 @@ from toylab.world import bayes
 from toylab.world.grammar import vocabulary
 from toylab.world.schema import Corpus
 
-each_stage = pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+SLOW = ("anchored rl",)  # both of its parts are tested alone
+each_stage = pytest.mark.parametrize(
+    "stage",
+    [
+        pytest.param(stage, id=name, marks=[pytest.mark.slow] * (name in SLOW))
+        for name, stage in STAGES.items()
+    ],
+)
 
 
 @pytest.mark.parametrize("stage", [STAGES["dpo"], STAGES["rl"]], ids=["dpo", "rl"])
@@ -161,7 +168,7 @@ def test_a_stage_that_refers_must_be_given_its_reference(setup: Setup) -> None:
         next(segments(setup, STAGES["rl"], state, train_key(0, 1), [1]))
 
 
-@pytest.mark.parametrize("kind", ["rl", "grpo"])
+@pytest.mark.parametrize("kind", ["rl", pytest.param("grpo", marks=pytest.mark.slow)])
 def test_without_a_weight_of_the_divergence_no_reference_is_asked(setup: Setup, kind: str) -> None:
     """The loss, too, is the same as with one; with a weight it differs."""
     stage = dataclasses.replace(STAGES[kind], beta=0.0)
