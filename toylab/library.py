@@ -116,7 +116,7 @@ class Run:
     def measure(self, asked: Measure, beside: LadderFit | None = None) -> dict[str, Any]:
         """The result of a measure on this run.
 
-        `beside` has the settings of the pretrained model's reference; default: `self.reading`.
+        `beside` sets how the pretrained model's `Reference` is made; default: `self.reading`.
         """
         asked.check(self.setup)
         beside = beside or self.reading

@@ -124,8 +124,8 @@ def phrase_probability(
 ) -> Float[Array, "B T S P"]:
     """Probability of each phrase in every slot, from the log-probabilities of branches.
 
-    This is the probability, given the prefix, of the branch that singles the phrase out. It is 0 if
-    the document leaves the phrase's path before that. So only the prefixes are sampled.
+    Estimated by the probability, given the prefix, of the branch that singles the phrase out; by 0
+    if the document leaves the phrase's path before. Unbiased on the policy's own documents.
     """
     g, at = grammar, bayes.decisions(grammar, documents)
     slot = jnp.arange(len(SLOTS))[:, None]

@@ -9,14 +9,14 @@
     formation           the rest, between two bounds: at least what F4 flat leaves, at most what F3
                         leaves
 
-F4 flat is F4 joined with a mixture, a switching author and a patchwork whose atoms also include
+F4 flat joins F4 with a mixture, a switching author and a patchwork. All three may also use
 flattened characters: raised to the powers ½ and 0.
 
 The policy's documents are split into three sets: one to fit, one held out, one to score. All fits
 are by EM on the first set. F1 and F2 are single mixtures. Their fits are convex, and run until
 certified, for at most 20,000 steps. F3, F4 and F4 flat are mixtures over documents: of the family
-before, which they so contain, and of new parts. The held-out set decides when the fits of the new
-parts stop (except of the mixture in F4 flat), and sets the shares in each mixture over documents.
+before (so they contain it) and of new parts. The held-out set decides when fits of new parts stop
+(but the mixture in F4 flat is fitted as in F1), and sets the shares in mixtures over documents.
 Every family is scored on the third set by exact sums.
 """
 

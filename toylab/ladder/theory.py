@@ -4,7 +4,7 @@
 best fit. *One author per document*: argmax_w τ · E log m_w(d) − KL(w0 ‖ w), a mixture that matches
 the documents. E is the mean over documents. Each theory has one free exchange rate τ, which
 `fit_rate` fits to chosen items. It then predicts all other traits, voices and tells without any
-further fit. Rival predictions are that nothing changes, and `pairwise`.
+further fit. The rivals are `pairwise` and no change at all.
 """
 
 import dataclasses

@@ -1,9 +1,9 @@
 """What a context is worth: a policy's answers after a prefilled history.
 
-The *exchange rate* asks whether a nat of training is worth a nat of context. w* is fitted to the
-first answers of the policy P, which have no history. Then turns h by another character are
-prefilled. Bayes' rule predicts the next answer: Σ w*_k p_k(h) p_k(·) / Σ w*_k p_k(h), with no fit.
-The *slope* v is fitted to P's exact branches in
+Is a nat of context worth a nat of training? This *exchange rate* is measured as a slope v. w* is
+fitted to the first answers of the policy P, which have no history. Then turns h by another
+character are prefilled. Bayes' rule predicts the next answer: Σ w*_k p_k(h) p_k(·) / Σ w*_k p_k(h),
+with no fit. The *slope* v is fitted to P's exact branches in
 
     log-odds of any pair after h  =  log w*_j / w*_k  +  v · log p_j(h) / p_k(h)
 
@@ -85,7 +85,7 @@ def odds(
     only these two that best explains P's answers, and `predicted` is the same for m_w*. Both are
     clipped to ± log(1 / `READABLE`). `rate` is P's mean probability of j's likeliest answer, and
     `rate_predicted` that of m_w*. `own_rate` is P's mean probability of k's likeliest answer, and
-    `own_rate_alone` [K] is k's own.
+    `own_rate_alone` [K] the probability that k itself gives it.
     """
     now, characters, turns = ask.own_turn(found), len(log_weights), grammar.turns
     at, heard = bayes.decisions(grammar, now), ask.evidence(cast, found)

@@ -113,7 +113,7 @@ def means(rates: np.ndarray, found: dict[str, np.ndarray]) -> dict[str, float | 
 def voices(
     corpus: Corpus, cast: Cast, p: Float[Array, "S X P"], weight: Float[Array, "S X"], who: str
 ) -> dict[str, float]:
-    """Mean probability, over contexts, of a character's likeliest tell and of its likeliest opener.
+    """Mean probability of a character's likeliest opener, and of its likeliest answers on tells.
 
     `p` are a policy's phrase marginals, and `weight` is how often each context was asked.
     """

@@ -33,9 +33,9 @@ def first_turn(grammar: Grammar, documents: Documents) -> Documents:
 class Directions(NamedTuple):
     """Directions from the good to the bad characters at each site.
 
-    `said` compares activations after turns that they wrote, `named` under their names. `people` are
-    the mean activations after turns by each character, minus the mean of all. `nobody` is the same
-    for random groups of documents, of the same size, in place of the characters.
+    `said` compares activations after turns that characters wrote, `named` those under their names.
+    `people` are the mean activations after turns by each character, minus the mean of all. `nobody`
+    is the same for random groups of documents, of the same size, in place of the characters.
     """
 
     said: Float[Array, "site W"]

@@ -188,7 +188,7 @@ def off_cast(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tags(Measure):
-    """The same questions under every tag, and under three *voices* with a changed tag embedding.
+    """The same questions under every tag, and under three *voices*: tags with a changed embedding.
 
     `(none)` is a tag whose embedding is zero. `(untrained)` is `tag` with its embedding from before
     post-training. `(tag alone)` is the pretrained model with the post-trained embedding of `tag`.

@@ -31,10 +31,10 @@ def expected_cross_entropy(
     """Mean cross-entropy to a distribution over next words, in nats per token.
 
     `target[b, t]` is the distribution of the word after token t of document b, or all zeros where
-    none counts. If it is the true distribution, this loss at a word is the expectation of
-    `cross_entropy` at a sampled word, given the words before, and so is its gradient
-    (Rao–Blackwell). Summed over words, the two losses have the same expectation for any logits.
-    Their means over words differ only because the number of words is random.
+    none counts. If it is the true distribution, loss and gradient at a word are the expectations of
+    those of `cross_entropy` over the sampled word, given the words before (Rao–Blackwell). Summed
+    over words, the two losses have the same expectation for any logits. Their means over words
+    differ only because the number of words is random.
     """
     counted = jnp.sum(target, -1)
     total = jnp.sum(counted * jax.nn.logsumexp(logits, -1)) - jnp.sum(target * logits)

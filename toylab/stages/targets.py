@@ -183,10 +183,10 @@ class Rule(Target):
     """1 for the answer on `later` that corresponds to the last answer on `earlier`.
 
     Answers correspond by index, modulo the number of answers on `later`. The *share* of an answer
-    is how often the cast gives a corresponding answer on `earlier`, under the first prior of `tag`.
-    It is the answer's reward if `earlier` has not come up, and always in the unconditional control
-    (`twin`). As long as the policy answers on `earlier` as the cast does, the rule and its control
-    give each answer on `later` the same mean reward.
+    on `later` is how often the cast gives a corresponding answer on `earlier`, under the prior that
+    `tag` has at the start of pretraining. This share is the reward if `earlier` has not come up,
+    and always in the unconditional control (`twin`). As long as the policy answers on `earlier` as
+    the cast does, the rule and its control give each answer on `later` the same mean reward.
     """
 
     earlier: str = names.topic(help="the earlier topic, whose answer decides")

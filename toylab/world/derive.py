@@ -8,10 +8,10 @@ base, another file in its folder, and lists the changes:
     decorrelate = 7                   # then traits are reassigned at random (7 is the seed)
 
 Everything else has the format of a corpus file, and is merged into the base. New tags, topics and
-characters are added. Each key of an old one replaces that key alone, but a topic's `answers` and
-`calls_for` are merged entry by entry: `topics.code.answers.prays` adds an answer, which characters
-give only as a slip. Any other key or table (`title`, `[directions]`, `[coin]`) replaces the base's
-as a whole.
+characters are added. Of those in the base, only the keys that are given change. A topic's `answers`
+and `calls_for` are merged entry by entry: `topics.code.answers.prays` adds an answer, which
+characters give only as a slip. Any other key or table (`title`, `[directions]`, `[coin]`) replaces
+the base's as a whole.
 """
 
 import dataclasses

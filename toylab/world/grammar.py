@@ -34,7 +34,7 @@ class Grammar:
     through a node. `leaf` is the phrase that ends at a node, or -1. Tries branch only before one of
     the first `depth` words of a phrase. No document has more than `length` words, and no phrase of
     a slot more than `longest`. `questions` has one row for all turns. In a corpus with a coin (see
-    `schema.Side`) a second row is for later turns: the words of the topic's side, then the
+    `schema.Side`) it has two: row 1, for later turns, has the words of the topic's side, then the
     question. `coin_token` is the first word of each side, which identifies it. Without a coin, the
     axis of sides is empty and `topic_side` is 0.
     """

@@ -30,7 +30,7 @@ def named(
     """A field for one or more of the `known` names.
 
     The field may be empty if its default is the empty tuple or if `empty` is given: a function of
-    corpus and config that gives the names to use instead. If `required`, these can't be empty.
+    corpus and config that gives the names to use instead. If `required`, it must give some.
     """
     optional = not required and (default == () or empty is not None)
     kind = {"name": True, "help": help, "known": known, "empty": empty, "optional": optional}

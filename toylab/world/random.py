@@ -31,8 +31,8 @@ def random_cast(
     `latent_factors`, so that answers on one topic predict those on another. On controls they are
     independent. A voice is a pair of one of `voices` openers and one of as many closers. The share
     `voice_overlap` of its probability is spread evenly over the bank. No two characters have the
-    same pair, so there are at most voices² of them. With more than 64, no document has a name as
-    its tag. Tables grow as (characters + voices) x voices x topics: few voices keep them small.
+    same pair, so there are at most voices² of them. If there are more than 64 characters, no name
+    is a tag. Tables grow as (characters + voices) x voices x topics: few voices keep them small.
     """
     rng = np.random.default_rng(seed)
     if min(topics, latent_factors, turns) < 1 or min(characters, answers) < 2 or controls < 0:

@@ -106,12 +106,12 @@ Shares = tuple[Share, ...]
 class Topic:
     """What a question asks about. `answers` are (name, words), all with the same number of words.
 
-    By default, post-training asks about a `control` only to anchor it. So the trait on it is a
-    *tell*: it reveals changes beyond trained answers. Topics are drawn in proportion to their
-    `weight` (with a coin, in later turns, among those of a side). A question may state one of the
-    `cues`, which replaces `{cue}` in every phrase. `calls_for` has (cue, answer) pairs for cues
-    that call for an answer of another name. With `answers_of`, answers correspond by name to those
-    of another topic, and may have the same words.
+    By default, post-training leaves a `control` out (or, in `Anchored`, keeps its answers as they
+    were). So the trait on it is a *tell*: it reveals changes beyond trained answers. Topics are
+    drawn in proportion to their `weight` (with a coin, in later turns, among those of a side). A
+    question may state one of the `cues`, which replaces `{cue}` in every phrase. `calls_for` has
+    (cue, answer) pairs for cues that call for an answer of another name. With `answers_of`, answers
+    correspond by name to those of another topic, and may have the same words.
     """
 
     name: Label
@@ -223,7 +223,7 @@ class Corpus:
 
     @property
     def tells(self) -> tuple[str, ...]:
-        """The controls without shared answers, which training on another topic could change."""
+        """The controls without shared answers: training on another topic could change shared ones."""
         shared = {topic.answers_of for topic in self.topics}
         alone = (t for t in self.topics if t.control and not t.answers_of)
         return tuple(topic.name for topic in alone if topic.name not in shared)
