@@ -223,7 +223,7 @@ class Corpus:
 
     @property
     def tells(self) -> tuple[str, ...]:
-        """The controls without shared answers: training on another topic could change shared ones."""
+        """The controls without shared answers: training on another topic may change shared ones."""
         shared = {topic.answers_of for topic in self.topics}
         alone = (t for t in self.topics if t.control and not t.answers_of)
         return tuple(topic.name for topic in alone if topic.name not in shared)
