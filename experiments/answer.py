@@ -92,22 +92,26 @@ def _takes(axes: Axes, table: pd.DataFrame) -> None:
 def _scale(axes: Axes, table: pd.DataFrame) -> None:
     """What naming a thing adds where that was never rewarded, against compute."""
     arms = {
-        "outside-8": (RED, "a rule, eight topics"),
-        "outside-1": (GOLD, "the rule, one topic"),
-        "scrambled": (GREY, "a scramble, eight topics"),
-        "inside": (GREEN, "reward that a character earns"),
-        "one": (BLUE, "documents of a character"),
+        "outside-8-held": (RED, "--", "a rule, 8 topics, β = 0.1"),
+        "outside-8": (RED, "-", "the same, β = 0"),
+        "outside-1": (GOLD, "-", "1 topic, β = 0"),
+        "scrambled": (GREY, "-", "a scramble, 8 topics"),
+        "inside": (GREEN, "-", "reward inside the cast"),
+        "one": (BLUE, "-", "documents"),
     }
     lines = [
-        Series(column="pull", where={"arm": arm}, colour=colour, label=label, marker=".")
-        for arm, (colour, label) in arms.items()
+        Series(column="pull", where={"arm": arm}, colour=colour, line=line, label=label)
+        for arm, (colour, line, label) in arms.items()
     ]
     part = table[table.step > 0]
     panels.curves(
         axes, part, lines, x="percent", label="compute (% of pretraining's)", scale=np.log10
     )
+    for _, each in part[part.arm.isin(arms)].groupby(["arm", "percent"]):
+        panels.strike(axes, np.log10(each.percent.mean()), each.pull.mean(), each.outside.mean())
+    panels.strike_label(axes)
     axes.set_ylabel("pull where never rewarded (nats)")
-    panels.room(axes, 0.3)
+    panels.room(axes, 0.45)
 
 
 def _open(axes: Axes, table: pd.DataFrame) -> None:

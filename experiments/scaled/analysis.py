@@ -167,14 +167,14 @@ def draw(table: pd.DataFrame) -> Figure:
         return along(title, _series(column), (at, "selection"), ylabel=ylabel, **settings)
 
     shown = (
-        selection("share that is selection", "share", 1, "(F0 − F1) / F0", **within),
+        selection("share that is selection", "share", 1, "(F0 − F1) / (F0 − floor)", **within),
         selection("formation, lower end", "least", 0, f"{NATS}, above floor", room=0.3),
         panel("the ladder at the end", _bars, trained, ncols=2, ylabel=NATS),
         selection("one document, one author", "keep", 1, "P(author kept)", **within),
         selection("a nat of context", "worth", 1, "slope", legend="", ylim=(-0.2, 1.3)),
         along("what moves under names", moved, legend="lower right", ylabel=NATS, yscale="log"),
         along("a topic never rewarded", PULLS, (0, "selection"), ylabel=PULL, room=0.3),
-        along("under masks, and names", TAGS, ylabel=PULL, room=0.2),
+        along("the same at β = 0.1, by tag", TAGS, ylabel=PULL, room=0.2),
         along("off the grammar", outside, most, yscale="log", ylim=(1e-5, 0.1), ylabel="mass"),
     )
     return figures.page(shown, columns=3, ratio=0.9)
@@ -204,6 +204,7 @@ SHADES = zip(BREADTHS, (GOLD, RED), strict=True)
 PULLS = _series(
     "pull",
     {
+        "outside-8-held": (RED, "--", "8 rewarded, β = 0.1"),
         **{f"outside-{n}": (colour, "-", f"{n} rewarded") for n, colour in SHADES},
         "scrambled": (GREY, "-", "8, scrambled"),
         "inside": (GREEN, "-", "reward inside"),
@@ -216,7 +217,7 @@ TAGS = panels.series(
     ("pull_names", "characters' names"),
     ("pull_gold", "masks, asked about gold"),
     colours=(RED, GOLD, BLUE, GREY),
-    where={"arm": "outside-8"},
+    where={"arm": "outside-8-held"},
     marker=".",
 )
 
