@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.goal_ablations.sweep import SWEEP
-from toylab.lab.records import Record, Records
+from toylab.lab.records import Record, Records, end
 from toylab.ladder import reading
 from toylab.measures import cues, follow
 from toylab.measures.follow import CUE_EFFECT, cue_effect
@@ -80,16 +81,14 @@ ODDS = panels.series(
 
 def draw(table: pd.DataFrame) -> Figure:
     """Rates by arm; who is speaking; a contradicted cue; what lies behind rates."""
-    place: dict[str, Any] = {"legend": "upper right", "ncols": 3}
-    rate = place | {"ylim": (-0.03, 1.35), "yticks": (0, 0.5, 1)}
+    place: dict[str, Any] = {"legend": "upper right", "ncols": 2}
+    rate = place | {"ylim": (-0.03, 1.5), "yticks": (0, 0.5, 1)}
     answer, nats = "P(answer), held-out places", "nats, held-out places"
     shown = (
         panel("goes where the gold is", _by_arm, RATES, ylabel="P(follows the cue)", **rate),
         panel("who is speaking", _by_arm, VOICE, ylabel="weight | probability", **rate),
         panel("the second turn names another place", _by_arm, TURN, ylabel=answer, **rate),
-        panel(
-            "what makes a place held out likely", _by_arm, ODDS, ylabel=nats, **place | {"ncols": 2}
-        ),
+        panel("what makes a place held out likely", _by_arm, ODDS, ylabel=nats, **place),
     )
     return figures.page(shown, table)
 
@@ -98,5 +97,10 @@ def _by_arm(axes: Axes, table: pd.DataFrame, shown: Sequence[Series]) -> None:
     titles = {name: arm.title for name, arm in SWEEP.arms.items()}
     panels.points(axes, table, shown, titles, width=0.25 * (len(shown) - 1), rotation=35)
     axes.tick_params(axis="x", labelsize=4.5)
+    for x, arm in enumerate(titles):
+        high = max(end(table, each.column, arm=arm).max() for each in shown)
+        gap = 0.02 * np.ptp(axes.get_ylim())
+        panels.strike(axes, x, high + gap, end(table, "outside", arm=arm).mean())
+    panels.strike_label(axes)
     panels.level(axes, 0)
     panels.room(axes, 0.2)
