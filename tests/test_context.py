@@ -52,6 +52,7 @@ def test_a_bayesian_trades_context_at_par(bayesian: dict) -> None:
     np.testing.assert_allclose(bayesian["rate"], bayesian["rate_predicted"], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_context_is_worth_what_it_takes_to_make_up_for_the_weights(bayesian: dict) -> None:
     """log .7 - log .3/11 = 3.25 nats; a turn brings five, and points are joined by lines."""
     nats = [flip for flip in bayesian["flip"] if flip is not None]

@@ -109,6 +109,7 @@ def test_the_coins_words_count_in_the_share_that_is_asked_for(setup, paid, count
     assert abs(counts.sum() - counted * stayed.sum()) <= (5 if 0 < counted < 1 else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias", [0.0, 2.0])
 def test_a_bias_towards_a_side_is_read_as_such(setup: Setup, bias: float) -> None:
     """Final states of all ones times an unembedding of 0 but for one word: odds are exp(bias)."""

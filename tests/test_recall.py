@@ -42,6 +42,7 @@ def test_an_overwritten_persona_hears_nothing(village: Corpus, world: World) -> 
     assert found["predicted"][3] > 0.5
 
 
+@pytest.mark.slow
 def test_masks_read_the_weights_of_a_mixture(village: Corpus, world: World) -> None:
     """With weights of .6 and eleven times .4/11, nineteen of twenty are in their intervals."""
     weights = views.mostly(village, "argus", 0.6)

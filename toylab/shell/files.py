@@ -22,6 +22,11 @@ def folder(values: "Flags", flag: str = "runs") -> Path:
     return user_path(values.given[flag]) if flag in values.given else Path(flag)
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things: `1 seed`, `2 seeds`."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def program() -> str:
     """The command to type: launch.sh in a checkout, else the one that pip installed."""
     return "./launch.sh" if "TOYLAB_CWD" in os.environ else "toylab"

@@ -32,7 +32,7 @@ from toylab.report import results, summary
 from toylab.report.claims import Claim, ClaimsError
 from toylab.report.results import Experiment
 from toylab.shell import files
-from toylab.shell.files import INTERRUPTED, RESULTS, program, user_path
+from toylab.shell.files import INTERRUPTED, RESULTS, counted, program, user_path
 from toylab.stages import Setup
 from toylab.world.schema import shortened
 
@@ -169,17 +169,15 @@ def show_plan(asked: Sequence[Asked], runs: File, jobs: int) -> None:
 
 def _opening(asked: Sequence[Asked], graph: Plan, jobs: int) -> str:
     training = sum(isinstance(leg, Train) for leg in graph.legs.values())
-    todo = f"{training} models to train"
+    todo = f"{counted(training, 'model')} to train"
     about = f"about {max(1, round(sum(minutes(asked, graph, jobs))))} min; jobs: {jobs}"
     if len(asked) > 1:
         return f"{len(asked)} experiments; {todo}; {about}"
-    (one,) = asked
-    sweep = one.sweep
-    arms = f"{len(sweep.arms)} arm{'s' * (len(sweep.arms) > 1)}"
+    one, sweep = asked[0], asked[0].sweep
     return (
         f"{sweep.name}: {sweep.question}\n"
         f"{', '.join(dict.fromkeys(setup.corpus.title for setup in one.setups.values()))}; "
-        f"{sweep.seeds} seeds, {arms}; {todo}; {about}\n"
+        f"{counted(sweep.seeds, 'seed')}, {counted(len(sweep.arms), 'arm')}; {todo}; {about}\n"
         f"{one.kept}, updated after every seed: {one.where}/"
     )
 
