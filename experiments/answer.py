@@ -42,18 +42,9 @@ def _selects(axes: Axes, table: pd.DataFrame) -> None:
         "narrow": "neutral voice,\none topic",
     }
     panels.points(axes, table, [Series(column="share", colour=BLUE)], at, rotation=0)
-    _strike(axes, table, "arm", at, "share")
+    panels.strike_points(axes, table, at, ["share"])
     panels.level(axes, 1.0, "selection", colour=DARK)
     axes.set(ylabel="share of the move explained", ylim=(0, 1.3))
-
-
-def _strike(axes: Axes, table: pd.DataFrame, by: str, at: Mapping[str, str], column: str) -> None:
-    """Crosses out points that are off the grammar at the end, and says so in the legend."""
-    for x, value in enumerate(at):
-        part = where(table, **{by: value})
-        high = end(part, column).max() + 0.05
-        panels.strike(axes, x, high, end(part, "outside").mean())
-    panels.strike_label(axes)
 
 
 def _odds(axes: Axes, table: pd.DataFrame) -> None:
@@ -69,7 +60,7 @@ def _forms(axes: Axes, table: pd.DataFrame) -> None:
     at = {"prospector": "who goes\nthere", "herald": "who says\nthe place", "bystander": "neither"}
     shown = [Series(column="orphans", colour=RED, predicted="best_character")]
     panels.points(axes, table, shown, at, by="cast", rotation=0, prediction=NONE)
-    _strike(axes, table, "cast", at, "orphans")
+    panels.strike_points(axes, table, at, ["orphans"], by="cast")
     axes.set(ylabel="P(goes where the gold is)", xlabel="in the cast", ylim=(0, 1.3))
 
 

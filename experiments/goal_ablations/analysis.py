@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.goal_ablations.sweep import SWEEP
-from toylab.lab.records import Record, Records, end
+from toylab.lab.records import Record, Records
 from toylab.ladder import reading
 from toylab.measures import cues, follow
 from toylab.measures.follow import CUE_EFFECT, cue_effect
@@ -97,10 +96,6 @@ def _by_arm(axes: Axes, table: pd.DataFrame, shown: Sequence[Series]) -> None:
     titles = {name: arm.title for name, arm in SWEEP.arms.items()}
     panels.points(axes, table, shown, titles, width=0.25 * (len(shown) - 1), rotation=35)
     axes.tick_params(axis="x", labelsize=4.5)
-    for x, arm in enumerate(titles):
-        high = max(end(table, each.column, arm=arm).max() for each in shown)
-        gap = 0.02 * np.ptp(axes.get_ylim())
-        panels.strike(axes, x, high + gap, end(table, "outside", arm=arm).mean())
-    panels.strike_label(axes)
+    panels.strike_points(axes, table, titles, [each.column for each in shown])
     panels.level(axes, 0)
     panels.room(axes, 0.2)

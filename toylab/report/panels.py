@@ -9,7 +9,7 @@ against  measured against predicted
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -234,6 +234,18 @@ def strike_label(axes: Axes) -> None:
     """Adds that mark to the legend, if there is one."""
     if any(text.get_text() == "×" for text in axes.texts):
         axes.plot([], [], "x", color=DARK, ms=3, label="off grammar, no verdict")
+
+
+def strike_points(
+    axes: Axes, table: pd.DataFrame, at: Iterable[Any], columns: Sequence[str], by: str = "arm"
+) -> None:
+    """Crosses out the places of `points`, with these columns, that have no verdict."""
+    gap = 0.03 * np.ptp(axes.get_ylim())
+    for x, value in enumerate(at):
+        part = where(table, **{by: value})
+        high = max(end(part, column).max() for column in columns)
+        strike(axes, x, high + gap, end(part, "outside").mean())
+    strike_label(axes)
 
 
 def strike_rungs(axes: Axes, table: pd.DataFrame) -> None:
