@@ -95,6 +95,7 @@ def counted(function):
     return call
 os.replace, os.fsync, os.unlink = counted(os.replace), counted(os.fsync), counted(os.unlink)
 """
+HANDLED = (signal.SIGTERM, signal.SIGHUP)
 
 
 def kills(lab: Lab, number: int) -> Iterator[Case]:
@@ -110,14 +111,16 @@ def kills(lab: Lab, number: int) -> Iterator[Case]:
             if not at_write:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(draw.uniform(1, 4 * attempt))
-                how = draw.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGHUP))
+                how = draw.choice((signal.SIGKILL, signal.SIGKILL, *HANDLED))
                 process.send_signal(how)
             found = ended(process)
             if found.code == 0:
                 break
-            stopped = (-signal.SIGKILL, -signal.SIGHUP, 128 + signal.SIGTERM, 128 + signal.SIGHUP)
+            # by the signal itself while Python starts or ends, and 128 + its number in between
+            stopped = {-signal.SIGKILL, *(s for n in HANDLED for s in (-n, 128 + n))}
             fine = found.code in stopped or "was killed" in found.told
-            yield Case("kills", "" if fine and "Traceback" not in found.told else found.told[-300:])
+            wrong = "" if fine and "Traceback" not in found.told else found.told[-300:]
+            yield Case("kills", wrong and f"ended with {found.code}: {wrong}")
     for file in (lab.place / where).rglob(f"*{PARTIAL}"):
         os.utime(file, (0, 0))
     last = ended(started(lab.place, *lab.line(where)))
