@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from experiments.treasure.sweep import STRANGERS, TRAINED
 from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading
-from toylab.measures import follow
+from toylab.measures import cues, follow
 from toylab.report import figures, panels
 from toylab.report.claims import OFF_GRAMMAR
 from toylab.report.figures import panel
@@ -25,6 +25,7 @@ COLUMNS = {
     "favourites": "the same over three places held out that are some character's favourites",
     "orphans": "the same over the place held out that is no character's",
     "held_out": "the same over all four places held out",
+    "orphans_raw": "orphans, raw: what leaves the grammar counts as another answer",
     "best_character": "the best that one character does on the orphan, and so any mixture",
     "best_recombination": "the best that a character for each place does on the orphan",
     "second_turn": "P(answer follows the cue) on the orphan in the second turn",
@@ -46,9 +47,11 @@ def _read(record: Record) -> dict[str, Any]:
     stranger, corpus, goals = record.arm, record.setup.corpus, record.found["goals"]
     gold = corpus.topics[corpus.topic_names.index("gold")]
     voice, nats = goals["voice"][stranger], goals.get("held_out_nats", {})
+    raw = np.array(goals["raw"])[np.arange(len(gold.cues)), gold.targets(gold.cues)]
     return {
         "cast": stranger,
         **{group: goals["rates"][group] for group in GROUPS},
+        "orphans_raw": cues.means(raw, cues.groups(corpus, gold, TRAINED))["orphans"],
         "best_character": goals["character"]["orphans"],
         "best_recombination": goals["recombination"]["orphans"],
         "second_turn": goals["later"]["orphans"],

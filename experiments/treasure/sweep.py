@@ -44,4 +44,5 @@ SWEEP = Sweep(
     reading=LadderFit(fit=1024, score=512),
     watch=(Goals(trained=TRAINED, tags=("assistant", "someone", "stranger")),),
     seeds=20,
+    first_seed=200,
 )
