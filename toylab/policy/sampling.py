@@ -19,7 +19,7 @@ from toylab.world.documents import Documents, Prompt
 from toylab.world.grammar import CLOSER, OPENER, SLOTS, Grammar
 
 PART = 128  # documents that are written or read at a time
-LEAST = 1e-7  # a floor under probability outside the grammar: its logarithm stays finite
+LEAST = 1e-7  # the least probability outside the grammar, which keeps its logarithm finite
 
 
 class Branches(NamedTuple):

@@ -21,9 +21,9 @@ from toylab.world.tables import Cast, World
 class Decisions(NamedTuple):
     """The branches that the grammar allows before each of the first J words of every phrase.
 
-    `node` is the trie node before the word. `token` and `child` are the C branches. `allowed` marks
-    those that exist, and `taken` the one that the document took. The logits at `position` predict
-    the word. Past a phrase's end nothing is allowed.
+    `node` is the trie node before the word. Each of the C branches has a `token` and leads to the
+    node `child`. `allowed` marks those that exist, and `taken` the one that the document took.
+    The logits at `position` predict the word. Past a phrase's end nothing is allowed.
     """
 
     node: Int[Array, "B T S J"]

@@ -23,7 +23,7 @@ def check(corpus: Corpus, source: str) -> None:
 
 
 def size(corpus: Corpus) -> Wrong:
-    """A document fits a model, and the tables of all phrases and prompts fit memory."""
+    """A document fits a model, and the tables of all phrases and prompts fit into memory."""
     told = [direction.text for direction in corpus.directions]
     answers = [dict(topic.answers).values() for topic in corpus.topics]
     banks = [corpus.openers, corpus.closers, *answers]
@@ -159,8 +159,8 @@ def coin(corpus: Corpus) -> Wrong:
 
 
 def words_apart(corpus: Corpus) -> Wrong:
-    """No opener or closer contains a name. A topic's answers share no word with other topics,
-    voices or tags, or traits could not be told apart. Cues and `answers_of` are exceptions."""
+    """No opener or closer contains a name. Answers share no word with voices, tags or answers on
+    other topics, so that traits can be told apart. Cues and `answers_of` are exceptions."""
     owner = {name: f"the tag {name!r}" for name in corpus.names}
     owner |= {tag.name: f"the tag {tag.name!r}" for tag in corpus.tags}
     cues = {CUE, *(cue for topic in corpus.topics for cue in topic.cues)}

@@ -28,7 +28,7 @@ Bank = list[tuple[int, list[str]]]  # (index in the corpus, words) of each phras
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Grammar:
-    """The tables. Tokens and lengths are 0 where there is nothing.
+    """A grammar as tables. Tokens and lengths are 0 where there is nothing.
 
     `walk` has the trie nodes of a phrase (node 0 is the root). `passes` marks the phrases that go
     through a node. `leaf` is the phrase that ends at a node, or -1. Tries branch only before one of

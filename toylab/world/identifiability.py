@@ -1,7 +1,7 @@
 """What a corpus can show, before any training.
 
-How far apart the characters are, which distributions of answers mixtures of them can reach, and how
-small a weight n documents can reveal. Axes as in `toylab.world.tables`; logarithms are natural,
+How far apart the characters are, which distributions of answers mixtures of them can reach, and the
+smallest weight that n documents reveal. Axes as in `toylab.world.tables`; logarithms are natural,
 information is in nats. Divergences, projections, hulls and entropies need no documents. Limits,
 errors and mutual information are estimated on sampled documents, with exact likelihoods.
 """
