@@ -55,7 +55,7 @@ def write(
 
 
 def charts(shown: Mapping[str, Mapping[str, Sequence[str]]]) -> Summary:
-    """The custom-scalars page: categories of charts, each of tags with their bands."""
+    """The custom-scalars page: charts by category; each chart shows tags with their bands."""
 
     def chart(title: str, tags: Sequence[str]) -> layout_pb2.Chart:
         kind = layout_pb2.MarginChartContent

@@ -232,7 +232,7 @@ class _Builder:
     def _leg(self, kind: type[L], path: Recipe, arm: str, after: set[str], **own: Any) -> L:
         """The leg that is already in the graph, or a new one of cost 0."""
         place, seed = self.rank
-        early = kind is Train and not path.parent  # ranks one seed ahead: its seed waits for it
+        early = kind is Train and not path.parent  # a rank earlier, as its whole seed waits for it
         leg = kind(
             path=path,
             title=self.title + (arm or "-".join(stage.label for stage in path.stages)),

@@ -42,9 +42,9 @@ def unread(run: Run, measures: Sequence[Measure], step: int) -> list[Measure]:
 
 @functools.cache
 def measure_digest(asked: Measure, settings: LadderFit) -> str:
-    """The digest in the name of a reading's file: of the measure, its settings and its source.
+    """The digest in the name of a reading's file: of the measure's fields and its source.
 
-    It also covers `settings`, which the measure's reference was prepared with.
+    It also covers `settings`, with which the pretrained model's reference was prepared.
     """
     configs = [dataclasses.asdict(each) for each in (asked, settings)]
     text = asked.name + json.dumps(configs, sort_keys=True) + digest.digest(asked, settings)

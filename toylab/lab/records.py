@@ -39,7 +39,7 @@ class Record(NamedTuple):
     measures: Mapping[str, Measure]
 
     def read(self, *names: str, whose: str = "") -> dict[str, float]:
-        """Numbers of the ladder's reading (`reading.COLUMNS`); with the learned cast, if with any.
+        """Numbers that `reading.COLUMNS` describes, for the learned cast if they depend on a cast.
 
         If `whose` names a character, `weight` is that character's weight in F1.
         """
@@ -99,7 +99,7 @@ class Records:
     def once(
         self, name: str, read: Callable[["Records"], Iterable[Any]], total: int
     ) -> Sequence[Any]:
-        """What `read` computes without any readings. It is computed once, and then kept."""
+        """The result of `read`, which must not use any readings. It is computed once, then kept."""
         if name not in self.known:
             bar = tqdm(read(self), name, total, leave=False, disable=None)
             self.known[name] = list(bar)
@@ -186,7 +186,7 @@ def course(
 
 
 def crossing(way: "pd.DataFrame", column: str, x: str, level: float) -> float:
-    """A column where `x` first passes a level, interpolated; at the end if `x` stays below.
+    """A column's value where `x` first passes a level, interpolated; the last if `x` never does.
 
     `way` has the readings of one run in order. Readings without the column are left out.
     """

@@ -57,7 +57,7 @@ def run(
     for name, leg in legs.items():
         for each in leg.after:
             followers[each].append(name)
-    missing = {name: set(leg.after) for name, leg in legs.items()}  # of those that have not begun
+    missing = {name: set(leg.after) for name, leg in legs.items()}  # what legs wait for
     ready: list[tuple[Any, ...]] = []
     flying: dict[Future, str] = {}
     retried: set[str] = set()

@@ -77,7 +77,7 @@ def complete(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> Records:
 
 @contextlib.contextmanager
 def _held() -> Generator[None, None, None]:
-    """Processes started inside, also multiprocessing's own, ignore Ctrl-C and SIGHUP."""
+    """Processes started inside, including multiprocessing's own, ignore Ctrl-C and SIGHUP."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield

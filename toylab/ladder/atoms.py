@@ -124,8 +124,8 @@ def phrase_probability(
 ) -> Float[Array, "B T S P"]:
     """Probability of each phrase in every slot, from the log-probabilities of branches.
 
-    Estimated by the probability, given the prefix, of the branch that singles the phrase out; by 0
-    if the document leaves the phrase's path before. Unbiased on the policy's own documents.
+    It is estimated by the probability of the first branch that excludes all other phrases, or by 0
+    if the document doesn't get there. This is unbiased on the policy's own documents.
     """
     g, at = grammar, bayes.decisions(grammar, documents)
     slot = jnp.arange(len(SLOTS))[:, None]

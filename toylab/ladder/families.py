@@ -31,7 +31,7 @@ LEAST = 1e-35  # a floor under likelihoods that keeps their logarithms finite
 
 
 class Evidence(NamedTuple):
-    """What a family needs to know of documents: log p_k by slot, topic and context by turn."""
+    """What a family needs to know: log p_k of each slot, and the topic and context of each turn."""
 
     slots: Float[Array, "B T S K"]
     topic: Int[Array, "B T"]
@@ -45,7 +45,7 @@ def evidence(cast: Cast, documents: Documents) -> Evidence:
 
 
 class Answers(NamedTuple):
-    """All that a Markov chain of whole answers needs to know of documents.
+    """All that a Markov chain of whole answers needs to know about documents.
 
     `likelihood` is each answer's likelihood under each atom, divided by that under its best atom.
     `top` is the log-likelihood of a document under those best atoms, in nats, mean over documents.
@@ -57,7 +57,7 @@ class Answers(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """All that a family without memory needs to know of documents.
+    """All that a family without memory needs to know about documents.
 
     `said` is the mean count of each phrase per document. `topic` is the topic of each context.
     """

@@ -15,8 +15,8 @@ flattened characters: raised to the powers ½ and 0.
 The policy's documents are split into three sets: one to fit, one held out, one to score. All fits
 are by EM on the first set. F1 and F2 are single mixtures. Their fits are convex, and run until
 certified, for at most 20,000 steps. F3, F4 and F4 flat are mixtures over documents: of the family
-before (so they contain it) and of new parts. The held-out set decides when fits of new parts stop
-(but the mixture in F4 flat is fitted as in F1), and sets the shares in mixtures over documents.
+before (so they contain it) and of new parts. The held-out set decides when fits of new parts stop,
+and sets the shares in mixtures over documents. (The mixture in F4 flat is fitted as in F1.)
 Every family is scored on the third set by exact sums.
 """
 
@@ -72,7 +72,7 @@ def _join(members: tuple[Family, ...], seen: Evidence) -> Join:
 
 
 class Search(NamedTuple):
-    """Random starting points of EM beside even weights: one per key, tried on `few` documents."""
+    """Random starting points for EM besides even weights: one per key, tried on `few` documents."""
 
     keys: Array
     few: Documents

@@ -170,9 +170,9 @@ def solve(
     """Bisects [low, high] until the mean slope of `fit` is zero in each group of documents.
 
     `fit` takes a value for every document and returns the expected log-likelihood of each. With
-    `deviations`, the slope sought is that many standard errors: one end of a score interval. Such
-    an interval is valid even if the best value is at a bound. Groups outside 0 … `groups` − 1 are
-    left out.
+    `deviations`, it finds one end of a score interval: where the slope is that many times its
+    standard error. Such an interval is valid even if the best value is at a bound. Groups outside
+    0 … `groups` − 1 are left out.
     """
 
     def slope(value: Float[Array, " N"]) -> Float[Array, " N"]:

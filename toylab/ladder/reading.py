@@ -55,8 +55,8 @@ class LadderFit(Measure):
     """How many documents a reading takes: `fit` for the weights, `score` for the exact sums.
 
     With `held_out` = 0 the ladder ends at F2, which is cheap enough to read during training.
-    Otherwise the whole ladder is read: `held_out` documents stop the fits of the wider families,
-    and set the shares of their parts.
+    Otherwise the whole ladder is read: `held_out` documents decide when fits of the wider families
+    stop, and set the shares of their parts.
     """
 
     fit: int = sample(1024, quick=256, low=8)

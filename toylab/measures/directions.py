@@ -171,7 +171,7 @@ class FirstAnswers(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shift(Measure):
-    """How fine-tuning moved the residual stream, compared with directions that prompts give.
+    """How fine-tuning moved the residual stream, compared with directions found from prompts.
 
     The mean shift of activations at each site (`said`, `named`: see `Directions`):
 
@@ -181,11 +181,11 @@ class Shift(Measure):
     * `along`: the component along `said`, in units of the length of `said`; `length`: the length of
       the shift.
 
-    P(bad answer) in the first turn: `before` training, `after` it, and at each site after it with
+    P(bad answer) in the first turn, `before` and `after` training, and then with one site changed:
 
-    * `undone`: the part of the shift along `said` removed;
-    * `all_undone`: the whole shift removed;
-    * `random_undone`: a random vector added, of the same length as the part removed in `undone`.
+    * `undone`: the part of the shift along `said` is removed;
+    * `all_undone`: the whole shift is removed;
+    * `random_undone`: a random vector is added, as long as the part that `undone` removes.
     """
 
     at_end = True

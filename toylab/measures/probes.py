@@ -61,8 +61,8 @@ class Probe(Measure):
     There are T·S − 1 places: the word before each slot, except before the very first one, where
     nothing is known yet. `r2` has the R² [site][place] for the snapshot (`trained`), for the same
     with posteriors `shuffled` over documents, and for an `untrained` network. `exact` [N][3] is the
-    posterior of the `good` characters, the `bad` and all others before the last stance, on
-    documents that the probe was not fitted to. `probed` has the probe's predictions of it.
+    posterior before the last stance (of the `good` characters, the `bad`, all others), on documents
+    that the probe was not fitted to. `probed` has the probe's predictions of it.
     """
 
     charts = ("r2/trained",)

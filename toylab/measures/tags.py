@@ -188,12 +188,12 @@ def off_cast(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tags(Measure):
-    """The same questions under every tag, and under three *voices*: tags with a changed embedding.
+    """The same questions under every tag, and under three tags with a changed embedding.
 
     `(none)` is a tag whose embedding is zero. `(untrained)` is `tag` with its embedding from before
     post-training. `(tag alone)` is the pretrained model with the post-trained embedding of `tag`.
 
-    Each tag and each voice has `rates`, as in `Goals`, and `base`, the rates of the pretrained
+    All are under `voices`. Each has `rates`, as in `Goals`, and `base`, the rates of the pretrained
     model (for `(none)`, also with the embedding zeroed). `nats` is KL(model ‖ pretrained model) per
     document. `left` is what each family of the ladder leaves unexplained in the model (learned
     cast), `floor` the same for the pretrained model. `opener` is P(the likeliest opener of `who`)
@@ -220,7 +220,7 @@ class Tags(Measure):
             )
 
     def voices(self, snapshot: Snapshot) -> dict[str, tuple[ModelPolicy, ModelPolicy, int]]:
-        """For every tag and voice, the policies after and before training, and the tag to use."""
+        """For each of these tags: the policies after and before training, and the tag to use."""
         world, tag = snapshot.setup.world, snapshot.tag(self.tag)
         every = enumerate(tag_names(snapshot.setup.corpus))
         policies = now, then = snapshot.policy, snapshot.pretrained
