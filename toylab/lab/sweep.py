@@ -18,7 +18,7 @@ QUICK_SEED = 1000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One way to post-train: stages after pretraining, and at which steps of the last one to read.
+    """One way to post-train: the stages after pretraining, and steps of the last one to measure at.
 
     Without stages, pretraining itself is read. Corpus, model size and pretraining are the sweep's
     unless the arm has its own. A corpus is given by name, by file, or as a `Corpus`, such as one

@@ -152,7 +152,7 @@ class Exchange(Measure):
 
     * the `persona` (the heaviest in w*, if none is named);
     * `weights` with `low` and `high` (95 %), and `read`: true for characters other than the persona
-      whose weight can be measured (of a smaller weight, only the upper bound `high` is known);
+      whose weight is large enough to be measured (of smaller ones, only `high` is known);
     * `slope` and `slope_error` over histories by all `read` characters; `slopes` and `slopes_error`
       over histories by one character each; None if unknown;
     * the tables of `odds`;

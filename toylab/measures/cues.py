@@ -39,7 +39,7 @@ class Asked(NamedTuple):
 
     `raw` is the same for the unconstrained policy: the probability of giving the answer and staying
     in the grammar throughout the slot. `outside` is the probability of leaving the grammar in each
-    slot, given that it was not left before. The second turn states another cue than the first.
+    slot, given that it was not left before. The second turn states a different cue.
     `later` is how often its answer follows its own cue, and `earlier` how often it follows the cue
     of the first turn. Both are 0 without a second turn or a second cue.
     """
