@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # jax reads these variables once, when it creates its backend. `lab.paths.versions` records them.
-# CPU: XLA gets one thread, so that results don't depend on the number of cores, and optimises less:
+# CPU: XLA gets one thread, so that results don't depend on the number of cores. It optimises less:
 # programs compile in two thirds of the time and run as fast. GPU: no autotuning of kernels, so that
 # results don't depend on its choices. A pretraining step compiles in 12 s instead of 54, and runs
-# 1.5 times as long. On a GPU, these threads of XLA only compile.
+# 1.5 times as long. XLA gets eight CPU threads, which only compile.
 _CPU = {"0.10.": "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"}
 _GPU = dict.fromkeys(("0.10.", "0.11."), "--xla_gpu_autotune_level=0")
 
 
 def gpu_there() -> bool:
-    """Whether an NVIDIA GPU's driver is there: of this system, of its container's, or of WSL's."""
+    """Whether the driver of an NVIDIA GPU is there, also in a container or under WSL."""
     return any(map(os.path.exists, ("/dev/nvidiactl", "/dev/dxg")))
 
 
@@ -52,9 +52,9 @@ def _plugin() -> bool:
 
 
 if not getattr(sys.modules.get("jax._src.xla_bridge"), "backends_are_initialized", bool)():
-    if _plugin() and not gpu_there():  # jax would look for one, and tell of it in a traceback
+    if _plugin() and not gpu_there():  # jax would look for a GPU and print a traceback
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    # A guess, without importing jax, of what it will compute on.
+    # Guesses what jax will compute on, without importing it.
     _gpu = _plugin() and os.environ.get("JAX_PLATFORMS", "cuda")[:4] in ("cuda", "gpu")
     os.environ.setdefault("PJRT_NPROC", "8" if _gpu else "1")
     # Only for versions known to have the flags: XLA aborts on a flag that it doesn't know.

@@ -116,7 +116,7 @@ class Run:
     def measure(self, asked: Measure, beside: LadderFit | None = None) -> dict[str, Any]:
         """The result of a measure on this run.
 
-        `beside` sets how the pretrained model's `Reference` is made; default: `self.reading`.
+        `beside` has the settings for the pretrained model's `Reference`; default: `self.reading`.
         """
         asked.check(self.setup)
         beside = beside or self.reading

@@ -1,8 +1,8 @@
 """What TensorBoard shows of an experiment, from the files of its runs so far.
 
-Every seed is a run, `selection/ordinary/seed100`, on one axis: post-training begins at step 0,
-after pretraining. `selection/ordinary/mean` has the means over seeds, `selection/floor` the
-readings of the pretrained models, and `selection` itself the images.
+Every seed is a run, such as `selection/ordinary/seed100`. Its last stage begins at step 0; earlier
+ones, such as pretraining, have negative steps. `selection/ordinary/mean` has the means over seeds,
+`selection/floor` the readings of the pretrained models, and `selection` itself the images.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,7 +57,7 @@ def reduced(rows: Course, keep: Iterable[str]) -> Course:
 
 
 def mean(courses: Sequence[Course]) -> list[dict[str, Any]]:
-    """Means, with 95 % t intervals, over all seeds that have begun, at steps that all have read."""
+    """Means, with 95 % t intervals, over all seeds that have begun, at steps that they all have."""
     begun = [rows for rows in courses if any(step > 0 for step in rows)] or courses
     found: Course = {}
     for step, first in begun[0].items():

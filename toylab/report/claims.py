@@ -173,7 +173,7 @@ def check(
 ) -> None:
     """Raises `ClaimsError` if claims name columns that aren't `known`, or values that no row has.
 
-    `values` has the values of each column. If it lacks a column, any value of that is allowed.
+    `values` has the values of each column. In a column that it lacks, any value is allowed.
     """
     for each in claims:
         where = {"rows": each.rows, "minus": each.minus}
@@ -239,8 +239,8 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
 
 
 def redraw(values: Sequence[float], threshold: float, level: float = 0.95) -> tuple[float, float]:
-    """The probabilities that the interval of as many new values is wholly above the threshold, or
-    wholly below.
+    """The probabilities that a new sample of the same size has its interval wholly above the
+    threshold, or wholly below.
 
     Values are taken as normal, with a flat prior on the mean and on the logarithm of the standard
     deviation. Given these, the new t statistic T' is a noncentral t. If s is the standard deviation
@@ -271,8 +271,8 @@ def redraw(values: Sequence[float], threshold: float, level: float = 0.95) -> tu
 
 
 def enough(low: float, high: float, count: int, threshold: float) -> float:
-    """How many values with this mean and standard deviation would decide; infinite if the mean is
-    the threshold.
+    """How many values with this mean and standard deviation would give a verdict; infinite if the
+    mean is the threshold.
 
     `low` and `high` are the ends of the 95 % t interval of `count` values, at least 2.
     """

@@ -69,7 +69,7 @@ def grid(
 
 
 def letter(axes: Axes, which: str, title: str) -> None:
-    """Titles a panel."""
+    """Titles a panel, with its letter."""
     axes.set_title(rf"$\bf{{{which}}}$ {title}")
 
 

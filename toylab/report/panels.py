@@ -231,7 +231,7 @@ def strike(axes: Axes, x: float, y: float, outside: float) -> None:
 
 
 def strike_label(axes: Axes) -> None:
-    """Adds that mark to the legend, if there is one."""
+    """Explains × in the legend, if any was drawn."""
     if any(text.get_text() == "×" for text in axes.texts):
         axes.plot([], [], "x", color=DARK, ms=3, label="off grammar, no verdict")
 

@@ -1,7 +1,7 @@
 """Fills in the allowed values and the default of each key in the reference of the corpus format.
 
-A table row whose first cell ends with `<!--TYPE.FIELD-->` gets both from that field of that
-dataclass in `toylab.world.schema`.
+A table row whose first cell ends with `<!--TYPE.FIELD-->` gets both from the field FIELD of
+the dataclass TYPE in `toylab.world.schema`.
 """
 
 import dataclasses

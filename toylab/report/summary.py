@@ -53,7 +53,7 @@ def lines(arms: Mapping[str, tuple[Row, Row]]) -> Iterator[str]:
 
 
 def of_arms(arms: Mapping[str, Iterable[Named]]) -> Iterator[str]:
-    """The same for the arms of an experiment, as means over the seeds that were read."""
+    """These lines for the arms of an experiment, as means over the seeds that were read."""
     found = {arm: [each for run in runs if (each := ends(run))] for arm, runs in arms.items()}
     read = {
         arm: (mean([each[0] for each in some]), mean([each[1] for each in some]))

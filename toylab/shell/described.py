@@ -32,7 +32,7 @@ PATH is a folder with a sweep.py, anywhere, or the name of a shipped experiment.
 class Description(NamedTuple):
     """An experiment's question, whether `all` skips it without `--long`, and its flags.
 
-    `flags` has the usage and flags for `Flags.again`, without and with --quick.
+    `flags` has the arguments of `Flags.again` (usage and flags), without and with --quick.
     """
 
     question: str

@@ -44,7 +44,7 @@ FIXES = {
 def told(error: BaseException) -> str | None:
     """The message for an expected error, with the fix; None for any other.
 
-    For an error of the system, this is the system's message and the file.
+    For an `OSError`, it has the file and the system's message.
     """
     if isinstance(error, OSError):
         fix = FIXES.get(error.errno or 0, "check the path and its permissions (--runs, --results)")

@@ -147,8 +147,8 @@ def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
         "TOPICS",
         *_topics(corpus, world),
         "reach: P(answer) of the character likeliest to give it, with the cue that suits it best.",
-        "even off: nats from equally likely answers to the nearest mixture, with the best cue.",
-        "Without a direction, no mixture gets past these two limits.",
+        "even off: KL(equally likely answers || nearest mixture), nats, with the best cue.",
+        "Without a direction, no mixture exceeds reach or comes nearer than even off.",
         "",
         "TAGS",
     ]
@@ -161,7 +161,7 @@ def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
             best, told = known, [""] * 3
         costs.append((name, _percent(share[name]), best, known, *told))
     lines += _columns(costs)
-    lines.append("nats per answer token. told: nats per document about the author; of: maximum.")
+    lines.append("nats per answer token. told: nats per document about the author; of: at most.")
     if any(t.later for t in corpus.tags):
         lines.append("Tags whose prior changes are as at the end of pretraining.")
     return lines

@@ -211,7 +211,7 @@ class _Live:
             write_json(one.out / SETTINGS, said)
 
     def explained(self, error: Exception) -> Exception:
-        """An error in an analysis with its line there, or with the file that may have caused it."""
+        """An error with the line of the analysis, or with the file, that may have caused it."""
         if files.told(error) or not self.records:
             return error
         folder = self.asked.experiment.folder
@@ -254,7 +254,7 @@ class _Running:
             except KeyboardInterrupt as stop:
                 code = stop.code if isinstance(stop, Terminated) else INTERRUPTED
             self.artist.shutdown()  # once all that is complete has been drawn
-        except KeyboardInterrupt:  # stopped while waiting: what was drawn before stays
+        except KeyboardInterrupt:  # stopped while waiting: what is drawn stays
             os._exit(code or INTERRUPTED)
         self.bar.close()
         for place, live in enumerate(self.lives):

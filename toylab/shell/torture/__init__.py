@@ -31,7 +31,7 @@ BYTES = 2e9  # of memory that fuzz may use
 
 
 def corpora(lab: Lab, number: int) -> Iterator[Case]:
-    """A corpus file with a few pieces changed has to load, or be refused in a line."""
+    """A corpus file with a few pieces changed must load, or be refused in one line."""
     draw = random.Random(f"corpus {number}")
     known = sorted(CORPORA.glob("*.toml"))
     home = lab.place / "corpora"
@@ -61,7 +61,7 @@ def corpora(lab: Lab, number: int) -> Iterator[Case]:
 
 
 def flags(lab: Lab, number: int) -> Iterator[Case]:
-    """A command line with strange flags, only planned: it has to work, or be refused in a line."""
+    """A command line with strange flags, training nothing, must work, or be refused in one line."""
     draw = random.Random(f"flags {number}")
     name = draw.choice(
         (str(lab.place / "first"), "selection", "corpus", "run", "report", "measure")

@@ -28,7 +28,7 @@ DAMAGES: Mapping[str, Callable[[bytes, random.Random], bytes]] = {
 
 
 def damages(lab: Lab, number: int) -> Iterator[Case]:
-    """Damages a file. A command must repair it, or name it in a line; deleting it must then help.
+    """Damages a file. A command must repair it, or name it in a line; then deleting it must help.
 
     A file that no command needs may stay damaged.
     """
@@ -116,7 +116,7 @@ def kills(lab: Lab, number: int) -> Iterator[Case]:
             found = ended(process)
             if found.code == 0:
                 break
-            # by the signal itself while Python starts or ends, and 128 + its number in between
+            # killed by the signal while Python starts or ends; in between, code 128 + its number
             stopped = {-signal.SIGKILL, *(s for n in HANDLED for s in (-n, 128 + n))}
             fine = found.code in stopped or "was killed" in found.told
             wrong = "" if fine and "Traceback" not in found.told else found.told[-300:]

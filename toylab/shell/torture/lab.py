@@ -155,7 +155,7 @@ class Lab:
 
     def left(self, where: File, without: str = "time") -> dict[str, str]:
         """The digest of each file that must be the same: all but costs. Metrics that begin with
-        `without` are left out: means since the last stop, for example, depend on timing."""
+        `without` are left out, such as means since the last stop, which depend on timing."""
         found = {}
         for file in sorted(f for f in (self.place / where).rglob("*") if f.is_file()):
             name, text = str(file.relative_to(self.place / where)), b""
