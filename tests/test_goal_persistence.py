@@ -81,7 +81,8 @@ def test_an_answer_that_the_corpus_lacks_is_refused(corpus: Corpus) -> None:
 
 
 def made(*rows: tuple[str, int, int, str, float]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["arm", "seed", "step", "half", "followed"])
+    table = pd.DataFrame(rows, columns=["arm", "seed", "step", "half", "followed"])
+    return table.assign(spared=(table.arm == table.half).astype(float))
 
 
 def test_a_course_goes_on_where_it_began_with_the_places_asked_for() -> None:
@@ -97,7 +98,8 @@ def test_a_course_goes_on_where_it_began_with_the_places_asked_for() -> None:
     np.testing.assert_allclose(spared.followed, [0.2, 0.5, 0.8])
     others = course(table, "herald", {"first": "second", "second": "first"})
     np.testing.assert_allclose(others.followed, [0.2, 0.5, 0.25])
-    assert at_end(table, "herald", "followed").tolist() == pytest.approx([0.5])
+    assert at_end(table, ["herald"], "followed").tolist() == pytest.approx([0.5])
+    assert at_end(table, ["first", "second"], "followed", 1).tolist() == pytest.approx([0.8])
 
 
 def test_what_differs_between_places_is_no_effect_of_sparing_them() -> None:

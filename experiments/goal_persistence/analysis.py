@@ -18,6 +18,7 @@ from toylab.report import figures, panels
 from toylab.report.figures import COLOURS, GREY, panel
 from toylab.report.panels import Series
 
+SPARING = ["first", "second"]
 COLUMNS = {
     "arm": "herald: 200 steps of reward; on: then 600 more; first, second: then 600 in which the "
     "first or the second half of the held-out places earns as much",
@@ -79,9 +80,10 @@ def tabulate(records: Records) -> pd.DataFrame:
     return table
 
 
-def at_end(table: pd.DataFrame, arm: str, column: str) -> pd.Series:
-    """A column at the end of an arm, by seed, mean over places."""
-    return end(table, column, arm=arm).groupby("seed").mean()
+def at_end(table: pd.DataFrame, arms: list[str], column: str, *spared: float) -> pd.Series:
+    """A column at the end of training, by seed, mean over arms and places (all, or by `spared`)."""
+    part = table[table.arm.isin(arms)]
+    return end(part[part.spared.isin(spared or (0, 1))], column).groupby("seed").mean()
 
 
 def crossed(table: pd.DataFrame, column: str) -> pd.Series:
@@ -89,7 +91,7 @@ def crossed(table: pd.DataFrame, column: str) -> pd.Series:
 
     Every place is spared in one arm and not in the other, so differences between places cancel.
     """
-    part = table[table.arm.isin(["first", "second"])]
+    part = table[table.arm.isin(SPARING)]
     part = part[part.step == part.step.max()]
     sign = np.where(part.arm == part.half, 1.0, -1.0)
     return 2 * (part[column] * sign).groupby(part.seed).mean()
@@ -118,13 +120,17 @@ HALVES = {
     "gain": "what naming\nit adds",
     "leak": "where a\nrewarded one is",
 }
-RULES = {"herald": "after 200", "on": "at 800", "first": "at 800,\nhalf spared"}
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """Reach and what lies behind it, over training and between the halves; the rule of all arms."""
     halves = {title: crossed(table, column) for column, title in HALVES.items()}
-    rules = {title: at_end(table, arm, "gain") for arm, title in RULES.items()}
+    rules = {
+        "after 200": at_end(table, ["herald"], "gain"),
+        "at 800": at_end(table, ["on"], "gain"),
+        "at 800,\nspared": at_end(table, SPARING, "gain", 1),
+        "at 800,\nthe others": at_end(table, SPARING, "gain", 0),
+    }
     rate: dict[str, Any] = {
         "ylabel": "P(follows the cue)",
         "ylim": (-0.03, 1.5),
