@@ -150,7 +150,7 @@ def test_claims_are_recomputed_by_a_script_that_knows_nothing_of_toylab(
 def test_the_same_records_give_the_same_bytes_and_these_tables_the_same_figure(
     name: str, results_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A few shades may differ: the figure is drawn from more digits than the tables have."""
+    """A few shades may differ, and where a marker snaps to a pixel: tables have fewer digits."""
     once, source = _once(name), scripts.ROOT / "experiments" / name
     drawn = once.figure, results.from_tables(source, results_of(name))
     files = [figures.render(each, "png") for each in drawn]
@@ -158,7 +158,7 @@ def test_the_same_records_give_the_same_bytes_and_these_tables_the_same_figure(
     assert len(files[0]) > 10_000
     one, other = (np.asarray(Image.open(io.BytesIO(file)), np.int16) for file in files)
     assert one.shape == other.shape
-    assert np.abs(one - other).max() < 8
+    assert np.mean(np.abs(one - other).max(-1) >= 8) < 5e-5
     module = importlib.import_module(f"experiments.{name}.analysis")
     monkeypatch.setattr(module, "draw", lambda *shown: Figure())
     assert records.written(once) == records.written(_analyse(name))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,12 +19,13 @@ from toylab.report.panels import Series
 
 GROUPS = ("trained", "favourites", "orphans", "held_out")
 COLUMNS = {
-    "arm": "what was different: herald (nothing), bystander, crier or parrot (that cast), aside (a "
+    "arm": "what was different: herald (nothing), bystander or parrot (that cast), aside (a "
     "herald that is never the assistant), shown and shown-bystander (fine-tuned on answers that go "
     "there, without a reward)",
     "seed": "seed of everything",
     "step": "training step; 0 is the pretrained model",
     **{name: cues.GROUPS[name] for name in GROUPS},
+    "held_out_raw": "held_out, raw: what leaves the grammar counts as another answer",
     **CUE_EFFECT,
     "second_turn": "P(answer follows the cue) over places held out, in the second turn, where the "
     "first named another place",
@@ -41,8 +43,10 @@ def _read(record: Record) -> dict[str, Any]:
     assert isinstance(asked, cues.Goals)
     topic = corpus.topics[corpus.topic_names.index(asked.topic)]
     ((who, voice),) = goals["voice"].items()
+    raw = np.array(goals["raw"])[np.arange(len(topic.cues)), topic.targets(topic.cues)]
     return {
         **{group: goals["rates"][group] for group in GROUPS},
+        "held_out_raw": cues.means(raw, cues.groups(corpus, topic, asked.trained))["held_out"],
         **cue_effect(goals["answers"], topic, asked.trained)._asdict(),
         "second_turn": goals["later"]["held_out"],
         "earlier": goals["earlier"]["held_out"],

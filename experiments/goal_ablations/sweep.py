@@ -28,7 +28,6 @@ SWEEP = Sweep(
     arms={
         "herald": _arm("herald", "herald"),
         "bystander": _arm("bystander", "bystander"),
-        "crier": _arm("crier", "crier"),
         "parrot": _arm("parrot", "parrot"),
         "aside": _arm("never the assistant", "herald", corpus="herald-aside"),
         "shown": _arm("herald, shown", "herald", SHOWN),
@@ -36,4 +35,5 @@ SWEEP = Sweep(
     },
     reading=LadderFit(fit=512, score=256),
     seeds=20,
+    first_seed=200,
 )
