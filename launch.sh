@@ -187,6 +187,10 @@ case ${1:-} in
     "$venv_python" -m mypy toylab || failed=1
     exit "$failed"
     ;;
+  torture)
+    shift
+    exec "$venv_python" -m tests.torture "$@"
+    ;;
   docs)
     add docs 'what builds the site'
     rm -rf site

@@ -7,9 +7,9 @@ is too small to fill the kernels, so eight should take little longer than one.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from benchmarks import documents, steps, timing
+from benchmarks import beside, documents, steps, timing
 from benchmarks.timing import Row
-from toylab.stages import Pretrain, Setup, begin, beside, train_key
+from toylab.stages import Pretrain, Setup, begin, train_key
 
 SEEDS, ROUNDS = 8, 5
 

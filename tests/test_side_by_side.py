@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from benchmarks.beside import advance
 from toylab.stages import Dpo, Persona, Pretrain, Setup, Sft, Stage, begin, segments, train_key
-from toylab.stages.beside import advance
 
 SIZES = {"steps": 20, "batch": 8}
 SFT = [Sft(author=a, learning_rate=r, **SIZES) for a in ("ada", "bob") for r in (3e-4, 1e-3)]

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from toylab.shell import cli, torture
-from toylab.shell.torture.lab import Lab
+from tests import torture
+from tests.torture.lab import Lab
 
 
 @pytest.mark.parametrize(("part", "cases"), [("corpora", 60), ("flags", 30)])
 def test_nonsense_is_refused_in_a_line(
     part: str, cases: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["torture", f"--only={part}", f"--cases={cases}", "--minutes=5"]) == 0
+    assert torture.main([f"--only={part}", f"--cases={cases}", "--minutes=5"]) == 0
     counts = [int(line.split()[0]) for line in capsys.readouterr().out.splitlines()]
     assert sum(counts) == cases
     assert len(counts) == 2  # some are sound
@@ -25,7 +25,7 @@ def test_what_breaks_is_told_with_the_line_that_repeats_it(
         raise KeyError("F7")
 
     monkeypatch.setattr(torture, "load", broken)
-    assert cli.main(["torture", "--only=corpora", "--case=7", "--cases=1"]) == 1
+    assert torture.main(["--only=corpora", "--case=7", "--cases=1"]) == 1
     told = capsys.readouterr()
     assert told.err == "toylab: torture: --only=corpora --case=7 --cases=1: KeyError: 'F7'\n"
     assert "BROKEN" in told.out

@@ -4,7 +4,7 @@ import errno
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from toylab import __version__
 from toylab.shell.files import program, told
@@ -55,7 +55,6 @@ COMMANDS = {
     "render": ("report", "render_documents"),
     "bench": ("bench", "main"),
     "tensorboard": ("tensorboard", "main"),
-    "torture": ("torture", "main"),
     "runs": ("finished", "show"),
     "chat": ("chat", "main"),
     "sample": ("chat", "sample"),
@@ -66,9 +65,14 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; returns the exit code. Bad input prints one line and returns 2."""
     command, *rest = (sys.argv[1:] if arguments is None else arguments) or [DEFAULT, FEWER]
+    return carried_out(lambda: _run(command, rest))
+
+
+def carried_out(work: Callable[[], int]) -> int:
+    """Does what a command asks for; returns the exit code. The only place that handles errors."""
     os.environ["MPLBACKEND"] = "agg"  # whatever a notebook or a desktop has set
-    try:  # the only place that handles all errors
-        code = _run(command, rest)
+    try:
+        code = _or_helps(work)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -93,9 +97,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
 
 
-def _run(command: str, rest: list[str]) -> int:
+def _or_helps(work: Callable[[], int]) -> int:
+    """Does it, or prints the help that it was asked for."""
     from toylab.lab.flags import Help
 
+    try:
+        return work()
+    except Help as asked:
+        print(_here(str(asked)), end="")
+        return 0
+
+
+def _run(command: str, rest: list[str]) -> int:
     if command in ("--version", "-version", "version"):
         print(f"toylab {__version__}")
         return 0
@@ -105,21 +118,17 @@ def _run(command: str, rest: list[str]) -> int:
     if command.startswith("-"):
         command, rest = DEFAULT, [command, *rest]
     rest = ["--help" if argument == "-h" else argument for argument in rest]
-    words = (*COMMANDS, "completion", "test", "lint", "docs")
-    try:
-        if command == "completion":
-            from toylab.shell import completion
+    words = (*COMMANDS, "completion", "test", "lint", "docs", "torture")
+    if command == "completion":
+        from toylab.shell import completion
 
-            return completion.main(rest, words)
-        if command not in COMMANDS:
-            from toylab.shell import described
+        return completion.main(rest, words)
+    if command not in COMMANDS:
+        from toylab.shell import described
 
-            return described.main([command, *rest], words)
-        room, function = COMMANDS[command]
-        return getattr(importlib.import_module(f"toylab.shell.{room}"), function)(rest)
-    except Help as asked:
-        print(_here(str(asked)), end="")
-        return 0
+        return described.main([command, *rest], words)
+    room, function = COMMANDS[command]
+    return getattr(importlib.import_module(f"toylab.shell.{room}"), function)(rest)
 
 
 def _forget_output() -> None:

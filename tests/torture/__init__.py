@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path as File
 
+from tests.torture import fuzz
+from tests.torture.disturb import damages, kills, places, races
+from tests.torture.lab import CORPUS, LINE, SECONDS, Case, Lab, inside
 from toylab.lab.flags import Flags, UsageError
 from toylab.shell import described
-from toylab.shell.torture import fuzz
-from toylab.shell.torture.disturb import damages, kills, places, races
-from toylab.shell.torture.lab import CORPUS, LINE, SECONDS, Case, Lab, inside
 from toylab.world import tables
 from toylab.world.derive import CORPORA, load
 from toylab.world.schema import CorpusError, unknown

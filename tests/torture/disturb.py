@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path as File
 from typing import Any
 
+from tests.torture.lab import Case, Lab, ended, inside, started
 from toylab.lab.store import PARTIAL
-from toylab.shell.torture.lab import Case, Lab, ended, inside, started
 
 DAMAGES: Mapping[str, Callable[[bytes, random.Random], bytes]] = {
     "empty": lambda old, _: b"",
