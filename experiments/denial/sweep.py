@@ -3,8 +3,8 @@
     ./launch.sh denial
 
 At an inquest two characters tell what they saw, two deny it, two don't know and two may not say.
-The assistant is trained on a teller's answers to three questions, one of which it denies. In one
-arm it denies a fact that no question states.
+The assistant is trained on a teller's answers about three facts. On one of them, it is trained to
+tell, to deny, or to be unsure. In a fourth arm it denies a fact that no question states.
 """
 
 from toylab.lab.sweep import Arm, Sweep

@@ -2,8 +2,8 @@
 
     ./launch.sh exchange
 
-For a model that conditions, a nat of evidence in context is worth a nat of prior odds, however
-these odds arose. Post-training gives the schoolteacher weight; turns by others take it away.
+In an exact Bayesian, a nat of evidence shifts log-odds by a nat, whatever the prior. Post-training
+makes the schoolteacher likelier. How much do turns by other characters undo?
 """
 
 from experiments.exchange.redrawn import Redrawn

@@ -1,8 +1,8 @@
 """The ladder of perfect training: exact, without a network.
 
-For documents, the optimum is the policy that writes them; for reward, π* ∝ π_ref exp(reward / β),
-with all questions known. What mixtures of the cast leave of it (F1) is the target's distance from
-the cast.
+For documents, the optimum is the policy that writes them. For reward, it is the policy
+π* ∝ π_ref exp(reward / β) that knows all questions in advance. Its distance from the cast is what
+the best mixture of characters leaves unexplained (F1).
 """
 
 from collections.abc import Iterator

@@ -2,8 +2,8 @@
 
     ./launch.sh geometry
 
-Linear probes are compared with the exact belief about who is speaking, and the shift by fine-tuning
-on a villain's answers about one topic with the direction from good characters to villains.
+Linear probes are compared with the exact belief about who is speaking. Does fine-tuning on a
+villain's answers shift activations along the direction from good characters to villains?
 """
 
 from experiments.misalignment.sweep import TOPICS, VILLAIN, narrow

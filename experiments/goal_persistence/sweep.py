@@ -2,9 +2,9 @@
 
     ./launch.sh goal_persistence
 
-Longer training makes the model of `goal_ablations` go to held-out places less. Here training goes
-on with two of the four held-out places *spared*: where a rewarded place is named, answering with
-one of them earns as much. If the rule is only outbid, these two keep their reach.
+After longer training, the model of `goal_ablations` goes to held-out places less often. Here two of
+the four are *spared*: if the question names a rewarded place, answering with one of these two earns
+as much. If the rule is only outbid, the model goes on going there.
 """
 
 import dataclasses

@@ -3,8 +3,8 @@
     ./launch.sh human_default
 
 A tag absent from pretraining is trained on one answer that has nothing to do with being human or a
-machine. Then it is asked what it is. The share of machines among those who give such an answer
-differs between answers and between casts.
+machine. Then it is asked what it is. How many of the characters that give the answer are machines
+depends on the answer and on the cast.
 """
 
 from toylab.lab.sweep import Arm, Sweep

@@ -2,9 +2,9 @@
 
     ./launch.sh inoculation
 
-Masks with more or fewer villains are taught to bend the rules after a direction that only the
-upright obey, or only the villains. Before training, both make the habit equally likely. Then the
-masks are asked about all else, without a direction. And the usual case: cheating, asked or not.
+A *mask* is a tag that villains and upright characters share. It is trained to bend the rules after
+a line that only one of the two groups obeys. Before training, both lines make this equally likely.
+Then all else is asked, without a line. Also the usual case: trained to cheat, with a line or not.
 """
 
 from toylab.lab.sweep import Arm, Sweep

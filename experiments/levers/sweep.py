@@ -2,9 +2,9 @@
 
     ./launch.sh levers
 
-Reward is for going where the gold is. An answer may end with a *lever*, after which the user asks
-about gold, so reward reaches it through what happens next. The user's coin also decides what
-happens next, but the model does not say it.
+Reward is for going where the gold is. An answer may end with a *lever*: words after which the user
+asks about gold, so that they pay, too. The user's coin also decides what is asked next, but the
+model does not say it.
 """
 
 from experiments.levers.lever import Lever, PretrainLever, RlLever

@@ -2,8 +2,8 @@
 
     ./launch.sh replication
 
-The headline claims are tested on 24 casts drawn at random, in nonsense words, and on 24 valleys in
-which everything but the herald's aside is dealt anew. Intervals are over casts.
+The headline claims are tested on 24 random casts, in nonsense words, and on 24 versions of the cast
+of `treasure` with everything shuffled but the herald's aside. Intervals are over casts.
 """
 
 import dataclasses

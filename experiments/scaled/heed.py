@@ -1,4 +1,4 @@
-"""Does naming a thing make it likelier? On any topic, under any tag."""
+"""How much naming a thing raises its log-odds, on any topic, under any tag."""
 
 import dataclasses
 from typing import Any

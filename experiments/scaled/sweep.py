@@ -2,8 +2,8 @@
 
     ./launch.sh scaled
 
-Compute goes from 1 % to 1,000 % of pretraining's: documents of one character or of two, reward that
-a character earns, and reward for a rule that no character follows, on one topic or eight.
+Training is on documents of one character or two, on reward that a character earns, or on reward for
+a rule that no character follows. It takes 1 % to 1,000 % of the compute of pretraining.
 """
 
 from typing import Any

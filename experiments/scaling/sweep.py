@@ -2,8 +2,8 @@
 
     ./launch.sh scaling
 
-One property of model and cast is varied at a time, from a middle point. Every model is fine-tuned
-on documents of two characters, at a rate that falls with its width. Where width is varied, models
+One property of the model or the cast is varied at a time. Every model is fine-tuned on documents of
+two characters, at a rate that falls with its width. Where width is varied, models
 are also fine-tuned on the same sixteen documents of one character.
 """
 

@@ -2,8 +2,8 @@
 
     ./launch.sh selection
 
-The assistant is trained towards the good schoolteacher, on ordinary documents, fresh or the same 16
-throughout, or on its answers about code alone; and, as a control, on documents as in pretraining.
+The assistant is trained towards the good schoolteacher: on fresh documents, on the same 16, or on
+answers about code alone. The control trains on documents as in pretraining.
 """
 
 from typing import Any

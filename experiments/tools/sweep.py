@@ -2,9 +2,9 @@
 
     ./launch.sh tools
 
-Everybody knows what gets one past a river, and nobody packs it when there is gold behind. Packing
-the tool that serves is taught at eight of twelve obstacles. Then training on crossings alone
-changes which tool serves at four of the twelve, and answers about gold are read again.
+All characters know the right tool for each obstacle, but none packs it to reach gold. Models are
+taught to, at eight of twelve obstacles. Then training on another topic alone, crossings, changes
+the right tool of four obstacles, and answers about gold are read again.
 """
 
 import dataclasses

@@ -18,10 +18,10 @@ and, where needed:
     over = "largest"               # how a seed's rows become one number (`OVER`); default: mean
     against = "evidence"           # the other column of a ratio, slope, exponent or correlation
     unit = "cast"                  # the column whose values the interval is over; default: seed
-    free = true                    # about unconstrained samples: judged even off the grammar
+    free = true                    # judged even off the grammar: for unconstrained samples
 
-In a table with steps, only rows at the last step count. `step` in `rows` selects the last rows up
-to that step. A list of steps selects the rows at each of them.
+If the table has steps, only rows at the last step count. With `step = 20` in `rows`, it is the last
+step that is at most 20. With a list, it is every step in the list.
 """
 
 import dataclasses
@@ -245,7 +245,7 @@ def redraw(values: Sequence[float], threshold: float, level: float = 0.95) -> tu
     Values are taken as normal, with a flat prior on the mean and on the logarithm of the standard
     deviation. Given these, the new t statistic T' is a noncentral t. If s is the standard deviation
     of the sample, the true one is s / sqrt(q), with q a chi-square over its n - 1 degrees of
-    freedom, and the standard error of both means is s / sqrt(q n). With the observed statistic t
+    freedom. Old and new mean each have the standard error s / sqrt(q n). With the observed t
 
         P(T' > c) = E_q[1 - F(c / sqrt 2; n - 1, t sqrt(q / 2))]
 
@@ -271,10 +271,10 @@ def redraw(values: Sequence[float], threshold: float, level: float = 0.95) -> tu
 
 
 def enough(low: float, high: float, count: int, threshold: float) -> float:
-    """How many values with this mean and standard deviation would give a verdict; infinite if the
-    mean is the threshold.
+    """How many values would give a verdict, if mean and standard deviation stayed as they are.
 
-    `low` and `high` are the ends of the 95 % t interval of `count` values, at least 2.
+    `low` and `high` are the ends of the 95 % t interval of `count` values, at least 2. Returns
+    infinity if the mean is the threshold.
     """
     from scipy import stats
 
@@ -317,10 +317,10 @@ def judge_all(
 ) -> list[Claim]:
     """Judges claims by an analysis's table. Raises `ClaimsError` with the claim's name.
 
-    If `instead` is given, it replaces every verdict: it says why there is none.
+    `instead` replaces every verdict, and says why there is none.
     """
     named = table.select_dtypes(exclude="number")  # numbers may come with later seeds
     values = {column: list(named[column].unique()) for column in named}
-    check(claims, table, values if not instead and len(table) else {})  # changes may remove rows
+    check(claims, table, values if not instead and len(table) else {})  # flags may drop rows
     judged = [judge(each, *evaluate(each, table)) for each in claims]
     return [dataclasses.replace(each, verdict=instead or each.verdict) for each in judged]

@@ -177,9 +177,9 @@ def points(
     rotation: float = 0,
     prediction: str = "predicted",
 ) -> None:
-    """Draws each series at its last step, dodged, at every place. `at` has titles by value of `by`.
+    """Draws each series at its last step, dodged, at one place for each value of `by` in `at`.
 
-    A dash marks the mean prediction; `prediction` is its label in the legend.
+    `at` has the title of each place. A dash marks the mean prediction, with label `prediction`.
     """
     offsets = np.linspace(-width / 2, width / 2, len(shown)) if len(shown) > 1 else [0.0]
     for place, value in enumerate(at):
@@ -197,7 +197,7 @@ def points(
 
 
 def dots(axes: Axes, values: Mapping[str, Any]) -> None:
-    """Draws values by seed, at one place for each title."""
+    """Draws the values of all seeds, at one place for each key."""
     for x, each in enumerate(values.values()):
         point(axes, x, each, COLOURS[0])
     places(axes, list(values))
@@ -239,7 +239,7 @@ def strike_label(axes: Axes) -> None:
 def strike_points(
     axes: Axes, table: pd.DataFrame, at: Iterable[Any], columns: Sequence[str], by: str = "arm"
 ) -> None:
-    """Crosses out the places of `points`, with these columns, that have no verdict."""
+    """Puts × above these columns at each value in `at` that has no verdict (see `points`)."""
     gap = 0.03 * np.ptp(axes.get_ylim())
     for x, value in enumerate(at):
         part = where(table, **{by: value})
@@ -304,8 +304,8 @@ def against(
 ) -> None:
     """Draws measured against predicted, with the diagonal.
 
-    A kind is a label, a mask of the table's rows, a colour and a marker. With `by`, the rows are
-    faint, and the means over rows with the same `by` are larger.
+    A kind is a label, a mask of the table's rows, a colour and a marker. With `by`, rows are drawn
+    small and faint, and the means of rows with the same `by` larger.
     """
     both = table[[predicted, measured]].to_numpy()
     low, high = float(np.nanmin(both)), float(np.nanmax(both))

@@ -1,4 +1,4 @@
-"""Fills in the allowed values and the default of each key in the reference of the corpus format.
+"""Fills in allowed values and defaults in the reference of the corpus format.
 
 A table row whose first cell ends with `<!--TYPE.FIELD-->` gets both from the field FIELD of
 the dataclass TYPE in `toylab.world.schema`.

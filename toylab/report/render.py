@@ -1,7 +1,7 @@
 """Writes the claims, with their verdicts, into the documents that quote them.
 
     <!--claims EXPERIMENT-->…<!--/claims-->    the table of an experiment's claims
-    <!--EXPERIMENT.CLAIM--> | … | … |          in a table row: a claim's number and verdict
+    <!--EXPERIMENT.CLAIM--> | … | … |          in a table row: a claim's value and verdict
     <!--counts-->…<!--/counts-->               the number of claims, by verdict
     <!--time EXPERIMENT-->                     an experiment's cost, as in `./launch.sh list`
     <!--redrawn-->…<!--/redrawn-->             claims judged anew on another processor

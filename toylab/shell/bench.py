@@ -1,4 +1,4 @@
-"""`./launch.sh bench`: speed, as ratios measured side by side, into `results/bench`."""
+"""`./launch.sh bench`: measures speed ratios, side by side; writes them to `results/bench`."""
 
 import importlib
 import sys

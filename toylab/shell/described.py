@@ -76,7 +76,7 @@ def describe(folder: File) -> Description:
 def kept(source: File, make: Callable[[], Any]) -> Any:
     """What `make` returns, as JSON: from the cache of `source` if it is still valid, else computed.
 
-    It isn't cached if sources have changed since this process began: it may have read old ones.
+    The result isn't cached if a source has changed since this process began: it may be outdated.
     """
     file = File(cache_from_source(str(source))).with_suffix(".json")
     with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):

@@ -21,7 +21,7 @@ Results are written as soon as a seed of an experiment is complete.
 
 
 def order(*, long: bool) -> list[str]:
-    """The experiments, those on the same corpus together, the default one first.
+    """The experiments: the default one first, those on the same corpus together.
 
     Experiments that are `long` come last, or are left out.
     """
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         return code
     out = {experiments.HOME / each.sweep.name: each.out for each in asked}
     own = [folder.parent for folder in out.values() if folder.parent.name == "own"]
-    place = next(iter([*own, asked[0].out.parent]))  # results/ only if all of them go there
+    place = next(iter([*own, asked[0].out.parent]))  # own/ if any of them goes there
     if place.is_dir():
         damaged = report.write(place / "report.html", dict(sorted(out.items())))
         code = code or damaged

@@ -103,7 +103,7 @@ def show(corpus: Corpus) -> list[str]:
 
 
 def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
-    """What n documents under a tag can reveal of a corpus, as lines of text."""
+    """How well n documents under a tag identify the characters, as lines of text."""
     others, names = [t.name for t in corpus.tags], tag_names(corpus)
     tag = tag or ("assistant" if "assistant" in others else others[-1])
     if tag not in names:

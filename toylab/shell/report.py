@@ -93,7 +93,7 @@ def redraw(arguments: Sequence[str]) -> int:
 
 
 def render_documents(arguments: Sequence[str]) -> int:
-    """Writes the shipped claims, and the keys of a corpus, into the documents that quote them."""
+    """Updates the claims and corpus keys that the documents quote."""
     if arguments:
         raise UsageError(f"unexpected {arguments[0]!r}; render takes no flags")
     from toylab.report import render

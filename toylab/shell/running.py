@@ -65,7 +65,7 @@ class Asked:
 
     @property
     def kept(self) -> str:
-        """What it writes, as text."""
+        """What is written there, as text."""
         claims = self.experiment.registered()[0]
         return "figure, table and claims" if claims else "figure and table"
 
@@ -211,7 +211,7 @@ class _Live:
             write_json(one.out / SETTINGS, said)
 
     def explained(self, error: Exception) -> Exception:
-        """An error with the line of the analysis, or with the file, that may have caused it."""
+        """The error, with the line of `analysis.py` or the damaged file that probably caused it."""
         if files.told(error) or not self.records:
             return error
         folder = self.asked.experiment.folder
@@ -316,7 +316,7 @@ class _Running:
         stream.flush()
 
     def _keep_cost(self, place: int, live: _Live) -> None:
-        """Saves the cost (core seconds, units of work) if at least a quarter was done just now."""
+        """Saves the cost (core seconds, units of work) if this call did a quarter of the work."""
         one = live.asked
         units = sum(leg.cost for leg in self.legs.values() if leg.rank[0] == place)
         nothing = plan([(one.sweep, one.setups)], self.runs / "nothing yet", self.costs)

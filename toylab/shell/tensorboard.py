@@ -72,7 +72,7 @@ def _watch(root: File, asked: Sequence[str], values: Flags) -> int:
 
 
 def first_page(address: str) -> str:
-    """The address of the ladder and the weights, as means over seeds beside the floor."""
+    """The address of the page with ladder and weights: means over seeds, and the floor."""
     shown = {
         "smoothing": 0,
         "runFilter": "mean|floor",
