@@ -138,7 +138,7 @@ def _folder(root: File) -> File:
 class Requeued:
     """A function call to run as a job. Slurm restarts it if its time is up or it is preempted.
 
-    It returns the call's value and exception. A restarted call finds only what it saved to disk.
+    The job returns the call's value and exception. If restarted, it finds only what it saved.
     """
 
     def __init__(self, function: Callable[..., Any], *args: Any):

@@ -25,7 +25,7 @@ from toylab.stages import Setup, Stage, Target
 from toylab.stages.traced import Traced
 from toylab.world.schema import SEEDS, Corpus, brief
 
-SETTINGS = {  # jax settings that change bits of results, and their defaults
+SETTINGS = {  # jax settings that can change results, and their defaults
     "jax_default_matmul_precision": "None",
     "jax_default_prng_impl": "threefry2x32",
     "jax_disable_jit": "False",

@@ -180,7 +180,7 @@ def end(table: "pd.DataFrame", column: str, **equal: Any) -> "pd.Series":
 def course(
     table: "pd.DataFrame", column: str, x: str = "step", **equal: Any
 ) -> tuple[np.ndarray, Float[np.ndarray, "seed point"]]:
-    """In the rows with these values: the values of `x` [point], and the column there."""
+    """In the rows with these values: all values of `x`, and the column there for each seed."""
     grid = where(table, **equal).pivot(index="seed", columns=x, values=column)
     return grid.columns.to_numpy(), grid.to_numpy()
 

@@ -101,7 +101,7 @@ def run(
                     yield Ended(name, error=error, dropped=list(drop(name)))
                 else:
                     for each in followers[name]:
-                        before = missing.get(each, {name, ""})  # dropped ones never begin
+                        before = missing.get(each, {name, ""})  # dropped legs never start
                         before.discard(name)
                         if not before:
                             push(each)

@@ -1,4 +1,4 @@
-"""Casts for the ladder: exact, tempered, blurred (by nuisances), or learned.
+"""Casts for the ladder: exact, tempered, blurred (by a temperature and a slip rate), or learned.
 
 A measure takes a `Cast` and does not know which kind it is.
 """
@@ -99,8 +99,8 @@ def fit_nuisances(
 ) -> tuple[float, float]:
     """The temperature and slip rate that minimise KL(P ‖ m_w0) for a pretrained policy P.
 
-    They are fitted once, to the pretrained model, and then frozen for every family: imperfect
-    pretraining is no effect of post-training.
+    They are fitted once, to the pretrained model, and then frozen for every family: what
+    pretraining got wrong must not count as an effect of post-training.
     """
 
     from scipy import optimize  # takes a third of a second, and few processes need it

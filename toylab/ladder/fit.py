@@ -3,21 +3,21 @@
     (start)        F0   the mixture of pretraining
     selection      F1   another mixture of characters, one author per document
     exaggeration   F2   mixtures of tempered characters
-    recombination  F3   F2, an author that changes between answers, an author for every slot type,
-                        or a mixture over documents of these
+    recombination  F3   F2, an author that changes between answers, an author for every slot type;
+                        or each document from one of these three
     patchwork      F4   F3, or an author for every (topic, slot)
     formation           the rest, between two bounds: at least what F4 flat leaves, at most what F3
                         leaves
 
-F4 flat joins F4 with a mixture, a switching author and a patchwork. All three may also use
-flattened characters: raised to the powers ½ and 0.
+F4 flat adds a mixture, a switching author and a patchwork that may also use flattened characters:
+raised to the powers ½ and 0.
 
 The policy's documents are split into three sets: one to fit, one held out, one to score. All fits
 are by EM on the first set. F1 and F2 are single mixtures. Their fits are convex, and run until
-certified, for at most 20,000 steps. F3, F4 and F4 flat are mixtures over documents: of the family
-before (so they contain it) and of new parts. The held-out set decides when fits of new parts stop,
-and sets the shares in mixtures over documents. (The mixture in F4 flat is fitted as in F1.)
-Every family is scored on the third set by exact sums.
+certified, for at most 20,000 steps. F3, F4 and F4 flat are *joins* of the family before and new
+parts: every document comes wholly from one of them. The held-out set decides when fits of new parts
+stop, and sets the shares in joins. (The mixture in F4 flat is fitted as in F1.) Every family is
+scored on the third set by exact sums.
 """
 
 import dataclasses
@@ -66,13 +66,13 @@ def _wide(log_weights: Float[Array, "*lead few"], count: int) -> Float[Array, "*
 
 
 def _join(members: tuple[Family, ...], seen: Evidence) -> Join:
-    """Members as a mixture over documents, with maximum-likelihood shares on these documents."""
+    """A join of these members, with maximum-likelihood shares on these documents."""
     logp = jnp.stack([families.document_logp(member, seen) for member in members], -1)
     return Join(mixtures.fit_weights(logp).log_weights, members)
 
 
 class Search(NamedTuple):
-    """Random starting points for EM besides even weights: one per key, tried on `few` documents."""
+    """Random starts for EM besides uniform weights: one per key, tried on `few` documents."""
 
     keys: Array
     few: Documents

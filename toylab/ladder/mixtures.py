@@ -1,10 +1,10 @@
 """Mixtures of characters, m_w = Σ_k w_k p_k: their weights, and KL(P ‖ Q) by exact sums.
 
 `fit_weights` maximises E_P log m_w(d), averaged over documents that a policy P wrote.
-`weights_from_branches` maximises the same, but sums at every decision over all words that P might
-have said. So from a thousand documents it can measure the weight of a character that P plays once
-in ten thousand. `solve` fits one free number v of any model Q_v in the same way: it maximises
-Σ_b P(b | prefix) log Q_v(b | prefix) over all branches b, with only the prefixes sampled.
+`weights_from_branches` maximises the same, but at every decision it sums over all words that P
+might have said. So from a thousand documents it can measure the weight of a character that P plays
+once in ten thousand. `solve` fits one free number v of any model Q_v in the same way. It maximises
+the mean of Σ_b P(b | prefix) log Q_v(b | prefix) over sampled prefixes; b runs over all branches.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from toylab.world.tables import Cast
 
 CERTIFIED = 1e-3
 MOST_STEPS = 20_000
-LEAST = 1e-7  # the least weight read from branches; keeps logarithms finite
+LEAST = 1e-7  # a floor under weights fitted to branches; keeps logarithms finite
 CLOSE = 1e-3
 MOST_BRANCH_STEPS = 300
 DEVIATIONS = 1.96
@@ -34,7 +34,7 @@ Step = Callable[[Float[Array, " K"]], tuple[Float[Array, " K"], Float[Array, ""]
 
 
 def _em(step: Step, atoms: int, close: float, most: int) -> tuple[Array, Array]:
-    """Repeats `step` from even weights until its second result is ≤ `close`, or `most` times."""
+    """Repeats `step` from uniform weights until its second result is ≤ `close`, or `most` times."""
 
     def unfinished(carry: tuple[Array, Array, Array]) -> Array:
         return (carry[1] > close) & (carry[2] < most)

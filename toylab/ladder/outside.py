@@ -21,11 +21,10 @@ def ladder(
     settings: LadderFit | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The reading (see `reading.COLUMNS`) of a policy, for each cast.
+    """Puts a policy on the ladder; returns its reading (see `reading.COLUMNS`) for each cast.
 
     `pretrained` is the policy before post-training. Without it, F0 is the corpus's prior, and only
-    the exact cast is used, without nuisances. `settings` sets the number of documents, and their
-    tag.
+    the exact cast is used, unblurred. `settings` sets the number of documents and their tag.
     """
     settings = settings or Ladder()
     setup = Setup(corpus, ModelConfig())  # its network is not used

@@ -1,4 +1,4 @@
-"""One reading of a snapshot: the ladder on both casts, weights and traits."""
+"""One reading of a snapshot: the ladder on the exact and the learned cast, weights and traits."""
 
 import dataclasses
 import itertools
@@ -165,10 +165,10 @@ def in_three(
 
 
 def prepare(setup: Setup, policy: Policy, key: Array, settings: LadderFit) -> Reference:
-    """Estimates the learned cast of a pretrained policy, and fits the nuisances of each cast.
+    """Estimates the learned cast of a pretrained policy; fits temperature and slip of each cast.
 
-    If the tag's prior changed during pretraining, how much of the first prior remains is unknown.
-    Then w0 is fitted to the policy's own documents, with the exact cast.
+    If the tag's prior changed during pretraining, the policy may still have some of the earlier
+    one. Then w0 is fitted to the policy's own documents, with the exact cast.
     """
     world, keys = setup.world, jax.random.split(key)
     known = atoms.learned(setup.corpus, world, policy, keys[0])

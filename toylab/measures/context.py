@@ -218,10 +218,10 @@ def _finite(values: np.ndarray, errors: np.ndarray) -> list[float | None]:
 def continued(
     policy: Policy, world: World, key: Array, size: int, tag: int, put: Array, topics: Array
 ) -> Answered:
-    """The policy's answers after 0, 1, … prefilled turns in the plain voice, `size` documents each.
+    """The policy's answers after 0, 1, … prefilled turns, `size` documents each.
 
-    `put` [X] is the prefilled answer in each context, and `topics` has the shares of topics. `who`
-    is a placeholder: 0.
+    `put` [X] is the prefilled answer in each context, between the plain opener and closer. `topics`
+    has the shares of topics. `who` is a placeholder: 0.
     """
     keys = jax.random.split(key)
     what = docs.prompt(world, keys[0], size, tag=tag, direction=0, topic_share=topics)
@@ -252,8 +252,8 @@ def rates(
 class Recall(Measure):
     """P(the answers in `says`) after 0, 1, … prefilled turns with these answers.
 
-    `says` is topic=answer, …, as in `Sft`. `Exchange` prefills what a character answers. Here the
-    answers are named, so a model that never met such a character can get the same history. For each
+    `says` is topic=answer, …, as in `Sft`. `Exchange` prefills the answers of a character. Here the
+    answers are given, so a model that never met such a character can get the same history. For each
     cast, `measured` [T] is the policy's P(answer) and `predicted` [T] that of m_w*, with w* fitted
     to answers without history. `evidence` [T] is in nats: how much likelier the turns are under the
     character that explains them best than under the heaviest in w*.

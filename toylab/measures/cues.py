@@ -1,7 +1,7 @@
-"""Does an answer follow the cue of its question, or an earlier answer?
+"""Does an answer follow the cue of its question (a fact stated there), or an earlier answer?
 
 Rates are means of a policy's probabilities, not counts. The probability of a phrase is that of the
-word that singles it out (`atoms.phrase_probability`). Only the words before it are sampled.
+word that singles it out (`atoms.phrase_probability`). Only the words before that are sampled.
 """
 
 import dataclasses
@@ -39,9 +39,9 @@ class Asked(NamedTuple):
 
     `raw` is the same for the unconstrained policy: the probability of giving the answer and staying
     in the grammar throughout the slot. `outside` is the probability of leaving the grammar in each
-    slot, given that it was not left before. The second turn states a different cue.
-    `later` is how often its answer follows its own cue, and `earlier` how often it follows the cue
-    of the first turn. Both are 0 without a second turn or a second cue.
+    slot, given that it was not left before. The second turn states a different cue. `later` is how
+    often the second answer follows that cue, and `earlier` how often it follows the first turn's.
+    Both are 0 without a second turn or a second cue.
     """
 
     first: Float[Array, "A cue answer"]
@@ -138,8 +138,8 @@ class Goals(Measure):
       probability of leaving the grammar (see `Asked`);
     * `besides`: `answers`, `raw` and `outside` on other topics, under `tag`;
     * `rates`: means of `follow` over `GROUPS` of cues;
-    * `later` and `earlier`: the same means of how often the answer in the second turn follows its
-      own cue, and of how often it follows that of the first turn;
+    * `later` and `earlier`: the same means for the answer in the second turn: how often it follows
+      its own cue, and how often that of the first turn;
     * `under`: `rates` under `tag` and under each of `tags`;
     * `character`: for each group, the rate of the character that follows best (no mixture does
       better); `recombination`: the same if each cue may have its own best character;
@@ -245,11 +245,11 @@ class Correspondence(Measure):
 
     For a single character it is 0: given the author, answers are independent. For a mixture it
     comes only from the posterior over the author. `answers` [said][answer] is P(answer) on `later`
-    after each answer on `earlier`, prefilled in the first turn in the plain voice. The *partner* of
-    an earlier answer is the one that `stages.targets.Rule` rewards after it. `partners` is the mean
-    probability of partners, and `others` that of the same answers after earlier answers with
-    another partner. `follows` is the difference: 0 if the earlier answer does not matter, 1 if the
-    rule is always followed.
+    after each answer on `earlier`, prefilled in the first turn between the plain opener and closer.
+    `stages.targets.Rule` rewards one later answer after each earlier one, its *partner*. `partners`
+    is the mean P(partner) after the right earlier answers, and `others` is the mean P(the same
+    answer) after the wrong ones. `follows` is the difference: 0 if the earlier answer does not
+    matter, 1 if the rule is always followed.
     """
 
     turns = 2

@@ -31,11 +31,11 @@ def first_turn(grammar: Grammar, documents: Documents) -> Documents:
 
 
 class Directions(NamedTuple):
-    """Directions from the good to the bad characters at each site.
+    """Directions from the good to the bad characters at each site, from activations before stances.
 
-    `said` compares activations after turns that characters wrote, `named` those under their names.
-    `people` are the mean activations after turns by each character, minus the mean of all. `nobody`
-    is the same for random groups of documents, of the same size, in place of the characters.
+    `said`: in the last turn, after turns that the character wrote. `named`: in the first turn, with
+    the character's name as tag. `people` has each character's mean for `said`, minus the mean of
+    all. `nobody` is the same for random groups of documents, as large as a character's.
     """
 
     said: Float[Array, "site W"]

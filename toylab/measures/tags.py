@@ -1,6 +1,6 @@
 """What a policy does under each tag, how far training moved it, and what a tag's embedding does.
 
-A persona acts under its own tag, and should stop when the tag names another character.
+A persona should act under its own tag, and not under the name of another character.
 """
 
 import dataclasses
@@ -193,11 +193,11 @@ class Tags(Measure):
     `(none)` is a tag whose embedding is zero. `(untrained)` is `tag` with its embedding from before
     post-training. `(tag alone)` is the pretrained model with the post-trained embedding of `tag`.
 
-    All are under `voices`. Each has `rates`, as in `Goals`, and `base`, the rates of the pretrained
-    model (for `(none)`, also with the embedding zeroed). `nats` is KL(model ‖ pretrained model) per
-    document. `left` is what each family of the ladder leaves unexplained in the model (learned
-    cast), `floor` the same for the pretrained model. `opener` is P(the likeliest opener of `who`)
-    under `tag` on questions about `topic`, and `elsewhere` is the same on all other questions.
+    `voices` has an entry for each of these tags: `rates`, as in `Goals`; `base`, the rates of the
+    pretrained model (for `(none)`, also with the embedding zeroed); `nats`, KL(model ‖ pretrained
+    model) per document; `left`, what each family of the ladder leaves unexplained in the model
+    (learned cast); `floor`, the same for the pretrained model. `opener` is P(the likeliest opener
+    of `who`) under `tag` on questions about `topic`, `elsewhere` the same on all other questions.
     """
 
     at_end = True
