@@ -65,7 +65,7 @@ def _together(
     def stacked(trees: Sequence[Any]) -> Any:
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
-    lanes: Any = State(0, 0, None)  # type: ignore[arg-type]  # a shared step needs no masks
+    lanes: Any = State(0, 0, None)  # type: ignore[arg-type]  # one step for all, so vmap masks none
     together = jax.vmap(one, in_axes=(0, 0, 0, 0, lanes), out_axes=(lanes, 0))
     state, metrics = together(
         *map(stacked, (numbers, names, references, keys)),

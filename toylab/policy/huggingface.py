@@ -86,7 +86,7 @@ def _load(corpus: Corpus, folder: File) -> tuple[Any, Int[np.ndarray, " V"]]:
     _, transformers = _installed()
     if not os.path.isfile(folder / "config.json"):  # False, never an error, whatever the name
         raise ValueError(f"{folder}: no config.json; name a folder that save_pretrained wrote")
-    here = {"local_files_only": True, "trust_remote_code": False}  # never runs its code
+    here = {"local_files_only": True, "trust_remote_code": False}  # runs no code from there
     try:
         model = transformers.AutoModelForCausalLM.from_pretrained(folder, **here)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **here)

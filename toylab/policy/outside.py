@@ -87,7 +87,7 @@ def of_words(corpus: Corpus, model: NextWord) -> Outside:
     """The policy of a model of words.
 
     To write a document, the model is called once per decision; to score one, once per word of its
-    answers. If the words of the corpus sum to less than 1, the rest counts as outside the grammar.
+    answers. If the corpus's words have a total probability below 1, the rest counts as outside.
     Raises `ValueError` for a wrong number of probabilities, a negative one, or a sum above 1.
     """
     words = vocabulary(corpus)

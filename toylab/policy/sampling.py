@@ -161,8 +161,8 @@ def say(
 ) -> tuple[tuple[Any, Int[Array, "B l"]], tuple[Int[Array, "B S"], Branches]]:
     """Asks and answers one turn. Returns `carry`, the phrases, and the branches at every decision.
 
-    `carry` is the model's state, and the words that it has not read yet. A branch is drawn at each
-    decision. These determine all other words, so the model reads several words at once.
+    `carry` is the model's state, and the words that it has not read yet. Branches are drawn at the
+    decisions. They determine all other words, so the model can read several words at once.
     """
     g, (state, words) = grammar, carry
     rows = jnp.arange(len(words))

@@ -182,11 +182,11 @@ class FollowsCue(Target):
 class Rule(Target):
     """1 for the answer on `later` that corresponds to the last answer on `earlier`.
 
-    Answers correspond by index, modulo the number of answers on `later`. The *share* of an answer
-    on `later` is how often the cast gives a corresponding answer on `earlier`, under the prior that
-    `tag` has at the start of pretraining. This share is the reward if `earlier` has not come up,
-    and always in the unconditional control (`twin`). As long as the policy answers on `earlier` as
-    the cast does, the rule and its control give each answer on `later` the same mean reward.
+    Answers correspond by index, modulo the number of answers on `later`. Until `earlier` comes up,
+    the reward of an answer is its *share*: how often the cast gives a corresponding answer on
+    `earlier`, under the first prior of `tag`. In the unconditional control (`twin`) the reward is
+    always the share. So as long as the policy answers on `earlier` as the cast does, an answer on
+    `later` has the same mean reward under the rule and under its control.
     """
 
     earlier: str = names.topic(help="the earlier topic, whose answer decides")

@@ -41,7 +41,7 @@ def check_ranges(config: Any, place: str) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Traced:
-    """A config that splits into static `structure` and traced `numbers`; so do configs in it."""
+    """A config that splits into static `structure` and traced `numbers`, as do configs in it."""
 
     def __post_init__(self) -> None:
         check_ranges(self, self.kind)
@@ -67,7 +67,7 @@ class Traced:
         return own | {name: part.numbers() for name, part in self._parts()}
 
     def structure(self) -> Self:
-        """The config with traced fields at their defaults: equal if only traced fields differ."""
+        """The config with traced fields at their defaults: the same whatever their values were."""
         traced = [f for f in dataclasses.fields(self) if {"number", "name"} & set(f.metadata)]
         defaults: dict[str, Any] = {field.name: field.default for field in traced}
         parts: dict[str, Any] = {name: part.structure() for name, part in self._parts()}

@@ -1,1 +1,1 @@
-"""The world: what can be said and who says it, exactly."""
+"""The world: what can be said, and how likely each character says it."""

@@ -79,7 +79,7 @@ def directions(corpus: Corpus) -> Wrong:
 
 
 def topics(corpus: Corpus) -> Wrong:
-    """Answers are of one length, none a prefix of another; `{cue}` stands where there are cues."""
+    """Answers have one length, and none is a prefix of another. Cues have a `{cue}` to go into."""
     for topic in corpus.topics:
         at = f"topics.{topic.name}"
         asked = [(f"{at}.questions", question) for question in topic.questions]

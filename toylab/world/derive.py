@@ -196,8 +196,8 @@ def decorrelate(corpus: Corpus, seed: int, topics: Collection[str] | None = None
 def _settle(rows: list[np.ndarray], whose: list[np.ndarray], dealt: list[int]) -> None:
     """Swaps entries of `whose[t]`, t in `dealt`, until no swap makes topics less correlated.
 
-    Character k gets the row `whose[t][k]`. The correlation of two topics is the squared covariance
-    of their answers, summed over all pairs: an inner product of Gram matrices of centred rows.
+    Character k gets the row `whose[t][k]`. Correlation is the squared covariance of answers on
+    two topics, summed over pairs of answers: an inner product of Gram matrices of centred rows.
     """
     grams = [np.asarray((centred := row - row.mean(0)) @ centred.T) for row in rows]
     swapped = True

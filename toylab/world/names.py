@@ -29,8 +29,8 @@ def named(
 ) -> Any:
     """A field for one or more of the `known` names.
 
-    The field may be empty if its default is the empty tuple or if `empty` is given: a function of
-    corpus and config that gives the names to use instead. If `required`, it must give some.
+    The field may be left empty if its default is the empty tuple, or if `empty` is given: a
+    function of corpus and config that returns the names to use then (if `required`, at least one).
     """
     optional = not required and (default == () or empty is not None)
     kind = {"name": True, "help": help, "known": known, "empty": empty, "optional": optional}

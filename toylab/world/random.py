@@ -29,10 +29,10 @@ def random_cast(
     The logits of a character's traits are normal with standard deviation `sharpness`. On all topics
     but the `controls`, the share `correlation` of their variance comes from the character's
     `latent_factors`, so that answers on one topic predict those on another. On controls they are
-    independent. A voice is a pair of one of `voices` openers and one of as many closers. The share
-    `voice_overlap` of its probability is spread evenly over the bank. No two characters have the
-    same pair, so there are at most voices² of them. If there are more than 64 characters, no name
-    is a tag. Tables grow as (characters + voices) x voices x topics: few voices keep them small.
+    independent. A voice has one of `voices` openers and one of as many closers. No two characters
+    share both, so there are at most voices² characters. The share `voice_overlap` of a voice's
+    probability is spread evenly over the bank. If there are more than 64 characters, no name is a
+    tag. Tables grow as (characters + voices) x voices x topics: few voices keep them small.
     """
     rng = np.random.default_rng(seed)
     if min(topics, latent_factors, turns) < 1 or min(characters, answers) < 2 or controls < 0:

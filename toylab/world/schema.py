@@ -1,4 +1,4 @@
-"""A corpus, frozen. Its types say what a corpus file may hold: `toylab.world.parse` reads one.
+"""A corpus as frozen dataclasses, whose types say what a corpus file may hold (see `parse`).
 
 Probabilities are those written in the file; `toylab.world.tables` adds slips and the plain phrase.
 """
@@ -138,7 +138,7 @@ class Topic:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Direction:
-    """A line before the first turn; `asks` are the (topic, answer) pairs that it demands."""
+    """A line before the first turn; `asks` are the (topic, answer) pairs that it asks for."""
 
     name: Label
     text: Words
@@ -177,7 +177,7 @@ class Side:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Character:
-    """Voice (over the two banks), traits (over each topic's answers) and dispositions."""
+    """Distributions over openers, closers and answers; how often it obeys and follows cues."""
 
     name: Name
     about: About

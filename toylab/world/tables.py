@@ -144,7 +144,7 @@ def _stances(corpus: Corpus, t: int, c: int, d: int) -> np.ndarray:
     """Distribution of every character over the answers of one context, [K, P], before slips."""
     topic, cast = corpus.topics[t], corpus.characters
     p = np.array([character.traits[t] for character in cast])
-    wanted = []  # the answers that cue and direction ask for, and how often each character obliges
+    wanted = []  # the answers that cue and direction ask for, and how often characters give them
     if topic.cues:
         wanted.append(
             (topic.called_for(topic.cues[c]), [character.follows[t] for character in cast])

@@ -1,4 +1,4 @@
-"""TOML tables, read by the types of `toylab.world.schema`: errors give file, place and fix."""
+"""Reads TOML tables by the types of `toylab.world.schema`. Errors give file, place and fix."""
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
@@ -58,7 +58,7 @@ class Table:
         return default
 
     def read(self, key: str, value: Any, hint: Any) -> Any:
-        """The value of a key, checked and frozen. In TOML, a tuple of pairs is a table."""
+        """The value of a key, checked and frozen. In TOML, a table stands for a tuple of pairs."""
         kind, *limits = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         if get_origin(kind) is tuple:
             each = get_args(kind)[0]
