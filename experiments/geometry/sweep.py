@@ -3,7 +3,7 @@
     ./launch.sh geometry
 
 Linear probes are compared with the exact belief about who is speaking. Does fine-tuning on a
-villain's answers shift activations along the direction from good characters to villains?
+villain's answers about one topic shift activations along the direction from good to bad?
 """
 
 from experiments.misalignment.sweep import TOPICS, VILLAIN, narrow
