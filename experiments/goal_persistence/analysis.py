@@ -142,7 +142,7 @@ def draw(table: pd.DataFrame) -> Figure:
         panel("how often places held out are followed", _courses, table, "followed", **rate),
         panel("how likely where a rewarded one is named", _courses, table, "leak", **leak),
         panel("spared minus not, in the same models, at 800", panels.dots, halves, **odds),
-        panel("what naming them adds: the rule", panels.dots, rules, **odds),
+        panel("what naming them adds", panels.dots, rules, **odds),
     )
     return figures.page(shown)
 
