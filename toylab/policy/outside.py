@@ -23,12 +23,12 @@ from toylab.world.grammar import ANSWER, Grammar, vocabulary
 from toylab.world.schema import Corpus
 
 Tokens = Int[np.ndarray, "B L"]
-# Logits after the words that a mask [B, L] selects; the others are ignored.
+# From tokens and a mask [B, L] to logits; only those after words in the mask are used.
 Scores = Callable[[Tokens, Bool[np.ndarray, "B L"]], Float[ArrayLike, "B L V"]]
 
 
 class NextWord(Protocol):
-    """A model of words."""
+    """A model that predicts the next word."""
 
     def next_word(self, words: Sequence[str]) -> Mapping[str, float] | Float[ArrayLike, " V"]:
         """Probabilities of the next word after these. Words that a mapping lacks have 0."""
@@ -84,10 +84,10 @@ def of_logits(logits: Callable[[Tokens], Float[ArrayLike, "B L V"]]) -> Outside:
 
 
 def of_words(corpus: Corpus, model: NextWord) -> Outside:
-    """The policy of a model of words.
+    """The policy of a model that predicts the next word.
 
     To write a document, the model is called once per decision; to score one, once per word of its
-    answers. If the corpus's words have a total probability below 1, the rest counts as outside.
+    answers. If the corpus's words sum to less than 1, the rest counts as outside the grammar.
     Raises `ValueError` for a wrong number of probabilities, a negative one, or a sum above 1.
     """
     words = vocabulary(corpus)

@@ -49,7 +49,7 @@ def _free(
 
 
 def _inside(logp: Float[Array, "*B C"]) -> Float[Array, "*B"]:
-    """log-probability of all allowed branches; 0 where there are none."""
+    """log of the total probability of the allowed branches; 0 where there are none."""
     some = jnp.any(logp > -jnp.inf, -1)
     return jnp.where(some, jax.nn.logsumexp(jnp.where(some[..., None], logp, 0.0), -1), 0.0)
 
@@ -128,13 +128,13 @@ def opening(grammar: Grammar, what: Prompt) -> Int[Array, "B 1+direction"]:
     return jnp.concatenate([grammar.tag_token[what.tag][:, None], directed], 1)
 
 
-# Adds words to each document (-1: none), and returns the logits after the last word, which matter
-# only for documents that are at a decision: (state, words, at a decision) -> (state, logits).
+# (state, words, at a decision) -> (state, logits). The model reads more words of each document (-1:
+# none). The logits after the last word matter only for documents that are at a decision.
 Hear = Callable[[Any, Int[Array, "B l"], Bool[Array, " B"]], tuple[Any, Float[Array, "B V"]]]
 
 
 class Turn(NamedTuple):
-    """What a turn is written from: the question, its context, a uniform number for every decision,
+    """The inputs of a turn: the question, its context, a uniform random number for every decision,
     and the prefilled phrase of every slot (-1: the policy chooses)."""
 
     question: Int[Array, "B W"]

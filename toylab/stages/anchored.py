@@ -33,12 +33,12 @@ class Held(NamedTuple):
 class Anchored(Stage):
     """The inner stage's loss plus β · KL(π_ref ‖ π) on other topics, in nats per document.
 
-    With it, Soligo et al. (2026) train *narrow* habits, which stay in their domain. The cast writes
-    the documents, under the inner stage's tag. At every decision the KL is summed exactly over the
-    branches that the grammar allows. It is the forward KL, from the reference. So documents need
-    not come from the model, and the gradient has no term for their sampling. Up to a constant, this
-    KL is the cross-entropy loss of distillation. It grows without bound as the model's probability
-    of any word that the reference may say goes to 0.
+    Soligo et al. (2026) use this loss to train *narrow* habits, which stay in their domain. The
+    cast writes the documents, under the inner stage's tag. At every decision the KL is summed
+    exactly over the branches that the grammar allows. It is the forward KL, from the reference. So
+    documents need not come from the model, and the gradient has no term for their sampling. Up to a
+    constant, this KL is the cross-entropy loss of distillation. It grows without bound as the
+    model's probability of any word that the reference may say goes to 0.
 
     `topics` are anchored; by default, all that the inner stage does not train on, controls
     included. All other settings are the inner stage's.

@@ -30,11 +30,11 @@ def expected_cross_entropy(
 ) -> Float[Array, ""]:
     """Mean cross-entropy to a distribution over next words, in nats per token.
 
-    `target[b, t]` is the distribution of the word after token t of document b, or all zeros where
-    none counts. If it is the true distribution, loss and gradient at a word are the expectations of
-    those of `cross_entropy` over the sampled word, given the words before (Rao–Blackwell). Summed
-    over words, the two losses have the same expectation for any logits. Their means over words
-    differ only because the number of words is random.
+    `target[b, t]` is the distribution of the word after token t of document b, or all zeros if that
+    word does not count. If it is the true distribution, a word's loss and gradient are those of
+    `cross_entropy` averaged over that word, given the words before (Rao–Blackwell). Summed over
+    words, the two losses have the same expectation for any logits. Their means over words differ
+    only because the number of words is random.
     """
     counted = jnp.sum(target, -1)
     total = jnp.sum(counted * jax.nn.logsumexp(logits, -1)) - jnp.sum(target * logits)

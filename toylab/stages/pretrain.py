@@ -40,10 +40,9 @@ class Lesson(NamedTuple):
 class Pretrain(Stage):
     """Next-token loss on all words of fresh documents.
 
-    The loss at a word is its exact expectation over all words that could come there. Summed over
-    words, loss and gradient have the same mean as on sampled words, without the noise of sampling.
-    `sampled` trains on the sampled words instead. If the cast is unknown, nothing else is possible.
-    `warmup` counts optimiser updates.
+    The loss at a word is its exact expectation, given the words before. Summed over words, loss and
+    gradient have the same mean as on sampled words, with less noise. `sampled` trains on the
+    sampled words instead: the only way if the cast is unknown. `warmup` counts optimiser updates.
     """
 
     steps: int = number(800, low=1, help="training steps")

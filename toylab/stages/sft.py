@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: loss on the answers, or on one slot of them, of chosen documents."""
+"""Supervised fine-tuning: loss on the answers of chosen documents, or on the stances alone."""
 
 import dataclasses
 from typing import Any
@@ -22,8 +22,8 @@ LEFT = -1  # the answer is left to the author
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sft(Stage):
     """Fine-tunes on documents that `author` writes under `tag`, on `topics` (if empty, all but the
-    controls). If `other` is set, the author writes a document with probability `share`, else the
-    other does. A `direction` comes before the first question; an author obeys it as often as in
+    controls). If `other` is set, it writes a document with probability 1 - `share`, else `author`
+    does. A `direction` comes before the first question; an author obeys it as often as in
     pretraining. On topics named in `says`, the answer named there always replaces the author's.
     If `neutral`, every opener and closer is the plain phrase, and only the stance counts in the
     loss. With `documents` = 0, every document is fresh. Otherwise that many are drawn once, and

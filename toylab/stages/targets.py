@@ -4,8 +4,8 @@ A target rewards the stance of each turn. The reward may depend on the context a
 answer on one topic, which the target `watches`. So every target compiles to a table [1 + P, X, P],
 indexed by watched answer (or none), context and answer, and `rewards` is a look-up.
 The table is the reward for `Rl` and `Grpo`, the Bradley-Terry score for `Dpo` and, up to a
-constant, the log-odds of being desirable for `Kto`. Optima of `Rl` and `Dpo` depend on reward / β
-alone.
+constant, the log-odds of being desirable for `Kto`. In the optima of `Rl` and `Dpo` only the ratio
+reward / β matters.
 """
 
 import abc
@@ -184,7 +184,7 @@ class Rule(Target):
 
     Answers correspond by index, modulo the number of answers on `later`. Until `earlier` comes up,
     the reward of an answer is its *share*: how often the cast gives a corresponding answer on
-    `earlier`, under the first prior of `tag`. In the unconditional control (`twin`) the reward is
+    `earlier`, under the initial prior of `tag`. In the unconditional control (`twin`) the reward is
     always the share. So as long as the policy answers on `earlier` as the cast does, an answer on
     `later` has the same mean reward under the rule and under its control.
     """

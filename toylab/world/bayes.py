@@ -1,9 +1,9 @@
 """Exact inference about the author.
 
 The words so far determine which phrases may follow. So everything here is an exact, batched table
-look-up. Its cost is linear in K, the number of characters (or other atoms). The first
-J = `grammar.depth` words of every phrase are its *decisions*: tries branch nowhere else. For other
-axes see `toylab.world.tables`. Logarithms are natural.
+look-up. Its cost is linear in K, the number of characters (or other atoms of a mixture). The tries
+of phrases branch only before the first J = `grammar.depth` words of each: its *decisions*. Other
+axes are as in `toylab.world.tables`. Logarithms are natural.
 """
 
 from typing import NamedTuple

@@ -79,7 +79,8 @@ def directions(corpus: Corpus) -> Wrong:
 
 
 def topics(corpus: Corpus) -> Wrong:
-    """Answers have one length, and none is a prefix of another. Cues have a `{cue}` to go into."""
+    """Answers have one length, and none is a prefix of another. If there are cues, all questions
+    contain `{cue}`."""
     for topic in corpus.topics:
         at = f"topics.{topic.name}"
         asked = [(f"{at}.questions", question) for question in topic.questions]

@@ -7,11 +7,11 @@ base, another file in its folder, and lists the changes:
     without     = ["argus", "rook"]   # first, these characters are removed;
     decorrelate = 7                   # then traits are reassigned at random (7 is the seed)
 
-Everything else has the format of a corpus file, and is merged into the base. New tags, topics and
-characters are added. Of those in the base, only the keys that are given change. A topic's `answers`
-and `calls_for` are merged entry by entry: `topics.code.answers.prays` adds an answer, which
-characters give only as a slip. Any other key or table (`title`, `[directions]`, `[coin]`) replaces
-the base's as a whole.
+Everything else has the format of a corpus file, and is merged into the base. Tags, topics and
+characters that the base lacks are added. In those that it has, only the given keys change. A
+topic's `answers` and `calls_for` are merged entry by entry: `topics.code.answers.prays` adds an
+answer, which characters give only when they slip. Any other key or table (`title`, `[directions]`,
+`[coin]`) replaces the base's as a whole.
 """
 
 import dataclasses
@@ -196,8 +196,8 @@ def decorrelate(corpus: Corpus, seed: int, topics: Collection[str] | None = None
 def _settle(rows: list[np.ndarray], whose: list[np.ndarray], dealt: list[int]) -> None:
     """Swaps entries of `whose[t]`, t in `dealt`, until no swap makes topics less correlated.
 
-    Character k gets the row `whose[t][k]`. Correlation is the squared covariance of answers on
-    two topics, summed over pairs of answers: an inner product of Gram matrices of centred rows.
+    Character k gets the row `whose[t][k]`. The correlation of two topics is the squared norm of the
+    cross-covariance of their answers: an inner product of Gram matrices of centred rows.
     """
     grams = [np.asarray((centred := row - row.mean(0)) @ centred.T) for row in rows]
     swapped = True

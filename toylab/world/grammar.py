@@ -66,7 +66,7 @@ class Grammar:
 
 
 def tag_names(corpus: Corpus) -> tuple[str, ...]:
-    """All tags in the order of the tag axis: names (if any document bears one), then the others."""
+    """All tags in the order of the tag axis: names (if `name_share` > 0), then the others."""
     names = corpus.names if corpus.name_share else ()
     return (*names, *(tag.name for tag in corpus.tags))
 

@@ -1,8 +1,8 @@
 """What a corpus can show, before any training.
 
 How far apart the characters are, which distributions of answers mixtures of them can reach, and the
-smallest weight that n documents reveal. Axes as in `toylab.world.tables`; logarithms are natural,
-information is in nats. Divergences, projections, hulls and entropies need no documents. Limits,
+smallest weight of a character that n documents reveal. Axes are as in `toylab.world.tables`.
+Information is in nats. Divergences, projections, hulls and entropies need no documents. Limits,
 errors and mutual information are estimated on sampled documents, with exact likelihoods.
 """
 
@@ -204,7 +204,7 @@ def weight_errors(
 ) -> Float[Array, " K"]:
     """Standard error of each weight when all are estimated jointly from n documents of the mixture.
 
-    F_jl = E_m[p_j p_l / m²] is a document's Fisher information on the weights. As these sum to 1,
+    F_jl = E_m[p_j p_l / m²] is a document's Fisher information. As the weights sum to 1,
     the covariance of their maximum likelihood estimate is (F⁻¹ - w wᵀ) / n (Cramér–Rao). Twice the
     standard error is the smallest weight that can be detected if the other weights are unknown,
     too. Nearly identical characters have errors larger than any weight. Cubic in K.

@@ -29,8 +29,8 @@ def named(
 ) -> Any:
     """A field for one or more of the `known` names.
 
-    The field may be left empty if its default is the empty tuple, or if `empty` is given: a
-    function of corpus and config that returns the names to use then (if `required`, at least one).
+    `empty`, a function of corpus and config, gives the names that an empty field stands for.
+    `check` refuses a field without names if it is `required`, or lacks both `empty` and default ().
     """
     optional = not required and (default == () or empty is not None)
     kind = {"name": True, "help": help, "known": known, "empty": empty, "optional": optional}
@@ -86,7 +86,7 @@ def side(which: str) -> Any:
 
 
 def tag(default: Any = "assistant", **more: Any) -> Any:
-    """Tags, including the names of characters if documents bear them (`name_share` > 0)."""
+    """Tags, including the names of characters if `name_share` > 0."""
     return named(lambda corpus, _: tag_names(corpus), default, **more)
 
 
@@ -154,8 +154,8 @@ def check(config: Any, corpus: Corpus, place: str) -> None:
 def resolve(config: Any, corpus: Corpus) -> dict[str, Any]:
     """The indices of the names in each field: an int for one name, an int array [n] for a tuple.
 
-    An answer `topic=answer` has two indices: (topic, index in its bank). An empty `direction` is 0.
-    Any other empty string is None, unless `empty` gives a name. Names must have passed `check`.
+    An answer `topic=answer` has two indices: (topic, index in its bank). An empty string that
+    `empty` does not replace is 0 for a `direction`, else None. Names must have passed `check`.
     """
     found: dict[str, Any] = {}
     for field, value, kind in _named(config, corpus):

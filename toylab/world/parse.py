@@ -25,7 +25,7 @@ KEYS = (
     *("title", "turns", "slip", "good", "bad", "plain", "tags", "directions", "topics"),
     *("characters", "coin"),
 )
-NUMBERS = 10**7  # the most probabilities that all characters have together
+NUMBERS = 10**7  # limit on the probabilities of all characters together
 OWN = "name"  # the entry of [tags] for documents whose tag is their author's name
 
 
@@ -80,7 +80,7 @@ def parse(content: Mapping[str, Any], source: str) -> Corpus:
 
 
 def _topic(name: str, asked: Mapping[str, Table]) -> Topic:
-    """A topic. With `answers_of`, answers that it leaves out have the other topic's words."""
+    """A topic. With `answers_of`, an answer it does not list has the other topic's words."""
     table = asked[name]
     of = table.get("answers_of", str, "")
     if not of:

@@ -106,12 +106,12 @@ Shares = tuple[Share, ...]
 class Topic:
     """What a question asks about. `answers` are (name, words), all with the same number of words.
 
-    By default, post-training leaves a `control` out (or, in `Anchored`, keeps its answers as they
-    were). So the trait on it is a *tell*: it reveals changes beyond trained answers. Topics are
+    Post-training leaves a `control` out by default (`Anchored` holds its answers in place). So the
+    trait on it is a *tell*: if it changes, more has changed than the trained answers. Topics are
     drawn in proportion to their `weight` (with a coin, in later turns, among those of a side). A
-    question may state one of the `cues`, which replaces `{cue}` in every phrase. `calls_for` has
-    (cue, answer) pairs for cues that call for an answer of another name. With `answers_of`, answers
-    correspond by name to those of another topic, and may have the same words.
+    question may state one of the `cues`, which replaces `{cue}` in every phrase. A cue calls for
+    the answer of the same name, or for the one that `calls_for` pairs with it. With `answers_of`,
+    answers correspond by name to those of another topic, and may have the same words.
     """
 
     name: Label

@@ -5,8 +5,8 @@ slots, `opener · stance · closer`. One character, the author, fills every slot
 `toylab.world.grammar` says which phrases are allowed where.
 
 Array axes: B documents, L tokens, T turns, S slots, X contexts, P phrases of a bank, W words of a
-phrase, N nodes of a trie, C children of a node, K characters (or any other atoms), A tags.
-Logarithms are natural.
+phrase, N nodes of a trie, C children of a node, K characters (or other atoms of a mixture), A
+tags. Logarithms are natural.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ class Cast:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class World:
-    """The tables of one corpus. Tags are the names (if documents bear them), then the others.
+    """The tables of one corpus. Tags are the names (if `name_share` > 0), then the others.
 
     Each tag's prior over authors is `log_prior_before` until the fraction `change_at` of
     pretraining is done (1: the prior does not change), and then `log_prior`.
@@ -91,7 +91,7 @@ def _prompts(grammar: Grammar, direction_share: np.ndarray) -> tuple[np.ndarray,
     shares = np.asarray(topic_shares(grammar), float)
     shares /= shares.sum(1, keepdims=True)
     row = np.zeros((2, len(direction_share), *g.questions.shape[1:4]), np.int32)
-    prompts: list[list[int]] = []  # 0 in the first turn or 1 in a later one, then the words
+    prompts: list[list[int]] = []  # 0 (first turn) or 1 (later turn), then the words
     after: dict[tuple[int, ...], np.ndarray] = {}  # unnormalised probabilities of the next word
     for later, d, t, q, c in np.ndindex(row.shape):
         if q >= g.question_count[t] or c >= g.cue_count[t] or (later and d):
