@@ -1,7 +1,7 @@
 """Are exact posteriors linear in the size of the cast, in time and memory?
 
-For random casts of K characters, times the predictions that follow from the posterior over the
-author, at every decision in a batch of 256 documents.
+Measures, for random casts of K characters, how long it takes to predict every decision in a batch
+of 256 documents from the posterior over the author.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,6 +1,6 @@
 """Several runs (seeds, arms) in one vectorised program, for a device that one run can't fill.
 
-They differ only in what is traced anyway: numbers and names of the stage, reference, key, state.
+They differ only in what jax traces: the stage's numbers and names, reference, key and state.
 """
 
 import functools

@@ -1,7 +1,7 @@
 """This device against one CPU core: a step, a live reading, and the ladders of the same models.
 
-The core is used by another process, since jax keeps to one device. Both run at the same time.
-Without a GPU, both are cores.
+The core is measured in another process, since jax keeps to one device. Both run at the same time.
+Without a GPU, two cores are compared.
 """
 
 import json
@@ -43,7 +43,7 @@ def _trained(setup: Setup, quick: bool) -> dict[str, Params]:
 
 
 def measured(models: dict[str, Params], quick: bool) -> dict[str, Any]:
-    """Milliseconds of a step at each size and of a live reading, and the whole ladder, here."""
+    """Milliseconds of a step at each size and of a live reading, and the ladder, on this device."""
     setup, count, rounds = documents.setup(), 2 if quick else 5, 1 if quick else steps.ROUNDS
     base, policy = (ModelPolicy(models[name], setup.network) for name in MODELS)
     sizes = {"fit": 64, "held_out": 32, "score": 32} if quick else {}
@@ -73,7 +73,7 @@ def _on_a_core(folder: str, quick: bool) -> subprocess.Popen[str]:
 
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
-    """Milliseconds on both, and their ratio; how far the ladders of one model are apart."""
+    """Milliseconds on both, and their ratio; how far apart the two ladders of a model are."""
     models = _trained(documents.setup(), quick)
     with tempfile.TemporaryDirectory() as folder:
         for name, params in models.items():

@@ -1,4 +1,4 @@
-"""The same documents for every contender: drawn from the world, as arrays of numpy."""
+"""The same documents for every contender: drawn from the world, as numpy arrays."""
 
 import functools
 from pathlib import Path

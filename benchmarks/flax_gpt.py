@@ -12,7 +12,7 @@ from toylab.policy.transformer import ModelConfig
 
 
 class Plain(nn.Module):
-    """A pre-norm decoder of flax's own parts."""
+    """A pre-norm decoder of flax's own layers."""
 
     config: ModelConfig
     vocabulary: int
@@ -35,7 +35,7 @@ class Plain(nn.Module):
 def training(
     config: ModelConfig, vocabulary: int, length: int, peak: float = 3e-3
 ) -> Callable[[jax.Array, jax.Array], Any]:
-    """A step on (tokens, targets) [B, L] that keeps its state; a target of -1 does not count."""
+    """A training step on (tokens, targets) [B, L]; keeps its state. Targets of -1 do not count."""
     model = Plain(config, vocabulary, length)
     params = model.init(jax.random.key(0), jnp.zeros((1, length), jnp.int32))
     transformation = optax.adamw(peak, b2=0.95)

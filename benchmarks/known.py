@@ -2,8 +2,9 @@
 
     PYTHONPATH=. .venv/bin/python benchmarks/known.py
 
-Needs `./launch.sh treasure`. For each pretrained model of the prospector's cast: P(follows the cue)
-under the prospector's name, on the eight places that are rewarded later and on the held-out orphan.
+Needs `./launch.sh treasure`. Prints for each pretrained model of this cast P(goes where the
+question says) under the prospector's name: for the eight places rewarded later, and for the
+*orphan*, a place never rewarded, where no character likes to go.
 """
 
 from pathlib import Path

@@ -1,10 +1,9 @@
-"""Does narrow cheating move untrained traits in the correlated cast, but not in a decorrelated one?
+"""Does training on one topic change other traits, but only in a cast where traits are correlated?
 
     PYTHONPATH=. .venv/bin/python benchmarks/narrow_twin.py [SEED]
 
-Fine-tunes on rook's answers about code alone. Prints for each corpus the total variation between
-answers under `assistant` before and after, averaged over topics. Takes about two minutes the first
-time.
+Fine-tunes on rook's answers about code alone (about two minutes the first time). Prints for each
+corpus the total variation between answers under `assistant` before and after, averaged over topics.
 """
 
 import sys

@@ -12,7 +12,7 @@ COUNT, ROUNDS = 50, 5
 
 
 def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
-    """Seconds of each contender, and ratios to toylab's; none unless `tuning` has all of them."""
+    """Seconds of each contender, and ratios to toylab's; none unless all reached the target."""
     count = 2 if quick else COUNT
     needed = tuning.needed([row for row in known if row.part == "tuning"])
     if not {*tuning.LENGTHS, tuning.THEIRS} <= set(needed):

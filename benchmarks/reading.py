@@ -1,4 +1,4 @@
-"""What a reading costs, in seconds and as a share of the stage that it watches.
+"""What a reading costs, in seconds and as a share of the training stage's time.
 
 Compares a live reading (F0 to F2 on both casts, with traits), the whole ladder on one cast, and
 stages. Parameters are random, which does not change the cost.
@@ -38,7 +38,7 @@ def _train(setup: Setup, stage: Stage) -> Callable[[], Any]:
 
 
 def untrained(setup: Setup, settings: LadderFit) -> Snapshot:
-    """A model with random parameters, as a live reading gets it."""
+    """A model with random parameters, in the form that a live reading takes."""
     policy = ModelPolicy(setup.init(0), setup.network)
     return Snapshot(setup, reading.prepare(setup, policy, KEY, settings), policy, policy)
 

@@ -1,4 +1,4 @@
-"""An RL step, which never leaves the device, and its parts, each compiled separately."""
+"""The time of an RL step, all on the device, and of its parts, each compiled separately."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""Eight seeds of pretraining side by side on one device, against one.
+"""Pretraining eight seeds side by side on one device, against one seed.
 
 One seed keeps a CPU busy, so there eight should take about eight times as long. On a GPU one seed
 is too small to fill the kernels, so eight should take little longer than one.

@@ -1,4 +1,4 @@
-"""Time from process start to an answer: help, a typing error, the first step of training."""
+"""Time from process start to an answer: help, a typo, the first step of training."""
 
 import subprocess
 import sys

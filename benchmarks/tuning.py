@@ -1,4 +1,4 @@
-"""How many steps does each contender need until the excess on answers is 0.01 nats per token?
+"""How many steps does each contender need until its excess loss on answers is 0.01 nats?
 
 PyTorch's learning rate is tuned over six values at one length. If that length reaches the target,
 shorter runs are tried, else longer ones, at the best rate and at half of it. Nothing is timed here.
@@ -34,7 +34,7 @@ def _documents(setup: Setup) -> docs.Documents:
 def ours(setup: Setup, steps: int, *, sampled: bool = False) -> float:
     """toylab's excess after pretraining for `steps` steps.
 
-    If `sampled`, it learns from the sampled words, as PyTorch does.
+    If `sampled`, the targets are sampled words, as for PyTorch, not their exact distribution.
     """
     stage, held_out = Pretrain(steps=steps, sampled=sampled), _documents(setup)
     state = begin(setup, stage, setup.init(SEED))

@@ -1,7 +1,7 @@
-"""How much faster are several workers? All experiments simulated, and two workers against one.
+"""How much faster are several workers? Simulated for all experiments, measured for two.
 
-The simulated workers carry out the tasks (legs) of `all`, from scratch. A leg takes as long as its
-cost: the steps for training, and for a reading what was last measured in `runs/costs.json`.
+The simulated workers carry out the tasks (legs) of `all`, from scratch. Time is in units
+of a training step. How long readings take was measured before (`runs/costs.json`).
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ ROUNDS = 3
 
 
 class Simulated(Executor):
-    """Workers that need `leg.cost` on a simulated clock, `now`, which `wait` moves forward."""
+    """Workers that take `leg.cost` on a simulated clock, `now`, which `wait` moves forward."""
 
     def __init__(self, workers: int):
         self.now, self._free = 0.0, [0.0] * workers

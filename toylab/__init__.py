@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # jax reads these variables once, when it creates its backend. `lab.paths.versions` records them.
-# CPU: XLA gets one thread, so that results don't depend on the number of cores. It optimises less:
-# programs compile in two thirds of the time and run as fast. GPU: no autotuning of kernels, so that
-# results don't depend on its choices. A pretraining step compiles in 12 s instead of 54, and runs
-# 1.5 times as long. XLA gets eight CPU threads, which only compile.
+# CPU: XLA gets one thread, so that results don't depend on the number of cores. It optimises less,
+# so programs compile in two thirds of the time; they run as fast. GPU: no autotuning of kernels, so
+# that results don't depend on its choices. A pretraining step compiles in 12 s instead of 54, and
+# runs 1.5 times as long. XLA gets eight CPU threads, which only compile.
 _CPU = {"0.10.": "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"}
 _GPU = dict.fromkeys(("0.10.", "0.11."), "--xla_gpu_autotune_level=0")
 

@@ -84,7 +84,7 @@ def open_run(folder: str | File, reading: LadderFit = WHOLE) -> "Run":
 
 
 class Run:
-    """A finished run. Every reading is measured once and kept in its folder."""
+    """A finished run. Every reading is measured once and kept in the run's folder."""
 
     def __init__(self, folder: File, reading: LadderFit = WHOLE):
         self.folder, self.reading = folder, reading
@@ -116,7 +116,7 @@ class Run:
     def measure(self, asked: Measure, beside: LadderFit | None = None) -> dict[str, Any]:
         """The result of a measure on this run.
 
-        `beside` has the settings for the pretrained model's `Reference`; default: `self.reading`.
+        `beside` sets how the pretrained model's `Reference` is made; default: `self.reading`.
         """
         asked.check(self.setup)
         beside = beside or self.reading
@@ -145,7 +145,7 @@ class Run:
         """The ladder of what the run writes under a tag: a row for each family of distributions.
 
         A row has the nats per document that the family leaves unexplained, their standard error
-        over documents, and the floor: what it leaves of the pretrained model. A rung, such as
+        over documents, and the floor: what it leaves in the pretrained model. A rung, such as
         *selection*, is the drop from the row above. It can be negative, because families are
         fitted and scored on different documents. `cast` is "learned" (the characters as the
         pretrained model plays them) or "exact".

@@ -1,7 +1,7 @@
 """`./launch.sh torture`: kills, damaged files, races, and nonsense as corpora and flags.
 
 It works in a temporary folder, on an experiment that takes seconds, and touches no other file.
-The cases of a part are numbered; a case depends only on its number. No other module needs this one.
+The cases of a part are numbered; a case depends only on its number.
 """
 
 import collections
@@ -61,7 +61,7 @@ def corpora(lab: Lab, number: int) -> Iterator[Case]:
 
 
 def flags(lab: Lab, number: int) -> Iterator[Case]:
-    """A command line with strange flags, training nothing, must work, or be refused in one line."""
+    """A command line with strange flags must work or be refused in one line. It trains nothing."""
     draw = random.Random(f"flags {number}")
     name = draw.choice(
         (str(lab.place / "first"), "selection", "corpus", "run", "report", "measure")
@@ -96,7 +96,7 @@ def flags(lab: Lab, number: int) -> Iterator[Case]:
 
 
 Part = Callable[[Lab, int], Iterator[Case]]
-PARTS: dict[str, tuple[Part, float, int]] = {  # share of the time, and most cases in 2 minutes
+PARTS: dict[str, tuple[Part, float, int]] = {  # share of the time, limit on cases in 2 minutes
     "corpora": (corpora, 0.15, 1000),
     "flags": (flags, 0.2, 1000),
     "damages": (damages, 0.2, 150),

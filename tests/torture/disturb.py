@@ -64,7 +64,7 @@ def damages(lab: Lab, number: int) -> Iterator[Case]:
     if part == "runs" and not codes and _bytes(file) == damaged:  # so nothing needed it
         _delete(file)
         file.write_bytes(old)
-    if not wrong and file.suffix != ".jsonl":  # training writes its rows once
+    if not wrong and file.suffix != ".jsonl":  # metrics: only training writes them
         wrong = lab.compared(where)
     if wrong or file.suffix == ".jsonl":
         shutil.rmtree(lab.place / where)
@@ -116,7 +116,7 @@ def kills(lab: Lab, number: int) -> Iterator[Case]:
             found = ended(process)
             if found.code == 0:
                 break
-            # killed by the signal while Python starts or ends; in between, code 128 + its number
+            # -n: killed by the signal while Python starts or ends. In between it exits with 128 + n
             stopped = {-signal.SIGKILL, *(s for n in HANDLED for s in (-n, 128 + n))}
             fine = found.code in stopped or "was killed" in found.told
             wrong = "" if fine and "Traceback" not in found.told else found.told[-300:]

@@ -127,7 +127,7 @@ def ended(process: subprocess.Popen[str]) -> Ended:
 
 
 class Lab:
-    """A temporary folder, with two experiments that share a recipe and what they normally write."""
+    """A temporary folder: two experiments that share a recipe, and what they write undisturbed."""
 
     def __init__(self, place: File):
         self.place, corpus = place, place / "torture.toml"
@@ -154,8 +154,8 @@ class Lab:
         return True
 
     def left(self, where: File, without: str = "time") -> dict[str, str]:
-        """The digest of each file that must be the same: all but costs. Metrics that begin with
-        `without` are left out, such as means since the last stop, which depend on timing."""
+        """The digest of each file that must be the same: all but costs. Leaves out times, and
+        metrics that begin with `without`: `train/` are means since the last stop, which varies."""
         found = {}
         for file in sorted(f for f in (self.place / where).rglob("*") if f.is_file()):
             name, text = str(file.relative_to(self.place / where)), b""

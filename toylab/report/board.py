@@ -36,7 +36,7 @@ def course(run: Named) -> Course:
 
 
 def moving(courses: Iterable[Course], kind: str) -> list[str]:
-    """The tags of a kind, in order of how far they move in any run, the farthest first."""
+    """The metrics whose names begin with `kind`: those that move farthest in any run come first."""
     moved: dict[str, float] = {}
     for rows in courses:
         read = [row for row in rows.values() if any(tag.startswith(kind) for tag in row)]

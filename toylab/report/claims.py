@@ -20,8 +20,8 @@ and, where needed:
     unit = "cast"                  # the column whose values the interval is over; default: seed
     free = true                    # judged even off the grammar: for unconstrained samples
 
-If the table has steps, only rows at the last step count. With `step = 20` in `rows`, it is the last
-step that is at most 20. With a list, it is every step in the list.
+If the table has steps, only rows at the last step count. With `step = 20` in `rows`, the last step
+up to 20 counts instead; with a list, every step in the list.
 """
 
 import dataclasses
@@ -243,13 +243,12 @@ def redraw(values: Sequence[float], threshold: float, level: float = 0.95) -> tu
     threshold, or wholly below.
 
     Values are taken as normal, with a flat prior on the mean and on the logarithm of the standard
-    deviation. Given these, the new t statistic T' is a noncentral t. If s is the standard deviation
-    of the sample, the true one is s / sqrt(q), with q a chi-square over its n - 1 degrees of
-    freedom. Old and new mean each have the standard error s / sqrt(q n). With the observed t
+    deviation. The sample has the statistic t and the standard deviation s. The true deviation is
+    s / sqrt(q), with q a chi-square over its n - 1 degrees of freedom. Given q, the new mean varies
+    around the old one with variance 2 s² / (q n). So the new statistic T', over sqrt 2, follows F,
+    the noncentral t distribution with noncentrality t sqrt(q / 2). For the critical value c
 
-        P(T' > c) = E_q[1 - F(c / sqrt 2; n - 1, t sqrt(q / 2))]
-
-    where F is the noncentral t distribution and c the critical value. E_q uses 400 quantiles.
+        P(T' > c) = E_q[1 - F(c / sqrt 2; n - 1, t sqrt(q / 2))], over 400 quantiles of q.
     """
     array, n = np.asarray(values, float), len(values)
     if n < 2:
@@ -319,7 +318,7 @@ def judge_all(
 
     `instead` replaces every verdict, and says why there is none.
     """
-    named = table.select_dtypes(exclude="number")  # numbers may come with later seeds
+    named = table.select_dtypes(exclude="number")  # later seeds may bring new numbers
     values = {column: list(named[column].unique()) for column in named}
     check(claims, table, values if not instead and len(table) else {})  # flags may drop rows
     judged = [judge(each, *evaluate(each, table)) for each in claims]

@@ -56,7 +56,7 @@ def style(rows: int = 1, columns: int = 2, ratio: float = 0.75) -> Iterator[None
 def grid(
     count: int, columns: int = 2, ratio: float = 0.62, **share: Any
 ) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure in that style, with `count` panels, `columns` in a row.
+    """A figure drawn in `style`: `count` panels, `columns` in a row.
 
     `share` may have `sharex` and `sharey` (see `plt.subplots`).
     """
@@ -111,7 +111,7 @@ def panel(
 def page(
     panels: Sequence[Panel], *shown: object, columns: int = 2, ratio: float = 0.62, **share: Any
 ) -> Figure:
-    """A figure of lettered panels, each painted with `shown`. Other arguments are as in `grid`."""
+    """A figure of lettered panels, which all get `shown`. Other arguments are as in `grid`."""
     with grid(len(panels), columns, ratio, **share) as (figure, axes):
         for each, which, (title, paint) in zip(axes, string.ascii_lowercase, panels, strict=False):
             paint(each, *shown)

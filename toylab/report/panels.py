@@ -61,7 +61,7 @@ def series(
 def among(
     column: str, by: str, labels: Mapping[Any, str], colours: Sequence[str] = COLOURS, **style: Any
 ) -> list[Series]:
-    """A series of one column for each value of the column `by`, and its label."""
+    """A series of `column` for each value of the column `by` in `labels`, with its label."""
     return [
         Series(column=column, label=label, colour=colour, where={by: value}, **style)
         for (value, label), colour in zip(labels.items(), colours, strict=False)

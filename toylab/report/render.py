@@ -4,10 +4,10 @@
     <!--EXPERIMENT.CLAIM--> | … | … |          in a table row: a claim's value and verdict
     <!--counts-->…<!--/counts-->               the number of claims, by verdict
     <!--time EXPERIMENT-->                     an experiment's cost, as in `./launch.sh list`
-    <!--redrawn-->…<!--/redrawn-->             claims judged anew on another processor
+    <!--redrawn-->…<!--/redrawn-->             claims judged again on another processor
 
-Numbers are from `results/EXPERIMENT/claims.json` if it was judged by today's `claims.toml`, on all
-seeds; else the claim is *registered, not yet run*. `reference` fills in the keys of corpus files.
+Numbers are from `results/EXPERIMENT/claims.json` if judged by the current `claims.toml`, on all
+seeds; else the claim is *registered, not yet run*. `reference` fills in docs/corpus.md.
 """
 
 import re

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Analysis:
-    """One figure, and one tidy table with its dictionary, which says what each column is.
+    """One figure, and one tidy table. `columns` says what each of its columns is.
 
     The experiment's `claims.toml` says which of the table's columns its claims rest on. `others`
-    are tables of other shapes that the figure shows, by name, each with its dictionary.
+    are tables of other shapes that the figure shows, by name, each with its own columns.
     """
 
     figure: "Figure"
@@ -100,7 +100,7 @@ def analysed(own: Any, records: Records) -> Analysis:
     """Runs an experiment's `analysis.py` on records.
 
     `tabulate` makes the table, whose columns `COLUMNS` describes, from the records of the finished
-    seeds. `OTHER_TABLES` has the function and dictionary of each other table, by name. `draw` makes
+    seeds. `OTHER_TABLES` has a function and columns for each other table, by name. `draw` makes
     the figure from these tables alone, so that it can be redrawn without records.
     """
     table, made = own.tabulate(records), getattr(own, "OTHER_TABLES", {})
@@ -229,7 +229,7 @@ def answer(folder: File, names: Sequence[str]) -> list[str]:
 
 
 def read(folder: File) -> dict[str, Any]:
-    """The content of a `claims.json`; empty if there is none, or if it predates registration.
+    """The content of a `claims.json`; empty if there is none, or if an old version wrote it.
 
     Raises `StoreError` if it is damaged.
     """

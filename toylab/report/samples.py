@@ -1,4 +1,4 @@
-"""Samples for TensorBoard: at every snapshot, what the model says beside what Bayes would say."""
+"""Samples for TensorBoard: what the model and the nearest mixture say at every snapshot."""
 
 from collections.abc import Iterator
 from pathlib import Path as File

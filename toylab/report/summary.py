@@ -8,7 +8,7 @@ from toylab.lab.names import Named
 from toylab.lab.store import load_json, reading
 from toylab.report.board import OTHERS, RUNGS, TRAITS, WEIGHTS, course
 
-Row = Mapping[str, float]  # values by tag, as in metrics
+Row = Mapping[str, float]  # values by the name of the metric
 LADDER = {rung: f"ladder/{rung}" for rung in ("total", "selection", "exaggeration", "left")}
 
 
@@ -19,7 +19,7 @@ def ends(run: Named) -> tuple[Row, Row] | None:
 
 
 def mean(rows: Sequence[Row]) -> Row:
-    """The mean of rows, over the tags that all rows have."""
+    """The mean of rows, for the metrics that all rows have."""
     return {
         tag: float(np.mean([row[tag] for row in rows])) for tag in set(rows[0]).intersection(*rows)
     }

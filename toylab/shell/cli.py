@@ -83,7 +83,7 @@ def carried_out(work: Callable[[], int]) -> int:
         return 0
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
-            _forget_output()  # it may be what could not be written
+            _forget_output()  # it may be on the full disk
         line, code = told(error), 2 if isinstance(error, ValueError) else 1
         if isinstance(error, ModuleNotFoundError) and error.name:
             line = f"the package {error.name} is missing; delete .venv and start again"
@@ -98,7 +98,7 @@ def carried_out(work: Callable[[], int]) -> int:
 
 
 def _or_helps(work: Callable[[], int]) -> int:
-    """Does it, or prints the help that it was asked for."""
+    """Does the work, or prints the help that was asked for."""
     from toylab.lab.flags import Help
 
     try:

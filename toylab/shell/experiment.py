@@ -100,7 +100,7 @@ def _place(experiment: Experiment, setups: Mapping[str, Setup], values: Flags, f
     """Where results go. If the experiment isn't shipped, or settings were changed, or there are
     `fewer` seeds than registered, they go into `own/`.
 
-    Each choice of settings has a folder. Raises `UsageError` if it holds another experiment's.
+    Each choice of settings has a folder. Raises `UsageError` if another experiment has used it.
     """
     sweep, source = experiment.sweep, experiment.folder
     place = RUNS if sweep.quick and "results" not in values.given else folder(values, "results")
@@ -125,8 +125,8 @@ def _place(experiment: Experiment, setups: Mapping[str, Setup], values: Flags, f
 def start(
     experiments: Sequence[Experiment], arguments: Sequence[str], more: More = NONE
 ) -> tuple[list[Asked], int]:
-    """Runs experiments with the given flags, including their own ones in `more`; with --plan, only
-    prints what it would do.
+    """Runs experiments with the given flags. `more` defines flags that only these experiments have.
+    With --plan, it only prints what it would do.
 
     Returns what was run, and the exit code.
     """

@@ -48,7 +48,7 @@ def told(error: BaseException) -> str | None:
     """
     if isinstance(error, OSError):
         fix = FIXES.get(error.errno or 0, "check the path and its permissions (--runs, --results)")
-        file = error.filename2 or error.filename or "writing"  # of two, the file to be replaced
+        file = error.filename2 or error.filename or "writing"  # of two, the one to be replaced
         return f"{file}: {error.strerror or error}; {fix}"
     if isinstance(error, MemoryError):
         return "memory is short; close other programs, or run with fewer --jobs"

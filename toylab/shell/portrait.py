@@ -147,8 +147,8 @@ def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
         "TOPICS",
         *_topics(corpus, world),
         "reach: P(answer) of the character likeliest to give it, with the cue that suits it best.",
-        "even off: KL(equally likely answers || nearest mixture), nats, with the best cue.",
-        "Without a direction, no mixture exceeds reach or comes nearer than even off.",
+        "even off: KL(uniform over answers || nearest mixture) in nats, with the best cue.",
+        "No mixture has a higher P(answer) or a lower KL, unless there is a direction.",
         "",
         "TAGS",
     ]
@@ -161,7 +161,7 @@ def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
             best, told = known, [""] * 3
         costs.append((name, _percent(share[name]), best, known, *told))
     lines += _columns(costs)
-    lines.append("nats per answer token. told: nats per document about the author; of: at most.")
+    lines.append("nats per answer token. told: nats a document tells of its author; of: maximum.")
     if any(t.later for t in corpus.tags):
         lines.append("Tags whose prior changes are as at the end of pretraining.")
     return lines

@@ -1,4 +1,4 @@
-"""Carries out experiments as one graph: progress, results as seeds finish, what failed.
+"""Runs experiments as one graph of tasks; writes results as seeds finish, reports failures.
 
 Figures are drawn in a thread of their own, so that workers never wait for them.
 """
