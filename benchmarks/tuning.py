@@ -1,4 +1,4 @@
-"""How many steps does each contender need until its excess loss on answers is 0.01 nats?
+"""How many steps does each contender need for an excess loss of 0.01 nats per token on answers?
 
 PyTorch's learning rate is tuned over six values at one length. If that length reaches the target,
 shorter runs are tried, else longer ones, at the best rate and at half of it. Nothing is timed here.
