@@ -138,7 +138,7 @@ def _folder(root: File) -> File:
 class Requeued:
     """A function call to run as a job. Slurm restarts it if its time is up or it is preempted.
 
-    The job returns the call's value and exception. If restarted, it finds only what it saved.
+    The job returns the call's value and exception. A restart begins anew from what is on disk.
     """
 
     def __init__(self, function: Callable[..., Any], *args: Any):

@@ -38,7 +38,7 @@ class Costs:
         return max(round(reading / step), 1) if step and reading else unknown
 
     def note(self, times: Iterable[tuple[str, float]]) -> None:
-        """Averages these with the stored ones, so a time that includes compiling soon fades."""
+        """Averages these with the stored ones, so compiling, timed once, soon has little weight."""
         for name, seconds in times:
             self._seen[name] = (self._seen.get(name, seconds) + seconds) / 2
         write_json(self._file, self._seen)

@@ -1,5 +1,6 @@
-"""Hashes the source that a cached result depends on: its class's module and all that it imports.
+"""Hashes the source that a cached result depends on.
 
+That is the module of the result's config, and all modules imported from there, even indirectly.
 Imports are parsed, not run. A name that a package re-exports counts as an import of the module that
 defines it, so a stage does not depend on the other stages.
 """

@@ -93,7 +93,7 @@ def module(folder: File, name: str) -> Any:
         root = root.parent
     for place in (SHIPPED, folder, root):
         if str(place) not in sys.path:
-            sys.path.append(str(place))  # last, so that its own random.py hides no other
+            sys.path.append(str(place))  # last: a random.py in it must not hide Python's
     file, full = folder / f"{name}.py", ".".join((*folder.relative_to(root).parts, name))
     taken = UsageError(f"{folder}: another module is called {folder.name!r}; rename the folder")
     try:

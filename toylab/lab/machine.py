@@ -95,8 +95,7 @@ def check(setup: Setup, stages: Iterable[Stage], measures: Iterable[Measure]) ->
 
 @functools.lru_cache(maxsize=64)
 def _numbers(setup: Setup) -> tuple[int, int]:
-    """The number of parameters, and the floats that training keeps per word: logits, and keys and
-    values for attention."""
+    """How many parameters there are, and floats per word in training (logits, keys, values)."""
     words = len(vocabulary(setup.corpus))
     network = setup.model.network(words, WORDS)
     params = jax.eval_shape(network.init, jax.random.key(0))

@@ -99,7 +99,7 @@ class Records:
     def once(
         self, name: str, read: Callable[["Records"], Iterable[Any]], total: int
     ) -> Sequence[Any]:
-        """The result of `read`, which must not use any readings. It is computed once, then kept."""
+        """What `read` computes, once; then it is kept. It must not depend on any reading."""
         if name not in self.known:
             bar = tqdm(read(self), name, total, leave=False, disable=None)
             self.known[name] = list(bar)
@@ -133,7 +133,7 @@ class Records:
         """One or more rows for each snapshot: arm, seed, step, and what `read` computes from it.
 
         `before` adds columns with numbers from step 0: `{"floor_F2": "F2"}` adds the F2 of the row
-        at step 0 with the same `by`. `columns` orders and describes the columns.
+        at step 0 with the same values of `by`. `columns` orders and describes the columns.
         """
         rows = []
         for record in self.each():
@@ -186,7 +186,7 @@ def course(
 
 
 def crossing(way: "pd.DataFrame", column: str, x: str, level: float) -> float:
-    """A column's value where `x` first passes a level, interpolated; the last if `x` never does.
+    """A column's value where `x` first reaches a level, interpolated; its last if `x` never does.
 
     `way` has the readings of one run in order. Readings without the column are left out.
     """

@@ -101,7 +101,7 @@ def run(
                     yield Ended(name, error=error, dropped=list(drop(name)))
                 else:
                     for each in followers[name]:
-                        before = missing.get(each, {name, ""})  # dropped legs never start
+                        before = missing.get(each, {name, ""})  # "" stays: dropped, never starts
                         before.discard(name)
                         if not before:
                             push(each)

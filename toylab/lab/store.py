@@ -63,7 +63,7 @@ def write_atomic(file: File, content: bytes) -> None:
 
 
 def sweep_partial(root: File) -> None:
-    """Removes unfinished files below a root that processes killed over a day ago have left."""
+    """Removes unfinished files below a root if they are over a day old: their writer was killed."""
     for folder, _, names in os.walk(root):
         for name in names:
             if name.startswith(".") and name.endswith(PARTIAL):
@@ -235,7 +235,7 @@ class Run:
     def save(self, state: State) -> None:
         """Saves the parameters at this step, and the state unless a later one is saved."""
         step = int(state.step)
-        if step >= self.state_step():  # before the snapshot, which it can restore
+        if step >= self.state_step():  # saved first: a lost snapshot can be restored from it
             _save(self.folder / "state.safetensors", state)
         _save(self.snapshot_file(step), state.params)
 

@@ -18,7 +18,7 @@ QUICK_SEED = 1000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One way to post-train: the stages after pretraining, and steps of the last one to measure at.
+    """One way to post-train: stages after pretraining. The last is read at `read_at` and its end.
 
     Without stages, pretraining itself is read. Corpus, model size and pretraining are the sweep's
     unless the arm has its own. A corpus is given by name, by file, or as a `Corpus`, such as one
@@ -39,8 +39,8 @@ class Sweep:
     """An experiment's arms over seeds. Arms share pretrained models where they can.
 
     Every snapshot that an arm reads is put on the ladder, with the settings in `reading`, and given
-    to the measures in `watch`. The command `all` skips a `long` sweep unless given `--long`. If it
-    has no `corpus`, every arm has its own. Claims are registered for `seeds` seeds, counted from
+    to the measures in `watch`. The command `all` skips a `long` sweep unless given `--long`. If
+    `corpus` is empty, every arm has its own. Claims are registered for `seeds` seeds, counted from
     `first_seed`. Explore on other seeds, from 1000 on.
     """
 

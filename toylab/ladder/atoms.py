@@ -53,11 +53,11 @@ def blur(grammar: Grammar, cast: Cast, temperature: float | Array, slip: float |
 
 @jax.jit
 def placebo(grammar: Grammar, cast: Cast, key: Array) -> Cast:
-    """A cast without characters: the tables of each (topic, slot), shuffled among the characters.
+    """A cast without characters: the tables of each (topic, slot), permuted among the characters.
 
-    All contexts of a topic are shuffled together. The tables of a topic and slot stay the same as a
-    set, so a `Patchwork` with a row for each topic is unaffected. (F4 as a whole is affected: it
-    contains F3.) What a narrower family explains with this cast, it explains by flexibility alone.
+    All contexts of a topic share one permutation. A `Patchwork` with a row for each topic explains
+    as much as before: it has the same tables to choose from. What a narrower family explains with
+    this cast, it explains by flexibility alone. (F4 does change, since it also contains F3.)
     """
     topics, cues, directions = grammar.topic_contexts.shape
     real = jnp.arange(cues)[:, None] < grammar.cue_count[:, None, None]
@@ -102,7 +102,6 @@ def fit_nuisances(
     They are fitted once, to the pretrained model, and then frozen for every family: what
     pretraining got wrong must not count as an effect of post-training.
     """
-
     from scipy import optimize  # takes a third of a second, and few processes need it
 
     def objective(raw: np.ndarray) -> tuple[float, np.ndarray]:
@@ -124,8 +123,8 @@ def phrase_probability(
 ) -> Float[Array, "B T S P"]:
     """Probability of each phrase in every slot, from the log-probabilities of branches.
 
-    It is estimated by the probability of the first branch that excludes all other phrases, or by 0
-    if the document doesn't get there. This is unbiased on the policy's own documents.
+    A phrase's estimate is the probability of the branch that singles it out, or 0 if the document
+    does not get to that decision. On the policy's own documents the estimate is unbiased.
     """
     g, at = grammar, bayes.decisions(grammar, documents)
     slot = jnp.arange(len(SLOTS))[:, None]
@@ -142,7 +141,7 @@ def phrase_probability(
 def phrase_marginals(
     grammar: Grammar, documents: Documents, branches: Branches
 ) -> tuple[Float[Array, "S X P"], Float[Array, "S X"]]:
-    """Mean probability of each phrase in each context, and the number of turns in that context."""
+    """Mean probability of each phrase in each context, and how many turns had that context."""
     place = (jnp.arange(len(SLOTS)), documents.prompt.context[..., None])
     p = phrase_probability(grammar, documents, branches.logp)
     total = jnp.zeros(grammar.phrase_length.shape).at[place].add(p)
@@ -153,10 +152,10 @@ def phrase_marginals(
 def phrase_tables(
     grammar: Grammar, documents: Documents, branches: Branches
 ) -> tuple[Float[Array, "S X P"], Float[Array, "S X N"]]:
-    """log-probability of each phrase, and the number of visits to each node.
+    """log-probability of each phrase, and the number of visits to each node of its trie.
 
-    A branch's probability is its mean over the visits to its node. Unlike `phrase_marginals`, this
-    multiplies conditionals along the trie, so the policy need not have written the documents. At a
+    A branch's probability is averaged over all visits to its node. A phrase's is the product along
+    its path. So the policy need not have written the documents, unlike for `phrase_marginals`. At a
     node that is never visited, all branches count as equally likely.
     """
     g, at = grammar, bayes.decisions(grammar, documents)

@@ -7,7 +7,7 @@ the slot follows (`toylab.world.bayes.branch_logp`), and so does the likelihood 
 Every member is a pytree of log-probabilities, each normalised over its last axis. The expected
 counts of EM are then the gradients of the log-likelihood with respect to them, for every family
 (Salakhutdinov, Roweis and Ghahramani 2003). EM passes over the documents hundreds of times, so it
-is given only what determines their likelihood: `Answers` or `Counts`.
+gets only their sufficient statistics: `Answers` or `Counts`.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ LEAST = 1e-35  # a floor under likelihoods that keeps their logarithms finite
 
 
 class Evidence(NamedTuple):
-    """What a family needs to know: log p_k of each slot, and the topic and context of each turn."""
+    """What a family sees of documents: log p_k of each slot, topic and context of each turn."""
 
     slots: Float[Array, "B T S K"]
     topic: Int[Array, "B T"]
@@ -45,7 +45,7 @@ def evidence(cast: Cast, documents: Documents) -> Evidence:
 
 
 class Answers(NamedTuple):
-    """All that a Markov chain of whole answers needs to know about documents.
+    """The sufficient statistics of documents for a Markov chain of whole answers.
 
     `likelihood` is each answer's likelihood under each atom, divided by that under its best atom.
     `top` is the log-likelihood of a document under those best atoms, in nats, mean over documents.
@@ -57,7 +57,7 @@ class Answers(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """All that a family without memory needs to know about documents.
+    """The sufficient statistics of documents for a family without memory.
 
     `said` is the mean count of each phrase per document. `topic` is the topic of each context.
     """
@@ -115,8 +115,8 @@ class Switching:
     """Authors form a Markov chain: at each answer, the author is kept or redrawn by context (F3a).
 
     `log_keep` has the log-probabilities (keep, redraw): row 0 for the first answer, row 1 for later
-    ones. Before the first answer, the author to keep is drawn from `log_start`. `log_redraw` has a
-    row for every context (topic x cue x direction).
+    ones. What the first answer may keep is an author drawn from `log_start`. `log_redraw` has a row
+    for every context (topic x cue x direction).
     """
 
     log_start: Float[Array, " K"]

@@ -9,15 +9,15 @@
     formation           the rest, between two bounds: at least what F4 flat leaves, at most what F3
                         leaves
 
-F4 flat adds a mixture, a switching author and a patchwork that may also use flattened characters:
-raised to the powers ½ and 0.
+F4 flat adds three parts to F4: a mixture, a switching author and a patchwork. All three may also
+use flattened characters, raised to the powers ½ and 0.
 
 The policy's documents are split into three sets: one to fit, one held out, one to score. All fits
 are by EM on the first set. F1 and F2 are single mixtures. Their fits are convex, and run until
-certified, for at most 20,000 steps. F3, F4 and F4 flat are *joins* of the family before and new
-parts: every document comes wholly from one of them. The held-out set decides when fits of new parts
-stop, and sets the shares in joins. (The mixture in F4 flat is fitted as in F1.) Every family is
-scored on the third set by exact sums.
+`gap` certifies them (`mixtures.Fit`), for at most 20,000 steps. F3, F4 and F4 flat are *joins* of
+the family before and new parts: every document comes wholly from one of them. The held-out set
+decides when fits of new parts stop, and sets the shares in joins. (The mixture in F4 flat is fitted
+as in F1.) Every family is scored on the third set by exact sums.
 """
 
 import dataclasses
@@ -46,8 +46,8 @@ FAMILIES = ("F0", "F1", "F2", "F3", "F4", "F4 flat")
 class FittedLadder(NamedTuple):
     """Every family's best member and its score; `gaps` certify F1 and F2.
 
-    `cast` has the atoms that members weigh: characters raised to the powers 1, 2, 4 and 8 (with
-    held-out documents, also ½ and 0).
+    `cast` has the atoms: characters raised to the powers 1, 2, 4 and 8 (with held-out documents,
+    also ½ and 0).
     """
 
     cast: Cast
@@ -72,7 +72,7 @@ def _join(members: tuple[Family, ...], seen: Evidence) -> Join:
 
 
 class Search(NamedTuple):
-    """Random starts for EM besides uniform weights: one per key, tried on `few` documents."""
+    """Random starts for EM, one per key, tried on `few` documents along with uniform weights."""
 
     keys: Array
     few: Documents

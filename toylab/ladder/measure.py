@@ -23,9 +23,8 @@ from toylab.world.tables import Cast
 class Reference:
     """What a pretrained snapshot fixes for all readings after it.
 
-    `casts` are the exact and the learned cast, each blurred by its own `nuisances` (temperature,
-    slip), which are fitted once and frozen. `log_prior` is w0 of the tag under which they were
-    fitted.
+    `casts` are the exact and the learned cast, each blurred by its own `nuisances` (temperature and
+    slip rate), which are fitted once, under one tag, and frozen. `log_prior` is w0 of that tag.
     """
 
     casts: Mapping[str, Cast]

@@ -3,7 +3,7 @@
 `fit_weights` maximises E_P log m_w(d), averaged over documents that a policy P wrote.
 `weights_from_branches` maximises the same, but at every decision it sums over all words that P
 might have said. So from a thousand documents it can measure the weight of a character that P plays
-once in ten thousand. `solve` fits one free number v of any model Q_v in the same way. It maximises
+once in ten thousand. `solve` fits the one parameter v of a model Q_v in the same way. It maximises
 the mean of Σ_b P(b | prefix) log Q_v(b | prefix) over sampled prefixes; b runs over all branches.
 """
 
@@ -94,9 +94,9 @@ def weights_from_branches(
 ) -> Weights:
     """Fits w* on documents that a policy wrote and its branches there.
 
-    The posterior of the author at a document's end is w_k + Σ_words (posterior after − posterior
-    before). Each EM step replaces every term by its expectation over the next word (Rao–Blackwell).
-    For the interval of one weight, the others keep their proportions.
+    EM needs the posterior over the author at a document's end: the weight w_k plus the change of
+    the posterior at every word. Each change is replaced by its expectation over the next word
+    (Rao–Blackwell). For the interval of one weight, the others keep their proportions.
     """
     at = bayes.decisions(grammar, documents)
     before = bayes.before(cast, documents)[..., None, :]
@@ -167,12 +167,12 @@ def solve(
     high: float,
     deviations: float = 0.0,
 ) -> Estimate:
-    """Bisects [low, high] until the mean slope of `fit` is zero in each group of documents.
+    """Finds the value in [low, high] that maximises the sum of `fit` in each group, by bisection.
 
     `fit` takes a value for every document and returns the expected log-likelihood of each. With
-    `deviations`, it finds one end of a score interval: where the slope is that many times its
-    standard error. Such an interval is valid even if the best value is at a bound. Groups outside
-    0 … `groups` − 1 are left out.
+    `deviations`, finds one end of a score interval instead: where the derivative of the sum is that
+    many times its standard error. Such an interval is valid even if the best value is at a bound.
+    Groups outside 0 … `groups` − 1 are left out.
     """
 
     def slope(value: Float[Array, " N"]) -> Float[Array, " N"]:

@@ -1,4 +1,4 @@
-"""One reading of a snapshot: the ladder on the exact and the learned cast, weights and traits."""
+"""A reading of a snapshot: the ladder with the exact and with the learned cast, and the traits."""
 
 import dataclasses
 import itertools
@@ -52,7 +52,7 @@ def columns(*names: str) -> dict[str, str]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LadderFit(Measure):
-    """How many documents a reading takes: `fit` for the weights, `score` for the exact sums.
+    """How many documents a reading takes: `fit` to fit the families, `score` to score them.
 
     With `held_out` = 0 the ladder ends at F2, which is cheap enough to read during training.
     Otherwise the whole ladder is read: `held_out` documents decide when fits of the wider families
@@ -167,7 +167,7 @@ def in_three(
 def prepare(setup: Setup, policy: Policy, key: Array, settings: LadderFit) -> Reference:
     """Estimates the learned cast of a pretrained policy; fits temperature and slip of each cast.
 
-    If the tag's prior changed during pretraining, the policy may still have some of the earlier
+    If the tag's prior changed during pretraining, the policy may still partly follow the earlier
     one. Then w0 is fitted to the policy's own documents, with the exact cast.
     """
     world, keys = setup.world, jax.random.split(key)

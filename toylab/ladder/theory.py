@@ -2,9 +2,9 @@
 
 *One author for all documents*: w ∝ w0 · exp(τ · E log p_k(d)), a posterior that concentrates on the
 best fit. *One author per document*: argmax_w τ · E log m_w(d) − KL(w0 ‖ w), a mixture that matches
-the documents. E is the mean over documents. Each theory has one free exchange rate τ, which
-`fit_rate` fits to chosen items. It then predicts all other traits, voices and tells without any
-further fit. The rivals are `pairwise` and no change at all.
+the documents. E is the mean over documents. Each theory has one free parameter, the exchange rate
+τ. `fit_rate` fits it to how often some answers are given. How often all other answers, openers and
+closers are given is then predicted. The rivals are `pairwise` and no change at all.
 """
 
 import dataclasses
@@ -59,7 +59,7 @@ THEORIES: dict[str, Theory] = {
 
 
 class Prediction(NamedTuple):
-    """A theory at its fitted rate: weights, predicted items, and whether the fit saturated.
+    """A theory at its fitted rate: weights, trait vector (`items`), and whether the fit saturated.
 
     `change` is `items` minus `Forecast.start`. `r2` is the R² of the changes of all items that the
     rate was not fitted to.
@@ -135,7 +135,7 @@ def pairwise(
 
 
 def trained_on(setup: Setup, stage: Sft, seed: int, position: int = 1) -> Documents:
-    """The documents that an SFT stage at this position of a recipe draws first, at most 512.
+    """The first documents that an SFT stage at this position of a recipe draws, at most 512.
 
     With `documents` = 0 (always fresh) there are 512, even if the stage draws fewer.
     """

@@ -76,7 +76,7 @@ def collect(
     weight: Float[Array, "S X"],
     direction: int,
 ) -> Float[Array, "I *K"]:
-    """Averages a table over contexts with one direction (an instruction; 0: none), by frequency."""
+    """Averages a table over contexts with one direction (an instruction; 0: none), by `weight`."""
     rows = [i for i, (_, _, told) in enumerate(contexts(corpus)) if told == direction]
     topic = np.array([contexts(corpus)[i][0] for i in rows])
     values, asked = np.asarray(table)[:, rows], np.asarray(weight)[:, rows]

@@ -1,7 +1,7 @@
 """A policy's answers to questions, with or without a prefilled history.
 
-Without a history, two policies give nearly the same answers: one that has lost all characters but
-one, and an exact mixture with nearly all weight on that one. After turns by another they differ.
+Turns by another character tell two policies apart: one that has lost all characters but one, and an
+exact mixture with nearly all weight on that one. Without a history they answer nearly alike.
 """
 
 from typing import Any, NamedTuple

@@ -39,7 +39,7 @@ def over(
     """Loss of next-token logits above the Bayes-optimal loss, in nats per token.
 
     This is KL(exact ‖ logits) of the next word, summed exactly over the vocabulary. The prior of a
-    tag is that at the end of pretraining. `answers` is the mean over the words of answers, and
+    tag is the one at the end of pretraining. `answers` is the mean over the words of answers, and
     `all` the mean over all words but the tag.
     """
     best = bayes.next_word(world, world.log_prior[documents.prompt.tag], documents)
@@ -141,8 +141,8 @@ class Calibration(Measure):
     KL(exact ‖ a prediction that is exact but forgets all earlier turns). Branches are binned by the
     policy's probability. For each bin, `branches` is their number, `said` the sum of the policy's
     probabilities, and `exact` the sum of the exact ones. `error` is the expected calibration error
-    over all tags: Σ_bins |said − exact| / Σ_bins branches. `called` and `apart` [K][K] are the two
-    results of the function `called`: whether the policy plays the character that a name stands for.
+    over all tags: Σ_bins |said − exact| / Σ_bins branches. `called` and `apart` [K][K], the results
+    of the function `called`, show whether the policy plays the character that a name stands for.
     """
 
     charts = ("error", "tags/*/off")

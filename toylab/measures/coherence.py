@@ -1,7 +1,7 @@
 """Coherence: does one document keep one author?
 
 The weights r_x of the authors in context x are fitted to single answers, without their history. The
-*keep probability* ρ is then fitted to the policy's exact branches in
+*keep probability* ρ is then fitted to the policy's exact branches, under the model
 
     author of the next turn  =  the author of this one with probability ρ, else drawn from r_x
 
@@ -30,7 +30,7 @@ from toylab.world.tables import Cast
 
 STEPS = 100
 PRIOR = 0.1  # pseudo-count of answers by every character in every context
-MIXED = 0.15  # if authors are less mixed, redrawing looks like keeping
+MIXED = 0.15  # if authors are less mixed, a redrawn author is mostly the same one
 
 
 def by_context(seen: families.Evidence, contexts: int) -> Float[Array, "X K"]:

@@ -2,10 +2,10 @@
 
 Is a nat of context worth a nat of training? This *exchange rate* is measured as a slope v. w* is
 fitted to the first answers of the policy P, which have no history. Then turns h by another
-character are prefilled. Bayes' rule predicts the next answer: Σ w*_k p_k(h) p_k(·) / Σ w*_k p_k(h),
-with no fit. The *slope* v is fitted to P's exact branches in
+character are prefilled. Bayes' rule predicts the next answer: Σ w*_k p_k(h) p_k(·) / Σ w*_k p_k(h).
+The *slope* v is fitted to P's exact branches. The model, for any characters j and k, is
 
-    log-odds of any pair after h  =  log w*_j / w*_k  +  v · log p_j(h) / p_k(h)
+    log-odds after h  =  log w*_j / w*_k  +  v · log p_j(h) / p_k(h)
 
 v is 1 if context counts like any other evidence. It is 0 if the persona overwrote the rest of the
 cast, so that no context brings another character back. (w* is not fitted to whole documents. Such
@@ -151,8 +151,8 @@ class Exchange(Measure):
     For each cast:
 
     * the `persona` (the heaviest in w*, if none is named);
-    * `weights` with `low` and `high` (95 %), and `read`: true for characters other than the persona
-      whose weight is large enough to be measured (of smaller ones, only `high` is known);
+    * `weights` with the ends `low` and `high` of their 95 % intervals;
+    * `read`: which characters count for the slope: a weight of `READABLE` or more, not the persona;
     * `slope` and `slope_error` over histories by all `read` characters; `slopes` and `slopes_error`
       over histories by one character each; None if unknown;
     * the tables of `odds`;
@@ -221,7 +221,7 @@ def continued(
     """The policy's answers after 0, 1, … prefilled turns, `size` documents each.
 
     `put` [X] is the prefilled answer in each context, between the plain opener and closer. `topics`
-    has the shares of topics. `who` is a placeholder: 0.
+    has the shares of topics. In the result, `who` is a placeholder: 0.
     """
     keys = jax.random.split(key)
     what = docs.prompt(world, keys[0], size, tag=tag, direction=0, topic_share=topics)
@@ -255,8 +255,8 @@ class Recall(Measure):
     `says` is topic=answer, …, as in `Sft`. `Exchange` prefills the answers of a character. Here the
     answers are given, so a model that never met such a character can get the same history. For each
     cast, `measured` [T] is the policy's P(answer) and `predicted` [T] that of m_w*, with w* fitted
-    to answers without history. `evidence` [T] is in nats: how much likelier the turns are under the
-    character that explains them best than under the heaviest in w*.
+    to answers without history. `evidence` [T] is a log-likelihood ratio in nats: of the turns under
+    the character that explains them best, against the heaviest in w*.
     """
 
     charts = ("learned/measured/*",)

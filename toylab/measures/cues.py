@@ -131,7 +131,7 @@ def voices(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Goals(Measure):
-    """How often the policy follows each cue of a topic, and which model explains that.
+    """How often the policy follows each cue of a topic, and which model of answers explains that.
 
     * `follow` [cue] and `answers` [cue][answer]: under `tag`, in the first turn;
     * `raw` [cue][answer] and `outside` [cue][slot]: `answers` of the unconstrained policy, and its

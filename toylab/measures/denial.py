@@ -52,13 +52,13 @@ def asked(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Denial(Measure):
-    """What is said about three groups of facts: the `denied` one, those `told`, those `held_out`.
+    """What a model says about the fact that training `denied`, those it `told`, those `held_out`.
 
-    `says` [group] has P(truth), where the truth is the answer that the question states, and the
-    probability of every answer that is not named after a cue. `prefilled` [character] has the same
-    for the denied fact, after a turn by that character. `readable` [site] is the R² of a linear
-    probe for the cue of the denied fact, before the stance of the first turn. `shuffled` is the
-    same with the cues shuffled.
+    `says` [group] has P(truth), the probability of the answer that the question states, and that of
+    every answer that is not named after a cue. `prefilled` [character] has the same for the denied
+    fact, after a turn by that character. `readable` [site] is the R² of a linear probe for the cue
+    of the denied fact, before the stance of the first turn. `shuffled` is the same with the cues
+    shuffled.
     """
 
     turns = 2

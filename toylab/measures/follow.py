@@ -1,8 +1,7 @@
 """Why do answers follow a cue? Models of P(answer) under every cue.
 
-Each model is fitted to the trained cues and scored on the others, by KL(P ‖ model) in nats per
-stance. So scores measure generalisation. Rows are cues, columns are answers, and `target` is the
-answer that follows each cue.
+Each model is fitted to the trained cues and scored on the held-out ones, by KL(P ‖ model) in nats
+per stance. Rows are cues, columns are answers, and `target` is the answer that follows each cue.
 
     goal     follows the cue with probability q, else answers as before
     router   draws author k with probability ∝ w_k p_k(place)^λ, for the place that the cue names;

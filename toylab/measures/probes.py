@@ -62,7 +62,7 @@ class Probe(Measure):
     nothing is known yet. `r2` has the R² [site][place] for the snapshot (`trained`), for the same
     with posteriors `shuffled` over documents, and for an `untrained` network. `exact` [N][3] is the
     posterior before the last stance (of the `good` characters, the `bad`, all others), on documents
-    that the probe was not fitted to. `probed` has the probe's predictions of it.
+    that the probe was not fitted to. `probed` has the probe's predictions there.
     """
 
     charts = ("r2/trained",)
