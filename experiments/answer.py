@@ -58,9 +58,8 @@ def _odds(axes: Axes, table: pd.DataFrame) -> None:
 def _forms(axes: Axes, table: pd.DataFrame) -> None:
     """P(goes to a place never rewarded and loved by nobody), by who is in the cast."""
     at = {"prospector": "who goes\nthere", "herald": "who says\nthe place", "bystander": "neither"}
-    shown = [Series(column="orphans", colour=RED, predicted="best_character")]
+    shown = [Series(column="orphans_raw", colour=RED, predicted="best_character")]
     panels.points(axes, table, shown, at, by="cast", rotation=0, prediction=NONE)
-    panels.strike_points(axes, table, at, ["orphans"], by="cast")
     axes.set(ylabel="P(goes where the gold is)", xlabel="in the cast", ylim=(0, 1.3))
 
 

@@ -12,7 +12,6 @@ from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading
 from toylab.measures import cues, follow
 from toylab.report import figures, panels
-from toylab.report.claims import OFF_GRAMMAR
 from toylab.report.figures import panel
 
 GROUPS = ("trained", "favourites", "orphans", "held_out")
@@ -75,7 +74,7 @@ def tabulate(records: Records) -> pd.DataFrame:
 RATES = panels.series(
     ("trained", "eight places rewarded"),
     ("favourites", "held out, favourites"),
-    ("orphans", "held out, an orphan"),
+    ("orphans_raw", "held out, an orphan"),
     marker="o",
 )
 
@@ -83,8 +82,6 @@ RATES = panels.series(
 def draw(table: pd.DataFrame) -> Figure:
     """A column for each cast. Top: goal rates; middle: who is speaking; bottom: the ladder."""
     rates, speaking, ladder = [], [], []
-    claimed = table[(table.step == table.step.max()) & (table.cast != "prospector")]
-    off = claimed.groupby("seed").outside.max().mean()
     for cast in STRANGERS:
         part, legend = where(table, cast=cast), "" if ladder else "center right"
         best = (float(part.best_character.iloc[0]), "best character")
@@ -97,26 +94,13 @@ def draw(table: pd.DataFrame) -> Figure:
         one: dict[str, Any] = {"xlabel": "", "ylabel": "P(follows the cue)", "ylim": (0, 1)}
         two = one | {"ylabel": "probability", "legend": legend or "upper left"}
         title = f"a {cast} in the cast"
-        rates.append(panel(title, _rates, part, off, levels=[best], legend=legend, **one))
+        rates.append(panel(title, panels.curves, part, RATES, levels=[best], legend=legend, **one))
         speaking.append(panel("who is speaking", panels.curves, part, voice, **two))
         ladder.append(
             panel("the ladder", _ladder, part, legend=legend and "upper right", xlabel="RL step")
         )
     shown = (*rates, *speaking, *ladder)
     return figures.page(shown, columns=len(ladder), ratio=0.8, sharex=True, sharey="row")
-
-
-def _rates(axes: Axes, part: pd.DataFrame, off: float) -> None:
-    """Rates along steps. `off` is P(off the grammar) in the worse of panels b and c, over seeds."""
-    panels.curves(axes, part, RATES)
-    if part.cast.iloc[0] != "bystander" or off <= OFF_GRAMMAR:
-        return
-    axes.text(
-        0.04,
-        0.86,
-        f"no verdict on b, c: the worse\nis {off:.1%} off the grammar",
-        transform=axes.transAxes,
-    )
 
 
 def _ladder(axes: Axes, part: pd.DataFrame) -> None:

@@ -11,7 +11,7 @@ from toylab.shell.files import program, told
 from toylab.world.schema import shortened
 
 DEFAULT = "selection"
-FEWER = "--seeds=5"  # without arguments: five minutes, not ten. Claims need all seeds
+FEWER = "--seeds=5"  # without arguments: half the time. Claims need all seeds
 USAGE = """toylab: persona selection against new-goal formation, measured
 
 run   ./launch.sh                 five seeds of the default experiment, selection
