@@ -87,16 +87,20 @@ def test_weights_too_small_to_read_are_bounded(village: Corpus, world: World) ->
     assert max(found["high"][1:]) < 1e-2
 
 
-@pytest.mark.slow
 def test_exact_sums_read_weights_that_documents_do_not_show(village: Corpus, world: World) -> None:
-    """At 3e-4 each, none of the eleven writes any of 128 documents, and yet all are read."""
+    """At 3e-4 each, the eleven together write one document in 300. Five draws of 128, the median
+    of each weight: exact sums read it, the documents alone don't show it."""
     tag = tag_names(village).index("assistant")
     policy = views.mixture(world, views.mostly(village, "mira", 1 - 11 * 3e-4))
-    documents, branches = reading.answers(policy, world, jax.random.key(5), 128, tag)
-    found = mixtures.weights_from_branches(world.grammar, world.cast, documents, branches)
-    np.testing.assert_allclose(np.exp(found.log_weights[1:]), 3e-4, rtol=0.05)
-    counted = mixtures.fit_weights(bayes.document_log_likelihood(world.cast, documents))
-    assert np.exp(counted.log_weights[1:]).max() < 1e-4  # sampled documents alone find none of them
+    summed, counted = [], []
+    for n in range(5):
+        documents, branches = reading.answers(policy, world, jax.random.key(n), 128, tag)
+        found = mixtures.weights_from_branches(world.grammar, world.cast, documents, branches)
+        summed.append(np.exp(found.log_weights[1:]))
+        alone = mixtures.fit_weights(bayes.document_log_likelihood(world.cast, documents))
+        counted.append(np.exp(alone.log_weights[1:]))
+    np.testing.assert_allclose(np.median(summed, 0), 3e-4, rtol=0.05)
+    assert np.median(counted, 0).max() < 1e-4
 
 
 @pytest.mark.slow

@@ -54,7 +54,6 @@ class Bayes:
         return {word: p / total for word, p in found.items()}
 
 
-@pytest.mark.slow
 def test_a_network_behind_the_door_reads_as_the_network_itself(setup: Setup) -> None:
     params = checks.spiky(setup)
     inside = ModelPolicy(params, setup.network)

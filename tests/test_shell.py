@@ -138,6 +138,16 @@ def test_only_the_registered_settings_write_and_judge_shipped_results(
     assert {claim.verdict for claim in judged} == expected
 
 
+def test_results_that_have_no_place_are_refused_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    line = ["selection", "--quick", f"--runs={tmp_path / 'runs'}"]
+    assert cli.main([*line, f"--results={tmp_path / 'file' / 'in'}"]) == 1
+    assert "choose another (--runs, --results)" in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
 def test_two_custom_runs_never_share_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     places = []
     monkeypatch.setattr(running, "run", lambda asked, *_: places.append(asked[0].out) or 0)

@@ -7,6 +7,7 @@ run resumes from), `snapshots/STEP.safetensors` (parameters to measure), their `
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import importlib
 import json
@@ -161,6 +162,14 @@ def _load(file: File, like: Any) -> Any:
 def writable(folder: File) -> bool:
     """Whether this process may write into a folder."""
     return os.access(folder, os.W_OK | os.X_OK)
+
+
+def must_be_writable(folder: File) -> None:
+    """Raises `OSError` if a folder can't be written into, or can't be made."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    place = folder if folder.exists() else folder.parent
+    if not writable(place):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
 
 
 @contextlib.contextmanager

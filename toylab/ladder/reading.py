@@ -128,7 +128,7 @@ def answers(
     program serves all sizes. Don't call this in compiled functions. Returns numpy arrays.
     """
     if isinstance(policy, Outside):
-        return _asked(policy, world, key, size, tag, told)
+        return _asked(policy, world, jax.random.fold_in(key, 0), size, tag, told)
     each, where = min(size, PART), (np.int32(tag), np.int32(told))
     keys = [jax.random.fold_in(key, n) for n in range(-(-size // each))]
     parts = [_part(policy, world, part, each, *where) for part in keys]

@@ -26,7 +26,7 @@ from toylab.lab.plan import Plan, Train, plan
 from toylab.lab.readings import gather
 from toylab.lab.records import Records
 from toylab.lab.schedule import Ended
-from toylab.lab.store import StoreError, sweep_partial, writable, write_json
+from toylab.lab.store import StoreError, must_be_writable, sweep_partial, writable, write_json
 from toylab.lab.sweep import Sweep
 from toylab.report import results, summary
 from toylab.report.claims import Claim, ClaimsError
@@ -100,6 +100,8 @@ def run(asked: Sequence[Asked], runs: File, jobs: int, slurm: dict[str, str] | N
     """
     costs = Costs(runs)
     graph = plan([(each.sweep, each.setups) for each in asked], runs, costs)
+    for each in asked:  # now, not once all is trained
+        must_be_writable(each.out)
     if not runs.exists() or writable(runs):  # a read-only folder of finished runs is fine, too
         for each in asked:
             names.write(runs, each.name, each.sweep, each.setups, each.out)
