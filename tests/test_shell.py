@@ -148,6 +148,19 @@ def test_results_that_have_no_place_are_refused_before_training(
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize(
+    ("stop", "code"), [(KeyboardInterrupt(), 130), (running.Terminated(15), 143)]
+)
+def test_what_stops_a_command_gives_its_exit_code(
+    stop: BaseException, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped() -> int:
+        raise stop
+
+    assert cli.carried_out(stopped) == code
+    assert capsys.readouterr().err == "\ntoylab: stopped; run the same command to resume\n"
+
+
 def test_two_custom_runs_never_share_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     places = []
     monkeypatch.setattr(running, "run", lambda asked, *_: places.append(asked[0].out) or 0)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from toylab import __version__
-from toylab.shell.files import program, told
+from toylab.shell.files import INTERRUPTED, program, told
 from toylab.world.schema import shortened
 
 DEFAULT = "selection"
@@ -75,9 +75,9 @@ def carried_out(work: Callable[[], int]) -> int:
         code = _or_helps(work)
         sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\ntoylab: stopped; run the same command to resume", file=sys.stderr)
-        return 130
+        return getattr(stop, "code", INTERRUPTED)  # a signal's own, if one has worked like Ctrl-C
     except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
         _forget_output()
         return 0
