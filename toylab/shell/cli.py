@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from toylab import __version__
-from toylab.shell.files import INTERRUPTED, program, told
+from toylab.shell.files import STOPPED, code_of, program, told
 from toylab.world.schema import shortened
 
 DEFAULT = "selection"
@@ -76,8 +76,8 @@ def carried_out(work: Callable[[], int]) -> int:
         sys.stdout.flush()
         return code
     except KeyboardInterrupt as stop:
-        print("\ntoylab: stopped; run the same command to resume", file=sys.stderr)
-        return getattr(stop, "code", INTERRUPTED)  # a signal's own, if one has worked like Ctrl-C
+        print(f"\ntoylab: {STOPPED}", file=sys.stderr)
+        return code_of(stop)
     except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
         _forget_output()
         return 0

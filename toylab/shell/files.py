@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from toylab.lab.flags import Flags
 
-INTERRUPTED = 130  # the exit code after Ctrl-C, as shells have it
+STOPPED = "stopped; run the same command to resume"
 RUNS, RESULTS = Path("runs"), Path("results")  # below the working folder, like everything written
 
 
@@ -64,3 +64,8 @@ def told(error: BaseException) -> str | None:
     from toylab.stages import Diverged
 
     return str(error) if isinstance(error, Diverged | StoreError | ClaimsError) else None
+
+
+def code_of(stop: KeyboardInterrupt) -> int:
+    """The exit code after Ctrl-C, or after a signal that worked like it: 128 + its number."""
+    return getattr(stop, "code", 130)

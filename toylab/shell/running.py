@@ -32,7 +32,7 @@ from toylab.report import results, summary
 from toylab.report.claims import Claim, ClaimsError
 from toylab.report.results import Experiment
 from toylab.shell import files
-from toylab.shell.files import INTERRUPTED, RESULTS, counted, program, user_path
+from toylab.shell.files import RESULTS, STOPPED, counted, program, user_path
 from toylab.stages import Setup
 from toylab.world.schema import shortened
 
@@ -254,17 +254,18 @@ class _Running:
                     for ended in carried:
                         self._note(ended)
             except KeyboardInterrupt as stop:
-                code = stop.code if isinstance(stop, Terminated) else INTERRUPTED
+                code = files.code_of(stop)
             self.artist.shutdown()  # once all that is complete has been drawn
-        except KeyboardInterrupt:  # stopped while waiting: what is drawn stays
-            os._exit(code or INTERRUPTED)
+        except KeyboardInterrupt as stop:  # stopped while waiting: what is drawn stays
+            _warn(*[STOPPED] * (not code))
+            os._exit(code or files.code_of(stop))
         self.bar.close()
         for place, live in enumerate(self.lives):
             if live.complete:
                 self._keep_cost(place, live)
         if len(self.lives) == 1:
             self._say(self.lives[0])
-        _warn(*["stopped; run the same command to resume"] * bool(code), *self.failed.values())
+        _warn(*[STOPPED] * bool(code), *self.failed.values())
         return code or (2 if self.refused else int(bool(self.failed)))
 
     def _note(self, ended: Ended) -> None:
