@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,28 @@ def test_who_stops_it_keeps_the_seeds_that_are_complete(
     monkeypatch.setattr(execute, "train", kept)
     assert run(setup, tmp_path, SWEEP) == 0
     assert set(pd.read_csv(tmp_path / "results" / "first" / "table.csv").seed) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("stop", "code"), [(KeyboardInterrupt(), 130), (running.Terminated(15), 143)]
+)
+def test_who_stops_its_last_drawing_is_told_and_gets_the_code(
+    stop: BaseException,
+    code: int,
+    setup: Setup,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stopped(*_: object) -> None:
+        raise stop
+
+    monkeypatch.setattr(running.ThreadPoolExecutor, "shutdown", stopped)
+    monkeypatch.setattr(running.os, "_exit", sys.exit)
+    with pytest.raises(SystemExit) as ended:
+        run(setup, tmp_path, SWEEP)
+    assert ended.value.code == code
+    assert capsys.readouterr().err.endswith("stopped; run the same command to resume\n")
 
 
 @pytest.mark.usefixtures("heard")
