@@ -18,13 +18,12 @@ from benchmarks.timing import Row
 from toylab.lab import execute, experiments, machine, schedule, workers
 from toylab.lab.costs import Costs
 from toylab.lab.plan import Leg, plan
-from toylab.lab.sweep import quick as shortened
 from toylab.shell.everything import order
 from toylab.shell.experiment import corpus
 from toylab.shell.files import RUNS
 
 WORKERS = (1, 2, 4, 8, 16, 32)
-ROUNDS = 3
+SEEDS, SCRATCH = 4, 1000
 
 
 class Simulated(Executor):
@@ -63,10 +62,10 @@ def everything() -> Mapping[str, Leg]:
     return plan(asked, RUNS / "nothing yet", Costs(RUNS)).legs
 
 
-def taken(jobs: int) -> float:
-    """Seconds for four short seeds of `selection` from scratch, with the start of processes."""
+def taken(seeds: int, jobs: int) -> float:
+    """Seconds for these whole seeds of `selection` from scratch, with the start of processes."""
     sweep = experiments.sweep_of(experiments.HOME / "selection")
-    sweep = dataclasses.replace(shortened(sweep), seeds=4)
+    sweep = dataclasses.replace(sweep, seeds=seeds, first_seed=SCRATCH)
     with tempfile.TemporaryDirectory() as root:
         legs = plan([(sweep, sweep.setups(corpus))], Path(root)).legs
         began = time.perf_counter()
@@ -86,7 +85,6 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     if quick or len(machine.cores()) < 2:
         return
     execute.keep_compiled(RUNS)
-    taken(2)  # compiles
-    seconds = [(taken(1), taken(2)) for _ in range(ROUNDS)]
-    faster = {"2 workers / 1": [one / two for one, two in seconds]}
-    yield from timing.rows("workers", "selection, four short seeds", "speed-up", "times", faster)
+    taken(1, 2)  # compiles
+    faster = {"2 workers / 1": [taken(SEEDS, 1) / taken(SEEDS, 2)]}
+    yield from timing.rows("workers", f"selection, {SEEDS} seeds", "speed-up", "times", faster)
