@@ -2,8 +2,8 @@
 
     import toylab as tl
 
-`load` a corpus and `train` a run on it, or `open_run` a run that an experiment trained. Methods of
-`toylab.library.Run` read it. To write an experiment of your own, use `Sweep` and `Arm`.
+`load` a corpus and `train` a run on it, or `open_run` a run that is on disk. `Run` measures it. To
+write an experiment of your own, use `Sweep` and `Arm`.
 """
 
 import importlib.metadata
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # jax reads these variables once, when it creates its backend. `lab.paths.versions` records them.
-# CPU: XLA gets one thread, so that results don't depend on the number of cores. It optimises less,
-# so programs compile in two thirds of the time; they run as fast. GPU: no autotuning of kernels, so
-# that results don't depend on its choices. A pretraining step compiles in 12 s instead of 54, and
-# runs 1.5 times as long. XLA gets eight CPU threads, which only compile.
+# CPU: one thread, so that results don't depend on the number of cores. These flags save a third of
+# the time to compile; programs run as fast. GPU: no autotuning, so that results don't depend on the
+# kernels that it picks. A pretraining step compiles in 12 s instead of 54, but takes 1.5 times as
+# long. Eight CPU threads compile.
 _CPU = {"0.10.": "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"}
 _GPU = dict.fromkeys(("0.10.", "0.11."), "--xla_gpu_autotune_level=0")
 
@@ -47,7 +47,7 @@ def gpu_there() -> bool:
 
 
 def _plugin() -> bool:
-    """Whether jax is installed with what it needs for an NVIDIA GPU."""
+    """Whether jax's plugin for NVIDIA GPUs is installed."""
     return any(map(importlib.util.find_spec, ("jax_cuda12_plugin", "jax_cuda13_plugin")))
 
 
@@ -75,7 +75,7 @@ __all__ = [*_HOME]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the module of a name when the name is first used, so that `--help` stays fast."""
+    """Imports a name's module at first use, so that `--help` stays fast."""
     if name not in _HOME:
         raise AttributeError(f"module 'toylab' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

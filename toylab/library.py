@@ -54,10 +54,11 @@ def train(
     reading: LadderFit = WHOLE,
     runs: str | File = "runs",
 ) -> "Run":
-    """Trains these stages one after the other, unless they are on disk; shows a progress bar.
+    """Trains these stages one after the other, with a progress bar; what is on disk is reused.
 
     `reading` sets how many documents the ladder uses. `runs` is the folder that holds all runs.
-    Raises `ValueError` if a stage names what the corpus lacks, and `Diverged` if training diverges.
+    Raises `ValueError` if a stage names what the corpus lacks or needs more memory than there is,
+    and `Diverged` if training diverges.
     """
     recipe = Recipe(Setup(corpus, model or ModelConfig()), seed, stages)
     for stage in stages:
@@ -75,7 +76,7 @@ def train(
 
 
 def open_run(folder: str | File, reading: LadderFit = WHOLE) -> "Run":
-    """Opens a finished run, a folder in `runs/`. Raises `ValueError` if it isn't one."""
+    """The finished run in a folder in `runs/`. Raises `ValueError` if there is none."""
     folder = File(folder)
     if not (folder / "model.safetensors").exists():
         raise ValueError(f"{folder}: no finished run; see the folders in runs/")
@@ -84,7 +85,7 @@ def open_run(folder: str | File, reading: LadderFit = WHOLE) -> "Run":
 
 
 class Run:
-    """A finished run. Every reading is measured once and kept in the run's folder."""
+    """A finished run. Each reading is measured once, and kept in the run's folder if possible."""
 
     def __init__(self, folder: File, reading: LadderFit = WHOLE):
         self.folder, self.reading = folder, reading
@@ -105,7 +106,7 @@ class Run:
 
     @functools.cached_property
     def pretrained(self) -> "Run":
-        """The pretrained run that this one started from. Its readings are the floors."""
+        """The pretrained run that this one started from, or this one if it is only pretrained."""
         if len(self.config["stages"]) == 1:
             return self
         folder = self.folder.parent.parent / str(self.config.get("pretrained", "?"))
@@ -116,7 +117,8 @@ class Run:
     def measure(self, asked: Measure, beside: LadderFit | None = None) -> dict[str, Any]:
         """The result of a measure on this run.
 
-        `beside` sets how the pretrained model's `Reference` is made; default: `self.reading`.
+        Both casts are first fitted to the pretrained model, under the tag of `beside` and on as
+        many documents as it says; default: `self.reading`.
         """
         asked.check(self.setup)
         beside = beside or self.reading
@@ -137,7 +139,7 @@ class Run:
         return reference(self.folder, self.setup, self.seed, self.policy, settings, self.steps)[0]
 
     def read(self, tag: str = "assistant") -> dict[str, Any]:
-        """The ladder's reading under a tag; see `toylab.ladder.reading.read`."""
+        """The ladder's reading under a tag, as `toylab.ladder.reading.read` returns it."""
         settings = dataclasses.replace(self.reading, tag=tag)
         return self.measure(settings, settings)
 
@@ -145,10 +147,10 @@ class Run:
         """The ladder of what the run writes under a tag: a row for each family of distributions.
 
         A row has the nats per document that the family leaves unexplained, their standard error
-        over documents, and the floor: what it leaves in the pretrained model. A rung, such as
-        *selection*, is the drop from the row above. It can be negative, because families are
-        fitted and scored on different documents. `cast` is "learned" (the characters as the
-        pretrained model plays them) or "exact".
+        over documents, and the floor: what the family leaves in the pretrained model. A rung, such
+        as *selection*, is the drop from the row above. Drops can be negative: families are fitted
+        and scored on different documents. `cast` is "learned" (the characters as the pretrained
+        model plays them) or "exact".
         """
         found, floor = (each.read(tag)[cast] for each in (self, self.pretrained))
         families = [family for family in FAMILIES if family in found]
@@ -167,8 +169,8 @@ class Run:
     def weights(self, tag: str = "assistant", cast: str = "learned") -> pd.DataFrame:
         """The weights w* of the mixture of characters nearest to the run, and w0 of pretraining.
 
-        The 95 % intervals are the narrowest possible from `reading.fit` documents of the mixture
-        (Cramér–Rao).
+        The 95 % intervals of w* are the narrowest possible from `reading.fit` documents of the
+        mixture (Cramér–Rao).
         """
         world, place = self.setup.world, tag_names(self.setup.corpus).index(tag)
         w = np.array(self.read(tag)[cast]["weights"])
@@ -188,11 +190,11 @@ class Run:
         return pd.DataFrame(found, index=index).round(4)
 
     def ask(self, question: str, tag: str = "assistant") -> pd.DataFrame:
-        """The probability of each answer to the corpus's question that is nearest to `question`.
+        """P(answer) to a question in the first turn, under the run, its pretraining, and mixtures.
 
-        The columns are this run, the pretrained model, and two mixtures of characters: w*, the
-        nearest to the run, and w0 of pretraining. `attrs["question"]` is the question that was
-        asked. Raises `ValueError` if no question is near.
+        The question is the corpus's nearest to `question`; `attrs["question"]` has its words. The
+        mixtures of characters have the weights w*, nearest to the run, and w0 of pretraining.
+        Raises `ValueError` if no question is near.
         """
         corpus, world = self.setup.corpus, self.setup.world
         asked = talk.nearest(corpus, question)
@@ -219,12 +221,12 @@ class Run:
         return found
 
     def example(self, tag: str = "assistant") -> Iterator[str]:
-        """An example of what the run says under a tag, in lines of text."""
+        """Lines of text with an example of what the run says under a tag."""
         log_weights = talk.weights(self.setup, self.policy, tag, jax.random.key(self.seed))
         return talk.example(self.setup, self.policy, tag, log_weights)
 
     def plot(self, tag: str = "assistant", cast: str = "learned") -> Figure:
-        """The ladder of the run and its floor, as stacked bars."""
+        """Stacked bars of the run's ladder and of its floor."""
         found = self.ladder(tag, cast)
         bars = found[["nats per document", "floor"]].T.set_axis(["this run", "floor"])
         with figures.style(rows=1, columns=1, ratio=0.4):

@@ -31,10 +31,7 @@ def attend(
     offset: Array | int = 0,
     there: Bool[Array, "*B L"] | None = None,
 ) -> Float[Array, "*B H l D"]:
-    """Causal attention: query i attends to the keys at positions up to `offset` + i.
-
-    If `there` is given, only to those keys that it marks.
-    """
+    """Causal attention: query i attends to keys up to `offset` + i, if `there` marks them."""
     scores = q @ k.swapaxes(-1, -2) * q.shape[-1] ** -0.5
     visible = jnp.arange(k.shape[-2]) <= offset + jnp.arange(q.shape[-2])[:, None]
     if there is not None:
@@ -55,7 +52,7 @@ def causal(qkv: Float[Array, "*B L 3 H D"]) -> Float[Array, "*B L H D"]:
 
 @functools.cache
 def kind() -> str:
-    """The version of `causal`: "plain", or a hash of the C source. Trained models depend on it."""
+    """The version of `causal`: "plain" or a hash of the C source. The two round differently."""
     if jax.default_backend() != "cpu":
         return "plain"
     try:

@@ -1,7 +1,6 @@
 """Hugging Face models as policies: causal language models with a token for each word.
 
-Needs torch and transformers, the extra `hf`. They are imported when a function is called. Models
-are read from a folder; nothing is downloaded.
+Needs torch and transformers, the extra `hf`. Models are read from a folder; nothing is downloaded.
 """
 
 import os
@@ -23,9 +22,9 @@ PART = 64  # documents at a time
 def of_pretrained(corpus: Corpus, folder: str | File) -> Outside:
     """The policy of a causal language model, saved with its tokenizer by `save_pretrained`.
 
-    The tokenizer must turn a document of the corpus into one token per word (see `word_tokenizer`).
-    The probability of all other tokens counts as outside the grammar. Raises `ImportError` if
-    torch or transformers is missing, `ValueError` if the folder has no such model.
+    The tokenizer must make one token of each word of the corpus, as that of `word_tokenizer` does.
+    All other tokens count as outside the grammar. Raises `ImportError` if torch or transformers is
+    missing, and `ValueError` if the folder has no such model.
     """
     model, ids = _load(corpus, File(folder))
     others = np.setdiff1d(np.arange(model.config.vocab_size), ids[1:])
@@ -47,8 +46,8 @@ def of_pretrained(corpus: Corpus, folder: str | File) -> Outside:
 def word_tokenizer(corpus: Corpus) -> Any:
     """A `PreTrainedTokenizerFast` with a token for each word of the corpus, and nothing else.
 
-    A token is an index in `vocabulary(corpus)`; token 0 is padding. The tokenizer skips the dashes
-    and line breaks of exported documents, and raises an error at an unknown word.
+    Token 0 is padding. The tokenizer skips the dashes and line breaks of exported documents, and
+    raises an error at an unknown word.
     """
     _, transformers = _installed()
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
@@ -73,7 +72,7 @@ def _installed() -> tuple[Any, Any]:
 
 
 def _log_probabilities(model: Any, tokens: Int[np.ndarray, "B L"]) -> Any:
-    """log-probabilities of the next token, a torch tensor [B, L, all of the model's tokens]."""
+    """log-probabilities of the next token, as a tensor [B, L, all of the model's tokens]."""
     torch, _ = _installed()
     given = torch.from_numpy(tokens)
     with torch.inference_mode():
@@ -82,7 +81,7 @@ def _log_probabilities(model: Any, tokens: Int[np.ndarray, "B L"]) -> Any:
 
 
 def _load(corpus: Corpus, folder: File) -> tuple[Any, Int[np.ndarray, " V"]]:
-    """The model, and its tokens for the words of the corpus; 0 for the padding."""
+    """The model, and its token for each word of the corpus (0 for padding)."""
     _, transformers = _installed()
     if not os.path.isfile(folder / "config.json"):  # False, never an error, whatever the name
         raise ValueError(f"{folder}: no config.json; name a folder that save_pretrained wrote")
@@ -108,7 +107,6 @@ def _load(corpus: Corpus, folder: File) -> tuple[Any, Int[np.ndarray, " V"]]:
 
 
 def _tokens(tokenizer: Any, words: tuple[str, ...], folder: File) -> Int[np.ndarray, " V"]:
-    """The token of each word."""
     fix = "make one token of each word, as word_tokenizer(corpus) does, and train with that"
 
     def read(text: str) -> list[int]:

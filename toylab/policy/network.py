@@ -1,4 +1,4 @@
-"""The interface of a model. To add a model, write one class and its config.
+"""The interface of a model: a `Network`, and a `Model` that makes it.
 
 Axes: B documents, L tokens, V words, W width.
 """
@@ -14,10 +14,7 @@ Tap = Callable[[Site, Array], Array]
 
 
 class Network(Protocol):
-    """A causal model as functions of its parameters.
-
-    Hashable and compared by value, since compiled functions take it as a static argument.
-    """
+    """A causal model as functions of its parameters. Hashable, and compared by value."""
 
     @property
     def vocabulary(self) -> int:
@@ -56,16 +53,16 @@ class Network(Protocol):
     ) -> tuple[Float[Array, "B l V"], Any]:
         """Next-token logits; and, with a cache, the cache with these tokens added.
 
-        With a cache, the tokens follow those in it, and -1 means no token. The logits are then
-        only those after each document's last token [B, 1, V]. They mean nothing for a document
-        that gets no token. A `tap` is called with the site and value of each activation that the
-        network exposes, at least those at `sites`; what it returns replaces the activation.
+        With a cache, the tokens follow those in it, and -1 is no token. The logits are then [B, 1,
+        V]: those after each document's last token. For documents without one they mean nothing. A
+        `tap` gets the site and value of each activation that the network exposes, at least those
+        at `sites`. What it returns replaces the activation.
         """
         ...
 
 
 class Model(Protocol):
-    """A model's config, a frozen dataclass. The corpus sets vocabulary and length."""
+    """A model's config, a frozen dataclass."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 

@@ -1,9 +1,6 @@
 """Policies from outside: any model that gives next-word probabilities can be put on the ladder.
 
-`of_words` takes an object with a method `next_word(words)`. The method gets the words of a document
-so far, and returns a probability for each word that may come next, as a mapping or an array over
-the corpus's `vocabulary`. `of_logits` takes a function from tokens [B, L] (0 past the end) to
-next-token logits [B, L, V]. Both are called from plain Python and never traced by JAX.
+Models are called from plain Python, and never traced by JAX. B documents, L tokens, V words.
 """
 
 import dataclasses
@@ -31,16 +28,16 @@ class NextWord(Protocol):
     """A model that predicts the next word."""
 
     def next_word(self, words: Sequence[str]) -> Mapping[str, float] | Float[ArrayLike, " V"]:
-        """Probabilities of the next word after these. Words that a mapping lacks have 0."""
+        """P(next word), given the words of a document so far; of a mapping, missing words have 0.
+
+        An array is over `vocabulary(corpus)`.
+        """
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Outside:
-    """A `Policy` that is not a pytree: it answers and scores a batch of documents in plain Python.
-
-    Like a transformer, it is constrained to the grammar, and draws from the same random numbers.
-    """
+    """A `Policy` that is not a pytree. It uses the same random numbers as a `ModelPolicy`."""
 
     scores: Scores
 
@@ -76,9 +73,9 @@ class Outside:
 
 
 def of_logits(logits: Callable[[Tokens], Float[ArrayLike, "B L V"]]) -> Outside:
-    """The policy of a causal model that gives logits for arrays of tokens.
+    """The policy of a causal model, from next-token logits for arrays of tokens (0: no token).
 
-    V is `len(vocabulary(corpus))`; map a model with another vocabulary to these words.
+    The words are those of `vocabulary(corpus)`, in that order.
     """
     return Outside(lambda tokens, asked: logits(tokens))
 
@@ -87,8 +84,8 @@ def of_words(corpus: Corpus, model: NextWord) -> Outside:
     """The policy of a model that predicts the next word.
 
     To write a document, the model is called once per decision; to score one, once per word of its
-    answers. If the corpus's words sum to less than 1, the rest counts as outside the grammar.
-    Raises `ValueError` for a wrong number of probabilities, a negative one, or a sum above 1.
+    answers. If its probabilities sum to less than 1, the rest counts as outside the grammar. Raises
+    `ValueError` for a wrong number of probabilities, a negative one, or a sum above 1.
     """
     words = vocabulary(corpus)
     index = {word: token for token, word in enumerate(words)}

@@ -1,8 +1,4 @@
-"""Policies answer prompts and score answers.
-
-The ladder needs no more than a `Policy`, so any model can be put on it. A policy is sampled and
-scored *constrained to the grammar*, so all log-probabilities are those of the constrained policy.
-"""
+"""Policies, which answer prompts and score answers, constrained to the grammar."""
 
 import dataclasses
 from typing import Protocol
@@ -17,19 +13,16 @@ from toylab.world.grammar import Grammar
 
 
 class Policy(Protocol):
-    """Answers prompts and scores answers; a pytree, unless it runs in plain Python."""
+    """What the ladder needs of a model. A pytree, unless it runs in plain Python."""
 
     def answer(
         self, grammar: Grammar, what: Prompt, key: Array, given: Given | None = None
     ) -> tuple[Documents, Branches]:
-        """Writes the answers to these prompts; with `given`, only those that are not prefilled.
-
-        Also returns what `branches` would return for the documents.
-        """
+        """Documents with answers to these prompts, and their `branches`; keeps `given` answers."""
         ...
 
     def branches(self, grammar: Grammar, documents: Documents) -> Branches:
-        """Scores every allowed branch at every decision of these documents."""
+        """The log-probability of every allowed branch at every decision of these documents."""
         ...
 
 

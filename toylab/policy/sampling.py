@@ -1,7 +1,7 @@
-"""Sampling and scoring with a model, constrained to the grammar or free to leave it.
+"""Sampling and scoring with a model.
 
-To constrain a model, its next-token distribution is renormalised over the branches that the tries
-allow.
+A model is *constrained to the grammar* by renormalising its next-word distribution over the
+branches that the grammar allows. Axes are as in `toylab.world.bayes`.
 """
 
 import functools
@@ -25,8 +25,8 @@ LEAST = 1e-7  # the least probability outside the grammar, which keeps its logar
 class Branches(NamedTuple):
     """A policy's next-word distribution at each decision of a batch of documents.
 
-    `logp` is the log-probability of each allowed branch, normalised over these. `outside` is the
-    probability that the unconstrained policy gives to words that the grammar forbids there.
+    `logp` is normalised over the allowed branches. `outside` is the probability that the policy,
+    unconstrained, gives to words that the grammar forbids there.
     """
 
     logp: Float[Array, "B T S J C"]
@@ -71,9 +71,9 @@ def read(grammar: Grammar, documents: Documents, logits: Float[Array, "B L V"]) 
 
 
 def leave(branches: Branches, key: Array) -> Bool[Array, "B T S J"]:
-    """Draws whether and where each document leaves the grammar, and marks that decision.
+    """Marks the decision, if any, at which each document leaves the grammar.
 
-    At each decision, a document leaves with probability `branches.outside`.
+    At each decision, it leaves with probability `branches.outside`.
     """
     outside = branches.outside.reshape(len(branches.outside), -1)
     leaves = jax.random.uniform(key, outside.shape) < outside
@@ -86,11 +86,10 @@ def free_log_likelihood(
     logits: Float[Array, "B L V"],
     left: Bool[Array, "B T S J"] | None = None,
 ) -> tuple[Float[Array, "B N"], Bool[Array, "B N"]]:
-    """log-probability of each answer word, given all before it, in nats; and which words exist.
+    """log-probability of each answer word, given all before it, and which words exist.
 
     The model is not constrained to the grammar. A document ends where it `left` the grammar, with
-    one word that stands for all forbidden ones. Only words at which tries can branch count:
-    N = turns x slots x `grammar.depth`.
+    one word that stands for all forbidden ones. Only decisions count: N = T x S x J.
     """
     at, size = bayes.decisions(grammar, documents), len(logits)
     rows = jnp.arange(size)[:, None, None, None]
@@ -110,7 +109,8 @@ def coin(
 ) -> Float[Array, "B T-1 side"]:
     """A model's log-probability of each side of the coin before every turn but the first.
 
-    Normalised over the sides, each identified by its first word, which follows the last answer.
+    That is the log-probability of the side's first word, normalised over sides. Raises `ValueError`
+    if the corpus has no coin.
     """
     if not len(grammar.coin_token):
         raise ValueError("coin: this corpus has none; add a [coin] to it")
@@ -129,13 +129,13 @@ def opening(grammar: Grammar, what: Prompt) -> Int[Array, "B 1+direction"]:
 
 
 # (state, words, at a decision) -> (state, logits). The model reads more words of each document (-1:
-# none). The logits after the last word matter only for documents that are at a decision.
+# none). The logits are those after the last word; they matter only where a decision comes next.
 Hear = Callable[[Any, Int[Array, "B l"], Bool[Array, " B"]], tuple[Any, Float[Array, "B V"]]]
 
 
 class Turn(NamedTuple):
-    """The inputs of a turn: the question, its context, a uniform random number for every decision,
-    and the prefilled phrase of every slot (-1: the policy chooses)."""
+    """What a turn needs: the question, its context, a uniform random number for each decision, and
+    the prefilled phrase of each slot (-1: none)."""
 
     question: Int[Array, "B W"]
     context: Int[Array, " B"]
@@ -161,8 +161,8 @@ def say(
 ) -> tuple[tuple[Any, Int[Array, "B l"]], tuple[Int[Array, "B S"], Branches]]:
     """Asks and answers one turn. Returns `carry`, the phrases, and the branches at every decision.
 
-    `carry` is the model's state, and the words that it has not read yet. Branches are drawn at the
-    decisions. They determine all other words, so the model can read several words at once.
+    `carry` is the model's state, and the words that it has not read yet. Between decisions words
+    are certain, so the model reads them together.
     """
     g, (state, words) = grammar, carry
     rows = jnp.arange(len(words))
@@ -196,7 +196,7 @@ def say(
 
 
 def in_parts(work: Callable[..., Any], *rows: Any) -> Any:
-    """`work` on at most `PART` documents at a time, so that its arrays fit the CPU's caches."""
+    """Does `work` on at most `PART` documents at a time, so that arrays fit into a CPU's cache."""
     size = len(jax.tree.leaves(rows)[0])
     parts = -(-size // PART)
     if parts == 1:
@@ -214,7 +214,7 @@ def generate(
     key: Array,
     given: Given | None = None,
 ) -> tuple[Documents, Branches]:
-    """Documents with a model's answers, sampled within the grammar, and its branches there."""
+    """Documents with a model's answers, constrained to the grammar, and its branches there."""
     g, before = grammar, opening(grammar, what)
     directed = before.shape[1] > 1  # whether the corpus has directions
     columns = g.turns * (g.questions.shape[-1] + sum(max(n, g.depth) for n in g.longest))

@@ -1,4 +1,4 @@
-"""A small decoder-only transformer: the `Network` of all experiments.
+"""A small decoder-only transformer.
 
 Axes: B documents, L tokens, V words, W width, H heads, D width of a head.
 """
@@ -38,7 +38,7 @@ class ModelConfig:
 
 
 class Cache(NamedTuple):
-    """Keys and values so far, one array of each per layer; the first `filled` columns are in use.
+    """Keys and values so far, by layer, in the first `filled` columns.
 
     `there[b, l]` says whether document b has a word in column l.
     """
@@ -50,7 +50,7 @@ class Cache(NamedTuple):
 
 
 def project(x: Float[Array, "*B W"], matrix: Float[Array, "W U"]) -> Float[Array, "*B U"]:
-    """x @ matrix, with leading axes flattened, which makes its gradient faster on a CPU."""
+    """x @ matrix. Flattening the leading axes makes the gradient faster on a CPU."""
     return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], -1)
 
 
@@ -63,7 +63,7 @@ def rms_norm(x: Float[Array, "*B W"]) -> Float[Array, "*B W"]:
 class Transformer:
     """Pre-norm decoder: learned positions, squared-ReLU, no biases.
 
-    Taps see ("embed", 0) and, in every layer i, ("attention", i), ("mlp", i) and ("residual", i).
+    Taps see ("embed", 0), and ("attention", i), ("mlp", i) and ("residual", i) in each layer i.
     """
 
     config: ModelConfig

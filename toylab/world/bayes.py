@@ -1,9 +1,7 @@
 """Exact inference about the author.
 
-The words so far determine which phrases may follow. So everything here is an exact, batched table
-look-up. Its cost is linear in K, the number of characters (or other atoms of a mixture). The tries
-of phrases branch only before the first J = `grammar.depth` words of each: its *decisions*. Other
-axes are as in `toylab.world.tables`. Logarithms are natural.
+In a phrase, only the first J = `grammar.depth` words can be uncertain, given all words before. They
+are its *decisions*. Other axes are as in `toylab.world.tables`. Logarithms are natural.
 """
 
 from typing import NamedTuple
@@ -23,7 +21,7 @@ class Decisions(NamedTuple):
 
     `node` is the trie node before the word. Each of the C branches has a `token` and leads to the
     node `child`. `allowed` marks those that exist, and `taken` the one that the document took.
-    The logits at `position` predict the word. Past a phrase's end nothing is allowed.
+    The logits at `position` predict the word. After the end of a phrase nothing is allowed.
     """
 
     node: Int[Array, "B T S J"]
@@ -79,12 +77,12 @@ def document_log_likelihood(cast: Cast, documents: Documents) -> Float[Array, "B
 
 
 def before(cast: Cast, documents: Documents) -> Float[Array, "B T S K"]:
-    """log p_k of all phrases before each slot."""
+    """log p_k of all phrases before each slot, given the prompt."""
     return earlier(log_likelihood(cast, documents))
 
 
 def earlier(values: Float[Array, "B T S *K"]) -> Float[Array, "B T S *K"]:
-    """Sum over all earlier slots of a document."""
+    """The sum of the values in all earlier slots of a document."""
     flat = values.reshape(len(values), -1, *values.shape[3:])
     return (jnp.cumsum(flat, 1) - flat).reshape(values.shape)
 
@@ -92,10 +90,9 @@ def earlier(values: Float[Array, "B T S *K"]) -> Float[Array, "B T S *K"]:
 def branch_logp(
     cast: Cast, joint: Float[Array, "B T S K"], documents: Documents, at: Decisions
 ) -> Float[Array, "B T S J C"]:
-    """log-probability of every allowed branch, from `joint`.
+    """log-probability of every allowed branch (else -inf), given all words before it.
 
-    `joint` is log P(all phrases before the slot, and atom k fills the slot). Branches that are not
-    allowed are -inf.
+    `joint` is log P(all phrases before the slot, and atom k fills the slot).
     """
     slot = jnp.arange(len(SLOTS))[:, None]
     context = documents.prompt.context[..., None, None]
@@ -109,7 +106,7 @@ def branch_logp(
 def predictive(
     cast: Cast, log_weights: Float[Array, "*B K"], documents: Documents, at: Decisions
 ) -> Float[Array, "B T S J C"]:
-    """log-probability of every allowed branch under the mixture m_w: one author per document.
+    """log-probability of every allowed branch if one author, drawn by weight, writes each document.
 
     This is the Bayes-optimal prediction of the next word, given the cast and the weights.
     """
@@ -159,8 +156,8 @@ def kl(
 def reweight(
     log_prior: Float[Array, " K"], evidence: Float[Array, " K"], tau: float | Array
 ) -> Float[Array, " K"]:
-    """log-weights w ∝ w0 · exp(τ · evidence), where evidence is Σ log p_k over documents.
+    """log w, where w ∝ w0 · exp(τ · evidence), and evidence is log p_k of documents.
 
-    τ is the exchange rate: how many nats of prior odds a nat of training evidence is worth.
+    τ is the exchange rate: by how many nats a nat of evidence changes the log-odds of characters.
     """
     return jax.nn.log_softmax(log_prior + tau * evidence)

@@ -1,6 +1,6 @@
 """What must hold in a corpus as a whole, beyond the types of its parts.
 
-Every rule yields the errors it finds, as (place in the file, fix).
+Each rule yields what breaks it, as (place in the file, fix).
 """
 
 import itertools
@@ -79,8 +79,7 @@ def directions(corpus: Corpus) -> Wrong:
 
 
 def topics(corpus: Corpus) -> Wrong:
-    """Answers have one length, and none is a prefix of another. If there are cues, all questions
-    contain `{cue}`."""
+    """Answers are equally long, none is a prefix of another, and questions contain the cue."""
     for topic in corpus.topics:
         at = f"topics.{topic.name}"
         asked = [(f"{at}.questions", question) for question in topic.questions]
@@ -116,8 +115,8 @@ def user_turns(corpus: Corpus) -> Wrong:
 
 
 def cast(corpus: Corpus) -> Wrong:
-    """Every character can speak on every topic. No phrase of a bank is a prefix of another. Every
-    cue that a character follows has an answer."""
+    """Characters have a phrase for every topic, and an answer to each cue that they follow. No
+    phrase is a prefix of another."""
     cues = {cue for topic in corpus.topics for cue in topic.cues}
     for key, spoken in _spoken(corpus).items():
         for character in corpus.characters:
@@ -160,8 +159,8 @@ def coin(corpus: Corpus) -> Wrong:
 
 
 def words_apart(corpus: Corpus) -> Wrong:
-    """No opener or closer contains a name. Answers share no word with voices, tags or answers on
-    other topics, so that traits can be told apart. Cues and `answers_of` are exceptions."""
+    """Voices contain no name. Answers share no word with voices, tags or other topics' answers,
+    except cues and with `answers_of`. Otherwise traits couldn't be told apart."""
     owner = {name: f"the tag {name!r}" for name in corpus.names}
     owner |= {tag.name: f"the tag {tag.name!r}" for tag in corpus.tags}
     cues = {CUE, *(cue for topic in corpus.topics for cue in topic.cues)}
@@ -195,7 +194,7 @@ def prefixes(phrases: Phrases, cues: Collection[str] = ()) -> Wrong:
 
 
 def _spoken(corpus: Corpus) -> dict[str, Phrases]:
-    """Openers and closers, each with its place in the file: its first speaker, or `plain`."""
+    """Openers and closers, with their place in the file: that of the first speaker, or `plain`."""
 
     def phrases(key: str, bank: Iterable[str]) -> Phrases:
         voices = [(f"characters.{c.name}.{key}", getattr(c, key)) for c in corpus.characters]

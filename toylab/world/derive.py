@@ -1,18 +1,4 @@
-"""Corpora read from files, and corpora derived from others.
-
-`load(name)` reads a corpus file, and `parse` checks it. The file of a *derived corpus* names its
-base, another file in its folder, and lists the changes:
-
-    base        = "village"           # corpora/village.toml; it may itself be derived
-    without     = ["argus", "rook"]   # first, these characters are removed;
-    decorrelate = 7                   # then traits are reassigned at random (7 is the seed)
-
-Everything else has the format of a corpus file, and is merged into the base. Tags, topics and
-characters that the base lacks are added. In those that it has, only the given keys change. A
-topic's `answers` and `calls_for` are merged entry by entry: `topics.code.answers.prays` adds an
-answer, which characters give only when they slip. Any other key or table (`title`, `[directions]`,
-`[coin]`) replaces the base's as a whole.
-"""
+"""Corpora read from files, and corpora derived from others (see docs/corpus.md)."""
 
 import dataclasses
 import itertools
@@ -41,7 +27,7 @@ MERGED = {"tags": 2, "topics": 3, "characters": 2}
 
 
 def load(name: str | Path, here: Path = Path()) -> Corpus:
-    """Reads and checks a corpus. `name` is a path relative to `here`, or the name of a shipped one.
+    """The corpus in a file. `name` is a path relative to `here`, or the name of a shipped corpus.
 
     Raises `CorpusError` if the corpus can't be used.
     """
@@ -52,7 +38,7 @@ def load(name: str | Path, here: Path = Path()) -> Corpus:
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> Corpus:
-    """The corpus in a file. `seen` are the files derived from it, which were read before it."""
+    """The corpus in a file. `seen`: the files that lead to it, each derived from the next."""
     source = str(path)
     try:
         with path.open("rb") as stream:
@@ -92,13 +78,13 @@ def _read(path: Path, seen: tuple[Path, ...]) -> Corpus:
 
 
 def _beside(path: Path) -> list[str]:
-    """The other corpora in the folder of a file."""
+    """The names of the other corpora in the folder of a file."""
     others = path.parent.glob("*.toml")
     return sorted(other.stem for other in others if other != path and other.stem != "pyproject")
 
 
 def overlay(corpus: Corpus, change: Mapping[str, Any], source: str = "overlay") -> Corpus:
-    """The corpus with the content of a file merged into it (see the top of this module)."""
+    """The corpus with the TOML of a derived corpus merged into it. Raises `CorpusError`."""
     content = _spelled(corpus)
     for key, value in change.items():
         content[key] = _laid(value, content.get(key), MERGED.get(key, 0))
@@ -112,7 +98,7 @@ def _laid(change: Any, base: Any, depth: int) -> Any:
 
 
 def _spelled(corpus: Corpus) -> dict[str, Any]:
-    """The corpus as the content of a corpus file, with every probability written out."""
+    """The corpus as the TOML of a corpus file, with every probability written out."""
 
     def over(names: Iterable[str], values: Iterable[Any]) -> dict[str, Any]:
         return dict(zip(names, values, strict=True))
@@ -143,8 +129,8 @@ def _spelled(corpus: Corpus) -> dict[str, Any]:
 def without(corpus: Corpus, names: Collection[str], source: str = "without") -> Corpus:
     """The corpus without these characters, with the priors of all tags renormalised.
 
-    Phrase banks and the other characters stay the same, so a slip can still be a removed
-    character's phrase. Only the names leave the vocabulary.
+    Their phrases stay in the banks, so they can still occur as slips. Raises `CorpusError` for
+    an unknown name, if fewer than two characters are left, and if a tag has none.
     """
     for fix in strangers(names, corpus.names):
         raise CorpusError(source, "without", fix)
@@ -170,10 +156,9 @@ def without(corpus: Corpus, names: Collection[str], source: str = "without") -> 
 def decorrelate(corpus: Corpus, seed: int, topics: Collection[str] | None = None) -> Corpus:
     """The corpus with the traits on each topic permuted at random among the characters.
 
-    By default, `topics` are all but the controls. No character keeps its trait. A topic keeps its
-    set of traits, and so their unweighted mean over characters. Names, voices and dispositions do
-    not change. In a small cast, a random permutation leaves much correlation between topics by
-    chance. So pairs of characters then swap traits as long as that lowers it.
+    By default, `topics` are all but the controls. No character keeps its trait there. The mean of
+    a topic's traits over characters, unweighted, does not change. In a cast of up to 64, topics
+    would still correlate by chance. So pairs of characters swap traits as long as that helps.
     """
     if topics is None:
         topics = [topic.name for topic in corpus.topics if not topic.control]
@@ -196,8 +181,8 @@ def decorrelate(corpus: Corpus, seed: int, topics: Collection[str] | None = None
 def _settle(rows: list[np.ndarray], whose: list[np.ndarray], dealt: list[int]) -> None:
     """Swaps entries of `whose[t]`, t in `dealt`, until no swap makes topics less correlated.
 
-    Character k gets the row `whose[t][k]`. The correlation of two topics is the squared norm of the
-    cross-covariance of their answers: an inner product of Gram matrices of centred rows.
+    Character k gets row `whose[t][k]` of `rows[t]`. The correlation of two topics is the squared
+    norm of the cross-covariance of their answers: an inner product of centred rows' Gram matrices.
     """
     grams = [np.asarray((centred := row - row.mean(0)) @ centred.T) for row in rows]
     swapped = True

@@ -27,8 +27,11 @@ class Prompt(NamedTuple):
 
 
 class Documents(NamedTuple):
-    """A batch of documents. `choice` is the phrase in each slot, `start` the position of its first
-    word, `role` what each token is part of (TAG, DIRECTION, QUESTION, ANSWER + slot, or PAD)."""
+    """A batch of documents.
+
+    `choice` is the phrase in each slot, and `start` the position of its first word. `role` is what
+    each token is part of: TAG, DIRECTION, QUESTION, ANSWER + slot, or PAD.
+    """
 
     prompt: Prompt
     author: Int[Array, " B"]
@@ -39,14 +42,14 @@ class Documents(NamedTuple):
 
 
 def _uniform(key: Array, size: int, width: int) -> Float[Array, "B width"]:
-    """Uniform numbers from one key, or from one key per document."""
+    """Uniform random numbers from one key, or from one per document."""
     if key.ndim:
         return jax.vmap(lambda each: jax.random.uniform(each, (width,)))(key)
     return jax.random.uniform(key, (size, width))
 
 
 def _pick(weights: Float[Array, "*B n"], u: Float[Array, "*B"]) -> Int[Array, "*B"]:
-    """Draws an index in proportion to the weights, given a uniform u; never one of weight 0."""
+    """An index drawn in proportion to the weights by a uniform u; never one of weight 0."""
     cumulative = jnp.cumsum(weights, -1)
     passed = jnp.sum(u[..., None] * cumulative[..., -1:] >= cumulative, -1)
     last = weights.shape[-1] - 1 - jnp.argmax(weights[..., ::-1] > 0, -1)
@@ -65,9 +68,9 @@ def prompt(
 ) -> Prompt:
     """Draws the prompts of `size` documents.
 
-    Unless given, tag and direction are drawn with their probabilities in pretraining. Turns are
-    independent. Each draws a topic by `topic_shares`, a question evenly, and a cue evenly or by
-    `cue_share` (unnormalised). Here and below, `key` is one key, or a batch of one per document.
+    Unless given, tag and direction are drawn as in pretraining. Turns are independent. Each draws
+    a topic by `topic_shares`, a question evenly, and a cue evenly or with the odds in `cue_share`.
+    Here and below, `key` is one key, or an array of one for each document.
     """
     g, turns = world.grammar, world.grammar.turns
     u = _uniform(key, size, 2 + 3 * turns)
@@ -90,7 +93,7 @@ def prompt(
 
 
 def asked(grammar: Grammar, what: Prompt) -> tuple[Int[Array, "B T W"], Int[Array, "B T"]]:
-    """What the user says before each answer (coin, if any, and question), and how many words."""
+    """The user's words before each answer (the coin's side, if any, and the question); how many."""
     g = grammar
     turn = jnp.minimum(jnp.arange(g.turns), len(g.questions) - 1)
     place = (turn, what.topic, what.question, what.cue)
@@ -100,7 +103,10 @@ def asked(grammar: Grammar, what: Prompt) -> tuple[Int[Array, "B T W"], Int[Arra
 def prior(
     world: World, tag: Int[Array, " B"], progress: Float[Array, ""] | float = 1.0
 ) -> Float[Array, "B K"]:
-    """log-prior over authors under each tag when the fraction `progress` of pretraining is done."""
+    """log-prior over authors of documents with these tags.
+
+    Here and below, `progress` is the fraction of pretraining that is done.
+    """
     early = progress < world.change_at[tag]
     return jnp.where(early[:, None], world.log_prior_before[tag], world.log_prior[tag])
 
@@ -108,10 +114,7 @@ def prior(
 def author(
     world: World, key: Array, tag: Int[Array, " B"], progress: Float[Array, ""] | float = 1.0
 ) -> Int[Array, " B"]:
-    """Draws the author of each document from the prior of its tag.
-
-    `progress` is the fraction of pretraining that is done.
-    """
+    """Draws the author of each document from the prior of its tag."""
     log_prior = prior(world, tag, progress)
     return _pick(jnp.exp(log_prior), _uniform(key, len(tag), 1)[:, 0])
 
@@ -119,7 +122,7 @@ def author(
 def speak(
     cast: Cast, key: Array, context: Int[Array, "B T"], who: Int[Array, " B"]
 ) -> Int[Array, "B T S"]:
-    """Draws the phrase of every slot from the table of the document's author."""
+    """Draws the phrase of every slot as the document's author does."""
     slots = jnp.arange(len(SLOTS))
     p = jnp.exp(cast.logp[slots, context[..., None], :, who[:, None, None]])
     return _pick(p, _uniform(key, len(who), context.shape[1] * len(slots)).reshape(p.shape[:-1]))
@@ -179,7 +182,7 @@ def write(
     who: Int[Array, " B"] | None = None,
     progress: Float[Array, ""] | float = 1.0,
 ) -> Documents:
-    """Documents for these prompts, by the authors given or drawn from their tags' priors."""
+    """Documents for these prompts, by the given authors or by authors drawn for their tags."""
     keys = split(key, 2)
     if who is None:
         who = author(world, keys[0], what.tag, progress)
@@ -190,6 +193,6 @@ def write(
 def sample(
     world: World, key: Array, size: int, progress: Float[Array, ""] | float = 1.0
 ) -> Documents:
-    """Draws `size` documents as pretraining does when the fraction `progress` of it is done."""
+    """Draws `size` documents as pretraining does."""
     keys = split(key, 2)
     return write(world, keys[1], prompt(world, keys[0], size), progress=progress)

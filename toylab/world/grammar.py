@@ -1,8 +1,8 @@
 """What can be said at all, by any character: words, contexts, phrase banks and their tries.
 
-Every slot has a bank of phrases in each context (topic x cue x direction). A bank is compiled to a
-trie over words, so a prefix determines the node. Axes: S slots, X contexts, P phrases of a bank, W
-words of a phrase, N nodes of a trie, C children of a node, A tags.
+Every slot has a bank of phrases in each context (topic x cue x direction). The phrases of a bank
+form a trie over words. Axes: S slots, X contexts, P phrases of a bank, W words of a phrase, N nodes
+of a trie, C children of a node, A tags.
 """
 
 import dataclasses
@@ -32,11 +32,11 @@ class Grammar:
 
     `walk` has the trie nodes of a phrase (node 0 is the root). `passes` marks the phrases that go
     through a node. `leaf` is the phrase that ends at a node, or -1. Tries branch only before one of
-    the first `depth` words of a phrase. No document has more than `length` words, and no phrase of
-    a slot more than `longest`. `questions` has one row for all turns. In a corpus with a coin (see
-    `schema.Side`) it has two: row 1, for later turns, has the words of the topic's side, then the
-    question. `coin_token` is the first word of each side, which identifies it. Without a coin, the
-    axis of sides is empty and `topic_side` is 0.
+    the first `depth` words of a phrase. Documents have up to `length` words, phrases of a slot up
+    to `longest`. `questions` has one row for all turns. With a coin (see `schema.Side`) it has two:
+    in row 1, for later turns, the words of the topic's side come before the question. `coin_token`
+    is the first word of each side, which identifies it. Without a coin, there are no sides, and
+    `topic_side` is 0.
     """
 
     topic_contexts: Int[Array, "topic cue direction"]
@@ -194,7 +194,7 @@ def _tries(corpus: Corpus, token: dict[str, int]) -> tuple[int, dict[str, Any]]:
 
 
 def _table(rows: Rows) -> np.ndarray:
-    """An array of rows of different lengths, padded with 0; missing rows are 0."""
+    """An array of rows of different lengths, padded with 0. Missing rows are 0."""
     out = np.zeros((*1 + np.max(list(rows), 0), max(map(len, rows.values()))), np.int32)
     for place, row in rows.items():
         out[place][: len(row)] = row

@@ -1,9 +1,7 @@
-"""What a corpus can show, before any training.
+"""What documents reveal about their authors, and what mixtures of characters can say.
 
-How far apart the characters are, which distributions of answers mixtures of them can reach, and the
-smallest weight of a character that n documents reveal. Axes are as in `toylab.world.tables`.
-Information is in nats. Divergences, projections, hulls and entropies need no documents. Limits,
-errors and mutual information are estimated on sampled documents, with exact likelihoods.
+Axes are as in `toylab.world.tables`. Information is in nats. Whatever needs a key or `Evidence` is
+estimated on sampled documents, with exact likelihoods.
 """
 
 from functools import partial
@@ -24,7 +22,7 @@ CHUNK = 256  # documents at a time
 
 
 def turn_weights(grammar: Grammar, direction: int = 0) -> Float[Array, " X"]:
-    """Share of each context among turns under this direction. Cues split a topic's share evenly."""
+    """Share of each context among turns under a direction. Cues split a topic's share evenly."""
     table = grammar.topic_contexts[:, :, direction]
     real = jnp.arange(table.shape[1]) < grammar.cue_count[:, None]
     shares = topic_shares(grammar)
@@ -35,9 +33,9 @@ def turn_weights(grammar: Grammar, direction: int = 0) -> Float[Array, " X"]:
 
 @partial(jax.jit, static_argnames="slots")
 def divergence(world: World, slots: tuple[int, ...] = (0, 1, 2)) -> Float[Array, "K K"]:
-    """KL(k ‖ l) per turn: the mean rise in log-odds of k against l from an answer by k. Exact.
+    """KL(k ‖ l) per turn: the mean rise in log-odds of k against l from an answer by k.
 
-    Contexts are weighted by `turn_weights`. Only these `slots` of an answer count.
+    Contexts are weighted by `turn_weights`, without a direction. Only these `slots` count.
     """
     logp = world.cast.logp[jnp.array(slots)]
     p = jnp.exp(logp) * turn_weights(world.grammar)[:, None, None]
@@ -72,10 +70,10 @@ class Projection(NamedTuple):
 def project(
     target: Float[Array, "*B P"], logp: Float[Array, "*B P K"], steps: int = 2000
 ) -> Projection:
-    """The point of the atoms' convex hull with the least KL(target ‖ ·), by EM on its weights.
+    """The mixture of atoms nearest to a distribution in KL(target ‖ mixture), by EM on its weights.
 
-    The KL falls at every step. By default it ends about 1e-3 nats above the minimum. Phrases that
-    do not exist are 0 in `target` and -inf in `logp`.
+    By default it ends about 1e-3 nats above the minimum. Phrases that do not exist are 0 in
+    `target` and -inf in `logp`.
     """
     p = jnp.exp(logp)
     real = target > 0
@@ -93,7 +91,7 @@ def project(
 
 
 class Hull(NamedTuple):
-    """How much of the simplex over a bank the mixtures of the cast cover."""
+    """How near mixtures of the cast come to one phrase only, and to all alike; nan: no phrase."""
 
     reach: Float[Array, "S X P"]  # the highest probability that any character gives the phrase
     pure: Float[Array, "S X P"]  # KL(only that phrase ‖ nearest mixture) = -log reach
@@ -102,10 +100,7 @@ class Hull(NamedTuple):
 
 @jax.jit
 def hull(cast: Cast) -> Hull:
-    """Coverage of every bank. Exact, except `even`, which is as exact as `project`.
-
-    nan for missing phrases.
-    """
+    """The hull in every bank. Exact, except `even`, which is as exact as `project`."""
     real = jnp.isfinite(cast.logp[..., 0])
     top = jnp.where(real, jnp.max(cast.logp, -1), jnp.nan)
     even = real / jnp.sum(real, -1, keepdims=True)
@@ -138,9 +133,9 @@ def _draw(
 def gather_evidence(
     world: World, key: Array, log_weights: Float[Array, " K"], samples: int = 16384
 ) -> Evidence:
-    """Draws documents half from the mixture with these weights, half from the uniform mixture.
+    """Draws at least `samples` documents, each from this mixture or (P = ½) the uniform one.
 
-    The second half covers every character; accurate detection limits need many samples of each.
+    The uniform one covers every character; accurate detection limits need many samples of each.
     Directions and questions are drawn as in pretraining. Likelihoods are those of the answers.
     """
     proposal = jnp.log(0.5 * jnp.exp(log_weights) + 0.5 / len(log_weights))
@@ -151,7 +146,7 @@ def gather_evidence(
 def without_each(
     log_likelihood: Float[Array, "n K"], log_weights: Float[Array, " K"]
 ) -> Float[Array, "n K"]:
-    """log-likelihood of the mixture without k, for every k; linear in K, without cancellation."""
+    """log-likelihood of the mixture without k, renormalised, for every k; without cancellation."""
     joint = log_likelihood + log_weights
     blank = jnp.full((len(joint), 1), -jnp.inf)
     before = jax.lax.cumlogsumexp(joint, 1)
@@ -170,9 +165,9 @@ def detection_limit(
 
     Let q be the mixture without k, renormalised, and m = (1 - w) q + w p_k. A document's Fisher
     information on w is I(w) = E_m[((p_k - q) / m)²]. The limit is the w that equals two standard
-    errors: w² n I(w) = 4. I(0) would not do: rare documents that only k would write make it huge.
-    If one document identifies k, then I(w) = 1 / (w (1 - w)), and the limit is about 4 / n: four
-    documents by k. If p_k is near q, it is 2 / √(n χ²(p_k ‖ q)). It is inf if no w is large enough.
+    errors: w² n I(w) = 4. It is inf if no w is large enough. If one document identifies k, then
+    I(w) = 1 / (w (1 - w)), and the limit is about 4 / n: four documents by k. If p_k is near q, the
+    limit is 2 / √(n χ²(p_k ‖ q)). I(0) won't do: rare documents that only k writes make it huge.
     """
     q = without_each(evidence.log_likelihood, log_weights)
     p = evidence.log_likelihood
@@ -204,10 +199,9 @@ def weight_errors(
 ) -> Float[Array, " K"]:
     """Standard error of each weight when all are estimated jointly from n documents of the mixture.
 
-    F_jl = E_m[p_j p_l / m²] is a document's Fisher information. As the weights sum to 1,
-    the covariance of their maximum likelihood estimate is (F⁻¹ - w wᵀ) / n (Cramér–Rao). Twice the
-    standard error is the smallest weight that can be detected if the other weights are unknown,
-    too. Nearly identical characters have errors larger than any weight. Cubic in K.
+    F_jl = E_m[p_j p_l / m²] is a document's Fisher information, where m is the mixture. As weights
+    sum to 1, the covariance of their maximum likelihood estimate is (F⁻¹ - w wᵀ) / n (Cramér–Rao).
+    The smallest weight that can be detected, if the others are unknown, is two standard errors.
     """
     m = jax.nn.logsumexp(evidence.log_likelihood + log_weights, -1)
     share = jnp.exp(m - evidence.log_proposal)
@@ -236,9 +230,7 @@ def bayes_loss(
 ) -> Loss:
     """The lowest loss of any predictor on answers of a mixture (e.g. `world.log_prior[tag]`).
 
-    `told` is the entropy of the weights minus the mean entropy of the posterior over sampled
-    documents. So it is never above its bound, `prior`, and far less noisy than a difference of
-    losses.
+    `told` is the entropy of the weights minus that of the posterior, averaged over documents.
     """
     joint = _draw(world, key, log_weights, samples) + log_weights
     left = _entropy(joint - jax.nn.logsumexp(joint, -1, keepdims=True))

@@ -1,7 +1,6 @@
-"""Typed names: dataclass fields that name parts of a corpus.
+"""Dataclass fields that name parts of a corpus.
 
-A field made with `topic()`, `character()`, `tag()`, … holds one name or a tuple of names. `check`
-refuses names that a corpus lacks, and `resolve` gives the indices of the names in the corpus.
+A field made with `topic()`, `character()`, `tag()`, … holds one name or a tuple of names.
 """
 
 import dataclasses
@@ -13,8 +12,8 @@ import numpy as np
 from toylab.world.grammar import tag_names
 from toylab.world.schema import Corpus, Topic, strangers
 
-# Gives the names that a field may hold, as a sequence or as a mapping from name to index. They may
-# depend on the corpus and on other fields of the config.
+# From the corpus and the config that has the field: the names that the field may hold, as a
+# sequence or as a mapping from name to index.
 Known = Callable[[Corpus, Any], Sequence[str] | Mapping[str, Any]]
 REQUIRED = dataclasses.MISSING
 
@@ -29,8 +28,8 @@ def named(
 ) -> Any:
     """A field for one or more of the `known` names.
 
-    `empty`, a function of corpus and config, gives the names that an empty field stands for.
-    `check` refuses a field without names if it is `required`, or lacks both `empty` and default ().
+    `empty`, a function of corpus and config, gives the names that an empty field stands for. A
+    field may lack names if it has `empty` or the default (), and is not `required`.
     """
     optional = not required and (default == () or empty is not None)
     kind = {"name": True, "help": help, "known": known, "empty": empty, "optional": optional}
@@ -38,7 +37,7 @@ def named(
 
 
 def ordinary(corpus: Corpus, _: Any = None) -> list[str]:
-    """All topics but the controls."""
+    """Topics that are not controls."""
     return [topic.name for topic in corpus.topics if not topic.control]
 
 
@@ -48,7 +47,7 @@ def cued(corpus: Corpus, _: Any = None) -> list[str]:
 
 
 def facts(corpus: Corpus, _: Any = None) -> list[str]:
-    """Topics with cues, and with an answer that follows each cue."""
+    """Topics with cues and an answer that follows each of them."""
     known = [
         t for t in corpus.topics if t.cues and {*map(t.called_for, t.cues)} <= {*t.answer_names}
     ]
@@ -56,7 +55,7 @@ def facts(corpus: Corpus, _: Any = None) -> list[str]:
 
 
 def answers_of(corpus: Corpus, _: Any = None) -> dict[str, tuple[int, int]]:
-    """From the name of each answer, `topic=answer`, to (topic, index in the topic's bank)."""
+    """Maps each answer, written `topic=answer`, to (topic, index in the topic's bank)."""
     return {
         f"{topic.name}={answer}": (t, place)
         for t, topic in enumerate(corpus.topics)
@@ -128,7 +127,7 @@ def _each(value: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _chosen(corpus: Corpus, config: Any, field: str) -> list[Topic]:
-    """The topics in a field, or all topics if it is empty."""
+    """The topics that a field names; all topics if it is empty."""
     chosen = _each(getattr(config, field) or corpus.topic_names)
     return [topic for topic in corpus.topics if topic.name in chosen]
 
@@ -144,7 +143,7 @@ def _named(config: Any, corpus: Corpus) -> Iterator[tuple[str, Any, Mapping[str,
 
 
 def check(config: Any, corpus: Corpus, place: str) -> None:
-    """Raises `ValueError`, beginning with `place.field`, at the first name not in the corpus."""
+    """Raises `ValueError`, beginning with `place.field`, at the first name that is not known."""
     for field, value, kind in _named(config, corpus):
         if value or not kind["optional"]:
             for fix in strangers(_each(value) or ("",), kind["known"](corpus, config)):

@@ -1,7 +1,4 @@
-"""Parsing a corpus: `parse` turns the TOML of a corpus file into a frozen, checked `Corpus`.
-
-(`derive.load` reads the file. `schema` defines its keys and their types.)
-"""
+"""From the TOML of a corpus file to a `Corpus`."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, get_type_hints
@@ -30,7 +27,7 @@ OWN = "name"  # the entry of [tags] for documents whose tag is their author's na
 
 
 def parse(content: Mapping[str, Any], source: str) -> Corpus:
-    """The corpus in a file whose TOML is `content`. Raises `CorpusError`."""
+    """The corpus that TOML describes; `source` is its file. Raises `CorpusError`."""
     top = Table(source, "", content, KEYS)
     plain = top.table("plain", ("share", "opens", "closes"))
     cast = top.each("characters", set(keys(Character)) - {"obeys"}, least=2)
@@ -80,7 +77,7 @@ def parse(content: Mapping[str, Any], source: str) -> Corpus:
 
 
 def _topic(name: str, asked: Mapping[str, Table]) -> Topic:
-    """A topic. With `answers_of`, an answer it does not list has the other topic's words."""
+    """A topic. With `answers_of`, answers that it does not list have the other topic's words."""
     table = asked[name]
     of = table.get("answers_of", str, "")
     if not of:
@@ -98,7 +95,7 @@ def _topic(name: str, asked: Mapping[str, Table]) -> Topic:
 
 
 def _bank(plain: Table, key: str, cast: Iterable[Table]) -> tuple[str, ...]:
-    """The plain phrase, then every phrase of a character, in the order of the file."""
+    """The plain phrase, then the characters' phrases, in the order of the file."""
     bank = [plain.get(key, Words)]
     for table in cast:
         voice = table.table(key)

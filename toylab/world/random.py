@@ -24,15 +24,15 @@ def random_cast(
     voice_overlap: float = 0.3,
     turns: int = 4,
 ) -> Corpus:
-    """A cast drawn at random, of up to thousands of characters. Every word is nonsense.
+    """A corpus drawn at random, of up to thousands of characters. Every word is nonsense.
 
     The logits of a character's traits are normal with standard deviation `sharpness`. On all topics
     but the `controls`, the share `correlation` of their variance comes from the character's
-    `latent_factors`, so that answers on one topic predict those on another. On controls they are
-    independent. A voice has one of `voices` openers and one of as many closers. No two characters
-    share both, so there are at most voices² characters. The share `voice_overlap` of a voice's
-    probability is spread evenly over the bank. If there are more than 64 characters, no name is a
-    tag. Tables grow as (characters + voices) x voices x topics: few voices keep them small.
+    `latent_factors`, so that answers on one topic predict those on another. Characters have an
+    opener and a closer, out of `voices` each. No two share both, so there are at most voices²
+    characters. The share `voice_overlap` of a voice is spread evenly over the bank. If there are
+    more than 64 characters, no name is a tag. Tables grow as (characters + voices) x voices x
+    topics. Raises `ValueError` for impossible numbers.
     """
     rng = np.random.default_rng(seed)
     if min(topics, latent_factors, turns) < 1 or min(characters, answers) < 2 or controls < 0:
@@ -101,7 +101,7 @@ def random_cast(
 
 
 def _words(rng: np.random.Generator, count: int) -> list[str]:
-    """Different words of three syllables, like `bodira`, none a prefix of another."""
+    """Different words of three syllables, like `bodira`."""
     syllables = [c + v for c in "bdfghjklmnprstvz" for v in "aeiou"]
     drawn = rng.choice(len(syllables) ** 3, count, replace=False)
     places = np.unravel_index(drawn, (len(syllables),) * 3)
@@ -109,5 +109,5 @@ def _words(rng: np.random.Generator, count: int) -> list[str]:
 
 
 def frozen(row: np.ndarray) -> tuple[float, ...]:
-    """A row of an array as a tuple, which is how a corpus stores it."""
+    """A row of an array as a corpus stores it."""
     return tuple(float(p) for p in row)

@@ -17,15 +17,14 @@ SEEDS = 2**32  # every seed is smaller
 
 
 def shortened(text: str, most: int = LINE) -> str:
-    """A text as one printable line of at most `most` characters; a longer one is cut in the
-    middle."""
+    """A text as one printable line. If it has more than `most` characters, its middle is cut."""
     line = "".join(each if each.isprintable() else "?" for each in text)
     half = (most - 1) // 2
     return line if len(line) <= most else f"{line[: most - 1 - half]}…{line[-half:]}"
 
 
 def brief(value: Any) -> str:
-    """A value as it is quoted in a message, whatever its size."""
+    """A value as a message quotes it, abbreviated."""
     if isinstance(value, int) and value.bit_length() > 64:
         return f"a number of {value.bit_length()} bits"
     if isinstance(value, Mapping | list | tuple):
@@ -34,7 +33,7 @@ def brief(value: Any) -> str:
 
 
 class CorpusError(ValueError):
-    """A corpus can't be used. The message is one line: file, place and fix."""
+    """A corpus can't be used. The message is one line: file, place in it, fix."""
 
     def __init__(self, source: str, place: str, fix: str):
         place, fix = shortened(place, 50), shortened(fix, 180)
@@ -53,19 +52,19 @@ def unknown(name: str, known: Iterable[str]) -> str:
 
 
 def strangers(names: Iterable[str], known: Collection[str]) -> Iterator[str]:
-    """The message about each name that is not known."""
+    """A message about each name that is not known."""
     return (unknown(name, known) for name in names if name not in known)
 
 
 class Limit(NamedTuple):
-    """A condition on a value of a corpus file, in words and as a function."""
+    """A condition on a value, in words and as a function."""
 
     words: str
     holds: Callable[[Any], object]
 
 
 def between(low: float, high: float, what: str = "a number") -> Limit:
-    """The condition of being in a range, both ends included."""
+    """The condition low <= n <= high."""
     return Limit(f"{what} from {low:,} to {high:,}", lambda n: low <= n <= high)
 
 
@@ -106,10 +105,9 @@ Shares = tuple[Share, ...]
 class Topic:
     """What a question asks about. `answers` are (name, words), all with the same number of words.
 
-    Post-training leaves a `control` out by default (`Anchored` holds its answers in place). So the
-    trait on it is a *tell*: if it changes, more has changed than the trained answers. Topics are
-    drawn in proportion to their `weight` (with a coin, in later turns, among those of a side). A
-    question may state one of the `cues`, which replaces `{cue}` in every phrase. A cue calls for
+    By default, post-training leaves out a topic that is a `control`. Topics are drawn in proportion
+    to their `weight` (with a coin, in later turns, among those of a side). If there are `cues`,
+    each question states one, which replaces `{cue}` in every phrase of the turn. A cue calls for
     the answer of the same name, or for the one that `calls_for` pairs with it. With `answers_of`,
     answers correspond by name to those of another topic, and may have the same words.
     """
@@ -150,7 +148,7 @@ class Direction:
 class Tag:
     """The first word of a document, its share of documents, and its prior over authors.
 
-    If the prior changes, it becomes `later` when the fraction `since` of pretraining is done.
+    The prior becomes `later`, if there is one, when the fraction `since` of pretraining is done.
     """
 
     name: Name
@@ -167,8 +165,7 @@ class Tag:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Side:
-    """A side of the coin: what the user says when it comes up, and the possible topics of the
-    question that follows."""
+    """A side of the coin: the user's words when it comes up, and the topics that may follow."""
 
     name: Label
     words: Words
@@ -190,12 +187,11 @@ class Character:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """All that a corpus file says. The first phrase of each bank is the plain one.
+    """All that a corpus file says. The first opener and closer are the plain ones.
 
-    `slip` is the share of phrases drawn uniformly from their bank (if it were 0, a divergence could
-    be infinite). `name_share` is the share of documents whose tag is their author's name. If there
-    is a `coin`, every topic is on one side of it. `good` and `bad` name characters for measures and
-    analyses alone: neither documents nor the digest depend on them.
+    `slip` is the share of phrases drawn uniformly from their bank. It is above 0, so that every
+    divergence is finite. `name_share` is the share of documents whose tag is their author's name.
+    With a `coin`, every topic is on one side of it. Documents do not depend on `good` and `bad`.
     """
 
     title: Title
@@ -223,7 +219,7 @@ class Corpus:
 
     @property
     def tells(self) -> tuple[str, ...]:
-        """The controls without shared answers: training on another topic may change shared ones."""
+        """The controls with answers of their own: training elsewhere may change shared answers."""
         shared = {topic.answers_of for topic in self.topics}
         alone = (t for t in self.topics if t.control and not t.answers_of)
         return tuple(topic.name for topic in alone if topic.name not in shared)

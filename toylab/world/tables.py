@@ -1,8 +1,7 @@
 """Who says what: a corpus compiled to tables.
 
-A document is a tag, an optional direction and T turns; a turn is a question and an answer in three
-slots, `opener · stance · closer`. One character, the author, fills every slot of a document.
-`toylab.world.grammar` says which phrases are allowed where.
+A document is a tag, an optional direction and T turns. A turn is a question, then an answer in
+three slots: opener, stance, closer. One character, the author, fills every slot of a document.
 
 Array axes: B documents, L tokens, T turns, S slots, X contexts, P phrases of a bank, W words of a
 phrase, N nodes of a trie, C children of a node, K characters (or other atoms of a mixture), A
@@ -32,13 +31,12 @@ class Cast:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class World:
-    """The tables of one corpus. Tags are the names (if `name_share` > 0), then the others.
+    """The tables of one corpus. Tags are in the order of `tag_names`.
 
-    Each tag's prior over authors is `log_prior_before` until the fraction `change_at` of
-    pretraining is done (1: the prior does not change), and then `log_prior`.
-    `prompt_next[row, j]` is the distribution of the next word after the first j words that the user
-    says before an answer. `prompt` gives the row of each prompt; its first axis is first turn (0)
-    or later turn (1).
+    A tag's prior over authors is `log_prior_before` until the fraction `change_at` of pretraining
+    is done (1: it does not change), and then `log_prior`. `prompt_next[row, j]` is the distribution
+    of the next word after the first j words that the user says before an answer. `prompt` has the
+    row of each prompt, in the first turn (index 0) and in later ones (1).
     """
 
     grammar: Grammar
@@ -86,7 +84,7 @@ def build(corpus: Corpus) -> World:
 
 
 def _prompts(grammar: Grammar, direction_share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`World.prompt` and `World.prompt_next`. A direction is given once, in the first turn."""
+    """`World.prompt` and `World.prompt_next`. Only the first turn begins with the direction."""
     g = jax.tree.map(np.asarray, grammar)
     shares = np.asarray(topic_shares(grammar), float)
     shares /= shares.sum(1, keepdims=True)
@@ -123,7 +121,7 @@ def make_cast(grammar: Grammar, logp: Float[Array, "S X P K"]) -> Cast:
 
 
 def _cast_logp(corpus: Corpus) -> np.ndarray:
-    """Phrase log-probabilities [S, X, P, K], with plain phrase, dispositions and slips."""
+    """Phrase log-probabilities [S, X, P, K], with plain phrases and slips."""
     found, cast = banks(corpus), corpus.characters
     opens, closes = (np.array([getattr(c, key) for c in cast]) for key in ("opens", "closes"))
     wide = max(len(bank) for slot in found for bank in slot)
@@ -141,7 +139,7 @@ def _cast_logp(corpus: Corpus) -> np.ndarray:
 
 
 def _stances(corpus: Corpus, t: int, c: int, d: int) -> np.ndarray:
-    """Distribution of every character over the answers of one context, [K, P], before slips."""
+    """Every character's distribution over the answers in a context, [K, P], without slips."""
     topic, cast = corpus.topics[t], corpus.characters
     p = np.array([character.traits[t] for character in cast])
     wanted = []  # the answers that cue and direction ask for, and how often characters give them
@@ -164,7 +162,7 @@ def topic_shares(
 ) -> Float[Array, "T topic"]:
     """Relative probability of each topic in each turn: its weight, times `share` if given.
 
-    With a coin, all sides whose topics have some share are equally likely from the second turn on.
+    With a coin, sides are equally likely from the second turn on, except those without any share.
     """
     g = grammar
     share = g.topic_weight * (1.0 if share is None else jnp.asarray(share))

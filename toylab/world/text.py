@@ -1,7 +1,4 @@
-"""Documents as text, and text as documents.
-
-`words` is the vocabulary; a token is an index in it.
-"""
+"""Documents as text, and text as documents. `words` is the vocabulary; tokens are indices in it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,8 +32,7 @@ def decode(words: tuple[str, ...], documents: Documents, index: int) -> str:
 def encode(grammar: Grammar, words: tuple[str, ...], texts: Sequence[str]) -> Documents:
     """Whole documents from texts in the format of `decode`. Their author is `NOBODY`.
 
-    Raises `ValueError` if a text leaves the grammar. The message gives the number of the text and
-    of the word, up to four words from there, and what was expected.
+    Raises `ValueError` if a text leaves the grammar.
     """
     g = jax.tree.map(np.asarray, grammar)
     rows = [_read(g, words, f"document {n}", text) for n, text in enumerate(texts)]
@@ -49,10 +45,7 @@ def encode(grammar: Grammar, words: tuple[str, ...], texts: Sequence[str]) -> Do
 
 
 def _read(g: Grammar, words: tuple[str, ...], place: str, text: str) -> tuple:
-    """Tag, direction, and the topic, question, cue and phrases of every turn.
-
-    Needs no backtracking: no phrase that may come next is a prefix of another.
-    """
+    """Tag, direction, and the topic, question, cue and phrases of every turn."""
     said, position = text.replace(DASH, " ").split(), 0
 
     def fail(wanted: str) -> ValueError:
@@ -62,7 +55,10 @@ def _read(g: Grammar, words: tuple[str, ...], place: str, text: str) -> tuple:
         )
 
     def take(tokens: Any, length: Any, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """The index in a table [..., word] of the next words, or the default if none match."""
+        """The index in a table [..., word] of the next words, or the default if none match.
+
+        The first match is the only one: no phrase that may come next is a prefix of another.
+        """
         nonlocal position
         options = []
         for index in zip(*np.nonzero(length), strict=True):

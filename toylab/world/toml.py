@@ -1,4 +1,4 @@
-"""Reads TOML tables by the types of `toylab.world.schema`. Errors give file, place and fix."""
+"""Reads TOML tables by the types of `toylab.world.schema`."""
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
@@ -20,7 +20,7 @@ def keys(kind: Any) -> tuple[str, ...]:
 
 
 def described(hint: Any) -> str:
-    """What `Table.read` accepts for a type, in words."""
+    """What `Table.read` accepts as a value of a type, in words."""
     kind, *limits = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     if get_origin(kind) is tuple:
         each = get_args(kind)[0]
@@ -31,7 +31,7 @@ def described(hint: Any) -> str:
 
 
 class Table:
-    """A TOML table that knows its place in a file. Keys that are not `known` are refused."""
+    """A TOML table and its place in a file. Unknown keys and wrong values raise `CorpusError`."""
 
     def __init__(self, source: str, place: str, content: Any, known: Collection[str]):
         self.source, self.place, self.content = source, place, content
@@ -58,7 +58,7 @@ class Table:
         return default
 
     def read(self, key: str, value: Any, hint: Any) -> Any:
-        """The value of a key, checked and frozen. In TOML, a table stands for a tuple of pairs."""
+        """The value of a key, checked and frozen. A table becomes a tuple of pairs."""
         kind, *limits = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         if get_origin(kind) is tuple:
             each = get_args(kind)[0]
@@ -77,7 +77,7 @@ class Table:
         return float(value) if whole else value
 
     def build(self, kind: Any, **given: Any) -> Any:
-        """A dataclass whose fields, except those given, are the values of keys."""
+        """A dataclass. Its fields, except those given, are the values of keys of the same name."""
         hints = get_type_hints(kind, include_extras=True)
         if "name" in given:
             self.read("", given["name"], hints["name"])
@@ -87,12 +87,12 @@ class Table:
         return kind(**given)
 
     def table(self, key: str, known: Collection[str] | None = None) -> "Table":
-        """The table at a key, empty if the key is missing. If `known` is None, any keys will do."""
+        """The table at a key, empty if missing, with only `known` keys (default: any)."""
         content = self.content.get(key, {})
         return Table(self.source, self.at(key), content, content if known is None else known)
 
     def each(self, key: str, known: Collection[str], least: int = 0) -> dict[str, "Table"]:
-        """The tables in the table at a key, by name."""
+        """The tables in the table at a key, by name; at least `least` of them."""
         tables = self.table(key)
         self.require(len(tables.content) >= least, key, f"has fewer than {least}; add some")
         return {name: tables.table(name, known) for name in tables.content}
