@@ -30,7 +30,7 @@ from toylab.lab.paths import Recipe
 from toylab.lab.readings import load, measure_digest, reference
 from toylab.ladder import reading
 from toylab.ladder.fit import FAMILIES, RUNGS
-from toylab.ladder.measure import Measure, Reference, Snapshot, measure_key
+from toylab.ladder.measure import Measure, Snapshot, measure_key
 from toylab.ladder.reading import WHOLE, LadderFit
 from toylab.measures import ask
 from toylab.policy.policy import ModelPolicy
@@ -127,16 +127,16 @@ class Run:
             return load(file, asked, self.setup)
         if file in self._kept:
             return self._kept[file]
-        base, start = self.pretrained._reference(beside), self.pretrained.policy
-        snapshot = Snapshot(self.setup, base, self.policy, start)
+        start = self.pretrained
+        base, _ = reference(
+            start.folder, start.setup, start.seed, start.policy, beside, start.steps
+        )
+        snapshot = Snapshot(self.setup, base, self.policy, start.policy)
         found = asked(snapshot, measure_key(self.seed, self.steps))
         if store.writable(self.folder):
             store.write_json(file, found)
         self._kept[file] = json.loads(json.dumps(found))
         return self._kept[file]
-
-    def _reference(self, settings: LadderFit) -> Reference:
-        return reference(self.folder, self.setup, self.seed, self.policy, settings, self.steps)[0]
 
     def read(self, tag: str = "assistant") -> dict[str, Any]:
         """The ladder's reading under a tag, as `toylab.ladder.reading.read` returns it."""
@@ -200,6 +200,7 @@ class Run:
         asked = talk.nearest(corpus, question)
         topic, _, cue = turn = talk.questions(corpus)[asked]
         place, answers = tag_names(corpus).index(tag), corpus.topics[topic].answers
+        filled = (corpus.topics[topic].cues or ("",))[cue]
         context = int(world.grammar.topic_contexts[topic, cue, 0])
         cast = np.exp(np.asarray(world.cast.logp[STANCE, context, : len(answers)]))
         key = measure_key(self.seed, self.steps)
@@ -209,7 +210,7 @@ class Run:
 
         found = pd.DataFrame(
             {
-                "words": [words.replace(CUE, _cue(corpus, topic, cue)) for _, words in answers],
+                "words": [words.replace(CUE, filled) for _, words in answers],
                 "this run": said(self.policy),
                 "Bayes, w*": cast @ np.array(self.read(tag)["learned"]["weights"]),
                 "pretrained": said(self.pretrained.policy),
@@ -249,7 +250,3 @@ def _answers(
     what = what._replace(question=what.question.at[:, 0].set(wording))
     documents, branches = policy.answer(world.grammar, what, keys[1])
     return jnp.mean(ask.stances(world.grammar, documents, branches.logp)[:, 0], 0)
-
-
-def _cue(corpus: Corpus, topic: int, cue: int) -> str:
-    return (corpus.topics[topic].cues or ("",))[cue]
