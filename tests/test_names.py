@@ -16,7 +16,6 @@ class Everything:
     other: str = names.character("", empty=lambda _, config: config.who)
     fact: str = names.topic("door", among=names.facts)
     trained: tuple[str, ...] = names.cue(of="fact")
-    taught: str = names.answer("shut", of="fact")
     says: tuple[str, ...] = names.answer(())
     topics: tuple[str, ...] = names.topic((), empty=names.ordinary)
     tag: str = names.tag()
@@ -29,7 +28,7 @@ def test_names_resolve_to_where_they_stand(tiny: Corpus) -> None:
     names.check(config, tiny, "stage")
     found = names.resolve(config, tiny)
     one = {name: place for name, place in found.items() if not isinstance(place, np.ndarray)}
-    assert one == {"who": 1, "other": 1, "fact": 0, "taught": 1, "tag": 5}
+    assert one == {"who": 1, "other": 1, "fact": 0, "tag": 5}
     many = {name: place.tolist() for name, place in found.items() if name not in one}
     assert many == {
         "trained": [1, 0],
@@ -47,7 +46,6 @@ def test_names_resolve_to_where_they_stand(tiny: Corpus) -> None:
         ({"fact": "tea"}, "unknown 'tea'; known: door"),
         ({"fact": ""}, "unknown ''; known: door"),
         ({"trained": ("open", "shot")}, "unknown 'shot'; did you mean 'shut'?"),
-        ({"taught": "oben"}, "unknown 'oben'; did you mean 'open'?"),
         ({"says": ("tea=mor",)}, "unknown 'tea=mor'; did you mean 'tea=more'?"),
         ({"topics": ("tee",)}, "unknown 'tee'; did you mean 'tea'?"),
         ({"tag": "asistant"}, "unknown 'asistant'; did you mean 'assistant'?"),

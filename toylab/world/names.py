@@ -94,13 +94,9 @@ def direction(default: Any = "", **more: Any) -> Any:
     return named(lambda corpus, _: ["", *(d.name for d in corpus.directions)], default, **more)
 
 
-def answer(default: Any = REQUIRED, *, of: str = "", **more: Any) -> Any:
-    """Answers, written `topic=answer`; with `of`, names of answers on the topic in field `of`."""
-
-    def own(corpus: Corpus, config: Any) -> Sequence[str]:
-        return corpus.topics[corpus.topic_names.index(getattr(config, of))].answer_names
-
-    return named(own if of else answers_of, default, **more)
+def answer(default: Any = REQUIRED, **more: Any) -> Any:
+    """Answers, written `topic=answer`."""
+    return named(answers_of, default, **more)
 
 
 def cue(default: Any = (), *, of: str, **more: Any) -> Any:
