@@ -17,28 +17,26 @@ def random_cast(
     topics: int = 8,
     controls: int = 2,
     answers: int = 4,
-    latent_factors: int = 1,
     correlation: float = 0.5,
-    sharpness: float = 3.0,
     voices: int = 64,
     voice_overlap: float = 0.3,
     turns: int = 4,
 ) -> Corpus:
     """A corpus drawn at random, of up to thousands of characters. Every word is nonsense.
 
-    The logits of a character's traits are normal with standard deviation `sharpness`. On all topics
-    but the `controls`, the share `correlation` of their variance comes from the character's
-    `latent_factors`, so that answers on one topic predict those on another. Characters have an
-    opener and a closer, out of `voices` each. No two share both, so there are at most voices²
-    characters. The share `voice_overlap` of a voice is spread evenly over the bank. If there are
-    more than 64 characters, no name is a tag. Tables grow as (characters + voices) x voices x
-    topics. Raises `ValueError` for impossible numbers.
+    The logits of a character's traits are normal with standard deviation 3. On all topics but the
+    `controls`, the share `correlation` of their variance comes from one number for each character,
+    so that answers on one topic predict those on another. Characters have an opener and a closer,
+    out of `voices` each. No two share both, so there are at most voices² characters. The share
+    `voice_overlap` of a voice is spread evenly over the bank. If there are more than 64 characters,
+    no name is a tag. Tables grow as (characters + voices) x voices x topics. Raises `ValueError`
+    for impossible numbers.
     """
     rng = np.random.default_rng(seed)
-    if min(topics, latent_factors, turns) < 1 or min(characters, answers) < 2 or controls < 0:
-        raise ValueError("random_cast: too few characters, topics, answers, factors or turns")
-    if not (0 <= correlation <= 1 and 0 <= voice_overlap <= 1 and sharpness >= 0):
-        raise ValueError("random_cast: voice_overlap, correlation go from 0 to 1, sharpness from 0")
+    if min(topics, turns) < 1 or min(characters, answers) < 2 or controls < 0:
+        raise ValueError("random_cast: too few characters, topics, answers or turns")
+    if not (0 <= correlation <= 1 and 0 <= voice_overlap <= 1):
+        raise ValueError("random_cast: voice_overlap and correlation go from 0 to 1")
     voices = min(voices, characters)
     if characters > voices**2:
         raise ValueError(f"random_cast: {characters} characters need more than {voices} voices")
@@ -46,13 +44,13 @@ def random_cast(
     sizes = (characters, voices + 1, voices + 1, 2 * subjects, answers * subjects)
     words = iter(_words(rng, sum(sizes)))
     names, openers, closers, asked, said = (tuple(islice(words, size)) for size in sizes)
-    factors = rng.normal(size=(characters, latent_factors))
+    factor = rng.normal(size=(characters, 1))
     rows = []
     for subject in range(subjects):
-        loading = rng.normal(size=(latent_factors, answers)) / np.sqrt(latent_factors)
+        loading = rng.normal(size=(1, answers))
         common = correlation if subject < topics else 0.0
         own = rng.normal(size=(characters, answers))
-        logits = sharpness * (np.sqrt(common) * factors @ loading + np.sqrt(1 - common) * own)
+        logits = 3 * (np.sqrt(common) * factor * loading + np.sqrt(1 - common) * own)
         odds = np.exp(logits - logits.max(1, keepdims=True))
         rows.append(odds / odds.sum(1, keepdims=True))
     voice = (1 - voice_overlap) * np.eye(voices) + voice_overlap / voices
