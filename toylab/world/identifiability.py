@@ -66,13 +66,11 @@ class Projection(NamedTuple):
     nats: Float[Array, "*B"]  # KL(target ‖ mixture)
 
 
-@partial(jax.jit, static_argnames="steps")
-def project(
-    target: Float[Array, "*B P"], logp: Float[Array, "*B P K"], steps: int = 2000
-) -> Projection:
+@jax.jit
+def project(target: Float[Array, "*B P"], logp: Float[Array, "*B P K"]) -> Projection:
     """The mixture of atoms nearest to a distribution in KL(target ‖ mixture), by EM on its weights.
 
-    By default it ends about 1e-3 nats above the minimum. Phrases that do not exist are 0 in
+    It ends about 1e-3 nats above the minimum. Phrases that do not exist are 0 in
     `target` and -inf in `logp`.
     """
     p = jnp.exp(logp)
@@ -84,17 +82,16 @@ def project(
         return w * jnp.einsum("...p,...pk->...k", ratio, p)
 
     even = jnp.full((*p.shape[:-2], p.shape[-1]), 1 / p.shape[-1])
-    w = jax.lax.fori_loop(0, steps, step, even)
+    w = jax.lax.fori_loop(0, 2000, step, even)
     mixture = jnp.einsum("...pk,...k->...p", p, w)
     ratio = jnp.where(real, target / jnp.where(real, mixture, 1.0), 1.0)
     return Projection(w, jnp.maximum(jnp.sum(target * jnp.log(ratio), -1), 0.0))
 
 
 class Hull(NamedTuple):
-    """How near mixtures of the cast come to one phrase only, and to all alike; nan: no phrase."""
+    """How near mixtures of the cast come to one phrase only, and to all alike."""
 
-    reach: Float[Array, "S X P"]  # the highest probability that any character gives the phrase
-    pure: Float[Array, "S X P"]  # KL(only that phrase ‖ nearest mixture) = -log reach
+    reach: Float[Array, "S X P"]  # the highest probability of the phrase; nan if there is none
     even: Float[Array, "S X"]  # KL(uniform ‖ nearest mixture)
 
 
@@ -104,7 +101,7 @@ def hull(cast: Cast) -> Hull:
     real = jnp.isfinite(cast.logp[..., 0])
     top = jnp.where(real, jnp.max(cast.logp, -1), jnp.nan)
     even = real / jnp.sum(real, -1, keepdims=True)
-    return Hull(jnp.exp(top), -top, project(even, cast.logp).nats)
+    return Hull(jnp.exp(top), project(even, cast.logp).nats)
 
 
 class Evidence(NamedTuple):
