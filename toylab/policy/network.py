@@ -17,32 +17,18 @@ class Network(Protocol):
     """A causal model as functions of its parameters. Hashable, and compared by value."""
 
     @property
-    def vocabulary(self) -> int:
-        """The number of words."""
-        ...
-
-    @property
-    def length(self) -> int:
-        """The most tokens that a document can have."""
-        ...
-
-    @property
     def tables(self) -> Sequence[str]:
         """Names of the embeddings and the unembedding, which Muon leaves to Adam."""
-        ...
 
     @property
     def sites(self) -> Sequence[Site]:
         """Where the residual stream [B, L, W] can be tapped, in the order of computation."""
-        ...
 
     def init(self, key: Array) -> Params:
         """Random parameters."""
-        ...
 
     def cache(self, batch: int, size: int) -> Any:
         """An empty cache for `batch` documents and `size` tokens of each, a pytree."""
-        ...
 
     def apply(
         self,
@@ -58,7 +44,6 @@ class Network(Protocol):
         `tap` gets the site and value of each activation that the network exposes, at least those
         at `sites`. What it returns replaces the activation.
         """
-        ...
 
 
 class Model(Protocol):
@@ -68,4 +53,3 @@ class Model(Protocol):
 
     def network(self, vocabulary: int, length: int) -> Network:
         """The network of this size."""
-        ...

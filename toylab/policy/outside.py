@@ -32,7 +32,6 @@ class NextWord(Protocol):
 
         An array is over `vocabulary(corpus)`.
         """
-        ...
 
 
 @dataclasses.dataclass(frozen=True)

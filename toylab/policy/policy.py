@@ -19,11 +19,9 @@ class Policy(Protocol):
         self, grammar: Grammar, what: Prompt, key: Array, given: Given | None = None
     ) -> tuple[Documents, Branches]:
         """Documents with answers to these prompts, and their `branches`; keeps `given` answers."""
-        ...
 
     def branches(self, grammar: Grammar, documents: Documents) -> Branches:
         """The log-probability of every allowed branch at every decision of these documents."""
-        ...
 
 
 @jax.tree_util.register_dataclass
