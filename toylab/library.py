@@ -117,8 +117,8 @@ class Run:
     def measure(self, asked: Measure, beside: LadderFit | None = None) -> dict[str, Any]:
         """The result of a measure on this run.
 
-        Both casts are first fitted to the pretrained model, under the tag of `beside` and on as
-        many documents as it says; default: `self.reading`.
+        `beside` sets under which tag, and on how many documents, temperature and slip rate of the
+        casts are fitted to the pretrained model; default: `self.reading`.
         """
         asked.check(self.setup)
         beside = beside or self.reading

@@ -70,8 +70,8 @@ class Projection(NamedTuple):
 def project(target: Float[Array, "*B P"], logp: Float[Array, "*B P K"]) -> Projection:
     """The mixture of atoms nearest to a distribution in KL(target ‖ mixture), by EM on its weights.
 
-    It ends about 1e-3 nats above the minimum. Phrases that do not exist are 0 in
-    `target` and -inf in `logp`.
+    It ends about 1e-3 nats above the minimum. Phrases that do not exist are 0 in `target` and -inf
+    in `logp`.
     """
     p = jnp.exp(logp)
     real = target > 0
@@ -198,7 +198,6 @@ def weight_errors(
 
     F_jl = E_m[p_j p_l / m²] is a document's Fisher information, where m is the mixture. As weights
     sum to 1, the covariance of their maximum likelihood estimate is (F⁻¹ - w wᵀ) / n (Cramér–Rao).
-    The smallest weight that can be detected, if the others are unknown, is two standard errors.
     """
     m = jax.nn.logsumexp(evidence.log_likelihood + log_weights, -1)
     share = jnp.exp(m - evidence.log_proposal)
