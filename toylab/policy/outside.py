@@ -28,9 +28,9 @@ class NextWord(Protocol):
     """A model that predicts the next word."""
 
     def next_word(self, words: Sequence[str]) -> Mapping[str, float] | Float[ArrayLike, " V"]:
-        """P(next word), given the words of a document so far; of a mapping, missing words have 0.
+        """Probabilities of the next word after these words of a document.
 
-        An array is over `vocabulary(corpus)`.
+        In a mapping, words that are missing have 0. An array is over `vocabulary(corpus)`.
         """
 
 

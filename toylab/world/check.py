@@ -159,8 +159,8 @@ def coin(corpus: Corpus) -> Wrong:
 
 
 def words_apart(corpus: Corpus) -> Wrong:
-    """Voices contain no name. Answers share no word with voices, tags or other topics' answers,
-    except cues and with `answers_of`. Otherwise traits couldn't be told apart."""
+    """Voices contain no name. Answers share no word with voices, tags or other topics' answers, or
+    traits couldn't be told apart. Cues and `answers_of` are exceptions."""
     owner = {name: f"the tag {name!r}" for name in corpus.names}
     owner |= {tag.name: f"the tag {tag.name!r}" for tag in corpus.tags}
     cues = {CUE, *(cue for topic in corpus.topics for cue in topic.cues)}

@@ -93,7 +93,7 @@ def prompt(
 
 
 def asked(grammar: Grammar, what: Prompt) -> tuple[Int[Array, "B T W"], Int[Array, "B T"]]:
-    """The user's words before each answer (the coin's side, if any, and the question); how many."""
+    """The user's words before each answer (coin's side, if any, then question), and how many."""
     g = grammar
     turn = jnp.minimum(jnp.arange(g.turns), len(g.questions) - 1)
     place = (turn, what.topic, what.question, what.cue)
