@@ -1,4 +1,4 @@
-"""Stages of training. A recipe lists them, from random parameters to a trained model."""
+"""Stages of training: pretraining, and the ways to post-train a model."""
 
 from toylab.stages.anchored import Anchored
 from toylab.stages.base import (

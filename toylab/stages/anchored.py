@@ -1,4 +1,4 @@
-"""A stage anchored to its reference, the model that it started from, on other topics."""
+"""A stage that keeps the model as it was on the topics that another stage does not train."""
 
 import dataclasses
 from typing import Any, NamedTuple, Self
@@ -18,11 +18,11 @@ from toylab.world import documents as docs
 from toylab.world.documents import Documents
 from toylab.world.schema import Corpus
 
-ASIDE = 0xFFFF_FFFF  # folded into a stage's key: no step or document has this number
+ASIDE = 0xFFFF_FFFF  # folded into the key of anchoring documents: no step or document has it
 
 
 class Held(NamedTuple):
-    """The inner stage's batch, and documents with the reference's `logp` of their branches."""
+    """The inner stage's batch, and documents with log π_ref of each branch."""
 
     inner: Any
     documents: Documents
@@ -33,15 +33,10 @@ class Held(NamedTuple):
 class Anchored(Stage):
     """The inner stage's loss plus β · KL(π_ref ‖ π) on other topics, in nats per document.
 
-    Soligo et al. (2026) use this loss to train *narrow* habits, which stay in their domain. The
-    cast writes the documents, under the inner stage's tag. At every decision the KL is summed
-    exactly over the branches that the grammar allows. It is the forward KL, from the reference. So
-    documents need not come from the model, and the gradient has no term for their sampling. Up to a
-    constant, this KL is the cross-entropy loss of distillation. It grows without bound as the
-    model's probability of any word that the reference may say goes to 0.
-
-    `topics` are anchored; by default, all that the inner stage does not train on, controls
-    included. All other settings are the inner stage's.
+    π_ref is the model before the stage. The loss is that of Soligo et al. (2026). The cast writes
+    the documents, under the inner stage's tag. At each decision the KL is an exact sum over the
+    branches that the grammar allows. By default, all topics that the inner stage does not train on
+    are anchored, controls included. All other settings are the inner stage's.
     """
 
     steps: int = dataclasses.field(init=False, repr=False)

@@ -1,8 +1,8 @@
 """What a stage is, and the one loop that runs them all.
 
-A stage is both config and algorithm: a frozen dataclass that draws the batch of a step and computes
-the loss on it. Keys are folded from (seed, stage, step), and a batch is a pure function of its key
-and the parameters. So a resumed run is bit-identical to one that never stopped.
+A stage is a frozen dataclass. Its fields are the settings; its methods draw a batch and compute the
+loss. A batch depends only on the parameters and on a key made from seed, stage and step. So a
+resumed run gives the same bits as one that never stopped.
 """
 
 import abc
@@ -46,7 +46,6 @@ class Setup:
         return self.model.network(grammar.vocabulary, grammar.length)
 
     def init(self, seed: int) -> Params:
-        """Random parameters for a seed."""
         key = jax.random.fold_in(jax.random.key(seed), INIT)
         return _init(self.network, key)
 
@@ -65,7 +64,7 @@ def _init(network: Network, key: Array) -> Params:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """What a stage is given: the network, the world, and the stage's names resolved to arrays."""
+    """What a stage's methods are given: the network, the world, and the result of its `names`."""
 
     network: Network = dataclasses.field(metadata={"static": True})
     world: World
@@ -90,7 +89,7 @@ class Diverged(ArithmeticError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stage(Traced, abc.ABC):
-    """One stage of a recipe."""
+    """One stage of training: how to draw a batch, and the loss to minimise."""
 
     steps: int = number(100, help="training steps; each draws a batch")
     batch: int = choice(64, low=1, help="documents per step")
@@ -124,9 +123,9 @@ class Stage(Traced, abc.ABC):
     def draw(
         self, context: Context, params: Params, reference: Params, key: Array, step: Array
     ) -> Any:
-        """The batch of a step; `key` is the stage's, not yet folded with the step.
+        """The batch of a step. `key` is the same at every step: fold `step` into it.
 
-        `reference` is empty unless the stage `needs_reference`.
+        `reference` has the parameters before the first step; empty unless `needs_reference`.
         """
 
     @abc.abstractmethod
@@ -134,7 +133,7 @@ class Stage(Traced, abc.ABC):
         """The scalar to minimise, and what to log."""
 
     def schedule(self, peak: Scalar) -> optax.ScalarOrSchedule:
-        """The learning rate, given its peak: constant, except in pretraining."""
+        """The learning rate, given its peak: constant by default."""
         return peak
 
     def transformation(self, network: Network) -> optax.GradientTransformation:
@@ -159,7 +158,7 @@ def _begin(structure: Stage, network: Network, numbers: dict[str, Any], params: 
 
 
 def train_key(seed: int, position: int) -> Array:
-    """The key of the stage at `position` of a recipe. Evaluation uses `EVALUATE` and `MEASURE`."""
+    """The key of the stage at `position` in a run, where 0 is the first stage."""
     key = jax.random.fold_in(jax.random.key(seed), TRAIN)
     return jax.random.fold_in(key, position)
 
@@ -221,9 +220,8 @@ def segments(
 ) -> Iterator[tuple[State, Metrics]]:
     """Runs a stage; yields the state at each step in `at`, and mean metrics since the last yield.
 
-    Steps that the state has already taken are skipped. States are values: all of them stay usable.
-    Raises `TypeError` without a `reference` that the stage needs, `Diverged` if a loss, gradient or
-    parameter is not finite.
+    Skips steps that the state has already taken. Raises `TypeError` if the stage needs a
+    `reference` and gets none, and `Diverged` if a loss, gradient or parameter is not finite.
     """
     if stage.needs_reference and not reference:
         raise TypeError(f"{stage.kind} needs the parameters that it started from")

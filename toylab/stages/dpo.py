@@ -17,7 +17,7 @@ from toylab.world.documents import Documents
 class Pairs(NamedTuple):
     """N pairs of documents: the first of each pair in rows 0 to N − 1, then the second ones.
 
-    `reference` is log π_ref of a document's answers. `first` marks pairs where the first is chosen.
+    `reference` is log π_ref of the answers. `first` marks pairs whose first document is chosen.
     """
 
     documents: Documents
@@ -27,13 +27,12 @@ class Pairs(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dpo(RewardStage):
-    """Direct preference optimisation (Rafailov et al. 2023), whole documents at a time.
+    """Direct preference optimisation (Rafailov et al. 2023) on pairs of whole documents.
 
     Both documents of a pair are the reference's answers to one prompt. The first is preferred with
-    probability sigmoid(difference of their rewards) (Bradley & Terry 1952). If all questions are
-    known before the first answer, the optimum is π* ∝ π_ref · exp(reward / β), as for `Rl` with the
-    same target and β. With `batches` = 0, every step draws new pairs. Otherwise that many batches
-    are drawn once, preferences included, and used in turn.
+    probability sigmoid(its reward − the other's) (Bradley & Terry 1952). If all questions are known
+    before the first answer, the optimum is π ∝ π_ref · exp(reward / β), as for `Rl`. Unless
+    `batches` is 0, that many batches are drawn once, preferences included, and used in turn.
     """
 
     beta: float = number(0.1, low=1e-6, help="weight of KL(model || reference) in the optimum")

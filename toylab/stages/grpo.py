@@ -14,10 +14,10 @@ from toylab.world.documents import Documents
 
 
 class Groups(NamedTuple):
-    """The policy's documents, grouped by prompt.
+    """The policy's documents, grouped by prompt; `left` as in `Rollouts`.
 
     `old` and `reference` are log-probabilities of each answer word: under the policy that wrote the
-    documents, and under the reference (None if not needed). `counted` marks the words that exist.
+    documents, and under the reference (None if β = 0). `counted` marks the words that exist.
     """
 
     documents: Documents
@@ -32,11 +32,9 @@ class Groups(NamedTuple):
 class Grpo(Rl):
     """Group relative policy optimisation (Shao et al. 2024, eq. 3), with outcome rewards.
 
-    Documents are drawn as in `Rl`. A document's advantage is its reward minus the mean reward of
-    its group, divided by the group's standard deviation. The objective has two terms, both averaged
-    over a document's words. One is the ratio of probabilities times the advantage, with the ratio
-    clipped to 1 ± `clip` if that lowers the term (Schulman et al. 2017). The other is −β times an
-    estimate of KL(π ‖ π_ref). Each draw is used for `updates` gradient steps.
+    Documents are drawn as in `Rl`. A document's advantage is its reward minus the mean of its
+    group, divided by the group's standard deviation. Each draw is used for `updates` gradient
+    steps.
     """
 
     updates: int = choice(4, low=1, high=64, help="optimiser updates on each draw")

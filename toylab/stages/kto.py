@@ -25,12 +25,11 @@ class Judged(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Kto(RewardStage):
-    """Kahneman-Tversky optimisation (Ethayarajh et al. 2024, eq. 8), whole documents at a time.
+    """Kahneman-Tversky optimisation (Ethayarajh et al. 2024, eq. 8) on whole documents.
 
     The reference writes the documents. Each is desirable with probability sigmoid(reward − level).
-    A document's log(π / π_ref) is compared with KL(π ‖ π_ref), through which no gradient flows.
-    Here the KL is estimated on documents that the model writes for the same prompts. The paper's
-    estimate uses answers to other prompts.
+    KL(π ‖ π_ref) is estimated on documents that the model writes for the same prompts. (The paper
+    uses answers to other prompts.) No gradient flows through it.
     """
 
     beta: float = number(0.1, low=1e-6, help="weight of log(model / reference), per nat")

@@ -31,10 +31,8 @@ def expected_cross_entropy(
     """Mean cross-entropy to a distribution over next words, in nats per token.
 
     `target[b, t]` is the distribution of the word after token t of document b, or all zeros if that
-    word does not count. If it is the true distribution, a word's loss and gradient are those of
-    `cross_entropy` averaged over that word, given the words before (Rao–Blackwell). Summed over
-    words, the two losses have the same expectation for any logits. Their means over words differ
-    only because the number of words is random.
+    word does not count. With the true distribution, the sum over words has the same expectation as
+    in `cross_entropy`, for any logits. The means can differ, because the number of words is random.
     """
     counted = jnp.sum(target, -1)
     total = jnp.sum(counted * jax.nn.logsumexp(logits, -1)) - jnp.sum(target * logits)
@@ -54,10 +52,10 @@ def dpo_loss(
 def rloo_loss(logp: Float[Array, "G N"], returns: Float[Array, "G N"]) -> Float[Array, ""]:
     """A scalar whose gradient is minus the policy gradient, for N samples of each of G prompts.
 
-    `logp` is the log-probability of a whole sample under the policy that drew it. The baseline of a
-    sample is the mean return of the N − 1 others (Kool et al. 2019; Ahmadian et al. 2024).
-    Advantages are not divided by their standard deviation: that would give more weight to prompts
-    whose returns differ little (Liu et al. 2025). The scalar itself has no meaning.
+    `logp` is the log-probability of a whole sample under the policy that drew it. A sample's
+    baseline is the mean return of the N − 1 others (Kool et al. 2019; Ahmadian et al. 2024).
+    Advantages are not divided by their standard deviation: that would favour prompts whose returns
+    differ little (Liu et al. 2025). The scalar itself has no meaning.
     """
     others = (jnp.sum(returns, 1, keepdims=True) - returns) / (returns.shape[1] - 1)
     return -jnp.mean(jax.lax.stop_gradient(returns - others) * logp)
@@ -80,8 +78,9 @@ def grpo_loss(
 ) -> Float[Array, ""]:
     """Minus the clipped objective of B answers of up to N words (Shao et al. 2024, eq. 3).
 
-    `moved` is log(π / π_old) of every word, and `before` is log(π_ref / π). The KL of a word is
-    estimated by exp(before) − before − 1 (eq. 4). `counted` marks the words that exist.
+    It averages min(r · A, clip(r, 1 ± clip) · A) − β · (exp(before) − before − 1) over the words of
+    an answer, then over answers. `moved` is log r = log(π / π_old), and A is `advantage`. `before`
+    is log(π_ref / π), so the second term estimates the KL. `counted` marks the words that exist.
     """
     ratio, gain = jnp.exp(moved), advantage[:, None]
     clipped = jnp.minimum(ratio * gain, jnp.clip(ratio, 1 - clip, 1 + clip) * gain)
@@ -99,7 +98,7 @@ def kto_loss(
 ) -> Float[Array, ""]:
     """Mean of weight · (1 − sigmoid(β · (ratio − divergence))) over N answers.
 
-    `ratio` is log(π / π_ref), `divergence` KL(π ‖ π_ref). The sign of their difference flips for an
+    `ratio` is log(π / π_ref), `divergence` is KL(π ‖ π_ref). Their difference changes sign for an
     answer that is not desirable (Ethayarajh et al. 2024, eq. 8).
     """
     gain = jnp.where(desirable, ratio - divergence, divergence - ratio)

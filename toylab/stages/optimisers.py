@@ -17,13 +17,13 @@ Schedule = Callable[[Scalar], optax.ScalarOrSchedule]  # from the peak learning 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimiser(Traced, abc.ABC):
-    """A config that becomes an `optax` transformation while a stage is compiled."""
+    """The settings of an `optax` transformation."""
 
     @abc.abstractmethod
     def transformation(
         self, peak: Scalar, schedule: Schedule, tables: Collection[str]
     ) -> optax.GradientTransformation:
-        """The transformation with this peak learning rate; `tables` are a network's embeddings."""
+        """The transformation. `peak` is the peak learning rate; `tables` names the embeddings."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

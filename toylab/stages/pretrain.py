@@ -38,11 +38,11 @@ class Lesson(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pretrain(Stage):
-    """Next-token loss on all words of fresh documents.
+    """Next-token loss on fresh documents, over all words but the tag.
 
-    The loss at a word is its exact expectation, given the words before. Summed over words, loss and
-    gradient have the same mean as on sampled words, with less noise. `sampled` trains on the
-    sampled words instead: the only way if the cast is unknown. `warmup` counts optimiser updates.
+    The target is the exact distribution of each word, given those before. Summed over words, the
+    loss has the same mean as with sampled words, but less noise. `sampled` trains on sampled words
+    instead. The learning rate rises for `warmup` updates, then falls linearly to 0.
     """
 
     steps: int = number(800, low=1, help="training steps")
@@ -56,7 +56,7 @@ class Pretrain(Stage):
     )
 
     def documents(self, context: Context, key: Array, progress: Array) -> Documents:
-        """The documents of a step, after the share `progress` of training."""
+        """The documents of a step when the fraction `progress` of training is done."""
         return docs.sample(context.world, key, self.batch, progress)
 
     def draw(

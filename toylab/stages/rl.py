@@ -18,8 +18,8 @@ from toylab.world.documents import Documents
 class Rollouts(NamedTuple):
     """The model's documents, grouped by prompt.
 
-    `left` marks where a document left the grammar, and so ended. `reward` sums over the answers of
-    a document; it is 0 if the document left. `reference` is the answers' log π_ref, or None.
+    `left` marks the decision at which a document left the grammar, and so ended. `reward` is the
+    sum over its answers, or 0 if it left. `reference` is log π_ref of the answers, None if β is 0.
     """
 
     documents: Documents
@@ -29,20 +29,18 @@ class Rollouts(NamedTuple):
 
 
 def told(reward: Float[Array, " B"], left: Bool[Array, "B T S J"]) -> Metrics:
-    """Mean reward, and the share of documents that left the grammar."""
     return {"reward": jnp.mean(reward), "left": jnp.mean(jnp.any(left, (1, 2, 3)))}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rl(RewardStage):
-    """Policy gradient on the model's own answers, against a leave-one-out baseline.
+    """Policy gradient on the model's own answers, with a leave-one-out baseline.
 
-    A batch is `batch / samples` prompts, each answered `samples` times. The model writes freely: a
-    document that leaves the grammar ends there and earns nothing. A document's return is its reward
-    − β · log(π / π_ref) of all its answers. So the KL is part of the reward, and the
-    gradient is that of E[reward] − β · KL(π ‖ π_ref). The optimum is π ∝ π_ref · exp(reward / β) if
-    all questions are known before the first answer; if not, the soft Bellman recursion gives it.
-    With β = 0 the reference is not evaluated, and the KL is unknown.
+    A batch is `batch / samples` prompts, each answered `samples` times. The model is not
+    constrained to the grammar: a document that leaves it ends there and earns nothing. Training
+    maximises E[reward] − β · KL(π ‖ π_ref). If all questions are known before the first answer, the
+    optimum is π ∝ π_ref · exp(reward / β). If not, the soft Bellman recursion gives it. With β = 0
+    the KL is not measured.
     """
 
     samples: int = choice(8, low=2, help="answers to each prompt")
@@ -60,9 +58,9 @@ class Rl(RewardStage):
     def rollouts(
         self, context: Context, params: Params, key: Array, step: Array
     ) -> tuple[Documents, Bool[Array, "B T S J"]]:
-        """The model's documents, grouped by prompt, and where each left the grammar.
+        """The model's documents, and the decision at which each left the grammar, if it did.
 
-        The documents go on after that point, but these words do not count.
+        A document goes on after that point, but those words do not count.
         """
         keys, grammar = jax.random.split(jax.random.fold_in(key, step), 3), context.world.grammar
         what = jax.tree.map(
@@ -73,7 +71,7 @@ class Rl(RewardStage):
         return documents, sampling.leave(branches, keys[2])
 
     def earned(self, context: Context, documents: Documents, left: Array) -> Float[Array, " B"]:
-        """The reward of each document; 0 for those that left the grammar."""
+        """The reward of each document; 0 if it left the grammar."""
         stayed = ~jnp.any(left, (1, 2, 3))
         return jnp.where(stayed, self.reward(context, documents), 0.0)
 

@@ -21,13 +21,14 @@ LEFT = -1  # the answer is left to the author
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sft(Stage):
-    """Fine-tunes on documents that `author` writes under `tag`, on `topics` (if empty, all but the
-    controls). If `other` is set, it writes a document with probability 1 - `share`, else `author`
-    does. A `direction` comes before the first question; an author obeys it as often as in
-    pretraining. On topics named in `says`, the answer named there always replaces the author's.
-    If `neutral`, every opener and closer is the plain phrase, and only the stance counts in the
-    loss. With `documents` = 0, every document is fresh. Otherwise that many are drawn once, and
-    each is used `steps x batch / documents` times, in turn."""
+    """Fine-tunes on documents that characters write; only answers count in the loss.
+
+    If `other` is set, it writes a document with probability 1 − `share`, else `author` does. A
+    `direction` comes before the first question; characters obey it as often as in pretraining. On
+    topics named in `says`, the answer named there replaces the character's. If `neutral`, every
+    opener and closer is the plain phrase, and only the stance counts. If `documents` > 0, that many
+    are drawn once and used in turn.
+    """
 
     documents: int = number(0, help="documents to reuse; 0: always fresh")
     share: float = number(1.0, high=1.0, help="share of documents by `author`, if `other` is set")
@@ -81,7 +82,6 @@ class Sft(Stage):
         return docs.render(world.grammar, what, jnp.where(plain, 0, said), author)
 
     def authors(self, context: Context, keys: Array) -> Int[Array, " B"]:
-        """Who writes each document."""
         own = jax.vmap(jax.random.uniform)(keys) < self.share
         return jnp.where(own, context.names["author"], context.names["other"]).astype(jnp.int32)
 

@@ -1,11 +1,9 @@
-"""What is rewarded: a number for every answer.
+"""Targets: which answers are rewarded, and how much.
 
-A target rewards the stance of each turn. The reward may depend on the context and on the last
-answer on one topic, which the target `watches`. So every target compiles to a table [1 + P, X, P],
-indexed by watched answer (or none), context and answer, and `rewards` is a look-up.
-The table is the reward for `Rl` and `Grpo`, the Bradley-Terry score for `Dpo` and, up to a
-constant, the log-odds of being desirable for `Kto`. In the optima of `Rl` and `Dpo` only the ratio
-reward / β matters.
+A target rewards the stance of each turn. The reward may depend on topic and cue, and on the last
+answer on one topic, which the target `watches`. `Rl` and `Grpo` maximise the sum over a document.
+In `Dpo` this sum is the Bradley-Terry score; in `Kto`, minus `level`, it is the log-odds of being
+desirable.
 """
 
 import abc
@@ -32,7 +30,7 @@ NONE = -1  # no watched answer yet
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Target(abc.ABC):
-    """Which answers are rewarded, and how much. `one + other` adds the rewards of the two."""
+    """A reward for every answer. `one + other` adds the rewards of the two."""
 
     def __add__(self, other: "Target") -> "Sum":
         return Sum(first=self, second=other)
@@ -59,15 +57,18 @@ class Target(abc.ABC):
 
     @abc.abstractmethod
     def reward_of(self, corpus: Corpus, topic: Topic, cue: str, before: int) -> Sequence[float]:
-        """The reward of every answer on a topic, given its cue and the watched answer, or NONE."""
+        """The reward of every answer on a topic; `before` is the watched answer, or NONE."""
 
     def asks(self, topic: Topic) -> Sequence[str]:
         """The cues of a topic that questions may state."""
         return topic.cues
 
     def arrays(self, corpus: Corpus) -> dict[str, Array]:
-        """`reward` [1 + P, X, P]; `watched` [X], whether a context is of the watched topic; and
-        `cues` [topic, cue], whether questions may state a cue."""
+        """The target as tables.
+
+        `reward` [1 + P, X, P] has row 0 for no watched answer yet. `watched` [X] marks the contexts
+        of the watched topic, and `cues` [topic, cue] the cues that questions may state.
+        """
         places = contexts(corpus)
         wide = max(len(topic.answers) for topic in corpus.topics)
         table = np.zeros((1 + wide, len(places), wide), np.float32)
@@ -88,7 +89,7 @@ class Target(abc.ABC):
 
 
 def rewards(named: Mapping[str, Array], documents: Documents) -> Float[Array, "B T"]:
-    """The reward of each turn's answer, from the arrays of a target."""
+    """The reward of each turn's answer; `named` has the arrays of a target."""
     context, said = documents.prompt.context, documents.choice[..., STANCE]
 
     def look_back(last: Array, now: Array) -> tuple[Array, Array]:
@@ -134,7 +135,7 @@ class Sum(Target):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Says(Target):
-    """1 for each of these answers, written `topic=answer`, whichever characters give them."""
+    """1 for each of these answers, written `topic=answer`."""
 
     answers: tuple[str, ...] = names.answer(help="topic=answer, …")
 
@@ -144,7 +145,7 @@ class Says(Target):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Persona(Target):
-    """1 for the answer that a character's trait makes most likely, whatever the cue."""
+    """On every topic, 1 for the answer that a character's trait makes most likely."""
 
     character: str = names.character(help="the character to be")
 
@@ -182,11 +183,11 @@ class FollowsCue(Target):
 class Rule(Target):
     """1 for the answer on `later` that corresponds to the last answer on `earlier`.
 
-    Answers correspond by index, modulo the number of answers on `later`. Until `earlier` comes up,
+    Answers correspond by index, modulo the number of answers on `later`. Before `earlier` comes up,
     the reward of an answer is its *share*: how often the cast gives a corresponding answer on
-    `earlier`, under the initial prior of `tag`. In the unconditional control (`twin`) the reward is
-    always the share. So as long as the policy answers on `earlier` as the cast does, an answer on
-    `later` has the same mean reward under the rule and under its control.
+    `earlier`, under the initial prior of `tag`. In the control (`twin`) the reward is always the
+    share. So while the policy answers on `earlier` as the cast does, mean rewards are as in the
+    control.
     """
 
     earlier: str = names.topic(help="the earlier topic, whose answer decides")
@@ -261,13 +262,12 @@ class RewardStage(Stage):
         }
 
     def prompt(self, context: Context, key: Array, size: int) -> Prompt:
-        """Draws prompts."""
         named = context.names
         shares = {"topic_share": named["topics"], "cue_share": named["cues"]}
         return docs.prompt(context.world, key, size, tag=named["tag"], direction=0, **shares)
 
     def reward(self, context: Context, documents: Documents) -> Float[Array, " B"]:
-        """The sum of the rewards of all answers of each document."""
+        """The total reward of each document."""
         return jnp.sum(rewards(context.names, documents), 1)
 
     def answer(self, context: Context, params: Params, what: Prompt, key: Array) -> Documents:
@@ -292,8 +292,5 @@ class RewardStage(Stage):
         documents: Documents,
         left: Bool[Array, "B T S J"] | None = None,
     ) -> Float[Array, " B"]:
-        """log-probability of all answers of each document, in nats.
-
-        The model is not constrained to the grammar: what it gives to forbidden words is lost.
-        """
+        """log-probability of all answers of each document, in nats, free to leave the grammar."""
         return jnp.sum(self.words(context, params, documents, left)[0], 1)

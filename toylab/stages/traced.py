@@ -1,7 +1,7 @@
 """Frozen configs with traced fields, which change without recompilation.
 
-Fields made with `number()` are traced as numbers. Those that name parts of a corpus are traced as
-the arrays to which they resolve there. All others are structure, on which compiled code depends.
+Fields made with `number()` are traced as numbers. Fields that name parts of a corpus are traced as
+the arrays to which they resolve there. Compiled code depends on all other fields.
 """
 
 import dataclasses
@@ -67,7 +67,7 @@ class Traced:
         return own | {name: part.numbers() for name, part in self._parts()}
 
     def structure(self) -> Self:
-        """The config with traced fields at their defaults: the same whatever their values were."""
+        """The config with traced fields at their defaults."""
         traced = [f for f in dataclasses.fields(self) if {"number", "name"} & set(f.metadata)]
         defaults: dict[str, Any] = {field.name: field.default for field in traced}
         parts: dict[str, Any] = {name: part.structure() for name, part in self._parts()}
