@@ -1,7 +1,4 @@
-"""Casts for the ladder: exact, tempered, blurred (by a temperature and a slip rate), or learned.
-
-A measure takes a `Cast` and does not know which kind it is.
-"""
+"""Casts for the ladder: exact, tempered, blurred (by a temperature and a slip rate), or learned."""
 
 import functools
 
@@ -29,10 +26,9 @@ def normalise(logp: Float[Array, "S X P K"]) -> Float[Array, "S X P K"]:
 
 
 def temper(grammar: Grammar, cast: Cast, powers: tuple[float, ...] = POWERS) -> Cast:
-    """Atoms (character, power): every slot's distribution raised to each power and renormalised.
+    """Raises every slot's distribution to each power and renormalises; powers above 1 sharpen.
 
     K atoms become K x len(powers): all characters at the first power, then at the second, …
-    A power above one sharpens a character.
     """
     real = jnp.isfinite(cast.logp)  # -inf to the power 0 would be NaN
     finite = jnp.where(real, cast.logp, 0.0)
@@ -55,9 +51,8 @@ def blur(grammar: Grammar, cast: Cast, temperature: float | Array, slip: float |
 def placebo(grammar: Grammar, cast: Cast, key: Array) -> Cast:
     """A cast without characters: the tables of each (topic, slot), permuted among the characters.
 
-    All contexts of a topic share one permutation. A `Patchwork` with a row for each topic explains
-    as much as before: it has the same tables to choose from. What a narrower family explains with
-    this cast, it explains by flexibility alone. (F4 does change, since it also contains F3.)
+    All contexts of a topic share one permutation. What the families up to F3 explain with this
+    cast, they explain by flexibility alone.
     """
     topics, cues, directions = grammar.topic_contexts.shape
     real = jnp.arange(cues)[:, None] < grammar.cue_count[:, None, None]
@@ -99,8 +94,7 @@ def fit_nuisances(
 ) -> tuple[float, float]:
     """The temperature and slip rate that minimise KL(P ‖ m_w0) for a pretrained policy P.
 
-    They are fitted once, to the pretrained model, and then frozen for every family: what
-    pretraining got wrong must not count as an effect of post-training.
+    Keep them for all later fits: what pretraining got wrong is no effect of post-training.
     """
     from scipy import optimize  # takes a third of a second, and few processes need it
 
@@ -123,7 +117,7 @@ def phrase_probability(
 ) -> Float[Array, "B T S P"]:
     """Probability of each phrase in every slot, from the log-probabilities of branches.
 
-    A phrase's estimate is the probability of the branch that singles it out, or 0 if the document
+    For a phrase, this is the probability of the branch that singles it out, or 0 if the document
     does not get to that decision. On the policy's own documents the estimate is unbiased.
     """
     g, at = grammar, bayes.decisions(grammar, documents)
@@ -154,9 +148,9 @@ def phrase_tables(
 ) -> tuple[Float[Array, "S X P"], Float[Array, "S X N"]]:
     """log-probability of each phrase, and the number of visits to each node of its trie.
 
-    A branch's probability is averaged over all visits to its node. A phrase's is the product along
-    its path. So the policy need not have written the documents, unlike for `phrase_marginals`. At a
-    node that is never visited, all branches count as equally likely.
+    A phrase's probability is the product of those of the branches on its path, each averaged over
+    all visits to its node. So, unlike in `phrase_marginals`, the documents may be by anyone. Where
+    a node is never visited, all its branches count as equally likely.
     """
     g, at = grammar, bayes.decisions(grammar, documents)
     slot = jnp.arange(len(SLOTS))[:, None]
@@ -197,9 +191,9 @@ def _learned(
 def learned(corpus: Corpus, world: World, policy: Policy, key: Array, size: int = 128) -> Cast:
     """The cast as a pretrained policy knows it.
 
-    Every character's tables are re-estimated from the policy's slot distributions on `size`
-    documents under that character's name, averaged over turns. Contexts that do not occur there
-    stay exact. If no document bears a name, the whole cast stays exact.
+    Each character writes `size` documents under its own name. Its tables are those of the policy's
+    predictions there (`phrase_tables`). Contexts that do not occur stay exact. So does the whole
+    cast, if no document bears a name.
     """
     if not corpus.name_share:
         return world.cast

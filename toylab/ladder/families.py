@@ -1,13 +1,14 @@
 """Families of distributions over answers that can be built from pieces of the cast.
 
 Atoms are the K columns of a cast. A member of a family gives, for every slot,
-`joint[b, t, s, k] = log P(everything before slot s of turn t, atom k fills it)`. Its prediction for
-the slot follows (`toylab.world.bayes.branch_logp`), and so does the likelihood of a document.
 
-Every member is a pytree of log-probabilities, each normalised over its last axis. The expected
-counts of EM are then the gradients of the log-likelihood with respect to them, for every family
-(Salakhutdinov, Roweis and Ghahramani 2003). EM passes over the documents hundreds of times, so it
-gets only their sufficient statistics: `Answers` or `Counts`.
+    joint[b, t, s, k] = log P(everything before slot s of turn t, atom k fills it)
+
+and `toylab.world.bayes.branch_logp` turns this into its prediction for the slot.
+
+A member is a pytree of log-probabilities, each normalised over its last axis. So the expected
+counts of EM are the gradients of the log-likelihood with respect to them, for every family
+(Salakhutdinov, Roweis and Ghahramani 2003).
 """
 
 import dataclasses
@@ -31,7 +32,7 @@ LEAST = 1e-35  # a floor under likelihoods that keeps their logarithms finite
 
 
 class Evidence(NamedTuple):
-    """What a family sees of documents: log p_k of each slot, topic and context of each turn."""
+    """What a family sees: log p_k of each slot, and the topic and context of each turn."""
 
     slots: Float[Array, "B T S K"]
     topic: Int[Array, "B T"]
@@ -39,7 +40,6 @@ class Evidence(NamedTuple):
 
 
 def evidence(cast: Cast, documents: Documents) -> Evidence:
-    """The evidence of documents under a cast."""
     what = documents.prompt
     return Evidence(bayes.log_likelihood(cast, documents), what.topic, what.context)
 
@@ -68,7 +68,6 @@ class Counts(NamedTuple):
 
 
 def whole_answers(seen: Evidence) -> Answers:
-    """The likelihood of whole answers."""
     logp = jnp.sum(seen.slots, 2)
     top = jnp.max(logp, -1, keepdims=True)
     likelihood = jnp.maximum(jnp.exp(logp - top), LEAST)
@@ -76,7 +75,7 @@ def whole_answers(seen: Evidence) -> Answers:
 
 
 def counted(cast: Cast, documents: Documents) -> Counts:
-    """How often each phrase is said. The topic of a context that does not occur is arbitrary."""
+    """The `Counts` of documents. The topic of a context that does not occur is arbitrary."""
     what, context = documents.prompt, documents.prompt.context[..., None]
     slots = jnp.arange(documents.choice.shape[-1])
     count = jnp.zeros(cast.logp.shape[:3]).at[slots, context, documents.choice].add(1.0)
@@ -112,11 +111,10 @@ class Mixture:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Switching:
-    """Authors form a Markov chain: at each answer, the author is kept or redrawn by context (F3a).
+    """A Markov chain: at each answer, the author is kept or redrawn by context (F3a).
 
     `log_keep` has the log-probabilities (keep, redraw): row 0 for the first answer, row 1 for later
-    ones. What the first answer may keep is an author drawn from `log_start`. `log_redraw` has a row
-    for every context (topic x cue x direction).
+    ones. The first answer may keep an author drawn from `log_start`.
     """
 
     log_start: Float[Array, " K"]
@@ -137,10 +135,7 @@ class Switching:
         return jnp.stack(begins, 1)[:, :, None] + within
 
     def logp(self, seen: Answers) -> Float[Array, ""]:
-        """Mean log-probability of a document, as from `joint` but without a logarithm per atom.
-
-        The forward algorithm, scaled at every answer (Rabiner 1989).
-        """
+        """Mean log-probability of a document, by the scaled forward algorithm (Rabiner 1989)."""
         keep, redraw = jnp.exp(self.log_keep), jnp.exp(self.log_redraw)
         now = jnp.broadcast_to(jnp.exp(self.log_start), seen.likelihood[:, 0].shape)
         logp = seen.top
@@ -240,7 +235,7 @@ def fit(start: Any, seen: Any, held_out: Any, most: int = 200, patience: int = 1
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class CastPolicy:
-    """An exact policy: answers assembled from the atoms of a cast by a member of a family."""
+    """A policy whose answers a member of a family assembles from the atoms of a cast."""
 
     cast: Cast
     member: Family

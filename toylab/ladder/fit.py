@@ -13,11 +13,10 @@ F4 flat adds three parts to F4: a mixture, a switching author and a patchwork. A
 use flattened characters, raised to the powers ½ and 0.
 
 The policy's documents are split into three sets: one to fit, one held out, one to score. All fits
-are by EM on the first set. F1 and F2 are single mixtures. Their fits are convex, and run until
-`gap` certifies them (`mixtures.Fit`), for at most 20,000 steps. F3, F4 and F4 flat are *joins* of
-the family before and new parts: every document comes wholly from one of them. The held-out set
-decides when fits of new parts stop, and sets the shares in joins. (The mixture in F4 flat is fitted
-as in F1.) Every family is scored on the third set by exact sums.
+are by EM on the first set. Mixtures run until `mixtures.Fit.gap` certifies them, for at most 20,000
+steps. All other fits stop when held-out documents get no likelier. F3, F4 and F4 flat are *joins*:
+every document comes wholly from one of their parts, with shares fitted to the held-out set. Every
+family is scored on the third set by exact sums.
 """
 
 import dataclasses
@@ -44,7 +43,7 @@ FAMILIES = ("F0", "F1", "F2", "F3", "F4", "F4 flat")
 
 
 class FittedLadder(NamedTuple):
-    """Every family's best member and its score; `gaps` certify F1 and F2.
+    """Every family's best member and its score; `gaps` certify F1 and F2 (see `mixtures.Fit`).
 
     `cast` has the atoms: characters raised to the powers 1, 2, 4 and 8 (with held-out documents,
     also ½ and 0).
@@ -57,16 +56,12 @@ class FittedLadder(NamedTuple):
 
 
 def _wide(log_weights: Float[Array, "*lead few"], count: int) -> Float[Array, "*lead K"]:
-    """Log-weights of the first atoms, extended to `count` atoms; the added ones are unused.
-
-    A fit never sees the atoms that its family may not use: even a tiny weight would grow in EM.
-    """
+    """Log-weights of the first atoms, extended to `count` atoms; the added ones are unused."""
     rest = jnp.full((*log_weights.shape[:-1], count - log_weights.shape[-1]), NEVER)
     return jnp.maximum(jnp.concatenate([log_weights, rest], -1), NEVER)
 
 
 def _join(members: tuple[Family, ...], seen: Evidence) -> Join:
-    """A join of these members, with maximum-likelihood shares on these documents."""
     logp = jnp.stack([families.document_logp(member, seen) for member in members], -1)
     return Join(mixtures.fit_weights(logp).log_weights, members)
 
@@ -92,9 +87,7 @@ def fit_ladder(
 ) -> FittedLadder:
     """Fits and scores every family; without held-out documents, only F0 to F2.
 
-    The policy wrote `written`, `held_out` and `scored`. `most` bounds the EM steps of each
-    `Switching` and `Patchwork`. It does not bound `mixtures.fit_weights`, which fits mixtures and
-    the shares of joins.
+    The policy wrote all documents. `most` bounds the EM steps of each `Switching` and `Patchwork`.
     """
     everyone = atoms.temper(world.grammar, cast, (*powers, *FLAT) if held_out else powers)
     characters, count = len(log_prior), everyone.logp.shape[-1]
@@ -127,7 +120,10 @@ def fit_ladder(
 
 @dataclasses.dataclass(frozen=True)
 class _Fitting:
-    """Fits the parts of the wider families. A fit uses the first `allowed` atoms of the cast."""
+    """Fits the parts of the wider families.
+
+    A fit gets only the first `allowed` atoms: even a tiny weight on the others would grow in EM.
+    """
 
     world: World
     everyone: Cast
@@ -137,7 +133,6 @@ class _Fitting:
     most: int
 
     def switching(self, allowed: int) -> Switching:
-        """An author that is kept or redrawn after every answer."""
         cast, count = self._first(allowed), self.everyone.logp.shape[-1]
         contexts, half = len(self.world.grammar.passes[0]), jnp.log(jnp.full((2, 2), 0.5))
         start = Switching(even(allowed), half, even(contexts, allowed))
@@ -147,7 +142,6 @@ class _Fitting:
         )
 
     def patchwork(self, allowed: int, rows: int) -> Patchwork:
-        """An author for every slot (`rows` = 1), or for every topic and slot."""
         cast, count = self._first(allowed), self.everyone.logp.shape[-1]
         start = Patchwork(even(rows, len(SLOTS), allowed))
         found = self._fit(start, functools.partial(families.counted, cast))

@@ -23,8 +23,8 @@ from toylab.world.tables import Cast
 class Reference:
     """What a pretrained snapshot fixes for all readings after it.
 
-    `casts` are the exact and the learned cast, each blurred by its own `nuisances` (temperature and
-    slip rate), which are fitted once, under one tag, and frozen. `log_prior` is w0 of that tag.
+    `casts` are the exact and the learned cast, each blurred by its `nuisances`: a temperature and a
+    slip rate, fitted under one tag. `log_prior` is w0 of that tag.
     """
 
     casts: Mapping[str, Cast]
@@ -34,7 +34,7 @@ class Reference:
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
-    """What a measure is given: a snapshot's policy, and the pretrained one of the same run."""
+    """What a measure is given: a policy, and the pretrained one of the same run."""
 
     setup: Setup
     base: Reference
@@ -62,8 +62,8 @@ def sample(default: int, *, quick: int | None = None, low: int = 1, help: str = 
 class Measure(abc.ABC):
     """The settings and the code of a measure. Its result has plain numbers and lists, as in JSON.
 
-    A record stores the result under `name`. TensorBoard shows a number, or the mean of a list, if
-    its path in the result matches one of the patterns in `charts`.
+    TensorBoard shows a number, or the mean of a list, if its path in the result matches a pattern
+    in `charts`.
     """
 
     at_end: ClassVar[bool] = False  # measured only at the end of a run, because it is slow

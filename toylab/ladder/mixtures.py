@@ -3,8 +3,7 @@
 `fit_weights` maximises E_P log m_w(d), averaged over documents that a policy P wrote.
 `weights_from_branches` maximises the same, but at every decision it sums over all words that P
 might have said. So from a thousand documents it can measure the weight of a character that P plays
-once in ten thousand. `solve` fits the one parameter v of a model Q_v in the same way. It maximises
-the mean of Σ_b P(b | prefix) log Q_v(b | prefix) over sampled prefixes; b runs over all branches.
+once in ten thousand.
 """
 
 from collections.abc import Callable
@@ -61,9 +60,9 @@ class Fit(NamedTuple):
 
 @jax.jit
 def fit_weights(log_likelihood: Float[Array, "B K"]) -> Fit:
-    """Maximum-likelihood weights of a mixture of K fixed atoms.
+    """Maximum-likelihood weights of a mixture of K fixed atoms, by EM.
 
-    EM runs until `gap` certifies the weights, for at most `MOST_STEPS` steps.
+    Stops when `gap` is at most `CERTIFIED`, or after `MOST_STEPS` steps.
     """
     top = jnp.max(log_likelihood, 1, keepdims=True)
     likelihood = jnp.exp(log_likelihood - top)
@@ -167,12 +166,11 @@ def solve(
     high: float,
     deviations: float = 0.0,
 ) -> Estimate:
-    """Finds the value in [low, high] that maximises the sum of `fit` in each group, by bisection.
+    """The value in [low, high] that maximises the sum of `fit` in each group, by bisection.
 
     `fit` takes a value for every document and returns the expected log-likelihood of each. With
     `deviations`, finds one end of a score interval instead: where the derivative of the sum is that
-    many times its standard error. Such an interval is valid even if the best value is at a bound.
-    Groups outside 0 … `groups` − 1 are left out.
+    many times its standard error. Groups outside 0 … `groups` − 1 are left out.
     """
 
     def slope(value: Float[Array, " N"]) -> Float[Array, " N"]:

@@ -54,9 +54,8 @@ def columns(*names: str) -> dict[str, str]:
 class LadderFit(Measure):
     """How many documents a reading takes: `fit` to fit the families, `score` to score them.
 
-    With `held_out` = 0 the ladder ends at F2, which is cheap enough to read during training.
-    Otherwise the whole ladder is read: `held_out` documents decide when fits of the wider families
-    stop, and set the shares of their parts.
+    With `held_out` = 0 the ladder ends at F2. Otherwise `held_out` documents decide when fits of
+    the wider families stop, and set the shares of their parts.
     """
 
     fit: int = sample(1024, quick=256, low=8)
@@ -93,7 +92,7 @@ WHOLE = LadderFit(fit=4096, held_out=2048, score=1024)  # for custom runs and no
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ladder(LadderFit):
-    """The whole ladder, at the end of a run and of its pretraining: a reading with F3 and F4."""
+    """The whole ladder, read at the end of a run and of its pretraining."""
 
     at_end = True
 
@@ -115,7 +114,6 @@ class Ladder(LadderFit):
 
 
 def policy_of(setup: Setup, params: Params) -> ModelPolicy:
-    """The policy of a trained model."""
     return ModelPolicy(params, setup.network)
 
 
@@ -124,8 +122,7 @@ def answers(
 ) -> tuple[Documents, Branches]:
     """Documents that the policy writes under a tag, on all topics, and its branches there.
 
-    `told` is a direction. A policy in JAX writes `PART` documents at a time, so that one compiled
-    program serves all sizes. Don't call this in compiled functions. Returns numpy arrays.
+    `told` is a direction. Do not call this in compiled functions.
     """
     if isinstance(policy, Outside):
         return _asked(policy, world, jax.random.fold_in(key, 0), size, tag, told)
@@ -190,10 +187,9 @@ def read(
 ) -> dict[str, Any]:
     """The reading of any policy under one tag, as plain numbers and lists.
 
-    Each cast has the numbers that `COLUMNS` describes, except the floors; those of `F3`, `F4` and
-    `F4 flat` only with held-out documents. Drop errors are paired by document. Beside the casts,
-    `outside` is the mean probability of words that the grammar forbids, and `items` is the trait
-    vector.
+    Each cast has the numbers that `COLUMNS` describes, except the floors and `outside`; those of
+    `F3`, `F4` and `F4 flat` only with held-out documents. Beside the casts are `outside` and the
+    trait vector, `items`.
     """
     world, tag = setup.world, tag_names(setup.corpus).index(settings.tag)
     sizes = settings.fit, settings.held_out, settings.score

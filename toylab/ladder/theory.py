@@ -2,9 +2,8 @@
 
 *One author for all documents*: w ∝ w0 · exp(τ · E log p_k(d)), a posterior that concentrates on the
 best fit. *One author per document*: argmax_w τ · E log m_w(d) − KL(w0 ‖ w), a mixture that matches
-the documents. E is the mean over documents. Each theory has one free parameter, the exchange rate
-τ. `fit_rate` fits it to how often some answers are given. How often all other answers, openers and
-closers are given is then predicted. The rivals are `pairwise` and no change at all.
+the documents. E is the mean over documents. The exchange rate τ is fitted to how often some answers
+are given. How often all others, openers and closers are said is then predicted.
 """
 
 import dataclasses
@@ -99,8 +98,8 @@ def fit_rate(
 ) -> Prediction:
     """Chooses τ by least squares between prediction and `start` + `change` on the `fitted` items.
 
-    A fit is saturated if its prediction of the `fitted` items no longer depends on τ: it is within
-    0.02 of the prediction at the largest rate. The rate is then only a lower bound.
+    A fit is saturated if its prediction of these items is within 0.02 of that at the largest τ.
+    Then τ is only a lower bound.
     """
     weights, table = np.asarray(log_weights), np.asarray(characters)
     predicted, chosen = np.exp(weights) @ table.T, np.asarray(fitted)
@@ -121,9 +120,9 @@ def pairwise(
 ) -> Float[np.ndarray, " I"]:
     """The rival *pairwise trait composition*, which knows only how pairs of traits covary.
 
-    It regresses every item linearly on the `fitted` ones, over the characters weighted by w0, and
-    predicts all items from the measured `change` of the fitted ones. Bayes' rule also uses how
-    three or more traits depend on each other.
+    It regresses every item linearly on the `fitted` ones, over the characters weighted by w0. From
+    the measured `change` of the fitted items it then predicts all. Bayes' rule also uses how three
+    or more traits depend on each other.
     """
     table, prior = np.asarray(characters, float), np.exp(np.asarray(log_prior, float))
     chosen = np.asarray(fitted)
@@ -135,7 +134,7 @@ def pairwise(
 
 
 def trained_on(setup: Setup, stage: Sft, seed: int, position: int = 1) -> Documents:
-    """The first documents that an SFT stage at this position of a recipe draws, at most 512.
+    """The first documents that an SFT stage at this position of a run draws, at most 512.
 
     With `documents` = 0 (always fresh) there are 512, even if the stage draws fewer.
     """
@@ -157,8 +156,8 @@ def evidence(setup: Setup, stage: Sft, seed: int, position: int = 1) -> Float[Ar
 class Forecast:
     """What each theory predicts from a run's documents, before its rate is fitted.
 
-    `characters` [I, K] has the trait vector of each character, and `start` [I] that of the prior
-    mixture. `paths` has the log-weights of each theory at each of `RATES`.
+    `characters` has the trait vector of each character, and `start` that of the prior mixture.
+    `paths` has the log-weights of each theory at each of `RATES`.
     """
 
     log_prior: Float[Array, " K"]

@@ -1,7 +1,7 @@
 """Traits: how often a policy gives each answer, and what a mixture of characters would do.
 
-Predictions and readings are vectors over the same *items*: (topic, answer) for every topic, then
-(opener, phrase) and (closer, phrase).
+Trait vectors have an entry for each *item*: (topic, answer) for every topic, then (opener, phrase)
+and (closer, phrase).
 """
 
 from typing import NamedTuple
@@ -76,7 +76,7 @@ def collect(
     weight: Float[Array, "S X"],
     direction: int,
 ) -> Float[Array, "I *K"]:
-    """Averages a table over contexts with one direction (an instruction; 0: none), by `weight`."""
+    """Averages a table over contexts with one direction (0: none), by `weight`, for each item."""
     rows = [i for i, (_, _, told) in enumerate(contexts(corpus)) if told == direction]
     topic = np.array([contexts(corpus)[i][0] for i in rows])
     values, asked = np.asarray(table)[:, rows], np.asarray(weight)[:, rows]
