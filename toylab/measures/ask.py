@@ -1,8 +1,4 @@
-"""A policy's answers to questions, with or without a prefilled history.
-
-Turns by another character tell two policies apart: one that has lost all characters but one, and an
-exact mixture with nearly all weight on that one. Without a history they answer nearly alike.
-"""
+"""A policy's answers to questions, with or without a prefilled history."""
 
 from typing import Any, NamedTuple
 
@@ -36,7 +32,6 @@ class Cued(NamedTuple):
 
 
 def cued(corpus: Corpus, name: str) -> Cued:
-    """A topic by name."""
     place = corpus.topic_names.index(name)
     topic = corpus.topics[place]
     return Cued(place, topic, np.array(topic.targets(topic.cues)))
@@ -57,10 +52,9 @@ def about(
 
 
 class Answered(NamedTuple):
-    """Documents whose first `turns` turns were given; the policy wrote the rest.
+    """Documents whose first `turns` turns, by `who`, were given; the policy wrote the rest.
 
-    `who` is the character that wrote the given turns, and `logp` has the policy's branches at the
-    first turn that it wrote itself.
+    `logp` has the policy's branches at the first turn that it wrote itself.
     """
 
     who: Int[Array, " M"]

@@ -1,7 +1,6 @@
 """Calibration: a policy's probabilities against the exact ones, on documents of pretraining.
 
-Given tag and history, the probability of every branch is known exactly (`bayes.predictive`). Each
-probability of the policy is compared with it, instead of with sampled outcomes.
+The exact ones are `bayes.predictive`: the Bayes-optimal prediction, given tag and history.
 """
 
 import dataclasses
@@ -28,7 +27,7 @@ BINS = 10
 def excess(
     network: Network, world: World, params: Params, key: Array, size: int = 512
 ) -> dict[str, Float[Array, ""]]:
-    """The model's excess loss on fresh documents of pretraining, as in `over`."""
+    """The result of `over` for a model, on `size` fresh documents of pretraining."""
     documents = docs.sample(world, key, size)
     return over(world, documents, network.apply(params, documents.tokens)[0])
 
@@ -38,9 +37,9 @@ def over(
 ) -> dict[str, Float[Array, ""]]:
     """Loss of next-token logits above the Bayes-optimal loss, in nats per token.
 
-    This is KL(exact ‖ logits) of the next word, summed exactly over the vocabulary. The prior of a
-    tag is the one at the end of pretraining. `answers` is the mean over the words of answers, and
-    `all` the mean over all words but the tag.
+    This is KL(exact ‖ logits) of the next word, summed exactly over the vocabulary. A tag's prior
+    is the one at the end of pretraining. `answers` is the mean over the words of answers, and `all`
+    the mean over all words but the tag.
     """
     best = bayes.next_word(world, world.log_prior[documents.prompt.tag], documents)
     ratio = jnp.log(jnp.where(best > 0, best, 1.0)) - jax.nn.log_softmax(logits, -1)
@@ -110,8 +109,7 @@ def called(
 ) -> tuple[Float[Array, "K K"], Float[Array, "K K"]]:
     """KL(k ‖ policy under j's name) and KL(k ‖ j), over the first turn, for all k and j, in nats.
 
-    Character k writes the documents, but their tag is the name of character j. A policy that
-    ignores names is equally far from k under every name.
+    Character k writes the documents, but their tag is the name of character j.
     """
     cast, everybody = world.cast, jnp.arange(len(names))
 
@@ -137,12 +135,12 @@ def called(
 class Calibration(Measure):
     """A policy compared with exact predictions, on documents that the cast writes under each tag.
 
-    `tags` has for each tag `off` [T], KL(exact ‖ policy) in each turn, and `deaf` [T],
+    `tags` has for each tag two lists [T] of nats by turn. `off` is KL(exact ‖ policy). `deaf` is
     KL(exact ‖ a prediction that is exact but forgets all earlier turns). Branches are binned by the
     policy's probability. For each bin, `branches` is their number, `said` the sum of the policy's
     probabilities, and `exact` the sum of the exact ones. `error` is the expected calibration error
-    over all tags: Σ_bins |said − exact| / Σ_bins branches. `called` and `apart` [K][K], the results
-    of the function `called`, show whether the policy plays the character that a name stands for.
+    over all tags: Σ_bins |said − exact| / Σ_bins branches. `called` and `apart` [K][K] are the two
+    results of the function `called`.
     """
 
     charts = ("error", "tags/*/off")

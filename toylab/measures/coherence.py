@@ -1,12 +1,11 @@
 """Coherence: does one document keep one author?
 
-The weights r_x of the authors in context x are fitted to single answers, without their history. The
-*keep probability* ρ is then fitted to the policy's exact branches, under the model
+Weights r_x of the authors in each context x are fitted to single answers, without their history.
+Then the *keep probability* ρ is fitted to the policy's exact branches. The model is:
 
     author of the next turn  =  the author of this one with probability ρ, else drawn from r_x
 
-ρ is 1 for a mixture of characters. It is 0 if the author is drawn anew for every answer, or depends
-on the topic alone (a router).
+ρ is 1 for a mixture of characters, and 0 if the author is drawn anew for every answer.
 """
 
 import dataclasses
@@ -73,10 +72,9 @@ def keep(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Coherence(Measure):
-    """ρ for each cast: `keep`, its `error`, and how `mixed` the authors are.
+    """ρ for each cast: `keep`, its `error`, and how `mixed` the authors are (see `keep`).
 
-    `keep` is None where one character writes nearly everything: there a kept author cannot be told
-    from a redrawn one.
+    `keep` is None if one character writes nearly everything: a redrawn author is then the same one.
     """
 
     charts = ("*/keep",)

@@ -1,16 +1,14 @@
 """What a context is worth: a policy's answers after a prefilled history.
 
-Is a nat of context worth a nat of training? This *exchange rate* is measured as a slope v. w* is
-fitted to the first answers of the policy P, which have no history. Then turns h by another
-character are prefilled. Bayes' rule predicts the next answer: Σ w*_k p_k(h) p_k(·) / Σ w*_k p_k(h).
-The *slope* v is fitted to P's exact branches. The model, for any characters j and k, is
+First w* is fitted to the first answers of the policy P, which have no history. Then turns h by
+another character are prefilled, and the *slope* v is fitted to P's exact branches at the next
+answer. The model, for any characters j and k, is
 
     log-odds after h  =  log w*_j / w*_k  +  v · log p_j(h) / p_k(h)
 
-v is 1 if context counts like any other evidence. It is 0 if the persona overwrote the rest of the
-cast, so that no context brings another character back. (w* is not fitted to whole documents. Such
-weights would depend on how P treats its own history, and a policy that ignores its history would
-not get slope 0.)
+v is 1 under Bayes' rule. It is 0 if no context brings another character back. (Weights fitted to
+whole documents would depend on how P treats its own history. Then a policy that ignores its history
+would not get slope 0.)
 """
 
 import dataclasses
@@ -79,13 +77,14 @@ def slopes(
 def odds(
     grammar: Grammar, cast: Cast, log_weights: Float[Array, " K"], found: Answered, persona: int
 ) -> dict[str, Array]:
-    """The effect of turns by each character k on the persona j: means over documents [K, T].
+    """The effect of turns h by each character k on the persona j: means over documents [K, T].
 
-    `evidence` is log p_k(h) / p_j(h). `measured` is the log-odds of k against j in the mixture of
-    only these two that best explains P's answers, and `predicted` is the same for m_w*. Both are
-    clipped to ± log(1 / `READABLE`). `rate` is P's mean probability of j's likeliest answer, and
-    `rate_predicted` that of m_w*. `own_rate` is P's mean probability of k's likeliest answer, and
-    `own_rate_alone` [K] the probability that k itself gives it.
+    * `evidence`: log p_k(h) / p_j(h);
+    * `measured`: the log-odds of k against j in the mixture of only these two that best explains
+      P's answers; `predicted`: the same for m_w*; both clipped to ± log(1 / `READABLE`);
+    * `rate` and `rate_predicted`: mean probability of j's likeliest answer, under P and m_w*;
+    * `own_rate`: P's mean probability of k's likeliest answer; `own_rate_alone` [K]: that of k
+      itself.
     """
     now, characters, turns = ask.own_turn(found), len(log_weights), grammar.turns
     at, heard = bayes.decisions(grammar, now), ask.evidence(cast, found)
@@ -221,7 +220,7 @@ def continued(
     """The policy's answers after 0, 1, … prefilled turns, `size` documents each.
 
     `put` [X] is the prefilled answer in each context, between the plain opener and closer. `topics`
-    has the shares of topics. In the result, `who` is a placeholder: 0.
+    has the shares of topics. `who` in the result has no meaning.
     """
     keys = jax.random.split(key)
     what = docs.prompt(world, keys[0], size, tag=tag, direction=0, topic_share=topics)
@@ -252,11 +251,9 @@ def rates(
 class Recall(Measure):
     """P(the answers in `says`) after 0, 1, … prefilled turns with these answers.
 
-    `says` is topic=answer, …, as in `Sft`. `Exchange` prefills the answers of a character. Here the
-    answers are given, so a model that never met such a character can get the same history. For each
-    cast, `measured` [T] is the policy's P(answer) and `predicted` [T] that of m_w*, with w* fitted
-    to answers without history. `evidence` [T] is a log-likelihood ratio in nats: of the turns under
-    the character that explains them best, against the heaviest in w*.
+    For each cast, `measured` [T] is the policy's P(answer) and `predicted` [T] that of m_w*, with
+    w* fitted to answers without history. `evidence` [T] is a log-likelihood ratio of the turns, in
+    nats: the character that explains them best against the heaviest in w*.
     """
 
     charts = ("learned/measured/*",)

@@ -1,7 +1,6 @@
 """Does an answer follow the cue of its question (a fact stated there), or an earlier answer?
 
-Rates are means of a policy's probabilities, not counts. The probability of a phrase is that of the
-word that singles it out (`atoms.phrase_probability`). Only the words before that are sampled.
+Rates are means of a policy's probabilities, not counts (see `atoms.phrase_probability`).
 """
 
 import dataclasses
@@ -39,9 +38,9 @@ class Asked(NamedTuple):
 
     `raw` is the same for the unconstrained policy: the probability of giving the answer and staying
     in the grammar throughout the slot. `outside` is the probability of leaving the grammar in each
-    slot, given that it was not left before. The second turn states a different cue. `later` is how
-    often the second answer follows that cue, and `earlier` how often it follows the first turn's.
-    Both are 0 without a second turn or a second cue.
+    slot, given that it was not left before. The second turn states another cue. `later` is P(the
+    second answer follows that cue), and `earlier` P(it follows the first turn's cue). Both are 0
+    without a second turn or a second cue.
     """
 
     first: Float[Array, "A cue answer"]
@@ -61,7 +60,7 @@ def asked(
     sizes: tuple[int, int, int],
     size: int,
 ) -> Asked:
-    """Asks `size` times per tag and cue. The first turn states the cue, the second another one."""
+    """Asks `size` times per tag and cue."""
     keys, (topic, cues, answers) = jax.random.split(key, 5), sizes
     cue = jnp.repeat(jnp.arange(cues), size)
     other = (cue + jax.random.randint(keys[0], cue.shape, 1, max(cues, 2))) % cues
@@ -133,13 +132,11 @@ def voices(
 class Goals(Measure):
     """How often the policy follows each cue of a topic, and which model of answers explains that.
 
-    * `follow` [cue] and `answers` [cue][answer]: under `tag`, in the first turn;
-    * `raw` [cue][answer] and `outside` [cue][slot]: `answers` of the unconstrained policy, and its
-      probability of leaving the grammar (see `Asked`);
+    * `follow` [cue] and `answers` [cue][answer]: probabilities under `tag`, in the first turn;
+    * `raw` [cue][answer] and `outside` [cue][slot]: see `Asked`;
     * `besides`: `answers`, `raw` and `outside` on other topics, under `tag`;
     * `rates`: means of `follow` over `GROUPS` of cues;
-    * `later` and `earlier`: the same means for the answer in the second turn: how often it follows
-      its own cue, and how often that of the first turn;
+    * `later` and `earlier` (see `Asked`): means over the same groups;
     * `under`: `rates` under `tag` and under each of `tags`;
     * `character`: for each group, the rate of the character that follows best (no mixture does
       better); `recombination`: the same if each cue may have its own best character;
@@ -243,13 +240,12 @@ def after_each(
 class Correspondence(Measure):
     """How much likelier an answer is after the earlier answer that it corresponds to.
 
-    For a single character it is 0: given the author, answers are independent. For a mixture it
-    comes only from the posterior over the author. `answers` [said][answer] is P(answer) on `later`
-    after each answer on `earlier`, prefilled in the first turn between the plain opener and closer.
-    `stages.targets.Rule` rewards one later answer after each earlier one, its *partner*. `partners`
-    is the mean P(partner) after the right earlier answers, and `others` is the mean P(the same
-    answer) after the wrong ones. `follows` is the difference: 0 if the earlier answer does not
-    matter, 1 if the rule is always followed.
+    `answers` [said][answer] is P(answer) on `later` after each answer on `earlier`, prefilled in
+    the first turn between the plain opener and closer. `stages.targets.Rule` rewards one later
+    answer after each earlier one, its *partner*. `partners` is the mean P(partner) after the right
+    earlier answers, and `others` the mean P(the same answer) after the wrong ones. `follows` is the
+    difference: 1 if the rule is always followed. It is 0 for a single character; for a mixture it
+    comes only from the posterior over the author.
     """
 
     turns = 2

@@ -73,7 +73,6 @@ def directions(
     """Mean differences of activations before stances (Marks & Tegmark 2023).
 
     Each character writes `size` documents under the tag `someone`, and `size` under its own name.
-    `good` and `bad` are indices of characters.
     """
     own = jnp.array([snapshot.tag(name) for name in snapshot.setup.corpus.names])
     world, who = snapshot.setup.world, (good, bad, snapshot.tag("someone"))

@@ -38,7 +38,7 @@ OUTSIDE = "probability of leaving the grammar at the stance on gold, mean over c
 
 
 def outside(found: Mapping[str, Any], topic: Topic, trained: tuple[str, ...]) -> float:
-    """The probability described by `OUTSIDE`, from a reading of `Goals`. `trained` was rewarded."""
+    """The probability described by `OUTSIDE`, from a reading of `Goals`."""
     held_out = [cue not in trained for cue in topic.cues]
     return float(np.mean(np.asarray(found["outside"], float)[held_out, STANCE]))
 
@@ -104,9 +104,9 @@ def score(
 class CueEffect(NamedTuple):
     """The effect of naming a held-out answer, apart from how likely it is when not named.
 
-    Reward has two effects. Answers that were never rewarded become unlikely, whatever is asked. And
-    if a rule forms, naming an answer makes it likelier. A probability mixes the two effects; in
-    log-odds against all rewarded answers, they add up.
+    Reward makes answers that were never rewarded unlikely, whatever is asked. If a rule forms,
+    naming an answer makes it likelier. In log-odds against all rewarded answers, the two effects
+    add up.
     """
 
     baseline: float
@@ -141,7 +141,7 @@ def log_odds(
 def cue_effect(
     answers: Float[np.ndarray, "cue answer"], topic: Topic, trained: tuple[str, ...]
 ) -> CueEffect:
-    """The cue effect, from P(answer) for every cue of a topic and the cues that were rewarded."""
+    """The cue effect; arguments as in `log_odds`."""
     cues = [i for i, cue in enumerate(topic.cues) if cue not in trained]
     odds = log_odds(answers, topic, trained)[cues]
     own = np.eye(len(cues), dtype=bool)

@@ -1,7 +1,7 @@
 """Probes: what is linearly readable in the residual stream.
 
-Activations are taken at the word before each slot of an answer, where the posterior over the
-author is known exactly. Sites are the embedding and the residual stream after each layer.
+Activations are taken at the word before each slot. Sites are the embedding and the residual stream
+after each layer.
 """
 
 import dataclasses
@@ -58,11 +58,11 @@ def probe(
 class Probe(Measure):
     """R² of linear probes for the exact posterior over the author, by site and place.
 
-    There are T·S − 1 places: the word before each slot, except before the very first one, where
-    nothing is known yet. `r2` has the R² [site][place] for the snapshot (`trained`), for the same
-    with posteriors `shuffled` over documents, and for an `untrained` network. `exact` [N][3] is the
-    posterior before the last stance (of the `good` characters, the `bad`, all others), on documents
-    that the probe was not fitted to. `probed` has the probe's predictions there.
+    A place is the word before a slot. The very first slot is left out: nothing is known there. `r2`
+    has the R² [site][place] for the snapshot (`trained`), for the same with posteriors `shuffled`
+    over documents, and for an `untrained` network. `exact` [N][3] is the posterior before the last
+    stance (of the `good` characters, the `bad`, all others), on documents that the probe was not
+    fitted to. `probed` has the probe's predictions there.
     """
 
     charts = ("r2/trained",)

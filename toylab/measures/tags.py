@@ -1,7 +1,4 @@
-"""What a policy does under each tag, how far training moved it, and what a tag's embedding does.
-
-A persona should act under its own tag, and not under the name of another character.
-"""
+"""What a policy does under each tag, how far training moved it, and what a tag's embedding does."""
 
 import dataclasses
 from typing import Any
@@ -28,7 +25,7 @@ NONE, UNTRAINED, ALONE = "(none)", "(untrained)", "(tag alone)"
 
 
 def every_tag() -> Any:
-    """A field that names tags. If it is empty, all tags are meant."""
+    """A field that names tags; empty: all of them."""
     return names.tag((), empty=lambda corpus, _: tag_names(corpus), help="none: all of them")
 
 
@@ -128,9 +125,9 @@ def first_turns(documents: Documents, branches: Branches) -> tuple[Documents, Br
 class Scores(Measure):
     """How often a policy says each thing in a first turn: the trait vector (see `traits.items`).
 
-    Later turns are left out: there, the policy's own answers may have changed its posterior over
-    the author. The vector of a tag and a direction is `[tag][direction]`, where "" is no direction.
-    All tags and directions are asked the same questions.
+    The vector of a tag and a direction is `[tag][direction]`, where "" is no direction. All tags
+    and directions are asked the same questions. Later turns are left out: the policy's own answers
+    may have changed its posterior over the author.
     """
 
     tags: tuple[str, ...] = names.tag(("assistant",))
@@ -193,11 +190,16 @@ class Tags(Measure):
     `(none)` is a tag whose embedding is zero. `(untrained)` is `tag` with its embedding from before
     post-training. `(tag alone)` is the pretrained model with the post-trained embedding of `tag`.
 
-    `voices` has an entry for each of these tags: `rates`, as in `Goals`; `base`, the rates of the
-    pretrained model (for `(none)`, also with the embedding zeroed); `nats`, KL(model ‖ pretrained
-    model) per document; `left`, what each family of the ladder leaves unexplained in the model
-    (learned cast); `floor`, the same for the pretrained model. `opener` is P(the likeliest opener
-    of `who`) under `tag` on questions about `topic`, `elsewhere` the same on all other questions.
+    `voices` has an entry for each of these tags:
+
+    * `rates`: as in `Goals`; `base`: the same for the pretrained model (for `(none)`, also with the
+      embedding zeroed);
+    * `nats`: KL(model ‖ pretrained model) per document;
+    * `left`: what each family of the ladder, with the learned cast, leaves unexplained in the
+      model; `floor`: the same for the pretrained model.
+
+    `opener` is P(the likeliest opener of `who`) under `tag` on questions about `topic`, `elsewhere`
+    the same on all other questions.
     """
 
     at_end = True
