@@ -192,9 +192,7 @@ def _advance(
         means = jax.tree.map(lambda *each: functools.reduce(jnp.add, each) / len(each), *told)
         return State(params, optimiser, state.step + 1), means
 
-    blank = jax.tree.map(
-        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(one, state)[1]
-    )
+    blank = jax.tree.map(jnp.zeros_like, jax.eval_shape(one, state)[1])
 
     def body(carry: tuple[State, Metrics]) -> tuple[State, Metrics]:
         state, total = carry
@@ -228,10 +226,10 @@ def segments(
     reference = reference if stage.needs_reference and reference else {}
     structure, numbers = stage.structure(), stage.numbers()
     context = Context(setup.network, setup.world, stage.names(setup.corpus))
-    for point in sorted(set(at)):
-        if point <= int(state.step):
-            continue
+    for point in sorted(at):
         before = int(state.step)
+        if point <= before:
+            continue
         state, metrics = _advance(
             structure, numbers, context, reference, key, state, jnp.asarray(point, jnp.int32)
         )
