@@ -28,6 +28,7 @@ from toylab.world.grammar import SLOTS, Grammar
 from toylab.world.tables import Cast
 
 TINY = 1e-30
+PATIENCE = 10
 LEAST = 1e-35  # a floor under likelihoods that keeps their logarithms finite
 
 
@@ -194,19 +195,18 @@ def even(*shape: int) -> Float[Array, "*shape"]:
 
 
 class Fitted(NamedTuple):
-    """The member with the best held-out log-likelihood, that value, and the steps taken."""
+    """The member with the best held-out log-likelihood, and that value."""
 
     member: Any
     held_out: Float[Array, ""]
-    steps: Int[Array, ""]
 
 
-@functools.partial(jax.jit, static_argnames=("most", "patience"))
-def fit(start: Any, seen: Any, held_out: Any, most: int = 200, patience: int = 10) -> Fitted:
+@functools.partial(jax.jit, static_argnames="most")
+def fit(start: Any, seen: Any, held_out: Any, most: int = 200) -> Fitted:
     """Maximum likelihood by EM, stopped when held-out documents get no likelier.
 
     `start` has a method `logp`, which gives the mean log-probability of a document. Stops after
-    `most` steps, or after `patience` steps without improvement, and returns the best member found.
+    `most` steps, or after `PATIENCE` steps without improvement, and returns the best member found.
     """
 
     def step(carry: tuple[Any, Any, Array, Array, Array]) -> tuple:
@@ -223,13 +223,13 @@ def fit(start: Any, seen: Any, held_out: Any, most: int = 200, patience: int = 1
         return member, best, score, since, steps + 1
 
     def unfinished(carry: tuple[Any, Any, Array, Array, Array]) -> Array:
-        return (carry[3] < patience) & (carry[4] < most)
+        return (carry[3] < PATIENCE) & (carry[4] < most)
 
     zero = jnp.asarray(0)
-    _, best, score, _, steps = jax.lax.while_loop(
+    _, best, score, *_ = jax.lax.while_loop(
         unfinished, step, (start, start, start.logp(held_out), zero, zero)
     )
-    return Fitted(best, score, steps)
+    return Fitted(best, score)
 
 
 @jax.tree_util.register_dataclass

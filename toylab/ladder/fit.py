@@ -43,13 +43,8 @@ FAMILIES = ("F0", "F1", "F2", "F3", "F4", "F4 flat")
 
 
 class FittedLadder(NamedTuple):
-    """Every family's best member and its score; `gaps` certify F1 and F2 (see `mixtures.Fit`).
+    """Every family's best member and its score; `gaps` certify F1 and F2 (see `mixtures.Fit`)."""
 
-    `cast` has the atoms: characters raised to the powers 1, 2, 4 and 8 (with held-out documents,
-    also ½ and 0).
-    """
-
-    cast: Cast
     members: dict[str, Family]
     scores: dict[str, mixtures.Score]
     gaps: dict[str, Float[Array, ""]]
@@ -115,7 +110,7 @@ def fit_ladder(
         )
         for name, member in members.items()
     }
-    return FittedLadder(everyone, members, scores, {"F1": f1.gap, "F2": f2.gap})
+    return FittedLadder(members, scores, {"F1": f1.gap, "F2": f2.gap})
 
 
 @dataclasses.dataclass(frozen=True)
