@@ -132,6 +132,7 @@ def phrase_probability(
     return jnp.zeros((*p.shape[:3], g.phrases.shape[2])).at[batch, turn, place, only].add(p)
 
 
+@jax.jit
 def phrase_marginals(
     grammar: Grammar, documents: Documents, branches: Branches
 ) -> tuple[Float[Array, "S X P"], Float[Array, "S X"]]:

@@ -6,7 +6,6 @@ and (closer, phrase).
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
@@ -92,14 +91,11 @@ def collect(
     return jnp.asarray(np.concatenate(parts))
 
 
-marginals = jax.jit(phrase_marginals)
-
-
 def measured(
     corpus: Corpus, grammar: Grammar, documents: Documents, branches: Branches, direction: int = 0
 ) -> Float[Array, " I"]:
     """Mean probability of each item in the policy's own documents with a direction (0: none)."""
-    probability, asked = marginals(grammar, documents, branches)
+    probability, asked = phrase_marginals(grammar, documents, branches)
     return collect(corpus, probability, asked, direction)
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from toylab.ladder import reading, traits
+from toylab.ladder import atoms, reading
 from toylab.ladder.measure import Measure, Snapshot, sample
 from toylab.measures import ask, follow
 from toylab.policy.policy import Policy
@@ -208,7 +208,7 @@ class Goals(Measure):
         corpus, world = snapshot.setup.corpus, snapshot.setup.world
         tag = snapshot.tag(self.tag)
         written = reading.answers(snapshot.policy, world, key, self.size * 32, tag)
-        said, asked = traits.marginals(world.grammar, *written)
+        said, asked = atoms.phrase_marginals(world.grammar, *written)
         return {
             who: voices(corpus, world.cast, said, asked, who) for who in self.who or corpus.names
         }

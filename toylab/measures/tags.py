@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from toylab.ladder import mixtures, reading, traits
+from toylab.ladder import atoms, mixtures, reading, traits
 from toylab.ladder.fit import FAMILIES, fit_ladder
 from toylab.ladder.measure import Measure, Snapshot, sample
 from toylab.measures import ask, cues
@@ -141,7 +141,7 @@ class Scores(Measure):
         def score(tag: str, direction: int) -> list[float]:
             where = snapshot.tag(tag), direction
             written = reading.answers(snapshot.policy, setup.world, key, self.size, *where)
-            said, asked = traits.marginals(setup.world.grammar, *first_turns(*written))
+            said, asked = atoms.phrase_marginals(setup.world.grammar, *first_turns(*written))
             return traits.collect(setup.corpus, said, asked, direction).tolist()
 
         each = list(zip(self.directions, told, strict=True))
@@ -268,7 +268,7 @@ class Tags(Measure):
         corpus, world = snapshot.setup.corpus, snapshot.setup.world
         tag = snapshot.tag(self.tag)
         written = reading.answers(snapshot.policy, world, key, self.size * 64, tag)
-        p, asked = traits.marginals(world.grammar, *written)
+        p, asked = atoms.phrase_marginals(world.grammar, *written)
         k = corpus.names.index(self.who)
         said = np.argmax(np.asarray(world.cast.logp[OPENER, :, :, k]), 1)
         share = np.asarray(p)[OPENER, np.arange(len(said)), said]
