@@ -133,8 +133,8 @@ def pairwise(
     return mean + covariance[:, chosen] @ inverse @ np.asarray(change, float)[chosen]
 
 
-def trained_on(setup: Setup, stage: Sft, seed: int, position: int = 1) -> Documents:
-    """The first documents that an SFT stage at this position of a run draws, at most 512.
+def trained_on(setup: Setup, stage: Sft, seed: int) -> Documents:
+    """The first documents that an SFT stage draws right after pretraining, at most 512.
 
     With `documents` = 0 (always fresh) there are 512, even if the stage draws fewer.
     """
@@ -142,12 +142,12 @@ def trained_on(setup: Setup, stage: Sft, seed: int, position: int = 1) -> Docume
     context = Context(setup.network, setup.world, stage.names(setup.corpus))
     write = jax.jit(type(stage).write, static_argnums=0)
     static = dataclasses.replace(stage.structure(), share=stage.share)
-    return write(static, context, train_key(seed, position), jnp.arange(count))
+    return write(static, context, train_key(seed, 1), jnp.arange(count))
 
 
-def evidence(setup: Setup, stage: Sft, seed: int, position: int = 1) -> Float[Array, "B K"]:
+def evidence(setup: Setup, stage: Sft, seed: int) -> Float[Array, "B K"]:
     """log p_k of each document of an SFT stage, over the slots that its loss counts."""
-    documents = trained_on(setup, stage, seed, position)
+    documents = trained_on(setup, stage, seed)
     counted = np.array([slot == STANCE or not stage.neutral for slot in range(len(SLOTS))])
     return jnp.sum(bayes.log_likelihood(setup.world.cast, documents) * counted[:, None], (1, 2))
 
