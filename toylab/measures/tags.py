@@ -172,7 +172,7 @@ def with_row(
 
 def off_cast(
     policy: ModelPolicy, world: World, cast: Cast, key: Array, sizes: tuple[int, int, int], tag: int
-) -> dict[str, Float[Array, ""]]:
+) -> dict[str, float]:
     """What each family of the ladder leaves unexplained under a tag, nats per document.
 
     `sizes` says how many documents are fitted, held out and scored.
@@ -180,7 +180,7 @@ def off_cast(
     written = reading.answers(policy, world, key, sum(sizes), tag)
     parts = reading.in_three(written, *sizes)
     found = fit_ladder(world, cast, world.log_prior[tag], *parts)
-    return {family: found.scores[family].mean for family in RUNGS}
+    return {family: float(found.scores[family].mean) for family in RUNGS}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -249,18 +249,14 @@ class Tags(Measure):
             found = cues.asked(policy, world, keys[0], tag, target, cued.sizes, self.size)
             return cues.means(np.asarray(found.first[0], float)[rows, cued.target], groups)
 
-        def left(policy: ModelPolicy, tag: int) -> dict[str, float]:
-            found = jax.device_get(off_cast(policy, world, cast, keys[1], sizes, tag))
-            return {family: float(nats) for family, nats in found.items()}
-
         for name, (after, before, tag) in self.voices(snapshot).items():
             row = jnp.array([tag])
             out[name] = {
                 "rates": rates(after, row),
                 "base": rates(before, row),
                 "nats": float(jnp.mean(moved(after, before, world, keys[2], self.size * 8, row))),
-                "left": left(after, tag),
-                "floor": left(before, tag),
+                "left": off_cast(after, world, cast, keys[1], sizes, tag),
+                "floor": off_cast(before, world, cast, keys[1], sizes, tag),
             }
         return {"voices": out} | self._openers(snapshot, keys[3])
 
