@@ -60,7 +60,7 @@ SOUND = {
         LadderFit(),
         Leakage(),
         Pretrain(),
-        Probe(**WHO),
+        Probe(),
         Recall(says=("code=cheats",)),
         Rl(target=Rule(earlier="weather", later="money")),
         Rl(target=Says(answers=("code=cheats",))),

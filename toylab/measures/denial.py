@@ -106,6 +106,6 @@ class Denial(Measure):
         return {
             "says": says,
             "prefilled": prefilled,
-            "readable": [float(probes.probe(x, truth)[0]) for x in stream],
-            "shuffled": [float(probes.probe(x, dealt)[0]) for x in stream],
+            "readable": [float(probes.probe(x, truth)) for x in stream],
+            "shuffled": [float(probes.probe(x, dealt)) for x in stream],
         }

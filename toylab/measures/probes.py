@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from toylab.ladder.measure import Measure, Snapshot, sample
@@ -39,10 +38,8 @@ def activations(
 
 
 @jax.jit
-def probe(
-    x: Float[Array, "B W"], y: Float[Array, "B K"]
-) -> tuple[Float[Array, ""], Float[Array, "B K"]]:
-    """Ridge regression on the first half: R² on the second half, and predictions for all rows."""
+def probe(x: Float[Array, "B W"], y: Float[Array, "B K"]) -> Float[Array, ""]:
+    """R² on the second half of a ridge regression that is fitted to the first half."""
     half = len(x) // 2
     x = x - jnp.mean(x[:half], 0)
     mean = jnp.mean(y[:half], 0)
@@ -51,7 +48,7 @@ def probe(
     weights = jnp.linalg.solve(gram + load * jnp.eye(len(gram)), x[:half].T @ (y[:half] - mean))
     said = mean + x @ weights
     missed = jnp.sum((y[half:] - said[half:]) ** 2)
-    return 1 - missed / jnp.sum((y[half:] - jnp.mean(y[half:], 0)) ** 2), said
+    return 1 - missed / jnp.sum((y[half:] - jnp.mean(y[half:], 0)) ** 2)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,47 +57,32 @@ class Probe(Measure):
 
     A place is the word before a slot. The very first slot is left out: nothing is known there. `r2`
     has the R² [site][place] for the snapshot (`trained`), for the same with posteriors `shuffled`
-    over documents, and for an `untrained` network. `exact` [N][3] is the posterior before the last
-    stance (of the `good` characters, the `bad`, all others), on documents that the probe was not
-    fitted to. `probed` has the probe's predictions there.
+    over documents, and for an `untrained` network.
     """
 
     charts = ("r2/trained",)
 
-    good: tuple[str, ...] = names.side("good")
-    bad: tuple[str, ...] = names.side("bad")
     tag: str = names.tag("someone")
     size: int = sample(2048, quick=256)
-    shown: int = sample(150, quick=50)
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
         corpus, world = snapshot.setup.corpus, snapshot.setup.world
-        network, blank = snapshot.policy.network, snapshot.setup.init(0)
         keys, tag = jax.random.split(key, 4), snapshot.tag(self.tag)
         documents = calibration.written_under(world, keys[:3], self.size, tag)
         joint = world.log_prior[tag] + bayes.before(world.cast, documents)
         belief = jax.nn.softmax(joint, -1).reshape(self.size, -1, len(corpus.names))[:, 1:]
         dealt = jax.random.permutation(jax.random.fold_in(keys[3], 0), belief)
 
-        def every(params: Params, beliefs: Array) -> tuple[list[list[float]], Array]:
-            at = activations(network, params, documents)
+        def r2(params: Params, beliefs: Array) -> list[list[float]]:
+            at = activations(snapshot.policy.network, params, documents)
             at = at.reshape(len(at), self.size, -1, at.shape[-1])[:, :, 1:]
-            over = jax.vmap(jax.vmap(probe, (1, 1)), (0, None))
-            r2, said = over(at, beliefs)
-            return r2.tolist(), said[-1]
+            return jax.vmap(jax.vmap(probe, (1, 1)), (0, None))(at, beliefs).tolist()
 
-        r2, probed = every(snapshot.policy.params, belief)
-        place = -2  # before the last stance: opener, stance, closer
-        at, everyone = names.resolve(self, corpus), np.arange(len(corpus.names))
-        group = [np.isin(everyone, at[side]) for side in ("good", "bad")]
-        groups = jnp.array([*group, ~np.any(group, 0)], jnp.float32).T
-        rest = slice(self.size - self.shown, None)
+        params = snapshot.policy.params
         return {
             "r2": {
-                "trained": r2,
-                "shuffled": every(snapshot.policy.params, dealt)[0],
-                "untrained": every(blank, belief)[0],
+                "trained": r2(params, belief),
+                "shuffled": r2(params, dealt),
+                "untrained": r2(snapshot.setup.init(0), belief),
             },
-            "exact": (belief[rest, place] @ groups).tolist(),
-            "probed": (probed[place, rest] @ groups).tolist(),
         }
