@@ -173,10 +173,7 @@ def with_row(
 def off_cast(
     policy: ModelPolicy, world: World, cast: Cast, key: Array, sizes: tuple[int, int, int], tag: int
 ) -> dict[str, float]:
-    """What each family of the ladder leaves unexplained under a tag, nats per document.
-
-    `sizes` says how many documents are fitted, held out and scored.
-    """
+    """What each family leaves unexplained under a tag, per document; `sizes` as in `in_three`."""
     written = reading.answers(policy, world, key, sum(sizes), tag)
     parts = reading.in_three(written, *sizes)
     found = fit_ladder(world, cast, world.log_prior[tag], *parts)
