@@ -78,9 +78,7 @@ def weights_by_rate(
 ) -> Float[Array, "R K"]:
     """The log-weights that a theory predicts at each of `RATES`."""
     rule = THEORIES[name]
-    return jax.lax.map(
-        lambda tau: rule(log_prior, evidence, tau), jnp.array(RATES), batch_size=len(RATES)
-    )
+    return jax.vmap(lambda tau: rule(log_prior, evidence, tau))(jnp.array(RATES))
 
 
 def explained(predicted: Float[ArrayLike, " I"], measured: Float[ArrayLike, " I"]) -> float:
