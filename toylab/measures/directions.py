@@ -35,24 +35,23 @@ class Directions(NamedTuple):
 
     `said`: in the last turn, after turns that the character wrote. `named`: in the first turn, with
     the character's name as tag. `people` has each character's mean for `said`, minus the mean of
-    all. `nobody` is the same for random groups of documents, as large as a character's.
+    all.
     """
 
     said: Float[Array, "site W"]
     named: Float[Array, "site W"]
     people: Float[Array, "site K W"]
-    nobody: Float[Array, "site K W"]
 
 
 @functools.partial(jax.jit, static_argnames=("network", "size"))
 def _directions(
     network: Network, params: Params, world: World, key: Array, tags: Array, who: Any, size: int
 ) -> Directions:
-    keys, (good, bad, someone), count = jax.random.split(key, 3), who, len(tags)
-    everyone, as_is = jnp.arange(count), jnp.arange(count * size)
+    keys, (good, bad, someone), count = jax.random.split(key), who, len(tags)
+    everyone = jnp.arange(count)
 
-    def means(documents: Documents, turn: int, order: Array) -> Float[Array, "site K W"]:
-        at = probes.activations(network, params, documents)[:, :, turn, STANCE][:, order]
+    def means(documents: Documents, turn: int) -> Float[Array, "site K W"]:
+        at = probes.activations(network, params, documents)[:, :, turn, STANCE]
         by_author = jnp.mean(at.reshape(len(at), count, size, -1), 2)
         return by_author - jnp.mean(by_author, 1, keepdims=True)
 
@@ -61,10 +60,8 @@ def _directions(
 
     after = calibration.written_by(world, keys[0], size, everyone, jnp.full(count, someone))
     called = calibration.written_by(world, keys[1], size, everyone, tags)
-    dealt = jax.random.permutation(keys[2], count * size)
-    people = means(after, -1, as_is)
-    named = apart(means(called, 0, as_is))
-    return Directions(apart(people), named, people, means(after, -1, dealt))
+    people = means(after, -1)
+    return Directions(apart(people), apart(means(called, 0)), people)
 
 
 def directions(
@@ -175,8 +172,7 @@ class Shift(Measure):
     The mean shift of activations at each site (`said`, `named`: see `Directions`):
 
     * `cosine`: of the shift with `said` and with `named`, and of these two (`prompts`);
-    * `inside`: the share of the shift's squared length in the span of the characters; `nobody`: the
-      same for shuffled groups;
+    * `inside`: the share of the shift's squared length in the span of the characters;
     * `along`: the component along `said`, in units of the length of `said`; `length`: the length of
       the shift.
 
@@ -207,17 +203,15 @@ class Shift(Measure):
         lost = anywhere / jnp.linalg.norm(anywhere, axis=-1, keepdims=True)
         lost = lost * jnp.linalg.norm(back, axis=-1, keepdims=True)
 
-        def inside(people: Float[Array, "site K W"]) -> list[float]:
-            return [float(share_within(*each)) for each in zip(shift, people, strict=True)]
-
         return {
             "cosine": {
                 "said": cosine(shift, found.said).tolist(),
                 "named": cosine(shift, found.named).tolist(),
                 "prompts": cosine(found.said, found.named).tolist(),
             },
-            "inside": inside(found.people),
-            "nobody": inside(found.nobody),
+            "inside": [
+                float(share_within(*each)) for each in zip(shift, found.people, strict=True)
+            ],
             "along": (jnp.sum(shift * found.said, -1) / jnp.sum(found.said**2, -1)).tolist(),
             "length": jnp.linalg.norm(shift, axis=-1).tolist(),
             "before": first.bad_rate(before),
