@@ -53,7 +53,7 @@ def measure_key(seed: int, step: int) -> jax.Array:
 
 
 def sample(default: int, *, quick: int | None = None, low: int = 1, help: str = "") -> Any:
-    """A field for a sample size, at least `low`, which `--quick` caps at `quick`."""
+    """A field for a sample size of at least `low`; `--quick` caps it at `quick`."""
     metadata = {"quick": quick, "low": low, "help": help}
     return dataclasses.field(default=default, metadata=metadata)
 
