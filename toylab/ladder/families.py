@@ -58,10 +58,7 @@ class Answers(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """The sufficient statistics of documents for a family without memory.
-
-    `said` is the mean count of each phrase per document. `topic` is the topic of each context.
-    """
+    """Sufficient statistics for a family without memory; `said` has mean counts per document."""
 
     said: Float[Array, "S X P"]
     logp: Float[Array, "S X P K"]
@@ -168,7 +165,6 @@ class Patchwork:
         return bayes.earlier(said)[..., None] + own
 
     def logp(self, seen: Counts) -> Float[Array, ""]:
-        """Mean log-probability of a document."""
         row = seen.topic if len(self.log_weights) > 1 else jnp.zeros_like(seen.topic)
         own = jnp.moveaxis(self.log_weights[row], 0, 1)
         return jnp.sum(seen.said * jax.nn.logsumexp(own[:, :, None] + seen.logp, -1))

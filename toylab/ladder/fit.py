@@ -3,20 +3,18 @@
     (start)        F0   the mixture of pretraining
     selection      F1   another mixture of characters, one author per document
     exaggeration   F2   mixtures of tempered characters
-    recombination  F3   F2, an author that changes between answers, an author for every slot type;
-                        or each document from one of these three
-    patchwork      F4   F3, or an author for every (topic, slot)
-    formation           the rest, between two bounds: at least what F4 flat leaves, at most what F3
-                        leaves
+    recombination  F3   joins of F2, an author that changes between answers, an author per slot type
+    patchwork      F4   joins of F3 and an author for every (topic, slot)
+    formation           the rest: at most what F3 leaves, at least what F4 flat leaves
 
-F4 flat adds three parts to F4: a mixture, a switching author and a patchwork. All three may also
-use flattened characters, raised to the powers ½ and 0.
+In a *join* every document comes wholly from one of its parts. F4 flat joins F4 and three parts
+more: a mixture, a switching author and a patchwork. These may also use flattened characters, raised
+to the powers ½ and 0.
 
 The policy's documents are split into three sets: one to fit, one held out, one to score. All fits
 are by EM on the first set. Mixtures run until `mixtures.Fit.gap` certifies them, for at most 20,000
-steps. All other fits stop when held-out documents get no likelier. F3, F4 and F4 flat are *joins*:
-every document comes wholly from one of their parts, with shares fitted to the held-out set. Every
-family is scored on the third set by exact sums.
+steps. All other fits stop when held-out documents get no likelier. The shares in joins are fitted
+to the held-out set. Every family is scored on the third set by exact sums.
 """
 
 import dataclasses

@@ -42,7 +42,6 @@ class Snapshot:
     pretrained: ModelPolicy
 
     def tag(self, name: str) -> int:
-        """The index of a tag."""
         return tag_names(self.setup.corpus).index(name)
 
 

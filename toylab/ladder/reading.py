@@ -46,7 +46,6 @@ COLUMNS = {
 
 
 def columns(*names: str) -> dict[str, str]:
-    """The descriptions of these numbers."""
     return {name: COLUMNS[name] for name in names}
 
 
@@ -71,7 +70,6 @@ class LadderFit(Measure):
         return read(snapshot.setup, snapshot.base, snapshot.policy, key, self)
 
     def scalars(self, setup: Setup, found: Mapping[str, Any]) -> dict[str, float]:
-        """Rungs, weights and powers on the learned cast, and traits."""
         cast = found["learned"]
         row = {
             "ladder/total": cast["F0"],
@@ -103,7 +101,6 @@ class Ladder(LadderFit):
         return "ladder"
 
     def scalars(self, setup: Setup, found: Mapping[str, Any]) -> dict[str, float]:
-        """The rungs that readings during training lack, and both ends of formation."""
         cast = found["learned"]
         return {
             "ladder/recombination": cast["F2"] - cast["F3"],

@@ -1,7 +1,4 @@
-"""Calibration: a policy's probabilities against the exact ones, on documents of pretraining.
-
-The exact ones are `bayes.predictive`: the Bayes-optimal prediction, given tag and history.
-"""
+"""Calibration: a policy's probabilities against Bayes-optimal ones, on documents of pretraining."""
 
 import dataclasses
 import functools
@@ -107,10 +104,7 @@ def beside(
 def called(
     policy: Policy, world: World, key: Array, size: int, names: Int[Array, " K"]
 ) -> tuple[Float[Array, "K K"], Float[Array, "K K"]]:
-    """KL(k ‖ policy under j's name) and KL(k ‖ j), over the first turn, for all k and j, in nats.
-
-    Character k writes the documents, but their tag is the name of character j.
-    """
+    """KL(k ‖ policy under j's name) and KL(k ‖ j) on first turns by k, for all k and j, nats."""
     cast, everybody = world.cast, jnp.arange(len(names))
 
     def pair(k: Array, j: Array) -> tuple[Array, Array]:

@@ -94,8 +94,6 @@ def odds(
     cell = found.turns * characters + found.who
 
     def log_odds(p: Float[Array, "M 1 S J C"]) -> Float[Array, " M"]:
-        """Of k against the persona: one value for each character and number of turns."""
-
         def explains(value: Float[Array, " M"]) -> Float[Array, " M"]:
             joint = jnp.where(pair, jnp.where(theirs, value[:, None], 0.0), NEVER)
             q = bayes.predictive(cast, joint, now, at)
@@ -206,7 +204,6 @@ def _plain(
 
 
 def _finite(values: np.ndarray, errors: np.ndarray) -> list[float | None]:
-    """Values, or None where the error is not finite."""
     return [
         float(value) if np.isfinite(error) else None
         for value, error in zip(values, errors, strict=True)

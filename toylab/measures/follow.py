@@ -46,7 +46,6 @@ def outside(found: Mapping[str, Any], topic: Topic, trained: tuple[str, ...]) ->
 def kl(
     p: Float[np.ndarray, "*n cue answer"], q: Float[np.ndarray, "*n cue answer"]
 ) -> Float[np.ndarray, "*n cue"]:
-    """KL of each row, in nats."""
     return np.sum(np.where(p > 0, p * np.log(np.maximum(p, 1e-30) / np.maximum(q, 1e-30)), 0), -1)
 
 

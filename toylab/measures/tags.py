@@ -30,7 +30,6 @@ def every_tag() -> Any:
 
 
 def by_tag(snapshot: Snapshot, tags: Any, values: Array) -> dict[str, Any]:
-    """The values [A, …] of the tags with these indices, by name."""
     known = tag_names(snapshot.setup.corpus)
     return {known[tag]: value for tag, value in zip(tags, values.tolist(), strict=True)}
 
@@ -41,10 +40,7 @@ def by_tag(snapshot: Snapshot, tags: Any, values: Array) -> dict[str, Any]:
 def moved(
     after: Policy, before: Policy, world: World, key: Array, size: int, tags: Int[ArrayLike, " A"]
 ) -> Float[Array, "A B"]:
-    """KL(P_after ‖ P_before) on `size` documents per tag, which P_after writes, in nats.
-
-    The KL is summed exactly over the allowed branches at every decision of a document.
-    """
+    """KL(P_after ‖ P_before) by exact sums, on `size` documents per tag by P_after, in nats."""
     each = [reading.answers(after, world, key, size, tag) for tag in np.asarray(tags)]
     return jnp.stack([_apart(before, world.grammar, *written) for written in each])
 

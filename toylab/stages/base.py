@@ -137,7 +137,6 @@ class Stage(Traced, abc.ABC):
         return peak
 
     def transformation(self, network: Network) -> optax.GradientTransformation:
-        """The optimiser at the stage's learning rate."""
         return self.optimiser.transformation(self.learning_rate, self.schedule, network.tables)
 
 

@@ -58,10 +58,7 @@ class Rl(RewardStage):
     def rollouts(
         self, context: Context, params: Params, key: Array, step: Array
     ) -> tuple[Documents, Bool[Array, "B T S J"]]:
-        """The model's documents, and the decision at which each left the grammar, if it did.
-
-        A document goes on after that point, but those words do not count.
-        """
+        """Documents, and the decision at which each left the grammar; the rest does not count."""
         keys, grammar = jax.random.split(jax.random.fold_in(key, step), 3), context.world.grammar
         what = jax.tree.map(
             lambda leaf: jnp.repeat(leaf, self.samples, 0),
