@@ -1,8 +1,6 @@
 """Slurm, through submitit: a job array, in which each job trains and reads one seed of a sweep.
 
-If two jobs need the same pretrained model, one locks its run and trains it while the other waits.
-A separate job for pretraining would make every job wait in the queue twice. Job states come from
-the queue alone; accounting (`sacct`) isn't needed.
+If two jobs need the same pretrained model, one of them trains it while the other waits.
 """
 
 import contextlib
@@ -40,9 +38,10 @@ POLL = 2.0  # seconds between polls of the queue
 
 
 def options(text: str) -> dict[str, str]:
-    """Parses `slurm:NAME=VALUE,...`: sbatch options under sbatch's names, `time` in minutes.
+    """Parses `slurm:NAME=VALUE,...`: options under sbatch's names, `time` in minutes.
 
-    Raises `UsageError` for another kind of cluster, a malformed option, or if there is no Slurm.
+    Raises `UsageError` for another kind of cluster, a malformed option, or if Slurm or submitit is
+    missing.
     """
     kind, _, rest = text.partition(":")
     if kind != "slurm":
@@ -68,7 +67,7 @@ def carry_out(
 ) -> Generator[Ended, None, None]:
     """Carries out a plan as Slurm jobs, one per sweep and seed, at most `jobs` at once.
 
-    When a job ends, yields how each of its legs ended.
+    Once a job has ended, yields how each of its legs ended.
     """
     needs = {f"{place}-{seed}": names for (place, seed), names in plan.needs.items() if names}
     if not needs:
@@ -100,7 +99,7 @@ def carry_out(
 def _work(
     root: File, settings: Mapping[str, Any], legs: Mapping[str, Leg], note: File
 ) -> list[Ended]:
-    """Runs legs one by one in this process, and writes its progress to the file `note`."""
+    """Runs legs one by one in this process, and writes their progress to the file `note`."""
     for name, value in settings.items():
         jax.config.update(name, value)
     paths = [leg.path for leg in legs.values()]
@@ -121,7 +120,6 @@ def _work(
 
 
 def _noted(note: File) -> float:
-    """The progress that a job has written."""
     try:
         return float(note.read_text())
     except (OSError, ValueError):  # not begun, or half written
@@ -129,16 +127,15 @@ def _noted(note: File) -> float:
 
 
 def _folder(root: File) -> File:
-    """The folder for the logs of jobs, below the runs folder."""
     folder = root.resolve() / ".slurm"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 class Requeued:
-    """A function call to run as a job. Slurm restarts it if its time is up or it is preempted.
+    """A function call to run as a job; after a timeout or preemption Slurm makes the call again.
 
-    The job returns the call's value and exception. A restart begins anew from what is on disk.
+    The job returns the call's value and exception.
     """
 
     def __init__(self, function: Callable[..., Any], *args: Any):
@@ -171,10 +168,10 @@ def array(
 ) -> Generator[dict[int, tuple[Any, Exception | None]], None, None]:
     """Submits calls to Slurm as one job array, of which at most `parallel` run at once.
 
-    After each poll of the queue, yields (value, error) by index for the calls that have ended. A
-    killed job's error is a `StoreError`. Arguments and results are pickled into a folder below
-    `root`, which all nodes share. Closing the generator cancels the jobs. Raises `UsageError` with
-    sbatch's message if sbatch refuses the jobs.
+    After each poll of the queue, yields (value, error) of the calls that have ended, by index. If a
+    job was killed, the error is a `StoreError`. Arguments and results go through a folder below
+    `root`, which all nodes must share. Closing the generator cancels the jobs. Raises `UsageError`
+    if sbatch refuses the jobs.
     """
     from submitit import SlurmExecutor
 

@@ -12,10 +12,7 @@ MAPS = 30_000  # memory maps of a process; Linux allows 65,530, and compiled cod
 
 
 def drop() -> None:
-    """Drops compiled code before it uses all the memory maps that Linux allows, and jax crashes.
-
-    Code that is needed again is read from the compilation cache.
-    """
+    """Drops all compiled code if the process has over `MAPS` memory maps; too many crash jax."""
     with contextlib.suppress(OSError):
         with open("/proc/self/maps", "rb") as lines:
             many = sum(1 for _ in lines) > MAPS
@@ -25,9 +22,9 @@ def drop() -> None:
 
 
 def mend(folder: File) -> None:
-    """Removes entries that can't be unpacked from a compilation cache; jax then rewrites them.
+    """Removes entries of a compilation cache that can't be decompressed; jax makes them anew.
 
-    An entry is checked once, and again after it has changed.
+    Only entries written since the last call are checked.
     """
     stamp = folder / CHECKED
     since = stamp.stat().st_mtime_ns if stamp.exists() else 0

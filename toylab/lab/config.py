@@ -1,8 +1,9 @@
-"""Flags: one for each field of a sweep's frozen dataclasses, named as in `config.json`.
+"""A flag for each field of a sweep's configs, named as in `config.json`.
 
 `--sft.steps=200` sets the field of every Sft in the sweep, `--ARM.sft.steps=200` that of one arm,
-`--sft@2.steps=200` that of the second Sft of an arm. A stage of 0 steps is left out. A stage
-nested in another is named by its kind, any other nested config by its field: `--rl.target.answers`.
+`--sft@2.steps=200` that of the second Sft of an arm. A stage of 0 steps is left out. The flags of a
+nested config contain the name of its field: `--rl.target.answers`. Those of a stage within a stage
+don't: `--sft.steps`.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from toylab.world.schema import unknown
 
 
 def _parts(config: Any) -> dict[str, tuple[Any, Mapping[str, type]]]:
-    """The configs nested in a config, by field: each with its possible classes, by kind."""
+    """The configs nested in a config, by field, each with the classes it may have, by kind."""
     fields = [(field, getattr(config, field.name)) for field in dataclasses.fields(config)]
     return {
         field.name: (part, field.metadata.get("kinds", {}))
@@ -26,14 +27,14 @@ def _parts(config: Any) -> dict[str, tuple[Any, Mapping[str, type]]]:
 
 
 def _place(prefix: str, field: str, part: Any) -> str:
-    """The flag prefix of a nested config."""
+    """The prefix of a nested config's flags."""
     if isinstance(part, Stage):
         return ".".join((*prefix.split(".")[:-1], part.kind))
     return f"{prefix}.{field}"
 
 
 def _nested(prefix: str, config: Any) -> Iterator[tuple[str, Any]]:
-    """A config and all configs that may be nested in it, with the prefixes of their flags."""
+    """A config and all that may be nested in it, with the prefixes of their flags."""
     yield prefix, config
     for field, (part, kinds) in _parts(config).items():
         for each in (part, *(kind() for kind in kinds.values())):
@@ -41,7 +42,7 @@ def _nested(prefix: str, config: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _every(sweep: Sweep, change: Callable[[Any, list[str]], Any]) -> Sweep:
-    """A sweep with every config changed. `change` gets a config and the prefixes of its flags."""
+    """The sweep with every config changed. `change` gets a config and the prefixes of its flags."""
 
     def changed(config: Any, name: str, arm: str) -> Any:
         names = dict.fromkeys((name.partition("@")[0], name))

@@ -1,4 +1,4 @@
-"""Measured costs in training steps, the unit of plans and of the progress bar."""
+"""The costs of readings in training steps, the unit of plans and of the progress bar."""
 
 import json
 import math
@@ -13,7 +13,7 @@ Times = list[tuple[str, float]]  # (STEP or the name of a measure, seconds that 
 
 
 def _times(file: File) -> dict[str, float]:
-    """The costs in a file; none if it is missing or damaged, since they are only estimates."""
+    """Seconds by name; none if the file is missing or damaged."""
     try:
         found = json.loads(file.read_bytes()).items()
         return {name: float(took) for name, took in found if 0 < float(took) < math.inf}
@@ -22,9 +22,9 @@ def _times(file: File) -> dict[str, float]:
 
 
 class Costs:
-    """Seconds per training step and per reading of each kind, kept in `costs.json` below a root.
+    """Seconds per training step and per reading of each measure, kept in `costs.json` below a root.
 
-    The file is read once, at construction. Times noted later count in the next plan.
+    `note` doesn't change what `of` returns.
     """
 
     def __init__(self, root: File):
@@ -33,12 +33,12 @@ class Costs:
         self._seen = dict(self._known)
 
     def of(self, name: str, unknown: int = UNKNOWN) -> int:
-        """The cost of a reading, in training steps."""
+        """The cost of a reading in training steps; `unknown` if it is not measured yet."""
         step, reading = self._known.get(STEP), self._known.get(name)
         return max(round(reading / step), 1) if step and reading else unknown
 
     def note(self, times: Iterable[tuple[str, float]]) -> None:
-        """Averages these with the stored ones, so compiling, timed once, soon has little weight."""
+        """Stores the mean of each time, in seconds, and the one stored before."""
         for name, seconds in times:
             self._seen[name] = (self._seen.get(name, seconds) + seconds) / 2
         write_json(self._file, self._seen)

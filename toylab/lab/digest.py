@@ -1,8 +1,8 @@
-"""Hashes the source that a cached result depends on.
+"""Hashes the source that a result on disk depends on.
 
-That is the module of the result's config, and all modules imported from there, even indirectly.
-Imports are parsed, not run. A name that a package re-exports counts as an import of the module that
-defines it, so a stage does not depend on the other stages.
+That is the module of the result's config, and every module that it imports, even indirectly.
+Imports are parsed, not run. A name imported from a package counts as an import of the module that
+defines it. So a stage doesn't depend on the other stages in `toylab.stages`.
 """
 
 import ast
@@ -21,7 +21,6 @@ INSTALLED = PACKAGE.name in ("site-packages", "dist-packages")
 
 
 def _file(roots: tuple[File, ...], module: str) -> File | None:
-    """The file of a module below one of the roots; None for any other module."""
     for root in roots:
         if INSTALLED and root == PACKAGE and module.split(".")[0] != "toylab":
             continue  # another package in site-packages
@@ -99,7 +98,6 @@ def _digest_of(modules: frozenset[str], roots: frozenset[File]) -> str:
 
 
 def _classes(config: Any) -> Iterator[type]:
-    """The classes of a config and of the configs within it."""
     yield type(config)
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -109,7 +107,7 @@ def _classes(config: Any) -> Iterator[type]:
 
 
 def digest(*configs: Any) -> str:
-    """A hash of the source that the results of these frozen configs depend on."""
+    """A hash of the source that the results of these configs depend on."""
     modules = {each.__module__ for config in configs for each in _classes(config)}
     roots = {PACKAGE, SHIPPED}
     for module in modules:

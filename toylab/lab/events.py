@@ -1,11 +1,9 @@
 """TensorBoard event files, derived from rows.
 
-A row has "step", "time" (seconds since the epoch) and values by tag: numbers become scalars, text
-becomes text, bytes (a PNG) an image. Files are never changed: new rows go into a new file, whose
-name sorts last. A file begins with a session restart, so a running TensorBoard drops older points.
-Older files stay, since TensorBoard reads them in order and would wait for a removed one.
-
-TensorFlow is not needed: only tensorboard's protos, its plain summaries and its `RecordWriter`.
+A row has "step", "time" (in seconds since 1970) and values by tag: numbers, text, or bytes (a PNG).
+Files are never changed: all rows so far go into a new file, whose name sorts last. It begins with a
+session restart, so a running TensorBoard drops older points. Older files stay, since TensorBoard
+would wait for a removed one.
 """
 
 import contextlib
@@ -37,9 +35,9 @@ PARTIAL = ".events.partial"  # no "tfevents" in it: TensorBoard must not read it
 def write(
     folder: Path, rows: Sequence[Row], *more: Summary, settings: Settings | None = None
 ) -> None:
-    """Atomically writes an event file with all rows of a run so far.
+    """Atomically writes a new event file with all rows of a run so far.
 
-    `settings` go into TensorBoard's table of hyper-parameters; `more` is written before the rows.
+    `settings` go into TensorBoard's table of hyper-parameters; `more` comes before the rows.
     """
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / PARTIAL
@@ -55,7 +53,7 @@ def write(
 
 
 def charts(shown: Mapping[str, Mapping[str, Sequence[str]]]) -> Summary:
-    """The custom-scalars page: charts by category; each chart shows tags with their bands."""
+    """The page of custom scalars: tags with their bands, by category and title of the chart."""
 
     def chart(title: str, tags: Sequence[str]) -> layout_pb2.Chart:
         kind = layout_pb2.MarginChartContent
@@ -82,7 +80,6 @@ def charts(shown: Mapping[str, Mapping[str, Sequence[str]]]) -> Summary:
 def _events(
     rows: Sequence[Row], more: Sequence[Summary], settings: Settings | None
 ) -> Iterator[Event]:
-    """All events of a file: version, (re)start, hyper-parameters, `more`, and rows."""
     start = min((float(row["time"]) for row in rows if "time" in row), default=time.time())
     first = min((int(row["step"]) for row in rows), default=0)
     source = SourceMetadata(writer=__name__)
@@ -99,7 +96,7 @@ def _events(
 
 
 def _summary(row: Row) -> Summary:
-    """A row's values. Scalars are kept as float32, as everywhere in TensorBoard."""
+    """A row's values. Scalars become float32, as everywhere in TensorBoard."""
     summary = Summary()
     for tag, value in row.items():
         if tag in KEYS:

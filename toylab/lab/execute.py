@@ -1,4 +1,4 @@
-"""Trains runs: reuses what is on disk, and resumes what was interrupted."""
+"""Trains runs. Reuses what is on disk, and resumes what was interrupted."""
 
 import os
 import time
@@ -21,7 +21,7 @@ Advance = Callable[[float], Any]  # called with progress, in training steps or t
 
 
 def progress(total: int, title: str = "") -> tqdm:
-    """A bar that counts training steps; hidden if there are none."""
+    """A progress bar that counts training steps; hidden if `total` is 0."""
     shape = "{desc:<34} {percentage:3.0f}% |{bar}| {elapsed} done, {remaining} left"
     settings = {"bar_format": shape, "smoothing": 0.05, "mininterval": 0.5}
     return tqdm(total=total, desc=title, disable=not total, **settings)
@@ -32,7 +32,7 @@ def quietly(_: float) -> None:
 
 
 def keep_compiled(root: File) -> None:
-    """Makes jax keep compiled code below `root`, unless it already has a cache folder."""
+    """Makes jax keep compiled code below `root`, or in the cache folder that jax already has."""
     if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str((root / ".compiled").resolve()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
@@ -54,7 +54,7 @@ def to_train(run: Run, wanted: Iterable[int]) -> tuple[int, int]:
 
 
 def train(run: Run, wanted: Iterable[int], advance: Advance = quietly) -> Times:
-    """Trains until the parameters at every wanted step are on disk."""
+    """Trains until the parameters at every wanted step are on disk; returns seconds per step."""
     path, stage, times = run.path, run.path.stage, Times()
     with run.locked():
         if (at := run.state_step()) and not run.has(at):
@@ -99,7 +99,7 @@ def final(run: Run, advance: Advance = quietly) -> Params:
 
 
 def excess(setup: Setup, seed: int, params: Params, step: int) -> dict[str, float]:
-    """The excess loss that a run with this seed logs for these parameters at a step."""
+    """The excess loss of these parameters, as a run with this seed logs it at a step."""
     key = jax.random.fold_in(jax.random.key(seed), EVALUATE)
     measured = calibration.excess(setup.network, setup.world, params, jax.random.fold_in(key, step))
     return {name: float(value) for name, value in measured.items()}

@@ -1,6 +1,6 @@
-"""Experiments: folders with a `sweep.py`, anywhere on disk, and the other modules in them.
+"""Experiments: folders with a `sweep.py`, anywhere on disk.
 
-A folder is imported as a package of the same name. So `sweep.py` and `analysis.py` can import a
+A folder is imported as a package of its name. So its `sweep.py` and `analysis.py` can import a
 custom stage by `from NAME.stage import Mine` or by `from stage import Mine`.
 """
 
@@ -31,7 +31,8 @@ def shipped() -> list[str]:
 def locate(name: str | File, here: File = File(), others: Iterable[str] = ()) -> File:
     """The folder that a user means: a path from `here`, or the name of a shipped experiment.
 
-    Raises `UsageError` with the nearest of the shipped names, `others` and neighbouring folders.
+    Raises `UsageError`, which suggests the nearest of the shipped names, `others`, and folders
+    beside the path.
     """
     own = (here / name).resolve()
     if (own / "sweep.py").is_file():
@@ -46,10 +47,7 @@ def locate(name: str | File, here: File = File(), others: Iterable[str] = ()) ->
 
 
 def cost(folder: File) -> str:
-    """Minutes that the whole experiment takes on one core from scratch, as text.
-
-    Extrapolated from a run of at least a quarter of it.
-    """
+    """Minutes on one core of the whole experiment, as text, extrapolated from `cost.json`."""
     known = cost_of(folder)
     if not known:
         return "not measured yet"
@@ -58,9 +56,9 @@ def cost(folder: File) -> str:
 
 
 def cost_of(folder: File) -> tuple[float, float, float] | None:
-    """Seconds on one core, the units done in them, and the units of the whole experiment.
+    """Core seconds, units of work done in them, and units of the whole experiment.
 
-    None if they were not measured, or if the file is damaged.
+    None if `cost.json` is missing or damaged.
     """
     try:
         found = json.loads((folder / "cost.json").read_bytes())
@@ -108,7 +106,7 @@ def module(folder: File, name: str) -> Any:
 
 
 def line_of(error: Exception, folder: File) -> str:
-    """The last place in an error's traceback that is in the experiment's folder; else empty."""
+    """The last FILE:LINE of an error's traceback in an experiment's folder; else empty."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)

@@ -35,10 +35,7 @@ def refuse(command: str, names: Iterable[str], known: Sequence[str], more: str =
 
 
 def switch(arguments: Sequence[str], name: str) -> tuple[bool, list[str]]:
-    """Whether a command line turns a flag on, in any spelling, and the remaining arguments.
-
-    Errors are left to the parser of the whole line.
-    """
+    """Whether a command line turns a flag on, and the remaining arguments. Errors count as off."""
     values = flags.FlagValues()
     flags.DEFINE_bool(name, False, "", flag_values=values)
     try:
@@ -58,8 +55,8 @@ def _plain(said: str) -> str:
 class Flags:
     """The flags of one command, each defined as (type, default, help). `usage` heads the help text.
 
-    After `parse`, `given` has the flags that were typed; `[name]` is a flag's value or its default.
-    `described` is plain data, from which `again` makes a parser like this one.
+    After `parse`, `given` has the flags that were typed. `flags[name]` is a flag's value, typed or
+    default. `described` is plain data, from which `again` makes a parser of the same flags.
     """
 
     def __init__(self, usage: str, **defined: tuple[type, Any, str]):
@@ -75,7 +72,7 @@ class Flags:
     def define(
         self, name: str, kind: type, default: Any, help: str, within: Range = (None, None)
     ) -> None:
-        """Defines one more flag. A number must lie in the range `within`, ends included."""
+        """Defines one more flag. A number must lie `within` a range, ends included."""
         self._defaults[name] = default
         default = ",".join(map(str, default)) if isinstance(default, tuple) else default
         shown = f"(default {default})" if default not in (None, "") and default is not False else ""
@@ -103,9 +100,10 @@ class Flags:
         return self.given.get(name, self._defaults[name])
 
     def parse(self, arguments: Sequence[str], *words: str) -> list[str]:
-        """Parses a command line; returns the arguments that are not flags, one for each of `words`.
+        """Parses a command line; returns the arguments that are not flags.
 
-        If `words` is "...", there may be any number. Raises `UsageError`, or `Help` for --help.
+        There must be one for each of `words`, or any number if `words` is "...". Raises
+        `UsageError`, or `Help` for --help.
         """
         try:
             found = self._values(["toylab", *arguments])[1:]
@@ -143,7 +141,7 @@ class Flags:
         return f"  --{name:{30 if '.' in name else 12}} {self._values[name].help}\n"
 
     def _grouped(self) -> str:
-        """A short help: the common flags, then one line per config, and one for all arms."""
+        """The common flags, then one line for each config, and one for all arms."""
         ours, groups = ("help", "help-all"), dict[str, list[str]]()
         for name in self.described:
             group, _, rest = name.partition(".")

@@ -1,4 +1,4 @@
-"""What this machine has: cores, memory, and the device that jax computes on."""
+"""What this machine has: cores, memory, and the device on which jax computes."""
 
 import contextlib
 import dataclasses
@@ -22,7 +22,7 @@ COPIES = 4  # parameters, gradient and what an optimiser keeps
 
 
 def device_missing() -> str:
-    """A message if jax lacks the requested kind of device; else empty."""
+    """A message if jax lacks the device that JAX_PLATFORMS asks for; else empty."""
     try:
         jax.devices()
     except Exception:  # a RuntimeError or, where no platform is known, an AssertionError
@@ -32,7 +32,7 @@ def device_missing() -> str:
 
 
 def gpu_unused() -> str:
-    """A message if there is a GPU, but jax uses the CPU without being told to; else empty."""
+    """A message if jax uses the CPU, without being told to, although there is a GPU; else empty."""
     if not gpu_there() or os.environ.get("JAX_PLATFORMS") or jax.default_backend() != "cpu":
         return ""
     return f"jax doesn't use the GPU; set JAX_PLATFORMS=cpu if that is intended{_or_install()}"
@@ -43,16 +43,17 @@ def _or_install() -> str:
 
 
 def cores() -> list[int]:
-    """The cores that this process may use; on some systems only their number is known."""
+    """The cores that this process may use. On some systems only their number is right."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
 def memory(*kinds: str) -> int | None:
-    """Bytes of memory: the sum of these fields of /proc/meminfo, or a container's limit if less.
+    """Bytes of memory: the sum of these fields of /proc/meminfo, or a container's limit if lower.
 
-    For `MemAvailable`, a container's use is subtracted. None if the system doesn't say.
+    From the limit, what the container already uses is subtracted if `MemAvailable` is asked for.
+    None if the system doesn't say.
     """
     found = []
     with contextlib.suppress(OSError, ValueError):
@@ -74,7 +75,7 @@ def default_jobs() -> int:
 
 
 def check(setup: Setup, stages: Iterable[Stage], measures: Iterable[Measure]) -> None:
-    """Raises `ValueError` if a stage or measure needs more memory than there is."""
+    """Raises `ValueError` if a stage or measure is sure to need more memory than there is."""
     held, word, words = *_numbers(setup), WORDS * setup.corpus.turns
     need = {each.kind: COPIES * held + int(each.batch) * words * word for each in stages}
     for each in measures:
@@ -95,7 +96,7 @@ def check(setup: Setup, stages: Iterable[Stage], measures: Iterable[Measure]) ->
 
 @functools.lru_cache(maxsize=64)
 def _numbers(setup: Setup) -> tuple[int, int]:
-    """How many parameters there are, and floats per word in training (logits, keys, values)."""
+    """The number of parameters, and of floats per word in training (logits, keys, values)."""
     words = len(vocabulary(setup.corpus))
     network = setup.model.network(words, WORDS)
     params = jax.eval_shape(network.init, jax.random.key(0))

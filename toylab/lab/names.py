@@ -1,8 +1,7 @@
 """Names of runs, such as `selection/ordinary/seed100`: experiment, arm and seed.
 
-Run folders are named after what was trained, and experiments share them. So every experiment writes
-a list, `names/NAME.json` in the runs folder. It says where the results are, and for each arm and
-seed the run folders, from pretraining to the last stage.
+Experiments share run folders. So each has a list, `names/NAME.json` in the runs folder, of the
+folders of each run, from pretraining to the last stage.
 """
 
 import dataclasses
@@ -19,7 +18,7 @@ FOLDER = "names"
 
 
 class Named(NamedTuple):
-    """A run: its name, the folders of its stages, the steps of each, and its readings' digests."""
+    """A run's name, the folders and steps of its stages, and the digests of its measures."""
 
     name: str
     folders: tuple[File, ...]
@@ -28,15 +27,14 @@ class Named(NamedTuple):
 
     @property
     def done(self) -> bool:
-        """Whether its last stage is trained."""
         return (self.folders[-1] / "model.safetensors").exists()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Listed:
-    """The list of an experiment: where its results are, the tag that was read, its runs by arm.
+    """An experiment's list: the folder `out` of results, the tag that was read, the runs by arm.
 
-    `began` is when it was last started, in seconds since the epoch.
+    `began` is when the experiment was last started, in seconds since 1970.
     """
 
     name: str
@@ -46,13 +44,12 @@ class Listed:
     arms: Mapping[str, tuple[Named, ...]]
 
     def runs(self) -> Iterator[Named]:
-        """All runs, arm by arm."""
         for each in self.arms.values():
             yield from each
 
 
 def write(root: File, name: str, sweep: "Sweep", setups: Mapping[str, "Setup"], out: File) -> None:
-    """Writes the list of an experiment."""
+    """Writes the list of an experiment, and the config of any of its runs that has lost it."""
     from toylab.lab.readings import measure_digest
     from toylab.lab.store import Run, write_json
 

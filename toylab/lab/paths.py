@@ -1,6 +1,6 @@
-"""Recipes: a run trains stages one after the other, from random parameters.
+"""Recipes: the stages that a run trains one after the other, from random parameters.
 
-Each prefix of a recipe has a digest, by which models are found. So experiments can share models.
+A digest identifies each prefix of a recipe, so experiments can share its model.
 """
 
 import dataclasses
@@ -40,8 +40,8 @@ SETTINGS = {  # jax settings that can change results, and their defaults
 def versions(setup: Setup, stages: tuple[Stage, ...]) -> dict[str, str]:
     """What a trained model depends on besides its config: libraries, platform and source.
 
-    XLA's number of threads is included, since sums split among threads are rounded differently.
-    So are settings of jax that change numbers, if they differ from jax's defaults.
+    The number of XLA's threads changes how sums are rounded. Of `SETTINGS`, only those that differ
+    from jax's defaults are included.
     """
     told = {name: str(jax.config.values[name]) for name in sorted(SETTINGS)}
     return {name: value for name, value in told.items() if value != SETTINGS[name]} | {
@@ -58,7 +58,7 @@ def versions(setup: Setup, stages: tuple[Stage, ...]) -> dict[str, str]:
 
 
 def plain(config: Traced | Target) -> dict[str, Any]:
-    """A stage or target, and the configs within it, as written to `config.json`."""
+    """A stage or target as a dict, as in `config.json`, and so are the configs nested in it."""
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     return {"kind": config.kind} | {
         name: plain(value) if isinstance(value, Traced | Target) else value
@@ -67,7 +67,7 @@ def plain(config: Traced | Target) -> dict[str, Any]:
 
 
 def model_config(model: Model) -> dict[str, Any]:
-    """A model's config as written to `config.json`."""
+    """A model's config as in `config.json`."""
     kind = type(model)
     return {"class": f"{kind.__module__}:{kind.__qualname__}"} | dataclasses.asdict(model)
 
@@ -99,12 +99,11 @@ class Recipe:
 
     @property
     def stage(self) -> Stage:
-        """The last stage."""
         return self.stages[-1]
 
     @property
     def last(self) -> int:
-        """The last step of the last stage."""
+        """The number of steps of the last stage."""
         return int(self.stage.steps)
 
     @property
@@ -140,13 +139,13 @@ class Recipe:
 
     @functools.cached_property
     def name(self) -> str:
-        """The run's folder: corpus title, stages and seed, as readable text, and the digest."""
+        """The run's folder below the runs folder, named after corpus, stages, seed and digest."""
         kinds = slug("-".join(stage.label for stage in self.stages), 120)
         title = slug(self.setup.corpus.title, 60)
         return f"{title}/{kinds}-seed{self.seed}-{self.digest()[:8]}"
 
 
 def slug(text: str, most: int) -> str:
-    """A text as part of a file's name: ASCII, without separators, at most `most` characters."""
+    """A text as part of a file's name: ASCII without separators, at most `most` characters."""
     plain = re.sub(r"[^\w.+=']+", "-", text, flags=re.ASCII).strip("-.")
     return plain[:most].strip("-.") or "nameless"

@@ -1,8 +1,9 @@
 """The graph of what some sweeps still have to train and read.
 
-A run is trained after the run that it starts from. Each pretrained model has a *reference*: the
-casts that all readings are compared with. It is prepared after pretraining, and readings wait for
-it and for their snapshot. Work that several sweeps need is done once.
+A run is trained after the run that it starts from. Each pretrained model has a *reference*, with
+which all readings compare: the exact cast and the cast as the model learned it. It is prepared
+after pretraining. Readings wait for it and for their snapshot. Work that several sweeps need is
+done once.
 """
 
 import abc
@@ -27,10 +28,9 @@ BASE_STEPS = 120  # assumed cost of a reference, in training steps, until it is 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Leg(abc.ABC):
-    """A leg: one task of the graph, which `schedule` runs. `cost` is in training steps.
+    """A task of the graph. `cost` is in training steps; `done` says what was done.
 
-    `title` names the sweep, seed and arm that need it (the first of them, if several do). `done`
-    says what was done.
+    `title` names the first sweep, seed and arm that need it.
     """
 
     path: Recipe
@@ -41,7 +41,6 @@ class Leg(abc.ABC):
 
     @property
     def name(self) -> str:
-        """The leg's name in the graph."""
         return self.path.name
 
     @property
@@ -50,7 +49,7 @@ class Leg(abc.ABC):
 
     @abc.abstractmethod
     def run(self, root: File, advance: Advance = quietly) -> Times:
-        """Does the work, unless it is done already."""
+        """Does the work, unless it is done; returns how long its parts took."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,7 +88,7 @@ class Refer(Leg):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Read(Leg):
-    """Reads one snapshot with each measure that is due there and has no reading yet."""
+    """Reads one snapshot with those measures that have not read it yet."""
 
     settings: LadderFit
     step: int
@@ -113,7 +112,7 @@ class Read(Leg):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rehearse(Leg):
-    """Reads an untrained model, only to compile the code that other workers then load."""
+    """Reads an untrained model, so that other workers find the compiled code."""
 
     measures: tuple[LadderFit, ...]
 
@@ -157,9 +156,9 @@ class Plan(NamedTuple):
 def plan(
     asked: Sequence[tuple[Sweep, Mapping[str, Setup]]], root: File, costs: Costs | None = None
 ) -> Plan:
-    """All that these sweeps still have to train and read. Earlier sweeps and seeds rank first.
+    """All that these sweeps still have to train and read. Earlier sweeps and seeds go first.
 
-    `costs` are the costs of readings, by default those measured below the root.
+    `costs` are the costs of readings, by default those in `costs.json` below the root.
     """
     builder, needs = _Builder(root, costs or Costs(root)), dict[tuple[int, int], set[str]]()
     for place, (sweep, setups) in enumerate(asked):
@@ -174,7 +173,7 @@ def plan(
 class _Builder:
     """Adds legs to a graph, but none for results that are on disk.
 
-    Every method returns the names of all legs needed, directly or indirectly.
+    A method that returns names returns those of all legs needed, directly or indirectly.
     """
 
     def __init__(self, root: File, costs: Costs):
@@ -182,7 +181,6 @@ class _Builder:
         self.title, self.rank = "", (0, 0)
 
     def arm(self, sweep: Sweep, path: Recipe, arm: str) -> set[str]:
-        """What one arm needs with one seed."""
         measures = sweep.measures(arm)
         needed = self._refer(path.first, sweep.reading)
         if path.parent:
@@ -218,7 +216,7 @@ class _Builder:
         return needed | {leg.name}
 
     def _train(self, path: Recipe, arm: str = "", points: Sequence[int] = ()) -> set[str]:
-        """Trains a run to these points, or to its end."""
+        """Trains a run to these points, by default to its end."""
         run, points = Run(self.root, path), points or [path.last]
         if all(map(run.has, points)):
             return set()

@@ -1,4 +1,4 @@
-"""Readings on disk: which are due, which are missing, and the records of finished sweeps."""
+"""Readings on disk: which are due, which are missing, and the records made from them."""
 
 import contextlib
 import dataclasses
@@ -27,12 +27,12 @@ REFERENCE = "reference"  # its name in `costs.json`
 
 
 def due(measures: Sequence[Measure], step: int, last: int) -> list[Measure]:
-    """The measures to read at a step: all at the last step; before it, those without `at_end`."""
+    """The measures to read at a step: at the last step all, before it those without `at_end`."""
     return [each for each in measures if step == last or not each.at_end]
 
 
 def unread(run: Run, measures: Sequence[Measure], step: int) -> list[Measure]:
-    """The due measures that have no reading yet. `measures[0]` is the sweep's ladder."""
+    """The measures that are due but have no reading. `measures[0]` is the sweep's ladder."""
     return [
         each
         for each in due(measures, step, run.path.last)
@@ -42,7 +42,7 @@ def unread(run: Run, measures: Sequence[Measure], step: int) -> list[Measure]:
 
 @functools.cache
 def measure_digest(asked: Measure, settings: LadderFit) -> str:
-    """The digest in the name of a reading's file: of the measure's fields and its source.
+    """A hash of a measure's fields and source; it is part of the name of a reading's file.
 
     It also covers `settings`, with which the pretrained model's reference was prepared.
     """
@@ -65,9 +65,9 @@ def _excess_source() -> str:
 def reference(
     folder: File, setup: Setup, seed: int, policy: ModelPolicy, settings: LadderFit, step: int
 ) -> tuple[Reference, Times]:
-    """A pretrained model's reference: loaded from its run's folder, or prepared and saved there.
+    """A pretrained model's reference, from its run's folder, or prepared and saved there.
 
-    `step` is the run's last step.
+    `step` is the run's last step. In a read-only folder nothing is saved.
     """
     file, times = base_file(folder, settings), Times()
     tree = file.with_suffix(".safetensors")
@@ -92,7 +92,7 @@ def reference(
 def pretrained(
     root: File, run: Run, settings: LadderFit
 ) -> tuple[ModelPolicy, tuple[Reference, Times]]:
-    """The pretrained model that a run started from, and its reference."""
+    """The pretrained model from which a run started, and its reference."""
     path = run.path.first
     first, last = Run(root, path), path.last
     policy = ModelPolicy(first.params(last), path.setup.network)
@@ -107,9 +107,9 @@ def read(
     settings: LadderFit,
     advance: Advance = quietly,
 ) -> Times:
-    """Reads a snapshot that is on disk, with the measures that have not read it yet.
+    """Reads a snapshot that is on disk with those of the measures that have not read it yet.
 
-    `advance` is called with shares of the whole.
+    After each reading, `advance` is called with 1 / len(measures).
     """
     path, (start, (base, times)) = run.path, pretrained(root, run, settings)
     now = ModelPolicy(run.params(step), path.setup.network)
@@ -132,7 +132,7 @@ def read(
 def load(file: File, asked: Measure | None = None, setup: Setup | None = None) -> dict[str, Any]:
     """A measure's reading, or a reference's file. Raises `StoreError` if it is damaged.
 
-    Only the ladder's readings are checked for completeness (see `Records.odd` for the others).
+    Missing parts are noticed only in the ladder's readings.
     """
     found = load_json(file)
     with store.reading(file):
@@ -150,10 +150,10 @@ def gather(
     seeds: Iterable[int],
     before: Records | None = None,
 ) -> Records:
-    """The records of these seeds of a sweep, from disk, in the sweep's order.
+    """The records of these seeds of a sweep, from disk, seed by seed and arm by arm.
 
-    `before` may have records of fewer seeds; their results of `Records.once` are reused.
-    Raises `StoreError` if a reading is missing or damaged.
+    The results of `Records.once` are taken over from `before`, the records of fewer seeds. Raises
+    `StoreError` if a reading is missing or damaged.
     """
     rows, bases, files = [], {}, dict[tuple[str, File], Any]()
 

@@ -1,4 +1,4 @@
-"""Records: the readings of every snapshot, and the tidy table that an analysis makes from them."""
+"""Records: the readings of all snapshots, and the table that an analysis makes from them."""
 
 import collections
 import dataclasses
@@ -22,10 +22,10 @@ RUN = ("arm", "seed")
 
 
 class Record(NamedTuple):
-    """One snapshot: each measure's reading, by name, here (`found`) and at step 0 (`start`).
+    """One snapshot: its readings (`found`) and those at step 0 (`start`), by name of the measure.
 
-    `base` has the excess loss and the nuisances of the pretrained model. `stages` and `measures`
-    (by name) are the arm's.
+    Step 0 is the end of pretraining. `start` is empty for an arm without stages after it. `base`
+    has the excess loss and the nuisances (temperature and slip rate) of the pretrained model.
     """
 
     arm: str
@@ -39,9 +39,10 @@ class Record(NamedTuple):
     measures: Mapping[str, Measure]
 
     def read(self, *names: str, whose: str = "") -> dict[str, float]:
-        """Numbers that `reading.COLUMNS` describes, for the learned cast if they depend on a cast.
+        """These numbers of the ladder, by name, on the learned cast if they depend on the cast.
 
-        If `whose` names a character, `weight` is that character's weight in F1.
+        `reading.COLUMNS` describes them. If `whose` names a character, `weight` is its weight in
+        F1.
         """
         found = self.found["reading"]
         row = {name: (found if name in found else found["learned"])[name] for name in names}
@@ -52,9 +53,10 @@ class Record(NamedTuple):
     def predicted(
         self, change: Float[ArrayLike, " I"], *topics: str, stage: Stage | None = None
     ) -> dict[str, theory.Prediction]:
-        """Each theory's prediction for the last stage, or for another stage after pretraining.
+        """Each theory's prediction for an SFT stage after pretraining, by default the last stage.
 
-        Each theory's rate is fitted to the measured change of the answers on these topics.
+        `change` is the measured change of the trait vector. The rate of each theory is fitted to
+        this change on `topics`.
         """
         stage = stage or self.stages[-1]
         assert isinstance(stage, Sft)
@@ -64,11 +66,11 @@ class Record(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Records:
-    """All that an analysis sees: the readings, setups and pretrained models of a sweep.
+    """What an analysis gets: the readings, setups and pretrained models of a sweep.
 
-    Each of `rows` is a dict with `arm`, `seed`, `step`, the ladder's `reading`, and the readings of
-    other measures by name. Step 0 is the pretrained snapshot. `bases` has the pretrained model's
-    nuisances and excess loss, by arm and seed. `known` keeps the results of `once`. `files` has the
+    Each row has `arm`, `seed`, `step` (0 is the pretrained model) and the result of each measure
+    under the measure's name. The ladder's name is `reading`. `bases` has the nuisances and excess
+    loss of pretrained models, by arm and seed. `known` keeps the results of `once`. `files` has the
     content of each file, by arm and file.
     """
 
@@ -81,11 +83,11 @@ class Records:
 
     @property
     def setup(self) -> Setup:
-        """The setup of the first arm; in most sweeps all arms share it."""
+        """The setup of the first arm."""
         return next(iter(self.setups.values()))
 
     def odd(self) -> File | None:
-        """A file whose structure differs from that of most files of its kind; it may be damaged."""
+        """A file whose structure differs from most files of the same arm and measure, or None."""
         kinds = collections.defaultdict[tuple[str, str], dict[File, str]](dict)
         for (arm, file), found in self.files.items():
             kinds[arm, file.stem.rpartition("-")[2]][file] = _shape(found)
@@ -99,14 +101,14 @@ class Records:
     def once(
         self, name: str, read: Callable[["Records"], Iterable[Any]], total: int
     ) -> Sequence[Any]:
-        """What `read` computes, once; then it is kept. It must not depend on any reading."""
+        """All that `read` yields, computed once, then kept. It must not depend on readings."""
         if name not in self.known:
             bar = tqdm(read(self), name, total, leave=False, disable=None)
             self.known[name] = list(bar)
         return self.known[name]
 
     def each(self) -> Iterable[Record]:
-        """The snapshots in the order in which they were read."""
+        """A record of each snapshot, in the order of `rows`."""
         starts = {(row["arm"], row["seed"]): row for row in self.rows if not row["step"]}
         for row in self.rows:
             run = row["arm"], row["seed"]
@@ -130,10 +132,11 @@ class Records:
         before: Mapping[str, str] | None = None,
         by: Sequence[str] = RUN,
     ) -> "pd.DataFrame":
-        """One or more rows for each snapshot: arm, seed, step, and what `read` computes from it.
+        """A table with one or more rows per snapshot: arm, seed, step, and what `read` returns.
 
-        `before` adds columns with numbers from step 0: `{"floor_F2": "F2"}` adds the F2 of the row
-        at step 0 with the same values of `by`. `columns` orders and describes the columns.
+        `columns` has the names of the table's columns, in order, with a description of each.
+        `before` adds numbers from step 0: `{"floor_F2": "F2"}` adds, as floor_F2, the F2 of the row
+        at step 0 with the same values of `by`.
         """
         rows = []
         for record in self.each():
@@ -151,7 +154,7 @@ class Records:
 
 
 def _shape(found: Any) -> str:
-    """The structure of a reading: its entries, and which entries are text."""
+    """The structure of a reading: its entries, and which of them are text."""
     if isinstance(found, Mapping):
         return f"{{{', '.join(f'{name}: {_shape(found[name])}' for name in sorted(found))}}}"
     if isinstance(found, list):
@@ -167,20 +170,20 @@ def where(table: "pd.DataFrame", **equal: Any) -> "pd.DataFrame":
 
 
 def last(table: "pd.DataFrame", **equal: Any) -> "pd.DataFrame":
-    """The rows with these values at their last step, if there are steps."""
+    """Of the rows with these values, those at the last step; all if there are no steps."""
     part = where(table, **equal)
     return part[part.step == part.step.max()] if "step" in part else part
 
 
 def end(table: "pd.DataFrame", column: str, **equal: Any) -> "pd.Series":
-    """A column at the last step of the rows with these values, by seed."""
+    """A column, by seed, at the last step of the rows with these values."""
     return last(table, **equal).set_index("seed")[column]
 
 
 def course(
     table: "pd.DataFrame", column: str, x: str = "step", **equal: Any
 ) -> tuple[np.ndarray, Float[np.ndarray, "seed point"]]:
-    """In the rows with these values: all values of `x`, and the column there for each seed."""
+    """All values of `x` in the rows with these values, and the column there for each seed."""
     grid = where(table, **equal).pivot(index="seed", columns=x, values=column)
     return grid.columns.to_numpy(), grid.to_numpy()
 

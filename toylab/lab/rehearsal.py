@@ -1,4 +1,4 @@
-"""Runs an analysis before training, to find readings that it asks for but no measure makes."""
+"""Runs an analysis before training, to find readings that it needs but no measure makes."""
 
 import contextlib
 import io
@@ -69,10 +69,9 @@ class _Rehearsal(Records):
 
 
 def rehearse(sweep: Sweep, setups: Mapping[str, Setup], analyse: Callable[[Records], Any]) -> None:
-    """Starts an analysis before anything is trained, with NaN for every number to be read.
+    """Runs an analysis with NaN for every number that will be read.
 
-    Raises `Unread` if it asks for a measure that isn't read there. What it does with the numbers
-    can't be checked yet.
+    Raises `Unread` if it asks for what isn't read there. Other errors are ignored.
     """
     rows, bases, seed = list[dict[str, Any]](), {}, sweep.first_seed
     for arm, setup in setups.items():

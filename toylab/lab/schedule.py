@@ -1,8 +1,6 @@
 """Runs a graph of tasks (*legs*) on an executor. If one fails, only its dependents are dropped.
 
-A leg is any value with a name, the names of the legs that it comes `after`, a cost, and a `rank`.
-Nothing here depends on what legs do. Any executor of `concurrent.futures` will do: only its
-`submit`, its `shutdown` and its futures are used.
+A leg is any value with a `cost`, a `rank`, and the names of the legs that it comes `after`.
 """
 
 import concurrent.futures
@@ -15,7 +13,7 @@ from typing import Any, NamedTuple
 
 
 class Ended(NamedTuple):
-    """How a leg ended: its result or its error, and the names of the legs dropped because of it."""
+    """How a leg ended: its result, or its error and the names of the legs dropped because of it."""
 
     name: str
     result: Any = None
@@ -49,9 +47,9 @@ def run(
 ) -> Generator[Ended, None, None]:
     """Does `work` on all legs, by name, at most `width` at once; yields how each ended.
 
-    Among ready legs, the lowest rank goes first, then the longest chain. If the executor breaks
-    because a worker was killed, `start` makes a new one, and unfinished legs are submitted again,
-    once. Closing the generator stops the executor at once.
+    Among ready legs, the lowest rank goes first, then the one that begins the costliest chain of
+    legs. If a worker is killed, which breaks the executor, `start` makes a new one. Unfinished legs
+    are then submitted again, but each only once. Closing the generator stops the executor at once.
     """
     followers = defaultdict[str, list[str]](list)
     for name, leg in legs.items():

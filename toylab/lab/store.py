@@ -44,7 +44,7 @@ class StoreError(RuntimeError):
 
 @contextlib.contextmanager
 def replacing(file: File) -> Iterator[BinaryIO]:
-    """Opens a file to write: readers of `file` find all of it or none, even after a power cut."""
+    """Opens a file to write. Readers find all of it or none, even after a power cut."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
     try:
@@ -58,13 +58,13 @@ def replacing(file: File) -> Iterator[BinaryIO]:
 
 
 def write_atomic(file: File, content: bytes) -> None:
-    """Writes a file so that a reader finds all of it or none, even after a power cut."""
+    """Writes a file so that readers find all of it or none, even after a power cut."""
     with replacing(file) as stream:
         stream.write(content)
 
 
 def sweep_partial(root: File) -> None:
-    """Removes unfinished files below a root if they are over a day old: their writer was killed."""
+    """Removes files below a root that were never finished and are over a day old."""
     for folder, _, names in os.walk(root):
         for name in names:
             if name.startswith(".") and name.endswith(PARTIAL):
@@ -74,7 +74,7 @@ def sweep_partial(root: File) -> None:
 
 
 def write_json(file: File, content: Any) -> None:
-    """Writes JSON atomically, the same bytes for the same content."""
+    """Writes JSON atomically; the same content gives the same bytes."""
     write_atomic(file, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
 
 
@@ -85,7 +85,7 @@ def _save(file: File, tree: Any) -> None:
 
 
 def save_tree(file: File, tree: Any) -> None:
-    """Writes nested configs, mappings and tuples of arrays and numbers, for `load_tree` to read."""
+    """Writes nested dataclasses, mappings and tuples of arrays and numbers, for `load_tree`."""
     arrays: dict[str, np.ndarray] = {}
 
     def outline(part: Any) -> Any:
@@ -107,7 +107,7 @@ def save_tree(file: File, tree: Any) -> None:
 
 
 def load_tree(file: File) -> Any:
-    """Reads what `save_tree` wrote. Raises `StoreError` if it can't be read."""
+    """What `save_tree` wrote. Raises `StoreError` if it can't be read."""
     with reading(file), safetensors.safe_open(file, "numpy") as stored:
 
         def build(part: Any) -> Any:
@@ -128,7 +128,7 @@ def load_tree(file: File) -> Any:
 
 @contextlib.contextmanager
 def reading(file: File, fix: str = "delete this file and run again") -> Iterator[None]:
-    """Turns any error from reading a file inside the block into a `StoreError` that names it."""
+    """Turns any error from reading `file` inside the block into a `StoreError` that names it."""
     try:
         yield
     except StoreError:
@@ -146,7 +146,7 @@ def reading(file: File, fix: str = "delete this file and run again") -> Iterator
 
 
 def _load(file: File, like: Any) -> Any:
-    """Reads what `_save` wrote, in the shape of `like`. Raises `StoreError` if it can't be read."""
+    """What `_save` wrote, in the structure of `like`. Raises `StoreError` if it can't be read."""
     with reading(file):
         arrays = safetensors.numpy.load(file.read_bytes())
         paths, treedef = jax.tree_util.tree_flatten_with_path(like)
@@ -160,12 +160,11 @@ def _load(file: File, like: Any) -> Any:
 
 
 def writable(folder: File) -> bool:
-    """Whether this process may write into a folder."""
     return os.access(folder, os.W_OK | os.X_OK)
 
 
 def must_be_writable(folder: File) -> None:
-    """Raises `OSError` if a folder can't be written into, or can't be made."""
+    """Makes a folder's parents. Raises `OSError` if the folder can't be made or written into."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     place = folder if folder.exists() else folder.parent
     if not writable(place):
@@ -174,7 +173,7 @@ def must_be_writable(folder: File) -> None:
 
 @contextlib.contextmanager
 def locked(folder: File, what: str) -> Iterator[None]:
-    """Waits for a lock on a part of a folder and holds it. The end of the process also releases it.
+    """Waits for a lock on a part of a folder, then holds it. The end of the process releases it.
 
     Raises `StoreError` where the file system has no locks.
     """
@@ -191,20 +190,20 @@ def locked(folder: File, what: str) -> Iterator[None]:
 
 
 class Run:
-    """The folder of one recipe. One process trains, while others may read its snapshots."""
+    """The folder of a recipe. One process trains, while others may read its snapshots."""
 
     def __init__(self, root: File, path: Recipe):
         self.path, self.folder = path, root / path.name
 
     @contextlib.contextmanager
     def locked(self, what: str = "training") -> Iterator[None]:
-        """Holds the lock on training, or on another part. First writes the config (`describe`)."""
+        """Holds the lock on training, or on another part, and calls `describe`."""
         with locked(self.folder, what):
             self.describe()
             yield
 
     def describe(self) -> None:
-        """Writes the run's corpus and config, unless they are on disk."""
+        """Writes corpus and config, unless they are on disk."""
         try:
             setup_of(self.folder)
         except StoreError:
@@ -213,21 +212,18 @@ class Run:
             write_json(self.folder / "config.json", self.path.config() | first)
 
     def snapshot_file(self, step: int) -> File:
-        """The file with the parameters at a step."""
         if step == self.path.last:
             return self.folder / "model.safetensors"
         return self.folder / "snapshots" / f"{step:06d}.safetensors"
 
     def has(self, step: int) -> bool:
-        """Whether the parameters at a step are on disk."""
         return self.snapshot_file(step).exists()
 
     def params(self, step: int) -> Params:
-        """The parameters at a step."""
         return _load(self.snapshot_file(step), _blank(self.path.setup))
 
     def state_step(self) -> int:
-        """The step from which the run would resume; 0 if it has not begun, or can't be resumed."""
+        """The step from which the run would resume; 0 if it has not begun or can't be resumed."""
         file = self.folder / "state.safetensors"
         if not file.exists():
             return 0
@@ -236,7 +232,6 @@ class Run:
         return 0
 
     def state(self) -> State:
-        """The state that the run resumes from."""
         setup, stage = self.path.setup, self.path.stage
         like = jax.eval_shape(lambda params: begin(setup, stage, params), _blank(setup))
         return _load(self.folder / "state.safetensors", like)
@@ -249,14 +244,12 @@ class Run:
         _save(self.snapshot_file(step), state.params)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The run's metrics so far. Raises `StoreError` if one can't be read."""
         return metrics(self.folder)
 
     def put(self, row: Mapping[str, Any], reading: str = "") -> None:
-        """Adds a row of metrics, with the time.
+        """Adds a row of metrics, with the time; adding it again changes nothing.
 
-        Rows are ordered by step. A step has at most one row from training, then one per `reading`.
-        Adding the same row again changes nothing.
+        A step has at most one row from training and one for each `reading` (its digest).
         """
         new = {**row} | ({"reading": reading} if reading else {})
         with locked(self.folder, "metrics"):
@@ -268,7 +261,6 @@ class Run:
                 write_atomic(self.folder / METRICS, text.encode())
 
     def readings(self, step: int, digest: str) -> File:
-        """The file of a reading at a step, by the digest of measure and settings."""
         return reading_file(self.folder, step, digest)
 
 
@@ -289,17 +281,15 @@ def metrics(folder: File) -> list[dict[str, Any]]:
 
 
 def _place(row: Mapping[str, Any]) -> tuple[int, str]:
-    """The sort key of a row of metrics: step and reading."""
     return row["step"], str(row.get("reading", ""))
 
 
 def reading_file(folder: File, step: int, digest: str) -> File:
-    """The file in which a run folder keeps a reading at a step."""
     return folder / "readings" / f"{step:06d}-{digest}.json"
 
 
 def setup_of(folder: File) -> Setup:
-    """The corpus and model size of the run in a folder."""
+    """The corpus and model of the run in a folder."""
     file = folder / "config.json"
     config = load_json(file)
     with reading(folder / "corpus.json"):
@@ -310,17 +300,15 @@ def setup_of(folder: File) -> Setup:
 
 
 def _blank(setup: Setup) -> Params:
-    """The shapes of parameters."""
     return jax.eval_shape(lambda: setup.init(0))
 
 
 def final_params(folder: File, setup: Setup) -> Params:
-    """The parameters at the end of the finished run in a folder."""
     return _load(folder / "model.safetensors", _blank(setup))
 
 
 def params_of(folder: File, setup: Setup, step: int) -> Params:
-    """The parameters of the run in a folder at a step, which may be its last."""
+    """The parameters of a run at a step, which may be its last."""
     file = folder / "snapshots" / f"{step:06d}.safetensors"
     if not file.exists():
         return final_params(folder, setup)

@@ -18,11 +18,12 @@ QUICK_SEED = 1000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One way to post-train: stages after pretraining. The last is read at `read_at` and its end.
+    """One way to post-train: the stages after pretraining.
 
-    Without stages, pretraining itself is read. Corpus, model size and pretraining are the sweep's
-    unless the arm has its own. A corpus is given by name, by file, or as a `Corpus`, such as one
-    drawn at random. `watch` adds to the sweep's measures.
+    The last stage is read at the steps in `read_at` and at its end. Without stages, pretraining is
+    read. Corpus, model and pretraining are the sweep's unless the arm has its own. `corpus` is a
+    name, a file, or a `Corpus`, such as one drawn at random. `watch` has measures besides those of
+    the sweep.
     """
 
     title: str
@@ -39,9 +40,9 @@ class Sweep:
     """An experiment's arms over seeds. Arms share pretrained models where they can.
 
     Every snapshot that an arm reads is put on the ladder, with the settings in `reading`, and given
-    to the measures in `watch`. The command `all` skips a `long` sweep unless given `--long`. If
-    `corpus` is empty, every arm has its own. Claims are registered for `seeds` seeds, counted from
-    `first_seed`. Explore on other seeds, from 1000 on.
+    to the measures in `watch`. The command `all` skips a `long` sweep unless it is given `--long`.
+    If `corpus` is empty, every arm has its own. Claims are registered for `seeds` seeds, counted
+    from `first_seed`. Explore on other seeds, from 1000 on.
     """
 
     name: str
@@ -63,18 +64,17 @@ class Sweep:
 
     @property
     def seed_range(self) -> range:
-        """The seeds themselves."""
         return range(self.first_seed, self.first_seed + self.seeds)
 
     def measures(self, arm: str) -> tuple[Measure, ...]:
-        """All measures of an arm; the first is the ladder's reading."""
+        """All measures of an arm; the first is the ladder."""
         return (self.reading, *self.watch, *self.arms[arm].watch)
 
     def map(self, change: Callable[[Any, str, str], Any]) -> "Sweep":
         """The sweep with every config changed by `change(config, name, arm or "")`.
 
-        If an arm has several stages of one kind, the second is called, for example, `sft@2`. An
-        arm's own model isn't changed.
+        Of several stages of one kind in an arm, the second is called, for example, `sft@2`. A model
+        that belongs to an arm isn't changed.
         """
 
         def watched(measures: tuple[Measure, ...], arm: str = "") -> tuple[Measure, ...]:
@@ -95,7 +95,7 @@ class Sweep:
         return dataclasses.replace(self, arms=arms, **changed)
 
     def setups(self, find: Callable[[str], Corpus]) -> dict[str, Setup]:
-        """The setup of each arm; `find` loads a corpus by the name or file in the sweep."""
+        """The setup of each arm; `find` loads a corpus by name or file."""
         asked = {name: arm.corpus or self.corpus for name, arm in self.arms.items()}
         corpora = {each: find(each) for each in set(asked.values()) if isinstance(each, str)}
         return {
@@ -107,17 +107,16 @@ class Sweep:
         }
 
     def path(self, setup: Setup, seed: int, arm: str) -> Recipe:
-        """The recipe of one arm and seed, in the arm's setup."""
         pretrain = self.arms[arm].pretrain or self.pretrain
         return Recipe(setup, seed, (pretrain, *self.arms[arm].stages))
 
     def points(self, path: Recipe, arm: str) -> tuple[int, ...]:
-        """The steps of the arm's last stage to read, always including the last one."""
+        """The steps of the arm's last stage that are read; the last step is always among them."""
         last = path.last
         return tuple(sorted({p for p in self.arms[arm].read_at if p < last} | {last}))
 
     def check(self, setups: Mapping[str, Setup]) -> None:
-        """Raises `ValueError` if names clash, or an arm or measure names what its corpus lacks."""
+        """Raises `ValueError` if names clash, memory is short, or a corpus lacks what is named."""
         for name, arm in self.arms.items():
             setup, measures = setups[name], self.measures(name)
             called = [measure.name for measure in measures]
@@ -141,10 +140,7 @@ def _named(stages: tuple[Stage, ...]) -> Iterator[tuple[Stage, str]]:
 
 
 def quick(sweep: Sweep) -> Sweep:
-    """The same sweep with less of everything, on two development seeds (one if it is long).
-
-    It shows that everything works; its numbers mean nothing.
-    """
+    """The sweep with less of everything, on two development seeds (one if it is `long`)."""
 
     def shorter(config: Any, name: str, arm: str) -> Any:
         if isinstance(config, Stage):

@@ -40,8 +40,8 @@ def carry_out(
 ) -> Generator[Ended, None, None]:
     """Carries out legs on `jobs` workers (if one, in this process); yields how each ended.
 
-    One worker compiles the ladder while another trains the first model. Otherwise all workers would
-    compile it at the same time, as soon as the first models are trained.
+    While the first model is trained, another worker compiles the ladder. Otherwise all workers
+    would compile it later, at the same time.
     """
     if jobs == 1 or len(legs) < 2:
         work = functools.partial(_work, root, advance)
@@ -67,7 +67,7 @@ def carry_out(
 
 
 def complete(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> Records:
-    """Trains and reads all of a sweep in this process. Errors are raised at the end."""
+    """Trains and reads all of a sweep in this process. Raises the first error, at the end."""
     ended = list(carry_out(plan([(sweep, setups)], root).legs, root, 1))
     for each in ended:
         if each.error:
@@ -77,7 +77,7 @@ def complete(sweep: Sweep, setups: Mapping[str, Setup], root: File) -> Records:
 
 @contextlib.contextmanager
 def _held() -> Generator[None, None, None]:
-    """Processes started inside, including multiprocessing's own, ignore Ctrl-C and SIGHUP."""
+    """Makes processes started inside, multiprocessing's own too, ignore Ctrl-C and SIGHUP."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
@@ -88,8 +88,8 @@ def _held() -> Generator[None, None, None]:
 class Pool(ProcessPoolExecutor):
     """Spawned processes that end with this one, however it ends, and ignore Ctrl-C and SIGHUP.
 
-    If there is a process for each core, each is pinned to one core. With fewer, the system places
-    them, since another pool might be pinned to the same cores.
+    With at least as many processes as cores, each is pinned to a core. Fewer are not pinned, since
+    another pool might be pinned to the same cores.
     """
 
     def __init__(self, jobs: int):
@@ -103,17 +103,16 @@ class Pool(ProcessPoolExecutor):
         super().__init__(jobs, context, _begin, (places, self._steps, settings))
 
     def submit(self, fn: Callable, /, *args: Any, **named: Any) -> Future:
-        """As in any executor. It may start a worker."""
         with _held():
             return super().submit(fn, *args, **named)
 
     def progress(self) -> float:
-        """How far the workers have advanced since the last call, in training steps."""
+        """By how many training steps the workers have advanced since the last call."""
         before, self._seen = self._seen, sum(self._steps)
         return self._seen - before
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """As in any executor. Without waiting it kills the workers; all their writes are atomic."""
+        """As in any executor. Without `wait` it kills the workers; all their writes are atomic."""
         if not wait:
             for worker in multiprocessing.active_children():
                 worker.kill()
@@ -124,7 +123,6 @@ _advance: Advance = quietly  # of this process, if it is a worker
 
 
 def _begin(places: Any, steps: Any, settings: Mapping[str, Any]) -> None:
-    """Makes this process a worker."""
     global _advance
     threading.Thread(target=_end_with_parent, daemon=True).start()
     for name, value in settings.items():
@@ -154,7 +152,7 @@ class Done(NamedTuple):
 
 
 def _work(root: File, advance: Advance | None, leg: Leg) -> Done:
-    """Runs a leg. Without `advance`, this is a worker and reports progress as such."""
+    """Runs a leg. Without `advance`, this process is a worker and reports its own progress."""
     began = time.process_time()  # CPU time: other work on the machine doesn't count
     times = leg.run(root, advance or _advance)
     compiled.drop()

@@ -25,7 +25,7 @@ Course = dict[int, dict[str, Any]]  # rows by step
 
 
 def course(run: Named) -> Course:
-    """All rows of a run and of the runs it started from, on one axis."""
+    """The metrics of all stages of a run, by step; the last stage begins at step 0."""
     rows, at = Course(), -sum(run.steps[:-1])
     for folder, steps in zip(run.folders, run.steps, strict=True):
         for row in metrics(folder):
@@ -36,7 +36,7 @@ def course(run: Named) -> Course:
 
 
 def moving(courses: Iterable[Course], kind: str) -> list[str]:
-    """The metrics whose names begin with `kind`: those that move farthest in any run come first."""
+    """The metrics whose names begin with `kind`, that which moves farthest in a run first."""
     moved: dict[str, float] = {}
     for rows in courses:
         read = [row for row in rows.values() if any(tag.startswith(kind) for tag in row)]
@@ -57,7 +57,11 @@ def reduced(rows: Course, keep: Iterable[str]) -> Course:
 
 
 def mean(courses: Sequence[Course]) -> list[dict[str, Any]]:
-    """Means, with 95 % t intervals, over all seeds that have begun, at steps that they all have."""
+    """Means over seeds, with 95 % t intervals.
+
+    These are of the seeds that have begun the last stage (all, if none has), at steps that they all
+    have.
+    """
     begun = [rows for rows in courses if any(step > 0 for step in rows)] or courses
     found: Course = {}
     for step, first in begun[0].items():
@@ -111,7 +115,7 @@ def simplex(arms: Mapping[str, Sequence[Mapping[str, Any]]], corners: Sequence[s
 
 
 def settings(run: Named, others: Iterable[Named]) -> dict[str, Any]:
-    """What distinguishes a run from others: arm, seed, and settings after pretraining."""
+    """What distinguishes a run from others: arm, seed, and the settings that differ."""
 
     def flat(each: Named) -> dict[str, Any]:
         stages = load_json(each.folders[-1] / "config.json")["stages"][1:]
@@ -139,7 +143,6 @@ class Board:
         self.samples: dict[str, dict[int, str]] = {}  # text by run and step
 
     def refresh(self) -> None:
-        """Writes what has changed since the last time."""
         self.courses = {run.name: course(run) for run in self.listed.runs()}
         of = {
             arm: [self.courses[run.name] for run in runs] for arm, runs in self.listed.arms.items()

@@ -75,11 +75,7 @@ class ClaimsError(ValueError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Registered:
-    """A claim: what it refutes and what would contradict it, its statistic, and the threshold.
-
-    The statistic is claimed to be above `threshold` if `above`, else below it. The interval is over
-    the values of the column `unit`. See the module for the rest.
-    """
+    """A claim as in `claims.toml` (see the module): above `threshold` if `above`, else below it."""
 
     name: str
     claim: str
@@ -100,11 +96,12 @@ class Registered:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Claim(Registered):
-    """A registered claim and its outcome: mean, 95 % t interval over `seeds` values, verdict.
+    """A registered claim and its outcome.
 
-    `lost` counts seeds for which there is no value. `outside` is the probability off the grammar
-    in the readings that the claim rests on: the largest of each seed, averaged over seeds. `keeps`
-    is the probability that as many fresh seeds give the same verdict.
+    `value` is the mean of the statistic over `seeds` values of the column `unit`; `lost` others
+    have no statistic. Its 95 % t interval is from `low` to `high`. `outside` is the probability off
+    the grammar in the rows that the claim rests on: the largest of each unit, averaged over units.
+    `keeps` is the probability that as many fresh units give the same verdict.
     """
 
     value: float
@@ -173,7 +170,7 @@ def check(
 ) -> None:
     """Raises `ClaimsError` if claims name columns that aren't `known`, or values that no row has.
 
-    `values` has the values of each column. In a column that it lacks, any value is allowed.
+    `values` has the values of some columns. In the others, any value is allowed.
     """
     for each in claims:
         where = {"rows": each.rows, "minus": each.minus}
@@ -192,7 +189,7 @@ def check(
 
 
 def chosen(table: "pd.DataFrame", where: Mapping[str, Any]) -> "pd.DataFrame":
-    """The rows that a claim selects."""
+    """The rows of a table with the values in `where`; the module explains `step`."""
     for column, wanted in where.items():
         if column != "step":
             table = table[table[column].isin(wanted if isinstance(wanted, list) else [wanted])]
@@ -239,14 +236,14 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
 
 
 def redraw(values: Sequence[float], threshold: float, level: float = 0.95) -> tuple[float, float]:
-    """The probabilities that a new sample of the same size has its interval wholly above the
-    threshold, or wholly below.
+    """The probabilities that a redraw's interval lies wholly above the threshold, or wholly below.
 
-    Values are taken as normal, with a flat prior on the mean and on the logarithm of the standard
-    deviation. The sample has the statistic t and the standard deviation s. The true deviation is
-    s / sqrt(q), with q a chi-square over its n - 1 degrees of freedom. Given q, the new mean varies
-    around the old one with variance 2 s² / (q n). So the new statistic T', over sqrt 2, follows F,
-    the noncentral t distribution with noncentrality t sqrt(q / 2). For the critical value c
+    A redraw is a new sample of the same size. Values are taken as normal, with a flat prior on the
+    mean and on the logarithm of the standard deviation. The sample has the statistic t and the
+    standard deviation s. The true deviation is s / sqrt(q), with q a chi-square over its n - 1
+    degrees of freedom. Given q, the new mean varies around the old one with variance 2 s² / (q n).
+    So the new statistic T', over sqrt 2, follows F, the noncentral t distribution with
+    noncentrality t sqrt(q / 2). For the critical value c
 
         P(T' > c) = E_q[1 - F(c / sqrt 2; n - 1, t sqrt(q / 2))], over 400 quantiles of q.
     """
@@ -272,8 +269,8 @@ def redraw(values: Sequence[float], threshold: float, level: float = 0.95) -> tu
 def enough(low: float, high: float, count: int, threshold: float) -> float:
     """How many values would give a verdict, if mean and standard deviation stayed as they are.
 
-    `low` and `high` are the ends of the 95 % t interval of `count` values, at least 2. Returns
-    infinity if the mean is the threshold.
+    `low` and `high` are the ends of the 95 % t interval of `count` values, at least 2. Infinite if
+    the mean is the threshold.
     """
     from scipy import stats
 
@@ -290,10 +287,11 @@ def enough(low: float, high: float, count: int, threshold: float) -> float:
 def judge(
     registered: Registered, values: Sequence[float], lost: int = 0, outside: float = 0.0
 ) -> Claim:
-    """Supported if the whole interval is beyond the threshold, refuted if wholly on the other side.
+    """The claim with its outcome.
 
-    With more than 1 % of probability off the grammar there is no verdict, unless the claim is
-    `free`. Without any value it is undecided.
+    It is supported if the whole interval is beyond the threshold, refuted if it is on the other
+    side, else undecided. With more than 1 % of probability off the grammar there is no verdict,
+    unless the claim is `free`.
     """
     mean, low, high = t_interval(values)
     above, below = low > registered.threshold, high < registered.threshold
@@ -314,9 +312,9 @@ def judge(
 def judge_all(
     claims: Sequence[Registered], table: "pd.DataFrame", instead: str = ""
 ) -> list[Claim]:
-    """Judges claims by an analysis's table. Raises `ClaimsError` with the claim's name.
+    """The outcomes of claims, by an analysis's table. Raises `ClaimsError` if they don't fit it.
 
-    `instead` replaces every verdict, and says why there is none.
+    `instead` replaces every verdict.
     """
     named = table.select_dtypes(exclude="number")  # later seeds may bring new numbers
     values = {column: list(named[column].unique()) for column in named}

@@ -56,10 +56,7 @@ def style(rows: int = 1, columns: int = 2, ratio: float = 0.75) -> Iterator[None
 def grid(
     count: int, columns: int = 2, ratio: float = 0.62, **share: Any
 ) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure drawn in `style`: `count` panels, `columns` in a row.
-
-    `share` may have `sharex` and `sharey` (see `plt.subplots`).
-    """
+    """A figure with `count` panels, `columns` in a row. `share` goes to `plt.subplots`."""
     rows = -(-count // columns)
     with style(rows=rows, columns=columns, ratio=ratio):
         figure, axes = plt.subplots(rows, columns, layout="constrained", squeeze=False, **share)
@@ -69,12 +66,10 @@ def grid(
 
 
 def letter(axes: Axes, which: str, title: str) -> None:
-    """Titles a panel, with its letter."""
     axes.set_title(rf"$\bf{{{which}}}$ {title}")
 
 
 def level(axes: Axes, y: float, label: str = "", line: str = ":", colour: str = GREY) -> None:
-    """Draws a horizontal line: a bound, a threshold, a prediction."""
     axes.axhline(y, color=colour, lw=0.8, ls=line, label=label or None)
 
 
@@ -92,7 +87,7 @@ def panel(
 ) -> Panel:
     """A panel for `page`: `paint` gets the axes, what the page shows, and `given`.
 
-    `levels` are horizontal lines, each the arguments of `level`. `settings` go to `Axes.set`. If
+    `levels` are the arguments of `level`, for each horizontal line. `settings` go to `Axes.set`. If
     anything has a label, a legend is drawn at `legend`.
     """
     place: dict[str, Any] = {"loc": legend, "ncols": ncols}
@@ -120,7 +115,6 @@ def page(
 
 
 def stamp_quick(figure: Figure) -> None:
-    """Marks a figure of a quick run, whose numbers mean nothing."""
     place = {"rotation": 20, "ha": "center", "va": "center"}
     mark = {"color": RUNGS["left"], "alpha": 0.25, "size": 26, "weight": "bold"}
     figure.text(0.5, 0.5, "QUICK: plumbing, not science", place | mark)

@@ -1,4 +1,4 @@
-"""The ladder of any runs, as a table and a figure: for `run`, `measure` and notebooks."""
+"""The ladder of any runs, as a table and a figure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ COLUMNS = {
 
 
 def table(records: Records) -> pd.DataFrame:
-    """A row for every arm, seed, step and cast, from the measure `ladder` where it was read."""
+    """A row for every arm, seed, step and cast, from the measure `ladder`, else from `reading`."""
 
     def read(record: Record) -> list[dict[str, Any]]:
         found = record.found.get("ladder", record.found["reading"])
@@ -36,7 +36,7 @@ def table(records: Records) -> pd.DataFrame:
 
 
 def figure(found: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
-    """The rungs over the steps of each arm's last stage: means over seeds, on the learned cast."""
+    """The rungs along the steps of each arm's last stage: means over seeds, on the learned cast."""
     columns = min(len(titles), 3)
     learned, families = found[found.cast == "learned"], found.columns.intersection(FAMILIES)
     with figures.grid(len(titles), columns, 0.4 if columns == 1 else 0.75) as (drawn, axes):
@@ -51,7 +51,7 @@ def figure(found: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
 def stack(axes: Axes, found: pd.DataFrame) -> None:
     """The rungs as stacked bars, one for each row of a table of families.
 
-    Where only part of the ladder was read, what the last family leaves is drawn as unexplained.
+    If only part of the ladder was read, all that its last family leaves is drawn as unexplained.
     """
     whole = found.reindex(columns=list(FAMILIES))
     read = list(FAMILIES[:-1])

@@ -1,7 +1,7 @@
 """The panels that all figures are made of. An analysis says which columns go where.
 
 curves   mean and 95 % t interval over seeds, along steps (square-root scale) or another column
-points   the same at named places (arms, casts, topics), dodged
+points   the same at named places (arms, casts, topics), side by side
 dashes   predictions at such places
 bands    the ladder along steps, stacked
 rungs    the whole ladder as stacked bars
@@ -34,8 +34,7 @@ SHORT = (*BANDS[:2], ("left", "F2", None))  # of readings that stop at F2
 class Series:
     """How one column of a table is drawn, for the rows that have the values in `where`.
 
-    `predicted` is the column with a theory's prediction. Without `spread` (for a prediction) only
-    the mean is drawn.
+    `predicted` is the column of a prediction. Without `spread` only the mean over seeds is drawn.
     """
 
     column: str
@@ -93,10 +92,7 @@ def interval(axes: Axes, x: Sequence[float] | np.ndarray, seeds: np.ndarray, **l
 def point(
     axes: Axes, x: float, values: Any, colour: str, label: str = "", aside: float = 0.12
 ) -> None:
-    """Draws a mean over seeds [seed] with its 95 % t interval, and each seed faintly beside it.
-
-    Seeds without a value (NaN) are left out.
-    """
+    """Draws a mean over seeds with its 95 % t interval, and each seed faintly; omits NaN."""
     values = np.asarray(values, float)
     values = values[np.isfinite(values)]
     if not len(values):
@@ -109,7 +105,7 @@ def point(
 
 
 def doublings(values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """log2 of counts, for an axis. A count of 0 is put one doubling below the smallest other."""
+    """log2 of counts. A count of 0 is put one doubling below the smallest other."""
     counts = np.asarray(values, float)
     return np.log2(np.maximum(counts, counts[counts > 0].min() / 2))
 
@@ -120,7 +116,7 @@ def count_axis(
     label: str,
     scale: Callable[[np.ndarray], np.ndarray] = np.sqrt,
 ) -> None:
-    """Labels counts where `scale` puts them, leaving out any too close to the label before."""
+    """Labels counts where `scale` puts them, except those too close to the label before."""
     counts = np.asarray(counts)
     at = scale(counts)
     shown, last = [], -np.inf
@@ -160,7 +156,6 @@ def curves(
 
 
 def places(axes: Axes, names: Sequence[str], rotation: float = 0) -> None:
-    """Labels the places along an axis."""
     axes.set_xticks(
         range(len(names)), list(names), rotation=rotation, ha="right" if rotation else "center"
     )
@@ -177,9 +172,9 @@ def points(
     rotation: float = 0,
     prediction: str = "predicted",
 ) -> None:
-    """Draws each series at its last step, dodged, at one place for each value of `by` in `at`.
+    """Draws each series at its last step, side by side, at a place for each value of `by` in `at`.
 
-    `at` has the title of each place. A dash marks the mean prediction, with label `prediction`.
+    `at` has the title of each value. A dash marks the mean prediction, with label `prediction`.
     """
     offsets = np.linspace(-width / 2, width / 2, len(shown)) if len(shown) > 1 else [0.0]
     for place, value in enumerate(at):
@@ -197,7 +192,7 @@ def points(
 
 
 def dots(axes: Axes, values: Mapping[str, Any]) -> None:
-    """Draws the values of all seeds, at one place for each key."""
+    """Draws the values of all seeds, at a place for each key."""
     for x, each in enumerate(values.values()):
         point(axes, x, each, COLOURS[0])
     places(axes, list(values))
@@ -213,7 +208,7 @@ def dashes(
     width: float = 0.6,
     aside: float = 0.0,
 ) -> None:
-    """Draws the mean of each series at its last step, as a dash at every place (see `points`)."""
+    """Draws the mean of each series at its last step as a dash; places are as in `points`."""
     for each in shown:
         for place, value in enumerate(at):
             part = where(table, **{by: value})
@@ -225,7 +220,7 @@ def dashes(
 
 
 def strike(axes: Axes, x: float, y: float, outside: float) -> None:
-    """Crosses out a reading if too much of its probability is off the grammar for a verdict."""
+    """Crosses out a reading if more than 1 % of its probability is off the grammar."""
     if outside > OFF_GRAMMAR:
         axes.text(x, y, "×", ha="center", fontsize=5)
 
@@ -239,7 +234,7 @@ def strike_label(axes: Axes) -> None:
 def strike_points(
     axes: Axes, table: pd.DataFrame, at: Iterable[Any], columns: Sequence[str], by: str = "arm"
 ) -> None:
-    """Puts × above these columns at each value in `at` that has no verdict (see `points`)."""
+    """Crosses out the values in `at` that have no verdict, above the highest of these columns."""
     gap = 0.03 * np.ptp(axes.get_ylim())
     for x, value in enumerate(at):
         part = where(table, **{by: value})

@@ -65,7 +65,7 @@ def quoted(claim: Mapping[str, Any]) -> str:
 
 
 def decided(claim: Mapping[str, Any]) -> str:
-    """A claim's verdict, and what would decide it if nothing has."""
+    """A claim's verdict; if it is undecided, also how many units would decide it."""
     verdict = str(claim["verdict"])
     if verdict != UNDECIDED or claim.get("low") is None:
         return verdict

@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Analysis:
-    """One figure, and one tidy table. `columns` says what each of its columns is.
+    """A figure, its table, and what each column of the table is.
 
-    The experiment's `claims.toml` says which of the table's columns its claims rest on. `others`
-    are tables of other shapes that the figure shows, by name, each with its own columns.
+    `others` are tables of other shapes that the figure shows, by name, each with its own columns.
     """
 
     figure: "Figure"
@@ -70,7 +69,7 @@ def find(name: str | File) -> Experiment:
     """The experiment in a folder, or the shipped one of that name.
 
     Without an `analysis.py` it gets the ladder's figure and table. Raises `UsageError` or
-    `ClaimsError` before anything is trained.
+    `ClaimsError`.
     """
     folder = experiments.locate(name)
     sweep, registered = experiments.sweep_of(folder), claims.load(folder / "claims.toml")[0]
@@ -99,9 +98,9 @@ def _own(folder: File) -> Any:
 def analysed(own: Any, records: Records) -> Analysis:
     """Runs an experiment's `analysis.py` on records.
 
-    `tabulate` makes the table, whose columns `COLUMNS` describes, from the records of the finished
-    seeds. `OTHER_TABLES` has a function and columns for each other table, by name. `draw` makes
-    the figure from these tables alone, so that it can be redrawn without records.
+    `tabulate` makes the table from the records; `COLUMNS` describes its columns. `OTHER_TABLES` has
+    such a function and such columns for each other table, by name. `draw` makes the figure from the
+    tables alone, so that it can be redrawn without records.
     """
     table, made = own.tabulate(records), getattr(own, "OTHER_TABLES", {})
     others = {name: (tabulate(records), columns) for name, (tabulate, columns) in made.items()}
@@ -129,8 +128,8 @@ def write(
     """Writes figure.pdf, figure.png, table.csv, columns.json and claims.json, each atomically.
 
     Another table NAME goes to NAME.csv and NAME_columns.json. The same records give the same bytes.
-    `claims.json` has the claims, the digest of the `claims.toml` that they were judged by, the
-    finished `seeds`, how many seeds are registered (`of`), and where they ran.
+    `claims.json` has the claims, the digest of their `claims.toml`, the finished `seeds`, how many
+    seeds are registered (`of`), and where they ran.
     """
     from toylab.report import figures
 
@@ -168,12 +167,12 @@ def _write_figure(file: File, figure: "Figure") -> None:
 
 
 def redraw(source: File, folder: File) -> None:
-    """Draws the figure of an experiment from its tables alone. Raises what `from_tables` raises."""
+    """Draws an experiment's figure from its tables alone. Raises what `from_tables` raises."""
     _write_figure(folder / "figure", from_tables(source, folder))
 
 
 class OldTables(StoreError):
-    """Tables of an older version: they lack what the figure shows. The message says what."""
+    """Tables of an older version: they lack what the figure shows."""
 
 
 def from_tables(source: File, folder: File) -> "Figure":
@@ -206,10 +205,9 @@ def read_table(file: File) -> "pd.DataFrame":
 
 
 def answer(folder: File, names: Sequence[str]) -> list[str]:
-    """Draws the figure of `experiments/answer.py` from the tables of several experiments.
+    """Draws the figure of `experiments/answer.py`; returns the names of the experiments in it.
 
-    Returns the names of the experiments in it: those with all seeds judged.
-    Raises `StoreError` if a table is damaged.
+    These are the ones with all seeds judged. Raises `StoreError` if a table is damaged.
     """
     page = experiments.module(experiments.HOME, "answer")
     told = {name: read(folder / name) for name in page.PANELS if name in names}
@@ -278,6 +276,5 @@ def describe(sweep: Sweep, setups: Mapping[str, Setup], graph: Plan, minutes: fl
 
 
 def verdicts(judged: Sequence[Claim]) -> str:
-    """The number of claims with each verdict, as text."""
     counts = collections.Counter(claim.verdict for claim in judged)
     return ", ".join(f"{n} {verdict}" for verdict, n in counts.most_common()) or "no claims"

@@ -17,7 +17,7 @@ LEAST = 1e-6  # smallest weight, so that its logarithm is finite
 def add(board: Board, kept: File, n: int) -> Iterator[None]:
     """Adds the samples that a board lacks, one at a time, for one seed of each arm.
 
-    They are cached in the folder `kept`, since making them is slow.
+    They are cached in the folder `kept`.
     """
     for runs in board.listed.arms.values():
         run = next((run for run in runs if run.done), runs[0])
@@ -42,7 +42,6 @@ def add(board: Board, kept: File, n: int) -> Iterator[None]:
 
 
 def markdown(pairs: list[talk.Pair]) -> str:
-    """Documents as tables, with a row for each turn."""
     text = ""
     for pair in pairs:
         text += "\n| | the model | the mixture of characters nearest to it |\n|---|---|---|\n"

@@ -19,7 +19,7 @@ def ends(run: Named) -> tuple[Row, Row] | None:
 
 
 def mean(rows: Sequence[Row]) -> Row:
-    """The mean of rows, for the metrics that all rows have."""
+    """The mean of rows, for the metrics that they all have."""
     return {
         tag: float(np.mean([row[tag] for row in rows])) for tag in set(rows[0]).intersection(*rows)
     }
@@ -53,7 +53,7 @@ def lines(arms: Mapping[str, tuple[Row, Row]]) -> Iterator[str]:
 
 
 def of_arms(arms: Mapping[str, Iterable[Named]]) -> Iterator[str]:
-    """These lines for the arms of an experiment, as means over the seeds that were read."""
+    """The `lines` for the arms of an experiment, as means over the seeds that were read."""
     found = {arm: [each for run in runs if (each := ends(run))] for arm, runs in arms.items()}
     read = {
         arm: (mean([each[0] for each in some]), mean([each[1] for each in some]))
@@ -95,7 +95,6 @@ def compared(first: Named, second: Named) -> Iterator[str]:
 
 
 def _flat(config: Mapping[str, object]) -> dict[str, object]:
-    """The settings of a run by name, without those derived from others."""
     flat: dict[str, object] = {"seed": config["seed"]}
     stages = config["stages"]
     assert isinstance(stages, list)

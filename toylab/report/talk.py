@@ -1,8 +1,8 @@
-"""A conversation with a model: its answers to a corpus's questions, and who is probably speaking.
+"""Questions for a model, and who is probably speaking when it answers.
 
-Two beliefs about the author start from the same weights: those of the mixture of characters nearest
-to the model. *Bayes* uses the exact cast as likelihoods. *The model* uses the cast as learned: the
-probability that it gives to the same words under each character's name.
+There are two beliefs about the author. Both start from the weights of the mixture of characters
+that is nearest to the model. *Bayes* takes the likelihood of words from the exact cast. *The model*
+takes the probability that it gives to the same words under each character's name.
 """
 
 import difflib
@@ -66,7 +66,7 @@ def weights(setup: Setup, policy: ModelPolicy, tag: str, key: Array) -> Float[Ar
 
 
 class Speaker:
-    """A model under a tag, in a document of `turns` turns; `said` is how many it has answered."""
+    """A model under a tag, in a document of `turns` turns, of which it has answered `said`."""
 
     def __init__(self, setup: Setup, policy: ModelPolicy, tag: str, key: Array) -> None:
         self.setup, self.policy, self.key, self.said = setup, policy, key, 0
@@ -77,7 +77,6 @@ class Speaker:
         self.begin()
 
     def begin(self) -> None:
-        """Begins a new document."""
         self.key = jax.random.fold_in(self.key, 1)
         self.what = docs.prompt(self.setup.world, self.key, 1, tag=self.tag, direction=0)
         self.choice = jnp.zeros((1, self.turns, len(SLOTS)), jnp.int32)
@@ -105,8 +104,8 @@ class Speaker:
 class Pair(NamedTuple):
     """A document of a model and one of a mixture of characters, about the same questions.
 
-    A turn is (question, the model's answer, the mixture's). `author` is the character who most
-    likely wrote all the model's answers, and `share` the probability of that, by Bayes' rule.
+    A turn is (question, the model's answer, the mixture's). `author` is the likeliest author of the
+    model's document, and `share` its probability, by Bayes' rule.
     """
 
     turns: tuple[tuple[str, str, str], ...]
@@ -134,7 +133,7 @@ def beside(
 
 
 def example(setup: Setup, policy: ModelPolicy, tag: str, log_weights: Array) -> Iterator[str]:
-    """Lines with an example of what a model says, and what the mixture would say."""
+    """Lines with an example of what a model says, and what a mixture says."""
     (pair,) = beside(setup, policy, tag, log_weights, jax.random.key(0), 1)
     yield f"for example, under {tag} (in brackets: the mixture of characters nearest to it)"
     for asked, own, its in pair.turns[:2]:

@@ -24,7 +24,7 @@ PyTorch, the baseline, is optional: .venv/bin/python -m pip install '.[torch]'
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measures the parts; prints and saves each row as it is measured."""
+    """Measures the parts; prints and saves each row as soon as it is measured."""
     values = Flags(
         HELP,
         quick=(bool, False, "a few steps of each, to check that it runs: the numbers mean nothing"),

@@ -93,7 +93,7 @@ _TAG = (str, None, "the tag: assistant, a character's name or another")
 
 
 def _tags(folder: File, asked: str | None) -> list[str]:
-    """The tags of the corpus of a run, *assistant* first if it has that. Raises `UsageError`."""
+    """The tags of a run's corpus, *assistant* first. Raises `UsageError` if it lacks `asked`."""
     try:
         corpus = json.loads((folder / "corpus.json").read_text())
         tags = [tag["name"] for tag in corpus["tags"]]
@@ -146,7 +146,6 @@ class _Talk:
         self.begin(tag)
 
     def begin(self, tag: str) -> None:
-        """Speaks under a tag from now on, in new documents."""
         import jax
 
         from toylab.report.talk import Speaker
@@ -158,7 +157,6 @@ class _Talk:
             ]
 
     def go(self) -> None:
-        """Answers line after line."""
         self._say(f"{self.name}, asked as {self.tag}; {self.speakers[0].turns} turns a document")
         self._list(first=True)
         self._say(KEYS, "dim")
@@ -209,7 +207,7 @@ class _Talk:
         self.answers += 1
 
     def _row(self, words: Sequence["Word | None"]) -> None:
-        """A word of each answer, with the likeliest authors, their probability, and a colour."""
+        """A word of each answer, with its likeliest authors and their probabilities."""
         from rich.text import Text
 
         row, names = Text(), self.run.setup.corpus.names

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def carried_out(work: Callable[[], int]) -> int:
-    """Does what a command asks for; returns the exit code. The only place that handles errors."""
+    """Does what a command asks for; returns the exit code. All errors are handled here."""
     os.environ["MPLBACKEND"] = "agg"  # whatever a notebook or a desktop has set
     try:
         code = _or_helps(work)
@@ -98,7 +98,6 @@ def carried_out(work: Callable[[], int]) -> int:
 
 
 def _or_helps(work: Callable[[], int]) -> int:
-    """Does the work, or prints the help that was asked for."""
     from toylab.lab.flags import Help
 
     try:

@@ -25,7 +25,7 @@ ACTIONS = ("check", "show", "sample", "export")
 
 
 def main(arguments: Sequence[str], commands: Sequence[str] = ()) -> int:
-    """Prints the line that sets up a shell; if the shell asks, the possible completions."""
+    """Prints the line that sets up a shell, or, if the shell asks, the possible completions."""
     if line := os.environ.get("COMP_LINE"):
         place = int(os.environ.get("COMP_POINT", len(line)))
         print("\n".join(following(line[:place].split(" ")[1:], commands)))

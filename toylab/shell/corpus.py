@@ -19,7 +19,7 @@ USAGE = """./launch.sh corpus ACTION FILE [FLAGS]: FILE is a TOML file, or a nam
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs an action. Nothing is written if the input is bad."""
+    """Checks, shows, samples or exports a corpus."""
     values = Flags(
         USAGE,
         tag=(str, None, "tag of the documents (default: drawn by share; check: assistant)"),

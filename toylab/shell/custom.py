@@ -1,4 +1,4 @@
-"""A custom run; and the ladder and other measures of any finished run."""
+"""Custom runs, and the ladder and other measures of any finished run."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -70,7 +70,6 @@ def run_flags() -> Flags:
 
 
 def measure_flags() -> Flags:
-    """The flags of `measure`."""
     fields = dataclasses.fields(WHOLE)
     return Flags(USAGE, **{f.name: (type(f.default), getattr(WHOLE, f.name), "") for f in fields})
 
@@ -109,7 +108,6 @@ def measure(name: str, folder: File, given: Mapping[str, Any]) -> int:
 
 
 def _beside(setup: Setup, tag: str) -> list[Measure]:
-    """The measures that are read along with the ladder."""
     cued = [topic.name for topic in setup.corpus.topics if topic.cues]
     asked: list[Measure] = [Coherence(tag=tag), Exchange(tag=tag), Leakage()]
     return asked + [Goals(topic=name, tag=tag) for name in cued[:1]]

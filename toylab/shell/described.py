@@ -1,8 +1,8 @@
 """Experiments by name. `--help`, typos and `list` don't import the experiment.
 
 An experiment's flags are the fields of its configs, whose modules import jax. This takes a second,
-so descriptions are cached beside Python's compiled files. A description is valid as long as no .py
-or .toml file has changed in any folder from which the experiment imports.
+so descriptions are cached beside Python's compiled files. A description is valid until a .py or
+.toml file changes in any folder from which the experiment imports.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ PATH is a folder with a sweep.py, anywhere, or the name of a shipped experiment.
 class Description(NamedTuple):
     """An experiment's question, whether `all` skips it without `--long`, and its flags.
 
-    `flags` has the arguments of `Flags.again` (usage and flags), without and with --quick.
+    `flags` has the arguments of `Flags.again`, without and with --quick.
     """
 
     question: str
@@ -41,7 +41,7 @@ class Description(NamedTuple):
 
 
 def main(arguments: Sequence[str], commands: Sequence[str] = ()) -> int:
-    """Runs an experiment, by folder or name. `commands` are suggested, too, for a mistyped name.
+    """Runs an experiment, by folder or name. For a mistyped name, `commands` are suggested, too.
 
     Raises `UsageError` or `CorpusError` on bad input, `Help` for --help.
     """
@@ -69,14 +69,13 @@ def show(arguments: Sequence[str]) -> int:
 
 
 def describe(folder: File) -> Description:
-    """The description of the experiment in a folder."""
     return Description(*kept(folder / "sweep.py", lambda: _describe(folder)))
 
 
 def kept(source: File, make: Callable[[], Any]) -> Any:
-    """What `make` returns, as JSON: from the cache of `source` if it is still valid, else computed.
+    """What `make` returns, as JSON, from the cache beside `source` if it is valid.
 
-    The result isn't cached if a source has changed since this process began: it may be outdated.
+    It is not cached if a source has changed since this process began.
     """
     file = File(cache_from_source(str(source))).with_suffix(".json")
     with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):

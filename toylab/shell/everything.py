@@ -21,10 +21,7 @@ Results are written as soon as a seed of an experiment is complete.
 
 
 def order(*, long: bool) -> list[str]:
-    """The experiments: the default one first, those on the same corpus together.
-
-    Experiments that are `long` come last, or are left out.
-    """
+    """The experiments: the default first, those on the same corpus together, `long` ones last."""
     names = experiments.shipped()
     sweeps = {name: _sweep(name) for name in names}
     first = sweeps["selection"].corpus

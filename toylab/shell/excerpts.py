@@ -54,7 +54,7 @@ def documents(corpus: Corpus, n: int, tag: str | None, seed: int) -> Iterator[di
 
 
 def export(corpus: Corpus, n: int, tag: str | None, seed: int, out: str | None) -> None:
-    """Writes documents as JSON lines. A file appears only once it is complete."""
+    """Writes documents as JSON lines. The file appears once it is complete."""
     target = user_path(out) if out else None
     if target and not target.parent.is_dir():
         raise CorpusError(str(target), "--out", f"make the folder {target.parent} first")

@@ -30,8 +30,7 @@ MOST = 1000  # jobs of an array that run at once, by default
 
 
 def corpus(name: str, beside: File | None = None) -> Corpus:
-    """The corpus that a user names, by name or file. A file is looked for where the command was
-    typed, then in the folder `beside`."""
+    """A corpus by name or file. A file may be where the command was typed, or else in `beside`."""
     here = user_path("")
     if beside and not (here / name).is_file() and (beside / name).is_file():
         here = beside
@@ -97,8 +96,7 @@ def _check_stages(registered: Sweep, sweep: Sweep, values: Flags) -> None:
 
 
 def _place(experiment: Experiment, setups: Mapping[str, Setup], values: Flags, fewer: bool) -> File:
-    """Where results go. If the experiment isn't shipped, or settings were changed, or there are
-    `fewer` seeds than registered, they go into `own/`.
+    """Where results go: into `own/` unless a shipped experiment runs as registered.
 
     Each choice of settings has a folder. Raises `UsageError` if another experiment has used it.
     """
@@ -125,10 +123,9 @@ def _place(experiment: Experiment, setups: Mapping[str, Setup], values: Flags, f
 def start(
     experiments: Sequence[Experiment], arguments: Sequence[str], more: More = NONE
 ) -> tuple[list[Asked], int]:
-    """Runs experiments with the given flags. `more` defines flags that only these experiments have.
-    With --plan, it only prints what it would do.
+    """Runs experiments with the given flags; returns what was run, and the exit code.
 
-    Returns what was run, and the exit code.
+    `more` defines flags that only these experiments have. With --plan, it only prints the plan.
     """
     each = [ask(experiment, arguments, more) for experiment in experiments]
     asked, values = [one for one, _ in each], each[0][1]

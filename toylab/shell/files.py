@@ -23,7 +23,6 @@ def folder(values: "Flags", flag: str = "runs") -> Path:
 
 
 def counted(number: int, what: str) -> str:
-    """A number of things: `1 seed`, `2 seeds`."""
     return f"{number} {what}{'s' * (number != 1)}"
 
 
@@ -42,10 +41,7 @@ FIXES = {
 
 
 def told(error: BaseException) -> str | None:
-    """The message for an expected error, with the fix; None for any other.
-
-    For an `OSError`, it has the file and the system's message.
-    """
+    """The message for an expected error, with the fix; None for any other."""
     if isinstance(error, OSError):
         fix = FIXES.get(error.errno or 0, "check the path and its permissions (--runs, --results)")
         file = error.filename2 or error.filename or "writing"  # of two, the one to be replaced

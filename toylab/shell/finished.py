@@ -27,7 +27,7 @@ FOLDER = (str, str(RUNS), "folder that holds the runs")  # the flag --runs
 def find(name: str, root: File = RUNS) -> tuple[str, File]:
     """Name and folder of a finished run, found by its name, a prefix of it, or a folder.
 
-    Without a name, the first of the latest experiment. Raises `UsageError`.
+    Without a name, the first run of the latest experiment. Raises `UsageError`.
     """
     if name and (user_path(name) / "config.json").exists():
         return name, user_path(name)
@@ -45,7 +45,6 @@ def find(name: str, root: File = RUNS) -> tuple[str, File]:
 
 
 def compare(arguments: Sequence[str]) -> int:
-    """`./launch.sh compare RUN RUN`: two runs side by side."""
     values = Flags(COMPARE, runs=FOLDER)
     asked, root = values.parse(arguments, "RUN", "another RUN"), folder(values)
     known = names.everything(root)
@@ -62,7 +61,6 @@ def compare(arguments: Sequence[str]) -> int:
 
 
 def show(arguments: Sequence[str]) -> int:
-    """`./launch.sh runs`: what has been run."""
     values = Flags(HELP, runs=FOLDER)
     asked = values.parse(arguments, "...")
     root = folder(values)

@@ -1,6 +1,6 @@
 """`./launch.sh run`, a custom run, and `./launch.sh measure`, any finished run's ladder.
 
-Errors in a command line are found here, before `toylab.shell.custom` imports jax.
+Errors in a command line are found before jax is imported.
 """
 
 import re

@@ -33,7 +33,7 @@ FIELDS = (
 
 
 def write(folders: Mapping[File, File]) -> tuple[str, list[str]]:
-    """The page, from the results of each experiment's folder, and a line for each damaged one."""
+    """The page, and a line for each damaged result. `folders` maps experiments to results."""
     parts = [_part(source, folder) for source, folder in folders.items()]
     claims = [claim for part in parts for claim in part["claims"]]
     counts = {verdict: sum(c["verdict"] == verdict for c in claims) for verdict in VERDICTS}
@@ -58,7 +58,6 @@ def version() -> str:
 
 
 def _part(source: File, folder: File) -> dict[str, Any]:
-    """Everything that the page shows of one experiment."""
     ships = source.parent == experiments.HOME
     command = source.name if ships else f"run-experiment {source}"
     part: dict[str, Any] = {
@@ -80,7 +79,6 @@ def _part(source: File, folder: File) -> dict[str, Any]:
 
 
 def _results(folder: File) -> dict[str, Any]:
-    """What the page shows of an experiment that has been run."""
     content, columns = (
         json.loads((folder / f"{n}.json").read_text()) for n in ("claims", "columns")
     )
@@ -104,7 +102,7 @@ def _results(folder: File) -> dict[str, Any]:
 
 
 def _smaller(file: File) -> str:
-    """A figure as the source of an image, with fewer colours."""
+    """A figure with fewer colours, as the source of an image."""
     stream = io.BytesIO()
     few = Image.open(file).convert("RGB").quantize(COLOURS).convert("RGB")
     few.save(stream, "WEBP", lossless=True, method=4)

@@ -1,4 +1,4 @@
-"""A corpus in words and tables: `show` and `check` return lines of text."""
+"""A corpus in words and tables, as lines of text."""
 
 from collections.abc import Sequence
 
@@ -18,13 +18,12 @@ def _percent(p: float, digits: int = 0) -> str:
 
 
 def _likely(bank: tuple[str, ...], p: tuple[float, ...], least: float = 0.05) -> str:
-    """The phrases of at least this probability, most likely first, as text."""
+    """The phrases of at least this probability, likeliest first."""
     ranked = sorted(zip(p, bank, strict=True), reverse=True)
     return ", ".join(f"{phrase} {_percent(share)}" for share, phrase in ranked if share >= least)
 
 
 def _behind(corpus: Corpus, prior: tuple[float, ...]) -> str:
-    """The characters behind a tag, as text."""
     even = max(prior) - min(prior) < 1e-9
     return "anybody" if even else _likely(corpus.names, prior, 0.01)
 
@@ -50,7 +49,7 @@ def _headline(corpus: Corpus) -> str:
 
 
 def show(corpus: Corpus) -> list[str]:
-    """Tags, directions, coin, topics and cast, as lines of text."""
+    """Tags, directions, coin, topics and cast."""
 
     def tag(t: Tag) -> list[tuple[str, str, str]]:
         rows = [(t.name, _percent(t.share), _behind(corpus, t.prior))]
@@ -103,7 +102,7 @@ def show(corpus: Corpus) -> list[str]:
 
 
 def check(corpus: Corpus, n: int, tag: str | None, seed: int) -> list[str]:
-    """How well n documents under a tag identify the characters, as lines of text."""
+    """How well `n` documents under a tag identify the characters."""
     others, names = [t.name for t in corpus.tags], tag_names(corpus)
     tag = tag or ("assistant" if "assistant" in others else others[-1])
     if tag not in names:

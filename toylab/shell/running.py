@@ -41,7 +41,7 @@ SETTINGS = "settings.json"  # beside results in own/: the experiment and its fla
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """An experiment with its sweep as asked for, the setup of each arm, and where results go."""
+    """An experiment as asked for, the setup of each arm, and where results go."""
 
     experiment: Experiment
     setups: Mapping[str, Setup]
@@ -49,7 +49,6 @@ class Asked:
 
     @property
     def sweep(self) -> Sweep:
-        """What is trained and read."""
         return self.experiment.sweep
 
     @property
@@ -65,7 +64,6 @@ class Asked:
 
     @property
     def kept(self) -> str:
-        """What is written there, as text."""
         claims = self.experiment.registered()[0]
         return "figure, table and claims" if claims else "figure and table"
 
@@ -147,7 +145,7 @@ def seen_before(one: Asked) -> str:
 
 
 def minutes(asked: Sequence[Asked], graph: Plan, jobs: int) -> list[float]:
-    """Estimated minutes of each experiment, for work that the ones before it have not done."""
+    """Estimated minutes for each experiment; what several need counts for the first."""
     units = collections.Counter[int]()
     for leg in graph.legs.values():
         units[leg.rank[0]] += leg.cost
@@ -194,7 +192,6 @@ class _Live:
         self.drawing: Future | None = None
 
     def seeds(self) -> list[int]:
-        """The seeds that are complete."""
         return [seed for seed, names in self.left.items() if not names]
 
     @property
@@ -202,7 +199,6 @@ class _Live:
         return not any(self.left.values())
 
     def draw(self, runs: File) -> None:
-        """Figure, tables and claims, of the seeds that are complete."""
         one, experiment, seeds = self.asked, self.asked.experiment, self.seeds()
         self.records = gather(one.sweep, one.setups, runs, seeds, self.records)
         analysis = experiment.analyse(self.records)
@@ -244,7 +240,6 @@ class _Running:
         self.artist, self.began, self.done = ThreadPoolExecutor(1), time.monotonic(), 0
 
     def run(self, carried: Generator[Ended, None, None]) -> int:
-        """Does it all; returns the exit code."""
         code = 0
         try:
             try:
@@ -319,7 +314,7 @@ class _Running:
         stream.flush()
 
     def _keep_cost(self, place: int, live: _Live) -> None:
-        """Saves the cost (core seconds, units of work) if this call did a quarter of the work."""
+        """Saves core seconds and units of work, if this call did at least a quarter of the work."""
         one = live.asked
         units = sum(leg.cost for leg in self.legs.values() if leg.rank[0] == place)
         nothing = plan([(one.sweep, one.setups)], self.runs / "nothing yet", self.costs)
@@ -329,7 +324,6 @@ class _Running:
             write_json(one.out / "cost.json", cost)
 
     def _say(self, live: _Live) -> None:
-        """The claims, and where the results are."""
         one, seeds = live.asked, live.seeds()
         if not seeds:
             return
