@@ -84,17 +84,13 @@ def reached(modules: Iterable[str], roots: tuple[File, ...]) -> dict[str, File]:
     return found
 
 
-def digest_of(modules: Iterable[str], roots: tuple[File, ...] = (PACKAGE, SHIPPED)) -> str:
+@functools.cache
+def digest_of(modules: frozenset[str], roots: tuple[File, ...] = (PACKAGE, SHIPPED)) -> str:
     """A hash of the source that these modules can reach."""
     hashed = hashlib.sha256()
     for module, file in sorted(reached(modules, roots).items()):
         hashed.update(module.encode() + _source(file)[0])
     return hashed.hexdigest()[:16]
-
-
-@functools.cache
-def _digest_of(modules: frozenset[str], roots: frozenset[File]) -> str:
-    return digest_of(modules, tuple(sorted(roots)))
 
 
 def _classes(config: Any) -> Iterator[type]:
@@ -114,4 +110,4 @@ def digest(*configs: Any) -> str:
         file = getattr(sys.modules[module], "__file__", None)
         if file:
             roots.add(File(file).parents[module.count(".") + (File(file).name == "__init__.py")])
-    return _digest_of(frozenset(modules), frozenset(roots))
+    return digest_of(frozenset(modules), tuple(sorted(roots)))

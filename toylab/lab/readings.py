@@ -53,13 +53,9 @@ def measure_digest(asked: Measure, settings: LadderFit) -> str:
 
 def base_file(folder: File, settings: LadderFit) -> File:
     """The file with a pretrained model's nuisances and excess loss, written after its reference."""
-    text = measure_digest(settings, settings) + _excess_source()
+    excess_source = digest.digest_of(frozenset([calibration.__name__]))
+    text = measure_digest(settings, settings) + excess_source
     return folder / "references" / f"{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
-
-
-@functools.cache
-def _excess_source() -> str:
-    return digest.digest_of([calibration.__name__])
 
 
 def reference(
