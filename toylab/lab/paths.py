@@ -6,9 +6,9 @@ A digest identifies each prefix of a recipe, so experiments can share its model.
 import dataclasses
 import functools
 import hashlib
-import importlib
 import json
 import os
+import pkgutil
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -74,9 +74,8 @@ def model_config(model: Model) -> dict[str, Any]:
 
 def model_of(config: Mapping[str, Any]) -> Model:
     """The inverse of `model_config`."""
-    module, name = config["class"].split(":")
     fields = {key: value for key, value in config.items() if key != "class"}
-    return getattr(importlib.import_module(module), name)(**fields)
+    return pkgutil.resolve_name(config["class"])(**fields)
 
 
 _digest = functools.lru_cache(Corpus.digest)

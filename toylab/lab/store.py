@@ -9,9 +9,9 @@ import contextlib
 import dataclasses
 import errno
 import fcntl
-import importlib
 import json
 import os
+import pkgutil
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -119,9 +119,8 @@ def load_tree(file: File) -> Any:
                 return tuple(map(build, part["tuple"]))
             if "map" in part:
                 return {name: build(each) for name, each in part["map"].items()}
-            module, name = part["class"].split(":")
             fields = {name: build(each) for name, each in part["fields"].items()}
-            return getattr(importlib.import_module(module), name)(**fields)
+            return pkgutil.resolve_name(part["class"])(**fields)
 
         return build(json.loads(stored.metadata()["outline"]))
 
