@@ -183,10 +183,10 @@ def test_a_killed_run_resumes_without_gaps_or_doubles_and_ends_bit_identical(
     for run in (killed, whole):
         execute.train(run, [goal])
     assert killed.snapshot_file(goal).read_bytes() == whole.snapshot_file(goal).read_bytes()
-    steps = [row["step"] for row in killed.rows()]
+    steps = [row["step"] for row in store.metrics(killed.folder)]
     assert steps == list(range(5, goal + 1, 5))
-    losses = [row["train/loss"] for row in killed.rows()]
-    assert losses == [row["train/loss"] for row in whole.rows()]
+    losses = [row["train/loss"] for row in store.metrics(killed.folder)]
+    assert losses == [row["train/loss"] for row in store.metrics(whole.folder)]
 
 
 def test_a_run_killed_between_state_and_snapshot_ends_with_the_same_files(
@@ -257,7 +257,7 @@ def test_every_reading_leaves_a_row_of_metrics(
     sweep: Sweep, setup: Setup, ran: tuple[Path, Records]
 ) -> None:
     run = Run(ran[0], sweep.path(setup, 1000, "all"))
-    rows = [row for row in run.rows() if "ladder/left" in row]
+    rows = [row for row in store.metrics(run.folder) if "ladder/left" in row]
     assert [row["step"] for row in rows] == [2, 6]
     assert {f"weights/{name}" for name in setup.corpus.names} <= set(rows[0])
     assert rows[0]["ladder/total"] == pytest.approx(

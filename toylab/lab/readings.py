@@ -14,7 +14,7 @@ from toylab.lab import digest, store
 from toylab.lab.costs import Times
 from toylab.lab.execute import Advance, excess, quietly
 from toylab.lab.records import Records
-from toylab.lab.store import Run, load_json, write_json
+from toylab.lab.store import Run, load_json, reading_file, write_json
 from toylab.lab.sweep import Sweep
 from toylab.ladder import reading
 from toylab.ladder.measure import Measure, Reference, Snapshot, measure_key
@@ -36,7 +36,7 @@ def unread(run: Run, measures: Sequence[Measure], step: int) -> list[Measure]:
     return [
         each
         for each in due(measures, step, run.path.last)
-        if not run.readings(step, measure_digest(each, measures[0])).exists()
+        if not reading_file(run.folder, step, measure_digest(each, measures[0])).exists()
     ]
 
 
@@ -113,7 +113,7 @@ def read(
     with run.locked(f"{step:06d}"):
         for each in measures:
             name = measure_digest(each, settings)
-            if (file := run.readings(step, name)).exists():
+            if (file := reading_file(run.folder, step, name)).exists():
                 continue
             began = time.perf_counter()
             found = each(snapshot, measure_key(path.seed, step))
@@ -156,7 +156,7 @@ def gather(
     def found(run: Run, arm: str, step: int) -> dict[str, Any]:
         measures, row = sweep.measures(arm), {}
         for each in due(measures, step, run.path.last):
-            file = run.readings(step, measure_digest(each, measures[0]))
+            file = reading_file(run.folder, step, measure_digest(each, measures[0]))
             row[each.name] = files[arm, file] = load(file, each, run.path.setup)
         return row
 

@@ -242,9 +242,6 @@ class Run:
             _save(self.folder / "state.safetensors", state)
         _save(self.snapshot_file(step), state.params)
 
-    def rows(self) -> list[dict[str, Any]]:
-        return metrics(self.folder)
-
     def put(self, row: Mapping[str, Any], reading: str = "") -> None:
         """Adds a row of metrics, with the time; adding it again changes nothing.
 
@@ -252,15 +249,12 @@ class Run:
         """
         new = {**row} | ({"reading": reading} if reading else {})
         with locked(self.folder, "metrics"):
-            rows = {_place(each): each for each in self.rows()}
+            rows = {_place(each): each for each in metrics(self.folder)}
             place, old = _place(new), rows.get(_place(new), {})
             if {**new, "time": old.get("time")} != old:
                 rows[place] = new | {"time": time.time()}
                 text = "".join(json.dumps(rows[each]) + "\n" for each in sorted(rows))
                 write_atomic(self.folder / METRICS, text.encode())
-
-    def readings(self, step: int, digest: str) -> File:
-        return reading_file(self.folder, step, digest)
 
 
 def metrics(folder: File) -> list[dict[str, Any]]:
