@@ -175,12 +175,12 @@ def test_all_leaves_the_long_ones_out_unless_it_is_told() -> None:
     short, whole = everything.order(long=False), everything.order(long=True)
     assert whole[: len(short)] == short
     assert {"goal_persistence", "scaling", "scaled", "replication"} == set(whole) - set(short)
-    assert all(everything._sweep(name).long for name in whole[len(short) :])
+    assert all(experiments.sweep_of(experiments.HOME / name).long for name in whole[len(short) :])
 
 
 def test_all_begins_with_selection_and_keeps_casts_together() -> None:
     order = everything.order(long=False)
     assert order[0] == "selection"
-    corpora = [everything._sweep(name).corpus for name in order]
+    corpora = [experiments.sweep_of(experiments.HOME / name).corpus for name in order]
     changes = sum(a != b for a, b in itertools.pairwise(corpora))
     assert changes == len(set(corpora)) - 1

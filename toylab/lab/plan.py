@@ -72,13 +72,11 @@ class Refer(Leg):
 
     settings: LadderFit
 
+    done = "prepared"
+
     @property
     def name(self) -> str:
         return f"{self.path.name} reference {readings.measure_digest(self.settings, self.settings)}"
-
-    @property
-    def done(self) -> str:
-        return "prepared"
 
     def run(self, root: File, advance: Advance = quietly) -> Times:
         _, (_, times) = readings.pretrained(root, Run(root, self.path), self.settings)

@@ -1,14 +1,10 @@
 """`./launch.sh all`: every experiment, then the report."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from toylab.lab import experiments
 from toylab.lab.flags import Help, switch
 from toylab.shell import report
-
-if TYPE_CHECKING:
-    from toylab.lab.sweep import Sweep
 
 HELP = """./launch.sh all [FLAGS]
 
@@ -21,20 +17,18 @@ Results are written as soon as a seed of an experiment is complete.
 
 
 def order(*, long: bool) -> list[str]:
-    """The experiments: the default first, those on the same corpus together, `long` ones last."""
-    names = experiments.shipped()
-    sweeps = {name: _sweep(name) for name in names}
+    """The experiments: the default one first, those on the same corpus together.
+
+    Those that are `long` come last, or are left out.
+    """
+    sweeps = {name: experiments.sweep_of(experiments.HOME / name) for name in experiments.shipped()}
     first = sweeps["selection"].corpus
 
     def place(name: str) -> tuple[bool, bool, str, bool, str]:
         sweep = sweeps[name]
         return (sweep.long, sweep.corpus != first, sweep.corpus, name != "selection", name)
 
-    return sorted((name for name in names if long or not sweeps[name].long), key=place)
-
-
-def _sweep(name: str) -> "Sweep":
-    return experiments.sweep_of(experiments.HOME / name)
+    return sorted((name for name in sweeps if long or not sweeps[name].long), key=place)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         return code
     out = {experiments.HOME / each.sweep.name: each.out for each in asked}
     own = [folder.parent for folder in out.values() if folder.parent.name == "own"]
-    place = next(iter([*own, asked[0].out.parent]))  # own/ if any of them goes there
+    place = [*own, asked[0].out.parent][0]  # own/ if any of them goes there
     if place.is_dir():
         damaged = report.write(place / "report.html", dict(sorted(out.items())))
         code = code or damaged
