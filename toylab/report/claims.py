@@ -222,8 +222,8 @@ def evaluate(registered: Registered, table: "pd.DataFrame") -> Values:
     return Values(found, len(values) - len(found), outside)
 
 
-def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
-    """Mean and its t interval; the interval of fewer than two values is infinite."""
+def t_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and its 95 % t interval; the interval of fewer than two values is infinite."""
     array = np.asarray(values, float)
     mean = float(array.mean()) if len(array) else math.nan
     if len(array) < 2:
@@ -231,11 +231,11 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
     from scipy import stats  # takes half a second: only if needed
 
     error = float(stats.sem(array))
-    half = float(stats.t.ppf((1 + level) / 2, len(array) - 1)) * error
+    half = float(stats.t.ppf(0.975, len(array) - 1)) * error
     return mean, mean - half, mean + half
 
 
-def redraw(values: Sequence[float], threshold: float, level: float = 0.95) -> tuple[float, float]:
+def redraw(values: Sequence[float], threshold: float) -> tuple[float, float]:
     """The probabilities that a redraw's interval lies wholly above the threshold, or wholly below.
 
     A redraw is a new sample of the same size. Values are taken as normal, with a flat prior on the
@@ -255,7 +255,7 @@ def redraw(values: Sequence[float], threshold: float, level: float = 0.95) -> tu
         return float(array.mean() > threshold), float(array.mean() < threshold)
     from scipy import stats
 
-    critical = float(stats.t.ppf((1 + level) / 2, n - 1)) / math.sqrt(2)
+    critical = float(stats.t.ppf(0.975, n - 1)) / math.sqrt(2)
     q = stats.chi2.ppf((np.arange(400) + 0.5) / 400, n - 1) / (n - 1)
     centre = (array.mean() - threshold) / error * np.sqrt(q / 2)
 
