@@ -23,7 +23,6 @@ from toylab.report.claims import REFUTED, SUPPORTED, UNDECIDED, enough, load
 from toylab.world.schema import unknown
 
 DOCUMENTS = ("README.md", "docs/findings.md", "docs/experiments.md")
-ROW = re.compile(r"(<!--(\w+)\.(\w+)--> \|)[^|\n]*\|[^|\n]*\|")
 TABLE = re.compile(r"(<!--claims (\w+)-->\n).*?(<!--/claims-->)", re.DOTALL)
 TIME = re.compile(r"(<!--time (\w+)-->)[^|\n]*")
 REDRAWN = re.compile(r"(<!--redrawn-->\n).*?(<!--/redrawn-->)", re.DOTALL)
@@ -103,7 +102,7 @@ def render(text: str, claims: Known) -> str:
     order = (SUPPORTED, UNDECIDED, REFUTED)
     said = [v for v in order if verdicts[v]] + sorted(v for v in verdicts if v not in order)
     counts = f"{verdicts.total()} claims: " + ", ".join(f"{verdicts[each]} {each}" for each in said)
-    whole = TABLE.sub(table, ROW.sub(row, text))
+    whole = TABLE.sub(table, reference.ROW.sub(row, text))
     return COUNTS.sub(rf"\g<1>{counts}\g<2>", whole)
 
 
