@@ -51,14 +51,14 @@ class Record(NamedTuple):
         return row
 
     def predicted(
-        self, change: Float[ArrayLike, " I"], *topics: str, stage: Stage | None = None
+        self, change: Float[ArrayLike, " I"], *topics: str
     ) -> dict[str, theory.Prediction]:
-        """Each theory's prediction for an SFT stage after pretraining, by default the last stage.
+        """Each theory's prediction for the last stage, SFT that follows pretraining.
 
         `change` is the measured change of the trait vector. The rate of each theory is fitted to
         this change on `topics`.
         """
-        stage = stage or self.stages[-1]
+        stage = self.stages[-1]
         assert isinstance(stage, Sft)
         fitted = traits.on(self.setup.corpus, *topics)
         return theory.forecast(self.setup, stage, self.seed).at(change, fitted)

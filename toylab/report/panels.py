@@ -232,12 +232,12 @@ def strike_label(axes: Axes) -> None:
 
 
 def strike_points(
-    axes: Axes, table: pd.DataFrame, at: Iterable[Any], columns: Sequence[str], by: str = "arm"
+    axes: Axes, table: pd.DataFrame, arms: Iterable[Any], columns: Sequence[str]
 ) -> None:
-    """Crosses out the values in `at` that have no verdict, above the highest of these columns."""
+    """Crosses out the arms that have no verdict, above the highest of these columns."""
     gap = 0.03 * np.ptp(axes.get_ylim())
-    for x, value in enumerate(at):
-        part = where(table, **{by: value})
+    for x, arm in enumerate(arms):
+        part = where(table, arm=arm)
         high = max(end(part, column).max() for column in columns)
         strike(axes, x, high + gap, end(part, "outside").mean())
     strike_label(axes)
@@ -251,20 +251,18 @@ def strike_rungs(axes: Axes, table: pd.DataFrame) -> None:
     axes.tick_params(axis="x", labelrotation=90)
 
 
-def bands(axes: Axes, table: pd.DataFrame, prefix: str = "") -> None:
+def bands(axes: Axes, table: pd.DataFrame) -> None:
     """Draws the rungs to F2 along steps, as stacked means over seeds, and the floor of F2.
 
-    `table` has a row per seed and step, with F0, F1 and F2 (their names begin with `prefix`),
-    floor_F2 and `outside`.
+    `table` has a row per seed and step, with F0, F1, F2, floor_F2 and `outside`.
     """
-    names = [f"{prefix}{family}" for family in ("F0", "F1", "F2")]
-    mean = table.groupby("step")[[*names, "outside"]].mean()
-    x, (f0, f1, f2) = np.sqrt(mean.index.to_numpy()), (mean[name] for name in names)
+    mean = table.groupby("step")[["F0", "F1", "F2", "outside"]].mean()
+    x, f0, f1, f2 = np.sqrt(mean.index.to_numpy()), mean.F0, mean.F1, mean.F2
     stacked = (("left", 0 * f2, f2), ("exaggeration", f2, f1), ("selection", f1, f0))
     for rung, low, high in stacked:
         label = "not explained (F2)" if rung == "left" else rung
         axes.fill_between(x, low, high, color=RUNGS[rung], alpha=0.6, lw=0, label=label)
-    for name, rung in ((names[2], "left"), (names[0], "selection")):
+    for name, rung in (("F2", "left"), ("F0", "selection")):
         for row in course(table, name)[1]:
             axes.plot(x, row, color=RUNGS[rung], lw=0.5)
     for at, height, outside in zip(x[1:], f0.iloc[1:], mean.outside.iloc[1:], strict=True):
