@@ -90,8 +90,8 @@ def carry_out(
                 before, seen = seen, sum(map(_noted, notes))
                 advance(seen - before)
                 for place, (ended, error) in done.items():
-                    first, *rest = batches[place]
-                    ended = [Ended(first, error=error, dropped=rest)] if error else ended
+                    if error:
+                        ended = [Ended(next(iter(batches[place])), error=error)]
                     yield from (each for each in ended if each.name not in told)
                     told |= {each.name for each in ended if not each.error}
 

@@ -7,18 +7,17 @@ import concurrent.futures
 import functools
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any, NamedTuple
 
 
 class Ended(NamedTuple):
-    """How a leg ended: its result, or its error and the names of the legs dropped because of it."""
+    """How a leg ended: with its result or its error."""
 
     name: str
     result: Any = None
     error: BaseException | None = None
-    dropped: Sequence[str] = ()
 
 
 class Inline(Executor):
@@ -69,11 +68,10 @@ def run(
     def push(name: str) -> None:
         heapq.heappush(ready, (legs[name].rank, -chain(name), name))
 
-    def drop(name: str) -> Iterator[str]:
+    def drop_followers(name: str) -> None:
         for each in followers[name]:
             if missing.pop(each, None) is not None:
-                yield each
-                yield from drop(each)
+                drop_followers(each)
 
     for name in [name for name, before in missing.items() if not before]:
         push(name)
@@ -96,7 +94,8 @@ def run(
                     retried.add(name)
                     push(name)
                 elif error:
-                    yield Ended(name, error=error, dropped=list(drop(name)))
+                    drop_followers(name)
+                    yield Ended(name, error=error)
                 else:
                     for each in followers[name]:
                         before = missing.get(each, {name, ""})  # "" stays: dropped, never starts
