@@ -25,7 +25,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F
 
 
 @contextlib.contextmanager
-def style(rows: int = 1, columns: int = 2, ratio: float = 0.75) -> Iterator[None]:
+def style(rows: int, columns: int, ratio: float) -> Iterator[None]:
     """Sets fonts and size for a figure that spans both columns of a page."""
     settings = bundles.icml2022(column="full", nrows=rows, ncols=columns, usetex=False)
     settings |= figsizes.icml2022_full(nrows=rows, ncols=columns, height_to_width_ratio=ratio)

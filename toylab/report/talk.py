@@ -69,7 +69,7 @@ class Speaker:
     """A model under a tag, in a document of `turns` turns, of which it has answered `said`."""
 
     def __init__(self, setup: Setup, policy: ModelPolicy, tag: str, key: Array) -> None:
-        self.setup, self.policy, self.key, self.said = setup, policy, key, 0
+        self.setup, self.policy, self.key = setup, policy, key
         self.tag, self.turns = tag_names(setup.corpus).index(tag), setup.world.grammar.turns
         self.words = vocabulary(setup.corpus)
         self.names = jnp.array([tag_names(setup.corpus).index(n) for n in setup.corpus.names])
