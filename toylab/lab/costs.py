@@ -38,7 +38,7 @@ class Costs:
         return max(round(reading / step), 1) if step and reading else unknown
 
     def note(self, times: Iterable[tuple[str, float]]) -> None:
-        """Stores the mean of each time, in seconds, and the one stored before."""
+        """Averages each time, in seconds, with the stored one, and stores the result."""
         for name, seconds in times:
             self._seen[name] = (self._seen.get(name, seconds) + seconds) / 2
         write_json(self._file, self._seen)

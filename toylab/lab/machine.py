@@ -52,8 +52,8 @@ def cores() -> list[int]:
 def memory(*kinds: str) -> int | None:
     """Bytes of memory: the sum of these fields of /proc/meminfo, or a container's limit if lower.
 
-    From the limit, what the container already uses is subtracted if `MemAvailable` is asked for.
-    None if the system doesn't say.
+    For `MemAvailable`, what the container uses is subtracted from its limit. None if the system
+    doesn't say.
     """
     found = []
     with contextlib.suppress(OSError, ValueError):

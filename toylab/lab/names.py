@@ -1,7 +1,7 @@
 """Names of runs, such as `selection/ordinary/seed100`: experiment, arm and seed.
 
-Experiments share run folders. So each has a list, `names/NAME.json` in the runs folder, of the
-folders of each run, from pretraining to the last stage.
+Experiments share run folders. The list of an experiment, `names/NAME.json` in the runs folder, has
+the folders of each of its runs, from pretraining to the last stage.
 """
 
 import dataclasses

@@ -58,7 +58,7 @@ def versions(setup: Setup, stages: tuple[Stage, ...]) -> dict[str, str]:
 
 
 def plain(config: Traced | Target) -> dict[str, Any]:
-    """A stage or target as a dict, as in `config.json`, and so are the configs nested in it."""
+    """A stage or target, and the configs nested in it, as dicts for `config.json`."""
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     return {"kind": config.kind} | {
         name: plain(value) if isinstance(value, Traced | Target) else value

@@ -53,7 +53,7 @@ class Record(NamedTuple):
     def predicted(
         self, change: Float[ArrayLike, " I"], *topics: str
     ) -> dict[str, theory.Prediction]:
-        """Each theory's prediction for the last stage, SFT that follows pretraining.
+        """Each theory's prediction for the last stage, which must be SFT right after pretraining.
 
         `change` is the measured change of the trait vector. The rate of each theory is fitted to
         this change on `topics`.
@@ -189,7 +189,7 @@ def course(
 
 
 def crossing(way: "pd.DataFrame", column: str, x: str, level: float) -> float:
-    """A column's value where `x` first reaches a level, interpolated; its last if `x` never does.
+    """A column's value where `x` first reaches a level, interpolated; the last if it never does.
 
     `way` has the readings of one run in order. Readings without the column are left out.
     """

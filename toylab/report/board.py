@@ -36,7 +36,7 @@ def course(run: Named) -> Course:
 
 
 def moving(courses: Iterable[Course], kind: str) -> list[str]:
-    """The metrics whose names begin with `kind`, that which moves farthest in a run first."""
+    """The metrics whose names begin with `kind`; those that move farthest in any run first."""
     moved: dict[str, float] = {}
     for rows in courses:
         read = [row for row in rows.values() if any(tag.startswith(kind) for tag in row)]
@@ -57,10 +57,9 @@ def reduced(rows: Course, keep: Iterable[str]) -> Course:
 
 
 def mean(courses: Sequence[Course]) -> list[dict[str, Any]]:
-    """Means over seeds, with 95 % t intervals.
+    """Means over seeds, with 95 % t intervals, at steps that these seeds share.
 
-    These are of the seeds that have begun the last stage (all, if none has), at steps that they all
-    have.
+    Only seeds that have begun the last stage count; all do, if none has.
     """
     begun = [rows for rows in courses if any(step > 0 for step in rows)] or courses
     found: Course = {}

@@ -234,7 +234,7 @@ def strike_label(axes: Axes) -> None:
 def strike_points(
     axes: Axes, table: pd.DataFrame, arms: Iterable[Any], columns: Sequence[str]
 ) -> None:
-    """Crosses out the arms that have no verdict, above the highest of these columns."""
+    """Puts × above the highest of these columns, for each arm without a verdict (see `points`)."""
     gap = 0.03 * np.ptp(axes.get_ylim())
     for x, arm in enumerate(arms):
         part = where(table, arm=arm)

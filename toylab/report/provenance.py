@@ -33,7 +33,6 @@ def commit() -> str:
 
 
 def processor() -> str:
-    """The kind of processor."""
     told = File("/proc/cpuinfo")
     lines = told.read_text().splitlines() if told.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]

@@ -39,7 +39,7 @@ class Word(NamedTuple):
 
 
 def questions(corpus: Corpus) -> dict[str, Turn]:
-    """Every question of a corpus, in words."""
+    """The topic, wording and cue of every question of a corpus, by the question's words."""
     return {
         words.replace(CUE, cue): (t, q, c)
         for t, topic in enumerate(corpus.topics)

@@ -73,7 +73,7 @@ def describe(folder: File) -> Description:
 
 
 def kept(source: File, make: Callable[[], Any]) -> Any:
-    """What `make` returns, as JSON, from the cache beside `source` if it is valid.
+    """What `make` returns, as JSON; from the cache beside `source`, if that is valid.
 
     It is not cached if a source has changed since this process began.
     """
