@@ -69,16 +69,14 @@ def compared(first: Named, second: Named) -> Iterator[str]:
 
     Raises `ValueError` if one has not been read yet.
     """
-    rows = []
+    rows, settings = [], []
     for run in (first, second):
         if (found := ends(run)) is None:
             raise ValueError(f"{run.name}: has no reading yet; let its experiment finish")
         rows.append(found[1])
-    one, other = ({**each} for each in rows)
-    settings = []
-    for run in (first, second):
         with reading(file := run.folders[-1] / "config.json"):
             settings.append(_flat(load_json(file)))
+    one, other = rows
     wide = max(map(len, (first.name, second.name)))
     yield f"{'':24} {first.name:>{wide}}  {second.name:>{wide}}"
     for name in sorted(set(settings[0]) | set(settings[1])):

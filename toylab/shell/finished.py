@@ -48,14 +48,13 @@ def compare(arguments: Sequence[str]) -> int:
     values = Flags(COMPARE, runs=FOLDER)
     asked, root = values.parse(arguments, "RUN", "another RUN"), folder(values)
     known = names.everything(root)
-    runs = [known.get(find(each, root)[0]) for each in asked]
-    for name, run in zip(asked, runs, strict=True):
-        if run is None:
-            raise UsageError(f"{name}: no experiment has measured it; see ./launch.sh runs")
+    first, second = (known.get(find(name, root)[0]) for name in asked)
+    if not first or not second:
+        name = asked[1] if first else asked[0]
+        raise UsageError(f"{name}: no experiment has measured it; see ./launch.sh runs")
 
     from toylab.report import summary
 
-    first, second = (run for run in runs if run)
     print("\n".join(summary.compared(first, second)))
     return 0
 
