@@ -25,8 +25,7 @@ def add(board: Board, kept: File, n: int) -> Iterator[None]:
             have = board.samples.setdefault(run.name, {})
             if RUNGS[0] not in row or step in have:
                 continue
-            place = run.folders[-1] if step > 0 or len(run.folders) == 1 else run.folders[0]
-            at = step if step > 0 else run.steps[0]
+            place, at = (run.folders[-1], step) if step > 0 else (run.folders[0], run.steps[0])
             file = kept / place.name / f"{at:06d}-{board.listed.tag}.md"
             if not file.exists():
                 setup = store.setup_of(place)
