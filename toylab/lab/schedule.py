@@ -98,10 +98,10 @@ def run(
                     yield Ended(name, error=error)
                 else:
                     for each in followers[name]:
-                        before = missing.get(each, {name, ""})  # "" stays: dropped, never starts
-                        before.discard(name)
-                        if not before:
-                            push(each)
+                        if each in missing:  # else it was dropped
+                            missing[each].discard(name)
+                            if not missing[each]:
+                                push(each)
                     yield Ended(name, future.result())
     finally:
         executor.shutdown(wait=not flying, cancel_futures=True)
