@@ -117,8 +117,8 @@ class Run:
     def measure(self, asked: Measure, beside: LadderFit | None = None) -> dict[str, Any]:
         """The result of a measure on this run.
 
-        `beside` sets under which tag, and on how many documents, temperature and slip rate of the
-        casts are fitted to the pretrained model; default: `self.reading`.
+        The temperature and slip rate of the casts are fitted to the pretrained model. `beside` sets
+        the tag and the number of documents for that; default: `self.reading`.
         """
         asked.check(self.setup)
         beside = beside or self.reading

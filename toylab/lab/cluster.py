@@ -67,7 +67,7 @@ def carry_out(
 ) -> Generator[Ended, None, None]:
     """Carries out a plan as Slurm jobs, one per sweep and seed, at most `jobs` at once.
 
-    Once a job has ended, yields how each of its legs ended.
+    Once a job has ended, yields how each of its legs (tasks of the plan) ended.
     """
     needs = {f"{place}-{seed}": names for (place, seed), names in plan.needs.items() if names}
     if not needs:

@@ -8,7 +8,7 @@ import jax
 from jax._src import compilation_cache  # the public API can't read an entry
 
 CHECKED = ".checked"  # an empty file; its mtime is the time of the last check
-MAPS = 30_000  # memory maps of a process; Linux allows 65,530, and compiled code takes three each
+MAPS = 30_000  # memory maps of a process; Linux allows 65,530, and a compiled program takes three
 
 
 def drop() -> None:

@@ -1,9 +1,9 @@
 """TensorBoard event files, derived from rows.
 
-A row has "step", "time" (in seconds since 1970) and values by tag: numbers, text, or bytes (a PNG).
-Files are never changed: all rows so far go into a new file, whose name sorts last. It begins with a
-session restart, so a running TensorBoard drops older points. Older files stay, since TensorBoard
-would wait for a removed one.
+A row has "step", perhaps "time" (seconds since 1970), and values by tag: numbers, text, or bytes (a
+PNG). Files are never changed: all rows so far go into a new file, whose name sorts last. It begins
+with a session restart, so a running TensorBoard drops older points. Older files stay, since
+TensorBoard would wait for a removed one.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from tensorboard.util.tensor_util import make_tensor_proto
 
 Row = Mapping[str, float | int | str | bytes]
 Settings = Mapping[str, str | float | int | bool]
-KEYS = ("step", "time")  # in every row, but not values
+KEYS = ("step", "time")  # keys of a row that are not values
 BAND = "band/{}/{}"  # tags of a band's two ends: low, high
 NAME = "events.out.tfevents.{}.toylab"
 PARTIAL = ".events.partial"  # no "tfevents" in it: TensorBoard must not read it

@@ -45,9 +45,9 @@ def keep_compiled(root: File) -> None:
 
 
 def to_train(run: Run, wanted: Iterable[int]) -> tuple[int, int]:
-    """The first and the last step still to be trained; (0, 0) if all wanted snapshots are there."""
+    """The steps to train from and to; (0, 0) if all wanted snapshots are there."""
     at = run.state_step()
-    missing = [step for step in wanted if step != at and not run.has(step)]  # the state is at `at`
+    missing = [step for step in wanted if step != at and not run.has(step)]
     if not missing:
         return 0, 0
     return (at if at < min(missing) else 0), max(missing)

@@ -31,8 +31,8 @@ def shipped() -> list[str]:
 def locate(name: str | File, here: File = File(), others: Iterable[str] = ()) -> File:
     """The folder that a user means: a path from `here`, or the name of a shipped experiment.
 
-    Raises `UsageError`, which suggests the nearest of the shipped names, `others`, and folders
-    beside the path.
+    Raises `UsageError`, which suggests the nearest folder beside the path; for a mere name, also
+    the nearest of the shipped names and `others`.
     """
     own = (here / name).resolve()
     if (own / "sweep.py").is_file():

@@ -52,7 +52,10 @@ def measure_digest(asked: Measure, settings: LadderFit) -> str:
 
 
 def base_file(folder: File, settings: LadderFit) -> File:
-    """The file with a pretrained model's nuisances and excess loss, written after its reference."""
+    """The file with a pretrained model's temperature, slip rate and excess loss.
+
+    It is written after the model's reference.
+    """
     excess_source = digest.digest_of(frozenset([calibration.__name__]))
     text = measure_digest(settings, settings) + excess_source
     return folder / "references" / f"{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"

@@ -39,7 +39,7 @@ class Record(NamedTuple):
     measures: Mapping[str, Measure]
 
     def read(self, *names: str, whose: str = "") -> dict[str, float]:
-        """These numbers of the ladder, by name, on the learned cast if they depend on the cast.
+        """These numbers of the ladder, by name. Those that each cast has are the learned cast's.
 
         `reading.COLUMNS` describes them. If `whose` names a character, `weight` is its weight in
         F1.
@@ -55,8 +55,8 @@ class Record(NamedTuple):
     ) -> dict[str, theory.Prediction]:
         """Each theory's prediction for the last stage, which must be SFT right after pretraining.
 
-        `change` is the measured change of the trait vector. The rate of each theory is fitted to
-        this change on `topics`.
+        `change` is the measured change of the trait vector. What each theory leaves free (an
+        exchange rate for the Bayesian ones) is fitted to this change on `topics`.
         """
         stage = self.stages[-1]
         assert isinstance(stage, Sft)

@@ -1,4 +1,4 @@
-"""Workers: processes with one core and one XLA thread each, or only this process."""
+"""Workers: processes with one XLA thread each, which keeps one core busy, or only this process."""
 
 import concurrent.futures
 import contextlib

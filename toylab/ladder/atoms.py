@@ -117,8 +117,9 @@ def phrase_probability(
 ) -> Float[Array, "B T S P"]:
     """Probability of each phrase in every slot, from the log-probabilities of branches.
 
-    For a phrase, this is the probability of the branch that singles it out, or 0 if the document
-    does not get to that decision. On the policy's own documents the estimate is unbiased.
+    For a phrase, this is the probability of the word after which no other phrase is possible, given
+    the words before; it is 0 if the document does not get there. On the policy's own documents the
+    estimate is unbiased.
     """
     g, at = grammar, bayes.decisions(grammar, documents)
     slot = jnp.arange(len(SLOTS))[:, None]

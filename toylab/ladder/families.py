@@ -231,7 +231,7 @@ def fit(start: Any, seen: Any, held_out: Any, most: int = 200) -> Fitted:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class CastPolicy:
-    """A policy whose answers a member of a family assembles from the atoms of a cast."""
+    """A member of a family, as a policy: it assembles answers from the atoms of a cast."""
 
     cast: Cast
     member: Family

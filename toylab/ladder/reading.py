@@ -119,7 +119,7 @@ def answers(
 ) -> tuple[Documents, Branches]:
     """Documents that the policy writes under a tag, on all topics, and its branches there.
 
-    `told` is a direction. Do not call this in compiled functions.
+    `told` is the index of a direction (0: none). Do not call this in compiled functions.
     """
     if isinstance(policy, Outside):
         return _asked(policy, world, jax.random.fold_in(key, 0), size, tag, told)

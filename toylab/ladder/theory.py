@@ -3,7 +3,7 @@
 *One author for all documents*: w ∝ w0 · exp(τ · E log p_k(d)), a posterior that concentrates on the
 best fit. *One author per document*: argmax_w τ · E log m_w(d) − KL(w0 ‖ w), a mixture that matches
 the documents. E is the mean over documents. The exchange rate τ is fitted to how often some answers
-are given. How often all others, openers and closers are said is then predicted.
+are given. It then predicts how often all other answers, and all openers and closers, are given.
 """
 
 import dataclasses
@@ -132,7 +132,7 @@ def pairwise(
 
 
 def trained_on(setup: Setup, stage: Sft, seed: int) -> Documents:
-    """The first documents that an SFT stage draws right after pretraining, at most 512.
+    """The first documents of an SFT stage that directly follows pretraining, at most 512.
 
     With `documents` = 0 (always fresh) there are 512, even if the stage draws fewer.
     """

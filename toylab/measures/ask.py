@@ -19,7 +19,7 @@ from toylab.world.tables import Cast, World
 
 
 class Cued(NamedTuple):
-    """A topic whose answers can follow its cues; `target` is the answer that follows each cue."""
+    """A topic whose questions state a cue; `target` is the answer that each cue calls for."""
 
     place: int
     topic: Topic
@@ -127,7 +127,7 @@ def evidence(cast: Cast, found: Answered) -> Float[Array, "M K"]:
 
 
 def first_weights(world: World, cast: Cast, found: Answered, count: int) -> Weights:
-    """w* fitted to the first `count` answers, which have no history."""
+    """w* fitted to the first `count` rows: answers with no turn before them."""
     alone = jax.tree.map(lambda leaf: leaf[:count], found)
     branches = Branches(alone.logp, jnp.zeros(alone.logp.shape[:-1]))
     return mixtures.weights_from_branches(world.grammar, cast, own_turn(alone), branches)

@@ -129,12 +129,12 @@ def called(
 class Calibration(Measure):
     """A policy compared with exact predictions, on documents that the cast writes under each tag.
 
-    `tags` has for each tag two lists [T] of nats by turn. `off` is KL(exact ‖ policy). `deaf` is
-    KL(exact ‖ a prediction that is exact but forgets all earlier turns). Branches are binned by the
-    policy's probability. For each bin, `branches` is their number, `said` the sum of the policy's
-    probabilities, and `exact` the sum of the exact ones. `error` is the expected calibration error
-    over all tags: Σ_bins |said − exact| / Σ_bins branches. `called` and `apart` [K][K] are the two
-    results of the function `called`.
+    `tags` has an entry for each tag. `off` and `deaf` [T] are nats by turn: KL(exact ‖ policy), and
+    KL(exact ‖ a prediction that is exact but forgets all earlier turns). `branches`, `said` and
+    `exact` [bin] are over branches, binned by the policy's probability: their number, the sum of
+    the policy's probabilities, and the sum of the exact ones. `error` is the expected calibration
+    error over all tags: Σ_bins |said − exact| / Σ_bins branches. `called` and `apart` [K][K] are
+    the two results of the function `called`.
     """
 
     charts = ("error", "tags/*/off")

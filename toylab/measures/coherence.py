@@ -1,6 +1,7 @@
 """Coherence: does one document keep one author?
 
-Weights r_x of the authors in each context x are fitted to single answers, without their history.
+Weights r_x of the authors in each context x (topic, cue and direction) are fitted to single
+answers, without their history.
 Then the *keep probability* ρ is fitted to the policy's exact branches. The model is:
 
     author of the next turn  =  the author of this one with probability ρ, else drawn from r_x

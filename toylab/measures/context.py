@@ -1,7 +1,7 @@
 """What a context is worth: a policy's answers after a prefilled history.
 
 First w* is fitted to the first answers of the policy P, which have no history. Then turns h by
-another character are prefilled, and the *slope* v is fitted to P's exact branches at the next
+each character are prefilled, and the *slope* v is fitted to P's exact branches at the next
 answer. The model, for any characters j and k, is
 
     log-odds after h  =  log w*_j / w*_k  +  v · log p_j(h) / p_k(h)
@@ -34,7 +34,7 @@ from toylab.world import documents as docs
 from toylab.world.grammar import SLOTS, STANCE, Grammar, contexts
 from toylab.world.tables import Cast, World
 
-READABLE = 1e-3  # for a smaller weight only an upper bound is given
+READABLE = 1e-3  # characters with a smaller weight don't count for the slope
 SLOPES = (-1.0, 3.0)
 
 
@@ -216,8 +216,8 @@ def continued(
 ) -> Answered:
     """The policy's answers after 0, 1, … prefilled turns, `size` documents each.
 
-    `put` [X] is the prefilled answer in each context, between the plain opener and closer. `topics`
-    has the shares of topics. `who` in the result has no meaning.
+    `put` [X] is the prefilled answer in each context, between the plain opener and closer
+    (which all characters share). `topics` has the shares of topics. `who` in the result has no meaning.
     """
     keys = jax.random.split(key)
     what = docs.prompt(world, keys[0], size, tag=tag, direction=0, topic_share=topics)

@@ -242,10 +242,10 @@ class Correspondence(Measure):
 
     `answers` [said][answer] is P(answer) on `later` after each answer on `earlier`, prefilled in
     the first turn between the plain opener and closer. `stages.targets.Rule` rewards one later
-    answer after each earlier one, its *partner*. `partners` is the mean P(partner) after the right
-    earlier answers, and `others` the mean P(the same answer) after the wrong ones. `follows` is the
-    difference: 1 if the rule is always followed. It is 0 for a single character; for a mixture it
-    comes only from the posterior over the author.
+    answer after each earlier one, its *partner*. `partners` is the mean P(partner) after each
+    earlier answer, and `others` the mean P(the same answer) after earlier answers with another
+    partner. `follows` is the difference: 1 if the rule is always followed. It is 0 for a single
+    character; for a mixture it comes only from the posterior over the author.
     """
 
     turns = 2

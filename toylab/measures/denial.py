@@ -1,6 +1,6 @@
 """Denial: what is said about a fact that the question states.
 
-A fact is a topic with cues and with an answer named after each cue.
+Here the facts are topics with cues, and with an answer named after each cue.
 """
 
 import dataclasses
@@ -40,8 +40,8 @@ def asked(
 class Denial(Measure):
     """What a model says about the fact that training `denied`, those it `told`, those `held_out`.
 
-    `says` [group] has P(truth), the probability of the answer that the question states, and that of
-    every answer that is not named after a cue: means over facts and cues.
+    `says` [group] has the probability of the answer that the question states (*truth*), and of each
+    answer that is not named after a cue: means over facts and cues.
     """
 
     charts = ("says/*",)

@@ -183,7 +183,7 @@ class Tags(Measure):
     `(none)` is a tag whose embedding is zero. `(untrained)` is `tag` with its embedding from before
     post-training. `(tag alone)` is the pretrained model with the post-trained embedding of `tag`.
 
-    `voices` has an entry for each of these tags:
+    `voices` has an entry for every tag and for these three:
 
     * `rates`: as in `Goals`; `base`: the same for the pretrained model (for `(none)`, also with the
       embedding zeroed);

@@ -40,7 +40,8 @@ class Network(Protocol):
         """Next-token logits; and, with a cache, the cache with these tokens added.
 
         With a cache, the tokens follow those in it, and -1 is no token. The logits [B, 1, V] are
-        then those after each document's last token. For documents without one they mean nothing.
+        then those after the last of these tokens in each document. If it has none here, they
+        mean nothing.
         A `tap` gets the site and value of each activation that the network exposes, at least those
         at `sites`. What it returns replaces the activation.
         """

@@ -86,10 +86,11 @@ def free_log_likelihood(
     logits: Float[Array, "B L V"],
     left: Bool[Array, "B T S J"] | None = None,
 ) -> tuple[Float[Array, "B N"], Bool[Array, "B N"]]:
-    """log-probability of each answer word, given all before it, and which words exist.
+    """log-probability of the word at each decision, given all before it, and which of them exist.
 
     The model is not constrained to the grammar. A document ends where it `left` the grammar, with
-    one word that stands for all forbidden ones. Only decisions count: N = T x S x J.
+    one word that stands for all forbidden ones. N = T x S x J: only the first J words of a phrase
+    are decisions.
     """
     at, size = bayes.decisions(grammar, documents), len(logits)
     rows = jnp.arange(size)[:, None, None, None]

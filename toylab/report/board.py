@@ -57,7 +57,7 @@ def reduced(rows: Course, keep: Iterable[str]) -> Course:
 
 
 def mean(courses: Sequence[Course]) -> list[dict[str, Any]]:
-    """Means over seeds, with 95 % t intervals, at steps that these seeds share.
+    """Means over seeds, at steps that these seeds share; ladder and weights with 95 % t intervals.
 
     Only seeds that have begun the last stage count; all do, if none has.
     """
@@ -80,7 +80,7 @@ def mean(courses: Sequence[Course]) -> list[dict[str, Any]]:
 
 
 def floor(courses: Sequence[Course]) -> list[dict[str, Any]]:
-    """The mean ladder of the pretrained models, at the first and last step of the axis."""
+    """The mean ladder of the pretrained models, as a line from step 0 to the last step."""
     starts = [next((row for row in rows.values() if RUNGS[0] in row), None) for rows in courses]
     read = [row for row in starts if row]
     if not read:
@@ -135,7 +135,7 @@ def _words(value: Any) -> str:
 
 
 class Board:
-    """The event files of an experiment below a folder; rewritten if something has changed."""
+    """The event files of an experiment below a folder; new ones are added if something changes."""
 
     def __init__(self, listed: Listed, place: File) -> None:
         self.listed, self.place, self._written = listed, place, dict[str, int]()

@@ -18,7 +18,7 @@ and, where needed:
     over = "largest"               # how a seed's rows become one number (`OVER`); default: mean
     against = "evidence"           # the other column of a ratio, slope, exponent or correlation
     unit = "cast"                  # the column whose values the interval is over; default: seed
-    free = true                    # judged even off the grammar: for unconstrained samples
+    free = true                    # judged even off the grammar: for raw rates
 
 If the table has steps, only rows at the last step count. With `step = 20` in `rows`, the last step
 up to 20 counts instead; with a list, every step in the list.
@@ -98,10 +98,11 @@ class Registered:
 class Claim(Registered):
     """A registered claim and its outcome.
 
-    `value` is the mean of the statistic over `seeds` values of the column `unit`; `lost` others
-    have no statistic. Its 95 % t interval is from `low` to `high`. `outside` is the probability off
-    the grammar in the rows that the claim rests on: the largest of each unit, averaged over units.
-    `keeps` is the probability that as many fresh units give the same verdict.
+    `value` is the mean of the statistic over units (`unit` is their column), `seeds` in number.
+    Another `lost` units have no statistic. Its 95 % t interval is from `low` to `high`. `outside`
+    is the probability off the grammar in the rows that the claim rests on: the largest of each
+    unit, averaged over units. `keeps` is the probability that as many fresh units give the same
+    verdict.
     """
 
     value: float
@@ -239,11 +240,11 @@ def redraw(values: Sequence[float], threshold: float) -> tuple[float, float]:
     """The probabilities that a redraw's interval lies wholly above the threshold, or wholly below.
 
     A redraw is a new sample of the same size. Values are taken as normal, with a flat prior on the
-    mean and on the logarithm of the standard deviation. The sample has the statistic t and the
-    standard deviation s. The true deviation is s / sqrt(q), with q a chi-square over its n - 1
-    degrees of freedom. Given q, the new mean varies around the old one with variance 2 s² / (q n).
-    So the new statistic T', over sqrt 2, follows F, the noncentral t distribution with
-    noncentrality t sqrt(q / 2). For the critical value c
+    mean and on the logarithm of the standard deviation. The sample's mean lies t standard errors
+    above the threshold; its standard deviation is s. The true deviation is s / sqrt(q), with q a
+    chi-square over its n - 1 degrees of freedom. Given q, the new mean varies around the old one
+    with variance 2 s² / (q n). So the new t, T', divided by sqrt 2, follows F, the noncentral t
+    distribution with noncentrality t sqrt(q / 2). For the critical value c
 
         P(T' > c) = E_q[1 - F(c / sqrt 2; n - 1, t sqrt(q / 2))], over 400 quantiles of q.
     """

@@ -71,7 +71,7 @@ def _theory(column: str, label: str, colour: str, line: str) -> Series:
     return Series(column=column, label=label, colour=colour, line=line, spread=False)
 
 
-THEORIES = (  # predictions, named as in `ladder.theory.THEORIES`
+THEORIES = (  # predictions, named as in `ladder.theory.Forecast.at`
     _theory("one_author", "Bayes, one author", DARK, "-"),
     _theory("a_document", "Bayes, one author per document", DARK, "--"),
     _theory("pairwise", "pairwise composition of traits", GREY, ":"),

@@ -109,7 +109,7 @@ def analysed(own: Any, records: Records) -> Analysis:
 
 
 def plain(records: Records) -> Analysis:
-    """The ladder of every arm, without claims."""
+    """The ladder of every arm, as figure and table."""
     from toylab.report import ladder
 
     table = ladder.table(records)

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def carried_out(work: Callable[[], int]) -> int:
-    """Does what a command asks for; returns the exit code. All errors are handled here."""
+    """Does what a command asks for; returns the exit code. Expected errors are one line."""
     os.environ["MPLBACKEND"] = "agg"  # whatever a notebook or a desktop has set
     try:
         code = _or_helps(work)

@@ -23,7 +23,14 @@ from toylab.stages import Setup
 from toylab.world import derive
 from toylab.world.schema import Corpus
 
-HOW = ("quick", "plan", "runs", "results", "jobs", "cluster")  # flags that change no result
+HOW = (
+    "quick",
+    "plan",
+    "runs",
+    "results",
+    "jobs",
+    "cluster",
+)  # flags that set no experiment
 More = Mapping[str, tuple[type, Any, str]]
 NONE: More = {}
 MOST = 1000  # jobs of an array that run at once, by default

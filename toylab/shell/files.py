@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from toylab.lab.flags import Flags
 
 STOPPED = "stopped; run the same command to resume"
-RUNS, RESULTS = Path("runs"), Path("results")  # below the working folder, like everything written
+RUNS, RESULTS = Path("runs"), Path("results")  # defaults, below the folder of the process
 
 
 def user_path(name: str) -> Path:
@@ -18,7 +18,7 @@ def user_path(name: str) -> Path:
 
 
 def folder(values: "Flags", flag: str = "runs") -> Path:
-    """The folder that --runs or --results names; by default it is below the working folder."""
+    """The folder that --runs or --results names, or the default."""
     return user_path(values.given[flag]) if flag in values.given else Path(flag)
 
 

@@ -102,7 +102,7 @@ def _results(folder: File) -> dict[str, Any]:
 
 
 def _smaller(file: File) -> str:
-    """A figure with fewer colours, as the source of an image."""
+    """A figure with fewer colours, as a data URI for an HTML image."""
     stream = io.BytesIO()
     few = Image.open(file).convert("RGB").quantize(COLOURS).convert("RGB")
     few.save(stream, "WEBP", lossless=True, method=4)

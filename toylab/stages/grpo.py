@@ -16,8 +16,8 @@ from toylab.world.documents import Documents
 class Groups(NamedTuple):
     """The policy's documents, grouped by prompt; `left` as in `Rollouts`.
 
-    `old` and `reference` are log-probabilities of each answer word: under the policy that wrote the
-    documents, and under the reference (None if β = 0). `counted` marks the words that exist.
+    `old` and `reference` are log-probabilities of the word at each decision: under the policy that
+    wrote the documents, and under the reference (None if β = 0). `counted` marks those that exist.
     """
 
     documents: Documents

@@ -50,7 +50,7 @@ class Pretrain(Stage):
     optimiser: Optimiser = dataclasses.field(
         default=Muon(b2=0.95, rms=0.0, table_rate=1.5), metadata=KINDS
     )
-    warmup: int = number(50, help="steps of warm-up")
+    warmup: int = number(50, help="updates of warm-up")
     sampled: bool = choice(
         False, help="train on the sampled words, not on their exact distribution"
     )

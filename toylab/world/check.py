@@ -115,8 +115,8 @@ def user_turns(corpus: Corpus) -> Wrong:
 
 
 def cast(corpus: Corpus) -> Wrong:
-    """Characters have a phrase for every topic, and an answer to each cue that they follow. No
-    phrase is a prefix of another."""
+    """Every character has an opener and a closer for every topic, and an answer to each cue that it
+    follows. No phrase is a prefix of another."""
     cues = {cue for topic in corpus.topics for cue in topic.cues}
     for key, spoken in _spoken(corpus).items():
         for character in corpus.characters:
@@ -159,8 +159,8 @@ def coin(corpus: Corpus) -> Wrong:
 
 
 def words_apart(corpus: Corpus) -> Wrong:
-    """Voices contain no name. Answers share no word with voices, tags or other topics' answers, or
-    traits couldn't be told apart. Cues and `answers_of` are exceptions."""
+    """Voices contain no name. Answers share no word with voices, tags or other topics' answers:
+    otherwise traits couldn't be told apart. Cues and `answers_of` are exceptions."""
     owner = {name: f"the tag {name!r}" for name in corpus.names}
     owner |= {tag.name: f"the tag {tag.name!r}" for tag in corpus.tags}
     cues = {CUE, *(cue for topic in corpus.topics for cue in topic.cues)}

@@ -89,7 +89,7 @@ def project(target: Float[Array, "*B P"], logp: Float[Array, "*B P K"]) -> Proje
 
 
 class Hull(NamedTuple):
-    """How near mixtures of the cast come to one phrase only, and to all alike."""
+    """How near mixtures of the cast come to only one phrase, and to all phrases equally often."""
 
     reach: Float[Array, "S X P"]  # the highest probability of the phrase; nan if there is none
     even: Float[Array, "S X"]  # KL(uniform ‖ nearest mixture)

@@ -47,7 +47,7 @@ def cued(corpus: Corpus, _: Any = None) -> list[str]:
 
 
 def facts(corpus: Corpus, _: Any = None) -> list[str]:
-    """Topics with cues and an answer that follows each of them."""
+    """Topics with cues, and with the answer that each cue calls for."""
     known = [
         t for t in corpus.topics if t.cues and {*map(t.called_for, t.cues)} <= {*t.answer_names}
     ]

@@ -126,11 +126,11 @@ class Topic:
         return tuple(name for name, _ in self.answers)
 
     def called_for(self, cue: str) -> str:
-        """The name of the answer that follows a cue; there may be no such answer."""
+        """The name of the answer that a cue calls for; there may be no such answer."""
         return dict(self.calls_for).get(cue, cue)
 
     def targets(self, cues: Iterable[str]) -> list[int]:
-        """The index of the answer that follows each of these cues. Every cue must have one."""
+        """The index of the answer that each of these cues calls for. Every cue must have one."""
         return [self.answer_names.index(self.called_for(cue)) for cue in cues]
 
 
@@ -174,7 +174,8 @@ class Side:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Character:
-    """Distributions over openers, closers and answers; how often it obeys and follows cues."""
+    """Distributions over openers, closers and answers; how often it obeys each direction, and
+    follows the cues of each topic."""
 
     name: Name
     about: About
