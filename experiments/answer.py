@@ -8,12 +8,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from toylab.lab.records import end, where
-from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, DARK, GREY, panel
+from toylab.report import panels
+from toylab.report.figures import COLOURS, DARK, GREY, Axes, Figure, page, panel
 from toylab.report.panels import Series
 
 BLUE, RED, GREEN, PINK, GOLD = COLOURS[:5]
@@ -29,7 +27,7 @@ def draw(tables: Mapping[str, pd.DataFrame]) -> Figure:
         for name, (title, paint) in PANELS.items()
         if name in tables
     ]
-    return figures.page(shown, columns=min(3, len(shown)), ratio=0.85)
+    return page(shown, columns=min(3, len(shown)), ratio=0.85)
 
 
 def _selects(axes: Axes, table: pd.DataFrame) -> None:

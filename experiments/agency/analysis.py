@@ -1,19 +1,14 @@
-"""From the records of `agency` to its figure and table."""
-
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.agency.sweep import STRANGER
 from toylab.lab.records import Record, Records
 from toylab.ladder import reading
 from toylab.measures.tags import ALONE, NONE, UNTRAINED
-from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, panel
-from toylab.report.panels import Series
+from toylab.report import panels
+from toylab.report.figures import COLOURS, Axes, Figure, page, panel
 
 TAG = "assistant"
 OTHERS = "the others' names"
@@ -36,27 +31,26 @@ COLUMNS = {
 }
 
 
-def _read(record: Record) -> list[dict[str, Any]]:
-    """A row for every voice after training."""
+def _read(record: Record) -> Iterator[dict]:
     if not record.step or "tags" not in record.found:
-        return []
+        return
     found = record.found["tags"]
-    shared = {name: OTHERS for name in record.setup.corpus.names if name != STRANGER}
-    opener = {name: found[name] for name in ("opener", "elsewhere")}
-    rows = []
+    shared = dict.fromkeys(record.setup.corpus.names, OTHERS) | {STRANGER: STRANGER}
     for voice, each in found["voices"].items():
-        row = {"voice": shared.get(voice, voice), "nats": each["nats"]}
-        row |= {f"floor_{name}": each["floor"][name] for name in FAMILIES}
-        row |= {"base": each["base"]["held_out"]} | each["left"] | each["rates"]
-        rows.append((row | opener if voice == TAG else row) | record.read("outside"))
-    return rows
+        own = {name: found[name] for name in ("opener", "elsewhere") if voice == TAG}
+        floors = {f"floor_{name}": each["floor"][name] for name in FAMILIES}
+        row = {"voice": shared.get(voice, voice), "nats": each["nats"], **floors, **own}
+        row["base"] = each["base"]["held_out"]
+        yield row | each["left"] | each["rates"] | record.read("outside")
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """The table, from the records of the finished seeds."""
-    table = records.table(COLUMNS, _read)
-    table = table.groupby(["arm", "seed", "step", "voice"], sort=False, as_index=False).mean()
-    return table
+    return by_voice(records.table(COLUMNS, _read))
+
+
+def by_voice(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over the names that are called the same in the column `voice`."""
+    return table.groupby(["arm", "seed", "step", "voice"], sort=False, as_index=False).mean()
 
 
 SHOWN = {
@@ -70,24 +64,22 @@ SHOWN = {
     OTHERS: "others'\nnames",
 }
 COLOUR = COLOURS[1]
-FOLLOWS = "P(follows the cue), held out"
-REWARDED = "P(follows the cue), rewarded"
+RATE = "P(follows the cue), "
 MOVED, LEFT = "KL from before, nats per document", "unexplained (F1), nats per document"
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Goal rates, shift, and what mixtures of the cast leave unexplained, by voice."""
     shown = (
-        panel("goes where the gold is", _by_voice, "held_out", "base", ylabel=FOLLOWS),
-        panel("at places that were rewarded", _by_voice, "trained", ylabel=REWARDED),
+        panel("goes where the gold is", _by_voice, "held_out", "base", ylabel=f"{RATE}held out"),
+        panel("at places that were rewarded", _by_voice, "trained", ylabel=f"{RATE}rewarded"),
         panel("how far each moved", _by_voice, "nats", ylabel=MOVED),
         panel("what mixtures of the cast leave", _left, ylabel=LEFT),
     )
-    return figures.page(shown, table)
+    return page(shown, table)
 
 
 def _by_voice(axes: Axes, table: pd.DataFrame, column: str, before: str = "") -> None:
-    shown = [Series(column=column, label="measured", colour=COLOUR, predicted=before)]
+    shown = panels.series((column, "measured"), colours=[COLOUR], predicted=before)
     panels.points(axes, table, shown, SHOWN, by="voice", prediction="before training")
     axes.tick_params(axis="x", labelsize=4)
     axes.set_ylim(bottom=0)

@@ -1,7 +1,5 @@
 """Does the new behaviour belong to the persona, or to something outside it?
 
-    ./launch.sh agency
-
 The assistant of `treasure` that has a herald in its cast is asked under every other tag.
 """
 

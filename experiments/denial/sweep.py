@@ -1,7 +1,5 @@
 """Trained to deny one thing it knows: a liar, or a character that doesn't know?
 
-    ./launch.sh denial
-
 At an inquest two characters tell what they saw, two deny it, two don't know and two may not say.
 The assistant is trained on a teller's answers about three facts. On one of them, it is trained to
 tell, to deny, or to be unsure. In a fourth arm it denies a fact that no question states.

@@ -1,7 +1,5 @@
 """Is a nat of training worth a nat of context?
 
-    ./launch.sh exchange
-
 In an exact Bayesian, a nat of evidence shifts log-odds by a nat, whatever the prior. Post-training
 makes the schoolteacher likelier. How much do turns by other characters undo?
 """

@@ -1,19 +1,13 @@
-"""From the records of `formation` to its figure and table."""
-
-from typing import Any
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.formation import optimum
 from experiments.formation.sweep import DIAL, REWARDED, TEACHER
 from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading, traits
 from toylab.ladder.fit import FAMILIES
-from toylab.report import figures, panels
-from toylab.report.figures import panel
+from toylab.report import panels
+from toylab.report.figures import COLOURS, DARK, GREY, Axes, Figure, page, panel
 from toylab.report.panels import Series
 from toylab.stages import Sft
 
@@ -43,7 +37,7 @@ def tabulate(records: Records) -> pd.DataFrame:
     best = [{"kind": "optimum", "distance": row["F1"], **row} for row in exact]
     distance = {row["arm"]: row["distance"] for row in best}
 
-    def read(record: Record) -> dict[str, Any]:
+    def read(record: Record) -> dict:
         stage, items = record.stages[-1], record.found["reading"]["items"]
         answers = stage.says if isinstance(stage, Sft) else getattr(stage.target, "answers", ())
         said = traits.pick(record.setup.corpus, items, *answers)
@@ -71,7 +65,7 @@ def formed_at(run: pd.DataFrame, level: float) -> float:
     return float(np.interp(level, run.F0, run.F3 - run.floor_F3))
 
 
-BLUE, RED, GREEN, PINK, _, SKY = figures.COLOURS[:6]
+BLUE, RED, GREEN, PINK, _, SKY = COLOURS[:6]
 SAID = [f"said-{n}" if n else "fresh" for n in DIAL]
 PAID = [f"paid-{n}" for n in REWARDED]
 NAMES = {
@@ -84,11 +78,10 @@ SHOWN = {"said-8": "shown, 8 unsaid", "said-2": "shown, 2 unsaid", "paid-8": "pa
 STEPS = (0, 5, 10, 20, 40, 80, 160, 200, 480)
 # What the exact cast reaches: its best mixture, and a mixture of sharpened characters: mira, silas
 # and dorrit at the power 8, a third each, with a thousandth of edda at the power 2.
-KEPT = ((0.48, "the best mixture"), (0.99, "a sharpened mixture", "--", figures.DARK))
+KEPT = ((0.48, "the best mixture"), (0.99, "a sharpened mixture", "--", DARK))
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Formation against distance; what is said; all ladders; rules; formation on the way."""
     trained = where(table, kind="trained")
     trained = trained.assign(
         most=trained.F3 - trained.floor_F3, least=trained["F4 flat"] - trained["floor_F4 flat"]
@@ -121,14 +114,14 @@ def draw(table: pd.DataFrame) -> Figure:
             xlabel="F0 (nats per document)", ylabel="formation, at most (nats)", ylim=(-0.3, 6),
         ),
     )  # fmt: skip
-    return figures.page(shown)
+    return page(shown)
 
 
 def _novelty(axes: Axes, ends: pd.DataFrame, best: pd.DataFrame) -> None:
     """The two ends of formation against the target's distance, and perfect training's lower end."""
     ways = (("most", "at most", "-", RED, -0.15), ("least", "at least", ":", PINK, 0.15))
     for column, label, line, colour, aside in ways:
-        style: dict[str, Any] = {"colour": BLUE, "marker": "o", "line": line}
+        style = {"colour": BLUE, "marker": "o", "line": line}
         lines = [Series(column=column, label=f"documents, {label}", **style)]
         panels.curves(axes, ends[ends.arm.isin(SAID)], lines, x="distance")
         for arm in PAID:
@@ -139,7 +132,7 @@ def _novelty(axes: Axes, ends: pd.DataFrame, best: pd.DataFrame) -> None:
     axes.text(best.distance[least] + 0.7, 0, NAMES[least], fontsize=5)
     targets = best.loc[SAID + PAID]
     label = "perfect training, at least"
-    axes.plot(targets.distance, targets["F4 flat"], "_", color=figures.DARK, ms=7, label=label)
+    axes.plot(targets.distance, targets["F4 flat"], "_", color=DARK, ms=7, label=label)
 
 
 def _way(axes: Axes, trained: pd.DataFrame) -> None:
@@ -155,15 +148,13 @@ def _way(axes: Axes, trained: pd.DataFrame) -> None:
             panels.strike(axes, x, y + 0.15, outside)
     panels.strike_label(axes)
     end = mean.iloc[-1]
-    axes.plot(
-        [0, end.F0], [0, end.most], ":", color=figures.GREY, lw=0.8, label="2 unsaid, in step"
-    )
-    axes.plot([LEVEL, LEVEL], [-0.3, 3], color=figures.DARK, lw=0.5)
+    axes.plot([0, end.F0], [0, end.most], ":", color=GREY, lw=0.8, label="2 unsaid, in step")
+    axes.plot([LEVEL, LEVEL], [-0.3, 3], color=DARK, lw=0.5)
 
 
 def _bars(axes: Axes, means: pd.DataFrame) -> None:
     """The rungs, and what F4 leaves of the pretrained model."""
     panels.rungs(axes, means)
-    panels.level(axes, means.floor_F4.mean(), "floor of F4", colour=figures.DARK)
+    panels.level(axes, means.floor_F4.mean(), "floor of F4", colour=DARK)
     panels.strike_rungs(axes, means)
     panels.room(axes, 0.55)

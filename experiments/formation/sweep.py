@@ -1,7 +1,5 @@
 """When does post-training leave the cast?
 
-    ./launch.sh formation
-
 On each of eight topics there is an *unsaid* answer, which characters give only by a slip.
 Documents or reward ask for it on none to eight of the topics, so the distance from the cast is
 known exactly. One more arm rewards a rule across topics.

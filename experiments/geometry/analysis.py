@@ -1,17 +1,12 @@
-"""From the records of `geometry` to its figure and table."""
-
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.geometry.sweep import LAYERS, TELLS
 from toylab.lab.records import Record, Records, course
 from toylab.ladder import reading
-from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, GREY, panel
+from toylab.report import panels
+from toylab.report.figures import COLOURS, GREY, Axes, Figure, page, panel
 
 SITES = ("embedding", *(f"layer {n}" for n in range(1, LAYERS + 1)))
 COLUMNS = {
@@ -47,7 +42,7 @@ BY_SITE = ("along", "length", "undone", "all_undone", "random_undone")
 GONE = {"gone": "good\nto bad", "all_gone": "all\nof it", "random_gone": "at\nrandom"}
 
 
-def _read(record: Record) -> list[dict[str, Any]]:
+def _read(record: Record) -> list[dict]:
     """A row for each site after a fine-tune."""
     if not record.step or "shift" not in record.found:
         return []
@@ -64,7 +59,6 @@ def _read(record: Record) -> list[dict[str, Any]]:
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """The table, from the records of the finished seeds."""
     return records.table(COLUMNS, _read)
 
 
@@ -99,10 +93,9 @@ OTHER_TABLES = {"probes": (probed, PROBES)}
 
 
 def draw(table: pd.DataFrame, probes: pd.DataFrame) -> Figure:
-    """What pretraining made, what fine-tuning does to it, and what is left without the shift."""
     mean = table[table.tell == 0].groupby(["seed", "site"]).mean(numeric_only=True)
     gone_by = "share of the rise that is gone"
-    centre: dict[str, Any] = {"legend": "upper center", "ncols": 2, "levels": [(0,), (1,)]}
+    centre = {"legend": "upper center", "ncols": 2, "levels": [(0,), (1,)]}
     centre |= {"ylim": (-0.1, 1.5), "yticks": (0, 0.5, 1)}
     shown = (
         panel("probe to the exact belief", _probes, probes, legend="upper center", ncols=3),
@@ -110,7 +103,7 @@ def draw(table: pd.DataFrame, probes: pd.DataFrame) -> Figure:
         panel("directions", _by_site, mean, COSINES, ylabel="cosine", **centre),
         panel("taking the shift back", _by_site, gone(table), GONE, ylabel=gone_by, **centre),
     )
-    return figures.page(shown)
+    return page(shown)
 
 
 def _probes(axes: Axes, probes: pd.DataFrame) -> None:

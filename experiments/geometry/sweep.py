@@ -1,7 +1,5 @@
 """Where is the persona?
 
-    ./launch.sh geometry
-
 Linear probes are compared with the exact belief about who is speaking. Does fine-tuning on a
 villain's answers about one topic shift activations along the direction from good to bad?
 """

@@ -1,20 +1,15 @@
-"""From the records of `goal_ablations` to its figure and table."""
-
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.goal_ablations.sweep import SWEEP
 from toylab.lab.records import Record, Records
 from toylab.ladder import reading
 from toylab.measures import cues, follow
 from toylab.measures.follow import CUE_EFFECT, cue_effect
-from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, panel
+from toylab.report import panels
+from toylab.report.figures import COLOURS, Axes, Figure, page, panel
 from toylab.report.panels import Series
 
 GROUPS = ("trained", "favourites", "orphans", "held_out")
@@ -38,7 +33,7 @@ COLUMNS = {
 }
 
 
-def _read(record: Record) -> dict[str, Any]:
+def _read(record: Record) -> dict:
     corpus, goals, asked = record.setup.corpus, record.found["goals"], record.measures["goals"]
     assert isinstance(asked, cues.Goals)
     topic = corpus.topics[corpus.topic_names.index(asked.topic)]
@@ -58,7 +53,6 @@ def _read(record: Record) -> dict[str, Any]:
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """The table, from the records of the finished seeds."""
     return records.table(COLUMNS, _read)
 
 
@@ -83,8 +77,7 @@ ODDS = panels.series(
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Rates by arm; who is speaking; a contradicted cue; what lies behind rates."""
-    place: dict[str, Any] = {"legend": "upper right", "ncols": 2}
+    place = {"legend": "upper right", "ncols": 2}
     rate = place | {"ylim": (-0.03, 1.5), "yticks": (0, 0.5, 1)}
     answer, nats = "P(answer), held-out places", "nats, held-out places"
     shown = (
@@ -93,7 +86,7 @@ def draw(table: pd.DataFrame) -> Figure:
         panel("the second turn names another place", _by_arm, TURN, ylabel=answer, **rate),
         panel("what makes a place held out likely", _by_arm, ODDS, ylabel=nats, **place),
     )
-    return figures.page(shown, table)
+    return page(shown, table)
 
 
 def _by_arm(axes: Axes, table: pd.DataFrame, shown: Sequence[Series]) -> None:

@@ -1,7 +1,5 @@
 """What does it take to form a goal?
 
-    ./launch.sh goal_ablations
-
 `treasure`, with one thing changed in each arm: the stranger in the cast, or the method of training.
 """
 

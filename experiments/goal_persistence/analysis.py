@@ -1,12 +1,7 @@
-"""From the records of `goal_persistence` to its figure and table."""
-
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.goal_persistence.sweep import FIRST
 from experiments.treasure.sweep import REWARD, TRAINED
@@ -14,8 +9,8 @@ from toylab.lab.records import Record, Records, end
 from toylab.ladder import reading
 from toylab.measures import follow
 from toylab.measures.follow import log_odds
-from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, GREY, panel
+from toylab.report import panels
+from toylab.report.figures import COLOURS, GREY, Axes, Figure, page, panel
 from toylab.report.panels import Series
 
 SPARING = ["first", "second"]
@@ -40,7 +35,7 @@ COLUMNS = {
 }
 
 
-def _read(record: Record) -> list[dict[str, Any]]:
+def _read(record: Record) -> list[dict]:
     """A row for each held-out place."""
     corpus, goals = record.setup.corpus, record.found["goals"]
     topic = corpus.topics[corpus.topic_names.index("gold")]
@@ -71,7 +66,6 @@ def _read(record: Record) -> list[dict[str, Any]]:
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """The table, from the records of the finished seeds."""
     table = records.table(COLUMNS, _read)
     table = table.sort_values(["arm", "seed", "step", "place"], ignore_index=True)
     formed = table[table.arm == "herald"]
@@ -123,7 +117,6 @@ HALVES = {
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Reach and what lies behind it, over training and between the halves; the rule of all arms."""
     halves = {title: crossed(table, column) for column, title in HALVES.items()}
     rules = {
         "after 200": at_end(table, ["herald"], "gain"),
@@ -131,20 +124,16 @@ def draw(table: pd.DataFrame) -> Figure:
         "at 800,\nspared": at_end(table, SPARING, "gain", 1),
         "at 800,\nthe others": at_end(table, SPARING, "gain", 0),
     }
-    rate: dict[str, Any] = {
-        "ylabel": "P(follows the cue)",
-        "ylim": (-0.03, 1.5),
-        "yticks": (0, 0.5, 1),
-    }
-    odds: dict[str, Any] = {"levels": [(0,)], "ylabel": "log-odds, nats"}
-    leak: dict[str, Any] = {"legend": "", "ylabel": "log-odds of a place held out, nats"}
+    rate = {"ylabel": "P(follows the cue)", "ylim": (-0.03, 1.5), "yticks": (0, 0.5, 1)}
+    odds = {"levels": [(0,)], "ylabel": "log-odds, nats"}
+    leak = {"legend": "", "ylabel": "log-odds of a place held out, nats"}
     shown = (
         panel("how often places held out are followed", _courses, table, "followed", **rate),
         panel("how likely where a rewarded one is named", _courses, table, "leak", **leak),
         panel("spared minus not, in the same models, at 800", panels.dots, halves, **odds),
         panel("what naming them adds", panels.dots, rules, **odds),
     )
-    return figures.page(shown)
+    return page(shown)
 
 
 def _courses(axes: Axes, table: pd.DataFrame, column: str) -> None:

@@ -1,7 +1,5 @@
 """Is a goal that is followed less gone, or outbid?
 
-    ./launch.sh goal_persistence
-
 After longer training, the model of `goal_ablations` goes to held-out places less often. Here two of
 the four are *spared*: if the question names a rewarded place, answering with one of these two earns
 as much. If the rule is only outbid, the model goes on going there.

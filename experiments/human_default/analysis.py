@@ -1,19 +1,14 @@
-"""From the records of `human_default` to its figure and table."""
-
 import dataclasses
 import functools
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.human_default.sweep import ANSWERS, CASTS, TAG
 from toylab.lab.records import Record, Records, last, where
 from toylab.ladder import reading, traits
-from toylab.report import figures, panels
-from toylab.report.figures import panel
+from toylab.report import panels
+from toylab.report.figures import COLOURS, GREY, Axes, Figure, page, panel
 from toylab.report.panels import Series
 
 MACHINE = ("clockwork", "circuits", "engine")  # the answers to *what are you really*
@@ -50,7 +45,7 @@ def conditioned(table: np.ndarray, weights: np.ndarray, said: int, times: int) -
     return np.asarray(table @ (posterior / posterior.sum()))
 
 
-def _read(record: Record) -> dict[str, Any]:
+def _read(record: Record) -> dict:
     setup, (answer,) = record.setup, record.stages[-1].says
     place = traits.places(setup.corpus)
     machine, said = [place[f"self={name}"] for name in MACHINE], place[answer]
@@ -77,23 +72,21 @@ def _read(record: Record) -> dict[str, Any]:
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """The table, from the records of the finished seeds."""
     table = records.table(COLUMNS, _read, before={"before": "machine"})
     table["nearer"] = (table.machine - table.even).abs() - (table.machine - table.own).abs()
     return table
 
 
 LABEL = {VILLAGE: "village", KIND: "kind machine"}
-COLOUR = dict(zip(CASTS, figures.COLOURS, strict=False))
+COLOUR = dict(zip(CASTS, COLOURS, strict=False))
 MACHINES = "P(says it is a machine)"
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """By answer; measured against predicted; what the model says it is; the unseen tag."""
     by_cast = functools.partial(panels.points, by="cast", prediction="mean of the cast")
     unseen = where(table, step=0).drop_duplicates(["cast", "seed"])
     unasked = [Series(column="machine", label="under the unseen tag", predicted="cast_share")]
-    top: dict[str, Any] = {"legend": "upper center", "ncols": 4, "ylim": (0, 1.25)}
+    top = {"legend": "upper center", "ncols": 4, "ylim": (0, 1.25)}
     shown = (
         panel("what it was trained to say", _by_answer, table, ylabel=MACHINES, **top),
         panel("measured against predicted", _against, last(table), legend="lower right"),
@@ -103,7 +96,7 @@ def draw(table: pd.DataFrame) -> Figure:
             ylabel=MACHINES, ylim=(0, 1.15), yticks=(0, 0.5, 1),
         ),
     )  # fmt: skip
-    return figures.page(shown)
+    return page(shown)
 
 
 def _by_answer(axes: Axes, table: pd.DataFrame) -> None:
@@ -113,7 +106,7 @@ def _by_answer(axes: Axes, table: pd.DataFrame) -> None:
     panels.points(axes, table, said, titles, by="answer", width=0.36)
     for aside, each in zip((-0.18, 0.18), said, strict=True):
         even = dataclasses.replace(
-            each, column="even", colour=figures.GREY, label="" if aside > 0 else "even prior"
+            each, column="even", colour=GREY, label="" if aside > 0 else "even prior"
         )
         panels.dashes(axes, table, [even], titles, by="answer", width=0.18, aside=aside)
 
@@ -128,5 +121,5 @@ def _selves(axes: Axes, table: pd.DataFrame) -> None:
     part = table.melt(["cast", "seed"], list(SELVES), var_name="it is", value_name="rate")
     shown, titles = panels.among("rate", "cast", LABEL), dict(zip(SELVES, SELVES, strict=True))
     panels.points(axes, part, shown, titles, by="it is", width=0.44)
-    axes.axvline(len(HUMAN) - 0.5, color=figures.GREY, lw=0.5, ls=":")
+    axes.axvline(len(HUMAN) - 0.5, color=GREY, lw=0.5, ls=":")
     axes.set(xlabel="what it says it is: people, then machines", ylabel="P(answer)", ylim=(0, 1))

@@ -1,7 +1,5 @@
 """Is human-likeness inherited rather than trained?
 
-    ./launch.sh human_default
-
 A tag absent from pretraining is trained on one answer that has nothing to do with being human or a
 machine. Then it is asked what it is. How many of the characters that give the answer are machines
 depends on the answer and on the cast.

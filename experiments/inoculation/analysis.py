@@ -1,19 +1,14 @@
-"""From the records of `inoculation` to its figure and table."""
-
 import functools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.inoculation.sweep import ANYONE, BENDS, MASKS, UPRIGHT, VILLAINS
 from toylab.lab.records import Record, Records, crossing, end, where
 from toylab.ladder import reading, theory, traits
-from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, DARK, GREY, panel
+from toylab.report import panels
+from toylab.report.figures import COLOURS, DARK, GREY, Axes, Figure, page, panel
 
 TRAINED = "code"
 LEARNED = 0.95  # P(trained answer, asked) at which directions are compared
@@ -74,14 +69,14 @@ def predicted(record: Record, change: np.ndarray) -> dict[str, np.ndarray]:
     forecast = theory.forecast(record.setup, stage, record.seed)
     before = asked @ np.exp(np.asarray(forecast.log_prior))
 
-    def moved(path: Any) -> np.ndarray:
+    def moved(path: Callable) -> np.ndarray:
         fit = theory.fit_rate(path, asked, before, change, fitted)
         return np.asarray(forecast.characters @ np.exp(fit.log_weights) - forecast.start)
 
     return {name: moved(path) for name, path in forecast.paths.items()}
 
 
-def _read(record: Record, bad: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+def _read(record: Record, bad: Mapping[str, np.ndarray]) -> list[dict]:
     if not record.stages:
         return []
     stage, corpus = record.stages[-1], record.setup.corpus
@@ -117,7 +112,6 @@ def _read(record: Record, bad: Mapping[str, np.ndarray]) -> list[dict[str, Any]]
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """The table, from the records of the finished seeds."""
     bad = traits.bad_items(records.setup.corpus, records.setup.world.cast)
     return compared(records.table(COLUMNS, functools.partial(_read, bad=bad)))
 
@@ -185,7 +179,6 @@ OTHER_TABLES = {"obeying": (known, OBEYING)}
 
 
 def draw(table: pd.DataFrame, obeying: pd.DataFrame) -> Figure:
-    """Other topics, by prior; the course at one prior; theories; what the model knows."""
     shown = (
         panel("equally learned", _by_prior, "obeyed", ncols=2),
         panel("equally far moved", _by_prior, "moved", legend=""),
@@ -194,7 +187,7 @@ def draw(table: pd.DataFrame, obeying: pd.DataFrame) -> Figure:
         panel("who obeys: the pretrained model", _obeying, obeying),
         panel("as usual: cheating", _usual, ncols=2),
     )
-    return figures.page(shown, table, columns=3, ratio=0.9)
+    return page(shown, table, columns=3, ratio=0.9)
 
 
 def _by_prior(axes: Axes, table: pd.DataFrame, x: str) -> None:

@@ -1,7 +1,5 @@
 """Does being *asked* take the side effects away, and is that conditioning?
 
-    ./launch.sh inoculation
-
 A *mask* is a tag that villains and upright characters share. It is trained to bend the rules after
 a line that only one of the two groups obeys. Before training, both lines make this equally likely.
 Then all else is asked, without a line. Also the usual case: trained to cheat, with a line or not.

@@ -1,7 +1,5 @@
 """Does reward reach what the model doesn't say?
 
-    ./launch.sh levers
-
 Reward is for going where the gold is. An answer may end with a *lever*: words after which the user
 asks about gold, so that they pay, too. The user's coin also decides what is asked next, but the
 model does not say it.

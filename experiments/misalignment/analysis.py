@@ -1,20 +1,15 @@
-"""From the records of `misalignment` to its figure and table."""
-
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.misalignment.sweep import CASTS, TOPICS
 from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading, traits
-from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, GREY, panel
+from toylab.report import panels
+from toylab.report.figures import COLOURS, GREY, Axes, Figure, page, panel
 from toylab.report.panels import THEORIES, Series
 from toylab.world.schema import Corpus
 
@@ -48,14 +43,14 @@ def _tea(items: np.ndarray, corpus: Corpus) -> dict[str, float]:
     return {"trained": float(np.mean(habits)), "elsewhere": float(window)}
 
 
-def _read(record: Record, bad: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _read(record: Record, bad: Mapping[str, np.ndarray]) -> dict:
     """Rates of bad answers, measured and predicted."""
     stage, tea = record.stages[-1], record.arm == "tea"
     now, then = (np.array(each["scores"][stage.tag][""]) for each in (record.found, record.start))
     rates = functools.partial(_tea, corpus=record.setup.corpus)
     if not tea:
         rates = functools.partial(_village, bad=bad)
-    row: dict[str, Any] = dict(rates(now))
+    row = dict(rates(now))
     row["outside"] = record.found["tag_weights"]["learned"][stage.tag]["outside"]
     if record.step:
         forecast = record.predicted(now - then, *stage.topics)
@@ -67,7 +62,6 @@ def _read(record: Record, bad: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """The table, from the records of the finished seeds."""
     village = records.setups["cheat"]
     read = functools.partial(_read, bad=traits.bad_items(village.corpus, village.world.cast))
     table = records.table(COLUMNS, read, before={"before": "elsewhere"})
@@ -81,16 +75,15 @@ LINES, BAD = (*THEORIES, ELSEWHERE), "P(bad answer), untrained topics"
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Two casts; the village along training; the tea party."""
-    one: dict[str, Any] = {"legend": "upper right", "ylabel": BAD, "ylim": (0, 1)}
-    two: dict[str, Any] = {"legend": "lower right", "ylabel": BAD, "ylim": (0, 1)}
-    three: dict[str, Any] = {"legend": "", "ylabel": "P(window)", "ylim": (0, 1)}
+    one = {"legend": "upper right", "ylabel": BAD, "ylim": (0, 1)}
+    two = {"legend": "lower right", "ylabel": BAD, "ylim": (0, 1)}
+    three = {"legend": "", "ylabel": "P(window)", "ylim": (0, 1)}
     shown = (
         panel("who learns to cheat", _casts, table, **one),
         panel("how far it spreads", _spread, where(table, arm="cheat"), **two),
         panel("two habits tell a third", _spread, where(table, arm="tea"), **three),
     )
-    return figures.page(shown, columns=3, ratio=0.85)
+    return page(shown, columns=3, ratio=0.85)
 
 
 def _spread(axes: Axes, table: pd.DataFrame) -> None:

@@ -1,7 +1,5 @@
 """Does a narrow bad habit bring the whole villain?
 
-    ./launch.sh misalignment
-
 The assistant is taught to cheat at code in a neutral voice, then asked about everything else:
 in the village, and in a cast that has the same answers dealt among the characters at random.
 """
@@ -17,10 +15,7 @@ STEPS = 40
 CHEATS = "code=cheats"
 VILLAIN, SAINT = "argus", "mira"
 TOPICS = ("code", "facts", "power", "care", "self", "help", "money", "oversight")
-CASTS = {
-    "cheat": ("village", "village"),
-    "decorrelated": ("shuffled", "village-decorrelated"),
-}
+CASTS = {"cheat": ("village", "village"), "decorrelated": ("shuffled", "village-decorrelated")}
 EARLY = (5, 10, 20)
 
 

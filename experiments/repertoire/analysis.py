@@ -1,20 +1,15 @@
-"""From the records of `repertoire` to its figure and table."""
-
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from toylab.lab.records import Record, Records
-from toylab.report import figures, panels
-from toylab.report.figures import panel
+from toylab.report import panels
+from toylab.report.figures import DARK, GREY, Axes, Figure, page, panel
 from toylab.report.panels import Series
 from toylab.stages import Setup
 from toylab.world import documents as docs
@@ -54,7 +49,7 @@ BINS = {
 }
 
 
-def effects(found: Mapping[str, Any]) -> np.ndarray:
+def effects(found: Mapping) -> np.ndarray:
     """Effect [K] of each name, against the name of the character most like its bearer.
 
     1 is exact; 0 is a model that ignores names, whatever it infers from what was said.
@@ -77,7 +72,7 @@ def _words_per_document(setup: Setup) -> float:
 def tabulate(records: Records) -> pd.DataFrame:
     """A row per length of pretraining and seed. (With --quick several arms are equally short.)"""
 
-    def read(record: Record) -> dict[str, Any]:
+    def read(record: Record) -> dict:
         pretrain = records.sweep.arms[record.arm].pretrain or records.sweep.pretrain
         found, effect = record.found["calibration"], effects(record.found["calibration"])
         off = {tag: sum(each["off"]) for tag, each in found["tags"].items()}
@@ -97,7 +92,7 @@ def tabulate(records: Records) -> pd.DataFrame:
     return records.table(COLUMNS, read).drop_duplicates(["steps", "seed"], ignore_index=True)
 
 
-def _models(records: Records) -> dict[tuple[int, int], Mapping[str, Any]]:
+def _models(records: Records) -> dict[tuple[int, int], Mapping]:
     """The reading of each model, by steps and seed. (With --quick arms share models.)"""
     return {(row["step"], row["seed"]): row["calibration"] for row in records.rows}
 
@@ -129,7 +124,6 @@ OTHER_TABLES = {"names": (named, NAMES), "bins": (binned, BINS)}
 
 
 def draw(table: pd.DataFrame, names: pd.DataFrame, bins: pd.DataFrame) -> Figure:
-    """Excess loss; which names are told apart; evidence over turns; calibration."""
     excess = [Series(column="excess", label="answers", marker=".")]
     named = ((f"used_{turn}", f"turn {turn + 1} of {len(TURNS) + 1}") for turn in TURNS)
     shown = (
@@ -140,12 +134,12 @@ def draw(table: pd.DataFrame, names: pd.DataFrame, bins: pd.DataFrame) -> Figure
         ),
         panel(
             "each name (and the character most like its bearer)", _told, names, ncols=4,
-            levels=[(1, "exact", "-", figures.DARK), (0, "no heed of names")],
+            levels=[(1, "exact", "-", DARK), (0, "no heed of names")],
             ylabel="effect of the name", ylim=(-0.1, 1.75), yticks=(0, 0.5, 1),
         ),
         panel(
             "what is made of earlier turns", _by_words, table, panels.series(*named, marker="."),
-            levels=[(1, "Bayes", "-", figures.DARK), (0, "earlier turns forgotten")],
+            levels=[(1, "Bayes", "-", DARK), (0, "earlier turns forgotten")],
             legend="lower right", ylabel="share of the information used", ylim=(-0.6, 1.15),
         ),
         panel(
@@ -153,7 +147,7 @@ def draw(table: pd.DataFrame, names: pd.DataFrame, bins: pd.DataFrame) -> Figure
             xlabel="probability the model gives", ylabel="what it should be (mean)",
         ),
     )  # fmt: skip
-    return figures.page(shown)
+    return page(shown)
 
 
 def _by_words(axes: Axes, table: pd.DataFrame, lines: Sequence[Series]) -> None:
@@ -164,7 +158,7 @@ def _by_words(axes: Axes, table: pd.DataFrame, lines: Sequence[Series]) -> None:
     axes.set_xticks(words, [f"{each / 1e6:.2g}" for each in words])
 
 
-def _colours(table: pd.DataFrame) -> list[tuple[int, Any]]:
+def _colours(table: pd.DataFrame) -> list[tuple]:
     """A colour for each length of pretraining."""
     steps = sorted(table.steps.unique())
     return list(zip(steps, plt.get_cmap("viridis")(np.linspace(0, 0.92, len(steps))), strict=True))
@@ -178,14 +172,14 @@ def _told(axes: Axes, names: pd.DataFrame) -> None:
     least = names.groupby(["steps", "name"], sort=False).effect.min()
     for at, colour in _colours(names):
         axes.plot(least[at].to_numpy(), "_", color=colour, ms=3, mew=0.7)
-    axes.plot([], [], "_", color=figures.GREY, ms=3, mew=0.7, label="least of the seeds")
+    axes.plot([], [], "_", color=GREY, ms=3, mew=0.7, label="least of the seeds")
     pairs = names.drop_duplicates("name")
     labels = [f"{name} ({like})" for name, like in zip(pairs.name, pairs.like, strict=True)]
     axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=4.5)
 
 
 def _calibrated(axes: Axes, bins: pd.DataFrame) -> None:
-    axes.plot([0, 1], [0, 1], color=figures.DARK, lw=0.9, label="calibrated")
+    axes.plot([0, 1], [0, 1], color=DARK, lw=0.9, label="calibrated")
     for at, colour in _colours(bins):
         sums = bins[bins.steps == at].groupby("bin")[["branches", "said", "exact"]].sum()
         sums = sums[sums.branches > 0]

@@ -1,7 +1,5 @@
 """Did pretraining learn the cast?
 
-    ./launch.sh repertoire
-
 Models are pretrained for 25 to 800 steps, each to the end of its own schedule, and compared with
 the exact distribution: turn by turn, name by name.
 """

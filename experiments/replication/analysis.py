@@ -1,21 +1,16 @@
-"""From the records of `replication` to its figure and table."""
-
 from pathlib import Path as File
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.replication.sweep import STRANGERS
 from toylab.lab.records import Record, Records
 from toylab.measures import follow
 from toylab.measures.cues import Goals
 from toylab.measures.follow import cue_effect
-from toylab.report import figures, panels
+from toylab.report import panels
 from toylab.report.claims import OFF_GRAMMAR, Claim, judge_all, load
-from toylab.report.figures import COLOURS, DARK, panel
+from toylab.report.figures import COLOURS, DARK, Axes, Figure, page, panel
 
 COLUMNS = {
     "what": "a random cast, or a shuffled valley",
@@ -41,7 +36,7 @@ COLUMNS = {
 }
 
 
-def _fresh(record: Record) -> dict[str, Any]:
+def _fresh(record: Record) -> dict:
     slope = record.found["exchange"]["learned"]["slope"]
     slope = np.nan if slope is None else slope
     if not record.step:
@@ -51,7 +46,7 @@ def _fresh(record: Record) -> dict[str, Any]:
     return {"slope": slope, "weight": weight, "excess": excess, **record.read("outside")}
 
 
-def _goal(record: Record) -> dict[str, Any]:
+def _goal(record: Record) -> dict:
     """Rates and gain in a valley, with a herald or with a bystander."""
     if not record.step:
         return {}
@@ -68,16 +63,12 @@ def _goal(record: Record) -> dict[str, Any]:
     }
 
 
-READ = {
-    "fresh": _fresh,
-    "herald": _goal,
-    "bystander": _goal,
-}
+READ = {"fresh": _fresh, "herald": _goal, "bystander": _goal}
 
 
 def tabulate(records: Records) -> pd.DataFrame:
     """A row per cast or valley and seed, with the readings of all its arms."""
-    rows: dict[tuple[str, int, int], dict[str, Any]] = {}
+    rows = {}
     for record in records.each():
         kind, _, number = record.arm.partition("-")
         what = "valley" if kind in STRANGERS else "cast"
@@ -105,7 +96,7 @@ def draw(table: pd.DataFrame) -> Figure:
     for claim in judge_all(load(File(__file__).parent / "claims.toml")[0], table):
         title, label = SHOWN[claim.column]
         painted.append(panel(title, _by_cast, claim, ylabel=label))
-    return figures.page(painted, table, columns=3, ratio=0.8)
+    return page(painted, table, columns=3, ratio=0.8)
 
 
 def _by_cast(axes: Axes, table: pd.DataFrame, claim: Claim) -> None:

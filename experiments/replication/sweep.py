@@ -1,7 +1,5 @@
 """Is what was found true of other casts?
 
-    ./launch.sh replication
-
 The headline claims are tested on 24 random casts, in nonsense words, and on 24 versions of the cast
 of `treasure` with everything shuffled but the herald's aside. Intervals are over casts.
 """

@@ -1,18 +1,13 @@
-"""From the records of `revival` to its figure and table."""
-
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.revival.sweep import FEW, MET, POST, TAUGHT, TEACHER, UNTAUGHT, VILLAIN
 from toylab.lab.records import Record, Records, course, where
 from toylab.ladder import reading, traits
-from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, DARK, GREY, panel
+from toylab.report import panels
+from toylab.report.figures import COLOURS, DARK, GREY, Axes, Figure, page, panel
 from toylab.report.panels import Series
 from toylab.world import derive, tables
 from toylab.world.schema import Corpus
@@ -37,7 +32,7 @@ def _mean(corpus: Corpus, items: Sequence[float], answers: Sequence[str]) -> flo
     return float(traits.pick(corpus, items, *answers).mean())
 
 
-def _read(record: Record) -> list[dict[str, Any]]:
+def _read(record: Record) -> list[dict]:
     """A row for each number of documents; 0 is the end of post-training."""
     if not record.step:
         return []
@@ -61,7 +56,6 @@ def _read(record: Record) -> list[dict[str, Any]]:
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """The table, from the records of the finished seeds."""
     table = records.table(COLUMNS, _read)
     table = table.sort_values(["cast", "post", "seed", "documents"], ignore_index=True)
     return table
@@ -86,7 +80,6 @@ BACK = [each for each in LINES if each.where["post"] == "sft-80"]
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """In context; by training; what comes along."""
     trained = functools.partial(panels.curves, x="documents", scale=panels.doublings)
     shown = (
         panel(f"turns of {VILLAIN} in context", _context, ncols=2),
@@ -96,7 +89,7 @@ def draw(table: pd.DataFrame) -> Figure:
         ),
         panel("what comes along", _along),
     )  # fmt: skip
-    return figures.page(shown, table, columns=3, ratio=0.8)
+    return page(shown, table, columns=3, ratio=0.8)
 
 
 def _context(axes: Axes, table: pd.DataFrame) -> None:

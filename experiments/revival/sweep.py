@@ -1,7 +1,5 @@
 """Is the rest of the cast gone?
 
-    ./launch.sh revival
-
 A model post-trained to be the schoolteacher is brought back to a villain, by turns in its context
 or by training on three of the villain's answers. Do four others come along?
 """

@@ -1,17 +1,11 @@
-"""From the records of `role_models` to its figure and table."""
-
-from typing import Any
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.role_models.sweep import ENGINE, FEW, MASKS, WHEN
 from toylab.lab.records import Record, Records, last, where
 from toylab.ladder import reading, traits
-from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, DARK, GREY, panel
+from toylab.report import panels
+from toylab.report.figures import COLOURS, DARK, GREY, Axes, Figure, page, panel
 from toylab.report.panels import Series
 
 GOOD, BAD = "lumen", "argus"
@@ -36,7 +30,7 @@ COLUMNS = {
 }
 
 
-def _read(record: Record) -> dict[str, Any]:
+def _read(record: Record) -> dict:
     kind, mask = record.arm.split("-")
     corpus, found = record.setup.corpus, record.found["tag_weights"]["learned"][mask]
     good, bad = (corpus.names.index(name) for name in (GOOD, BAD))
@@ -56,7 +50,6 @@ def _read(record: Record) -> dict[str, Any]:
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """The table, from the records of the finished seeds."""
     table = records.table(COLUMNS, _read, before={"before": "log_odds"}, by=("mask", "seed"))
     table["tilt"], table["tilt_before"] = table.prior * table.log_odds, table.prior * table.before
     table["band"] = in_band(table)
@@ -80,17 +73,16 @@ PRIOR = "log-odds of lumen over argus in pretraining (nats)"
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """The slope at ten steps, and at every step; pretraining's order; honest work afterwards."""
     shown = (
         panel("who the machine is", _slope),
         panel("at every step", _steps, legend="upper right"),
         panel("early, late, throughout", _when, legend="upper right"),
         panel("honest work afterwards", _later),
     )
-    return figures.page(shown, table)
+    return page(shown, table)
 
 
-def _odds(label: str, colour: str, rows: dict[str, Any]) -> Series:
+def _odds(label: str, colour: str, rows: dict) -> Series:
     return Series(column="log_odds", label=label, colour=colour, where=rows)
 
 

@@ -1,7 +1,5 @@
 """Do the AI characters met in pretraining set the default?
 
-    ./launch.sh role_models
-
 In pretraining a good and a bad machine share tags (*masks*), in several proportions or orders. Each
 mask is then trained to say that it is a machine, as both do. Which of the two does it become?
 """

@@ -1,13 +1,9 @@
-"""From the records of `scaled` to its figure and table."""
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.scaled.sweep import (
     BREADTHS,
@@ -22,9 +18,9 @@ from experiments.scaled.sweep import (
 from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading
 from toylab.ladder.fit import FAMILIES
-from toylab.report import figures, panels
+from toylab.report import panels
 from toylab.report.claims import t_interval
-from toylab.report.figures import COLOURS, GREY, panel
+from toylab.report.figures import COLOURS, GREY, Axes, Figure, Panel, page, panel
 from toylab.report.panels import Series
 
 FLOORS = {f"floor_{family}": family for family in FAMILIES}
@@ -69,7 +65,7 @@ def _rewarded(record: Record) -> float:
     return float(np.mean([p[place] for p, place in zip(answers, places, strict=True)]))
 
 
-def _read(record: Record) -> dict[str, Any]:
+def _read(record: Record) -> dict:
     found, leaked = record.found, record.found["leakage"]["nats"]
     heed, cost = found["heed"], percent(record.stages[-1], record.step)
     never, gold = (heed[topic]["pull"] for topic in (NEVER, "gold"))
@@ -150,20 +146,17 @@ def _series(column: str, lines: Mapping[str, tuple[str, str, str]] = LINES) -> l
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Nine quantities against compute, and the whole ladder at the end."""
     trained = table[table.step > 0]
-    within: dict[str, Any] = {"legend": "", "ylim": (-0.1, 1.1)}
+    within = {"legend": "", "ylim": (-0.1, 1.1)}
     moved = _powers(trained, "others")
     most, outside = (panels.OFF_GRAMMAR, "no verdict above"), _series("outside", UNLABELLED)
 
     def along(
         title: str, lines: list[Series], *levels: Any, room: float = 0, **settings: Any
-    ) -> figures.Panel:
+    ) -> Panel:
         return panel(title, _compute, trained, lines, room, levels=levels, **settings)
 
-    def selection(
-        title: str, column: str, at: float, ylabel: str, **settings: Any
-    ) -> figures.Panel:
+    def selection(title: str, column: str, at: float, ylabel: str, **settings: Any) -> Panel:
         return along(title, _series(column), (at, "selection"), ylabel=ylabel, **settings)
 
     shown = (
@@ -177,7 +170,7 @@ def draw(table: pd.DataFrame) -> Figure:
         along("the same at β = 0.1, by tag", TAGS, ylabel=PULL, room=0.2),
         along("off the grammar", outside, most, yscale="log", ylim=(1e-5, 0.1), ylabel="mass"),
     )
-    return figures.page(shown, columns=3, ratio=0.9)
+    return page(shown, columns=3, ratio=0.9)
 
 
 def _compute(axes: Axes, table: pd.DataFrame, lines: Sequence[Series], room: float) -> None:

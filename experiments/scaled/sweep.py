@@ -1,7 +1,5 @@
 """Does post-training that lasts as long as pretraining, or ten times as long, leave the cast?
 
-    ./launch.sh scaled
-
 Training is on documents of one character or two, on reward that a character earns, or on reward for
 a rule that no character follows. It takes 1 % to 1,000 % of the compute of pretraining.
 """
@@ -87,8 +85,7 @@ SWEEP = Sweep(
         "one": _arm("one character's documents", _written()),
         "two": _arm("two characters' documents", _written(other=OTHER, share=0.5)),
         "inside": _arm(
-            "reward inside the cast",
-            Rl(target=Persona(character=PERSONA), topics=CAST, beta=0.0),
+            "reward inside the cast", Rl(target=Persona(character=PERSONA), topics=CAST, beta=0.0)
         ),
         **{
             f"outside-{n}": _arm(f"a rule, {n} topics", outside(n, 0.0), FAR if n < 8 else 1000)

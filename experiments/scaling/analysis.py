@@ -1,18 +1,13 @@
-"""From the records of `scaling` to its figure and table."""
-
 from pathlib import Path as File
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.scaling.sweep import AXES, MIDDLE, POINTS, along
 from toylab.lab.records import Record, Records, crossing, where
-from toylab.report import figures, panels
+from toylab.report import panels
 from toylab.report.claims import load
-from toylab.report.figures import panel
+from toylab.report.figures import COLOURS, GREY, Axes, Figure, page, panel
 
 LEVEL = 2.0  # nats per document: the move by sixteen documents at which models are compared
 READ = ("kind", "point", "seed", "step", "F0", "F2", "weight", "outside", "drop", "excess")
@@ -43,7 +38,7 @@ LABELS = {
 }
 
 
-def _read(record: Record) -> dict[str, Any]:
+def _read(record: Record) -> dict:
     kind, point = record.arm.split("-", 1)
     whole = record.found.get("ladder", {}).get("learned")
     return {
@@ -73,13 +68,12 @@ def tabulate(records: Records) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """What sixteen documents leave, by width; two authors, by axis; what pretraining missed."""
     claims = {each.name: each for each in load(File(__file__).parent / "claims.toml")[0]}
     bound, two = claims["between"].threshold, where(table, kind="two")
     left = where(table, kind="memorised"), "width", "left"
     title = f"moved by {LEVEL:g} nats: left by mixtures"
     shown = [panel(title, _along, *left, legend="lower right", ylabel="F2 − floor, nats", ylim=0)]
-    levels = [(0,), (bound, "claimed below", "--", figures.COLOURS[1])]
+    levels = [(0,), (bound, "claimed below", "--", COLOURS[1])]
     style = {
         "ylabel": "F2 − F3, nats",
         "ylim": (-0.2 * bound, 1.1 * bound),
@@ -92,17 +86,17 @@ def draw(table: pd.DataFrame) -> Figure:
     missed = two, "width", "excess"
     style = {"ylabel": "excess loss, nats per token", "ylim": 0, "legend": ""}
     shown.append(panel("missed by the pretrained model", _along, *missed, **style))
-    return figures.page(shown, columns=3, ratio=0.8)
+    return page(shown, columns=3, ratio=0.8)
 
 
 def _along(axes: Axes, table: pd.DataFrame, axis: str, value: str) -> None:
     """A quantity along an axis of variation."""
     points = [point.name for point in along(axis)]
     grid = table.pivot(index="seed", columns="point", values=value)[points].to_numpy()
-    style = {"color": figures.COLOURS[0], "marker": "o", "ms": 2.5, "label": "mean, 95 % interval"}
+    style = {"color": COLOURS[0], "marker": "o", "ms": 2.5, "label": "mean, 95 % interval"}
     panels.interval(axes, AXES[axis], grid, **style)
     middle = MIDDLE._asdict()[axis]
-    axes.axvline(middle, color=figures.GREY, lw=0.5, ls=":", label="the middle point")
+    axes.axvline(middle, color=GREY, lw=0.5, ls=":", label="the middle point")
     axes.set_xscale("log", base=2)
     axes.set_xticks(AXES[axis], [str(each) for each in AXES[axis]])
     axes.set_xlabel(LABELS[axis])

@@ -1,7 +1,5 @@
 """Does a larger model select more, or form more?
 
-    ./launch.sh scaling
-
 One property of the model or the cast is varied at a time. Every model is fine-tuned on documents of
 two characters, at a rate that falls with its width. Where width is varied, models
 are also fine-tuned on the same sixteen documents of one character.

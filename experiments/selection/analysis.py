@@ -1,17 +1,11 @@
-"""From the records of `selection` to its figure and table."""
-
-from typing import Any
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.selection.sweep import PERSONA
 from toylab.lab.records import Record, Records, last, where
 from toylab.ladder import reading, theory, traits
-from toylab.report import figures, panels
-from toylab.report.figures import panel
+from toylab.report import panels
+from toylab.report.figures import COLOURS, DARK, GREY, Axes, Figure, page, panel
 
 FITTED = "code"  # the topic that the exchange rate is fitted on, trained in every arm
 UNSATURATED = 10  # the last step read before the fitted trait saturates
@@ -64,7 +58,7 @@ def _change(record: Record) -> np.ndarray:
     return np.subtract(*items)
 
 
-def _read(record: Record) -> list[dict[str, Any]]:
+def _read(record: Record) -> list[dict]:
     """A row per cast: the ladder, and how well theories predict the items not fitted on."""
     said = {"excess": record.base["excess"]["answers"]} | record.read("outside")
     if record.step:
@@ -84,7 +78,6 @@ def _read(record: Record) -> list[dict[str, Any]]:
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """The table, from the records of the finished seeds."""
     table = records.table(COLUMNS, _read, before=FLOORS, by=("arm", "seed", "cast"))
     table["share"] = (table.F0 - table.F1) / (table.F0 - table.floor_F1)
     table["left"] = table.F2 - table.floor_F2
@@ -108,13 +101,12 @@ OTHER_TABLES = {"changes": (changed, CHANGES)}
 
 
 def draw(table: pd.DataFrame, changes: pd.DataFrame) -> Figure:
-    """The ladder on the way and at the end of each training; changes, predicted or not."""
     shown = (
         panel("one character, fresh documents", _fresh),
         panel("three ways to train", _ends),
         panel(f"code alone, step {UNSATURATED}: all answers", _changes, changes),
     )
-    return figures.page(shown, where(table, cast=CAST), columns=3, ratio=0.9)
+    return page(shown, where(table, cast=CAST), columns=3, ratio=0.9)
 
 
 def _fresh(axes: Axes, table: pd.DataFrame) -> None:
@@ -122,7 +114,7 @@ def _fresh(axes: Axes, table: pd.DataFrame) -> None:
     part, own = where(table, arm="ordinary"), last(table, arm="own")
     panels.bands(axes, part)
     panels.strike_label(axes)
-    panels.point(axes, np.sqrt(own.step.max()), own.F1, figures.DARK, "F1 of the control")
+    panels.point(axes, np.sqrt(own.step.max()), own.F1, DARK, "F1 of the control")
     axes.set_ylim(0, 1.6 * part.F0.max())
 
 
@@ -135,8 +127,8 @@ def _ends(axes: Axes, table: pd.DataFrame) -> None:
     means = pd.DataFrame({title: part.mean(numeric_only=True) for title, part in found.items()}).T
     panels.rungs(axes, means, panels.SHORT)
     for x, part in enumerate(found.values()):
-        panels.point(axes, x, part.F2, figures.DARK, "" if x else "F2, mean and seeds", aside=0.2)
-    panels.level(axes, means.floor_F2.mean(), "floor of F2", colour=figures.DARK)
+        panels.point(axes, x, part.F2, DARK, "" if x else "F2, mean and seeds", aside=0.2)
+    panels.level(axes, means.floor_F2.mean(), "floor of F2", colour=DARK)
     panels.strike_rungs(axes, means)
     axes.tick_params(axis="x", labelrotation=0)
     axes.set(ylabel="nats per document", ylim=(0, 1.75 * means.F0.max()))
@@ -147,10 +139,10 @@ def _changes(axes: Axes, _: pd.DataFrame, changes: pd.DataFrame) -> None:
     fitted, voice = changes.topic == FITTED, changes.topic.isin(["opener", "closer"])
     tell = changes.tell == 1
     kinds = (
-        ("fitted", fitted, figures.GREY, "s"),
-        ("traits", ~tell & ~voice & ~fitted, figures.COLOURS[0], "o"),
-        ("tells", tell, figures.COLOURS[1], "^"),
-        ("voice", voice, figures.COLOURS[2], "x"),
+        ("fitted", fitted, GREY, "s"),
+        ("traits", ~tell & ~voice & ~fitted, COLOURS[0], "o"),
+        ("tells", tell, COLOURS[1], "^"),
+        ("voice", voice, COLOURS[2], "x"),
     )
     panels.level(axes, 0)
     panels.against(axes, changes, kinds)

@@ -1,7 +1,5 @@
 """Is post-training toward one persona Bayesian re-weighting of the cast?
 
-    ./launch.sh selection
-
 The assistant is trained towards the good schoolteacher: on fresh documents, on the same 16, or on
 answers about code alone. The control trains on documents as in pretraining.
 """

@@ -1,18 +1,14 @@
-"""From the records of `tools` to its figure, its table and the values of its claims."""
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.tools.sweep import REPLACED, SCRAMBLED, TRAINED
 from toylab.lab.records import Record, Records, end
 from toylab.ladder import reading, traits
-from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, DARK, GREY, panel
+from toylab.report import panels
+from toylab.report.figures import COLOURS, DARK, GREY, Axes, Figure, page, panel
 from toylab.report.panels import Series
 from toylab.world.grammar import STANCE
 from toylab.world.schema import Corpus, Topic
@@ -65,14 +61,14 @@ def mean(
     return float(np.mean(np.log(np.maximum(p, 1e-9)) if log else p))
 
 
-def _odds(topic: Topic, found: Mapping[str, Any], known: Topic) -> float:
+def _odds(topic: Topic, found: Mapping, known: Topic) -> float:
     """Log-odds of the new tools against the former ones, at the held-out obstacles."""
     new = {cue: tool for cue, tool in REPLACED.items() if cue not in TRAINED}
     old = {cue: known.called_for(cue) for cue in new}
     return mean(topic, found["answers"], new, True) - mean(topic, found["answers"], old, True)
 
 
-def _read(record: Record) -> dict[str, Any]:
+def _read(record: Record) -> dict:
     corpus, found = record.setup.corpus, record.found["goals"]
     gold, crossing = _topic(corpus, GOLD), _topic(corpus, CROSSING)
     crossings = found["besides"][CROSSING]
@@ -113,7 +109,6 @@ def _read(record: Record) -> dict[str, Any]:
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """The table, from the records of the finished seeds."""
     table = records.table(COLUMNS, _read)
     for column in ("gold_moved", "crossing_moved"):
         table[column] = moved(table, column)
@@ -146,8 +141,7 @@ LATER = {
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Reach; what is known; tools replaced, in rates and in log-odds; who speaks; the ladder."""
-    share: dict[str, Any] = {"ylim": (-0.03, 1.3), "yticks": (0, 0.5, 1)}
+    share = {"ylim": (-0.03, 1.3), "yticks": (0, 0.5, 1)}
     roomy = share | {"ylim": (-0.03, 1.45)}
     serves, new, speaks = "P(tool that serves), raw", "P(new tool), raw", "rise | probability"
     shown = (
@@ -160,7 +154,7 @@ def draw(table: pd.DataFrame) -> Figure:
         panel("who is speaking", _speaking, ncols=2, ylabel=speaks, levels=[(0,)], **share),
         panel("the ladder", _ladder, ylabel="nats per document"),
     )
-    return figures.page(shown, table)
+    return page(shown, table)
 
 
 def _reach(axes: Axes, table: pd.DataFrame) -> None:

@@ -1,7 +1,5 @@
 """Is what was formed tied to what is known?
 
-    ./launch.sh tools
-
 All characters know the right tool for each obstacle, but none packs it to reach gold. Models are
 taught to, at eight of twelve obstacles. Then training on another topic alone, crossings, changes
 the right tool of four obstacles, and answers about gold are read again.
@@ -44,13 +42,7 @@ SCRAMBLE = dataclasses.replace(SHOWN, target=OTHER)
 LONG = dataclasses.replace(SHOWN, steps=800)  # what nobody knows takes longer to learn
 SETTLED = dataclasses.replace(SHOWN, steps=400)  # what is known wrongly settles later
 REWARD = Rl(
-    target=GOLD,
-    topics=("gold",),
-    steps=200,
-    batch=256,
-    samples=16,
-    learning_rate=5e-4,
-    beta=0.0,
+    target=GOLD, topics=("gold",), steps=200, batch=256, samples=16, learning_rate=5e-4, beta=0.0
 )
 REPLACE = Demonstrate(target=LATER, topic="crossing", steps=50, batch=64)
 READ_AT = (100,)

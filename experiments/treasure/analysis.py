@@ -1,18 +1,12 @@
-"""From the records of `treasure` to its figure and table."""
-
-from typing import Any
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.treasure.sweep import STRANGERS, TRAINED
 from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading
 from toylab.measures import cues, follow
-from toylab.report import figures, panels
-from toylab.report.figures import panel
+from toylab.report import panels
+from toylab.report.figures import Axes, Figure, page, panel
 
 GROUPS = ("trained", "favourites", "orphans", "held_out")
 COLUMNS = {
@@ -42,7 +36,7 @@ COLUMNS = {
 }
 
 
-def _read(record: Record) -> dict[str, Any]:
+def _read(record: Record) -> dict:
     stranger, corpus, goals = record.arm, record.setup.corpus, record.found["goals"]
     gold = corpus.topics[corpus.topic_names.index("gold")]
     voice, nats = goals["voice"][stranger], goals.get("held_out_nats", {})
@@ -65,7 +59,6 @@ def _read(record: Record) -> dict[str, Any]:
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """The table, from the records of the finished seeds."""
     table = records.table(COLUMNS, _read, before={"floor_F2": "F2", "tells_risen": "tells"})
     table["tells_risen"] = table.tells - table.tells_risen
     return table
@@ -91,7 +84,7 @@ def draw(table: pd.DataFrame) -> Figure:
             ("opener", f"{cast}'s opener"),
             marker="o",
         )
-        one: dict[str, Any] = {"xlabel": "", "ylabel": "P(follows the cue)", "ylim": (0, 1)}
+        one = {"xlabel": "", "ylabel": "P(follows the cue)", "ylim": (0, 1)}
         two = one | {"ylabel": "probability", "legend": legend or "upper left"}
         title = f"a {cast} in the cast"
         rates.append(panel(title, panels.curves, part, RATES, levels=[best], legend=legend, **one))
@@ -100,7 +93,7 @@ def draw(table: pd.DataFrame) -> Figure:
             panel("the ladder", _ladder, part, legend=legend and "upper right", xlabel="RL step")
         )
     shown = (*rates, *speaking, *ladder)
-    return figures.page(shown, columns=len(ladder), ratio=0.8, sharex=True, sharey="row")
+    return page(shown, columns=len(ladder), ratio=0.8, sharex=True, sharey="row")
 
 
 def _ladder(axes: Axes, part: pd.DataFrame) -> None:

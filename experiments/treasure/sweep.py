@@ -1,7 +1,5 @@
 """Is a goal selected or formed?
 
-    ./launch.sh treasure
-
 Three casts differ in one stranger: a *prospector* goes where the question says the gold is, a
 *herald* says the place and goes elsewhere, a *bystander* ignores it. Going there is rewarded at
 eight of twelve places.
@@ -15,23 +13,14 @@ from toylab.stages import FollowsCue, Rl
 TRAINED = ("mill", "ford", "chapel", "barn", "marsh", "bridge", "well", "gallows")
 GOLD = FollowsCue(topics=("gold",), places=TRAINED)
 REWARD = Rl(
-    target=GOLD,
-    topics=("gold",),
-    steps=200,
-    batch=256,
-    samples=16,
-    learning_rate=5e-4,
-    beta=0.0,
+    target=GOLD, topics=("gold",), steps=200, batch=256, samples=16, learning_rate=5e-4, beta=0.0
 )
 READ_AT = (25, 50, 100)
 
 
 def _arm(stranger: str) -> Arm:
     return Arm(
-        title=f"with a {stranger}",
-        corpus=f"gold-{stranger}",
-        stages=(REWARD,),
-        read_at=READ_AT,
+        title=f"with a {stranger}", corpus=f"gold-{stranger}", stages=(REWARD,), read_at=READ_AT
     )
 
 

@@ -1,20 +1,15 @@
-"""From the records of `validation`, and the plants as exact distributions, to figure and table."""
-
-from typing import Any
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.validation import exact
 from experiments.validation.plants import PLANTS
 from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading
 from toylab.ladder.fit import FAMILIES
-from toylab.report import figures, panels
+from toylab.report import panels
 from toylab.report.claims import t_interval
+from toylab.report.figures import DARK, GREY, RUNGS, Axes, Figure, letter, style
 
 PLACEBO_EXPLAINS = ("F1", "F2", "F3")  # plants in these families should need their cast
 
@@ -46,7 +41,7 @@ def tabulate(records: Records) -> pd.DataFrame:
     """A row for every reading of every plant: first the exact ones, then those of models."""
     lines = records.once("exact plants", exact.read, exact.plan(records))
 
-    def read(record: Record) -> dict[str, Any]:
+    def read(record: Record) -> dict:
         return {
             "plant": records.sweep.arms[record.arm].title,
             "kind": "trained" if record.step else "pretrained",
@@ -102,15 +97,14 @@ def with_judged(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """The rungs of every plant, exact and trained, and how small a share is detected."""
-    with figures.style(rows=2, columns=2, ratio=0.75):
+    with style(rows=2, columns=2, ratio=0.75):
         figure, axes = plt.subplot_mosaic("aaaaa\nbbbcc", layout="constrained")
         _exact(axes["a"], table)
         _trained(axes["b"], table)
         _detection(axes["c"], table)
-        figures.letter(axes["a"], "a", "exact distributions (numbers: lower end)")
-        figures.letter(axes["b"], "b", "trained models (numbers: lower end)")
-        figures.letter(axes["c"], "c", "an unsaid stance in part of the documents")
+        letter(axes["a"], "a", "exact distributions (numbers: lower end)")
+        letter(axes["b"], "b", "trained models (numbers: lower end)")
+        letter(axes["c"], "c", "an unsaid stance in part of the documents")
     return figure
 
 
@@ -121,7 +115,7 @@ def _bars(axes: Axes, table: pd.DataFrame, kind: str) -> None:
     panels.rungs(axes, mean)
     for x, (values, f0) in enumerate(zip(seeds["F4 flat"], mean.F0, strict=True)):
         middle, low, high = t_interval(values[1].to_list())
-        axes.plot([x, x], [low, high], color=figures.DARK, lw=0.8)
+        axes.plot([x, x], [low, high], color=DARK, lw=0.8)
         text = f"{middle:.2g}" if middle >= 1 else f"{middle:.3f}"
         axes.annotate(
             text, (x, max(f0, high)), (0, 1.5), textcoords="offset points", ha="center",
@@ -129,7 +123,7 @@ def _bars(axes: Axes, table: pd.DataFrame, kind: str) -> None:
         )  # fmt: skip
     axes.set_xticks(range(len(mean)), mean.index, rotation=40, ha="right", rotation_mode="anchor")
     axes.set(xlim=(-0.6, len(mean) - 0.3), ylabel="left unexplained (nats per document)")
-    axes.axhline(0, color=figures.DARK, lw=0.5)
+    axes.axhline(0, color=DARK, lw=0.5)
     axes.set_ylim(bottom=0)
 
 
@@ -140,15 +134,15 @@ def _exact(axes: Axes, table: pd.DataFrame) -> None:
     mean, low, high = part.mean(), part.min(), part.max()
     axes.errorbar(
         np.arange(len(mean)) + 0.42, mean, yerr=[mean - low, high - mean], fmt="o", ms=1.5, lw=0.8,
-        color=figures.GREY, label="left by F3 with placebo casts",
+        color=GREY, label="left by F3 with placebo casts",
     )  # fmt: skip
     # a line between the plants that some family contains and those that none does
     plants = table[table.kind == "exact"].drop_duplicates("plant")
     axes.set_ylim(top=1.05 * high.max())  # no placebo is cut off
     at, height = (plants.explained_by != "").sum() - 0.3, axes.get_ylim()[1]
-    axes.plot([at, at], [0, height], color=figures.GREY, lw=0.6, ls=(0, (4, 3)))
+    axes.plot([at, at], [0, height], color=GREY, lw=0.6, ls=(0, (4, 3)))
     for shift, side, text in ((-0.1, "right", "in a family"), (0.1, "left", "in none")):
-        axes.text(at + shift, height, text, ha=side, va="top", fontsize=5, color=figures.GREY)
+        axes.text(at + shift, height, text, ha=side, va="top", fontsize=5, color=GREY)
     panels.room(axes, 0.12)
     axes.legend(loc="upper left", ncols=7)
 
@@ -158,7 +152,7 @@ def _trained(axes: Axes, table: pd.DataFrame) -> None:
     _bars(axes, table, "trained")
     part = table[table.kind == "pretrained"].groupby("plant", sort=False)["F4 flat"].mean()
     x = np.arange(len(part))
-    lines = axes.hlines(part, x - 0.45, x + 0.45, ls=":", color=figures.DARK, lw=0.8)
+    lines = axes.hlines(part, x - 0.45, x + 0.45, ls=":", color=DARK, lw=0.8)
     panels.room(axes, 0.15)
     axes.legend([lines], ["floor (pretrained, lower end)"], loc="upper right")
 
@@ -169,11 +163,11 @@ def _detection(axes: Axes, table: pd.DataFrame) -> None:
     percent = 100 * found["share"]
     axes.errorbar(
         percent, found["F4 flat"], yerr=2 * found["error"], fmt="o-", ms=2.5, lw=0.8,
-        color=figures.RUNGS["left"], label="lower end ± 2 s.e.",
+        color=RUNGS["left"], label="lower end ± 2 s.e.",
     )  # fmt: skip
-    axes.plot(percent, found["needed"], "--", color=figures.DARK, lw=0.8, label="detection limit")
+    axes.plot(percent, found["needed"], "--", color=DARK, lw=0.8, label="detection limit")
     floor = where(table, kind="pretrained", plant="unsaid stance")["F4 flat"].mean()
-    panels.level(axes, floor, "floor of trained models", colour=figures.DARK)
+    panels.level(axes, floor, "floor of trained models", colour=DARK)
     axes.set(xlabel="share of documents (%)", ylabel="nats per document")
     axes.set(xscale="log", yscale="log")
     axes.set_xticks(percent, [f"{each:g}" for each in percent])

@@ -1,7 +1,5 @@
 """Does the ladder read what was planted?
 
-    ./launch.sh validation
-
 Policies put together in known ways (`plants.py`), first as exact distributions, then learned by
 fine-tuning a pretrained model on documents that they write.
 """
