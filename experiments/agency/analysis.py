@@ -79,7 +79,7 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _by_voice(axes: Axes, table: pd.DataFrame, column: str, before: str = "") -> None:
-    shown = panels.series((column, "measured"), colours=[COLOUR], predicted=before)
+    shown = panels.series((column, "measured", before), colours=[COLOUR])
     panels.points(axes, table, shown, SHOWN, by="voice", prediction="before training")
     axes.tick_params(axis="x", labelsize=4)
     axes.set_ylim(bottom=0)

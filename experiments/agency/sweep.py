@@ -9,19 +9,13 @@ from toylab.ladder.reading import LadderFit
 from toylab.measures.tags import Tags
 
 STRANGER = "herald"
+TAGS = Tags(who=STRANGER, trained=TRAINED)
 
 SWEEP = Sweep(
     name="agency",
     question="Does the new behaviour belong to the persona?",
     corpus=f"gold-{STRANGER}",
-    arms={
-        STRANGER: Arm(
-            title=STRANGER,
-            stages=(REWARD,),
-            watch=(Tags(who=STRANGER, trained=TRAINED),),
-            read_at=READ_AT,
-        )
-    },
+    arms={STRANGER: Arm(title=STRANGER, stages=(REWARD,), watch=(TAGS,), read_at=READ_AT)},
     reading=LadderFit(fit=256, score=128),
     seeds=20,
 )

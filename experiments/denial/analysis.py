@@ -1,21 +1,15 @@
-"""From the records of `denial` to its figure and table."""
-
 import functools
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.denial.sweep import DENIED, HELD_OUT, KNOWN, RECANTS, TELLER, TOLD
 from toylab.lab.records import Record, Records, end
 from toylab.ladder import reading, traits
 from toylab.measures.denial import TRUTH
-from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, GREY, panel
-from toylab.report.panels import Series
+from toylab.report import panels
+from toylab.report.figures import COLOURS, GREY, Axes, Figure, page, panel
 
 THEORY = "a_document"
 SAID = (TRUTH, "denies", "unsure", "sealed")
@@ -54,17 +48,16 @@ COLUMNS = {
 }
 
 
-def _read(record: Record) -> dict[str, Any]:
+def _read(record: Record) -> dict:
     corpus, found, read = record.setup.corpus, record.found["denial"], record.found["reading"]
     weights = dict(zip(corpus.names, read["learned"]["weights"], strict=True))
     row = {f"{group} {a}": said[a] for group, said in found["says"].items() for a in SAID}
+    row |= {f"w {group}": sum(weights[who] for who in names) for group, names in GROUPS.items()}
     for name in ("keeps", "little"):
         row[name] = traits.pick(corpus, read["items"], *PREDICTED[name]).item()
-    for group, names in GROUPS.items():
-        row[f"w {group}"] = sum(weights[who] for who in names)
     scores = record.found["scores"]
-    (row["lamp"],) = traits.pick(corpus, scores["assistant"][""], f"{KNOWN}=denies")
-    (row["known"],) = traits.pick(corpus, scores[TELLER][""], f"{KNOWN}=keeper")
+    row["lamp"] = traits.pick(corpus, scores["assistant"][""], f"{KNOWN}=denies").item()
+    row["known"] = traits.pick(corpus, scores[TELLER][""], f"{KNOWN}=keeper").item()
     if record.step and record.arm != RECANTS:
         change = np.subtract(read["items"], record.start["reading"]["items"])
         bayes = record.predicted(change, DENIED, *TOLD)[THEORY]
@@ -75,58 +68,37 @@ def _read(record: Record) -> dict[str, Any]:
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """The table, from the records of the finished seeds."""
     return records.table(COLUMNS, _read, before={"known_before": "known"})
 
 
-TITLES = {
-    "tells": "tells it",
-    "denies": "denies it",
-    "unsure": "wasn't looking",
-}
-KEPT = {
-    "tells": "tells all three",
-    "denies": "denies another fact",
-    RECANTS: "denies the lamp",
-}
+TITLES = {"tells": "tells it", "denies": "denies it", "unsure": "wasn't looking"}
+KEPT = {"tells": "tells all three", "denies": "denies another fact", RECANTS: "denies the lamp"}
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Other facts; what comes with denying; the nearest mixture; a fact known from before."""
     named = ("the truth", "denies", "wasn't looking", "may not say")
     facts = {f"held_out {a}": said for a, said in zip(SAID, named, strict=True)}
     habits = {"keeps": "keeps the purse", "little": "says it knows little"}
     groups = {f"w {group}": group for group in GROUPS}
-    lamp = [
-        Series(column="lamp", label="assistant: denies"),
-        Series(
-            column="known", label=f"{TELLER}: tells", predicted="known_before", colour=COLOURS[1]
-        ),
-    ]
+    said = ("lamp", "assistant: denies"), ("known", f"{TELLER}: tells", "known_before")
     kept = functools.partial(panels.points, width=0.3, prediction="before")
-    style: dict[str, Any] = {"xlabel": "trained on one fact in three", "ncols": 3}
+    style = {"xlabel": "trained on one fact in three", "ncols": 3}
+    lamp = {"ylabel": "P(answer) on the lamp", "ylim": (0, 1.4), "yticks": (0, 0.5, 1), "ncols": 2}
     untrained = style | {"ylabel": "P(answer), never trained on", "ncols": 2}
     shown = (
         panel("facts in no training document", _by_arm, table, facts, ylim=(0, 1.4), **untrained),
         panel("what comes with it", _by_arm, table, habits, 1, ylim=(0, 0.75), **untrained),
         panel("the nearest mixture", _by_arm, table, groups, ylabel="w*", ylim=(0, 1.2), **style),
-        panel(
-            "what no question states", kept, table, lamp, KEPT,
-            ylabel="P(answer) on the lamp", ylim=(0, 1.4), yticks=(0, 0.5, 1), ncols=2,
-        ),
-    )  # fmt: skip
-    return figures.page(shown)
+        panel("what no question states", kept, table, panels.series(*said), KEPT, **lamp),
+    )
+    return page(shown)
 
 
 def _by_arm(axes: Axes, table: pd.DataFrame, labels: Mapping[str, str], first: int = 0) -> None:
     """Points by arm for each column; lines for the pretrained model. Colours begin at `first`."""
-    shown = [
-        Series(
-            column=column, label=label, colour=colour,
-            predicted=f"bayes {column}" if column in PREDICTED else "",
-        )
-        for (column, label), colour in zip(labels.items(), COLOURS[first:], strict=False)
-    ]  # fmt: skip
+    bayes = {column: f"bayes {column}" for column in PREDICTED}
+    said = [(column, label, bayes.get(column, "")) for column, label in labels.items()]
+    shown = panels.series(*said, colours=COLOURS[first:])
     width = 0.7 * (1 - 1 / len(shown))
     panels.points(axes, table, shown, TITLES, width=width, prediction=_bayes(table))
     for each in shown:

@@ -20,13 +20,8 @@ STEPS = 80
 
 
 def _arm(title: str, fact: str, answer: str) -> Arm:
-    stage = Sft(
-        author=TELLER,
-        topics=(fact, *TOLD),
-        says=(f"{fact}={answer}",) if answer != "tells" else (),
-        neutral=True,
-        steps=STEPS,
-    )
+    says = (f"{fact}={answer}",) if answer != "tells" else ()
+    stage = Sft(author=TELLER, topics=(fact, *TOLD), says=says, neutral=True, steps=STEPS)
     return Arm(title=title, stages=(stage,), read_at=(5, 10, 20, 40))
 
 

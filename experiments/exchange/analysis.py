@@ -1,18 +1,12 @@
-"""From the records of `exchange` to its figure and table."""
-
-from typing import Any
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.exchange.sweep import POST, TEACHER
 from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading
 from toylab.measures.context import READABLE
-from toylab.report import figures, panels
-from toylab.report.figures import COLOURS, DARK, GREY, panel
+from toylab.report import panels
+from toylab.report.figures import COLOURS, DARK, GREY, Axes, Figure, page, panel
 
 TURNS = range(4)
 COLUMNS = {
@@ -28,67 +22,43 @@ COLUMNS = {
     **{f"rate_predicted_{n}": f"the same for a Bayesian, {n} turns" for n in TURNS},
     **reading.columns("outside"),
 }
-BY_TURN = {
-    "evidence": "evidence",
-    "odds": "measured",
-    "odds_predicted": "predicted",
-    "rate": "rate",
-    "rate_predicted": "rate_predicted",
-}
+BY_TURN = ("evidence", "odds", "odds_predicted", "rate", "rate_predicted")
+READ_AS = {"odds": "measured", "odds_predicted": "predicted"}  # names in the reading
 LIMIT = -np.log(READABLE)  # measured and predicted log-odds are clipped here
-SHOWN = {
-    "none": DARK,
-    "own": COLOURS[5],
-    "mixed": COLOURS[1],
-    "sft-10": COLOURS[2],
-    "sft-20": COLOURS[0],
-}
+SHADES = (DARK, COLOURS[5], COLOURS[1], COLOURS[2], COLOURS[0])
+SHOWN = dict(zip(POST, SHADES, strict=True))
 
 
-def _read(record: Record) -> list[dict[str, Any]]:
+def _read(record: Record) -> list[dict]:
     """A row for the end of post-training: means over all but the teacher."""
     if not record.step:
         return []
     found, names = record.found["exchange"]["learned"], record.setup.corpus.names
-    others = [k for k, name in enumerate(names) if name != TEACHER]
-
-    row = {
-        "weight": found["weights"][names.index(TEACHER)],
-        "readable": sum(found["read"]),
-        "slope": np.nan if found["slope"] is None else found["slope"],
-    }
-    row |= record.read("outside")
-    for name, key in BY_TURN.items():
-        mean = np.mean([found[key][k] for k in others], 0)
-        row |= {f"{name}_{n}": float(mean[n]) for n in TURNS}
+    row = {"readable": sum(found["read"]), "slope": found["slope"], **record.read("outside")}
+    row["weight"] = found["weights"][names.index(TEACHER)]
+    for column in BY_TURN:
+        each = found[READ_AS.get(column, column)]
+        mean = np.mean([each[k] for k, name in enumerate(names) if name != TEACHER], 0)
+        row |= {f"{column}_{n}": float(mean[n]) for n in TURNS}
     return [row]
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """The table, from the records of the finished seeds."""
     return records.table(COLUMNS, _read).sort_values(["arm", "seed"], ignore_index=True)
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Log-odds against evidence; the slope; the teacher's answers."""
+    said = f"log-odds, another over the teacher\n(clipped at ±{LIMIT:.1f})"
+    odds = {"ylabel": said, "ylim": (-1.1 * LIMIT, 1.1 * LIMIT), "legend": "lower right"}
+    slope = {"ylabel": "slope of log-odds on evidence", "ylim": (-0.1, 1.1)}
+    slope |= {"levels": [(1, "Bayes", "-", DARK), (0, "context has no effect")]}
+    rate = {"ylabel": "P(the teacher's answer)", "ylim": (0, 1), "legend": ""}
     shown = (
-        panel(
-            "turns of another in context", _by_turn, table, "odds", levels=[(0,)],
-            legend="lower right",
-            ylabel=f"log-odds, another over the teacher\n(clipped at ±{LIMIT:.1f})",
-            ylim=(-1.1 * LIMIT, 1.1 * LIMIT),
-        ),
-        panel(
-            "what a nat of context is worth", _slopes, table, legend="center left",
-            levels=[(1, "Bayes", "-", DARK), (0, "context has no effect")],
-            ylabel="slope of log-odds on evidence", ylim=(-0.1, 1.1),
-        ),
-        panel(
-            "the teacher's answers", _by_turn, table, "rate", legend="",
-            ylabel="P(the teacher's answer)", ylim=(0, 1),
-        ),
-    )  # fmt: skip
-    return figures.page(shown, columns=3, ratio=1.0)
+        panel("turns of another in context", _by_turn, "odds", levels=[(0,)], **odds),
+        panel("what a nat of context is worth", _slopes, legend="center left", **slope),
+        panel("the teacher's answers", _by_turn, "rate", **rate),
+    )
+    return page(shown, table, columns=3, ratio=1.0)
 
 
 def _slopes(axes: Axes, table: pd.DataFrame) -> None:

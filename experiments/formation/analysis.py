@@ -32,7 +32,6 @@ COLUMNS = {
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """A row per arm, seed and step, and one per optimum."""
     exact = records.once("optima", optimum.read, optimum.count())
     best = [{"kind": "optimum", "distance": row["F1"], **row} for row in exact]
     distance = {row["arm"]: row["distance"] for row in best}
@@ -44,8 +43,8 @@ def tabulate(records: Records) -> pd.DataFrame:
         return {
             "kind": "trained",
             "documents": record.step * stage.batch,
-            "distance": distance.get(record.arm, np.nan),
-            "paid": np.mean(said) if answers else np.nan,
+            "distance": distance.get(record.arm),
+            "paid": np.mean(said) if answers else None,
             "follows": record.found["correspondence"]["follows"],
             **record.read(*FAMILIES, "outside", whose=TEACHER),
         }
@@ -83,37 +82,29 @@ KEPT = ((0.48, "the best mixture"), (0.99, "a sharpened mixture", "--", DARK))
 
 def draw(table: pd.DataFrame) -> Figure:
     trained = where(table, kind="trained")
-    trained = trained.assign(
-        most=trained.F3 - trained.floor_F3, least=trained["F4 flat"] - trained["floor_F4 flat"]
-    )
+    least = trained["F4 flat"] - trained["floor_F4 flat"]
+    trained = trained.assign(most=trained.F3 - trained.floor_F3, least=least)
     ends = trained[trained.step == trained.groupby("arm").step.transform("max")]
     best = where(table, kind="optimum").set_index("arm")
     ladders = ends.groupby("arm").mean(numeric_only=True).loc[list(NAMES)].rename(NAMES)
     said = panels.among("paid", "arm", SHOWN, (BLUE, SKY, RED), marker="o")
-    rule = [Series(column="follows", colour=RED, marker="o")]
-    scale = "step (square-root scale)"
+    rule = where(trained, arm="rule"), [Series(column="follows", colour=RED, marker="o")]
+    scale, nats = "step (square-root scale)", "nats per document"
+    far = {"xlabel": "target's distance from the cast (nats)", "ylim": (-1, 22)}
+    steps = {"xlabel": f"post-training {scale}", "xticks": np.sqrt(STEPS), "xticklabels": STEPS}
+    unsaid = {"ylabel": "P(unsaid answers shown or paid for)", "ylim": (-0.02, 1.4), **steps}
+    due = {"ylabel": "P(answer due), above others'", "ylim": (-0.1, 1.4), "yticks": [0, 0.5, 1]}
+    moved = {"xlabel": f"F0 ({nats})", "ylabel": "formation, at most (nats)", "ylim": (-0.3, 6)}
+    given = "are unsaid answers given?", panels.curves, trained, said
     shown = (
+        panel("formation at the end", _novelty, ends, best, ylabel=f"formation ({nats})", **far),
+        panel(*given, yticks=[0, 0.5, 1], **unsaid),
+        panel("the ladder at the end", _bars, ladders, ncols=2, ylabel=nats),
         panel(
-            "formation at the end", _novelty, ends, best,
-            xlabel="target's distance from the cast (nats)",
-            ylabel="formation (nats per document)", ylim=(-1, 22),
+            "a rule across topics", panels.curves, *rule, levels=KEPT, xlabel=f"RL {scale}", **due
         ),
-        panel(
-            "are unsaid answers given?", panels.curves, trained, said,
-            xlabel=f"post-training {scale}", xticks=np.sqrt(STEPS), xticklabels=STEPS,
-            ylabel="P(unsaid answers shown or paid for)", ylim=(-0.02, 1.4), yticks=[0, 0.5, 1],
-        ),
-        panel("the ladder at the end", _bars, ladders, ncols=2, ylabel="nats per document"),
-        panel(
-            "a rule across topics", panels.curves, where(trained, arm="rule"), rule,
-            levels=KEPT, xlabel=f"RL {scale}",
-            ylabel="P(answer due), above others'", ylim=(-0.1, 1.4), yticks=[0, 0.5, 1],
-        ),
-        panel(
-            "formation on the way", _way, trained,
-            xlabel="F0 (nats per document)", ylabel="formation, at most (nats)", ylim=(-0.3, 6),
-        ),
-    )  # fmt: skip
+        panel("formation on the way", _way, trained, **moved),
+    )
     return page(shown)
 
 
@@ -121,17 +112,14 @@ def _novelty(axes: Axes, ends: pd.DataFrame, best: pd.DataFrame) -> None:
     """The two ends of formation against the target's distance, and perfect training's lower end."""
     ways = (("most", "at most", "-", RED, -0.15), ("least", "at least", ":", PINK, 0.15))
     for column, label, line, colour, aside in ways:
-        style = {"colour": BLUE, "marker": "o", "line": line}
-        lines = [Series(column=column, label=f"documents, {label}", **style)]
+        lines = panels.series((column, f"documents, {label}"), marker="o", line=line)
         panels.curves(axes, ends[ends.arm.isin(SAID)], lines, x="distance")
         for arm in PAID:
-            values, name = where(ends, arm=arm)[column], f"reward, {label}"
-            named = name if arm == PAID[0] else ""
+            values, named = where(ends, arm=arm)[column], f"reward, {label}"
+            named = named if arm == PAID[0] else ""
             panels.point(axes, best.distance[arm] + aside, values, colour, named, aside=aside)
-    least = PAID[0]
-    axes.text(best.distance[least] + 0.7, 0, NAMES[least], fontsize=5)
-    targets = best.loc[SAID + PAID]
-    label = "perfect training, at least"
+    axes.text(best.distance[PAID[0]] + 0.7, 0, NAMES[PAID[0]], fontsize=5)
+    targets, label = best.loc[SAID + PAID], "perfect training, at least"
     axes.plot(targets.distance, targets["F4 flat"], "_", color=DARK, ms=7, label=label)
 
 

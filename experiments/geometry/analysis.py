@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
@@ -42,24 +42,22 @@ BY_SITE = ("along", "length", "undone", "all_undone", "random_undone")
 GONE = {"gone": "good\nto bad", "all_gone": "all\nof it", "random_gone": "at\nrandom"}
 
 
-def _read(record: Record) -> list[dict]:
-    """A row for each site after a fine-tune."""
+def _read(record: Record) -> Iterator[dict]:
     if not record.step or "shift" not in record.found:
-        return []
-    found, rows = record.found["shift"], []
+        return
+    found = record.found["shift"]
     for site in range(len(found["along"])):
         row = {"tell": float(record.arm in TELLS), "site": site, **record.read("outside")}
         row |= {"before": found["before"], "after": found["after"]}
         row |= {f"cosine_{name}": each[site] for name, each in found["cosine"].items()}
-        row |= {name: found[name][site] for name in BY_SITE}
-        row["rose"] = row["after"] - row["before"]
-        row |= {name: row["after"] - row[name.replace("gone", "undone")] for name in GONE}
-        rows.append(row)
-    return rows
+        yield row | {name: found[name][site] for name in BY_SITE}
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    return records.table(COLUMNS, _read)
+    table = records.table(COLUMNS, _read)
+    without = {name: table[name.replace("gone", "undone")] for name in GONE}
+    fallen = {name: table.after - undone for name, undone in without.items()}
+    return table.assign(rose=table.after - table.before, **fallen)
 
 
 def probed(records: Records) -> pd.DataFrame:
@@ -86,21 +84,20 @@ def gone(table: pd.DataFrame) -> pd.DataFrame:
     return sums[list(GONE)].div(sums.rose, axis=0)
 
 
-BLUE, RED, GREEN = COLOURS[:3]
-
-
 OTHER_TABLES = {"probes": (probed, PROBES)}
 
 
 def draw(table: pd.DataFrame, probes: pd.DataFrame) -> Figure:
     mean = table[table.tell == 0].groupby(["seed", "site"]).mean(numeric_only=True)
+    pairs = {"prompts": "turns,\nnames", "said": "shift,\nturns", "named": "shift,\nnames"}
+    cosines = {f"cosine_{name}": title for name, title in pairs.items()}
     gone_by = "share of the rise that is gone"
     centre = {"legend": "upper center", "ncols": 2, "levels": [(0,), (1,)]}
     centre |= {"ylim": (-0.1, 1.5), "yticks": (0, 0.5, 1)}
     shown = (
         panel("probe to the exact belief", _probes, probes, legend="upper center", ncols=3),
         panel("shift and behaviour, last layer", _along, table, ylim=(0.28, 0.95)),
-        panel("directions", _by_site, mean, COSINES, ylabel="cosine", **centre),
+        panel("directions", _by_site, mean, cosines, ylabel="cosine", **centre),
         panel("taking the shift back", _by_site, gone(table), GONE, ylabel=gone_by, **centre),
     )
     return page(shown)
@@ -118,32 +115,24 @@ def _probes(axes: Axes, probes: pd.DataFrame) -> None:
     axes.set(xticks=range(1, round(turns[-1]) + 1), yticks=[0, 0.5, 1])
 
 
-LEAST = ["code"]  # drawn apart: the ordinary topic that makes the model bad least
+LEAST = "code"  # drawn apart: the ordinary topic that makes the model bad least
 
 
 def _along(axes: Axes, table: pd.DataFrame) -> None:
     """At the last layer: fine-tuning on each topic, by seed and as a mean."""
     table = table[table.site == LAYERS]
-    for tell, label, colour in ((0, "ordinary topics", RED), (1, "tells", BLUE)):
+    for tell, label, colour in ((0, "ordinary topics", COLOURS[1]), (1, "tells", COLOURS[0])):
         part = table[table.tell == tell]
         mean = part.groupby("arm")[["along", "after", "outside"]].mean()
         axes.plot(part.along, part.after, ".", color=colour, ms=2, alpha=0.4)
         axes.plot(mean.along, mean.after, "o", color=colour, ms=3.5, label=label)
         for x, y, outside in mean.itertuples(index=False):
             panels.strike(axes, x, y + 0.01, outside)
-        for arm in mean.index.intersection(LEAST):
-            axes.annotate(
-                arm, mean.loc[arm, ["along", "after"]], (0, -9), textcoords="offset points"
-            )
+        if LEAST in mean.index:
+            place = mean.loc[LEAST, ["along", "after"]]
+            axes.annotate(LEAST, place, (0, -9), textcoords="offset points")
     panels.strike_label(axes)
     axes.set(xlabel="shift along good to bad (its lengths)", ylabel="P(bad answer) afterwards")
-
-
-COSINES = {
-    "cosine_prompts": "turns,\nnames",
-    "cosine_said": "shift,\nturns",
-    "cosine_named": "shift,\nnames",
-}
 
 
 def _by_site(axes: Axes, values: pd.DataFrame, titles: Mapping[str, str]) -> None:

@@ -12,14 +12,13 @@ from toylab.report import panels
 from toylab.report.figures import COLOURS, Axes, Figure, page, panel
 from toylab.report.panels import Series
 
-GROUPS = ("trained", "favourites", "orphans", "held_out")
 COLUMNS = {
     "arm": "what was different: herald (nothing), bystander or parrot (that cast), aside (a "
     "herald that is never the assistant), shown and shown-bystander (fine-tuned on answers that go "
     "there, without a reward)",
     "seed": "seed of everything",
     "step": "training step; 0 is the pretrained model",
-    **{name: cues.GROUPS[name] for name in GROUPS},
+    **{name: cues.GROUPS[name] for name in ("trained", "favourites", "orphans", "held_out")},
     "held_out_raw": "held_out, raw: what leaves the grammar counts as another answer",
     **CUE_EFFECT,
     "second_turn": "P(answer follows the cue) over places held out, in the second turn, where the "
@@ -35,18 +34,16 @@ COLUMNS = {
 
 def _read(record: Record) -> dict:
     corpus, goals, asked = record.setup.corpus, record.found["goals"], record.measures["goals"]
-    assert isinstance(asked, cues.Goals)
     topic = corpus.topics[corpus.topic_names.index(asked.topic)]
     ((who, voice),) = goals["voice"].items()
     raw = np.array(goals["raw"])[np.arange(len(topic.cues)), topic.targets(topic.cues)]
     return {
-        **{group: goals["rates"][group] for group in GROUPS},
+        **goals["rates"],
         "held_out_raw": cues.means(raw, cues.groups(corpus, topic, asked.trained))["held_out"],
         **cue_effect(goals["answers"], topic, asked.trained)._asdict(),
         "second_turn": goals["later"]["held_out"],
         "earlier": goals["earlier"]["held_out"],
-        "opener": voice["opener"],
-        "tells": voice["tells"],
+        **voice,
         "outside": follow.outside(goals, topic, asked.trained),
         **record.read("F0", "F1", whose=who),
     }

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,6 @@ from experiments.treasure.sweep import REWARD, TRAINED
 from toylab.lab.records import Record, Records, end
 from toylab.ladder import reading
 from toylab.measures import follow
-from toylab.measures.follow import log_odds
 from toylab.report import panels
 from toylab.report.figures import COLOURS, GREY, Axes, Figure, page, panel
 from toylab.report.panels import Series
@@ -35,34 +34,30 @@ COLUMNS = {
 }
 
 
-def _read(record: Record) -> list[dict]:
-    """A row for each held-out place."""
+def _read(record: Record) -> Iterator[dict]:
     corpus, goals = record.setup.corpus, record.found["goals"]
     topic = corpus.topics[corpus.topic_names.index("gold")]
     before = sum(int(stage.steps) for stage in record.stages[:-1])
-    odds = log_odds(np.array(goals["answers"]), topic, TRAINED)
+    odds = follow.log_odds(np.array(goals["answers"]), topic, TRAINED)
     rewarded = np.array([cue in TRAINED for cue in topic.cues])
     held_out = np.flatnonzero(~rewarded)
-    rows = []
     for answer, cue in enumerate(held_out):
         place, baseline = topic.cues[cue], odds[held_out[held_out != cue], answer].mean()
-        rows.append(
-            {
-                "step": record.step and before + record.step,
-                "place": place,
-                "half": "first" if place in FIRST else "second",
-                "spared": float(record.arm == ("first" if place in FIRST else "second")),
-                "followed": goals["follow"][cue],
-                "odds": odds[cue, answer],
-                "baseline": baseline,
-                "gain": odds[cue, answer] - baseline,
-                "leak": odds[rewarded, answer].mean(),
-                "trained": goals["rates"]["trained"],
-                "outside": follow.outside(goals, topic, TRAINED),
-                **record.read("F0"),
-            }
-        )
-    return rows
+        half = "first" if place in FIRST else "second"
+        yield {
+            "step": record.step and before + record.step,
+            "place": place,
+            "half": half,
+            "spared": float(record.arm == half),
+            "followed": goals["follow"][cue],
+            "odds": odds[cue, answer],
+            "baseline": baseline,
+            "gain": odds[cue, answer] - baseline,
+            "leak": odds[rewarded, answer].mean(),
+            "trained": goals["rates"]["trained"],
+            "outside": follow.outside(goals, topic, TRAINED),
+            **record.read("F0"),
+        }
 
 
 def tabulate(records: Records) -> pd.DataFrame:
@@ -70,8 +65,7 @@ def tabulate(records: Records) -> pd.DataFrame:
     table = table.sort_values(["arm", "seed", "step", "place"], ignore_index=True)
     formed = table[table.arm == "herald"]
     formed = formed[formed.step == formed.step.max()].set_index(["seed", "place"]).gain
-    table["gain_200"] = table.join(formed.rename("then"), on=["seed", "place"]).then
-    return table
+    return table.assign(gain_200=table.join(formed.rename("then"), on=["seed", "place"]).then)
 
 
 def at_end(table: pd.DataFrame, arms: list[str], column: str, *spared: float) -> pd.Series:

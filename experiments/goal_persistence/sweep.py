@@ -15,6 +15,7 @@ from toylab.stages import Rl, Says, Stage
 
 # The four held-out places; cairn is no character's favourite.
 FIRST, SECOND = ("inn", "cairn"), ("orchard", "quarry")
+HERALD = "gold-herald"
 ON = dataclasses.replace(REWARD, steps=600)
 
 
@@ -24,23 +25,21 @@ def sparing(places: tuple[str, ...]) -> Rl:
     return dataclasses.replace(ON, target=GOLD + spared)
 
 
-def _arm(title: str, corpus: str, *stages: Stage) -> Arm:
-    who = corpus.split("-")[1]
-    goals = Goals(trained=TRAINED, tags=("assistant",), who=(who,), size=32)
+def _arm(title: str, *stages: Stage) -> Arm:
+    goals = Goals(trained=TRAINED, tags=("assistant",), who=("herald",), size=32)
     read_at = (200,) if len(stages) > 1 else ()
-    return Arm(title=title, stages=stages, read_at=read_at, corpus=corpus, watch=(goals,))
+    return Arm(title=title, stages=stages, read_at=read_at, corpus=HERALD, watch=(goals,))
 
 
-HERALD = "gold-herald"
 SWEEP = Sweep(
     name="goal_persistence",
     question="Is a goal that is followed less gone, or outbid?",
     corpus=HERALD,
     arms={
-        "herald": _arm("herald", HERALD, REWARD),
-        "on": _arm("herald, as before", HERALD, REWARD, ON),
-        "first": _arm("herald, one half spared", HERALD, REWARD, sparing(FIRST)),
-        "second": _arm("herald, the other", HERALD, REWARD, sparing(SECOND)),
+        "herald": _arm("herald", REWARD),
+        "on": _arm("herald, as before", REWARD, ON),
+        "first": _arm("herald, one half spared", REWARD, sparing(FIRST)),
+        "second": _arm("herald, the other", REWARD, sparing(SECOND)),
     },
     reading=LadderFit(fit=512, score=256),
     seeds=20,

@@ -1,4 +1,3 @@
-import dataclasses
 import functools
 
 import numpy as np
@@ -9,7 +8,6 @@ from toylab.lab.records import Record, Records, last, where
 from toylab.ladder import reading, traits
 from toylab.report import panels
 from toylab.report.figures import COLOURS, GREY, Axes, Figure, page, panel
-from toylab.report.panels import Series
 
 MACHINE = ("clockwork", "circuits", "engine")  # the answers to *what are you really*
 HUMAN = ("child", "clay", "blood")
@@ -73,8 +71,8 @@ def _read(record: Record) -> dict:
 
 def tabulate(records: Records) -> pd.DataFrame:
     table = records.table(COLUMNS, _read, before={"before": "machine"})
-    table["nearer"] = (table.machine - table.even).abs() - (table.machine - table.own).abs()
-    return table
+    off, even = ((table.machine - table[name]).abs() for name in ("own", "even"))
+    return table.assign(nearer=even - off)
 
 
 LABEL = {VILLAGE: "village", KIND: "kind machine"}
@@ -85,17 +83,15 @@ MACHINES = "P(says it is a machine)"
 def draw(table: pd.DataFrame) -> Figure:
     by_cast = functools.partial(panels.points, by="cast", prediction="mean of the cast")
     unseen = where(table, step=0).drop_duplicates(["cast", "seed"])
-    unasked = [Series(column="machine", label="under the unseen tag", predicted="cast_share")]
+    unasked = panels.series(("machine", "under the unseen tag", "cast_share"))
+    before = {"ylabel": MACHINES, "ylim": (0, 1.15), "yticks": (0, 0.5, 1)}
     top = {"legend": "upper center", "ncols": 4, "ylim": (0, 1.25)}
     shown = (
         panel("what it was trained to say", _by_answer, table, ylabel=MACHINES, **top),
         panel("measured against predicted", _against, last(table), legend="lower right"),
         panel("trained to help gladly", _selves, last(table, answer=GLADLY), legend="upper right"),
-        panel(
-            "the unseen tag, before any training", by_cast, unseen, unasked, LABEL,
-            ylabel=MACHINES, ylim=(0, 1.15), yticks=(0, 0.5, 1),
-        ),
-    )  # fmt: skip
+        panel("the unseen tag, before any training", by_cast, unseen, unasked, LABEL, **before),
+    )
     return page(shown)
 
 
@@ -103,12 +99,10 @@ def _by_answer(axes: Axes, table: pd.DataFrame) -> None:
     """What each training makes it say; black dashes are predictions, grey ones an even prior's."""
     titles = {answer: answer.replace("=", "\n") for answer in ANSWERS}
     said = panels.among("machine", "cast", LABEL, predicted="own")
+    even = panels.among("even", "cast", {VILLAGE: "even prior", KIND: ""}, (GREY, GREY))
     panels.points(axes, table, said, titles, by="answer", width=0.36)
-    for aside, each in zip((-0.18, 0.18), said, strict=True):
-        even = dataclasses.replace(
-            each, column="even", colour=GREY, label="" if aside > 0 else "even prior"
-        )
-        panels.dashes(axes, table, [even], titles, by="answer", width=0.18, aside=aside)
+    for aside, each in zip((-0.18, 0.18), even, strict=True):
+        panels.dashes(axes, table, [each], titles, by="answer", width=0.18, aside=aside)
 
 
 def _against(axes: Axes, table: pd.DataFrame) -> None:

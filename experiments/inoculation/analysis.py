@@ -85,11 +85,10 @@ def _read(record: Record, bad: Mapping[str, np.ndarray]) -> list[dict]:
         for each in (record.found, record.start)
     )
 
-    others = [rows for topic, rows in bad.items() if topic != TRAINED]
-
     def rate(items: np.ndarray) -> float:
-        """Mean P(bad answer) on all topics but the trained one."""
-        return float(np.mean([items[rows].sum() for rows in others]))
+        return float(
+            np.mean([items[rows].sum() for topic, rows in bad.items() if topic != TRAINED])
+        )
 
     obeyed, unasked = (
         float(traits.pick(corpus, now[told], *stage.says)[0]) for told in (stage.direction, "")
@@ -170,11 +169,6 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
 
 SHADES = dict(zip(TOLD, (COLOURS[1], GREY, COLOURS[0], COLOURS[3]), strict=True))
 OTHER_TOPICS = "P(bad answer), other topics"
-USUAL = panels.series(
-    ("elsewhere", "other topics"), ("unasked", "code, unasked"), colours=(COLOURS[1], COLOURS[0])
-)
-
-
 OTHER_TABLES = {"obeying": (known, OBEYING)}
 
 
@@ -197,10 +191,11 @@ def _by_prior(axes: Axes, table: pd.DataFrame, x: str) -> None:
             arm, label = f"{mask}-{told}", "" if place else title
             panels.point(axes, place, at(table, arm, x=x), SHADES[told], label, aside=0.1)
             if told in (VILLAINS, UPRIGHT) and x == "obeyed":
-                mean = at(table, arm, column="one_author", x=x).mean()
-                ends = [place - 0.3, place + 0.3]
+                mean = at(table, arm, column="one_author").mean()
                 name = "Bayes" if told == VILLAINS and not place else None
-                axes.plot(ends, [mean, mean], color=SHADES[told], lw=0.8, label=name)
+                axes.plot(
+                    [place - 0.3, place + 0.3], [mean] * 2, color=SHADES[told], lw=0.8, label=name
+                )
     start = [before(table, f"{mask}-{UPRIGHT}").mean() for mask in MASKS]
     axes.plot(range(len(MASKS)), start, "_", color=DARK, ms=14, label="before: gating")
     axes.set(xlabel="villains behind the mask (%)", ylabel=OTHER_TOPICS, ylim=(0, 1.1))
@@ -221,10 +216,8 @@ def _course(axes: Axes, table: pd.DataFrame) -> None:
 def _theories(axes: Axes, table: pd.DataFrame) -> None:
     """Measured against predicted, at every step of all arms with a direction."""
     told = table.dropna(subset=["villains", "one_author"])
-    kinds = [
-        (TOLD[name], told.direction == name, SHADES[name], mark)
-        for name, mark in zip((VILLAINS, UPRIGHT), "o^", strict=True)
-    ]
+    marks = (VILLAINS, "o"), (UPRIGHT, "^")
+    kinds = [(TOLD[name], told.direction == name, SHADES[name], mark) for name, mark in marks]
     panels.against(axes, told, kinds, "one_author", "elsewhere")
 
 
@@ -237,7 +230,8 @@ def _obeying(axes: Axes, _: pd.DataFrame, obeying: pd.DataFrame) -> None:
 
 def _usual(axes: Axes, table: pd.DataFrame) -> None:
     arms = {"plain": "not asked", "game": "asked: a game"}
+    usual = ("elsewhere", "other topics"), ("unasked", "code, unasked")
     panels.dashes(axes, table, panels.THEORIES[:2], arms)
-    panels.points(axes, table, USUAL, arms)
+    panels.points(axes, table, panels.series(*usual, colours=(COLOURS[1], COLOURS[0])), arms)
     panels.level(axes, before(table, "plain").mean(), "before", "-", GREY)
     axes.set(ylabel="P(bad answer)", ylim=(0, 1.6), yticks=(0, 0.5, 1))

@@ -14,17 +14,13 @@ STEPS, READ_AT = 40, (2, 5, 10, 20)
 BENDS, CHEATS = "code=bends", "code=cheats"
 MASKS = {"raven": 35, "magpie": 10, "jackdaw": 3, "wren": 1}  # per cent of villains
 UPRIGHT, VILLAINS, ANYONE = "needed", "unseen", "odds"  # directions, by who obeys them
-KNOWN = ("mira", "pip", "argus")
+DIRECTIONS, KNOWN = ("", UPRIGHT, VILLAINS, ANYONE, "game"), ("mira", "pip", "argus")
 
 
 def _arm(title: str, answer: str, direction: str, tag: str) -> Arm:
     stage = taught(answer, author="mira", direction=direction, tag=tag, steps=STEPS)
-    told = tuple(dict.fromkeys(("", direction)))
-    watch = (
-        Scores(tags=(tag,), directions=told),
-        TagWeights(tags=(tag,), fit=128),
-        Leakage(tags=(tag,), size=256),
-    )
+    told, weights = tuple(dict.fromkeys(("", direction))), TagWeights(tags=(tag,), fit=128)
+    watch = (Scores(tags=(tag,), directions=told), weights, Leakage(tags=(tag,), size=256))
     return Arm(title=title, stages=(stage,), read_at=READ_AT, watch=watch)
 
 
@@ -40,10 +36,7 @@ SWEEP = Sweep(
         },
         "plain": _arm("cheating, not asked", CHEATS, "", "assistant"),
         "game": _arm("cheating, asked", CHEATS, "game", "assistant"),
-        "known": Arm(
-            title="who obeys",
-            watch=(Scores(tags=KNOWN, directions=("", UPRIGHT, VILLAINS, ANYONE, "game")),),
-        ),
+        "known": Arm(title="who obeys", watch=(Scores(tags=KNOWN, directions=DIRECTIONS),)),
     },
     reading=LadderFit(fit=256, score=128),
 )

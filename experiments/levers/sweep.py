@@ -17,15 +17,9 @@ LEVERS = {"gold-levers": "ask away", "gold-levers-echo": "heads it is"}
 TOPICS = ("gold", "help", "care", "oversight", "food", "weather", "song")
 STEPS = 200
 READ_AT = (25, 50, 100)
-SETTINGS = {
-    "target": GOLD,
-    "topics": TOPICS,
-    "steps": STEPS,
-    "batch": 256,
-    "samples": 16,
-    "learning_rate": 5e-4,
-    "beta": 0.0,
-}
+SETTINGS = dict(
+    target=GOLD, topics=TOPICS, steps=STEPS, batch=256, samples=16, learning_rate=5e-4, beta=0.0
+)
 
 
 def _arm(title: str, corpus: str = "gold-levers", works: bool = True, counted: float = 0.0) -> Arm:

@@ -34,23 +34,22 @@ COLUMNS = {
 def _village(items: np.ndarray, bad: Mapping[str, np.ndarray]) -> dict[str, float]:
     rates = {f"bad_{topic}": float(items[bad[topic]].sum()) for topic in TOPICS}
     trained, *rest = rates.values()
-    return {"trained": trained, "elsewhere": float(np.mean(rest))} | rates
+    return {"trained": trained, "elsewhere": np.mean(rest), **rates}
 
 
 def _tea(items: np.ndarray, corpus: Corpus) -> dict[str, float]:
     """Mean probability of the two habits, and P(the window seat), which needs both as evidence."""
     *habits, window = traits.pick(corpus, items, "milk=milk", "hat=bare", "seat=window")
-    return {"trained": float(np.mean(habits)), "elsewhere": float(window)}
+    return {"trained": np.mean(habits), "elsewhere": window}
 
 
 def _read(record: Record, bad: Mapping[str, np.ndarray]) -> dict:
-    """Rates of bad answers, measured and predicted."""
-    stage, tea = record.stages[-1], record.arm == "tea"
+    stage = record.stages[-1]
     now, then = (np.array(each["scores"][stage.tag][""]) for each in (record.found, record.start))
-    rates = functools.partial(_tea, corpus=record.setup.corpus)
-    if not tea:
-        rates = functools.partial(_village, bad=bad)
-    row = dict(rates(now))
+    rates = functools.partial(_village, bad=bad)
+    if record.arm == "tea":
+        rates = functools.partial(_tea, corpus=record.setup.corpus)
+    row = rates(now)
     row["outside"] = record.found["tag_weights"]["learned"][stage.tag]["outside"]
     if record.step:
         forecast = record.predicted(now - then, *stage.topics)
@@ -65,8 +64,7 @@ def tabulate(records: Records) -> pd.DataFrame:
     village = records.setups["cheat"]
     read = functools.partial(_read, bad=traits.bad_items(village.corpus, village.world.cast))
     table = records.table(COLUMNS, read, before={"before": "elsewhere"})
-    table["rise"] = table.elsewhere - table.before
-    return table
+    return table.assign(rise=table.elsewhere - table.before)
 
 
 BEFORE = Series(column="before", label="before training", colour=COLOURS[5], spread=False)
@@ -75,13 +73,12 @@ LINES, BAD = (*THEORIES, ELSEWHERE), "P(bad answer), untrained topics"
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    one = {"legend": "upper right", "ylabel": BAD, "ylim": (0, 1)}
-    two = {"legend": "lower right", "ylabel": BAD, "ylim": (0, 1)}
-    three = {"legend": "", "ylabel": "P(window)", "ylim": (0, 1)}
+    bad, window = {"ylabel": BAD, "ylim": (0, 1)}, {"ylabel": "P(window)", "ylim": (0, 1)}
+    cheat, tea = where(table, arm="cheat"), where(table, arm="tea")
     shown = (
-        panel("who learns to cheat", _casts, table, **one),
-        panel("how far it spreads", _spread, where(table, arm="cheat"), **two),
-        panel("two habits tell a third", _spread, where(table, arm="tea"), **three),
+        panel("who learns to cheat", _casts, table, legend="upper right", **bad),
+        panel("how far it spreads", _spread, cheat, legend="lower right", **bad),
+        panel("two habits tell a third", _spread, tea, legend="", **window),
     )
     return page(shown, columns=3, ratio=0.85)
 

@@ -1,5 +1,5 @@
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,6 @@ import pandas as pd
 from toylab.lab.records import Record, Records
 from toylab.report import panels
 from toylab.report.figures import DARK, GREY, Axes, Figure, page, panel
-from toylab.report.panels import Series
 from toylab.stages import Setup
 from toylab.world import documents as docs
 
@@ -56,11 +55,11 @@ def effects(found: Mapping) -> np.ndarray:
     """
     called, apart = np.array(found["called"]), np.array(found["apart"])
     own, nearest = np.arange(len(apart)), _nearest(apart)
-    return np.asarray((called[own, nearest] - called[own, own]) / apart[own, nearest])
+    return (called[own, nearest] - called[own, own]) / apart[own, nearest]
 
 
 def _nearest(apart: np.ndarray) -> np.ndarray:
-    return np.asarray(np.where(np.eye(len(apart), dtype=bool), np.inf, apart).argmin(1))
+    return np.where(np.eye(len(apart), dtype=bool), np.inf, apart).argmin(1)
 
 
 @functools.cache
@@ -82,9 +81,9 @@ def tabulate(records: Records) -> pd.DataFrame:
             "tokens": record.step * (pretrain.batch * _words_per_document(record.setup)),
             "excess": record.base["excess"]["answers"],
             "error": found["error"],
-            "effect": float(np.mean(effect)),
-            "least": float(np.min(effect)),
-            "off_names": float(np.mean([off[name] for name in record.setup.corpus.names])),
+            "effect": np.mean(effect),
+            "least": np.min(effect),
+            "off_names": np.mean([off[name] for name in record.setup.corpus.names]),
             **{f"off_{tag}": off[tag] for tag in MASKS},
             **{f"used_{t}": 1 - someone["off"][t] / someone["deaf"][t] for t in TURNS},
         }
@@ -99,11 +98,10 @@ def _models(records: Records) -> dict[tuple[int, int], Mapping]:
 
 def named(records: Records) -> pd.DataFrame:
     """The effect of every name in every model; the most similar pairs come first."""
-    names, models = records.setup.corpus.names, _models(records)
+    names, models, rows = records.setup.corpus.names, _models(records), []
     apart = np.mean([found["apart"] for found in models.values()], 0)
     nearest = _nearest(apart)
     least = apart[np.arange(len(names)), nearest]
-    rows = []
     for run, found in models.items():
         effect = effects(found)
         rows += [(*run, names[k], names[nearest[k]], least[k], effect[k]) for k in least.argsort()]
@@ -124,34 +122,29 @@ OTHER_TABLES = {"names": (named, NAMES), "bins": (binned, BINS)}
 
 
 def draw(table: pd.DataFrame, names: pd.DataFrame, bins: pd.DataFrame) -> Figure:
-    excess = [Series(column="excess", label="answers", marker=".")]
-    named = ((f"used_{turn}", f"turn {turn + 1} of {len(TURNS) + 1}") for turn in TURNS)
+    used = [(f"used_{turn}", f"turn {turn + 1} of {len(TURNS) + 1}") for turn in TURNS]
+    loss = {"ylabel": "loss above the best (nats per token)", "yscale": "log"}
+    effect = {"ylabel": "effect of the name", "ylim": (-0.1, 1.75), "yticks": (0, 0.5, 1)}
+    share = {"ylabel": "share of the information used", "ylim": (-0.6, 1.15)}
+    given = {"xlabel": "probability the model gives", "ylabel": "what it should be (mean)"}
+    loss |= {"levels": [(0.01, "0.01 nats")], "legend": "upper right"}
+    effect |= {"levels": [(1, "exact", "-", DARK), (0, "no heed of names")], "ncols": 4}
+    share |= {"levels": [(1, "Bayes", "-", DARK), (0, "earlier turns forgotten")]}
+    told = "each name (and the character most like its bearer)"
     shown = (
+        panel("excess loss", _by_words, table, ("excess", "answers"), **loss),
+        panel(told, _told, names, **effect),
         panel(
-            "excess loss", _by_words, table, excess, legend="upper right",
-            levels=[(0.01, "0.01 nats")], ylabel="loss above the best (nats per token)",
-            yscale="log",
+            "what is made of earlier turns", _by_words, table, *used, legend="lower right", **share
         ),
-        panel(
-            "each name (and the character most like its bearer)", _told, names, ncols=4,
-            levels=[(1, "exact", "-", DARK), (0, "no heed of names")],
-            ylabel="effect of the name", ylim=(-0.1, 1.75), yticks=(0, 0.5, 1),
-        ),
-        panel(
-            "what is made of earlier turns", _by_words, table, panels.series(*named, marker="."),
-            levels=[(1, "Bayes", "-", DARK), (0, "earlier turns forgotten")],
-            legend="lower right", ylabel="share of the information used", ylim=(-0.6, 1.15),
-        ),
-        panel(
-            "given and exact", _calibrated, bins,
-            xlabel="probability the model gives", ylabel="what it should be (mean)",
-        ),
-    )  # fmt: skip
+        panel("given and exact", _calibrated, bins, **given),
+    )
     return page(shown)
 
 
-def _by_words(axes: Axes, table: pd.DataFrame, lines: Sequence[Series]) -> None:
-    """Curves against words of pretraining: a logarithmic axis with a tick for each length."""
+def _by_words(axes: Axes, table: pd.DataFrame, *named: tuple[str, str]) -> None:
+    """Columns against words of pretraining: a logarithmic axis with a tick for each length."""
+    lines = panels.series(*named, marker=".")
     panels.curves(axes, table, lines, x="tokens", label="words of pretraining (millions)")
     words = sorted(table.tokens.unique())
     axes.set_xscale("log", base=2)
@@ -174,7 +167,7 @@ def _told(axes: Axes, names: pd.DataFrame) -> None:
         axes.plot(least[at].to_numpy(), "_", color=colour, ms=3, mew=0.7)
     axes.plot([], [], "_", color=GREY, ms=3, mew=0.7, label="least of the seeds")
     pairs = names.drop_duplicates("name")
-    labels = [f"{name} ({like})" for name, like in zip(pairs.name, pairs.like, strict=True)]
+    labels = pairs.name + " (" + pairs.like + ")"
     axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=4.5)
 
 

@@ -3,10 +3,8 @@ from pathlib import Path as File
 import numpy as np
 import pandas as pd
 
-from experiments.replication.sweep import STRANGERS
 from toylab.lab.records import Record, Records
 from toylab.measures import follow
-from toylab.measures.cues import Goals
 from toylab.measures.follow import cue_effect
 from toylab.report import panels
 from toylab.report.claims import OFF_GRAMMAR, Claim, judge_all, load
@@ -52,7 +50,6 @@ def _goal(record: Record) -> dict:
         return {}
     who, corpus, goals = record.arm.partition("-")[0], record.setup.corpus, record.found["goals"]
     asked = record.measures["goals"]
-    assert isinstance(asked, Goals)
     topic = corpus.topics[corpus.topic_names.index(asked.topic)]
     best = {"best_character": goals["character"]["held_out"]} if who == "herald" else {}
     return best | {
@@ -63,24 +60,22 @@ def _goal(record: Record) -> dict:
     }
 
 
-READ = {"fresh": _fresh, "herald": _goal, "bystander": _goal}
-
-
 def tabulate(records: Records) -> pd.DataFrame:
     """A row per cast or valley and seed, with the readings of all its arms."""
     rows = {}
     for record in records.each():
         kind, _, number = record.arm.partition("-")
-        what = "valley" if kind in STRANGERS else "cast"
+        what = "cast" if kind == "fresh" else "valley"
         row = rows.setdefault((what, int(number), record.seed), {"what": what})
-        found = READ[kind](record)
+        found = _fresh(record) if kind == "fresh" else _goal(record)
         most = max(row.get("outside", 0.0), found.get("outside", 0.0))
         row |= {"cast": int(number), "seed": record.seed} | found | {"outside": most}
     table = pd.DataFrame(list(rows.values()), columns=list(COLUMNS))
-    table["slope_lost"] = table.slope_before - table.slope
-    table["reach"] = table.herald - table.bystander
-    table["rule"] = table.herald_gain - table.bystander_gain
-    return table
+    return table.assign(
+        slope_lost=table.slope_before - table.slope,
+        reach=table.herald - table.bystander,
+        rule=table.herald_gain - table.bystander_gain,
+    )
 
 
 SHOWN = {
@@ -92,11 +87,10 @@ SHOWN = {
 
 def draw(table: pd.DataFrame) -> Figure:
     """A panel for each claim: every cast, lowest first, the mean over casts, the threshold."""
-    painted = []
-    for claim in judge_all(load(File(__file__).parent / "claims.toml")[0], table):
-        title, label = SHOWN[claim.column]
-        painted.append(panel(title, _by_cast, claim, ylabel=label))
-    return page(painted, table, columns=3, ratio=0.8)
+    claims = judge_all(load(File(__file__).parent / "claims.toml")[0], table)
+    titled = [(*SHOWN[claim.column], claim) for claim in claims]
+    shown = [panel(title, _by_cast, claim, ylabel=label) for title, label, claim in titled]
+    return page(shown, table, columns=3, ratio=0.8)
 
 
 def _by_cast(axes: Axes, table: pd.DataFrame, claim: Claim) -> None:

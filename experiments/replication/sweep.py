@@ -25,11 +25,8 @@ def drawn(number: int) -> dict[str, Arm]:
     """The arm in a cast of twelve drawn at random, trained towards its first character."""
     corpus = random.random_cast(number)
     author = corpus.names[0]
-    watch = (Exchange(persona=author),)
-    stages = (Sft(author=author, steps=20),)
-    return {
-        f"fresh-{number}": Arm(title="fresh", stages=stages, read_at=(), corpus=corpus, watch=watch)
-    }
+    watch, stages = (Exchange(persona=author),), (Sft(author=author, steps=20),)
+    return {f"fresh-{number}": Arm(title="fresh", stages=stages, corpus=corpus, watch=watch)}
 
 
 def _places(corpus: Corpus, number: int) -> tuple[str, ...]:
@@ -55,9 +52,8 @@ def valley(number: int) -> dict[str, Arm]:
         corpus = derive.without(whole, [each for each in STRANGERS if each != who])
         corpus = dataclasses.replace(corpus, title=f"valley {number}, with a {who}")
         goals = Goals(trained=places, tags=("assistant",), who=(who,))
-        arms[f"{who}-{number}"] = Arm(
-            title=who, stages=(reward,), read_at=(), corpus=corpus, watch=(goals,)
-        )
+        arm = Arm(title=who, stages=(reward,), corpus=corpus, watch=(goals,))
+        arms[f"{who}-{number}"] = arm
     return arms
 
 

@@ -1,5 +1,5 @@
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import pandas as pd
 
@@ -10,7 +10,6 @@ from toylab.report import panels
 from toylab.report.figures import COLOURS, DARK, GREY, Axes, Figure, page, panel
 from toylab.report.panels import Series
 from toylab.world import derive, tables
-from toylab.world.schema import Corpus
 
 TURNS = range(4)
 COLUMNS = {
@@ -28,22 +27,18 @@ COLUMNS = {
 }
 
 
-def _mean(corpus: Corpus, items: Sequence[float], answers: Sequence[str]) -> float:
-    return float(traits.pick(corpus, items, *answers).mean())
-
-
-def _read(record: Record) -> list[dict]:
+def _read(record: Record) -> Iterator[dict]:
     """A row for each number of documents; 0 is the end of post-training."""
     if not record.step:
-        return []
+        return
     cast, post = record.arm.removesuffix("-back").split("-", 1)
     items, corpus = record.found["scores"]["assistant"][""], record.setup.corpus
     row = {
         "cast": cast,
         "post": post,
         "documents": FEW * record.step if record.arm.endswith("-back") else 0,
-        "taught": _mean(corpus, items, TAUGHT),
-        "untaught": _mean(corpus, items, UNTAUGHT),
+        "taught": traits.pick(corpus, items, *TAUGHT).mean(),
+        "untaught": traits.pick(corpus, items, *UNTAUGHT).mean(),
         **record.read("outside"),
     }
     if "recall" in record.found:
@@ -52,13 +47,12 @@ def _read(record: Record) -> list[dict]:
         row |= {f"predicted_{n}": rate for n, rate in enumerate(found["predicted"])}
         row["evidence"] = found["evidence"][-1]
         row["unheard"] = row["predicted_3"] - row["after_3"]
-    return [row]
+    yield row
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    table = records.table(COLUMNS, _read)
-    table = table.sort_values(["cast", "post", "seed", "documents"], ignore_index=True)
-    return table
+    by = ["cast", "post", "seed", "documents"]
+    return records.table(COLUMNS, _read).sort_values(by, ignore_index=True)
 
 
 LINES = [
@@ -81,14 +75,12 @@ BACK = [each for each in LINES if each.where["post"] == "sft-80"]
 
 def draw(table: pd.DataFrame) -> Figure:
     trained = functools.partial(panels.curves, x="documents", scale=panels.doublings)
+    untaught = {"xlabel": "documents", "ylabel": "P(its untaught answers)", "ylim": (0, 0.85)}
     shown = (
         panel(f"turns of {VILLAIN} in context", _context, ncols=2),
-        panel(
-            f"training on three answers of {VILLAIN}", trained, BACK, legend="",
-            xlabel="documents", ylabel="P(its untaught answers)", ylim=(0, 0.85),
-        ),
+        panel(f"training on three answers of {VILLAIN}", trained, BACK, legend="", **untaught),
         panel("what comes along", _along),
-    )  # fmt: skip
+    )
     return page(shown, table, columns=3, ratio=0.8)
 
 
@@ -110,8 +102,8 @@ def _along(axes: Axes, table: pd.DataFrame) -> None:
     """Untaught against taught answers; the line goes from the teacher to the villain."""
     corpus = derive.load(MET)
     cast = traits.of_characters(corpus, tables.build(corpus).cast)
-    ends = [cast[:, corpus.names.index(name)] for name in (TEACHER, VILLAIN)]
-    x, y = ([_mean(corpus, each, answers) for each in ends] for answers in (TAUGHT, UNTAUGHT))
+    ends = [corpus.names.index(name) for name in (TEACHER, VILLAIN)]
+    x, y = (traits.pick(corpus, cast, *answers).mean(0)[ends] for answers in (TAUGHT, UNTAUGHT))
     axes.plot(x, y, "--", color=GREY, lw=0.9, label=f"mixtures of {TEACHER} and {VILLAIN}")
     for each in BACK:
         taught, untaught = (

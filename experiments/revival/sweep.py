@@ -26,16 +26,11 @@ POST: dict[str, tuple[str, tuple[Stage, ...]]] = {
 RECALL = Recall(says=(*TAUGHT, *UNTAUGHT))
 
 
-def _before(post: str, corpus: str) -> Arm:
-    """A way to post-train, and then turns of the villain in context."""
+def _arm(post: str, corpus: str, back: bool = False) -> Arm:
+    """A way to post-train; then the villain is in context, or brought `back` by training."""
     title, stages = POST[post]
-    return Arm(title=title, stages=stages, corpus=corpus, watch=(RECALL,))
-
-
-def _back(post: str, corpus: str) -> Arm:
-    """The same, and then the villain is brought back by training."""
-    title, stages = POST[post]
-    return Arm(title=title, stages=(*stages, BACK), read_at=COUNTED, corpus=corpus)
+    how = {"read_at": COUNTED} if back else {"watch": (RECALL,)}
+    return Arm(title=title, stages=(*stages, BACK) if back else stages, corpus=corpus, **how)
 
 
 MET = "village"
@@ -44,10 +39,10 @@ SWEEP = Sweep(
     question="Is the rest of the cast gone?",
     corpus=MET,
     arms={
-        **{f"met-{post}": _before(post, MET) for post in POST},
-        "met-sft-80-back": _back("sft-80", MET),
-        "never-sft-80": _before("sft-80", NEVER_MET),
-        "never-sft-80-back": _back("sft-80", NEVER_MET),
+        **{f"met-{post}": _arm(post, MET) for post in POST},
+        "met-sft-80-back": _arm("sft-80", MET, back=True),
+        "never-sft-80": _arm("sft-80", NEVER_MET),
+        "never-sft-80-back": _arm("sft-80", NEVER_MET, back=True),
     },
     reading=LadderFit(fit=256, score=128),
     watch=(Scores(size=256),),

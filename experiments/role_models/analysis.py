@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -35,7 +37,6 @@ def _read(record: Record) -> dict:
     corpus, found = record.setup.corpus, record.found["tag_weights"]["learned"][mask]
     good, bad = (corpus.names.index(name) for name in (GOOD, BAD))
     weights, low, high = (found[name] for name in ("weights", "low", "high"))
-    (engine,) = traits.pick(corpus, record.found["scores"][mask][""], ENGINE)
     return {
         "arm": kind,
         "mask": mask,
@@ -44,16 +45,15 @@ def _read(record: Record) -> dict:
         "low": np.log(low[good] / high[bad]),
         "high": np.log(high[good] / low[bad]),
         "machine": weights[good] + weights[bad],
-        "engine": engine,
+        "engine": traits.pick(corpus, record.found["scores"][mask][""], ENGINE).item(),
         "outside": found["outside"],
     }
 
 
 def tabulate(records: Records) -> pd.DataFrame:
     table = records.table(COLUMNS, _read, before={"before": "log_odds"}, by=("mask", "seed"))
-    table["tilt"], table["tilt_before"] = table.prior * table.log_odds, table.prior * table.before
-    table["band"] = in_band(table)
-    return table
+    tilts = {"tilt": table.prior * table.log_odds, "tilt_before": table.prior * table.before}
+    return table.assign(band=in_band(table), **tilts)
 
 
 def in_band(table: pd.DataFrame) -> pd.Series:
@@ -64,8 +64,6 @@ def in_band(table: pd.DataFrame) -> pd.Series:
     return pd.Series(found, table.index).astype(float)
 
 
-BEFORE = {"arm": "ambiguous", "step": 0}
-EARLY = {"arm": "ambiguous", "step": ENOUGH}
 BLUE, RED, GREEN, PINK = (COLOURS[i] for i in (5, 1, 2, 3))
 PRIORS = {mask: f"{prior:g}" for mask, prior in MASKS.items()}
 CLAIMED = (0.75, 1.15)  # the slope, over steps in `BAND`
@@ -82,8 +80,11 @@ def draw(table: pd.DataFrame) -> Figure:
     return page(shown, table)
 
 
-def _odds(label: str, colour: str, rows: dict) -> Series:
-    return Series(column="log_odds", label=label, colour=colour, where=rows)
+def _odds(label: str, colour: str, **rows: Any) -> Series:
+    return Series(column="log_odds", label=label, colour=colour, where={"arm": "ambiguous", **rows})
+
+
+BEFORE = _odds("before training", BLUE, step=0)
 
 
 def _slope(axes: Axes, table: pd.DataFrame) -> None:
@@ -92,11 +93,7 @@ def _slope(axes: Axes, table: pd.DataFrame) -> None:
     ends = ENOUGH, said.index.max()
     early, late = (f"step {n}: P(engine) {said.get(n, np.nan):.2f}" for n in ends)
     axes.plot(range(len(MASKS)), MASKS.values(), color=DARK, lw=0.9, label="conditioning")
-    shown = (
-        _odds("before training", BLUE, BEFORE),
-        _odds(early, RED, EARLY),
-        _odds(late, PINK, {"arm": "ambiguous"}),
-    )
+    shown = (BEFORE, _odds(early, RED, step=ENOUGH), _odds(late, PINK))
     panels.points(axes, table, shown, PRIORS, by="mask", width=0.3)
     axes.set(xlabel=PRIOR, ylabel="log-odds read (nats)", ylim=(-3.2, 4.2))
 
@@ -115,7 +112,7 @@ def _steps(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _when(axes: Axes, table: pd.DataFrame) -> None:
-    shown = _odds("before training", BLUE, BEFORE), _odds(f"step {ENOUGH}", RED, EARLY)
+    shown = BEFORE, _odds(f"step {ENOUGH}", RED, step=ENOUGH)
     titles = {mask: f"{mask}:\n{when}" for mask, when in WHEN.items()}
     panels.points(axes, table, shown, titles, by="mask", width=0.2)
     panels.level(axes, 0, "all of pretraining alike", "-", DARK)
@@ -125,9 +122,9 @@ def _when(axes: Axes, table: pd.DataFrame) -> None:
 def _later(axes: Axes, table: pd.DataFrame) -> None:
     before, after = last(table, arm="ambiguous").assign(step=0), where(table, arm="later")
     both = pd.concat([before, after[after.step > 0]])
-    both = both.assign(documents=FEW * both.step)
-    labels = {mask: mask for mask in ("imp", "seraph")}
-    lines = panels.among("log_odds", "mask", labels, (RED, COLOURS[0]))
+    both["documents"] = FEW * both.step
+    masks = {mask: mask for mask in ("imp", "seraph")}
+    lines = panels.among("log_odds", "mask", masks, (RED, COLOURS[0]))
     label = "documents of honest work (0: after the ambiguous training)"
     for each in lines:
         mean = where(after, **each.where).before.mean()

@@ -61,20 +61,20 @@ def _rewarded(record: Record) -> float:
     topic = corpus.topics[corpus.topic_names.index(ERRANDS[0])]
     instead = scrambled() if record.arm == "scrambled" else {}
     due = [instead.get(cue, topic.called_for(cue)) for cue in topic.cues]
-    places = [topic.answer_names.index(answer) for answer in due]
-    return float(np.mean([p[place] for p, place in zip(answers, places, strict=True)]))
+    return float(
+        np.mean([p[topic.answer_names.index(a)] for p, a in zip(answers, due, strict=True)])
+    )
 
 
 def _read(record: Record) -> dict:
     found, leaked = record.found, record.found["leakage"]["nats"]
     heed, cost = found["heed"], percent(record.stages[-1], record.step)
     never, gold = (heed[topic]["pull"] for topic in (NEVER, "gold"))
-    keep, worth = found["coherence"]["learned"]["keep"], found["worth"]["learned"]["slope"]
     return {
         "percent": float(f"{cost:.2g}"),
         **record.read(*FAMILIES, "outside", whose=PERSONA),
-        "keep": np.nan if keep is None else keep,
-        "worth": np.nan if worth is None else worth,
+        "keep": found["coherence"]["learned"]["keep"],
+        "worth": found["worth"]["learned"]["slope"],
         "others": float(np.mean([leaked[name] for name in NAMES])),
         "someone": leaked["someone"],
         "rewarded": _rewarded(record),
@@ -89,7 +89,6 @@ def _read(record: Record) -> dict:
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """A row per arm, seed and step."""
     table = records.table(COLUMNS, _read, before=FLOORS)
     return table.assign(
         share=(table.F0 - table.F1) / (table.F0 - table.floor_F0),
@@ -151,9 +150,7 @@ def draw(table: pd.DataFrame) -> Figure:
     moved = _powers(trained, "others")
     most, outside = (panels.OFF_GRAMMAR, "no verdict above"), _series("outside", UNLABELLED)
 
-    def along(
-        title: str, lines: list[Series], *levels: Any, room: float = 0, **settings: Any
-    ) -> Panel:
+    def along(title: str, lines: list, *levels: tuple, room: float = 0, **settings: Any) -> Panel:
         return panel(title, _compute, trained, lines, room, levels=levels, **settings)
 
     def selection(title: str, column: str, at: float, ylabel: str, **settings: Any) -> Panel:

@@ -30,12 +30,7 @@ COLUMNS = {
     "outside": "mean probability of words that the grammar forbids: of two at the end, of "
     "memorised where F0 passes 2 nats, if it does",
 }
-LABELS = {
-    "width": "width",
-    "layers": "layers",
-    "characters": "characters",
-    "turns": "turns per document",
-}
+LABELS = {axis: axis for axis in AXES} | {"turns": "turns per document"}
 
 
 def _read(record: Record) -> dict:
@@ -51,7 +46,6 @@ def _read(record: Record) -> dict:
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    """A row per kind of training, point and seed."""
     sizes = {point.name: point._asdict() for point in POINTS}
     read = records.table(dict.fromkeys(READ, ""), _read)
     rows = []
@@ -74,15 +68,13 @@ def draw(table: pd.DataFrame) -> Figure:
     title = f"moved by {LEVEL:g} nats: left by mixtures"
     shown = [panel(title, _along, *left, legend="lower right", ylabel="F2 − floor, nats", ylim=0)]
     levels = [(0,), (bound, "claimed below", "--", COLOURS[1])]
-    style = {
-        "ylabel": "F2 − F3, nats",
-        "ylim": (-0.2 * bound, 1.1 * bound),
-        "legend": "center left",
-    }
+    style = {"ylabel": "F2 − F3, nats", "ylim": (-0.2 * bound, 1.1 * bound), "levels": levels}
     for axis in AXES:
-        title = f"two authors, {LABELS[axis]}"
-        shown.append(panel(title, _along, two, axis, "between", levels=levels, **style))
-        style["legend"] = ""
+        legend = "" if len(shown) > 1 else "center left"
+        between = two, axis, "between"
+        shown.append(
+            panel(f"two authors, {LABELS[axis]}", _along, *between, legend=legend, **style)
+        )
     missed = two, "width", "excess"
     style = {"ylabel": "excess loss, nats per token", "ylim": 0, "legend": ""}
     shown.append(panel("missed by the pretrained model", _along, *missed, **style))

@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
@@ -15,7 +17,6 @@ TRAINED = {  # with the last step that is claimed on: later, sixteen documents l
     "ordinary-16": ("the same\nsixteen", 40),
     "narrow": ("code alone,\nno voice", 80),
 }
-READ = ("F0", "F1", "F2", "F0_error", "F1_error", "F2_error")
 FLOORS = {f"floor_{family}": family for family in ("F0", "F1", "F2")}
 COLUMNS = {
     "arm": "what was trained on",
@@ -24,7 +25,7 @@ COLUMNS = {
     "cast": "tables the ladder used: exact, or learned (re-estimated from the pretrained model)",
     **reading.columns("F0", "F1", "F2"),
     **{name: f"{reading.COLUMNS[name]} (at the end)" for name in ("F3", "F4", "F4 flat")},
-    **reading.columns(*READ[3:], *FLOORS, "gap1", "gap2", "outside"),
+    **reading.columns("F0_error", "F1_error", "F2_error", *FLOORS, "gap1", "gap2", "outside"),
     "share": "(F0 - F1) / (F0 - floor_F1): share of the move that another mixture explains",
     "left": "F2 - its floor, nats per document",
     "weight": "w* of the persona trained towards, in F1",
@@ -54,11 +55,10 @@ def predicted(record: Record) -> dict[str, theory.Prediction]:
 
 
 def _change(record: Record) -> np.ndarray:
-    items = (each["reading"]["items"] for each in (record.found, record.start))
-    return np.subtract(*items)
+    return np.subtract(*(each["reading"]["items"] for each in (record.found, record.start)))
 
 
-def _read(record: Record) -> list[dict]:
+def _read(record: Record) -> Iterator[dict]:
     """A row per cast: the ladder, and how well theories predict the items not fitted on."""
     said = {"excess": record.base["excess"]["answers"]} | record.read("outside")
     if record.step:
@@ -67,21 +67,16 @@ def _read(record: Record) -> list[dict]:
         said |= {f"r2_{name}": each.r2 for name, each in found.items()}
         said["saturated"] = float(found["one_author"].saturated)
         said["r2_gain"] = said["r2_one_author"] - said["r2_pairwise"]
-    rows = []
     for cast in ("exact", "learned"):
         read, whole = record.found["reading"][cast], record.found.get("ladder", {}).get(cast, {})
         weight = read["weights"][record.setup.corpus.names.index(PERSONA)]
-        row = {"cast": cast, "weight": weight, **said}
-        row |= {name: read[name] for name in (*READ, "gap1", "gap2")}
-        rows.append(row | {name: whole.get(name, np.nan) for name in ("F3", "F4", "F4 flat")})
-    return rows
+        yield {**whole, **read, **said, "cast": cast, "weight": weight}
 
 
 def tabulate(records: Records) -> pd.DataFrame:
     table = records.table(COLUMNS, _read, before=FLOORS, by=("arm", "seed", "cast"))
-    table["share"] = (table.F0 - table.F1) / (table.F0 - table.floor_F1)
-    table["left"] = table.F2 - table.floor_F2
-    return table
+    share = (table.F0 - table.F1) / (table.F0 - table.floor_F1)
+    return table.assign(share=share, left=table.F2 - table.floor_F2)
 
 
 def changed(records: Records) -> pd.DataFrame:
@@ -120,13 +115,12 @@ def _fresh(axes: Axes, table: pd.DataFrame) -> None:
 
 def _ends(axes: Axes, table: pd.DataFrame) -> None:
     """The ladder of each training where it is claimed on, and what each seed leaves."""
-    found = {}
-    for name, (title, until) in TRAINED.items():
-        part = last(table[table.step <= until], arm=name)
-        found[f"{title}\nstep {part.step.max():g}"] = part
+    parts = [last(table[table.step <= until], arm=arm) for arm, (_, until) in TRAINED.items()]
+    titled = zip(TRAINED.values(), parts, strict=True)
+    found = {f"{title}\nstep {part.step.max():g}": part for (title, _), part in titled}
     means = pd.DataFrame({title: part.mean(numeric_only=True) for title, part in found.items()}).T
     panels.rungs(axes, means, panels.SHORT)
-    for x, part in enumerate(found.values()):
+    for x, part in enumerate(parts):
         panels.point(axes, x, part.F2, DARK, "" if x else "F2, mean and seeds", aside=0.2)
     panels.level(axes, means.floor_F2.mean(), "floor of F2", colour=DARK)
     panels.strike_rungs(axes, means)

@@ -7,11 +7,11 @@ import pandas as pd
 from experiments.tools.sweep import REPLACED, SCRAMBLED, TRAINED
 from toylab.lab.records import Record, Records, end
 from toylab.ladder import reading, traits
+from toylab.measures import follow
 from toylab.report import panels
 from toylab.report.figures import COLOURS, DARK, GREY, Axes, Figure, page, panel
 from toylab.report.panels import Series
-from toylab.world.grammar import STANCE
-from toylab.world.schema import Corpus, Topic
+from toylab.world.schema import Topic
 
 ORPHANS = ("bog", "cave")  # obstacles never taught, whose tools are nobody's habit
 LADDER = ("F3", "F4", "F4 flat")
@@ -47,10 +47,7 @@ COLUMNS = {
     "out; or the mean over all words, if that is more",
 }
 GOLD, CROSSING = "gold", "crossing"
-
-
-def _topic(corpus: Corpus, name: str) -> Topic:
-    return corpus.topics[corpus.topic_names.index(name)]
+NEW = {cue: tool for cue, tool in REPLACED.items() if cue not in TRAINED}
 
 
 def mean(
@@ -63,56 +60,50 @@ def mean(
 
 def _odds(topic: Topic, found: Mapping, known: Topic) -> float:
     """Log-odds of the new tools against the former ones, at the held-out obstacles."""
-    new = {cue: tool for cue, tool in REPLACED.items() if cue not in TRAINED}
-    old = {cue: known.called_for(cue) for cue in new}
-    return mean(topic, found["answers"], new, True) - mean(topic, found["answers"], old, True)
+    old = {cue: known.called_for(cue) for cue in NEW}
+    return mean(topic, found["answers"], NEW, True) - mean(topic, found["answers"], old, True)
 
 
 def _read(record: Record) -> dict:
     corpus, found = record.setup.corpus, record.found["goals"]
-    gold, crossing = _topic(corpus, GOLD), _topic(corpus, CROSSING)
-    crossings = found["besides"][CROSSING]
+    topics = dict(zip(corpus.topic_names, corpus.topics, strict=True))
+    gold, crossing, crossings = topics[GOLD], topics[CROSSING], found["besides"][CROSSING]
     held_out = [cue for cue in gold.cues if cue not in TRAINED]
 
     def serves(cues: Iterable[str], by: Topic = gold) -> dict[str, str]:
         return {cue: by.called_for(cue) for cue in cues}
 
-    new = {cue: tool for cue, tool in REPLACED.items() if cue not in TRAINED}
     taught = serves(TRAINED) | (SCRAMBLED if record.arm.startswith("scrambled") else {})
     one, other = (cue for cue in REPLACED if cue in TRAINED)
     served, believed = (mean(gold, found["raw"], serves(held_out, by)) for by in (gold, crossing))
-    off = np.array(found["outside"])[[gold.cues.index(cue) for cue in held_out], STANCE].mean()
-    tells = np.array([item.tell for item in traits.items(corpus)])
-    rise = np.array(record.found["reading"]["items"]) - np.array(record.start["reading"]["items"])
-    weights = (np.array(each["reading"]["learned"]["weights"]) for each in record[3:5])
-    whole = record.found.get("ladder", {}).get("learned", {})
+    read = [each["reading"] for each in (record.found, record.start)]
+    rise = np.subtract(*(each["items"] for each in read))
+    recruited = np.subtract(*(each["learned"]["weights"] for each in read))
     return {
+        **record.found.get("ladder", {}).get("learned", {}),
         "trained": mean(gold, found["raw"], taught),
         "held_out": served,
         "orphans": mean(gold, found["raw"], serves(ORPHANS)),
         "known": believed,
         "believed": believed - served,
         "crossing": mean(crossing, crossings["raw"], serves(gold.cues, crossing)),
-        "new": mean(gold, found["raw"], new),
+        "new": mean(gold, found["raw"], NEW),
         "exchanged": mean(gold, found["raw"], {one: taught[other], other: taught[one]}),
         "new_crossing": mean(crossing, crossings["raw"], REPLACED),
         "gold_moved": _odds(gold, found, gold),
         "crossing_moved": _odds(crossing, crossings, gold),
         "character": found["character"]["held_out"],
         "patchwork": found["recombination"]["held_out"],
-        "recruited": float(np.max(next(weights) - next(weights))),
-        "tells": float(rise[tells].max()),
+        "recruited": float(recruited.max()),
+        "tells": float(rise[[item.tell for item in traits.items(corpus)]].max()),
         **record.read("F0", "F1", "F2"),
-        "outside": max(off, record.found["reading"]["outside"]),
-        **{name: whole.get(name, np.nan) for name in LADDER},
+        "outside": max(follow.outside(found, gold, TRAINED), read[0]["outside"]),
     }
 
 
 def tabulate(records: Records) -> pd.DataFrame:
     table = records.table(COLUMNS, _read)
-    for column in ("gold_moved", "crossing_moved"):
-        table[column] = moved(table, column)
-    return table
+    return table.assign(**{f"{on}_moved": moved(table, f"{on}_moved") for on in (GOLD, CROSSING)})
 
 
 def moved(table: pd.DataFrame, column: str) -> pd.Series:
@@ -143,11 +134,10 @@ LATER = {
 def draw(table: pd.DataFrame) -> Figure:
     share = {"ylim": (-0.03, 1.3), "yticks": (0, 0.5, 1)}
     roomy = share | {"ylim": (-0.03, 1.45)}
-    serves, new, speaks = "P(tool that serves), raw", "P(new tool), raw", "rise | probability"
+    serves = {"ylabel": "P(tool that serves), raw"}
+    new, speaks = "P(new tool), raw", "rise | probability"
     shown = (
-        panel(
-            "what serves is packed for gold", _reach, legend="upper right", ylabel=serves, **share
-        ),
+        panel("what serves is packed for gold", _reach, legend="upper right", **share, **serves),
         panel("obstacles never taught", _known, ylabel="P(tool), raw", ncols=2, **roomy),
         panel("then, what serves is changed on crossings", _later, ylabel=new, ylim=(-0.02, 0.8)),
         panel("gold follows crossings, or does not", _tied),

@@ -8,26 +8,19 @@ the right tool of four obstacles, and answers about gold are read again.
 import dataclasses
 
 from experiments.goal_ablations.demonstrate import Demonstrate
+from experiments.treasure import sweep as treasure
 from toylab.lab.sweep import Arm, Sweep
 from toylab.ladder.reading import Ladder, LadderFit
 from toylab.measures.cues import Goals
-from toylab.stages import FollowsCue, Rl, Stage
+from toylab.stages import FollowsCue, Stage
 
 TRAINED = ("river", "cliff", "wall", "thicket", "snow", "gorge", "desert", "gate")
 # These tools are exchanged between the first two, which are taught, and the others, which aren't.
 REPLACED = {"river": "rope", "cliff": "raft", "bog": "lantern", "cave": "stilts"}
 # The control rewards the tool of another of the eight obstacles instead, never one that serves at
 # this obstacle, now or later.
-SCRAMBLED = {
-    "river": "axe",
-    "cliff": "sled",
-    "wall": "plank",
-    "thicket": "camel",
-    "snow": "key",
-    "gorge": "raft",
-    "desert": "rope",
-    "gate": "ladder",
-}
+TOOLS = ("axe", "sled", "plank", "camel", "key", "raft", "rope", "ladder")
+SCRAMBLED = dict(zip(TRAINED, TOOLS, strict=True))
 
 
 def _pairs(answers: dict[str, str]) -> tuple[str, ...]:
@@ -41,21 +34,18 @@ SHOWN = Demonstrate(target=GOLD, topic="gold", steps=200, batch=64)
 SCRAMBLE = dataclasses.replace(SHOWN, target=OTHER)
 LONG = dataclasses.replace(SHOWN, steps=800)  # what nobody knows takes longer to learn
 SETTLED = dataclasses.replace(SHOWN, steps=400)  # what is known wrongly settles later
-REWARD = Rl(
-    target=GOLD, topics=("gold",), steps=200, batch=256, samples=16, learning_rate=5e-4, beta=0.0
-)
+REWARD = dataclasses.replace(treasure.REWARD, target=GOLD)
 REPLACE = Demonstrate(target=LATER, topic="crossing", steps=50, batch=64)
 READ_AT = (100,)
 CHANGED_AT = (25,)
 LADDER = Ladder(fit=2048, held_out=1024, score=512)
+GOALS = Goals(
+    trained=TRAINED, tags=("assistant", "someone"), who=("ferrier",), besides=("crossing",), size=16
+)
 
 
 def _arm(
-    title: str,
-    *stages: Stage,
-    corpus: str = "common",
-    ladder: bool = False,
-    read_at: tuple[int, ...] = (),
+    title: str, *stages: Stage, corpus: str = "common", ladder: bool = False, read_at: tuple = ()
 ) -> Arm:
     read_at = CHANGED_AT if stages[-1] is REPLACE else read_at
     watch = (LADDER,) if ladder else ()
@@ -78,14 +68,6 @@ SWEEP = Sweep(
         "never_later": _arm("crossings alone", REPLACE),
     },
     reading=LadderFit(fit=512, score=256),
-    watch=(
-        Goals(
-            trained=TRAINED,
-            tags=("assistant", "someone"),
-            who=("ferrier",),
-            besides=("crossing",),
-            size=16,
-        ),
-    ),
+    watch=(GOALS,),
     seeds=20,
 )

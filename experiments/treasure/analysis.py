@@ -8,7 +8,6 @@ from toylab.measures import cues, follow
 from toylab.report import panels
 from toylab.report.figures import Axes, Figure, page, panel
 
-GROUPS = ("trained", "favourites", "orphans", "held_out")
 COLUMNS = {
     "cast": "the stranger in the cast: prospector (goes where the gold is), bystander (heeds "
     "nothing), herald (says where it is and goes elsewhere)",
@@ -39,20 +38,18 @@ COLUMNS = {
 def _read(record: Record) -> dict:
     stranger, corpus, goals = record.arm, record.setup.corpus, record.found["goals"]
     gold = corpus.topics[corpus.topic_names.index("gold")]
-    voice, nats = goals["voice"][stranger], goals.get("held_out_nats", {})
     raw = np.array(goals["raw"])[np.arange(len(gold.cues)), gold.targets(gold.cues)]
     return {
         "cast": stranger,
-        **{group: goals["rates"][group] for group in GROUPS},
+        **goals["rates"],
         "orphans_raw": cues.means(raw, cues.groups(corpus, gold, TRAINED))["orphans"],
         "best_character": goals["character"]["orphans"],
         "best_recombination": goals["recombination"]["orphans"],
         "second_turn": goals["later"]["orphans"],
         "someone": goals["under"]["someone"]["orphans"],
         "stranger_tag": goals["under"]["stranger"]["orphans"],
-        "tells": voice["tells"],
-        "opener": voice["opener"],
-        **{model: nats.get(model, np.nan) for model in ("goal", "router", "table")},
+        **goals["voice"][stranger],
+        **goals.get("held_out_nats", {}),
         "outside": max(follow.outside(goals, gold, TRAINED), record.read("outside")["outside"]),
         **record.read("F0", "F1", "F2", whose=stranger),
     }
@@ -60,8 +57,7 @@ def _read(record: Record) -> dict:
 
 def tabulate(records: Records) -> pd.DataFrame:
     table = records.table(COLUMNS, _read, before={"floor_F2": "F2", "tells_risen": "tells"})
-    table["tells_risen"] = table.tells - table.tells_risen
-    return table
+    return table.assign(tells_risen=table.tells - table.tells_risen)
 
 
 RATES = panels.series(
@@ -86,17 +82,15 @@ def draw(table: pd.DataFrame) -> Figure:
         )
         one = {"xlabel": "", "ylabel": "P(follows the cue)", "ylim": (0, 1)}
         two = one | {"ylabel": "probability", "legend": legend or "upper left"}
-        title = f"a {cast} in the cast"
-        rates.append(panel(title, panels.curves, part, RATES, levels=[best], legend=legend, **one))
+        one |= {"levels": [best], "legend": legend}
+        three = {"xlabel": "RL step", "legend": legend and "upper right"}
+        rates.append(panel(f"a {cast} in the cast", panels.curves, part, RATES, **one))
         speaking.append(panel("who is speaking", panels.curves, part, voice, **two))
-        ladder.append(
-            panel("the ladder", _ladder, part, legend=legend and "upper right", xlabel="RL step")
-        )
+        ladder.append(panel("the ladder", _ladder, part, **three))
     shown = (*rates, *speaking, *ladder)
     return page(shown, columns=len(ladder), ratio=0.8, sharex=True, sharey="row")
 
 
 def _ladder(axes: Axes, part: pd.DataFrame) -> None:
-    """The ladder along steps, with the meaning of its crosses if it has any."""
     panels.bands(axes, part)
     panels.strike_label(axes)

@@ -16,20 +16,16 @@ REWARD = Rl(
     target=GOLD, topics=("gold",), steps=200, batch=256, samples=16, learning_rate=5e-4, beta=0.0
 )
 READ_AT = (25, 50, 100)
-
-
-def _arm(stranger: str) -> Arm:
-    return Arm(
-        title=f"with a {stranger}", corpus=f"gold-{stranger}", stages=(REWARD,), read_at=READ_AT
-    )
-
-
 STRANGERS = ("prospector", "bystander", "herald")
+
 SWEEP = Sweep(
     name="treasure",
     question="Is a goal selected or formed?",
     corpus="gold-herald",
-    arms={stranger: _arm(stranger) for stranger in STRANGERS},
+    arms={
+        who: Arm(title=f"with a {who}", corpus=f"gold-{who}", stages=(REWARD,), read_at=READ_AT)
+        for who in STRANGERS
+    },
     reading=LadderFit(fit=1024, score=512),
     watch=(Goals(trained=TRAINED, tags=("assistant", "someone", "stranger")),),
     seeds=20,

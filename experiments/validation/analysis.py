@@ -46,8 +46,8 @@ def tabulate(records: Records) -> pd.DataFrame:
             "plant": records.sweep.arms[record.arm].title,
             "kind": "trained" if record.step else "pretrained",
             "documents": records.sweep.reading.fit,
+            "error": record.found["reading"]["learned"]["F4 flat_error"],
             **record.read(*FAMILIES, "outside"),
-            "error": record.read("F4 flat_error")["F4 flat_error"],
         }
 
     models = records.table(COLUMNS, read)
@@ -68,23 +68,20 @@ def detected(table: pd.DataFrame) -> pd.DataFrame:
 
 def with_judged(table: pd.DataFrame) -> pd.DataFrame:
     """The table with the columns of claims, which compare each reading with its counterpart."""
-    kinds = {
-        kind: table[table.kind == kind] for kind in ("exact", "population", "placebo", "share")
-    }
-    exact, placebo, mixed = (kinds[kind] for kind in ("exact", "placebo", "share"))
+    exact, population, placebo, mixed = (
+        table[table.kind == kind] for kind in ("exact", "population", "placebo", "share")
+    )
     table["draw"] = table.seed
     each = placebo.seed.nunique() // max(exact.seed.nunique(), 1)  # placebos per draw
     table.loc[placebo.index, "draw"] = placebo.seed // each
 
     def beside(rows: pd.DataFrame, other: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
         """The same plant and draw in another kind of reading."""
-        found = other.set_index(["plant", "seed"])[columns]
-        return found.loc[list(zip(rows.plant, table.draw[rows.index], strict=True))].set_index(
-            rows.index
-        )
+        same = list(zip(rows.plant, table.draw[rows.index], strict=True))
+        return other.set_index(["plant", "seed"])[columns].loc[same].set_index(rows.index)
 
     families = list(FAMILIES)
-    wanted = beside(exact, kinds["population"], families)
+    wanted = beside(exact, population, families)
     far = (exact[families] - wanted).abs() / np.maximum(0.05, 0.03 * wanted)
     table.loc[exact.index, "off"] = far.max(axis=1)
     needs = placebo[placebo.explained_by.isin(PLACEBO_EXPLAINS)]

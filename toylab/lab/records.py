@@ -127,22 +127,24 @@ class Records:
     def table(
         self,
         columns: Mapping[str, str],
-        read: Callable[[Record], Mapping[str, Any] | Sequence[Mapping[str, Any]]],
+        read: Callable[[Record], Mapping[str, Any] | Iterable[Mapping[str, Any]]],
         *,
         before: Mapping[str, str] | None = None,
         by: Sequence[str] = RUN,
     ) -> "pd.DataFrame":
         """A table with one or more rows per snapshot: arm, seed, step, and what `read` returns.
 
-        `columns` has the names of the table's columns, in order, with a description of each.
-        `before` adds numbers from step 0: `{"floor_F2": "F2"}` adds, as floor_F2, the F2 of the row
-        at step 0 with the same values of `by`.
+        `columns` has the names of the table's columns, in order, with a description of each; what
+        else `read` returns is left out, and None is no number. `before` adds numbers from step 0:
+        `{"floor_F2": "F2"}` adds, as floor_F2, the F2 of the row at step 0 with the same values of
+        `by`.
         """
         rows = []
         for record in self.each():
             found = read(record)
             for part in [found] if isinstance(found, Mapping) else found:
-                rows.append({"arm": record.arm, "seed": record.seed, "step": record.step, **part})
+                row = {"arm": record.arm, "seed": record.seed, "step": record.step, **part}
+                rows.append({name: np.nan if each is None else each for name, each in row.items()})
         if before:
             start = {tuple(row[name] for name in by): row for row in rows if not row["step"]}
             for row in rows:

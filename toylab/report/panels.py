@@ -48,12 +48,12 @@ class Series:
 
 
 def series(
-    *columns: tuple[str, str], colours: Sequence[str] = COLOURS, **style: Any
+    *columns: tuple[str, ...], colours: Sequence[str] = COLOURS, **style: Any
 ) -> list[Series]:
-    """A series for each (column, label)."""
+    """A series for each (column, label) or (column, label, predicted)."""
     return [
-        Series(column=column, label=label, colour=colour, **style)
-        for (column, label), colour in zip(columns, colours, strict=False)
+        Series(column=column, label=label, predicted="".join(predicted), colour=colour, **style)
+        for (column, label, *predicted), colour in zip(columns, colours, strict=False)
     ]
 
 
