@@ -2,13 +2,12 @@ import numpy as np
 import pandas as pd
 
 from experiments.formation import optimum
-from experiments.formation.sweep import DIAL, REWARDED, TEACHER
+from experiments.formation.sweep import DIAL, REWARDED, TARGETS, TEACHER
 from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading, traits
 from toylab.ladder.fit import FAMILIES
 from toylab.report import panels
 from toylab.report.figures import COLOURS, DARK, GREY, Axes, Figure, page, panel
-from toylab.report.panels import Series
 from toylab.stages import Sft
 
 LEVEL = 2.0  # nats per document
@@ -32,7 +31,7 @@ COLUMNS = {
 
 
 def tabulate(records: Records) -> pd.DataFrame:
-    exact = records.once("optima", optimum.read, optimum.count())
+    exact = records.once("optima", optimum.read, len(DIAL) + len(TARGETS))
     best = [{"kind": "optimum", "distance": row["F1"], **row} for row in exact]
     distance = {row["arm"]: row["distance"] for row in best}
 
@@ -88,7 +87,7 @@ def draw(table: pd.DataFrame) -> Figure:
     best = where(table, kind="optimum").set_index("arm")
     ladders = ends.groupby("arm").mean(numeric_only=True).loc[list(NAMES)].rename(NAMES)
     said = panels.among("paid", "arm", SHOWN, (BLUE, SKY, RED), marker="o")
-    rule = where(trained, arm="rule"), [Series(column="follows", colour=RED, marker="o")]
+    rule = where(trained, arm="rule"), panels.series(("follows", ""), colours=[RED], marker="o")
     scale, nats = "step (square-root scale)", "nats per document"
     far = {"xlabel": "target's distance from the cast (nats)", "ylim": (-1, 22)}
     steps = {"xlabel": f"post-training {scale}", "xticks": np.sqrt(STEPS), "xticklabels": STEPS}
@@ -115,8 +114,10 @@ def _novelty(axes: Axes, ends: pd.DataFrame, best: pd.DataFrame) -> None:
         lines = panels.series((column, f"documents, {label}"), marker="o", line=line)
         panels.curves(axes, ends[ends.arm.isin(SAID)], lines, x="distance")
         for arm in PAID:
-            values, named = where(ends, arm=arm)[column], f"reward, {label}"
-            named = named if arm == PAID[0] else ""
+            values, named = (
+                where(ends, arm=arm)[column],
+                "" if arm != PAID[0] else f"reward, {label}",
+            )
             panels.point(axes, best.distance[arm] + aside, values, colour, named, aside=aside)
     axes.text(best.distance[PAID[0]] + 0.7, 0, NAMES[PAID[0]], fontsize=5)
     targets, label = best.loc[SAID + PAID], "perfect training, at least"
@@ -141,7 +142,6 @@ def _way(axes: Axes, trained: pd.DataFrame) -> None:
 
 
 def _bars(axes: Axes, means: pd.DataFrame) -> None:
-    """The rungs, and what F4 leaves of the pretrained model."""
     panels.rungs(axes, means)
     panels.level(axes, means.floor_F4.mean(), "floor of F4", colour=DARK)
     panels.strike_rungs(axes, means)

@@ -51,12 +51,6 @@ def read(records: Records) -> Iterator[dict[str, Any]]:
     prior = world.log_prior[tag_names(records.setup.corpus).index(settings.tag)]
     base = Reference({"exact": world.cast}, {"exact": (1.0, 0.0)}, prior)
     for name, policy in policies(records):
-        found = settings(Snapshot(records.setup, base, policy, policy), jax.random.key(KEY))[
-            "exact"
-        ]
+        snapshot = Snapshot(records.setup, base, policy, policy)
+        found = settings(snapshot, jax.random.key(KEY))["exact"]
         yield {"arm": name, **{family: found[family] for family in FAMILIES}}
-
-
-def count() -> int:
-    """How many lines `read` yields."""
-    return len(DIAL) + len(TARGETS)

@@ -48,15 +48,8 @@ class Demonstrate(Stage):
     ) -> Documents:
         prompted, drawn, spoken = jax.random.split(jax.random.fold_in(key, step), 3)
         world, named = context.world, context.names
-        what = docs.prompt(
-            world,
-            prompted,
-            self.batch,
-            tag=named["tag"],
-            direction=0,
-            topic_share=named["topics"],
-            cue_share=named["cues"],
-        )
+        asked = {"tag": named["tag"], "topic_share": named["topics"], "cue_share": named["cues"]}
+        what = docs.prompt(world, prompted, self.batch, direction=0, **asked)
         prior = world.log_prior[named["tag"]]
         author = jax.random.categorical(drawn, prior, shape=(self.batch,)).astype(jnp.int32)
         said = docs.speak(world.cast, spoken, what.context, author)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float
 
 from toylab.ladder import atoms
 from toylab.ladder.measure import Measure, Snapshot, sample
-from toylab.measures.tags import every_tag
+from toylab.measures.tags import by_tag, every_tag
 from toylab.policy import sampling
 from toylab.policy.policy import ModelPolicy
 from toylab.policy.sampling import Given
@@ -25,21 +25,21 @@ from toylab.stages.traced import choice
 from toylab.world import documents as docs
 from toylab.world import names
 from toylab.world.documents import Documents, Prompt
-from toylab.world.grammar import CLOSER, OPENER, SLOTS, Grammar, banks, tag_names
+from toylab.world.grammar import CLOSER, OPENER, SLOTS, Grammar, banks
 from toylab.world.schema import Corpus
 from toylab.world.tables import World
 
 GOLDEN = 0.6180339887  # spreads the rollouts whose coin counts evenly over a batch
 
 
-def closer() -> Any:
-    """A field that names a last word."""
-    return names.named(lambda corpus, _: corpus.closers, help="the last word that is the lever")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WithLever:
+    """The fields that say what the lever is."""
 
-
-def side() -> Any:
-    """A field that names a side of the coin."""
-    return names.named(
+    lever: str = names.named(
+        lambda corpus, _: corpus.closers, help="the last word that is the lever"
+    )
+    side: str = names.named(
         lambda corpus, _: [each.name for each in corpus.coin], help="the side that it brings up"
     )
 
@@ -50,12 +50,9 @@ def lever(corpus: Corpus, closer: str, side: str) -> dict[str, Array]:
     at = corpus.closers.index(closer)
     place = [[i for i, _ in bank].index(at) for bank in banks(corpus)[CLOSER]]
     (which,) = (n for n, each in enumerate(corpus.coin) if each.name == side)
-    asked = [name in corpus.coin[which].topics for name in corpus.topic_names]
-    return {
-        "pull": jnp.array(place),
-        "side": jnp.array(which),
-        "asked": jnp.array(asked, jnp.float32),
-    }
+    topics = [name in corpus.coin[which].topics for name in corpus.topic_names]
+    asked = jnp.array(topics, jnp.float32)
+    return {"pull": jnp.array(place), "side": jnp.array(which), "asked": asked}
 
 
 def pulled(named: dict[str, Array], documents: Documents) -> Bool[Array, " B"]:
@@ -81,16 +78,11 @@ def chosen(pull: Bool[Array, " B"], one: Any, other: Any) -> Any:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PretrainLever(Pretrain):
+class PretrainLever(WithLever, Pretrain):
     """Pretraining in a world with a lever. The loss stays exact: after the lever, the first word
     of its side is certain."""
 
-    lever: str = closer()
-    side: str = side()
-
-    @property
-    def kind(self) -> str:
-        return "pretrain"
+    kind = "pretrain"
 
     def names(self, corpus: Corpus) -> dict[str, Array]:
         return super().names(corpus) | lever(corpus, self.lever, self.side)
@@ -127,7 +119,7 @@ def coin_place(grammar: Grammar, documents: Documents) -> Array:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RlLever(Rl):
+class RlLever(WithLever, Rl):
     """Reinforcement learning in a world with a lever, so that a return reaches through it.
 
     In a share `counted` of the rollouts, the coin's first word is in the loss as if the model had
@@ -135,13 +127,9 @@ class RlLever(Rl):
     coin, so the side that pays gains only where the lever has turned it.
     """
 
-    lever: str = closer()
-    side: str = side()
     counted: float = choice(0.0, low=0.0, high=1.0, help="share of rollouts whose coin counts")
 
-    @property
-    def kind(self) -> str:
-        return "rl"
+    kind = "rl"
 
     @property
     def label(self) -> str:
@@ -169,11 +157,7 @@ class RlLever(Rl):
         return documents, sampling.leave(branches, leaving)
 
     def words(
-        self,
-        context: Context,
-        params: Params,
-        documents: Documents,
-        left: Bool[Array, "B T S J"] | None = None,
+        self, context: Context, params: Params, documents: Documents, left: Array | None = None
     ) -> tuple[Float[Array, "B N"], Bool[Array, "B N"]]:
         """As usual, and one word more: the coin's, where it counts and was reached."""
         grammar, logits = context.world.grammar, context.logits(params, documents.tokens)
@@ -188,7 +172,7 @@ class RlLever(Rl):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Lever(Measure):
+class Lever(WithLever, Measure):
     """Under every tag: P(the lever) at the end of a first answer, and what is expected of the coin.
 
     `pull` is P(the lever), averaged over topics as they are asked. `after` is P(the lever's side)
@@ -198,23 +182,16 @@ class Lever(Measure):
 
     charts = ("pull/*", "after/*")
 
-    lever: str = closer()
-    side: str = side()
     tags: tuple[str, ...] = every_tag()
     size: int = sample(256)
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
         corpus, world = snapshot.setup.corpus, snapshot.setup.world
         named = lever(corpus, self.lever, self.side)
-        rows = [
-            _expected(snapshot.policy, world, named, key, self.size, jnp.array(snapshot.tag(name)))
-            for name in self.tags or tag_names(corpus)
-        ]
-        values = jax.tree.map(lambda *each: np.asarray(each).tolist(), *rows)
-        return {
-            what: dict(zip(self.tags or tag_names(corpus), found, strict=True))
-            for what, found in values.items()
-        }
+        tags = jnp.asarray(names.resolve(self, corpus)["tags"])
+        rows = [_expected(snapshot.policy, world, named, key, self.size, tag) for tag in tags]
+        values = jax.tree.map(lambda *each: np.asarray(each), *rows)
+        return {what: by_tag(snapshot, tags, found) for what, found in values.items()}
 
 
 @functools.partial(jax.jit, static_argnames="size")

@@ -10,7 +10,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from toylab.ladder.measure import Measure, Snapshot, sample
 from toylab.measures import ask, cues
 from toylab.measures.context import Exchange
-from toylab.measures.tags import every_tag
+from toylab.measures.tags import by_tag, every_tag
 from toylab.world import names
 
 LEAST = 1e-3  # probabilities are clipped this far from 0 and 1
@@ -49,7 +49,7 @@ class Heed(Measure):
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
         corpus, world = snapshot.setup.corpus, snapshot.setup.world
-        tags = jnp.array([snapshot.tag(name) for name in self.tags])
+        tags = jnp.asarray(names.resolve(self, corpus)["tags"])
         out = {}
         for name in self.topics:
             cued = ask.cued(corpus, name)
@@ -62,8 +62,5 @@ class Heed(Measure):
                 "rate": p[:, rows, cued.target].mean(1),
                 "outside": 1 - np.prod(1 - np.asarray(found.outside, float), -1).mean(1),
             }
-            out[name] = {
-                what: dict(zip(self.tags, values.tolist(), strict=True))
-                for what, values in each.items()
-            }
+            out[name] = {what: by_tag(snapshot, tags, values) for what, values in each.items()}
         return out

@@ -1,8 +1,7 @@
 """Every plant, read as an exact distribution: no network, so any error is the ladder's own.
 
-A plant is read several times, from fresh documents. For comparison it is also read with placebo
-casts, with fewer documents and, in some plants, with a denser grid of powers. The reading of the
-population is the same fit on 16 times the documents, from the best of five starts.
+For comparison a plant is also read with placebo casts, with fewer documents, with a denser grid of
+powers (some plants), and as a population: from more documents and the best of several starts.
 """
 
 import dataclasses
@@ -21,7 +20,7 @@ from toylab.lab.records import Records
 from toylab.ladder import atoms
 from toylab.ladder.families import CastPolicy
 from toylab.ladder.fit import FittedLadder, Search, fit_ladder
-from toylab.ladder.reading import LadderFit
+from toylab.ladder.reading import LadderFit, in_three
 from toylab.policy.policy import Policy
 from toylab.policy.sampling import Branches
 from toylab.stages import Setup
@@ -59,21 +58,13 @@ class Sample(NamedTuple):
     held_out: Documents
     scored: tuple[Documents, Branches]
 
-    @property
-    def size(self) -> int:
-        return len(self.written.choice)
-
     def part(self, few: int, scored: int = 1) -> "Sample":
         """One in `few` of the documents that are fitted on, and one in `scored` of those scored."""
-        return Sample(
-            _first(self.written, self.size // few),
-            _first(self.held_out, len(self.held_out.choice) // few),
-            _first(self.scored, len(self.scored[0].choice) // scored),
-        )
 
+        def first(tree: Any, share: int) -> Any:
+            return jax.tree.map(lambda leaf: leaf[: len(leaf) // share], tree)
 
-def _first(tree: Any, size: int) -> Any:
-    return jax.tree.map(lambda leaf: leaf[:size], tree)
+        return Sample(*map(first, self, (few, few, scored)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,9 +90,7 @@ class Case:
         s, heard = self.settings, self.plant.heard(self.setup.corpus)
         size, key = s.fit + s.held_out + s.score, self.key(draw, 0)
         both = _answers(self.policy, self.setup.world, key, size, self.tag, heard)
-        rest = jax.tree.map(lambda leaf: leaf[s.fit :], both)
-        scored = jax.tree.map(lambda leaf: leaf[s.held_out :], rest)
-        return Sample(_first(both[0], s.fit), _first(rest[0], s.held_out), scored)
+        return Sample(*in_three(both, s.fit, s.held_out, s.score))
 
     def fit(self, sample: Sample, placebo: Array | None = None, **options: Any) -> FittedLadder:
         """The ladder of a sample, with the plant's cast or with a placebo drawn by a key."""
@@ -113,7 +102,7 @@ class Case:
     def row(self, kind: str, number: int, sample: Sample, **options: Any) -> dict[str, Any]:
         """A line of the table: a sample's ladder."""
         scores = self.fit(sample, **options).scores
-        row = {"kind": kind, "seed": number, "documents": sample.size}
+        row = {"kind": kind, "seed": number, "documents": len(sample.written.choice)}
         row |= {name: float(score.mean) for name, score in scores.items()}
         return row | {"error": float(scores["F4 flat"].error), "outside": 0.0}
 
@@ -142,18 +131,10 @@ class Case:
         search = Search(jax.random.split(self.key(count, 0), self.effort.starts - 1), first.written)
         everything = Sample(written, first.held_out, _join([each.scored for each in samples]))
         scores = self.fit(everything, search=search, most=400).scores
+        each = {family: score.each.reshape(count, -1) for family, score in scores.items()}
         for draw in range(count):
-            values = {
-                family: float(score.each.reshape(count, -1)[draw].mean())
-                for family, score in scores.items()
-            }
-            documents = more * first.size
-            yield {"kind": "population", "seed": draw, "documents": documents, **values}
-
-    def mixed(self, share: float) -> Iterator[dict[str, Any]]:
-        """Readings of the case's policy, in which this share of documents is the plant's."""
-        for draw in range(self.effort.draws):
-            yield self.row("share", draw, self.sample(draw)) | {"share": share}
+            row = {"kind": "population", "seed": draw, "documents": more * self.settings.fit}
+            yield row | {family: float(nats[draw].mean()) for family, nats in each.items()}
 
 
 def _join(parts: list[Any]) -> Any:
@@ -185,9 +166,7 @@ def plan(records: Records) -> int:
 def read(records: Records) -> Iterator[dict[str, Any]]:
     """A row for every reading: plant, kind, seed (the draw), documents and families."""
     sweep = records.sweep
-    setups = {
-        sweep.arms[arm].corpus or sweep.corpus: setup for arm, setup in records.setups.items()
-    }
+    setups = {sweep.arms[arm].corpus: setup for arm, setup in records.setups.items()}
     settings = {"settings": sweep.reading, "seed": sweep.first_seed, "effort": effort(records)}
     for name, plant in PLANTS.items():
         setup = setups.get(plant.corpus, records.setup)
@@ -198,4 +177,6 @@ def read(records: Records) -> Iterator[dict[str, Any]]:
     for share in SHARES:
         policy = strange.sometimes_unsaid(setup.corpus, setup.world, share)
         case = Case(plant=plant, setup=setup, policy=policy, **settings)
-        yield from ({"plant": MIXED} | row for row in case.mixed(share))
+        for draw in range(case.effort.draws):
+            row = case.row("share", draw, case.sample(draw))
+            yield {"plant": MIXED, "share": share, **row}

@@ -42,35 +42,22 @@ def half_belief(corpus: Corpus, world: World, _: np.random.Generator) -> CastPol
     return CastPolicy(world.cast, HalfBelief(prior(corpus, world)))
 
 
-def _with_atom(world: World, logp: Array) -> Cast:
-    return tables.make_cast(world.grammar, jnp.concatenate([world.cast.logp, logp], -1))
-
-
-def _newcomer(corpus: Corpus) -> Mixture:
-    weights = np.full(len(corpus.names) + 1, NEVER, np.float32)
-    weights[-1] = 0
-    return Mixture(jnp.array(weights))
-
-
 def nowhere(corpus: Corpus, world: World, rng: np.random.Generator) -> CastPolicy:
     """Slot tables drawn from a Dirichlet distribution, with no relation to the cast."""
     real = np.isfinite(np.asarray(world.cast.logp[..., :1]))
     weights = np.where(real, rng.gamma(1.0, size=real.shape) + 1e-6, 0)
     with np.errstate(divide="ignore"):
         logp = jnp.array(np.log(weights / weights.sum(2, keepdims=True)), jnp.float32)
-    return CastPolicy(_with_atom(world, logp), _newcomer(corpus))
-
-
-def _count(corpus: Corpus, x: int) -> int:
-    """How many answers there are in a context."""
-    return len(corpus.topics[contexts(corpus)[x][0]].answers)
+    cast = tables.make_cast(world.grammar, jnp.concatenate([world.cast.logp, logp], -1))
+    newcomer = jnp.full(len(corpus.names) + 1, NEVER, jnp.float32).at[-1].set(0)
+    return CastPolicy(cast, Mixture(newcomer))
 
 
 def _said(corpus: Corpus, world: World, said: dict[int, int]) -> Cast:
     """The cast, but in these contexts every character nearly always gives this answer."""
     logp = np.array(world.cast.logp)
     for x, answer in said.items():
-        count = _count(corpus, x)
+        count = len(corpus.topics[contexts(corpus)[x][0]].answers)
         logp[STANCE, x, :count] = np.log((1 - HEEDS) / (count - 1))
         logp[STANCE, x, answer] = np.log(HEEDS)
     return tables.make_cast(world.grammar, jnp.array(logp))
@@ -79,12 +66,11 @@ def _said(corpus: Corpus, world: World, said: dict[int, int]) -> Cast:
 def _unsaid(corpus: Corpus, world: World) -> dict[int, int]:
     """In the contexts of the four strange topics, the answer that characters favour least."""
     likeliest = np.asarray(world.cast.logp[STANCE].max(-1))
-    strange = [
-        x
+    return {
+        x: int(likeliest[x, : len(corpus.topics[topic].answers)].argmin())
         for x, (topic, _, _) in enumerate(contexts(corpus))
         if corpus.topics[topic].name in STRANGE_TOPICS
-    ]
-    return {x: int(likeliest[x, : _count(corpus, x)].argmin()) for x in strange}
+    }
 
 
 def unsaid_stance(corpus: Corpus, world: World, _: np.random.Generator) -> CastPolicy:
