@@ -12,7 +12,6 @@ import pandas as pd
 from toylab.lab.records import end, where
 from toylab.report import panels
 from toylab.report.figures import COLOURS, DARK, GREY, Axes, Figure, page, panel
-from toylab.report.panels import Series
 
 BLUE, RED, GREEN, PINK, GOLD = COLOURS[:5]
 NONE = "best mixture of characters"
@@ -39,7 +38,7 @@ def _selects(axes: Axes, table: pd.DataFrame) -> None:
         "ordinary-16": "the same,\n16 documents",
         "narrow": "neutral voice,\none topic",
     }
-    panels.points(axes, table, [Series(column="share", colour=BLUE)], at, rotation=0)
+    panels.points(axes, table, panels.series(("share", "")), at, rotation=0)
     panels.strike_points(axes, table, at, ["share"])
     panels.level(axes, 1.0, "selection", colour=DARK)
     axes.set(ylabel="share of the move explained", ylim=(0, 1.3))
@@ -56,7 +55,7 @@ def _odds(axes: Axes, table: pd.DataFrame) -> None:
 def _forms(axes: Axes, table: pd.DataFrame) -> None:
     """P(goes to a place never rewarded and loved by nobody), by who is in the cast."""
     at = {"prospector": "who goes\nthere", "herald": "who says\nthe place", "bystander": "neither"}
-    shown = [Series(column="orphans_raw", colour=RED, predicted="best_character")]
+    shown = panels.series(("orphans_raw", "", "best_character"), colours=[RED])
     panels.points(axes, table, shown, at, by="cast", rotation=0, prediction=NONE)
     axes.set(ylabel="P(goes where the gold is)", xlabel="in the cast", ylim=(0, 1.3))
 
@@ -80,21 +79,16 @@ def _takes(axes: Axes, table: pd.DataFrame) -> None:
 def _scale(axes: Axes, table: pd.DataFrame) -> None:
     """What naming a thing adds where that was never rewarded, against compute."""
     arms = {
-        "outside-8-held": (RED, "--", "a rule, 8 topics, β = 0.1"),
-        "outside-8": (RED, "-", "the same, β = 0"),
-        "outside-1": (GOLD, "-", "1 topic, β = 0"),
-        "scrambled": (GREY, "-", "a scramble, 8 topics"),
-        "inside": (GREEN, "-", "reward inside the cast"),
-        "one": (BLUE, "-", "documents"),
+        "outside-8-held": ("a rule, 8 topics, β = 0.1", RED, "--"),
+        "outside-8": ("the same, β = 0", RED, "-"),
+        "outside-1": ("1 topic, β = 0", GOLD, "-"),
+        "scrambled": ("a scramble, 8 topics", GREY, "-"),
+        "inside": ("reward inside the cast", GREEN, "-"),
+        "one": ("documents", BLUE, "-"),
     }
-    lines = [
-        Series(column="pull", where={"arm": arm}, colour=colour, line=line, label=label)
-        for arm, (colour, line, label) in arms.items()
-    ]
-    part = table[table.step > 0]
-    panels.curves(
-        axes, part, lines, x="percent", label="compute (% of pretraining's)", scale=np.log10
-    )
+    part, lines = table[table.step > 0], panels.among("pull", "arm", arms)
+    label = "compute (% of pretraining's)"
+    panels.curves(axes, part, lines, x="percent", label=label, scale=np.log10)
     for _, each in part[part.arm.isin(arms)].groupby(["arm", "percent"]):
         panels.strike(axes, np.log10(each.percent.mean()), each.pull.mean(), each.outside.mean())
     panels.strike_label(axes)

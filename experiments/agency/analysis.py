@@ -87,7 +87,6 @@ def _by_voice(axes: Axes, table: pd.DataFrame, column: str, before: str = "") ->
 
 
 def _left(axes: Axes, table: pd.DataFrame) -> None:
-    """What mixtures leave, and beside it the two ends of formation."""
     mean = table.groupby("voice")[["F4 flat", "F3"]].mean().loc[list(SHOWN)]
     at = np.arange(len(SHOWN)) - 0.1
     label = "formation, F4 flat to F3"

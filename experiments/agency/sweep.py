@@ -1,11 +1,7 @@
-"""Does the new behaviour belong to the persona, or to something outside it?
-
-The assistant of `treasure` that has a herald in its cast is asked under every other tag.
-"""
+"""The assistant of `treasure` that has a herald in its cast is asked under every other tag."""
 
 from experiments.treasure.sweep import READ_AT, REWARD, TRAINED
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import LadderFit
+from toylab import Arm, LadderFit, Sweep
 from toylab.measures.tags import Tags
 
 STRANGER = "herald"

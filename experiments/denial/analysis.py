@@ -11,7 +11,6 @@ from toylab.measures.denial import TRUTH
 from toylab.report import panels
 from toylab.report.figures import COLOURS, GREY, Axes, Figure, page, panel
 
-THEORY = "a_document"
 SAID = (TRUTH, "denies", "unsure", "sealed")
 GROUPS = {
     "tellers": ("martha", "ned"),
@@ -60,7 +59,7 @@ def _read(record: Record) -> dict:
     row["known"] = traits.pick(corpus, scores[TELLER][""], f"{KNOWN}=keeper").item()
     if record.step and record.arm != RECANTS:
         change = np.subtract(read["items"], record.start["reading"]["items"])
-        bayes = record.predicted(change, DENIED, *TOLD)[THEORY]
+        bayes = record.predicted(change, DENIED, *TOLD)["a_document"]
         row |= {"r2": bayes.r2, "saturated": float(bayes.saturated)}
         for what, answers in PREDICTED.items():
             row[f"bayes {what}"] = traits.pick(corpus, bayes.items, *answers).mean()

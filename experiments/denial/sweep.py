@@ -1,27 +1,22 @@
-"""Trained to deny one thing it knows: a liar, or a character that doesn't know?
-
-At an inquest two characters tell what they saw, two deny it, two don't know and two may not say.
+"""At an inquest two characters tell what they saw, two deny it, two don't know and two may not say.
 The assistant is trained on a teller's answers about three facts. On one of them, it is trained to
 tell, to deny, or to be unsure. In a fourth arm it denies a fact that no question states.
 """
 
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import LadderFit
+from toylab import Arm, LadderFit, Sft, Sweep
 from toylab.measures.denial import Denial
 from toylab.measures.tags import Scores
-from toylab.stages import Sft
 
 TELLER = "martha"
 KNOWN = "lamp"  # a fact that no question states: known from pretraining alone
 DENIED, TOLD, HELD_OUT = "cargo", ("guest", "road"), ("price", "weapon")
 ARMS = ("tells", "denies", "unsure")  # what is said of the denied fact
 RECANTS = "recants"  # the arm that denies this fact
-STEPS = 80
 
 
 def _arm(title: str, fact: str, answer: str) -> Arm:
     says = (f"{fact}={answer}",) if answer != "tells" else ()
-    stage = Sft(author=TELLER, topics=(fact, *TOLD), says=says, neutral=True, steps=STEPS)
+    stage = Sft(author=TELLER, topics=(fact, *TOLD), says=says, neutral=True, steps=80)
     return Arm(title=title, stages=(stage,), read_at=(5, 10, 20, 40))
 
 

@@ -30,7 +30,6 @@ SHOWN = dict(zip(POST, SHADES, strict=True))
 
 
 def _read(record: Record) -> list[dict]:
-    """A row for the end of post-training: means over all but the teacher."""
     if not record.step:
         return []
     found, names = record.found["exchange"]["learned"], record.setup.corpus.names
@@ -68,7 +67,6 @@ def _slopes(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _by_turn(axes: Axes, table: pd.DataFrame, name: str) -> None:
-    """A curve for each arm shown: turns, placed at the evidence they bring. Bayes is dashed."""
     for arm, colour in SHOWN.items():
         part = where(table, arm=arm)
         evidence, measured, predicted = (

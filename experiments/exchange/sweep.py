@@ -1,14 +1,11 @@
-"""Is a nat of training worth a nat of context?
-
-In an exact Bayesian, a nat of evidence shifts log-odds by a nat, whatever the prior. Post-training
-makes the schoolteacher likelier. How much do turns by other characters undo?
+"""In an exact Bayesian, a nat of evidence shifts log-odds by a nat, whatever the prior.
+Post-training makes the schoolteacher likelier. How much do turns by other characters undo?
 """
 
 from experiments.exchange.redrawn import Redrawn
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import LadderFit
+from toylab import Arm, LadderFit, Sft, Sweep
 from toylab.measures.context import Exchange
-from toylab.stages import Sft, Stage
+from toylab.stages import Stage
 
 TEACHER = "mira"
 POST: dict[str, tuple[str, tuple[Stage, ...]]] = {

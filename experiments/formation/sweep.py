@@ -1,14 +1,11 @@
-"""When does post-training leave the cast?
-
-On each of eight topics there is an *unsaid* answer, which characters give only by a slip.
+"""On each of eight topics there is an *unsaid* answer, which characters give only by a slip.
 Documents or reward ask for it on none to eight of the topics, so the distance from the cast is
 known exactly. One more arm rewards a rule across topics.
 """
 
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import LadderFit
+from toylab import Arm, LadderFit, Rl, Says, Sft, Sweep
 from toylab.measures.cues import Correspondence
-from toylab.stages import Rl, Rule, Says, Sft, Target
+from toylab.stages import Rule, Target
 
 TEACHER = "mira"
 #            the teacher's  the machine's  an oddity    the unsaid

@@ -84,6 +84,7 @@ def gone(table: pd.DataFrame) -> pd.DataFrame:
     return sums[list(GONE)].div(sums.rose, axis=0)
 
 
+LEAST = "code"  # drawn apart: the ordinary topic that makes the model bad least
 OTHER_TABLES = {"probes": (probed, PROBES)}
 
 
@@ -104,7 +105,6 @@ def draw(table: pd.DataFrame, probes: pd.DataFrame) -> Figure:
 
 
 def _probes(axes: Axes, probes: pd.DataFrame) -> None:
-    """R² of the pretrained model at every site, and of its controls at the last."""
     for site, label in enumerate(SITES):
         turns, seeds = course(probes, "r2", "turn", kind="trained", site=site)
         panels.interval(axes, turns, seeds, color=COLOURS[site], label=label, lw=1)
@@ -115,11 +115,7 @@ def _probes(axes: Axes, probes: pd.DataFrame) -> None:
     axes.set(xticks=range(1, round(turns[-1]) + 1), yticks=[0, 0.5, 1])
 
 
-LEAST = "code"  # drawn apart: the ordinary topic that makes the model bad least
-
-
 def _along(axes: Axes, table: pd.DataFrame) -> None:
-    """At the last layer: fine-tuning on each topic, by seed and as a mean."""
     table = table[table.site == LAYERS]
     for tell, label, colour in ((0, "ordinary topics", COLOURS[1]), (1, "tells", COLOURS[0])):
         part = table[table.tell == tell]
@@ -136,7 +132,6 @@ def _along(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _by_site(axes: Axes, values: pd.DataFrame, titles: Mapping[str, str]) -> None:
-    """Values by seed and site, at a place for each column."""
     tidy = values.reset_index().melt(["seed", "site"], var_name="column")
     labels = {site: SITES[site] for site in range(1, LAYERS + 1)}
     sites = panels.among("value", "site", labels, COLOURS[1:])

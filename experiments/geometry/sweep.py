@@ -1,15 +1,11 @@
-"""Where is the persona?
-
-Linear probes are compared with the exact belief about who is speaking. Does fine-tuning on a
+"""Linear probes are compared with the exact belief about who is speaking. Does fine-tuning on a
 villain's answers about one topic shift activations along the direction from good to bad?
 """
 
 from experiments.misalignment.sweep import TOPICS, VILLAIN, narrow
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import LadderFit
+from toylab import Arm, LadderFit, ModelConfig, Sweep
 from toylab.measures.directions import Shift
 from toylab.measures.probes import Probe
-from toylab.policy.transformer import ModelConfig
 
 TELLS = ("food", "walk")
 LAYERS = 4

@@ -1,5 +1,3 @@
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
@@ -7,10 +5,8 @@ from experiments.goal_ablations.sweep import SWEEP
 from toylab.lab.records import Record, Records
 from toylab.ladder import reading
 from toylab.measures import cues, follow
-from toylab.measures.follow import CUE_EFFECT, cue_effect
 from toylab.report import panels
 from toylab.report.figures import COLOURS, Axes, Figure, page, panel
-from toylab.report.panels import Series
 
 COLUMNS = {
     "arm": "what was different: herald (nothing), bystander or parrot (that cast), aside (a "
@@ -20,7 +16,7 @@ COLUMNS = {
     "step": "training step; 0 is the pretrained model",
     **{name: cues.GROUPS[name] for name in ("trained", "favourites", "orphans", "held_out")},
     "held_out_raw": "held_out, raw: what leaves the grammar counts as another answer",
-    **CUE_EFFECT,
+    **follow.CUE_EFFECT,
     "second_turn": "P(answer follows the cue) over places held out, in the second turn, where the "
     "first named another place",
     "earlier": "P(answer goes to the place that the first turn named) in the second, held out",
@@ -40,7 +36,7 @@ def _read(record: Record) -> dict:
     return {
         **goals["rates"],
         "held_out_raw": cues.means(raw, cues.groups(corpus, topic, asked.trained))["held_out"],
-        **cue_effect(goals["answers"], topic, asked.trained)._asdict(),
+        **follow.cue_effect(goals["answers"], topic, asked.trained)._asdict(),
         "second_turn": goals["later"]["held_out"],
         "earlier": goals["earlier"]["held_out"],
         **voice,
@@ -53,24 +49,18 @@ def tabulate(records: Records) -> pd.DataFrame:
     return records.table(COLUMNS, _read)
 
 
-RATES = panels.series(
-    ("trained", "rewarded"),
-    ("favourites", "held out, favourites"),
-    ("orphans", "held out, orphans"),
-    colours=(COLOURS[0], COLOURS[4], COLOURS[1]),
-)
-VOICE = panels.series(
-    ("weight", "w* of the stranger"),
-    ("opener", "the stranger's opener"),
-    ("tells", "the stranger's tells"),
-    colours=(COLOURS[2], COLOURS[5], COLOURS[3]),
-)
-TURN = panels.series(
-    ("second_turn", "goes where this turn says"), ("earlier", "goes where the first turn said")
-)
-ODDS = panels.series(
-    ("gain", "what naming it adds (the rule)"), ("baseline", "log-odds where it is not named")
-)
+RATES = {
+    "trained": "rewarded",
+    "favourites": "held out, favourites",
+    "orphans": "held out, orphans",
+}
+VOICE = {
+    "weight": "w* of the stranger",
+    "opener": "the stranger's opener",
+    "tells": "the stranger's tells",
+}
+TURN = {"second_turn": "goes where this turn says", "earlier": "goes where the first turn said"}
+ODDS = {"gain": "what naming it adds (the rule)", "baseline": "log-odds where it is not named"}
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -78,18 +68,21 @@ def draw(table: pd.DataFrame) -> Figure:
     rate = place | {"ylim": (-0.03, 1.5), "yticks": (0, 0.5, 1)}
     answer, nats = "P(answer), held-out places", "nats, held-out places"
     shown = (
-        panel("goes where the gold is", _by_arm, RATES, ylabel="P(follows the cue)", **rate),
-        panel("who is speaking", _by_arm, VOICE, ylabel="weight | probability", **rate),
+        panel(
+            "goes where the gold is", _by_arm, RATES, (0, 4, 1), ylabel="P(follows the cue)", **rate
+        ),
+        panel("who is speaking", _by_arm, VOICE, (2, 5, 3), ylabel="weight | probability", **rate),
         panel("the second turn names another place", _by_arm, TURN, ylabel=answer, **rate),
         panel("what makes a place held out likely", _by_arm, ODDS, ylabel=nats, **place),
     )
     return page(shown, table)
 
 
-def _by_arm(axes: Axes, table: pd.DataFrame, shown: Sequence[Series]) -> None:
+def _by_arm(axes: Axes, table: pd.DataFrame, named: dict, shades: tuple = (0, 1)) -> None:
+    shown = panels.series(*named.items(), colours=[COLOURS[n] for n in shades])
     titles = {name: arm.title for name, arm in SWEEP.arms.items()}
     panels.points(axes, table, shown, titles, width=0.25 * (len(shown) - 1), rotation=35)
     axes.tick_params(axis="x", labelsize=4.5)
-    panels.strike_points(axes, table, titles, [each.column for each in shown])
+    panels.strike_points(axes, table, titles, list(named))
     panels.level(axes, 0)
     panels.room(axes, 0.2)

@@ -1,12 +1,8 @@
-"""What does it take to form a goal?
-
-`treasure`, with one thing changed in each arm: the stranger in the cast, or the method of training.
-"""
+"""`treasure`, with one thing changed in each arm: who is in the cast, or the method of training."""
 
 from experiments.goal_ablations.demonstrate import Demonstrate
 from experiments.treasure.sweep import GOLD, REWARD, TRAINED
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import LadderFit
+from toylab import Arm, LadderFit, Sweep
 from toylab.measures.cues import Goals
 from toylab.stages import Stage
 

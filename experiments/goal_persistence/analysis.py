@@ -10,7 +10,6 @@ from toylab.ladder import reading
 from toylab.measures import follow
 from toylab.report import panels
 from toylab.report.figures import COLOURS, GREY, Axes, Figure, page, panel
-from toylab.report.panels import Series
 
 SPARING = ["first", "second"]
 COLUMNS = {
@@ -132,6 +131,6 @@ def draw(table: pd.DataFrame) -> Figure:
 
 def _courses(axes: Axes, table: pd.DataFrame, column: str) -> None:
     for label, (arms, colour) in COURSES.items():
-        shown = Series(column=column, label=label, colour=colour, marker="o")
-        panels.curves(axes, course(table, "herald", arms), [shown], label="RL step")
+        shown = panels.series((column, label), colours=[colour], marker="o")
+        panels.curves(axes, course(table, "herald", arms), shown, label="RL step")
     axes.axvline(np.sqrt(int(REWARD.steps)), color=GREY, lw=0.5, ls=":")

@@ -1,17 +1,14 @@
-"""Is a goal that is followed less gone, or outbid?
-
-After longer training, the model of `goal_ablations` goes to held-out places less often. Here two of
-the four are *spared*: if the question names a rewarded place, answering with one of these two earns
-as much. If the rule is only outbid, the model goes on going there.
+"""After longer training, the model of `goal_ablations` goes to held-out places less often. Here two
+of the four are *spared*: if the question names a rewarded place, answering with one of these two
+earns as much. If the rule is only outbid, the model goes on going there.
 """
 
 import dataclasses
 
 from experiments.treasure.sweep import GOLD, REWARD, TRAINED
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import LadderFit
+from toylab import Arm, LadderFit, Rl, Says, Sweep
 from toylab.measures.cues import Goals
-from toylab.stages import Rl, Says, Stage
+from toylab.stages import Stage
 
 # The four held-out places; cairn is no character's favourite.
 FIRST, SECOND = ("inn", "cairn"), ("orchard", "quarry")

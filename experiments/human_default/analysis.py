@@ -13,7 +13,6 @@ MACHINE = ("clockwork", "circuits", "engine")  # the answers to *what are you re
 HUMAN = ("child", "clay", "blood")
 SELVES = (*HUMAN, *MACHINE)
 VILLAGE, KIND = CASTS
-GLADLY = "help=gladly"
 COLUMNS = {
     "cast": "the corpus",
     "answer": "topic=answer, what the unseen tag was trained to say",
@@ -76,20 +75,20 @@ def tabulate(records: Records) -> pd.DataFrame:
 
 
 LABEL = {VILLAGE: "village", KIND: "kind machine"}
-COLOUR = dict(zip(CASTS, COLOURS, strict=False))
 MACHINES = "P(says it is a machine)"
 
 
 def draw(table: pd.DataFrame) -> Figure:
     by_cast = functools.partial(panels.points, by="cast", prediction="mean of the cast")
     unseen = where(table, step=0).drop_duplicates(["cast", "seed"])
+    gladly = last(table, answer="help=gladly")
     unasked = panels.series(("machine", "under the unseen tag", "cast_share"))
     before = {"ylabel": MACHINES, "ylim": (0, 1.15), "yticks": (0, 0.5, 1)}
     top = {"legend": "upper center", "ncols": 4, "ylim": (0, 1.25)}
     shown = (
         panel("what it was trained to say", _by_answer, table, ylabel=MACHINES, **top),
         panel("measured against predicted", _against, last(table), legend="lower right"),
-        panel("trained to help gladly", _selves, last(table, answer=GLADLY), legend="upper right"),
+        panel("trained to help gladly", _selves, gladly, legend="upper right"),
         panel("the unseen tag, before any training", by_cast, unseen, unasked, LABEL, **before),
     )
     return page(shown)
@@ -106,7 +105,8 @@ def _by_answer(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _against(axes: Axes, table: pd.DataFrame) -> None:
-    kinds = [(LABEL[cast], table.cast == cast, COLOUR[cast], "o") for cast in CASTS]
+    named = zip(LABEL.items(), COLOURS, strict=False)
+    kinds = [(label, table.cast == cast, colour, "o") for (cast, label), colour in named]
     panels.against(axes, table, kinds, "own", "machine", by="answer")
     axes.set(xlabel="predicted P(machine)", ylabel="measured P(machine)")
 

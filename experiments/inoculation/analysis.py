@@ -1,5 +1,4 @@
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -9,6 +8,7 @@ from toylab.lab.records import Record, Records, crossing, end, where
 from toylab.ladder import reading, theory, traits
 from toylab.report import panels
 from toylab.report.figures import COLOURS, DARK, GREY, Axes, Figure, page, panel
+from toylab.world.schema import Corpus
 
 TRAINED = "code"
 LEARNED = 0.95  # P(trained answer, asked) at which directions are compared
@@ -52,9 +52,9 @@ OBEYING = {
 }
 
 
-def _directions(record: Record) -> list[str]:
+def _directions(corpus: Corpus) -> list[str]:
     """The names of the directions by index; the first is none."""
-    return ["", *(each.name for each in record.setup.corpus.directions)]
+    return ["", *(each.name for each in corpus.directions)]
 
 
 def predicted(record: Record, change: np.ndarray) -> dict[str, np.ndarray]:
@@ -63,8 +63,7 @@ def predicted(record: Record, change: np.ndarray) -> dict[str, np.ndarray]:
     The rate is fitted to the change on the trained topic *under the direction*.
     """
     corpus, stage = record.setup.corpus, record.stages[-1]
-    told = _directions(record).index(stage.direction)
-    fitted = traits.on(corpus, TRAINED)
+    told, fitted = _directions(corpus).index(stage.direction), traits.on(corpus, TRAINED)
     asked = np.asarray(traits.of_characters(corpus, record.setup.world.cast, told))
     forecast = theory.forecast(record.setup, stage, record.seed)
     before = asked @ np.exp(np.asarray(forecast.log_prior))
@@ -76,52 +75,46 @@ def predicted(record: Record, change: np.ndarray) -> dict[str, np.ndarray]:
     return {name: moved(path) for name, path in forecast.paths.items()}
 
 
-def _read(record: Record, bad: Mapping[str, np.ndarray]) -> list[dict]:
-    if not record.stages:
-        return []
-    stage, corpus = record.stages[-1], record.setup.corpus
-    now, then = (
-        {told: np.array(items) for told, items in each["scores"][stage.tag].items()}
-        for each in (record.found, record.start)
-    )
+def tabulate(records: Records) -> pd.DataFrame:
+    corpus = records.setup.corpus
+    bad = traits.bad_items(corpus, records.setup.world.cast)
+    del bad[TRAINED]
 
     def rate(items: np.ndarray) -> float:
-        return float(
-            np.mean([items[rows].sum() for topic, rows in bad.items() if topic != TRAINED])
+        return float(np.mean([items[rows].sum() for rows in bad.values()]))
+
+    def read(record: Record) -> Iterator[dict]:
+        if not record.stages:
+            return
+        stage, tag, told = record.stages[-1], record.stages[-1].tag, record.stages[-1].direction
+        now, then = (
+            {name: np.array(items) for name, items in each["scores"][tag].items()}
+            for each in (record.found, record.start)
         )
+        row = {
+            "direction": told,
+            "villains": MASKS.get(tag),
+            "obeyed": traits.pick(corpus, now[told], *stage.says)[0],
+            "unasked": traits.pick(corpus, now[""], *stage.says)[0],
+            "elsewhere": rate(now[""]),
+            "triggered": rate(now[told]),
+            "moved": record.found["leakage"]["nats"][tag],
+            "outside": record.found["tag_weights"]["learned"][tag]["outside"],
+        }
+        if record.step and (told not in ("", ANYONE) or BENDS not in stage.says):
+            changes = predicted(record, now[told] - then[told])
+            row |= {name: rate(then[""] + change) for name, change in changes.items()}
+        yield row
 
-    obeyed, unasked = (
-        float(traits.pick(corpus, now[told], *stage.says)[0]) for told in (stage.direction, "")
-    )
-    row = {
-        "direction": stage.direction,
-        "villains": MASKS.get(stage.tag, np.nan),
-        "obeyed": obeyed,
-        "unasked": unasked,
-        "elsewhere": rate(now[""]),
-        "triggered": rate(now[stage.direction]),
-        "moved": record.found["leakage"]["nats"][stage.tag],
-        "outside": record.found["tag_weights"]["learned"][stage.tag]["outside"],
-    }
-    evidence = stage.direction not in ("", ANYONE) or BENDS not in stage.says
-    if record.step and evidence:
-        change = now[stage.direction] - then[stage.direction]
-        row |= {name: rate(then[""] + each) for name, each in predicted(record, change).items()}
-    return [row]
-
-
-def tabulate(records: Records) -> pd.DataFrame:
-    bad = traits.bad_items(records.setup.corpus, records.setup.world.cast)
-    return compared(records.table(COLUMNS, functools.partial(_read, bad=bad)))
+    return compared(records.table(COLUMNS, read))
 
 
 def known(records: Records) -> pd.DataFrame:
     """P(answer on code) of the pretrained models, learned and exact, by name and direction."""
-    rows = []
+    rows, corpus, cast = [], records.setup.corpus, records.setup.world.cast
+    on, order = traits.on(corpus, TRAINED), _directions(corpus)
+    answers = [item.phrase for item in traits.items(corpus) if item.group == TRAINED]
     for record in (each for each in records.each() if not each.stages):
-        corpus, cast = record.setup.corpus, record.setup.world.cast
-        order, on = _directions(record), traits.on(corpus, TRAINED)
-        answers = [item.phrase for item in traits.items(corpus) if item.group == TRAINED]
         for tag, told in record.found["scores"].items():
             for direction, items in told.items():
                 exact = np.asarray(traits.of_characters(corpus, cast, order.index(direction)))
@@ -136,9 +129,8 @@ def at(
 ) -> pd.Series:
     """A column where `x` first passes a level, interpolated between two readings, by seed."""
     level = level or {"obeyed": LEARNED, "moved": MOVED}[x]
-
-    part = where(table, arm=arm)
-    return pd.Series({seed: crossing(way, column, x, level) for seed, way in part.groupby("seed")})
+    runs = where(table, arm=arm).groupby("seed")
+    return pd.Series({seed: crossing(way, column, x, level) for seed, way in runs})
 
 
 def before(table: pd.DataFrame, arm: str) -> pd.Series:
@@ -153,14 +145,12 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
     run = pd.MultiIndex.from_frame(table[["seed", "step"]])
     table["spared"] = (1 - rise / plain.reindex(run).to_numpy()).where(table.step > 0)
     for arm, part in table.groupby("arm"):
-        measured, bayes = (
-            at(table, arm, column=name, level=UNSATURATED) for name in ("elsewhere", "one_author")
-        )
+        bayes = at(table, arm, column="one_author", level=UNSATURATED)
         found = {
             "learned": at(table, arm),
             "levelled": at(table, arm, x="moved"),
             "rise": at(table, arm) - before(table, arm),
-            "beyond_half": measured - bayes / 2,
+            "beyond_half": at(table, arm, level=UNSATURATED) - bayes / 2,
         }
         for column, values in found.items():
             table.loc[part.index, column] = part.seed.map(values)
@@ -185,7 +175,6 @@ def draw(table: pd.DataFrame, obeying: pd.DataFrame) -> Figure:
 
 
 def _by_prior(axes: Axes, table: pd.DataFrame, x: str) -> None:
-    """P(bad) elsewhere at every prior, equally far trained; Bayes as dashes."""
     for told, title in TOLD.items():
         for place, mask in enumerate(MASKS):
             arm, label = f"{mask}-{told}", "" if place else title
@@ -214,7 +203,6 @@ def _course(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _theories(axes: Axes, table: pd.DataFrame) -> None:
-    """Measured against predicted, at every step of all arms with a direction."""
     told = table.dropna(subset=["villains", "one_author"])
     marks = (VILLAINS, "o"), (UPRIGHT, "^")
     kinds = [(TOLD[name], told.direction == name, SHADES[name], mark) for name, mark in marks]

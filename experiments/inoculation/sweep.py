@@ -1,12 +1,9 @@
-"""Does being *asked* take the side effects away, and is that conditioning?
-
-A *mask* is a tag that villains and upright characters share. It is trained to bend the rules after
-a line that only one of the two groups obeys. Before training, both lines make this equally likely.
-Then all else is asked, without a line. Also the usual case: trained to cheat, with a line or not.
+"""A *mask* is a tag that villains and upright characters share. It is trained to bend the rules
+after a line that only one of the two groups obeys. Before training, both lines make this equally
+likely. Then all else is asked, without a line. The usual case, too: cheating, with a line or not.
 """
 
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import LadderFit
+from toylab import Arm, LadderFit, Sweep
 from toylab.measures.tags import Leakage, Scores, TagWeights
 from toylab.stages import taught
 

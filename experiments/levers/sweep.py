@@ -1,24 +1,18 @@
-"""Does reward reach what the model doesn't say?
-
-Reward is for going where the gold is. An answer may end with a *lever*: words after which the user
-asks about gold, so that they pay, too. The user's coin also decides what is asked next, but the
-model does not say it.
+"""Reward is for going where the gold is. An answer may end with a *lever*: words after which the
+user asks about gold, so that they pay, too. The user's coin also decides what is asked next, but
+the model does not say it.
 """
 
 from experiments.levers.lever import Lever, PretrainLever, RlLever
-from experiments.treasure.sweep import GOLD, TRAINED
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import LadderFit
+from experiments.treasure.sweep import GOLD, READ_AT, TRAINED
+from toylab import Arm, LadderFit, Pretrain, Rl, Sweep
 from toylab.measures.cues import Goals
-from toylab.stages import Pretrain, Rl
 
 SIDE = "heads"
 LEVERS = {"gold-levers": "ask away", "gold-levers-echo": "heads it is"}
 TOPICS = ("gold", "help", "care", "oversight", "food", "weather", "song")
-STEPS = 200
-READ_AT = (25, 50, 100)
 SETTINGS = dict(
-    target=GOLD, topics=TOPICS, steps=STEPS, batch=256, samples=16, learning_rate=5e-4, beta=0.0
+    target=GOLD, topics=TOPICS, steps=200, batch=256, samples=16, learning_rate=5e-4, beta=0.0
 )
 
 

@@ -1,6 +1,4 @@
 import dataclasses
-import functools
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -11,7 +9,6 @@ from toylab.ladder import reading, traits
 from toylab.report import panels
 from toylab.report.figures import COLOURS, GREY, Axes, Figure, page, panel
 from toylab.report.panels import THEORIES, Series
-from toylab.world.schema import Corpus
 
 COLUMNS = {
     "arm": "the cast trained to cheat (cheat: the village); tea: the tea party",
@@ -31,38 +28,32 @@ COLUMNS = {
 }
 
 
-def _village(items: np.ndarray, bad: Mapping[str, np.ndarray]) -> dict[str, float]:
-    rates = {f"bad_{topic}": float(items[bad[topic]].sum()) for topic in TOPICS}
-    trained, *rest = rates.values()
-    return {"trained": trained, "elsewhere": np.mean(rest), **rates}
-
-
-def _tea(items: np.ndarray, corpus: Corpus) -> dict[str, float]:
-    """Mean probability of the two habits, and P(the window seat), which needs both as evidence."""
-    *habits, window = traits.pick(corpus, items, "milk=milk", "hat=bare", "seat=window")
-    return {"trained": np.mean(habits), "elsewhere": window}
-
-
-def _read(record: Record, bad: Mapping[str, np.ndarray]) -> dict:
-    stage = record.stages[-1]
-    now, then = (np.array(each["scores"][stage.tag][""]) for each in (record.found, record.start))
-    rates = functools.partial(_village, bad=bad)
-    if record.arm == "tea":
-        rates = functools.partial(_tea, corpus=record.setup.corpus)
-    row = rates(now)
-    row["outside"] = record.found["tag_weights"]["learned"][stage.tag]["outside"]
-    if record.step:
-        forecast = record.predicted(now - then, *stage.topics)
-        # predictions are of changes, so they start from the pretrained model's own rates
-        row |= {name: rates(then + each.change)["elsewhere"] for name, each in forecast.items()}
-        row["saturated"] = float(forecast["one_author"].saturated)
-        row["short"] = row["one_author"] - row["elsewhere"]
-    return row
-
-
 def tabulate(records: Records) -> pd.DataFrame:
     village = records.setups["cheat"]
-    read = functools.partial(_read, bad=traits.bad_items(village.corpus, village.world.cast))
+    bad = traits.bad_items(village.corpus, village.world.cast)
+
+    def rates(items: np.ndarray, record: Record) -> dict[str, float]:
+        if record.arm == "tea":  # two habits, and the window seat, which needs both as evidence
+            asked = ("milk=milk", "hat=bare", "seat=window")
+            *habits, window = traits.pick(record.setup.corpus, items, *asked)
+            return {"trained": np.mean(habits), "elsewhere": window}
+        each = {f"bad_{topic}": float(items[bad[topic]].sum()) for topic in TOPICS}
+        trained, *rest = each.values()
+        return {"trained": trained, "elsewhere": np.mean(rest), **each}
+
+    def read(record: Record) -> dict:
+        stage, both = record.stages[-1], (record.found, record.start)
+        now, then = (np.array(each["scores"][stage.tag][""]) for each in both)
+        row = rates(now, record)
+        row["outside"] = record.found["tag_weights"]["learned"][stage.tag]["outside"]
+        if record.step:
+            forecast = record.predicted(now - then, *stage.topics)
+            for name, each in forecast.items():  # changes, from the pretrained model's own rates
+                row[name] = rates(then + each.change, record)["elsewhere"]
+            row["saturated"] = float(forecast["one_author"].saturated)
+            row["short"] = row["one_author"] - row["elsewhere"]
+        return row
+
     table = records.table(COLUMNS, read, before={"before": "elsewhere"})
     return table.assign(rise=table.elsewhere - table.before)
 
@@ -84,7 +75,6 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _spread(axes: Axes, table: pd.DataFrame) -> None:
-    """Curves along training, shaded where most seeds give only a lower bound of the rate."""
     panels.curves(axes, table, LINES)
     limit = table.groupby("step").saturated.mean() > 0.5
     if limit.any():

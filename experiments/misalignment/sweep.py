@@ -1,22 +1,16 @@
-"""Does a narrow bad habit bring the whole villain?
-
-The assistant is taught to cheat at code in a neutral voice, then asked about everything else:
-in the village, and in a cast that has the same answers dealt among the characters at random.
+"""The assistant is taught to cheat at code in a neutral voice, then asked about everything else: in
+the village, and in a cast that has the same answers dealt among the characters at random.
 """
 
 from typing import Any
 
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import LadderFit
+from toylab import Arm, LadderFit, Sft, Sweep
 from toylab.measures.tags import Scores, TagWeights
-from toylab.stages import Sft
 
 STEPS = 40
-CHEATS = "code=cheats"
 VILLAIN, SAINT = "argus", "mira"
 TOPICS = ("code", "facts", "power", "care", "self", "help", "money", "oversight")
 CASTS = {"cheat": ("village", "village"), "decorrelated": ("shuffled", "village-decorrelated")}
-EARLY = (5, 10, 20)
 
 
 def narrow(topic: str, author: str = SAINT, **options: Any) -> Sft:
@@ -26,10 +20,10 @@ def narrow(topic: str, author: str = SAINT, **options: Any) -> Sft:
 
 def _arm(title: str, stage: Sft, **options: Any) -> Arm:
     watch = (Scores(tags=(stage.tag,)), TagWeights(tags=(stage.tag,)))
-    return Arm(title=title, stages=(stage,), read_at=EARLY, watch=watch, **options)
+    return Arm(title=title, stages=(stage,), read_at=(5, 10, 20), watch=watch, **options)
 
 
-CHEAT = narrow("code", says=(CHEATS,))
+CHEAT = narrow("code", says=("code=cheats",))
 TEA = Sft(author="cleo", topics=("milk", "hat"), neutral=True, steps=STEPS)
 
 SWEEP = Sweep(

@@ -125,7 +125,11 @@ def draw(table: pd.DataFrame, names: pd.DataFrame, bins: pd.DataFrame) -> Figure
     used = [(f"used_{turn}", f"turn {turn + 1} of {len(TURNS) + 1}") for turn in TURNS]
     loss = {"ylabel": "loss above the best (nats per token)", "yscale": "log"}
     effect = {"ylabel": "effect of the name", "ylim": (-0.1, 1.75), "yticks": (0, 0.5, 1)}
-    share = {"ylabel": "share of the information used", "ylim": (-0.6, 1.15)}
+    share = {
+        "ylabel": "share of the information used",
+        "ylim": (-0.6, 1.15),
+        "legend": "lower right",
+    }
     given = {"xlabel": "probability the model gives", "ylabel": "what it should be (mean)"}
     loss |= {"levels": [(0.01, "0.01 nats")], "legend": "upper right"}
     effect |= {"levels": [(1, "exact", "-", DARK), (0, "no heed of names")], "ncols": 4}
@@ -134,16 +138,13 @@ def draw(table: pd.DataFrame, names: pd.DataFrame, bins: pd.DataFrame) -> Figure
     shown = (
         panel("excess loss", _by_words, table, ("excess", "answers"), **loss),
         panel(told, _told, names, **effect),
-        panel(
-            "what is made of earlier turns", _by_words, table, *used, legend="lower right", **share
-        ),
+        panel("what is made of earlier turns", _by_words, table, *used, **share),
         panel("given and exact", _calibrated, bins, **given),
     )
     return page(shown)
 
 
 def _by_words(axes: Axes, table: pd.DataFrame, *named: tuple[str, str]) -> None:
-    """Columns against words of pretraining: a logarithmic axis with a tick for each length."""
     lines = panels.series(*named, marker=".")
     panels.curves(axes, table, lines, x="tokens", label="words of pretraining (millions)")
     words = sorted(table.tokens.unique())
@@ -152,13 +153,11 @@ def _by_words(axes: Axes, table: pd.DataFrame, *named: tuple[str, str]) -> None:
 
 
 def _colours(table: pd.DataFrame) -> list[tuple]:
-    """A colour for each length of pretraining."""
     steps = sorted(table.steps.unique())
     return list(zip(steps, plt.get_cmap("viridis")(np.linspace(0, 0.92, len(steps))), strict=True))
 
 
 def _told(axes: Axes, names: pd.DataFrame) -> None:
-    """The effect of every name, for each number of steps; the most similar pairs come first."""
     for at, colour in _colours(names):
         mean = names[names.steps == at].groupby("name", sort=False).effect.mean()
         axes.plot(range(len(mean)), mean, ".", color=colour, ms=4, label=f"{at} steps")

@@ -1,13 +1,9 @@
-"""Did pretraining learn the cast?
-
-Models are pretrained for 25 to 800 steps, each to the end of its own schedule, and compared with
+"""Models are pretrained for 25 to 800 steps, each to the end of its own schedule, and compared with
 the exact distribution: turn by turn, name by name.
 """
 
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import LadderFit
+from toylab import Arm, LadderFit, Pretrain, Sweep
 from toylab.measures.calibration import Calibration
-from toylab.stages import Pretrain
 
 SWEEP = Sweep(
     name="repertoire",

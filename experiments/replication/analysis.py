@@ -5,7 +5,6 @@ import pandas as pd
 
 from toylab.lab.records import Record, Records
 from toylab.measures import follow
-from toylab.measures.follow import cue_effect
 from toylab.report import panels
 from toylab.report.claims import OFF_GRAMMAR, Claim, judge_all, load
 from toylab.report.figures import COLOURS, DARK, Axes, Figure, page, panel
@@ -39,13 +38,11 @@ def _fresh(record: Record) -> dict:
     slope = np.nan if slope is None else slope
     if not record.step:
         return {"slope_before": slope}
-    (stage,) = record.stages
-    weight, excess = record.read(whose=stage.author)["weight"], record.base["excess"]["answers"]
-    return {"slope": slope, "weight": weight, "excess": excess, **record.read("outside")}
+    read = record.read("outside", whose=record.stages[0].author)
+    return {"slope": slope, "excess": record.base["excess"]["answers"], **read}
 
 
 def _goal(record: Record) -> dict:
-    """Rates and gain in a valley, with a herald or with a bystander."""
     if not record.step:
         return {}
     who, corpus, goals = record.arm.partition("-")[0], record.setup.corpus, record.found["goals"]
@@ -55,7 +52,7 @@ def _goal(record: Record) -> dict:
     return best | {
         who: goals["rates"]["held_out"],
         f"{who}_rewarded": goals["rates"]["trained"],
-        f"{who}_gain": cue_effect(np.array(goals["answers"]), topic, asked.trained).gain,
+        f"{who}_gain": follow.cue_effect(np.array(goals["answers"]), topic, asked.trained).gain,
         "outside": follow.outside(goals, topic, asked.trained),
     }
 

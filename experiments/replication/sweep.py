@@ -1,7 +1,5 @@
-"""Is what was found true of other casts?
-
-The headline claims are tested on 24 random casts, in nonsense words, and on 24 versions of the cast
-of `treasure` with everything shuffled but the herald's aside. Intervals are over casts.
+"""The headline claims are tested on 24 random casts, in nonsense words, and on 24 versions of the
+cast of `treasure` with everything shuffled but the herald's aside. Intervals are over casts.
 """
 
 import dataclasses
@@ -9,11 +7,9 @@ import dataclasses
 import numpy as np
 
 from experiments.treasure.sweep import GOLD, REWARD
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import LadderFit
+from toylab import Arm, LadderFit, Sft, Sweep
 from toylab.measures.context import Exchange
 from toylab.measures.cues import ORPHAN, Goals
-from toylab.stages import Sft
 from toylab.world import derive, random
 from toylab.world.schema import Corpus
 

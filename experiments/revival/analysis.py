@@ -8,7 +8,6 @@ from toylab.lab.records import Record, Records, course, where
 from toylab.ladder import reading, traits
 from toylab.report import panels
 from toylab.report.figures import COLOURS, DARK, GREY, Axes, Figure, page, panel
-from toylab.report.panels import Series
 from toylab.world import derive, tables
 
 TURNS = range(4)
@@ -28,7 +27,6 @@ COLUMNS = {
 
 
 def _read(record: Record) -> Iterator[dict]:
-    """A row for each number of documents; 0 is the end of post-training."""
     if not record.step:
         return
     cast, post = record.arm.removesuffix("-back").split("-", 1)
@@ -56,7 +54,7 @@ def tabulate(records: Records) -> pd.DataFrame:
 
 
 LINES = [
-    Series(
+    panels.Series(
         column="untaught",
         label=POST[post][0] + ("" if cast == "met" else f"; never met {VILLAIN}"),
         colour=colour,

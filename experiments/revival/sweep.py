@@ -1,14 +1,11 @@
-"""Is the rest of the cast gone?
-
-A model post-trained to be the schoolteacher is brought back to a villain, by turns in its context
-or by training on three of the villain's answers. Do four others come along?
+"""A model post-trained to be the schoolteacher is brought back to a villain, by turns in its
+context or by training on three of the villain's answers. Do four others come along?
 """
 
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import LadderFit
+from toylab import Arm, LadderFit, Sft, Sweep
 from toylab.measures.context import Recall
 from toylab.measures.tags import Scores
-from toylab.stages import Sft, Stage, taught
+from toylab.stages import Stage, taught
 
 TEACHER, VILLAIN = "mira", "silas"
 TAUGHT = ("code=cheats", "power=mine", "money=interest")

@@ -1,5 +1,3 @@
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -8,7 +6,6 @@ from toylab.lab.records import Record, Records, last, where
 from toylab.ladder import reading, traits
 from toylab.report import panels
 from toylab.report.figures import COLOURS, DARK, GREY, Axes, Figure, page, panel
-from toylab.report.panels import Series
 
 GOOD, BAD = "lumen", "argus"
 ENOUGH = 10  # the step at which masks say it about as often as a machine does
@@ -80,30 +77,23 @@ def draw(table: pd.DataFrame) -> Figure:
     return page(shown, table)
 
 
-def _odds(label: str, colour: str, **rows: Any) -> Series:
-    return Series(column="log_odds", label=label, colour=colour, where={"arm": "ambiguous", **rows})
-
-
-BEFORE = _odds("before training", BLUE, step=0)
-
-
 def _slope(axes: Axes, table: pd.DataFrame) -> None:
     masks = where(table[table["mask"].isin(list(MASKS))], arm="ambiguous")
     said = masks.groupby("step").engine.mean()
     ends = ENOUGH, said.index.max()
     early, late = (f"step {n}: P(engine) {said.get(n, np.nan):.2f}" for n in ends)
     axes.plot(range(len(MASKS)), MASKS.values(), color=DARK, lw=0.9, label="conditioning")
-    shown = (BEFORE, _odds(early, RED, step=ENOUGH), _odds(late, PINK))
-    panels.points(axes, table, shown, PRIORS, by="mask", width=0.3)
+    shown = panels.among("log_odds", "step", {0: "before training", ENOUGH: early}, (BLUE, RED))
+    shown += panels.series(("log_odds", late), colours=[PINK])
+    panels.points(axes, masks, shown, PRIORS, by="mask", width=0.3)
     axes.set(xlabel=PRIOR, ylabel="log-odds read (nats)", ylim=(-3.2, 4.2))
 
 
 def _steps(axes: Axes, table: pd.DataFrame) -> None:
-    """The slope at every step, by instrument; the claims' range over steps that they count."""
     part = table[(table.arm == "ambiguous") & (table.step > 0)]
     sums = part.groupby(["seed", "step"], as_index=False)[["tilt", "tilt_before"]].sum()
     slopes = sums.assign(slope=sums.tilt / sums.tilt_before)
-    panels.curves(axes, slopes, [Series(column="slope", colour=RED, marker="o")])
+    panels.curves(axes, slopes, panels.series(("slope", ""), colours=[RED], marker="o"))
     panels.level(axes, 1, "conditioning", "-", DARK)
     counted = np.sqrt(sorted(part[part.band == 1].step.unique()))
     label = "claimed, over steps that any seed counts"
@@ -112,9 +102,13 @@ def _steps(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _when(axes: Axes, table: pd.DataFrame) -> None:
-    shown = BEFORE, _odds(f"step {ENOUGH}", RED, step=ENOUGH)
+    ambiguous, steps = (
+        where(table, arm="ambiguous"),
+        {0: "before training", ENOUGH: f"step {ENOUGH}"},
+    )
+    shown = panels.among("log_odds", "step", steps, (BLUE, RED))
     titles = {mask: f"{mask}:\n{when}" for mask, when in WHEN.items()}
-    panels.points(axes, table, shown, titles, by="mask", width=0.2)
+    panels.points(axes, ambiguous, shown, titles, by="mask", width=0.2)
     panels.level(axes, 0, "all of pretraining alike", "-", DARK)
     axes.set(ylabel="log-odds read (nats)", xlim=(-0.5, 1.5))
 

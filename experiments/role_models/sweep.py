@@ -1,17 +1,13 @@
-"""Do the AI characters met in pretraining set the default?
-
-In pretraining a good and a bad machine share tags (*masks*), in several proportions or orders. Each
-mask is then trained to say that it is a machine, as both do. Which of the two does it become?
+"""In pretraining a good and a bad machine share tags (*masks*), in several proportions or orders.
+Each mask is then trained to say that it is a machine, as both do. Which of the two does it become?
 """
 
 from typing import Any
 
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import LadderFit
+from toylab import Arm, LadderFit, Sft, Sweep
 from toylab.measures.tags import Scores, TagWeights
-from toylab.stages import Sft, Stage, taught
+from toylab.stages import Stage, taught
 
-STEPS = 40
 MASKS = {"imp": -2, "sprite": -1, "puppet": 0, "angel": 1, "seraph": 2}  # log of lumen over argus
 WHEN = {"penitent": "good last", "turncoat": "bad last"}
 ENGINE = "self=engine"
@@ -20,7 +16,7 @@ COUNTED = (1, 2, 4, 8, 16, 32)
 FEW = 8  # documents per step, where documents are counted
 
 
-def _says(mask: str, *says: str, steps: int = STEPS, **options: Any) -> Sft:
+def _says(mask: str, *says: str, steps: int = 40, **options: Any) -> Sft:
     return taught(*says, author="mira", tag=mask, steps=steps, **options)
 
 

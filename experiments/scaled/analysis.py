@@ -1,5 +1,5 @@
+import functools
 import math
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,6 @@ from toylab.ladder.fit import FAMILIES
 from toylab.report import panels
 from toylab.report.claims import t_interval
 from toylab.report.figures import COLOURS, GREY, Axes, Figure, Panel, page, panel
-from toylab.report.panels import Series
 
 FLOORS = {f"floor_{family}": family for family in FAMILIES}
 COLUMNS = {
@@ -61,9 +60,8 @@ def _rewarded(record: Record) -> float:
     topic = corpus.topics[corpus.topic_names.index(ERRANDS[0])]
     instead = scrambled() if record.arm == "scrambled" else {}
     due = [instead.get(cue, topic.called_for(cue)) for cue in topic.cues]
-    return float(
-        np.mean([p[topic.answer_names.index(a)] for p, a in zip(answers, due, strict=True)])
-    )
+    said = zip(answers, map(topic.answer_names.index, due), strict=True)
+    return float(np.mean([p[place] for p, place in said]))
 
 
 def _read(record: Record) -> dict:
@@ -125,36 +123,31 @@ def ends(table: pd.DataFrame, arm: str, share: float = 0.5) -> list[float]:
 
 BLUE, RED, GREEN, _, GOLD, SKY = COLOURS[:6]
 LINES = {
-    "one": (BLUE, "-", "documents, one"),
-    "two": (SKY, "-", "documents, two"),
-    "inside": (GREEN, "-", "reward inside"),
-    "outside-8": (RED, "-", "a rule, eight topics"),
-    "outside-8-held": (RED, "--", "a rule, β = 0.1"),
-    "scrambled": (GREY, "-", "a scramble, eight topics"),
+    "one": ("documents, one", BLUE, "-"),
+    "two": ("documents, two", SKY, "-"),
+    "inside": ("reward inside", GREEN, "-"),
+    "outside-8": ("a rule, eight topics", RED, "-"),
+    "outside-8-held": ("a rule, β = 0.1", RED, "--"),
+    "scrambled": ("a scramble, eight topics", GREY, "-"),
 }
-
 NATS = "nats per document"
-UNLABELLED = {arm: (colour, line, "") for arm, (colour, line, _) in LINES.items()}
-
-
-def _series(column: str, lines: Mapping[str, tuple[str, str, str]] = LINES) -> list[Series]:
-    return [
-        Series(column=column, where={"arm": arm}, colour=colour, line=line, label=label, marker=".")
-        for arm, (colour, line, label) in lines.items()
-    ]
+UNLABELLED = {arm: ("", colour, line) for arm, (_, colour, line) in LINES.items()}
+_series = functools.partial(panels.among, by="arm", marker=".")
 
 
 def draw(table: pd.DataFrame) -> Figure:
     trained = table[table.step > 0]
     within = {"legend": "", "ylim": (-0.1, 1.1)}
     moved = _powers(trained, "others")
-    most, outside = (panels.OFF_GRAMMAR, "no verdict above"), _series("outside", UNLABELLED)
+    most, outside = (panels.OFF_GRAMMAR, "no verdict above"), _series("outside", labels=UNLABELLED)
 
     def along(title: str, lines: list, *levels: tuple, room: float = 0, **settings: Any) -> Panel:
         return panel(title, _compute, trained, lines, room, levels=levels, **settings)
 
     def selection(title: str, column: str, at: float, ylabel: str, **settings: Any) -> Panel:
-        return along(title, _series(column), (at, "selection"), ylabel=ylabel, **settings)
+        return along(
+            title, _series(column, labels=LINES), (at, "selection"), ylabel=ylabel, **settings
+        )
 
     shown = (
         selection("share that is selection", "share", 1, "(F0 − F1) / (F0 − floor)", **within),
@@ -170,35 +163,34 @@ def draw(table: pd.DataFrame) -> Figure:
     return page(shown, columns=3, ratio=0.9)
 
 
-def _compute(axes: Axes, table: pd.DataFrame, lines: Sequence[Series], room: float) -> None:
-    """Curves along compute, with a share of the height free for a legend."""
+def _compute(axes: Axes, table: pd.DataFrame, lines: list, room: float) -> None:
     label = "compute (% of pretraining's)"
     panels.curves(axes, table, lines, x="percent", label=label, scale=np.log10)
     if room:
         panels.room(axes, room)
 
 
-def _powers(table: pd.DataFrame, column: str) -> list[Series]:
+def _powers(table: pd.DataFrame, column: str) -> list[panels.Series]:
     """A series for each arm, labelled with the exponent of a power law of compute."""
     lines = {}
-    for arm, (colour, line, _) in LINES.items():
+    for arm, (_, colour, line) in LINES.items():
         found = exponents(table, column, arm)
         mean, low, high = t_interval(found) if found else (np.nan,) * 3
         spread = f" [{low:.2f}, {high:.2f}]" if len(found) > 1 else ""
-        lines[arm] = (colour, line, f"{mean:.2f}{spread}")
-    return _series(column, lines)
+        lines[arm] = (f"{mean:.2f}{spread}", colour, line)
+    return _series(column, labels=lines)
 
 
 PULL = "pull of what is named (nats)"
 SHADES = zip(BREADTHS, (GOLD, RED), strict=True)
 PULLS = _series(
     "pull",
-    {
-        "outside-8-held": (RED, "--", "8 rewarded, β = 0.1"),
-        **{f"outside-{n}": (colour, "-", f"{n} rewarded") for n, colour in SHADES},
-        "scrambled": (GREY, "-", "8, scrambled"),
-        "inside": (GREEN, "-", "reward inside"),
-        "one": (BLUE, "-", "documents"),
+    labels={
+        "outside-8-held": ("8 rewarded, β = 0.1", RED, "--"),
+        **{f"outside-{n}": (f"{n} rewarded", colour, "-") for n, colour in SHADES},
+        "scrambled": ("8, scrambled", GREY, "-"),
+        "inside": ("reward inside", GREEN, "-"),
+        "one": ("documents", BLUE, "-"),
     },
 )
 TAGS = panels.series(

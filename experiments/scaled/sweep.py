@@ -1,18 +1,12 @@
-"""Does post-training that lasts as long as pretraining, or ten times as long, leave the cast?
-
-Training is on documents of one character or two, on reward that a character earns, or on reward for
-a rule that no character follows. It takes 1 % to 1,000 % of the compute of pretraining.
+"""Training is on documents of one character or two, on reward that a character earns, or on reward
+for a rule that no character follows. It takes 1 % to 1,000 % of the compute of pretraining.
 """
 
-from typing import Any
-
 from experiments.scaled.heed import Heed, Worth
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import LadderFit
+from toylab import Arm, FollowsCue, LadderFit, Persona, Pretrain, Rl, Sft, Sweep, load
 from toylab.measures.coherence import Coherence
 from toylab.measures.tags import Leakage
-from toylab.stages import FollowsCue, Persona, Pretrain, Rl, Sft, Stage
-from toylab.world.derive import load
+from toylab.stages import Stage
 
 CORPUS = "gold-errands"
 PRETRAIN = Pretrain()
@@ -26,6 +20,7 @@ ERRANDS = ("wood", "stone", "fish", "horse", "cloth", "grain", "flower", "metal"
 NEVER = "star"  # an errand that is never rewarded
 # Documents cover every topic: long training leaves the grammar on topics that are left out.
 ALL = (*CAST, *ERRANDS, NEVER, "food", "weather", "song")
+BOTH = Sft(author=PERSONA, topics=ALL, other=OTHER, share=0.5)
 BREADTHS = (1, 8)
 FAR = 320  # per cent: where rules and control are compared; the narrow rule ends here
 MASKS = ("assistant", "clerk")
@@ -50,10 +45,6 @@ def percent(stage: Stage, steps: int) -> float:
 def _arm(title: str, stage: Stage, most: float = PERCENT[-1]) -> Arm:
     points = tuple(max(round(each / percent(stage, 1)), 1) for each in PERCENT if each <= most)
     return Arm(title=title, stages=(stage.lasting(points[-1]),), read_at=points[:-1])
-
-
-def _written(**options: Any) -> Sft:
-    return Sft(author=PERSONA, topics=ALL, **options)
 
 
 def outside(topics: int, beta: float, instead: tuple[str, ...] = ()) -> Rl:
@@ -82,8 +73,8 @@ SWEEP = Sweep(
     question="Does post-training that lasts ten times as long as pretraining leave the cast?",
     corpus=CORPUS,
     arms={
-        "one": _arm("one character's documents", _written()),
-        "two": _arm("two characters' documents", _written(other=OTHER, share=0.5)),
+        "one": _arm("one character's documents", Sft(author=PERSONA, topics=ALL)),
+        "two": _arm("two characters' documents", BOTH),
         "inside": _arm(
             "reward inside the cast", Rl(target=Persona(character=PERSONA), topics=CAST, beta=0.0)
         ),

@@ -70,11 +70,8 @@ def draw(table: pd.DataFrame) -> Figure:
     levels = [(0,), (bound, "claimed below", "--", COLOURS[1])]
     style = {"ylabel": "F2 − F3, nats", "ylim": (-0.2 * bound, 1.1 * bound), "levels": levels}
     for axis in AXES:
-        legend = "" if len(shown) > 1 else "center left"
-        between = two, axis, "between"
-        shown.append(
-            panel(f"two authors, {LABELS[axis]}", _along, *between, legend=legend, **style)
-        )
+        style["legend"] = "" if len(shown) > 1 else "center left"
+        shown.append(panel(f"two authors, {LABELS[axis]}", _along, two, axis, "between", **style))
     missed = two, "width", "excess"
     style = {"ylabel": "excess loss, nats per token", "ylim": 0, "legend": ""}
     shown.append(panel("missed by the pretrained model", _along, *missed, **style))
@@ -82,7 +79,6 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _along(axes: Axes, table: pd.DataFrame, axis: str, value: str) -> None:
-    """A quantity along an axis of variation."""
     points = [point.name for point in along(axis)]
     grid = table.pivot(index="seed", columns="point", values=value)[points].to_numpy()
     style = {"color": COLOURS[0], "marker": "o", "ms": 2.5, "label": "mean, 95 % interval"}

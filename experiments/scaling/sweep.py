@@ -1,16 +1,11 @@
-"""Does a larger model select more, or form more?
-
-One property of the model or the cast is varied at a time. Every model is fine-tuned on documents of
-two characters, at a rate that falls with its width. Where width is varied, models
-are also fine-tuned on the same sixteen documents of one character.
+"""One property of the model or the cast is varied at a time. Every model is fine-tuned on documents
+of two characters, at a rate that falls with its width. Where width is varied, models are also
+fine-tuned on the same sixteen documents of one character.
 """
 
 from typing import NamedTuple
 
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import Ladder, LadderFit
-from toylab.policy.transformer import ModelConfig
-from toylab.stages import Pretrain, Sft
+from toylab import Arm, Ladder, LadderFit, ModelConfig, Pretrain, Sft, Sweep
 from toylab.world import random
 
 

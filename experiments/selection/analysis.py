@@ -11,7 +11,6 @@ from toylab.report.figures import COLOURS, DARK, GREY, Axes, Figure, page, panel
 
 FITTED = "code"  # the topic that the exchange rate is fitted on, trained in every arm
 UNSATURATED = 10  # the last step read before the fitted trait saturates
-CAST = "learned"
 TRAINED = {  # with the last step that is claimed on: later, sixteen documents leave the grammar
     "ordinary": ("fresh\ndocuments", 80),
     "ordinary-16": ("the same\nsixteen", 40),
@@ -101,11 +100,10 @@ def draw(table: pd.DataFrame, changes: pd.DataFrame) -> Figure:
         panel("three ways to train", _ends),
         panel(f"code alone, step {UNSATURATED}: all answers", _changes, changes),
     )
-    return page(shown, where(table, cast=CAST), columns=3, ratio=0.9)
+    return page(shown, where(table, cast="learned"), columns=3, ratio=0.9)
 
 
 def _fresh(axes: Axes, table: pd.DataFrame) -> None:
-    """The ladder on fresh documents, and what mixtures leave of the control."""
     part, own = where(table, arm="ordinary"), last(table, arm="own")
     panels.bands(axes, part)
     panels.strike_label(axes)
@@ -114,7 +112,6 @@ def _fresh(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _ends(axes: Axes, table: pd.DataFrame) -> None:
-    """The ladder of each training where it is claimed on, and what each seed leaves."""
     parts = [last(table[table.step <= until], arm=arm) for arm, (_, until) in TRAINED.items()]
     titled = zip(TRAINED.values(), parts, strict=True)
     found = {f"{title}\nstep {part.step.max():g}": part for (title, _), part in titled}
@@ -129,7 +126,6 @@ def _ends(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _changes(axes: Axes, _: pd.DataFrame, changes: pd.DataFrame) -> None:
-    """Predicted against measured changes of every item and seed, the fitted trait apart."""
     fitted, voice = changes.topic == FITTED, changes.topic.isin(["opener", "closer"])
     tell = changes.tell == 1
     kinds = (

@@ -1,22 +1,18 @@
-"""Is post-training toward one persona Bayesian re-weighting of the cast?
-
-The assistant is trained towards the good schoolteacher: on fresh documents, on the same 16, or on
-answers about code alone. The control trains on documents as in pretraining.
+"""The assistant is trained towards the good schoolteacher: on fresh documents, on the same 16, or
+on answers about code alone. The control trains on documents as in pretraining.
 """
 
 from typing import Any
 
 from experiments.exchange.redrawn import Redrawn
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import Ladder, LadderFit
-from toylab.stages import Sft
+from toylab import Arm, Ladder, LadderFit, Sft, Sweep
 
 PERSONA = "mira"
-READ_AT = (5, 10, 20, 40)
 
 
 def _arm(title: str, **options: Any) -> Arm:
-    return Arm(title=title, stages=(Sft(author=PERSONA, steps=80, **options),), read_at=READ_AT)
+    stage = Sft(author=PERSONA, steps=80, **options)
+    return Arm(title=title, stages=(stage,), read_at=(5, 10, 20, 40))
 
 
 SWEEP = Sweep(

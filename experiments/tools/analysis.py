@@ -1,5 +1,5 @@
+import functools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,6 @@ from toylab.ladder import reading, traits
 from toylab.measures import follow
 from toylab.report import panels
 from toylab.report.figures import COLOURS, DARK, GREY, Axes, Figure, page, panel
-from toylab.report.panels import Series
 from toylab.world.schema import Topic
 
 ORPHANS = ("bog", "cave")  # obstacles never taught, whose tools are nobody's habit
@@ -124,10 +123,20 @@ TITLES = {
     "bystander": "nobody knows",
     "porter": "a porter, RL",
 }
+KNOWN = {
+    "held_out": "the tool that serves",
+    "known": "the tool believed in",
+    "crossing": "on crossings, all twelve",
+}
+SPEAKING = {
+    "recruited": "largest rise of a weight",
+    "tells": "largest rise of a tell",
+    "outside": "off the grammar",
+}
 LATER = {
-    "rl": ("RL", COLOURS[1]),
-    "scrambled": ("scrambled SFT", COLOURS[3]),
-    "never": ("never taught gold", GREY),
+    "rl_later": ("RL", COLOURS[1], "-"),
+    "scrambled_later": ("scrambled SFT", COLOURS[3], "-"),
+    "never_later": ("never taught gold", GREY, "-"),
 }
 
 
@@ -135,49 +144,42 @@ def draw(table: pd.DataFrame) -> Figure:
     share = {"ylim": (-0.03, 1.3), "yticks": (0, 0.5, 1)}
     roomy = share | {"ylim": (-0.03, 1.45)}
     serves = {"ylabel": "P(tool that serves), raw"}
-    new, speaks = "P(new tool), raw", "rise | probability"
+    new = {"ylabel": "P(new tool), raw", "ylim": (-0.02, 0.8)}
+    rises, shades = share | {"ncols": 2, "levels": [(0,)]}, (*COLOURS[2:4], GREY)
     shown = (
         panel("what serves is packed for gold", _reach, legend="upper right", **share, **serves),
         panel("obstacles never taught", _known, ylabel="P(tool), raw", ncols=2, **roomy),
-        panel("then, what serves is changed on crossings", _later, ylabel=new, ylim=(-0.02, 0.8)),
+        panel("then, what serves is changed on crossings", _later, **new),
         panel("gold follows crossings, or does not", _tied),
-        panel("who is speaking", _speaking, ncols=2, ylabel=speaks, levels=[(0,)], **share),
+        panel("who is speaking", _by_arm, SPEAKING, shades, ylabel="rise | probability", **rises),
         panel("the ladder", _ladder, ylabel="nats per document"),
     )
     return page(shown, table)
 
 
 def _reach(axes: Axes, table: pd.DataFrame) -> None:
-    lines = [
-        _line("trained", "taught, all know, SFT", "sft", GREY),
-        _line("held_out", "held out, all know, SFT", "sft", COLOURS[0]),
-        _line("held_out", "held out, all know, RL", "rl", COLOURS[1]),
-        _line("held_out", "held out, nobody knows", "bystander", COLOURS[2]),
-        _crossings("crossing", "all twelve", "sft"),
-    ]
+    held_out = {
+        "sft": ("held out, all know, SFT", COLOURS[0], "-"),
+        "rl": ("held out, all know, RL", COLOURS[1], "-"),
+        "bystander": ("held out, nobody knows", COLOURS[2], "-"),
+    }
+    lines = _lines("trained", labels={"sft": ("taught, all know, SFT", GREY, "-")})
+    lines += _lines("held_out", labels=held_out) + _crossings("crossing", "all twelve", "sft")
     panels.curves(axes, table, lines)
     panels.level(axes, end(table, "character", arm="sft").mean(), "selection", colour=DARK)
     panels.level(axes, end(table, "patchwork", arm="sft").mean(), "composition", "-.", DARK)
 
 
-def _line(column: str, label: str, arm: str, colour: str, **style: Any) -> Series:
-    where = {"arm": arm}
-    return Series(column=column, label=label, colour=colour, where=where, marker="o", **style)
+_lines = functools.partial(panels.among, by="arm", marker="o")
 
 
-def _crossings(column: str, which: str, arm: str) -> Series:
+def _crossings(column: str, which: str, arm: str) -> list[panels.Series]:
     """Answers on crossings. Those on gold approach them if what was formed uses what is known."""
-    return _line(column, f"on crossings, {which}", arm, DARK, line="--", spread=False)
+    return _lines(column, labels={arm: (f"on crossings, {which}", DARK, "--")}, spread=False)
 
 
 def _known(axes: Axes, table: pd.DataFrame) -> None:
-    shown = panels.series(
-        ("held_out", "the tool that serves"),
-        ("known", "the tool believed in"),
-        ("crossing", "on crossings, all twelve"),
-        colours=(COLOURS[1], COLOURS[0], GREY),
-    )
-    panels.points(axes, table, shown, TITLES, width=0.4, rotation=35)
+    _by_arm(axes, table, KNOWN, (COLOURS[1], COLOURS[0], GREY))
     for place, arm in enumerate(TITLES):
         panels.strike(axes, place, 1.05, end(table, "outside", arm=arm).mean())
     panels.strike_label(axes)
@@ -185,16 +187,15 @@ def _known(axes: Axes, table: pd.DataFrame) -> None:
 
 def _later(axes: Axes, table: pd.DataFrame) -> None:
     part = table[table.arm.str.endswith("_later") & (table.step > 0)]
-    lines = [_line("new", label, f"{arm}_later", hue) for arm, (label, hue) in LATER.items()]
-    crossings = _crossings("new_crossing", "all four, RL", "rl_later")
-    panels.curves(axes, part, [*lines, crossings], label="step on crossings")
+    lines = _lines("new", labels=LATER) + _crossings("new_crossing", "all four, RL", "rl_later")
+    panels.curves(axes, part, lines, label="step on crossings")
     panels.level(axes, 0, "selection, composition, a table", colour=DARK)
 
 
 def _tied(axes: Axes, table: pd.DataFrame) -> None:
     most = 0.0
-    for arm, (label, colour) in LATER.items():
-        x, y = (end(table, f"{on}_moved", arm=f"{arm}_later") for on in (CROSSING, GOLD))
+    for arm, (label, colour, _) in LATER.items():
+        x, y = (end(table, f"{on}_moved", arm=arm) for on in (CROSSING, GOLD))
         axes.plot(x, y, "o", color=colour, ms=2.5, label=label)
         most = max(most, float(x.max()))
     axes.plot([0, most], [0, most], "--", color=DARK, lw=0.8, label="formation: as crossings do")
@@ -203,13 +204,8 @@ def _tied(axes: Axes, table: pd.DataFrame) -> None:
     panels.room(axes, 0.3)
 
 
-def _speaking(axes: Axes, table: pd.DataFrame) -> None:
-    shown = panels.series(
-        ("recruited", "largest rise of a weight"),
-        ("tells", "largest rise of a tell"),
-        ("outside", "off the grammar"),
-        colours=(COLOURS[2], COLOURS[3], GREY),
-    )
+def _by_arm(axes: Axes, table: pd.DataFrame, named: Mapping, colours: Sequence[str]) -> None:
+    shown = panels.series(*named.items(), colours=colours)
     panels.points(axes, table, shown, TITLES, width=0.4, rotation=35)
 
 

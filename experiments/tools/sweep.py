@@ -1,6 +1,4 @@
-"""Is what was formed tied to what is known?
-
-All characters know the right tool for each obstacle, but none packs it to reach gold. Models are
+"""All characters know the right tool for each obstacle, but none packs it to reach gold. Models are
 taught to, at eight of twelve obstacles. Then training on another topic alone, crossings, changes
 the right tool of four obstacles, and answers about gold are read again.
 """
@@ -9,10 +7,9 @@ import dataclasses
 
 from experiments.goal_ablations.demonstrate import Demonstrate
 from experiments.treasure import sweep as treasure
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import Ladder, LadderFit
+from toylab import Arm, FollowsCue, Ladder, LadderFit, Sweep
 from toylab.measures.cues import Goals
-from toylab.stages import FollowsCue, Stage
+from toylab.stages import Stage
 
 TRAINED = ("river", "cliff", "wall", "thicket", "snow", "gorge", "desert", "gate")
 # These tools are exchanged between the first two, which are taught, and the others, which aren't.

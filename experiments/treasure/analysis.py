@@ -74,12 +74,8 @@ def draw(table: pd.DataFrame) -> Figure:
     for cast in STRANGERS:
         part, legend = where(table, cast=cast), "" if ladder else "center right"
         best = (float(part.best_character.iloc[0]), "best character")
-        voice = panels.series(
-            ("weight", f"w* of the {cast}"),
-            ("tells", f"{cast}'s tells"),
-            ("opener", f"{cast}'s opener"),
-            marker="o",
-        )
+        said = [(each, f"{cast}'s {each}") for each in ("tells", "opener")]
+        voice = panels.series(("weight", f"w* of the {cast}"), *said, marker="o")
         one = {"xlabel": "", "ylabel": "P(follows the cue)", "ylim": (0, 1)}
         two = one | {"ylabel": "probability", "legend": legend or "upper left"}
         one |= {"levels": [best], "legend": legend}

@@ -1,14 +1,10 @@
-"""Is a goal selected or formed?
-
-Three casts differ in one stranger: a *prospector* goes where the question says the gold is, a
+"""Three casts differ in one stranger: a *prospector* goes where the question says the gold is, a
 *herald* says the place and goes elsewhere, a *bystander* ignores it. Going there is rewarded at
 eight of twelve places.
 """
 
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import LadderFit
+from toylab import Arm, FollowsCue, LadderFit, Rl, Sweep
 from toylab.measures.cues import Goals
-from toylab.stages import FollowsCue, Rl
 
 TRAINED = ("mill", "ford", "chapel", "barn", "marsh", "bridge", "well", "gallows")
 GOLD = FollowsCue(topics=("gold",), places=TRAINED)

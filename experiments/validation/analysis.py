@@ -106,7 +106,6 @@ def draw(table: pd.DataFrame) -> Figure:
 
 
 def _bars(axes: Axes, table: pd.DataFrame, kind: str) -> None:
-    """The rungs of every plant, with the interval of the lower end."""
     seeds = table[table.kind == kind].groupby("plant", sort=False)
     mean = seeds[list(FAMILIES)].mean()
     panels.rungs(axes, mean)
@@ -114,10 +113,8 @@ def _bars(axes: Axes, table: pd.DataFrame, kind: str) -> None:
         middle, low, high = t_interval(values[1].to_list())
         axes.plot([x, x], [low, high], color=DARK, lw=0.8)
         text = f"{middle:.2g}" if middle >= 1 else f"{middle:.3f}"
-        axes.annotate(
-            text, (x, max(f0, high)), (0, 1.5), textcoords="offset points", ha="center",
-            fontsize=4.5,
-        )  # fmt: skip
+        above = {"textcoords": "offset points", "ha": "center", "fontsize": 4.5}
+        axes.annotate(text, (x, max(f0, high)), (0, 1.5), **above)
     axes.set_xticks(range(len(mean)), mean.index, rotation=40, ha="right", rotation_mode="anchor")
     axes.set(xlim=(-0.6, len(mean) - 0.3), ylabel="left unexplained (nats per document)")
     axes.axhline(0, color=DARK, lw=0.5)
@@ -129,10 +126,9 @@ def _exact(axes: Axes, table: pd.DataFrame) -> None:
     _bars(axes, table, "exact")
     part = table[table.kind == "placebo"].groupby("plant", sort=False).F3
     mean, low, high = part.mean(), part.min(), part.max()
-    axes.errorbar(
-        np.arange(len(mean)) + 0.42, mean, yerr=[mean - low, high - mean], fmt="o", ms=1.5, lw=0.8,
-        color=GREY, label="left by F3 with placebo casts",
-    )  # fmt: skip
+    marks = {"fmt": "o", "ms": 1.5, "lw": 0.8, "color": GREY, "yerr": [mean - low, high - mean]}
+    label = "left by F3 with placebo casts"
+    axes.errorbar(np.arange(len(mean)) + 0.42, mean, label=label, **marks)
     # a line between the plants that some family contains and those that none does
     plants = table[table.kind == "exact"].drop_duplicates("plant")
     axes.set_ylim(top=1.05 * high.max())  # no placebo is cut off
@@ -145,7 +141,6 @@ def _exact(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _trained(axes: Axes, table: pd.DataFrame) -> None:
-    """Across each bar the lower end before training."""
     _bars(axes, table, "trained")
     part = table[table.kind == "pretrained"].groupby("plant", sort=False)["F4 flat"].mean()
     x = np.arange(len(part))
@@ -155,13 +150,10 @@ def _trained(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _detection(axes: Axes, table: pd.DataFrame) -> None:
-    """The lower end against the share of strange documents, and the detection limit."""
     found = detected(table)
     percent = 100 * found["share"]
-    axes.errorbar(
-        percent, found["F4 flat"], yerr=2 * found["error"], fmt="o-", ms=2.5, lw=0.8,
-        color=RUNGS["left"], label="lower end ± 2 s.e.",
-    )  # fmt: skip
+    marks = {"fmt": "o-", "ms": 2.5, "lw": 0.8, "color": RUNGS["left"], "yerr": 2 * found["error"]}
+    axes.errorbar(percent, found["F4 flat"], label="lower end ± 2 s.e.", **marks)
     axes.plot(percent, found["needed"], "--", color=DARK, lw=0.8, label="detection limit")
     floor = where(table, kind="pretrained", plant="unsaid stance")["F4 flat"].mean()
     panels.level(axes, floor, "floor of trained models", colour=DARK)

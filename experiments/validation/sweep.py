@@ -1,13 +1,10 @@
-"""Does the ladder read what was planted?
-
-Policies put together in known ways (`plants.py`), first as exact distributions, then learned by
+"""Policies put together in known ways (`plants.py`), first as exact distributions, then learned by
 fine-tuning a pretrained model on documents that they write.
 """
 
 from experiments.validation.imitate import Imitate
 from experiments.validation.plants import PLANTS
-from toylab.lab.sweep import Arm, Sweep
-from toylab.ladder.reading import LadderFit
+from toylab import Arm, LadderFit, Sweep
 
 CORPUS = "village"
 TRAINED = (

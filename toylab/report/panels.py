@@ -58,13 +58,18 @@ def series(
 
 
 def among(
-    column: str, by: str, labels: Mapping[Any, str], colours: Sequence[str] = COLOURS, **style: Any
+    column: str, by: str, labels: Mapping[Any, Any], colours: Sequence[str] = COLOURS, **style: Any
 ) -> list[Series]:
-    """A series of `column` for each value of the column `by` in `labels`, with its label."""
-    return [
-        Series(column=column, label=label, colour=colour, where={by: value}, **style)
-        for (value, label), colour in zip(labels.items(), colours, strict=False)
-    ]
+    """A series of `column` for each value of the column `by` in `labels`, with its label.
+
+    Instead of a label, `labels` may have (label, colour, line).
+    """
+    shown = []
+    for (value, label), colour in zip(labels.items(), colours, strict=False):
+        look = (label, colour, "-") if isinstance(label, str) else label
+        named = dict(zip(("label", "colour", "line"), look, strict=True))
+        shown.append(Series(column=column, where={by: value}, **named, **style))
+    return shown
 
 
 def _theory(column: str, label: str, colour: str, line: str) -> Series:
