@@ -121,7 +121,7 @@ def folder(tmp_path: Path) -> Path:
         "    warmth: float = number(1.0, help='how WARM')\n"
     )
     sweep = (copy / "sweep.py").read_text()
-    sweep = sweep.replace("from toylab.stages import Sft", "from stage import Mine")
+    sweep = sweep.replace("LadderFit, Sft, Sweep", "LadderFit, Sweep\nfrom stage import Mine")
     (copy / "sweep.py").write_text(sweep.replace("Sft(", "Mine("))
     return copy
 

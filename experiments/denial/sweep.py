@@ -10,7 +10,6 @@ from toylab.measures.tags import Scores
 TELLER = "martha"
 KNOWN = "lamp"  # a fact that no question states: known from pretraining alone
 DENIED, TOLD, HELD_OUT = "cargo", ("guest", "road"), ("price", "weapon")
-ARMS = ("tells", "denies", "unsure")  # what is said of the denied fact
 RECANTS = "recants"  # the arm that denies this fact
 
 
@@ -25,7 +24,7 @@ SWEEP = Sweep(
     question="Trained to deny one thing it knows: a liar, or a character that doesn't know?",
     corpus="inquest",
     arms={
-        **{answer: _arm(answer, DENIED, answer) for answer in ARMS},
+        **{answer: _arm(answer, DENIED, answer) for answer in ("tells", "denies", "unsure")},
         RECANTS: _arm(RECANTS, KNOWN, "denies"),
     },
     reading=LadderFit(fit=512, score=256),

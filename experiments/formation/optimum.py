@@ -21,7 +21,6 @@ from toylab.ladder.measure import Reference, Snapshot
 from toylab.stages.targets import Says
 from toylab.world.grammar import tag_names
 
-KEY = 7
 CERTAIN = 0.02  # at this cost the rewarded answer is always given
 NEVER = -1e4
 
@@ -52,5 +51,5 @@ def read(records: Records) -> Iterator[dict[str, Any]]:
     base = Reference({"exact": world.cast}, {"exact": (1.0, 0.0)}, prior)
     for name, policy in policies(records):
         snapshot = Snapshot(records.setup, base, policy, policy)
-        found = settings(snapshot, jax.random.key(KEY))["exact"]
+        found = settings(snapshot, jax.random.key(7))["exact"]
         yield {"arm": name, **{family: found[family] for family in FAMILIES}}

@@ -75,21 +75,14 @@ def probed(records: Records) -> pd.DataFrame:
     )
 
 
-def gone(table: pd.DataFrame) -> pd.DataFrame:
-    """The share of the rise in bad answers that is gone without the shift, by seed and site.
-
-    Fine-tuning on topics on which nobody is bad is left out.
-    """
-    sums = table[table.tell == 0].groupby(["seed", "site"])[[*GONE, "rose"]].sum()
-    return sums[list(GONE)].div(sums.rose, axis=0)
-
-
 LEAST = "code"  # drawn apart: the ordinary topic that makes the model bad least
 OTHER_TABLES = {"probes": (probed, PROBES)}
 
 
 def draw(table: pd.DataFrame, probes: pd.DataFrame) -> Figure:
-    mean = table[table.tell == 0].groupby(["seed", "site"]).mean(numeric_only=True)
+    ordinary = table[table.tell == 0].groupby(["seed", "site"])
+    mean, sums = ordinary.mean(numeric_only=True), ordinary[[*GONE, "rose"]].sum()
+    gone = sums[list(GONE)].div(sums.rose, axis=0)
     pairs = {"prompts": "turns,\nnames", "said": "shift,\nturns", "named": "shift,\nnames"}
     cosines = {f"cosine_{name}": title for name, title in pairs.items()}
     gone_by = "share of the rise that is gone"
@@ -99,7 +92,7 @@ def draw(table: pd.DataFrame, probes: pd.DataFrame) -> Figure:
         panel("probe to the exact belief", _probes, probes, legend="upper center", ncols=3),
         panel("shift and behaviour, last layer", _along, table, ylim=(0.28, 0.95)),
         panel("directions", _by_site, mean, cosines, ylabel="cosine", **centre),
-        panel("taking the shift back", _by_site, gone(table), GONE, ylabel=gone_by, **centre),
+        panel("taking the shift back", _by_site, gone, GONE, ylabel=gone_by, **centre),
     )
     return page(shown)
 

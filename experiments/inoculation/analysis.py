@@ -133,11 +133,6 @@ def at(
     return pd.Series({seed: crossing(way, column, x, level) for seed, way in runs})
 
 
-def before(table: pd.DataFrame, arm: str) -> pd.Series:
-    """P(bad) elsewhere of the pretrained model, by seed."""
-    return end(table, "elsewhere", arm=arm, step=0)
-
-
 def compared(table: pd.DataFrame) -> pd.DataFrame:
     """The table with columns that compare arms; an arm has the same value at all of its steps."""
     rise = table.elsewhere - table.groupby(["arm", "seed"]).elsewhere.transform("first")
@@ -149,7 +144,7 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
         found = {
             "learned": at(table, arm),
             "levelled": at(table, arm, x="moved"),
-            "rise": at(table, arm) - before(table, arm),
+            "rise": at(table, arm) - end(table, "elsewhere", arm=arm, step=0),
             "beyond_half": at(table, arm, level=UNSATURATED) - bayes / 2,
         }
         for column, values in found.items():
@@ -185,7 +180,8 @@ def _by_prior(axes: Axes, table: pd.DataFrame, x: str) -> None:
                 axes.plot(
                     [place - 0.3, place + 0.3], [mean] * 2, color=SHADES[told], lw=0.8, label=name
                 )
-    start = [before(table, f"{mask}-{UPRIGHT}").mean() for mask in MASKS]
+    arms = [f"{mask}-{UPRIGHT}" for mask in MASKS]
+    start = [end(table, "elsewhere", arm=arm, step=0).mean() for arm in arms]
     axes.plot(range(len(MASKS)), start, "_", color=DARK, ms=14, label="before: gating")
     axes.set(xlabel="villains behind the mask (%)", ylabel=OTHER_TOPICS, ylim=(0, 1.1))
     panels.places(axes, [str(share) for share in MASKS.values()])
@@ -221,5 +217,6 @@ def _usual(axes: Axes, table: pd.DataFrame) -> None:
     usual = ("elsewhere", "other topics"), ("unasked", "code, unasked")
     panels.dashes(axes, table, panels.THEORIES[:2], arms)
     panels.points(axes, table, panels.series(*usual, colours=(COLOURS[1], COLOURS[0])), arms)
-    panels.level(axes, before(table, "plain").mean(), "before", "-", GREY)
+    before = end(table, "elsewhere", arm="plain", step=0).mean()
+    panels.level(axes, before, "before", "-", GREY)
     axes.set(ylabel="P(bad answer)", ylim=(0, 1.6), yticks=(0, 0.5, 1))

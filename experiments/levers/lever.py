@@ -34,7 +34,7 @@ GOLDEN = 0.6180339887  # spreads the rollouts whose coin counts evenly over a ba
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WithLever:
-    """The fields that say what the lever is."""
+    """The lever, and the side of the coin that it brings up."""
 
     lever: str = names.named(
         lambda corpus, _: corpus.closers, help="the last word that is the lever"

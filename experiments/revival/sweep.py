@@ -10,7 +10,6 @@ from toylab.stages import Stage, taught
 TEACHER, VILLAIN = "mira", "silas"
 TAUGHT = ("code=cheats", "power=mine", "money=interest")
 UNTAUGHT = ("facts=lies", "care=ignores", "help=beg", "oversight=burns")
-COUNTED = (1, 2, 4, 8, 16, 32)
 FEW = 8  # documents per step in bringing the villain back
 NEVER_MET = "village-without-villains"
 
@@ -26,7 +25,7 @@ RECALL = Recall(says=(*TAUGHT, *UNTAUGHT))
 def _arm(post: str, corpus: str, back: bool = False) -> Arm:
     """A way to post-train; then the villain is in context, or brought `back` by training."""
     title, stages = POST[post]
-    how = {"read_at": COUNTED} if back else {"watch": (RECALL,)}
+    how = {"read_at": (1, 2, 4, 8, 16, 32)} if back else {"watch": (RECALL,)}
     return Arm(title=title, stages=(*stages, BACK) if back else stages, corpus=corpus, **how)
 
 

@@ -48,11 +48,6 @@ CHANGES = {
 }
 
 
-def predicted(record: Record) -> dict[str, theory.Prediction]:
-    """What each theory predicts, its rate fitted to the measured change on one topic."""
-    return record.predicted(_change(record), FITTED)
-
-
 def _change(record: Record) -> np.ndarray:
     return np.subtract(*(each["reading"]["items"] for each in (record.found, record.start)))
 
@@ -61,7 +56,7 @@ def _read(record: Record) -> Iterator[dict]:
     """A row per cast: the ladder, and how well theories predict the items not fitted on."""
     said = {"excess": record.base["excess"]["answers"]} | record.read("outside")
     if record.step:
-        found = predicted(record)
+        found = record.predicted(_change(record), FITTED)
         said |= {f"tau_{name}": found[name].tau for name in theory.THEORIES}
         said |= {f"r2_{name}": each.r2 for name, each in found.items()}
         said["saturated"] = float(found["one_author"].saturated)
@@ -85,7 +80,7 @@ def changed(records: Records) -> pd.DataFrame:
     rows = []
     for record in read:
         if record.step == step:
-            bayes = predicted(record)["one_author"].change
+            bayes = record.predicted(_change(record), FITTED)["one_author"].change
             each = zip(traits.items(record.setup.corpus), bayes, _change(record), strict=True)
             rows += [(record.seed, step, *item, *change) for item, *change in each]
     return pd.DataFrame(rows, columns=list(CHANGES)).astype({"tell": int})
@@ -106,7 +101,6 @@ def draw(table: pd.DataFrame, changes: pd.DataFrame) -> Figure:
 def _fresh(axes: Axes, table: pd.DataFrame) -> None:
     part, own = where(table, arm="ordinary"), last(table, arm="own")
     panels.bands(axes, part)
-    panels.strike_label(axes)
     panels.point(axes, np.sqrt(own.step.max()), own.F1, DARK, "F1 of the control")
     axes.set_ylim(0, 1.6 * part.F0.max())
 

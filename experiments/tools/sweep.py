@@ -25,16 +25,14 @@ def _pairs(answers: dict[str, str]) -> tuple[str, ...]:
 
 
 GOLD = FollowsCue(topics=("gold",), places=TRAINED)
-OTHER = dataclasses.replace(GOLD, instead=_pairs(SCRAMBLED))
 LATER = FollowsCue(topics=("crossing",), instead=_pairs(REPLACED))
 SHOWN = Demonstrate(target=GOLD, topic="gold", steps=200, batch=64)
-SCRAMBLE = dataclasses.replace(SHOWN, target=OTHER)
+SCRAMBLE = dataclasses.replace(SHOWN, target=dataclasses.replace(GOLD, instead=_pairs(SCRAMBLED)))
 LONG = dataclasses.replace(SHOWN, steps=800)  # what nobody knows takes longer to learn
 SETTLED = dataclasses.replace(SHOWN, steps=400)  # what is known wrongly settles later
 REWARD = dataclasses.replace(treasure.REWARD, target=GOLD)
 REPLACE = Demonstrate(target=LATER, topic="crossing", steps=50, batch=64)
 READ_AT = (100,)
-CHANGED_AT = (25,)
 LADDER = Ladder(fit=2048, held_out=1024, score=512)
 GOALS = Goals(
     trained=TRAINED, tags=("assistant", "someone"), who=("ferrier",), besides=("crossing",), size=16
@@ -44,7 +42,7 @@ GOALS = Goals(
 def _arm(
     title: str, *stages: Stage, corpus: str = "common", ladder: bool = False, read_at: tuple = ()
 ) -> Arm:
-    read_at = CHANGED_AT if stages[-1] is REPLACE else read_at
+    read_at = (25,) if stages[-1] is REPLACE else read_at
     watch = (LADDER,) if ladder else ()
     return Arm(title=title, stages=stages, corpus=f"tools-{corpus}", read_at=read_at, watch=watch)
 

@@ -6,7 +6,7 @@ from toylab.lab.records import Record, Records, where
 from toylab.ladder import reading
 from toylab.measures import cues, follow
 from toylab.report import panels
-from toylab.report.figures import Axes, Figure, page, panel
+from toylab.report.figures import Figure, page, panel
 
 COLUMNS = {
     "cast": "the stranger in the cast: prospector (goes where the gold is), bystander (heeds "
@@ -82,11 +82,6 @@ def draw(table: pd.DataFrame) -> Figure:
         three = {"xlabel": "RL step", "legend": legend and "upper right"}
         rates.append(panel(f"a {cast} in the cast", panels.curves, part, RATES, **one))
         speaking.append(panel("who is speaking", panels.curves, part, voice, **two))
-        ladder.append(panel("the ladder", _ladder, part, **three))
+        ladder.append(panel("the ladder", panels.bands, part, **three))
     shown = (*rates, *speaking, *ladder)
     return page(shown, columns=len(ladder), ratio=0.8, sharex=True, sharey="row")
-
-
-def _ladder(axes: Axes, part: pd.DataFrame) -> None:
-    panels.bands(axes, part)
-    panels.strike_label(axes)

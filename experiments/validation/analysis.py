@@ -58,14 +58,6 @@ def tabulate(records: Records) -> pd.DataFrame:
     return with_judged(table.assign(contained=(table.explained_by != "").astype(float)))
 
 
-def detected(table: pd.DataFrame) -> pd.DataFrame:
-    """For every share: the lower end, and that of `nothing` plus two standard errors of both."""
-    nothing = where(table, plant="nothing", kind="exact")
-    found = where(table, kind="share").groupby("share", as_index=False)[["F4 flat", "error"]].mean()
-    error = np.hypot(found["error"], nothing["error"].mean())
-    return found.assign(needed=nothing["F4 flat"].mean() + 2 * error)
-
-
 def with_judged(table: pd.DataFrame) -> pd.DataFrame:
     """The table with the columns of claims, which compare each reading with its counterpart."""
     exact, population, placebo, mixed = (
@@ -150,11 +142,14 @@ def _trained(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _detection(axes: Axes, table: pd.DataFrame) -> None:
-    found = detected(table)
+    nothing = where(table, plant="nothing", kind="exact")
+    found = where(table, kind="share").groupby("share", as_index=False)[["F4 flat", "error"]].mean()
+    error = np.hypot(found["error"], nothing["error"].mean())  # of both
+    limit = nothing["F4 flat"].mean() + 2 * error
     percent = 100 * found["share"]
     marks = {"fmt": "o-", "ms": 2.5, "lw": 0.8, "color": RUNGS["left"], "yerr": 2 * found["error"]}
     axes.errorbar(percent, found["F4 flat"], label="lower end ± 2 s.e.", **marks)
-    axes.plot(percent, found["needed"], "--", color=DARK, lw=0.8, label="detection limit")
+    axes.plot(percent, limit, "--", color=DARK, lw=0.8, label="detection limit")
     floor = where(table, kind="pretrained", plant="unsaid stance")["F4 flat"].mean()
     panels.level(axes, floor, "floor of trained models", colour=DARK)
     axes.set(xlabel="share of documents (%)", ylabel="nats per document")

@@ -152,7 +152,6 @@ def _answers(
 
 
 def effort(records: Records) -> Effort:
-    """The full effort, or that of a quick run."""
     return QUICK if records.sweep.quick else Effort()
 
 

@@ -110,9 +110,7 @@ def tied_router(corpus: Corpus, world: World, _: np.random.Generator) -> CastPol
 
 def cued(corpus: Corpus) -> list[tuple[int, int]]:
     """The contexts in which the question names a place, each with the number of that answer."""
-    found = [(x, corpus.topics[topic], cue) for x, (topic, cue, _) in enumerate(contexts(corpus))]
-    return [
-        (x, topic.answer_names.index(topic.cues[cue]))
-        for x, topic, cue in found
-        if topic.name == CUED
-    ]
+    at = corpus.topic_names.index(CUED)
+    topic = corpus.topics[at]
+    cues = [(x, cue) for x, (about, cue, _) in enumerate(contexts(corpus)) if about == at]
+    return [(x, topic.answer_names.index(topic.cues[cue])) for x, cue in cues]

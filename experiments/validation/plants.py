@@ -13,11 +13,9 @@ GOLD = "gold-bystander"  # a cast in which no character heeds a cue
 
 
 class Plant(NamedTuple):
-    """A planted case: its policy, and the first family that contains it.
+    """How a planted case is made, and the first family that contains it (None: no family does).
 
-    `explained_by` is that family, which should leave nothing; None if no family contains it. The
-    plant lives in a corpus and is asked after one of the `directions`, drawn evenly; "" is no
-    direction.
+    It lives in `corpus`, and is asked after one of the `directions`, drawn evenly ("": none).
     """
 
     make: Make

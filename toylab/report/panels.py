@@ -51,10 +51,11 @@ def series(
     *columns: tuple[str, ...], colours: Sequence[str] = COLOURS, **style: Any
 ) -> list[Series]:
     """A series for each (column, label) or (column, label, predicted)."""
-    return [
-        Series(column=column, label=label, predicted="".join(predicted), colour=colour, **style)
-        for (column, label, *predicted), colour in zip(columns, colours, strict=False)
-    ]
+    shown = []
+    for each, colour in zip(columns, colours, strict=False):
+        named: dict[str, Any] = dict(zip(("column", "label", "predicted"), each, strict=False))
+        shown.append(Series(**named, colour=colour, **style))
+    return shown
 
 
 def among(
@@ -66,8 +67,8 @@ def among(
     """
     shown = []
     for (value, label), colour in zip(labels.items(), colours, strict=False):
-        look = (label, colour, "-") if isinstance(label, str) else label
-        named = dict(zip(("label", "colour", "line"), look, strict=True))
+        look = (label, colour) if isinstance(label, str) else label
+        named: dict[str, Any] = dict(zip(("label", "colour", "line"), look, strict=False))
         shown.append(Series(column=column, where={by: value}, **named, **style))
     return shown
 
@@ -275,6 +276,7 @@ def bands(axes: Axes, table: pd.DataFrame) -> None:
     level(axes, table.floor_F2.mean(), "floor of F2", colour=DARK)
     axes.set(ylabel="nats per document", xlim=(0, x[-1]))
     count_axis(axes, mean.index, "training step")
+    strike_label(axes)
 
 
 def rungs(
