@@ -217,7 +217,8 @@ def continued(
     """The policy's answers after 0, 1, … prefilled turns, `size` documents each.
 
     `put` [X] is the prefilled answer in each context, between the plain opener and closer
-    (which all characters share). `topics` has the shares of topics. `who` in the result has no meaning.
+    (which all characters share). `topics` has the shares of topics. `who` in the result has no
+    meaning.
     """
     keys = jax.random.split(key)
     what = docs.prompt(world, keys[0], size, tag=tag, direction=0, topic_share=topics)
