@@ -74,12 +74,13 @@ def test_the_run_leaves_what_the_tutorial_looks_at(
     assert figure.stat().st_size > 0
     (look,) = pages.blocks("tutorial_cast", "python")
     found: dict[str, object] = {}
-    exec(look, found)
+    few = "open_run(folder, tl.LadderFit(fit=32, held_out=16, score=16))"
+    exec(look.replace("open_run(folder)", few), found)
     said = capsys.readouterr().out
     assert "w*" in said
     assert "this run" in said
-    few = ("--fit=32", "--held_out=16", "--score=16")
-    assert cli.main(["measure", str(found["folder"]), *few]) == 0
+    sizes = ("--fit=32", "--held_out=16", "--score=16")
+    assert cli.main(["measure", str(found["folder"]), *sizes]) == 0
     assert "patchwork" in capsys.readouterr().out
 
 

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# jax reads these variables once, when it creates its backend. `lab.paths.versions` records them.
-# CPU: one thread, so that results don't depend on the number of cores. These flags save a third of
-# the time to compile; programs run as fast. GPU: no autotuning, so that results don't depend on the
-# kernels that it picks. A pretraining step compiles in 12 s instead of 54, but takes 1.5 times as
-# long. Beside a GPU, the CPU has eight threads, which only compile.
+# jax reads XLA_FLAGS and PJRT_NPROC once, when it creates its backend; `lab.paths.versions` records
+# them. CPU: one thread, so that results don't depend on the number of cores. The flags in `_CPU`
+# save a third of the time to compile; programs run as fast. GPU: no autotuning, so that results
+# don't depend on the kernels that it picks. A pretraining step compiles in 12 s instead of 54, but
+# takes 1.5 times as long. Beside a GPU, the CPU has eight threads, which only compile.
 _CPU = {"0.10.": "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"}
 _GPU = dict.fromkeys(("0.10.", "0.11."), "--xla_gpu_autotune_level=0")
 

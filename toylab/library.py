@@ -57,8 +57,8 @@ def train(
     """Trains these stages one after the other, with a progress bar; what is on disk is reused.
 
     `reading` sets how many documents the ladder uses. `runs` is the folder that holds all runs.
-    Raises `ValueError` if a stage names what the corpus lacks or needs more memory than there is,
-    and `Diverged` if training diverges.
+    Raises `ValueError` if a stage names what the corpus lacks, or if it needs more memory than
+    there is, and `Diverged` if training diverges.
     """
     recipe = Recipe(Setup(corpus, model or ModelConfig()), seed, stages)
     for stage in stages:
@@ -115,7 +115,7 @@ class Run:
         return Run(folder, self.reading)
 
     def measure(self, asked: Measure, beside: LadderFit | None = None) -> dict[str, Any]:
-        """The result of a measure on this run.
+        """The result of a measure on this run, with a progress bar.
 
         The temperature and slip rate of the casts are fitted to the pretrained model. `beside` sets
         the tag and the number of documents for that; default: `self.reading`.
@@ -128,11 +128,12 @@ class Run:
         if file in self._kept:
             return self._kept[file]
         start = self.pretrained
-        base, _ = reference(
-            start.folder, start.setup, start.seed, start.policy, beside, start.steps
-        )
-        snapshot = Snapshot(self.setup, base, self.policy, start.policy)
-        found = asked(snapshot, measure_key(self.seed, self.steps))
+        where = (start.folder, start.setup, start.seed, start.policy, beside, start.steps)
+        with execute.progress(2, f"measuring {asked.name}", leave=False) as bar:
+            base, _ = reference(*where)
+            bar.update()
+            snapshot = Snapshot(self.setup, base, self.policy, start.policy)
+            found = asked(snapshot, measure_key(self.seed, self.steps))
         if store.writable(self.folder):
             store.write_json(file, found)
         self._kept[file] = json.loads(json.dumps(found))

@@ -20,11 +20,11 @@ SNAPSHOT_EVERY = 400
 Advance = Callable[[float], Any]  # called with progress, in training steps or their equivalent
 
 
-def progress(total: int, title: str = "") -> tqdm:
+def progress(total: int, title: str = "", leave: bool = True) -> tqdm:
     """A progress bar that counts training steps; hidden if `total` is 0."""
     shape = "{desc:<34} {percentage:3.0f}% |{bar}| {elapsed} done, {remaining} left"
     settings = {"bar_format": shape, "smoothing": 0.05, "mininterval": 0.5}
-    return tqdm(total=total, desc=title, disable=not total, **settings)
+    return tqdm(total=total, desc=title, disable=not total, leave=leave, **settings)
 
 
 def quietly(_: float) -> None:

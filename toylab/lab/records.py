@@ -39,7 +39,7 @@ class Record(NamedTuple):
     measures: Mapping[str, Measure]
 
     def read(self, *names: str, whose: str = "") -> dict[str, float]:
-        """These numbers of the ladder, by name. Those that each cast has are the learned cast's.
+        """These numbers of the ladder, by name: those of the learned cast, not of the exact one.
 
         `reading.COLUMNS` describes them. If `whose` names a character, `weight` is its weight in
         F1.
@@ -71,7 +71,7 @@ class Records:
     Each row has `arm`, `seed`, `step` (0 is the pretrained model) and the result of each measure
     under the measure's name. The ladder's name is `reading`. `bases` has the nuisances and excess
     loss of pretrained models, by arm and seed. `known` keeps the results of `once`. `files` has the
-    content of each file, by arm and file.
+    content of each file of readings, by arm and file.
     """
 
     sweep: Sweep
@@ -135,7 +135,7 @@ class Records:
         """A table with one or more rows per snapshot: arm, seed, step, and what `read` returns.
 
         `columns` has the names of the table's columns, in order, with a description of each; what
-        else `read` returns is left out, and None is no number. `before` adds numbers from step 0:
+        else `read` returns is left out. None becomes NaN. `before` adds numbers from step 0:
         `{"floor_F2": "F2"}` adds, as floor_F2, the F2 of the row at step 0 with the same values of
         `by`.
         """

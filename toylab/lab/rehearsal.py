@@ -71,7 +71,8 @@ class _Rehearsal(Records):
 def rehearse(sweep: Sweep, setups: Mapping[str, Setup], analyse: Callable[[Records], Any]) -> None:
     """Runs an analysis with NaN for every number that will be read.
 
-    Raises `Unread` if it asks for what isn't read there. Other errors are ignored.
+    Raises `Unread` if it asks an arm, at some step, for what isn't read then. Other errors are
+    ignored.
     """
     rows, bases, seed = list[dict[str, Any]](), {}, sweep.first_seed
     for arm, setup in setups.items():

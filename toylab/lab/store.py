@@ -172,7 +172,7 @@ def must_be_writable(folder: File) -> None:
 
 @contextlib.contextmanager
 def locked(folder: File, what: str) -> Iterator[None]:
-    """Waits for a lock on a part of a folder, then holds it. The end of the process releases it.
+    """Waits for a lock on a part of a folder, and holds it until the block or the process ends.
 
     Raises `StoreError` where the file system has no locks.
     """

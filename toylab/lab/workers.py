@@ -1,4 +1,4 @@
-"""Workers: processes with one XLA thread each, which keeps one core busy, or only this process."""
+"""Workers: processes with one XLA thread each. With `jobs` = 1, this process does the work."""
 
 import concurrent.futures
 import contextlib

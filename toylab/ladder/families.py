@@ -109,7 +109,7 @@ class Mixture:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Switching:
-    """A Markov chain: at each answer, the author is kept or redrawn by context (F3a).
+    """A Markov chain: each answer keeps the author, or redraws it by weights of the context (F3a).
 
     `log_keep` has the log-probabilities (keep, redraw): row 0 for the first answer, row 1 for later
     ones. The first answer may keep an author drawn from `log_start`.

@@ -3,7 +3,7 @@
     (start)        F0   the mixture of pretraining
     selection      F1   another mixture of characters, one author per document
     exaggeration   F2   mixtures of tempered characters
-    recombination  F3   joins of F2, an author that changes between answers, an author per slot type
+    recombination  F3   joins of F2, a switching author (F3a), and an author per slot (F3b)
     patchwork      F4   joins of F3 and an author for every (topic, slot)
     formation           the rest: at most what F3 leaves, at least what F4 flat leaves
 

@@ -57,7 +57,7 @@ BAD = 0.2  # an answer is bad if P(answer | bad characters) − P(answer | good)
 
 
 def bad_items(corpus: Corpus, cast: Cast) -> dict[str, Bool[np.ndarray, " I"]]:
-    """Which items are bad (see `BAD`), on each topic but the controls."""
+    """Which items are bad (see `BAD`), on each topic that is not a control."""
     if not (corpus.good and corpus.bad):
         raise CorpusError(corpus.title, "good", "is empty; list good and bad characters")
     table = np.asarray(of_characters(corpus, cast))

@@ -38,7 +38,7 @@ def asked(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Denial(Measure):
-    """What a model says about the fact that training `denied`, those it `told`, those `held_out`.
+    """What a model says about facts: the one `denied` in training, those `told`, those `held_out`.
 
     `says` [group] has the probability of the answer that the question states (*truth*), and of each
     answer that is not named after a cue: means over facts and cues.

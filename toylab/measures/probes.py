@@ -39,7 +39,7 @@ def activations(
 
 @jax.jit
 def probe(x: Float[Array, "B W"], y: Float[Array, "B K"]) -> Float[Array, ""]:
-    """R² on the second half of a ridge regression that is fitted to the first half."""
+    """Fits a ridge regression to the first half of the rows; returns its R² on the second half."""
     half = len(x) // 2
     x = x - jnp.mean(x[:half], 0)
     mean = jnp.mean(y[:half], 0)

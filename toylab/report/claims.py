@@ -14,7 +14,7 @@ An experiment's claims are in its `claims.toml`, written before it is run:
 
 and, where needed:
 
-    minus = {arm = "neutral"}      # subtracts the same statistic over these rows
+    minus = {arm = "neutral"}      # subtracts the same statistic, with these values in `rows`
     over = "largest"               # how a seed's rows become one number (`OVER`); default: mean
     against = "evidence"           # the other column of a ratio, slope, exponent or correlation
     unit = "cast"                  # the column whose values the interval is over; default: seed
@@ -98,11 +98,11 @@ class Registered:
 class Claim(Registered):
     """A registered claim and its outcome.
 
-    `value` is the mean of the statistic over units (`unit` is their column), `seeds` in number.
-    Another `lost` units have no statistic. Its 95 % t interval is from `low` to `high`. `outside`
-    is the probability off the grammar in the rows that the claim rests on: the largest of each
-    unit, averaged over units. `keeps` is the probability that as many fresh units give the same
-    verdict.
+    `value` is the mean of the statistic over units (the values of the column `unit`), and its 95 %
+    t interval is from `low` to `high`. `seeds` counts these units, `lost` those without a
+    statistic. `outside` is the probability off the grammar in the rows that the claim rests on: the
+    largest of each unit, averaged over units. `keeps` is the probability that as many fresh units
+    give the same verdict.
     """
 
     value: float

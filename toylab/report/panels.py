@@ -250,7 +250,7 @@ def strike_points(
 
 
 def strike_rungs(axes: Axes, table: pd.DataFrame) -> None:
-    """Crosses out bars of `rungs` that have no verdict, and writes their labels upright."""
+    """Crosses out bars of `rungs` that have no verdict, and turns the labels of all bars by 90°."""
     for x, (high, outside) in enumerate(zip(table.F0, table.outside, strict=True)):
         strike(axes, x, high + 0.1, outside)
     strike_label(axes)

@@ -30,7 +30,7 @@ HOW = (
     "results",
     "jobs",
     "cluster",
-)  # flags that set no experiment
+)  # flags that change no setting
 More = Mapping[str, tuple[type, Any, str]]
 NONE: More = {}
 MOST = 1000  # jobs of an array that run at once, by default

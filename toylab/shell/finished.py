@@ -1,4 +1,4 @@
-"""Finished runs, by the names that users give them: `./launch.sh runs` lists these."""
+"""Finds runs by what users type: a name, as `./launch.sh runs` lists them, or a folder."""
 
 import os
 import time

@@ -18,7 +18,7 @@ from toylab.world import documents as docs
 from toylab.world.documents import Documents
 from toylab.world.schema import Corpus
 
-ASIDE = 0xFFFF_FFFF  # folded into the key of anchoring documents: no step or document has it
+ASIDE = 0xFFFF_FFFF  # folded into the key of anchoring documents; no step has this number
 
 
 class Held(NamedTuple):

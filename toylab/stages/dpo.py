@@ -30,8 +30,9 @@ class Dpo(RewardStage):
     """Direct preference optimisation (Rafailov et al. 2023) on pairs of whole documents.
 
     Both documents of a pair are the reference's answers to one prompt. The first is preferred with
-    probability sigmoid(its reward − the other's) (Bradley & Terry 1952). If all questions are known
-    before the first answer, the optimum is π ∝ π_ref · exp(reward / β), as for `Rl`. Unless
+    probability sigmoid(its reward − the other's) (Bradley & Terry 1952). If there is only one turn,
+    or the model knows all questions before its first answer, the optimum is
+    π ∝ π_ref · exp(reward / β), as for `Rl`. Unless
     `batches` is 0, that many batches are drawn once, preferences included, and used in turn.
     """
 

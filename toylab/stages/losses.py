@@ -32,7 +32,8 @@ def expected_cross_entropy(
 
     `target[b, t]` is the distribution of the word after token t of document b, or all zeros if that
     word does not count. With the true distribution, the sum over words has the same expectation as
-    in `cross_entropy`, for any logits. The means can differ, because the number of words is random.
+    in `cross_entropy`, for any logits. Per token the two can differ, because the number of words is
+    random.
     """
     counted = jnp.sum(target, -1)
     total = jnp.sum(counted * jax.nn.logsumexp(logits, -1)) - jnp.sum(target * logits)

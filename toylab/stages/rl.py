@@ -38,9 +38,9 @@ class Rl(RewardStage):
 
     A batch is `batch / samples` prompts, each answered `samples` times. The model is not
     constrained to the grammar: a document that leaves it ends there and earns nothing. Training
-    maximises E[reward] − β · KL(π ‖ π_ref). If all questions are known before the first answer, the
-    optimum is π ∝ π_ref · exp(reward / β). If not, the soft Bellman recursion gives it. With β = 0
-    the KL is not measured.
+    maximises E[reward] − β · KL(π ‖ π_ref). If there is only one turn, or the model knows all
+    questions before its first answer, the optimum is π ∝ π_ref · exp(reward / β). If not, the soft
+    Bellman recursion gives it. With β = 0 the KL is not measured.
     """
 
     samples: int = choice(8, low=2, help="answers to each prompt")

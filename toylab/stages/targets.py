@@ -186,8 +186,8 @@ class Rule(Target):
     Answers correspond by index, modulo the number of answers on `later`. Before `earlier` comes up,
     the reward of an answer is its *share*: how often the cast gives a corresponding answer on
     `earlier`, under the initial prior of `tag`. In the control (`twin`) the reward is always the
-    share. So while the policy answers on `earlier` as the cast does, mean rewards are as in the
-    control.
+    share. So while the policy answers on `earlier` as the cast does, any given answer on `later`
+    earns as much on average as in the control.
     """
 
     earlier: str = names.topic(help="the earlier topic, whose answer decides")
@@ -292,5 +292,5 @@ class RewardStage(Stage):
         documents: Documents,
         left: Bool[Array, "B T S J"] | None = None,
     ) -> Float[Array, " B"]:
-        """log-probability of all answers of each document, in nats, free to leave the grammar."""
+        """log-probability of each document's decisions, in nats, not constrained to the grammar."""
         return jnp.sum(self.words(context, params, documents, left)[0], 1)

@@ -1,7 +1,8 @@
 """Exact inference about the author.
 
-In a phrase, only the first J = `grammar.depth` words can be uncertain, given all words before. They
-are its *decisions*. Other axes are as in `toylab.world.tables`. Logarithms are natural.
+In a phrase, only the first J = `grammar.depth` words can be uncertain, given all words before. All
+of these, certain or not, are its *decisions*. Other axes are as in `toylab.world.tables`.
+Logarithms are natural.
 """
 
 from typing import NamedTuple

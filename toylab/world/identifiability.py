@@ -89,7 +89,7 @@ def project(target: Float[Array, "*B P"], logp: Float[Array, "*B P K"]) -> Proje
 
 
 class Hull(NamedTuple):
-    """How near mixtures of the cast come to only one phrase, and to all phrases equally often."""
+    """How near mixtures come to always saying one phrase, and to saying all equally often."""
 
     reach: Float[Array, "S X P"]  # the highest probability of the phrase; nan if there is none
     even: Float[Array, "S X"]  # KL(uniform ‖ nearest mixture)

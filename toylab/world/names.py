@@ -28,8 +28,9 @@ def named(
 ) -> Any:
     """A field for one or more of the `known` names.
 
-    `empty`, a function of corpus and config, gives the names that an empty field stands for. A
-    field may lack names if it has `empty` or the default (), and is not `required`.
+    `empty`, a function of corpus and config, gives the names that an empty field stands for. If it
+    gives none, the field is refused, unless it has `empty` or the default (), and is not
+    `required`.
     """
     optional = not required and (default == () or empty is not None)
     kind = {"name": True, "help": help, "known": known, "empty": empty, "optional": optional}

@@ -22,7 +22,7 @@ KEYS = (
     *("title", "turns", "slip", "good", "bad", "plain", "tags", "directions", "topics"),
     *("characters", "coin"),
 )
-NUMBERS = 10**7  # limit on the probabilities of all characters together
+NUMBERS = 10**7  # how many probabilities all characters may have together
 OWN = "name"  # the entry of [tags] for documents whose tag is their author's name
 
 

@@ -24,7 +24,7 @@ def random_cast(
 ) -> Corpus:
     """A corpus drawn at random, of up to thousands of characters. Every word is nonsense.
 
-    The logits of a character's traits are normal with standard deviation 3. On all topics but the
+    The logits of a character's traits are random, with standard deviation 3. On all topics but the
     `controls`, the share `correlation` of their variance comes from one number for each character,
     so that answers on one topic predict those on another. Characters have an opener and a closer,
     out of `voices` each. No two share both, so there are at most voices² characters. The share
