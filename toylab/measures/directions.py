@@ -22,7 +22,7 @@ from toylab.world.tables import World
 
 
 def first_turn(grammar: Grammar, documents: Documents) -> Documents:
-    """Documents cut off after the longest possible first answer; a model sees only earlier words."""
+    """Documents cut off after the longest possible first answer: models see only earlier words."""
     asked, said = np.asarray(grammar.question_length)[0], np.asarray(grammar.phrase_length)
     told = np.asarray(grammar.direction_length)
     length = 1 + int(told.max(initial=0) + asked.max() + said.max((1, 2)).sum())

@@ -28,9 +28,9 @@ def named(
 ) -> Any:
     """A field for one or more of the `known` names.
 
-    `empty`, a function of corpus and config, gives the names that an empty field stands for. If it
-    gives none, the field is refused, unless it has `empty` or the default (), and is not
-    `required`.
+    `empty`, a function of corpus and config, gives the names that an empty field stands for. If
+    there are none, the field is refused if it is `required`, or has neither `empty` nor the
+    default ().
     """
     optional = not required and (default == () or empty is not None)
     kind = {"name": True, "help": help, "known": known, "empty": empty, "optional": optional}
