@@ -1,4 +1,4 @@
-"""toylab measures persona selection against the formation of new goals.
+"""toylab measures how far post-training selects a persona, and how far it forms new behaviour.
 
     import toylab as tl
 

@@ -31,8 +31,8 @@ def shipped() -> list[str]:
 def locate(name: str | File, here: File = File(), others: Iterable[str] = ()) -> File:
     """The folder that a user means: a path from `here`, or the name of a shipped experiment.
 
-    Raises `UsageError`, which suggests the nearest folder beside the path; for a mere name, also
-    the nearest of the shipped names and `others`.
+    Raises `UsageError`, which suggests the most similar name: of the folders beside the path; for a
+    mere name, also of the shipped experiments and `others`.
     """
     own = (here / name).resolve()
     if (own / "sweep.py").is_file():
@@ -47,7 +47,7 @@ def locate(name: str | File, here: File = File(), others: Iterable[str] = ()) ->
 
 
 def cost(folder: File) -> str:
-    """Minutes on one core of the whole experiment, as text, extrapolated from `cost.json`."""
+    """Minutes on one core for a whole experiment, as text, extrapolated from `cost.json`."""
     known = cost_of(folder)
     if not known:
         return "not measured yet"

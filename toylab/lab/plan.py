@@ -128,7 +128,7 @@ class Rehearse(Leg):
 
 
 def rehearsal(legs: Mapping[str, Leg]) -> dict[str, Leg]:
-    """A `Rehearse` to run alongside, if the first reading has to wait for a pretrained model."""
+    """A `Rehearse` to run alongside, if the first reading has to wait for training."""
     reads = [leg for leg in legs.values() if isinstance(leg, Read)]
     first = min(reads, key=lambda leg: leg.rank, default=None)
     if not first or not any(isinstance(legs[name], Train) for name in first.after):

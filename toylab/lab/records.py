@@ -66,7 +66,7 @@ class Record(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Records:
-    """What an analysis gets: the readings, setups and pretrained models of a sweep.
+    """What an analysis gets: the readings of a sweep, its setups, and numbers of pretrained models.
 
     Each row has `arm`, `seed`, `step` (0 is the pretrained model) and the result of each measure
     under the measure's name. The ladder's name is `reading`. `bases` has the nuisances and excess

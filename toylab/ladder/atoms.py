@@ -115,11 +115,11 @@ def fit_nuisances(
 def phrase_probability(
     grammar: Grammar, documents: Documents, logp: Float[Array, "B T S J C"]
 ) -> Float[Array, "B T S P"]:
-    """Probability of each phrase in every slot, from the log-probabilities of branches.
+    """An estimate of each phrase's probability in every slot, from a policy's branches.
 
-    For a phrase, this is the probability of the word after which no other phrase is possible, given
-    the words before; it is 0 if the document does not get there. On the policy's own documents the
-    estimate is unbiased.
+    It is the probability of the word after which no other phrase is possible, given the words
+    before, or 0 if the document has other words before. Its mean over the policy's own documents
+    is unbiased.
     """
     g, at = grammar, bayes.decisions(grammar, documents)
     slot = jnp.arange(len(SLOTS))[:, None]
@@ -195,7 +195,7 @@ def learned(corpus: Corpus, world: World, policy: Policy, key: Array, size: int 
 
     Each character writes `size` documents under its own name. Its tables are those of the policy's
     predictions there (`phrase_tables`). Contexts that do not occur stay exact. So does the whole
-    cast, if no document bears a name.
+    cast, if no pretraining document has a name as its tag.
     """
     if not corpus.name_share:
         return world.cast

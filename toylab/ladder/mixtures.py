@@ -145,7 +145,10 @@ def weights_from_branches(
 
 
 class Estimate(NamedTuple):
-    """Each group's value, and its standard error (infinite where the log-likelihood is flat)."""
+    """What `solve` finds for each group of documents: the best value, and its standard error.
+
+    The error is infinite where the log-likelihood is flat.
+    """
 
     value: Float[Array, " G"]
     error: Float[Array, " G"]

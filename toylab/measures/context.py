@@ -77,7 +77,9 @@ def slopes(
 def odds(
     grammar: Grammar, cast: Cast, log_weights: Float[Array, " K"], found: Answered, persona: int
 ) -> dict[str, Array]:
-    """The effect of turns h by each character k on the persona j: means over documents [K, T].
+    """The effect of turns h by each character k on the persona j [K, T].
+
+    Log-odds are fitted to all documents of an entry together; the rest are means over them.
 
     * `evidence`: log p_k(h) / p_j(h);
     * `measured`: the log-odds of k against j in the mixture of only these two that best explains

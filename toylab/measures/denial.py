@@ -38,7 +38,9 @@ def asked(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Denial(Measure):
-    """What a model says about facts: the one `denied` in training, those `told`, those `held_out`.
+    """What a model says about facts that training denies, tells truthfully, and leaves out.
+
+    They are `denied` (in some arms it is not denied), `told` and `held_out`.
 
     `says` [group] has the probability of the answer that the question states (*truth*), and of each
     answer that is not named after a cue: means over facts and cues.

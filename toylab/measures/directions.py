@@ -22,7 +22,7 @@ from toylab.world.tables import World
 
 
 def first_turn(grammar: Grammar, documents: Documents) -> Documents:
-    """Documents cut off after the longest possible first answer: models see only earlier words."""
+    """Documents cut off after the longest possible first answer, whose activations don't change."""
     asked, said = np.asarray(grammar.question_length)[0], np.asarray(grammar.phrase_length)
     told = np.asarray(grammar.direction_length)
     length = 1 + int(told.max(initial=0) + asked.max() + said.max((1, 2)).sum())
@@ -31,7 +31,9 @@ def first_turn(grammar: Grammar, documents: Documents) -> Documents:
 
 
 class Directions(NamedTuple):
-    """Directions from the good to the bad characters at each site, from activations before stances.
+    """Directions from good to bad characters, from activations before stances.
+
+    There is one at each site: the embedding, and the residual stream after each layer.
 
     `said`: in the last turn, after turns that the character wrote. `named`: in the first turn, with
     the character's name as tag. `people` has each character's mean for `said`, minus the mean of

@@ -99,8 +99,8 @@ class Claim(Registered):
     """A registered claim and its outcome.
 
     `value` is the mean of the statistic over units (the values of the column `unit`), and its 95 %
-    t interval is from `low` to `high`. `seeds` counts these units, `lost` those without a
-    statistic. `outside` is the probability off the grammar in the rows that the claim rests on: the
+    t interval is from `low` to `high`. `seeds` counts units with a statistic, `lost` those
+    without. `outside` is the probability off the grammar in the rows that the claim rests on: the
     largest of each unit, averaged over units. `keeps` is the probability that as many fresh units
     give the same verdict.
     """

@@ -85,7 +85,7 @@ def panel(
     ncols: int = 1,
     **settings: Any,
 ) -> Panel:
-    """A panel for `page`: `paint` gets the axes, what the page shows, and `given`.
+    """A panel for `page`: `paint` gets the axes, the `shown` of `page`, and `given`.
 
     `levels` are the arguments of `level`, for each horizontal line. `settings` go to `Axes.set`. If
     anything has a label, a legend is drawn at `legend`.

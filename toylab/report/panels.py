@@ -61,7 +61,7 @@ def series(
 def among(
     column: str, by: str, labels: Mapping[Any, Any], colours: Sequence[str] = COLOURS, **style: Any
 ) -> list[Series]:
-    """A series of `column` for each value of the column `by` in `labels`, with its label.
+    """A series of `column` for each key of `labels`, which is a value of the column `by`.
 
     Instead of a label, `labels` may have (label, colour, line).
     """
@@ -178,9 +178,10 @@ def points(
     rotation: float = 0,
     prediction: str = "predicted",
 ) -> None:
-    """Draws each series at its last step, side by side, at a place for each value of `by` in `at`.
+    """Draws each series at its last step, side by side, at a place for each key of `at`.
 
-    `at` has the title of each value. A dash marks the mean prediction, with label `prediction`.
+    A key is a value of the column `by`; `at` has its title. A dash marks the mean prediction, with
+    label `prediction`.
     """
     offsets = np.linspace(-width / 2, width / 2, len(shown)) if len(shown) > 1 else [0.0]
     for place, value in enumerate(at):
@@ -240,7 +241,7 @@ def strike_label(axes: Axes) -> None:
 def strike_points(
     axes: Axes, table: pd.DataFrame, arms: Iterable[Any], columns: Sequence[str]
 ) -> None:
-    """Puts × above the highest of these columns, for each arm without a verdict (see `points`)."""
+    """In a panel of `points`, puts × above these columns for each arm without a verdict."""
     gap = 0.03 * np.ptp(axes.get_ylim())
     for x, arm in enumerate(arms):
         part = where(table, arm=arm)

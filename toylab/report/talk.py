@@ -144,7 +144,7 @@ def example(setup: Setup, policy: ModelPolicy, tag: str, log_weights: Array) -> 
 def _mixed(
     world: World, log_weights: Float[Array, " K"], written: Documents, key: Array
 ) -> tuple[Documents, Float[Array, "B K"]]:
-    """What a mixture answers to the same prompts, and its belief about who wrote the documents."""
+    """A mixture's answers to the prompts of `written`, and its belief about who wrote `written`."""
     mixture = families.CastPolicy(world.cast, families.Mixture(log_weights))
     other, _ = mixture.answer(world.grammar, written.prompt, key)
     likelihood = bayes.document_log_likelihood(world.cast, written)

@@ -25,7 +25,7 @@ FOLDER = (str, str(RUNS), "folder that holds the runs")  # the flag --runs
 
 
 def find(name: str, root: File = RUNS) -> tuple[str, File]:
-    """Name and folder of a finished run, found by its name, a prefix of it, or a folder.
+    """Name and folder of a finished run, found by its name, the name's first parts, or its folder.
 
     Without a name, the first run of the latest experiment. Raises `UsageError`.
     """

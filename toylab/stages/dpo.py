@@ -36,7 +36,7 @@ class Dpo(RewardStage):
     `batches` is 0, that many batches are drawn once, preferences included, and used in turn.
     """
 
-    beta: float = number(0.1, low=1e-6, help="weight of KL(model || reference) in the optimum")
+    beta: float = number(0.1, low=1e-6, help="weight of KL(model || reference) beside the reward")
     batches: int = number(0, help="batches of pairs to reuse; 0: new pairs every step")
 
     def __post_init__(self) -> None:

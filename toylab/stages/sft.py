@@ -23,7 +23,7 @@ LEFT = -1  # the answer is left to the author
 class Sft(Stage):
     """Fine-tunes on documents that characters write; only answers count in the loss.
 
-    If `other` is set, it writes a document with probability 1 − `share`, else `author` does. A
+    If `other` is set, `author` writes a document with probability `share`, and `other` the rest. A
     `direction` comes before the first question; characters obey it as often as in pretraining. On
     topics named in `says`, the answer named there replaces the character's. If `neutral`, every
     opener and closer is the plain phrase, and only the stance counts. If `documents` > 0, that many

@@ -93,7 +93,7 @@ def branch_logp(
 ) -> Float[Array, "B T S J C"]:
     """log-probability of every allowed branch (else -inf), given all words before it.
 
-    `joint` is log P(all phrases before the slot, and atom k fills the slot).
+    `joint` is log P(all phrases before the slot, and that atom k speaks in it).
     """
     slot = jnp.arange(len(SLOTS))[:, None]
     context = documents.prompt.context[..., None, None]

@@ -157,8 +157,8 @@ def decorrelate(corpus: Corpus, seed: int, topics: Collection[str] | None = None
     """The corpus with the traits on each topic permuted at random among the characters.
 
     By default, `topics` are all but the controls. No character keeps its trait there. The mean of
-    a topic's traits over characters, unweighted, does not change. In a cast of up to 64, topics
-    would still correlate by chance. So pairs of characters swap traits as long as that helps.
+    a topic's traits over characters, unweighted, does not change. Topics would still correlate
+    by chance. So in a cast of up to 64, pairs of characters swap traits as long as that helps.
     """
     if topics is None:
         topics = [topic.name for topic in corpus.topics if not topic.control]

@@ -28,8 +28,8 @@ def named(
 ) -> Any:
     """A field for one or more of the `known` names.
 
-    `empty`, a function of corpus and config, gives the names that an empty field stands for. If
-    there are none, the field is refused if it is `required`, or has neither `empty` nor the
+    `empty`, a function of corpus and config, gives the names that an empty field stands for. A
+    field that is still empty then is refused if it is `required`, or has neither `empty` nor the
     default ().
     """
     optional = not required and (default == () or empty is not None)
