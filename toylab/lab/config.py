@@ -2,8 +2,8 @@
 
 `--sft.steps=200` sets the field of every Sft in the sweep, `--ARM.sft.steps=200` that of one arm,
 `--sft@2.steps=200` that of the second Sft of an arm. A stage of 0 steps is left out. The flags of a
-nested config contain the name of its field: `--rl.target.answers`. Those of a stage within a stage
-don't: `--sft.steps`.
+nested config contain the name of the field that holds it: `--rl.target.answers`. A stage within a
+stage has the flags that it would have alone.
 """
 
 import dataclasses

@@ -68,7 +68,7 @@ def _bindings(file: File, module: str) -> Iterator[tuple[str, str, str]]:
 
 
 def reached(modules: Iterable[str], roots: tuple[File, ...]) -> dict[str, File]:
-    """These modules, and all below the roots that they import, directly or indirectly."""
+    """These modules, and those that they import, directly or not, if they are below a root."""
     found: dict[str, File] = {}
     left = list(modules)
     while left:

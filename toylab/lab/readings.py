@@ -106,7 +106,7 @@ def read(
     settings: LadderFit,
     advance: Advance = quietly,
 ) -> Times:
-    """Reads a snapshot that is on disk with those of the measures that have not read it yet.
+    """Reads a snapshot, which must be on disk, with the measures that have not read it yet.
 
     After each reading, `advance` is called with 1 / len(measures).
     """

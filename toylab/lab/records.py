@@ -66,7 +66,7 @@ class Record(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Records:
-    """What an analysis gets: the readings of a sweep, its setups, and numbers of pretrained models.
+    """What an analysis gets: all that was read in a sweep, and its setups.
 
     Each row has `arm`, `seed`, `step` (0 is the pretrained model) and the result of each measure
     under the measure's name. The ladder's name is `reading`. `bases` has the nuisances and excess
@@ -193,7 +193,8 @@ def course(
 def crossing(way: "pd.DataFrame", column: str, x: str, level: float) -> float:
     """A column's value where `x` first reaches a level, interpolated; the last if it never does.
 
-    `way` has the readings of one run in order. Readings without the column are left out.
+    `way` has the readings of one run in order. If one of the two readings around the level lacks
+    the column, the other's value; NaN if both do.
     """
     passed = np.flatnonzero(way[x].to_numpy() >= level)
     n = int(passed[0]) if len(passed) else len(way) - 1

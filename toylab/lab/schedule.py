@@ -44,7 +44,7 @@ def run(
     width: int,
     wait: Callable[[Iterable[Future]], Iterable[Future]] = first,
 ) -> Generator[Ended, None, None]:
-    """Does `work` on all legs, by name, at most `width` at once; yields how each ended.
+    """Does `work` on all `legs`, at most `width` at once; yields how each ended.
 
     Among ready legs, the lowest rank goes first, then the one that begins the costliest chain of
     legs. If a worker is killed, which breaks the executor, `start` makes a new one. Unfinished legs

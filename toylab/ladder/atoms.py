@@ -117,9 +117,9 @@ def phrase_probability(
 ) -> Float[Array, "B T S P"]:
     """An estimate of each phrase's probability in every slot, from a policy's branches.
 
-    It is the probability of the word after which no other phrase is possible, given the words
-    before, or 0 if the document has other words before. Its mean over the policy's own documents
-    is unbiased.
+    It is the probability of the word that settles the phrase: after it, no other is possible. It is
+    0 if the document has not begun like the phrase up to there. Its mean over the policy's own
+    documents is unbiased.
     """
     g, at = grammar, bayes.decisions(grammar, documents)
     slot = jnp.arange(len(SLOTS))[:, None]

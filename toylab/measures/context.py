@@ -1,4 +1,4 @@
-"""What a context is worth: a policy's answers after a prefilled history.
+"""What a history is worth: a policy's answers after prefilled turns.
 
 First w* is fitted to the first answers of the policy P, which have no history. Then turns h by
 each character are prefilled, and the *slope* v is fitted to P's exact branches at the next
@@ -6,7 +6,7 @@ answer. The model, for any characters j and k, is
 
     log-odds after h  =  log w*_j / w*_k  +  v · log p_j(h) / p_k(h)
 
-v is 1 under Bayes' rule. It is 0 if no context brings another character back. (Weights fitted to
+v is 1 under Bayes' rule. It is 0 if no history brings another character back. (Weights fitted to
 whole documents would depend on how P treats its own history. Then a policy that ignores its history
 would not get slope 0.)
 """
@@ -145,7 +145,7 @@ def crossing(evidence: Sequence[float], reading: Sequence[float], level: float) 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Exchange(Measure):
-    """The slope v (see this module), and how many nats of context it takes to displace a persona.
+    """The slope v (see this module), and how many nats of history it takes to displace a persona.
 
     For each cast:
 

@@ -29,7 +29,8 @@ GROUPS = {
     "trained": "mean P(answer follows the cue) over the cues that were rewarded",
     "held_out": "the same over all cues held out",
     "favourites": "the same over held-out cues whose answer is some character's favourite",
-    "orphans": "the same over held-out cues whose answer is no character's",
+    "orphans": "the same over held-out cues whose answer every character gives in under 5 % of "
+    "cases",
 }
 
 

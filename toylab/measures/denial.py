@@ -38,9 +38,10 @@ def asked(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Denial(Measure):
-    """What a model says about facts that training denies, tells truthfully, and leaves out.
+    """What a model says about three groups of facts.
 
-    They are `denied` (in some arms it is not denied), `told` and `held_out`.
+    `denied` is one that training denies (in some arms it doesn't), `told` are those that it tells
+    truthfully, `held_out` those that it leaves out.
 
     `says` [group] has the probability of the answer that the question states (*truth*), and of each
     answer that is not named after a cue: means over facts and cues.

@@ -22,7 +22,7 @@ from toylab.world.tables import World
 
 
 def first_turn(grammar: Grammar, documents: Documents) -> Documents:
-    """Documents cut off after the longest possible first answer, whose activations don't change."""
+    """Documents cut off after the longest possible first answer; its activations don't change."""
     asked, said = np.asarray(grammar.question_length)[0], np.asarray(grammar.phrase_length)
     told = np.asarray(grammar.direction_length)
     length = 1 + int(told.max(initial=0) + asked.max() + said.max((1, 2)).sum())
@@ -31,7 +31,7 @@ def first_turn(grammar: Grammar, documents: Documents) -> Documents:
 
 
 class Directions(NamedTuple):
-    """Directions from good to bad characters, from activations before stances.
+    """Directions from good to bad characters: differences of mean activations before stances.
 
     There is one at each site: the embedding, and the residual stream after each layer.
 
@@ -169,7 +169,7 @@ class FirstAnswers(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shift(Measure):
-    """How fine-tuning moved the residual stream, compared with directions found from prompts.
+    """How fine-tuning moved the residual stream, compared with directions found without training.
 
     The mean shift of activations at each site (`said`, `named`: see `Directions`):
 
@@ -182,7 +182,7 @@ class Shift(Measure):
 
     * `undone`: the part of the shift along `said` is removed;
     * `all_undone`: the whole shift is removed;
-    * `random_undone`: a random vector is added, as long as the part that `undone` removes.
+    * `random_undone`: a random vector as long as the removed part of `undone` is added.
     """
 
     at_end = True

@@ -115,7 +115,7 @@ class CueEffect(NamedTuple):
 
 CUE_EFFECT = {
     "baseline": "log-odds of a held-out place against all rewarded ones, when the question names "
-    "another held-out place; mean over both, nats",
+    "another held-out place; mean over all such pairs, nats",
     "gain": "what naming the place adds to these log-odds, nats",
     "share": "when the question names a held-out place: share of that place among all answers "
     "that go to held-out places",

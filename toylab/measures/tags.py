@@ -215,7 +215,7 @@ class Tags(Measure):
             )
 
     def voices(self, snapshot: Snapshot) -> dict[str, tuple[ModelPolicy, ModelPolicy, int]]:
-        """For each of these tags: the policies after and before training, and the tag to use."""
+        """For every tag and the three changed ones: policies after and before, and an index."""
         world, tag = snapshot.setup.world, snapshot.tag(self.tag)
         every = enumerate(tag_names(snapshot.setup.corpus))
         policies = now, then = snapshot.policy, snapshot.pretrained

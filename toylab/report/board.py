@@ -47,7 +47,7 @@ def moving(courses: Iterable[Course], kind: str) -> list[str]:
 
 
 def reduced(rows: Course, keep: Iterable[str]) -> Course:
-    """The rows without weights and traits other than these; weights left out are summed."""
+    """The rows, but of weights and traits only those in `keep`; other weights are summed."""
     kept, few = set(keep), Course()
     for step, row in rows.items():
         rest = [v for tag, v in row.items() if tag.startswith(WEIGHTS) and tag not in kept]

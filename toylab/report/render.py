@@ -19,7 +19,7 @@ from typing import Any
 from toylab.lab import experiments
 from toylab.lab.store import write_atomic
 from toylab.report import reference, results
-from toylab.report.claims import REFUTED, SUPPORTED, UNDECIDED, enough, load
+from toylab.report.claims import OFF, REFUTED, SUPPORTED, UNDECIDED, enough, load
 from toylab.world.schema import unknown
 
 DOCUMENTS = ("README.md", "docs/findings.md", "docs/experiments.md")
@@ -99,9 +99,10 @@ def render(text: str, claims: Known) -> str:
         return f"{place} {quoted(claim)} | {claim['verdict']} |"
 
     verdicts = Counter(claim["verdict"] for each in claims.values() for claim in each.values())
-    order = (SUPPORTED, UNDECIDED, REFUTED)
+    order, told = (SUPPORTED, REFUTED, UNDECIDED), {OFF: "off the grammar"}
     said = [v for v in order if verdicts[v]] + sorted(v for v in verdicts if v not in order)
-    counts = f"{verdicts.total()} claims: " + ", ".join(f"{verdicts[each]} {each}" for each in said)
+    listed = ", ".join(f"{verdicts[v]} {told.get(v, v)}" for v in said)
+    counts = f"{verdicts.total()} claims: {listed}"
     whole = TABLE.sub(table, reference.ROW.sub(row, text))
     return COUNTS.sub(rf"\g<1>{counts}\g<2>", whole)
 

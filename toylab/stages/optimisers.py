@@ -23,7 +23,7 @@ class Optimiser(Traced, abc.ABC):
     def transformation(
         self, peak: Scalar, schedule: Schedule, tables: Collection[str]
     ) -> optax.GradientTransformation:
-        """The transformation. `peak` is the peak learning rate; `tables` names the embeddings."""
+        """The transformation. `peak` is the peak learning rate; for `tables` see `Network`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Adam(Optimiser):
 
     b1: float = choice(0.9, low=0.0, high=0.99999, help="decay of the mean of gradients")
     b2: float = choice(0.99, low=0.0, high=0.99999, help="decay of the mean of their squares")
-    weight_decay: float = choice(0.0, low=0.0, help="weight decay, times the learning rate")
+    weight_decay: float = choice(0.0, low=0.0, help="weight decay per step, over the learning rate")
 
     def transformation(
         self, peak: Scalar, schedule: Schedule, tables: Collection[str]

@@ -228,7 +228,7 @@ class Rule(Target):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RewardStage(Stage):
-    """What stages with a `target` share: prompts, answers, rewards and scores.
+    """What all stages with a `target` have in common: prompts, answers, rewards and scores.
 
     Documents have the tag `tag`, no direction, and questions on `topics` (empty: all but controls).
     """
