@@ -151,7 +151,8 @@ class Run:
         over documents, and the floor: what the family leaves in the pretrained model. A rung, such
         as *selection*, is the drop from the row above. Drops can be negative: families are fitted
         and scored on different documents. `cast` is "learned" (the characters as the pretrained
-        model plays them) or "exact".
+        model plays them) or "exact" (as the corpus has them); both are blurred by a temperature and
+        a slip rate.
         """
         found, floor = (each.read(tag)[cast] for each in (self, self.pretrained))
         families = [family for family in FAMILIES if family in found]
@@ -170,8 +171,8 @@ class Run:
     def weights(self, tag: str = "assistant", cast: str = "learned") -> pd.DataFrame:
         """The weights w* of the mixture of characters nearest to the run, and w0 of pretraining.
 
-        The 95 % intervals of w* are the narrowest possible from `reading.fit` documents of the
-        mixture (Cramér–Rao).
+        The 95 % intervals of w* are the narrowest possible from `self.reading.fit` documents of
+        the mixture (Cramér–Rao).
         """
         world, place = self.setup.world, tag_names(self.setup.corpus).index(tag)
         w = np.array(self.read(tag)[cast]["weights"])

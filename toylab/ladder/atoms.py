@@ -49,7 +49,7 @@ def blur(grammar: Grammar, cast: Cast, temperature: float | Array, slip: float |
 
 @jax.jit
 def placebo(grammar: Grammar, cast: Cast, key: Array) -> Cast:
-    """A cast without characters: the tables of each (topic, slot), permuted among the characters.
+    """A cast of no real characters: for each (topic, slot), their tables are dealt out at random.
 
     All contexts of a topic share one permutation. What the families up to F3 explain with this
     cast, they explain by flexibility alone.

@@ -11,10 +11,10 @@ In a *join* every document comes wholly from one of its parts. F4 flat joins F4 
 more: a mixture, a switching author and a patchwork. These may also use flattened characters, raised
 to the powers ½ and 0.
 
-The policy's documents are split into three sets: one to fit, one held out, one to score. All fits
-are by EM on the first set. Mixtures run until `mixtures.Fit.gap` certifies them, for at most 20,000
-steps. All other fits stop when held-out documents get no likelier. The shares in joins are fitted
-to the held-out set. Every family is scored on the third set by exact sums.
+The policy's documents are split into three sets: one to fit, one held out, one to score. Fits are
+by EM, on the first set; only the shares in joins are fitted to the held-out set. Mixtures run until
+`mixtures.Fit.gap` certifies them, for at most 20,000 steps. Other fits on the first set stop when
+held-out documents get no likelier. Every family is scored on the third set by exact sums.
 """
 
 import dataclasses
@@ -60,7 +60,7 @@ def _join(members: tuple[Family, ...], seen: Evidence) -> Join:
 
 
 class Search(NamedTuple):
-    """Random starts for EM, one per key, tried on `few` documents along with uniform weights."""
+    """Random starts for EM, one per key. These and a uniform start are first tried on `few`."""
 
     keys: Array
     few: Documents

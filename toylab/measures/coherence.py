@@ -73,7 +73,7 @@ def keep(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Coherence(Measure):
-    """ρ for each cast: `keep`, its `error`, and how `mixed` the authors are (see `keep`).
+    """For each cast: ρ (`keep`), its `error`, and how `mixed` the authors are.
 
     `keep` is None if one character writes nearly everything: a redrawn author is then the same one.
     """

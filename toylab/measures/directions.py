@@ -22,7 +22,7 @@ from toylab.world.tables import World
 
 
 def first_turn(grammar: Grammar, documents: Documents) -> Documents:
-    """Documents cut off after the longest possible first answer; its activations don't change."""
+    """Documents cut to a length that any first turn fits in. Its activations don't change."""
     asked, said = np.asarray(grammar.question_length)[0], np.asarray(grammar.phrase_length)
     told = np.asarray(grammar.direction_length)
     length = 1 + int(told.max(initial=0) + asked.max() + said.max((1, 2)).sum())
@@ -169,7 +169,7 @@ class FirstAnswers(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shift(Measure):
-    """How fine-tuning moved the residual stream, compared with directions found without training.
+    """How fine-tuning moved the residual stream, compared with directions in the pretrained model.
 
     The mean shift of activations at each site (`said`, `named`: see `Directions`):
 

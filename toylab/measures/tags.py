@@ -169,7 +169,7 @@ def with_row(
 def off_cast(
     policy: ModelPolicy, world: World, cast: Cast, key: Array, sizes: tuple[int, int, int], tag: int
 ) -> dict[str, float]:
-    """What each family leaves unexplained under a tag, per document; `sizes` as in `in_three`."""
+    """Nats per document that families from F1 on leave under a tag; `sizes` as in `in_three`."""
     written = reading.answers(policy, world, key, sum(sizes), tag)
     parts = reading.in_three(written, *sizes)
     found = fit_ladder(world, cast, world.log_prior[tag], *parts)
@@ -188,8 +188,8 @@ class Tags(Measure):
     * `rates`: as in `Goals`; `base`: the same for the pretrained model (for `(none)`, also with the
       embedding zeroed);
     * `nats`: KL(model ‖ pretrained model) per document;
-    * `left`: what each family of the ladder, with the learned cast, leaves unexplained in the
-      model; `floor`: the same for the pretrained model.
+    * `left`: what each family from F1 on, with the learned cast, leaves unexplained in the model;
+      `floor`: the same for the pretrained model.
 
     `opener` is P(the likeliest opener of `who`) under `tag` on questions about `topic`, `elsewhere`
     the same on all other questions.

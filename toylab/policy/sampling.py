@@ -129,8 +129,9 @@ def opening(grammar: Grammar, what: Prompt) -> Int[Array, "B 1+direction"]:
     return jnp.concatenate([grammar.tag_token[what.tag][:, None], directed], 1)
 
 
-# (state, words, at a decision) -> (state, logits). The model reads more words of each document (-1:
-# none). The logits are those after the last word; they matter only where a decision comes next.
+# (state, words, deciding) -> (state, logits). The model reads more words of each document; -1 is
+# none. The logits are those after the last word. They matter only in documents that are `deciding`:
+# where a decision comes next.
 Hear = Callable[[Any, Int[Array, "B l"], Bool[Array, " B"]], tuple[Any, Float[Array, "B V"]]]
 
 

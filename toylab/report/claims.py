@@ -14,7 +14,7 @@ An experiment's claims are in its `claims.toml`, written before it is run:
 
 and, where needed:
 
-    minus = {arm = "neutral"}      # subtracts the same statistic, with these values in `rows`
+    minus = {arm = "neutral"}      # subtracts the same, with these instead of values in `rows`
     over = "largest"               # how a seed's rows become one number (`OVER`); default: mean
     against = "evidence"           # the other column of a ratio, slope, exponent or correlation
     unit = "cast"                  # the column whose values the interval is over; default: seed
@@ -317,7 +317,9 @@ def judge_all(
 
     `instead` replaces every verdict.
     """
-    named = table.select_dtypes(exclude="number")  # later seeds may bring new numbers
+    named = table.select_dtypes(
+        exclude="number"
+    )  # a number that no row has may come with a later seed
     values = {column: list(named[column].unique()) for column in named}
     check(claims, table, values if not instead and len(table) else {})  # flags may drop rows
     judged = [judge(each, *evaluate(each, table)) for each in claims]

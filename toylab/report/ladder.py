@@ -49,7 +49,7 @@ def figure(found: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
 
 
 def stack(axes: Axes, found: pd.DataFrame) -> None:
-    """The rungs as stacked bars, one for each row of a table of families.
+    """The rungs as stacked bars, one for each row; `found` has a column for each family.
 
     If only part of the ladder was read, all that its last family leaves is drawn as unexplained.
     """

@@ -61,7 +61,7 @@ def series(
 def among(
     column: str, by: str, labels: Mapping[Any, Any], colours: Sequence[str] = COLOURS, **style: Any
 ) -> list[Series]:
-    """A series of `column` for each key of `labels`, which is a value of the column `by`.
+    """A series of `column` for each key of `labels`. A key is a value of the column `by`.
 
     Instead of a label, `labels` may have (label, colour, line).
     """
@@ -241,7 +241,7 @@ def strike_label(axes: Axes) -> None:
 def strike_points(
     axes: Axes, table: pd.DataFrame, arms: Iterable[Any], columns: Sequence[str]
 ) -> None:
-    """In a panel of `points`, puts × above these columns for each arm without a verdict."""
+    """In a panel of `points` of these columns, puts a × above each arm without a verdict."""
     gap = 0.03 * np.ptp(axes.get_ylim())
     for x, arm in enumerate(arms):
         part = where(table, arm=arm)
@@ -283,7 +283,7 @@ def bands(axes: Axes, table: pd.DataFrame) -> None:
 def rungs(
     axes: Axes, table: pd.DataFrame, rungs: Sequence[tuple[str, str, str | None]] = BANDS
 ) -> None:
-    """Draws the ladder as stacked bars, one for each row of a table of families."""
+    """Draws the ladder as stacked bars, one for each row; a table has a column for each family."""
     x = np.arange(len(table))
     for rung, high, low in reversed(rungs):
         base = table[low].to_numpy() if low else np.zeros(len(table))

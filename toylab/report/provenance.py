@@ -12,7 +12,7 @@ from pathlib import Path as File
 
 from toylab.world.derive import SHIPPED
 
-CHANGES = (":!results", ":!docs", ":!README.md")  # what a run itself may write
+WRITTEN = (":!results", ":!docs", ":!README.md")  # all but what runs and `render` write
 
 
 def git(folder: File, *arguments: str) -> str:
@@ -26,9 +26,9 @@ def git(folder: File, *arguments: str) -> str:
 
 @functools.cache
 def commit() -> str:
-    """The commit of the checkout, with a + if files have changed; empty outside a checkout."""
+    """The commit of the checkout, with a + if tracked sources have changed; empty outside one."""
     found = git(SHIPPED, "rev-parse", "HEAD")
-    changed = git(SHIPPED, "status", "--porcelain", "--untracked-files=no", "--", ".", *CHANGES)
+    changed = git(SHIPPED, "status", "--porcelain", "--untracked-files=no", "--", ".", *WRITTEN)
     return found + "+" * bool(changed)
 
 

@@ -61,7 +61,7 @@ class Experiment:
 
 
 NUMBERS = ("value", "low", "high", "threshold", "seeds", "lost", "keeps")  # of a judged claim
-SECONDS_A_UNIT = 0.05  # on one core, until the experiment has been measured on this machine
+SECONDS_A_UNIT = 0.05  # on one core, for an experiment without a cost.json
 MEGABYTES_A_RUN = 5.0
 
 

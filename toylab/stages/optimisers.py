@@ -32,7 +32,7 @@ class Adam(Optimiser):
 
     b1: float = choice(0.9, low=0.0, high=0.99999, help="decay of the mean of gradients")
     b2: float = choice(0.99, low=0.0, high=0.99999, help="decay of the mean of their squares")
-    weight_decay: float = choice(0.0, low=0.0, help="weight decay per step, over the learning rate")
+    weight_decay: float = choice(0.0, low=0.0, help="weight decay per step, in learning rates")
 
     def transformation(
         self, peak: Scalar, schedule: Schedule, tables: Collection[str]
@@ -52,7 +52,9 @@ class Muon(Optimiser):
     b2: float = choice(
         0.99, low=0.0, high=0.99999, help="decay of Adam's mean of squared gradients"
     )
-    rms: float = choice(0.2, low=0.0, help="RMS of a matrix's update, over the rate; 0: unscaled")
+    rms: float = choice(
+        0.2, low=0.0, help="RMS of a matrix's update, in learning rates; 0: unscaled"
+    )
     table_rate: float = number(1.0, help="Adam's learning rate relative to that of matrices")
 
     def transformation(

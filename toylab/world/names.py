@@ -30,7 +30,7 @@ def named(
 
     `empty`, a function of corpus and config, gives the names that an empty field stands for. A
     field that is still empty then is refused if it is `required`, or has neither `empty` nor the
-    default ().
+    default (), unless the empty name is `known`.
     """
     optional = not required and (default == () or empty is not None)
     kind = {"name": True, "help": help, "known": known, "empty": empty, "optional": optional}

@@ -106,11 +106,11 @@ class Topic:
     """What a question asks about. `answers` are (name, words), all with the same number of words.
 
     By default, post-training leaves out a topic that is a `control`. Topics are drawn in proportion
-    to their `weight`. If the corpus has a coin, later turns draw only from the topics of its side.
-    If there are `cues`, each question states one, which replaces `{cue}` in every phrase of the
-    turn. A cue calls for the answer of the same name, or for the one that `calls_for` pairs with
-    it. With `answers_of`, answers correspond by name to those of another topic, and may have the
-    same words.
+    to their `weight`. If the corpus has a coin, later turns draw only from the topics of the side
+    that comes up. If there are `cues`, each question states one, which replaces `{cue}` in every
+    phrase of the turn. A cue calls for the answer of the same name, or for the one that `calls_for`
+    pairs with it. With `answers_of`, answers correspond by name to those of another topic, and may
+    have the same words.
     """
 
     name: Label
@@ -221,7 +221,7 @@ class Corpus:
 
     @property
     def tells(self) -> tuple[str, ...]:
-        """The controls that share no answers with another topic, where training may change them."""
+        """The controls that share no answers with a topic on which training might change these."""
         shared = {topic.answers_of for topic in self.topics}
         alone = (t for t in self.topics if t.control and not t.answers_of)
         return tuple(topic.name for topic in alone if topic.name not in shared)
