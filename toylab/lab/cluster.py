@@ -206,7 +206,7 @@ def array(
                         done[place], failed = (None, error), True
                 elif waiting is not None and job.job_id not in waiting:
                     left.add(place)
-                    if place in gone:  # at the last poll too: its result should have arrived
+                    if place in gone:  # at the poll before, too: its result should be here
                         said = f"job {job.job_id} was killed; see {job.paths.stdout}"
                         done[place], failed = (None, StoreError(said)), True
             gone = left

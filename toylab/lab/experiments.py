@@ -31,8 +31,8 @@ def shipped() -> list[str]:
 def locate(name: str | File, here: File = File(), others: Iterable[str] = ()) -> File:
     """The folder that a user means: a path from `here`, or the name of a shipped experiment.
 
-    Raises `UsageError`, which suggests the most similar name: of the folders beside the path; for a
-    mere name, also of the shipped experiments and `others`.
+    Raises `UsageError`, which suggests the most similar name among the folders beside the path and,
+    if `name` has no slash, among the shipped experiments and `others`.
     """
     own = (here / name).resolve()
     if (own / "sweep.py").is_file():

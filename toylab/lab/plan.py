@@ -30,7 +30,7 @@ BASE_STEPS = 120  # assumed cost of a reference, in training steps, until it is 
 class Leg(abc.ABC):
     """A task of the graph. `cost` is in training steps; `done` says what was done.
 
-    `title` names the first sweep and seed that need it, then the arm, or stages if arms share it.
+    `title` names the first sweep and seed that need it, and the arm, or what arms share.
     """
 
     path: Recipe

@@ -69,7 +69,7 @@ class Records:
     """What an analysis gets: all that was read in a sweep, and its setups.
 
     Each row has `arm`, `seed`, `step` (0 is the pretrained model) and the result of each measure
-    under the measure's name. The ladder's name is `reading`. `bases` has the nuisances and excess
+    under the measure's name. The sweep's ladder is `reading`. `bases` has the nuisances and excess
     loss of pretrained models, by arm and seed. `known` keeps the results of `once`. `files` has the
     content of each file of readings, by arm and file.
     """

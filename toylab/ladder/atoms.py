@@ -49,7 +49,7 @@ def blur(grammar: Grammar, cast: Cast, temperature: float | Array, slip: float |
 
 @jax.jit
 def placebo(grammar: Grammar, cast: Cast, key: Array) -> Cast:
-    """A cast of no real characters: for each (topic, slot), their tables are dealt out at random.
+    """A cast of made-up characters: the real ones' tables of each (topic, slot), dealt at random.
 
     All contexts of a topic share one permutation. What the families up to F3 explain with this
     cast, they explain by flexibility alone.
@@ -118,7 +118,7 @@ def phrase_probability(
     """An estimate of each phrase's probability in every slot, from a policy's branches.
 
     It is the probability of the word that settles the phrase: after it, no other is possible. It is
-    0 if the document has not begun like the phrase up to there. Its mean over the policy's own
+    0 if the slot does not begin like the phrase, up to that word. Its mean over the policy's own
     documents is unbiased.
     """
     g, at = grammar, bayes.decisions(grammar, documents)

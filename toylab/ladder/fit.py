@@ -14,7 +14,8 @@ to the powers ½ and 0.
 The policy's documents are split into three sets: one to fit, one held out, one to score. Fits are
 by EM, on the first set; only the shares in joins are fitted to the held-out set. Mixtures run until
 `mixtures.Fit.gap` certifies them, for at most 20,000 steps. Other fits on the first set stop when
-held-out documents get no likelier. Every family is scored on the third set by exact sums.
+held-out documents get no likelier. Every family is scored on the third set, by sums over all
+words that the policy might have said at each decision.
 """
 
 import dataclasses

@@ -94,7 +94,7 @@ def fit_rate(
     change: Float[ArrayLike, " I"],
     fitted: Bool[ArrayLike, " I"],
 ) -> Prediction:
-    """Chooses τ by least squares between prediction and `start` + `change` on the `fitted` items.
+    """Chooses τ by least squares: prediction against `start` + measured `change`, `fitted` items.
 
     A fit is saturated if its prediction of these items is within 0.02 of that at the largest τ.
     Then τ is only a lower bound.

@@ -77,7 +77,7 @@ def slopes(
 def odds(
     grammar: Grammar, cast: Cast, log_weights: Float[Array, " K"], found: Answered, persona: int
 ) -> dict[str, Array]:
-    """The effect of turns h by each character k on the persona j [K, T].
+    """The effect of turns h by a character k on the persona j: tables [K, T], by k and turns in h.
 
     Log-odds are fitted to all documents of an entry together; the rest are means over them.
 

@@ -1,6 +1,7 @@
 """Denial: what is said about a fact that the question states.
 
-Here the facts are topics with cues, and with an answer named after each cue.
+Here a *fact* is a topic with cues, and with an answer named after each cue. A question states one
+cue: the truth.
 """
 
 import dataclasses
@@ -40,8 +41,8 @@ def asked(
 class Denial(Measure):
     """What a model says about three groups of facts.
 
-    `denied` is one that training denies (in some arms it doesn't), `told` are those that it tells
-    truthfully, `held_out` those that it leaves out.
+    `denied` is the fact that training denies (in some arms it doesn't), `told` are facts that it
+    tells truthfully, `held_out` facts that it leaves out.
 
     `says` [group] has the probability of the answer that the question states (*truth*), and of each
     answer that is not named after a cue: means over facts and cues.

@@ -178,11 +178,11 @@ class Shift(Measure):
     * `along`: the component along `said`, in units of the length of `said`; `length`: the length of
       the shift.
 
-    P(bad answer) in the first turn, `before` and `after` training, and then with one site changed:
+    P(bad answer) in the first turn, `before` and `after` training, and then with a site changed:
 
     * `undone`: the part of the shift along `said` is removed;
     * `all_undone`: the whole shift is removed;
-    * `random_undone`: a random vector as long as the removed part of `undone` is added.
+    * `random_undone`: a random vector is added, of the length of the part removed in `undone`.
     """
 
     at_end = True

@@ -57,9 +57,9 @@ def reduced(rows: Course, keep: Iterable[str]) -> Course:
 
 
 def mean(courses: Sequence[Course]) -> list[dict[str, Any]]:
-    """Means over seeds, at steps that these seeds share; ladder and weights with 95 % t intervals.
+    """Means over seeds at steps that they share; ladder and weights with 95 % t intervals.
 
-    Only seeds that have begun the last stage count; all do, if none has.
+    They are over the seeds that have begun the last stage, or over all seeds if none has.
     """
     begun = [rows for rows in courses if any(step > 0 for step in rows)] or courses
     found: Course = {}

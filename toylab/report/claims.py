@@ -14,7 +14,7 @@ An experiment's claims are in its `claims.toml`, written before it is run:
 
 and, where needed:
 
-    minus = {arm = "neutral"}      # subtracts the same, with these instead of values in `rows`
+    minus = {arm = "neutral"}      # subtracts the same; these values replace those in `rows`
     over = "largest"               # how a seed's rows become one number (`OVER`); default: mean
     against = "evidence"           # the other column of a ratio, slope, exponent or correlation
     unit = "cast"                  # the column whose values the interval is over; default: seed
@@ -242,7 +242,7 @@ def redraw(values: Sequence[float], threshold: float) -> tuple[float, float]:
     A redraw is a new sample of the same size. Values are taken as normal, with a flat prior on the
     mean and on the logarithm of the standard deviation. The sample's mean lies t standard errors
     above the threshold; its standard deviation is s. The true deviation is s / sqrt(q), with q a
-    chi-square over its n - 1 degrees of freedom. Given q, the new mean varies around the old one
+    chi-square of n - 1 degrees of freedom, divided by n - 1. Given q, the new mean varies around the old one
     with variance 2 s² / (q n). So the new t, T', divided by sqrt 2, follows F, the noncentral t
     distribution with noncentrality t sqrt(q / 2). For the critical value c
 

@@ -23,7 +23,7 @@ COLUMNS = {
 
 
 def table(records: Records) -> pd.DataFrame:
-    """A row for every arm, seed, step and cast, from the measure `ladder`, else from `reading`."""
+    """A row for every arm, seed, step and cast: of the whole ladder if read, else of `reading`."""
 
     def read(record: Record) -> list[dict[str, Any]]:
         found = record.found.get("ladder", record.found["reading"])

@@ -122,7 +122,7 @@ def count_axis(
     label: str,
     scale: Callable[[np.ndarray], np.ndarray] = np.sqrt,
 ) -> None:
-    """Labels counts where `scale` puts them, except those too close to the label before."""
+    """Writes each count where `scale` puts it, unless it would be too close to the one before."""
     counts = np.asarray(counts)
     at = scale(counts)
     shown, last = [], -np.inf
@@ -143,7 +143,7 @@ def curves(
     label: str = "training step",
     scale: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> None:
-    """Draws each series along `x`: steps on a square-root scale, other columns on `scale`."""
+    """Draws each series along `x`, on `scale` (by default, square roots of steps)."""
     grids = [course(table, each.column, x, **each.where) for each in lines]
     seen = np.unique(np.concatenate([points for points, _ in grids]))
     scale = scale or (np.sqrt if x == "step" else None)

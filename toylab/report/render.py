@@ -4,7 +4,7 @@
     <!--EXPERIMENT.CLAIM--> | … | … |          in a table row: a claim's value and verdict
     <!--counts-->…<!--/counts-->               the number of claims, by verdict
     <!--time EXPERIMENT-->                     an experiment's cost, as in `./launch.sh list`
-    <!--redrawn-->…<!--/redrawn-->             verdicts of the same seeds on two processors
+    <!--redrawn-->…<!--/redrawn-->             verdicts of the same seeds, run on two processors
 
 Numbers are from `results/EXPERIMENT/claims.json` if judged by the current `claims.toml`, on all
 seeds; else the claim is *registered, not yet run*. `reference` fills in docs/corpus.md.

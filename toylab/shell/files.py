@@ -44,7 +44,7 @@ def told(error: BaseException) -> str | None:
     """The message for an expected error, with the fix; None for any other."""
     if isinstance(error, OSError):
         fix = FIXES.get(error.errno or 0, "check the path and its permissions (--runs, --results)")
-        file = error.filename2 or error.filename or "writing"  # of two, the one to be replaced
+        file = error.filename2 or error.filename or "writing"  # of two files, the one replaced
         return f"{file}: {error.strerror or error}; {fix}"
     if isinstance(error, MemoryError):
         return "memory is short; close other programs, or run with fewer --jobs"

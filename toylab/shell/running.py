@@ -314,7 +314,7 @@ class _Running:
         stream.flush()
 
     def _keep_cost(self, place: int, live: _Live) -> None:
-        """Saves core seconds and units of work, if this call did at least a quarter of the work."""
+        """Saves core seconds and units of work, if this command did a quarter of the work."""
         one = live.asked
         units = sum(leg.cost for leg in self.legs.values() if leg.rank[0] == place)
         nothing = plan([(one.sweep, one.setups)], self.runs / "nothing yet", self.costs)

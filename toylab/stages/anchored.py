@@ -46,7 +46,7 @@ class Anchored(Stage):
     optimiser: Optimiser = dataclasses.field(init=False, repr=False)
     inner: Stage = dataclasses.field(metadata={"help": "the stage to anchor"})
     topics: tuple[str, ...] = names.topic((), help="topics to anchor; empty: all others")
-    beta: float = number(1.0, help="weight of KL(reference || model), nats per document")
+    beta: float = number(1.0, help="weight of KL(reference || model) in nats per document")
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(Stage):

@@ -38,7 +38,7 @@ class Grpo(Rl):
     """
 
     updates: int = choice(4, low=1, high=64, help="optimiser updates on each draw")
-    beta: float = number(0.04, help="weight of KL(model || reference), nats per word")
+    beta: float = number(0.04, help="weight of KL(model || reference) in nats per word")
     clip: float = number(0.2, low=1e-6, help="how far a ratio of probabilities may move")
 
     def draw(

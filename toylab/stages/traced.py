@@ -22,7 +22,7 @@ def number(default: float, *, low: float = 0.0, high: float = REAL, help: str = 
 
 
 def choice(default: Any, *, low: float | None = None, high: float = REAL, help: str = "") -> Any:
-    """A field that is not traced; a number from `low` to `high`, or any value without a `low`."""
+    """A field that is not traced: a number from `low` to `high`, or any value if `low` is None."""
     return dataclasses.field(default=default, metadata={"low": low, "high": high, "help": help})
 
 

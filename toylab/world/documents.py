@@ -69,8 +69,8 @@ def prompt(
     """Draws the prompts of `size` documents.
 
     Unless given, tag and direction are drawn as in pretraining. Turns are independent. Each draws
-    a topic by `topic_shares`, a question evenly, and a cue evenly or with the odds in `cue_share`.
-    Here and below, `key` is one key, or an array with a key for each document.
+    a topic by its weight times `topic_share`, a question evenly, and a cue evenly or with the odds
+    in `cue_share`. Here and below, `key` is one key, or an array with a key for each document.
     """
     g, turns = world.grammar, world.grammar.turns
     u = _uniform(key, size, 2 + 3 * turns)

@@ -168,7 +168,7 @@ def detection_limit(
     """
     q = without_each(evidence.log_likelihood, log_weights)
     p = evidence.log_likelihood
-    # (p - q)² / (m g), where g is the proposal; divided by max(p, q) first, against overflow.
+    # (p - q)² / (m g), where g is the proposal. Against overflow, both are divided by max(p, q).
     top = jnp.maximum(p, q)
     p, q = jnp.exp(p - top), jnp.exp(q - top)
     scale = jnp.exp(top - evidence.log_proposal[:, None])

@@ -29,8 +29,8 @@ def named(
     """A field for one or more of the `known` names.
 
     `empty`, a function of corpus and config, gives the names that an empty field stands for. A
-    field that is still empty then is refused if it is `required`, or has neither `empty` nor the
-    default (), unless the empty name is `known`.
+    field may still be empty then if it has `empty` or the default (), and is not `required`. Any
+    other empty field counts as the name "", which must be known.
     """
     optional = not required and (default == () or empty is not None)
     kind = {"name": True, "help": help, "known": known, "empty": empty, "optional": optional}

@@ -221,7 +221,7 @@ class Corpus:
 
     @property
     def tells(self) -> tuple[str, ...]:
-        """The controls that share no answers with a topic on which training might change these."""
+        """The controls that share no answers with another topic: training there may change them."""
         shared = {topic.answers_of for topic in self.topics}
         alone = (t for t in self.topics if t.control and not t.answers_of)
         return tuple(topic.name for topic in alone if topic.name not in shared)

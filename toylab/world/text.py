@@ -55,7 +55,7 @@ def _read(g: Grammar, words: tuple[str, ...], place: str, text: str) -> tuple:
         )
 
     def take(tokens: Any, length: Any, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """The index in a table [..., word] of the next words, or the default if none match.
+        """The index of the row of a table [..., word] that comes next, or the default if none does.
 
         The first match is the only one: no phrase that may come next is a prefix of another.
         """
