@@ -242,9 +242,9 @@ def redraw(values: Sequence[float], threshold: float) -> tuple[float, float]:
     A redraw is a new sample of the same size. Values are taken as normal, with a flat prior on the
     mean and on the logarithm of the standard deviation. The sample's mean lies t standard errors
     above the threshold; its standard deviation is s. The true deviation is s / sqrt(q), with q a
-    chi-square of n - 1 degrees of freedom, divided by n - 1. Given q, the new mean varies around the old one
-    with variance 2 s² / (q n). So the new t, T', divided by sqrt 2, follows F, the noncentral t
-    distribution with noncentrality t sqrt(q / 2). For the critical value c
+    chi-square of n - 1 degrees of freedom, divided by n - 1. Given q, the new mean varies around
+    the old one with variance 2 s² / (q n). So the new t, T', divided by sqrt 2, follows F, the
+    noncentral t distribution with noncentrality t sqrt(q / 2). For the critical value c
 
         P(T' > c) = E_q[1 - F(c / sqrt 2; n - 1, t sqrt(q / 2))], over 400 quantiles of q.
     """
@@ -317,9 +317,8 @@ def judge_all(
 
     `instead` replaces every verdict.
     """
-    named = table.select_dtypes(
-        exclude="number"
-    )  # a number that no row has may come with a later seed
+    # Numbers are not checked: one that no row has yet may come with a later seed.
+    named = table.select_dtypes(exclude="number")
     values = {column: list(named[column].unique()) for column in named}
     check(claims, table, values if not instead and len(table) else {})  # flags may drop rows
     judged = [judge(each, *evaluate(each, table)) for each in claims]
