@@ -77,7 +77,7 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
     models = _trained(documents.setup(), quick)
     with tempfile.TemporaryDirectory() as folder:
         for name, params in models.items():
-            store.save_tree(Path(folder, name), params)
+            store.save_arrays(Path(folder, name), params)
         with _on_a_core(folder, quick) as other:
             here = measured(models, quick)
             core = json.loads(other.communicate()[0].splitlines()[-1])
@@ -98,5 +98,6 @@ def rows(quick: bool, known: Sequence[Row] = ()) -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    saved = {name: store.load_tree(Path(sys.argv[1], name)) for name in MODELS}
+    like = documents.setup().init(0)
+    saved = {name: store.load_arrays(Path(sys.argv[1], name), like) for name in MODELS}
     print(json.dumps(measured(saved, len(sys.argv) > 2)))

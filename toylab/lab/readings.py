@@ -69,10 +69,10 @@ def reference(
     `step` is the run's last step. In a read-only folder nothing is saved.
     """
     file, times = base_file(folder, settings), Times()
-    tree = file.with_suffix(".safetensors")
+    arrays = file.with_suffix(".casts.safetensors")
 
     def kept() -> bool:
-        return file.exists() and tree.exists()
+        return file.exists() and arrays.exists()
 
     if not kept() and not store.writable(folder):
         return reading.prepare(setup, policy, measure_key(seed, -1), settings), times
@@ -80,12 +80,16 @@ def reference(
         if not kept():
             began = time.perf_counter()
             made = reading.prepare(setup, policy, measure_key(seed, -1), settings)
-            store.save_tree(tree, made)
-            nuisances = {name: list(map(float, pair)) for name, pair in made.nuisances.items()}
+            store.save_arrays(arrays, (made.casts, made.log_prior))
             above = excess(setup, seed, policy.params, step)
-            write_json(file, {"nuisances": nuisances, "excess": above})
+            write_json(file, {"nuisances": made.nuisances, "excess": above})
             times.append((REFERENCE, time.perf_counter() - began))
-    return store.load_tree(tree), times
+    exact, priors = setup.world.cast, setup.world.log_prior
+    like = {"exact": exact, "learned": exact}, priors[0]  # only its shapes matter
+    casts, log_prior = store.load_arrays(arrays, like)
+    with store.reading(file):
+        nuisances = {name: tuple(pair) for name, pair in load(file)["nuisances"].items()}
+    return Reference(casts, nuisances, log_prior), times
 
 
 def pretrained(

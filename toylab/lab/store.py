@@ -11,7 +11,6 @@ import errno
 import fcntl
 import json
 import os
-import pkgutil
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -78,51 +77,11 @@ def write_json(file: File, content: Any) -> None:
     write_atomic(file, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
 
 
-def _save(file: File, tree: Any) -> None:
+def save_arrays(file: File, tree: Any) -> None:
+    """Writes a pytree of arrays."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     arrays = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
     write_atomic(file, safetensors.numpy.save(arrays))
-
-
-def save_tree(file: File, tree: Any) -> None:
-    """Writes nested dataclasses, mappings and tuples of arrays and numbers, for `load_tree`."""
-    arrays: dict[str, np.ndarray] = {}
-
-    def outline(part: Any) -> Any:
-        if isinstance(part, Mapping):
-            return {"map": {name: outline(each) for name, each in part.items()}}
-        if isinstance(part, tuple):
-            return {"tuple": [outline(each) for each in part]}
-        if dataclasses.is_dataclass(part):
-            kind, names = type(part), [field.name for field in dataclasses.fields(part)]
-            fields = {name: outline(getattr(part, name)) for name in names}
-            return {"class": f"{kind.__module__}:{kind.__qualname__}", "fields": fields}
-        if isinstance(part, jax.Array | np.ndarray):
-            arrays[name := str(len(arrays))] = np.asarray(part)
-            return {"array": name}
-        return part
-
-    said = {"outline": json.dumps(outline(tree))}
-    write_atomic(file, safetensors.numpy.save(arrays, said))
-
-
-def load_tree(file: File) -> Any:
-    """What `save_tree` wrote. Raises `StoreError` if it can't be read."""
-    with reading(file), safetensors.safe_open(file, "numpy") as stored:
-
-        def build(part: Any) -> Any:
-            if not isinstance(part, dict):
-                return part
-            if "array" in part:
-                return jnp.asarray(stored.get_tensor(part["array"]))
-            if "tuple" in part:
-                return tuple(map(build, part["tuple"]))
-            if "map" in part:
-                return {name: build(each) for name, each in part["map"].items()}
-            fields = {name: build(each) for name, each in part["fields"].items()}
-            return pkgutil.resolve_name(part["class"])(**fields)
-
-        return build(json.loads(stored.metadata()["outline"]))
 
 
 @contextlib.contextmanager
@@ -144,8 +103,11 @@ def reading(file: File, fix: str = "delete this file and run again") -> Iterator
         raise StoreError(f"{file}: damaged ({problem}); {fix}") from None
 
 
-def _load(file: File, like: Any) -> Any:
-    """What `_save` wrote, in the structure of `like`. Raises `StoreError` if it can't be read."""
+def load_arrays(file: File, like: Any) -> Any:
+    """What `save_arrays` wrote, in the structure of `like`, whose shapes and types it must have.
+
+    Raises `StoreError` if it can't be read.
+    """
     with reading(file):
         arrays = safetensors.numpy.load(file.read_bytes())
         paths, treedef = jax.tree_util.tree_flatten_with_path(like)
@@ -219,7 +181,7 @@ class Run:
         return self.snapshot_file(step).exists()
 
     def params(self, step: int) -> Params:
-        return _load(self.snapshot_file(step), _blank(self.path.setup))
+        return load_arrays(self.snapshot_file(step), _blank(self.path.setup))
 
     def state_step(self) -> int:
         """The step from which the run would resume; 0 if it has not begun or can't be resumed."""
@@ -233,14 +195,14 @@ class Run:
     def state(self) -> State:
         setup, stage = self.path.setup, self.path.stage
         like = jax.eval_shape(lambda params: begin(setup, stage, params), _blank(setup))
-        return _load(self.folder / "state.safetensors", like)
+        return load_arrays(self.folder / "state.safetensors", like)
 
     def save(self, state: State) -> None:
         """Saves the parameters at this step, and the state unless a later one is saved."""
         step = int(state.step)
         if step >= self.state_step():  # saved first: a lost snapshot can be restored from it
-            _save(self.folder / "state.safetensors", state)
-        _save(self.snapshot_file(step), state.params)
+            save_arrays(self.folder / "state.safetensors", state)
+        save_arrays(self.snapshot_file(step), state.params)
 
     def put(self, row: Mapping[str, Any], reading: str = "") -> None:
         """Adds a row of metrics, with the time; adding it again changes nothing.
@@ -297,7 +259,7 @@ def _blank(setup: Setup) -> Params:
 
 
 def final_params(folder: File, setup: Setup) -> Params:
-    return _load(folder / "model.safetensors", _blank(setup))
+    return load_arrays(folder / "model.safetensors", _blank(setup))
 
 
 def params_of(folder: File, setup: Setup, step: int) -> Params:
@@ -305,7 +267,7 @@ def params_of(folder: File, setup: Setup, step: int) -> Params:
     file = folder / "snapshots" / f"{step:06d}.safetensors"
     if not file.exists():
         return final_params(folder, setup)
-    return _load(file, _blank(setup))
+    return load_arrays(file, _blank(setup))
 
 
 def load_json(file: File) -> Any:
