@@ -4,11 +4,10 @@ A leg is any value with a `cost`, a `rank`, and the names of the legs that it co
 """
 
 import concurrent.futures
-import functools
 import heapq
-from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
+from graphlib import TopologicalSorter
 from typing import Any, NamedTuple
 
 
@@ -50,58 +49,42 @@ def run(
     legs. If a worker is killed, which breaks the executor, `start` makes a new one. Unfinished legs
     are then submitted again, but each only once. Closing the generator stops the executor at once.
     """
-    followers = defaultdict[str, list[str]](list)
-    for name, leg in legs.items():
-        for each in leg.after:
-            followers[each].append(name)
-    missing = {name: set(leg.after) for name, leg in legs.items()}  # what legs wait for
-    ready: list[tuple[Any, ...]] = []
-    flying: dict[Future, str] = {}
-    retried: set[str] = set()
-    executor, broken = start(), False
-
-    @functools.cache
-    def chain(name: str) -> float:
-        """The cost of the longest chain that begins with a leg."""
-        return legs[name].cost + max(map(chain, followers[name]), default=0)
-
-    def push(name: str) -> None:
-        heapq.heappush(ready, (legs[name].rank, -chain(name), name))
-
-    def drop_followers(name: str) -> None:
-        for each in followers[name]:
-            if missing.pop(each, None) is not None:
-                drop_followers(each)
-
-    for name in [name for name, before in missing.items() if not before]:
-        push(name)
+    after = {name: leg.after for name, leg in legs.items()}
+    chain = {name: leg.cost for name, leg in legs.items()}  # cost of the longest that begins there
+    for name in reversed([*TopologicalSorter(after).static_order()]):
+        for before in after[name]:
+            chain[before] = max(chain[before], legs[before].cost + chain[name])
+    place = {name: (leg.rank, -chain[name], name) for name, leg in legs.items()}
+    graph, ready = TopologicalSorter(after), list[tuple[Any, ...]]()
+    graph.prepare()
+    flying, retried, executor = dict[Future, str](), set[str](), start()
     try:
-        while ready or flying:
-            while ready and len(flying) < width and not broken:
-                name = heapq.heappop(ready)[-1]
-                try:
+        while True:
+            for name in graph.get_ready():
+                heapq.heappush(ready, place[name])
+            if not ready and not flying:
+                break
+            try:
+                while ready and len(flying) < width:
+                    name = ready[0][-1]
                     flying[executor.submit(work, legs[name])] = name
-                except BrokenExecutor:
-                    broken = True
-                    push(name)
-            done = [] if broken else list(wait(list(flying)))
-            if broken or any(isinstance(each.exception(), BrokenExecutor) for each in done):
+                    heapq.heappop(ready)
+                done = list(wait(list(flying)))
+                broken = any(isinstance(each.exception(), BrokenExecutor) for each in done)
+            except BrokenExecutor:  # raised by `submit`
+                broken = True
+            if broken:
                 executor.shutdown()
-                executor, broken, done = start(), False, list(flying)
+                executor, done = start(), list(flying)
             for future in done:
                 name, error = flying.pop(future), future.exception()
                 if isinstance(error, BrokenExecutor) and name not in retried:
                     retried.add(name)
-                    push(name)
+                    heapq.heappush(ready, place[name])
                 elif error:
-                    drop_followers(name)
-                    yield Ended(name, error=error)
+                    yield Ended(name, error=error)  # what comes after it never becomes ready
                 else:
-                    for each in followers[name]:
-                        if each in missing:  # else it was dropped
-                            missing[each].discard(name)
-                            if not missing[each]:
-                                push(each)
+                    graph.done(name)
                     yield Ended(name, future.result())
     finally:
         executor.shutdown(wait=not flying, cancel_futures=True)
