@@ -61,8 +61,7 @@ class Flags:
 
     def __init__(self, usage: str, **defined: tuple[type, Any, str]):
         self.usage, self.given = usage, dict[str, Any]()
-        self.described = dict[str, tuple[str, str, Range]]()
-        self._defaults = dict[str, Any]()
+        self.described = dict[str, tuple[str, Any, str, Range]]()
         self._values = flags.FlagValues()
         self.define("help", bool, False, "shows this text")
         self.define("help-all", bool, False, "shows every flag and its default")
@@ -70,34 +69,30 @@ class Flags:
             self.define(name, kind, default, help)
 
     def define(
-        self, name: str, kind: type, default: Any, help: str, within: Range = (None, None)
+        self, name: str, kind: type | str, default: Any, help: str, within: Range = (None, None)
     ) -> None:
         """Defines one more flag. A number must lie `within` a range, ends included."""
-        self._defaults[name] = default
-        default = ",".join(map(str, default)) if isinstance(default, tuple) else default
-        shown = f"(default {default})" if default not in (None, "") and default is not False else ""
-        text = " ".join(filter(None, (help, shown)))
-        self._define(name, getattr(kind, "__name__", "list"), text, within)
-
-    def _define(self, name: str, kind: str, text: str, within: Range) -> None:
-        make = _MAKERS.get(kind, flags.DEFINE_list)
+        kind = kind if isinstance(kind, str) else getattr(kind, "__name__", "list")
+        self.described[name] = (kind, default, help, within)
+        shown = ",".join(map(str, default)) if isinstance(default, tuple | list) else default
+        shown = f"(default {shown})" if shown not in (None, "") and shown is not False else ""
+        make, text = _MAKERS.get(kind, flags.DEFINE_list), " ".join(filter(None, (help, shown)))
         make(name, None, text, flag_values=self._values)
-        self.described[name] = (kind, text, within)
 
     @classmethod
     def again(cls, usage: str, described: Mapping[str, Sequence[Any]]) -> "Flags":
-        """A parser from the `usage` and `described` of another one, without the defaults."""
+        """A parser from the `usage` and `described` of another one."""
         same = cls(usage)
-        for name, (kind, text, within) in described.items():
+        for name, each in described.items():
             if name not in same:
-                same._define(name, kind, text, within)
+                same.define(name, *each)
         return same
 
     def __contains__(self, name: str) -> bool:
         return name in self.described
 
     def __getitem__(self, name: str) -> Any:
-        return self.given.get(name, self._defaults[name])
+        return self.given.get(name, self.described[name][1])
 
     def parse(self, arguments: Sequence[str], *words: str) -> list[str]:
         """Parses a command line; returns the arguments that are not flags.
@@ -130,7 +125,7 @@ class Flags:
             if words[len(found) :]:
                 raise UsageError(f"{words[len(found)]} is missing; --help says more")
         for name, value in self.given.items():
-            low, high = self.described[name][2]
+            low, high = self.described[name][3]
             if low is not None and not value >= low:
                 raise UsageError(f"--{name}: {brief(value)} must be at least {low:g}")
             if high is not None and not value <= high:
