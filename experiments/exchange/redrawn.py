@@ -29,9 +29,8 @@ class Redrawn(Sft):
     def label(self) -> str:
         return f"redrawn{self.rest:g}-{self.author or 'w0'}-{int(self.documents) or 'fresh'}"
 
-    def authors(self, context: Context, keys: Array) -> Int[Array, " B"]:
-        log_prior = context.world.log_prior[context.names["tag"]]
-        pairs = jax.vmap(jax.random.split)(keys)
-        drawn = jax.vmap(lambda key: jax.random.categorical(key, log_prior))(pairs[:, 0])
-        redrawn = jax.vmap(jax.random.uniform)(pairs[:, 1]) < self.rest
+    def author_of(self, context: Context, key: Array) -> Int[Array, ""]:
+        first, second = jax.random.split(key)
+        drawn = jax.random.categorical(first, context.world.log_prior[context.names["tag"]])
+        redrawn = jax.random.uniform(second) < self.rest
         return jnp.where(redrawn, drawn, context.names["author"]).astype(jnp.int32)

@@ -12,7 +12,7 @@ from toylab.stages.base import Context, Metrics, Params, Stage, topic_shares
 from toylab.stages.traced import number
 from toylab.world import documents as docs
 from toylab.world import names
-from toylab.world.documents import Documents
+from toylab.world.documents import Documents, Prompt
 from toylab.world.grammar import ANSWER, SLOTS, STANCE, contexts
 from toylab.world.schema import Corpus
 
@@ -70,19 +70,22 @@ class Sft(Stage):
     def write(self, context: Context, key: Array, indices: Int[Array, " B"]) -> Documents:
         """The documents with these `indices`; each depends only on `key` and its own index."""
         world, named = context.world, context.names
-        keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
-        first, second, third = docs.split(keys, 3)
         where = {"tag": named["tag"], "direction": named["direction"]}
-        what = docs.prompt(world, first, len(indices), topic_share=named["topics"], **where)
-        author = self.authors(context, third)
-        said = docs.speak(world.cast, second, what.context, author)
+
+        def one(index: Array) -> tuple[Prompt, Array, Array]:
+            first, second, third = jax.random.split(jax.random.fold_in(key, index), 3)
+            what = docs.prompt(world, first, 1, topic_share=named["topics"], **where)
+            author = self.author_of(context, third)[None]
+            return what, author, docs.speak(world.cast, second, what.context, author)
+
+        what, author, said = jax.tree.map(lambda leaf: leaf[:, 0], jax.vmap(one)(indices))
         put = named["said"][what.context]
         said = said.at[..., STANCE].set(jnp.where(put == LEFT, said[..., STANCE], put))
         plain = (jnp.arange(len(SLOTS)) != STANCE) & (jnp.asarray(self.neutral) > 0)
         return docs.render(world.grammar, what, jnp.where(plain, 0, said), author)
 
-    def authors(self, context: Context, keys: Array) -> Int[Array, " B"]:
-        own = jax.vmap(jax.random.uniform)(keys) < self.share
+    def author_of(self, context: Context, key: Array) -> Int[Array, ""]:
+        own = jax.random.uniform(key) < self.share
         return jnp.where(own, context.names["author"], context.names["other"]).astype(jnp.int32)
 
     def draw(

@@ -41,13 +41,6 @@ class Documents(NamedTuple):
     start: Int[Array, "B T S"]
 
 
-def _uniform(key: Array, size: int, width: int) -> Float[Array, "B width"]:
-    """Uniform random numbers from one key, or from one per document."""
-    if key.ndim:
-        return jax.vmap(lambda each: jax.random.uniform(each, (width,)))(key)
-    return jax.random.uniform(key, (size, width))
-
-
 def _pick(weights: Float[Array, "*B n"], u: Float[Array, "*B"]) -> Int[Array, "*B"]:
     """An index drawn in proportion to the weights by a uniform u; never one of weight 0."""
     cumulative = jnp.cumsum(weights, -1)
@@ -70,10 +63,10 @@ def prompt(
 
     Unless given, tag and direction are drawn as in pretraining. Turns are independent. Each draws
     a topic by its weight times `topic_share`, a question evenly, and a cue evenly or with the odds
-    in `cue_share`. Here and below, `key` is one key, or an array with a key for each document.
+    in `cue_share`.
     """
     g, turns = world.grammar, world.grammar.turns
-    u = _uniform(key, size, 2 + 3 * turns)
+    u = jax.random.uniform(key, (size, 2 + 3 * turns))
     by_topic, by_question, by_cue = jnp.split(u[:, 2:], 3, 1)
     if tag is None:
         tag = _pick(world.tag_share, u[:, 0])
@@ -116,7 +109,7 @@ def author(
 ) -> Int[Array, " B"]:
     """Draws the author of each document from the prior of its tag."""
     log_prior = prior(world, tag, progress)
-    return _pick(jnp.exp(log_prior), _uniform(key, len(tag), 1)[:, 0])
+    return _pick(jnp.exp(log_prior), jax.random.uniform(key, (len(tag),)))
 
 
 def speak(
@@ -125,14 +118,7 @@ def speak(
     """Draws the phrase of every slot as the document's author does."""
     slots = jnp.arange(len(SLOTS))
     p = jnp.exp(cast.logp[slots, context[..., None], :, who[:, None, None]])
-    return _pick(p, _uniform(key, len(who), context.shape[1] * len(slots)).reshape(p.shape[:-1]))
-
-
-def split(key: Array, count: int) -> Array:
-    """`count` keys from one; from a batch of keys, `count` batches."""
-    if key.ndim:
-        return jnp.moveaxis(jax.vmap(lambda each: jax.random.split(each, count))(key), 1, 0)
-    return jax.random.split(key, count)
+    return _pick(p, jax.random.uniform(key, p.shape[:-1]))
 
 
 def _inside(width: int, length: Int[Array, "*B"]) -> Bool[Array, "*B width"]:
@@ -183,7 +169,7 @@ def write(
     progress: Float[Array, ""] | float = 1.0,
 ) -> Documents:
     """Documents for these prompts, by the given authors or by authors drawn for their tags."""
-    keys = split(key, 2)
+    keys = jax.random.split(key)
     if who is None:
         who = author(world, keys[0], what.tag, progress)
     choice = speak(world.cast, keys[1], what.context, who)
@@ -194,5 +180,5 @@ def sample(
     world: World, key: Array, size: int, progress: Float[Array, ""] | float = 1.0
 ) -> Documents:
     """Draws `size` documents as pretraining does."""
-    keys = split(key, 2)
+    keys = jax.random.split(key)
     return write(world, keys[1], prompt(world, keys[0], size), progress=progress)
