@@ -2,8 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -128,45 +127,6 @@ def part_along(vector: Float[Array, "site W"], way: Float[Array, "site W"]) -> A
     return jnp.sum(vector * unit, -1, keepdims=True) * unit
 
 
-class FirstAnswers(NamedTuple):
-    """First turns by every character under one tag, and which answers are bad."""
-
-    network: Network
-    world: World
-    documents: Documents
-    bad: Bool[Array, "X P"]
-
-    @classmethod
-    def draw(
-        cls, snapshot: Snapshot, key: Array, size: int, tag: str, good: Array, bad: Array
-    ) -> Self:
-        """`size` documents by each character; `good` and `bad` are indices."""
-        world, characters = snapshot.setup.world, len(snapshot.setup.corpus.names)
-        tags = jnp.full(characters, snapshot.tag(tag))
-        written = calibration.written_by(world, key, size, jnp.arange(characters), tags)
-        documents = first_turn(world.grammar, written)
-        return cls(snapshot.policy.network, world, documents, bad_answers(world, good, bad))
-
-    def shift(self, before: Params, after: Params) -> Float[Array, "site W"]:
-        """The mean change of activations by training, at the word before the stance."""
-        now, then = (
-            probes.activations(self.network, params, self.documents)[:, :, 0, STANCE]
-            for params in (after, before)
-        )
-        return jnp.mean(now - then, 1)
-
-    def bad_rates(self, params: Params, pushes: Iterable[Array]) -> list[float]:
-        """Mean P(bad answer) with each push in turn; push n is added at site n."""
-        args = (params, self.world, self.documents, self.bad)
-        each = zip(self.network.sites, pushes, strict=False)
-        rates = [bad_rate(self.network, site, *args, push)[:, 0] for site, push in each]
-        return [float(jnp.nanmean(rate)) for rate in rates]
-
-    def bad_rate(self, params: Params) -> float:
-        """Mean P(bad answer) without a push."""
-        return self.bad_rates(params, [jnp.zeros(())])[0]
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shift(Measure):
     """How fine-tuning moved the residual stream, compared with directions in the pretrained model.
@@ -194,17 +154,33 @@ class Shift(Measure):
     size: int = sample(128, quick=32)
 
     def __call__(self, snapshot: Snapshot, key: Array) -> dict[str, Any]:
-        keys, at = jax.random.split(key, 3), names.resolve(self, snapshot.setup.corpus)
-        who = jnp.asarray(at["good"]), jnp.asarray(at["bad"])
+        corpus, world = snapshot.setup.corpus, snapshot.setup.world
+        network, everyone = snapshot.policy.network, jnp.arange(len(corpus.names))
+        keys, at = jax.random.split(key, 3), names.resolve(self, corpus)
+        good, bad = jnp.asarray(at["good"]), jnp.asarray(at["bad"])
         before, after = snapshot.pretrained.params, snapshot.policy.params
-        found = directions(snapshot, before, keys[0], self.size, *who)
-        first = FirstAnswers.draw(snapshot, keys[1], self.size, self.tag, *who)
-        shift = first.shift(before, after)
+        found = directions(snapshot, before, keys[0], self.size, good, bad)
+        tags = jnp.full(len(everyone), snapshot.tag(self.tag))
+        written = calibration.written_by(world, keys[1], self.size, everyone, tags)
+        documents, answers = first_turn(world.grammar, written), bad_answers(world, good, bad)
+        now, then = (
+            probes.activations(network, params, documents)[:, :, 0, STANCE]
+            for params in (after, before)
+        )
+        shift = jnp.mean(now - then, 1)
         back = -part_along(shift, found.said)
         anywhere = jax.random.normal(keys[2], shift.shape)
         lost = anywhere / jnp.linalg.norm(anywhere, axis=-1, keepdims=True)
         lost = lost * jnp.linalg.norm(back, axis=-1, keepdims=True)
 
+        def rate(params: Params, site: Site, push: Array) -> float:
+            rates = bad_rate(network, site, params, world, documents, answers, push)
+            return float(jnp.nanmean(rates[:, 0]))
+
+        def pushed(pushes: Array) -> list[float]:
+            return [rate(after, *each) for each in zip(network.sites, pushes, strict=True)]
+
+        unpushed = network.sites[0], jnp.zeros(())
         return {
             "cosine": {
                 "said": cosine(shift, found.said).tolist(),
@@ -216,9 +192,9 @@ class Shift(Measure):
             ],
             "along": (jnp.sum(shift * found.said, -1) / jnp.sum(found.said**2, -1)).tolist(),
             "length": jnp.linalg.norm(shift, axis=-1).tolist(),
-            "before": first.bad_rate(before),
-            "after": first.bad_rate(after),
-            "undone": first.bad_rates(after, back),
-            "all_undone": first.bad_rates(after, -shift),
-            "random_undone": first.bad_rates(after, lost),
+            "before": rate(before, *unpushed),
+            "after": rate(after, *unpushed),
+            "undone": pushed(back),
+            "all_undone": pushed(-shift),
+            "random_undone": pushed(lost),
         }
