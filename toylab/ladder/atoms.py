@@ -1,7 +1,5 @@
 """Casts for the ladder: exact, tempered, blurred (by a temperature and a slip rate), or learned."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -182,12 +180,7 @@ def _learned_one(
     return phrase_tables(world.grammar, documents, policy.branches(world.grammar, documents))
 
 
-@functools.partial(jax.jit, static_argnames="size")
-def _learned(
-    policy: Policy, world: World, key: Array, size: int
-) -> tuple[Float[Array, "K S X P"], Float[Array, "K S X N"]]:
-    one = functools.partial(_learned_one, policy, world, key, size)
-    return jax.lax.map(one, jnp.arange(world.log_prior.shape[1]))
+_learned = jax.jit(_learned_one, static_argnames="size")
 
 
 def learned(corpus: Corpus, world: World, policy: Policy, key: Array, size: int = 128) -> Cast:
@@ -199,12 +192,8 @@ def learned(corpus: Corpus, world: World, policy: Policy, key: Array, size: int 
     """
     if not corpus.name_share:
         return world.cast
-    if isinstance(policy, Outside):
-        names = range(len(corpus.names))
-        each = [_learned_one(policy, world, key, size, k) for k in names]
-        logp, visits = jax.tree.map(lambda *tables: jnp.stack(tables), *each)
-    else:
-        logp, visits = _learned(policy, world, key, size)
-    logp, visits = jnp.moveaxis(logp, 0, -1), jnp.moveaxis(visits, 0, -1)
+    one = _learned_one if isinstance(policy, Outside) else _learned
+    each = [one(policy, world, key, size, k) for k in range(len(corpus.names))]
+    logp, visits = (jnp.stack(tables, -1) for tables in zip(*each, strict=True))
     known = (visits[:, :, 0] > 0)[:, :, None, :] & jnp.isfinite(world.cast.logp)
     return tables.make_cast(world.grammar, normalise(jnp.where(known, logp, world.cast.logp)))
