@@ -196,3 +196,16 @@ def test_the_ladder_is_compiled_while_the_first_model_is_trained(tmp_path: Path)
         if isinstance(each, Read)
     }
     assert not rehearsal(trained)  # nobody waits for pretraining, so the first reading compiles
+
+
+def test_a_stop_that_a_library_turned_into_another_error_stops_the_run() -> None:
+    """numpy makes a ValueError of what a signal's handler raises while it asks for a number."""
+    begun = []
+
+    def work(leg: Leg) -> None:
+        begun.append(leg.name)
+        raise ValueError("setting an array element with a sequence.") from KeyboardInterrupt()
+
+    with pytest.raises(KeyboardInterrupt):
+        list(schedule.run(graph(leg("one"), leg("two")), work, Inline, 1))
+    assert len(begun) == 1

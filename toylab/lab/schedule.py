@@ -27,6 +27,8 @@ class Inline(Executor):
         try:
             future.set_result(fn(*args, **named))
         except Exception as error:
+            if isinstance(error.__cause__, KeyboardInterrupt):  # numpy made a ValueError of it
+                raise error.__cause__ from None
             future.set_exception(error)
         return future
 
